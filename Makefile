@@ -1,0 +1,46 @@
+# Every target starts from nothing: it makes .venv and installs the pinned versions first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find pipeline train eval -name '*.py' -o -name '*.toml') setup.cfg pyproject.toml
+
+.PHONY: demo test lint types bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	$(BIN)/python examples/demo.py --out demo
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/numpydoc lint --config . $(shell find pipeline train eval -name '*.py')
+	$(BIN)/lint-imports
+
+types: $(VENV)/installed
+	cd $(VENV) && bin/mypy --config-file ../pyproject.toml
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/saliency.py
+	$(BIN)/python benchmarks/augment.py
+
+# The tools and libraries, once for each change of what they are.
+$(VENV)/ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation '.[train,dev]'
+	touch $@
+
+# The package itself, as a user gets it: a wheel, so that a file missing from
+# setup.cfg is missing here too. Repeated after each change of a source file.
+$(VENV)/installed: $(VENV)/ready $(SOURCES)
+	rm -rf build dist dilo.egg-info
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall dist/dilo-*.whl
+	rm -rf build dilo.egg-info
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo dilo.egg-info

@@ -1,0 +1,21 @@
+"""What a user can mend: errors that name the thing, the rule, what was got and what to do."""
+
+
+class DiloError(Exception):
+    """Something the user can act on; a command line prints it without a traceback."""
+
+
+class ImageError(DiloError):
+    """An image that cannot be read; recorded beside its path, never the end of a run."""
+
+
+class StoreError(DiloError):
+    """A store of shards that is missing, damaged, or not what was asked for."""
+
+
+class RecipeError(DiloError):
+    """A recipe, or an option that overrides it, that cannot be used."""
+
+
+class CheckpointError(DiloError):
+    """A checkpoint that cannot be read or does not fit."""
