@@ -1,0 +1,181 @@
+"""Finding and decoding: a fixed order, and pixels for whatever a photograph folder holds."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images import Names, decode, find_images
+
+line = st.text(st.characters(exclude_categories=("Cs", "Cc"))).filter(bool)
+
+
+@given(st.lists(line))
+def test_names_are_the_list_they_were_made_of(items):
+    names = Names(items)
+    assert list(names) == items
+    assert [names[i] for i in range(-len(items), 0)] == items
+    assert list(names[1:3]) == items[1:3]
+    assert pickle.loads(pickle.dumps(names)) == names
+
+
+@given(st.lists(line))
+def test_names_survive_the_file(tmp_path_factory, items):
+    path = tmp_path_factory.mktemp("names") / "images.txt"
+    path.write_text(Names(items).text(), encoding="utf-8", newline="\n")
+    assert Names.read(path) == Names(items)
+
+
+def test_a_name_of_two_lines_is_refused():
+    with pytest.raises(ValueError, match="no line breaks"):
+        Names(["a\nb"])
+
+
+def test_the_digest_knows_names_and_order():
+    digests = {Names(n).digest() for n in (["a", "b"], ["b", "a"], ["ab"], ["a", "b", "c"])}
+    assert len(digests) == 4
+
+
+def test_images_are_found_at_any_depth_in_one_order(tmp_path):
+    for name in ("b/2.JPEG", "b/10.png", "a.jpg", "b/c/x.webp", "notes.txt", ".h/x.jpg", "._a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(find_images(tmp_path)) == ["a.jpg", "b/10.png", "b/2.JPEG", "b/c/x.webp"]
+
+
+def test_a_link_to_a_parent_ends(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").touch()
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    assert list(find_images(tmp_path)) == ["a/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing", "no such folder"), ("empty", "none found"), ("bad", r"'x\\ny.jpg': rename it")],
+)
+def test_a_folder_that_cannot_serve_is_refused(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x\ny.jpg").touch()
+    with pytest.raises(DiloError, match=message):
+        find_images(tmp_path / name)
+
+
+def test_a_name_that_is_not_utf8_is_refused_by_name(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).touch()
+    with pytest.raises(DiloError, match=r"udcff.jpg"):
+        find_images(tmp_path)
+
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+COLOUR = np.stack([RAMP, RAMP.T, np.full_like(RAMP, 90)], axis=2)
+
+
+def test_a_gray_image_has_three_equal_channels(tmp_path):
+    Image.fromarray(RAMP).save(tmp_path / "x.png")
+    assert np.array_equal(decode(tmp_path / "x.png"), np.stack([RAMP] * 3, axis=2))
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    Image.fromarray(RAMP.astype(np.uint16) * 257).save(tmp_path / "x.png")
+    assert np.array_equal(decode(tmp_path / "x.png")[:, :, 0], RAMP)
+
+
+def test_float_samples_are_scaled(tmp_path):
+    Image.fromarray(RAMP.astype(np.float32) / 255).save(tmp_path / "x.tif")
+    assert np.array_equal(decode(tmp_path / "x.tif")[:, :, 0], RAMP)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "LA", "1"])
+def test_every_mode_decodes_to_rgb(tmp_path, mode):
+    image = Image.fromarray(COLOUR)
+    image = image.convert("L").convert(mode) if mode == "LA" else image.convert(mode)
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    image.save(path)
+    pixels = decode(path)
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.dtype == np.uint8
+    if mode in ("RGB", "RGBA"):
+        assert np.array_equal(pixels, COLOUR)
+
+
+def test_alpha_and_transparent_palettes_are_dropped_without_a_word(tmp_path):
+    image = Image.fromarray(COLOUR).quantize(8)
+    image.info["transparency"] = bytes(range(8))
+    image.save(tmp_path / "x.png")
+    assert np.array_equal(
+        decode(tmp_path / "x.png"), np.asarray(image.convert("RGBA").convert("RGB"))
+    )
+
+
+def test_a_png_named_jpeg_and_one_pixel_decode(tmp_path):
+    Image.fromarray(COLOUR[:1, :1]).save(tmp_path / "x.JPEG", format="PNG")
+    assert decode(tmp_path / "x.JPEG").tolist() == [[[0, 0, 90]]]
+
+
+def test_orientation_tags_are_ignored(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(COLOUR[:4]).save(tmp_path / "x.jpg", exif=exif)
+    assert decode(tmp_path / "x.jpg").shape == (4, 16, 3)
+
+
+def broken_files(folder):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "whole.jpg", quality=90)
+    whole = (folder / "whole.jpg").read_bytes()
+    middle = len(whole) // 2
+    garbage = np.random.default_rng(1).integers(0, 256, 400, dtype=np.uint8).tobytes()
+    yield "truncated", whole[:middle]
+    yield "wrong bytes in the scan", whole[:middle] + garbage + whole[middle + 400 :]
+    yield "not an image", b"<html>404</html>"
+    yield "empty", b""
+
+
+@pytest.mark.parametrize("fault", range(4))
+def test_a_broken_image_is_an_error_with_a_reason(tmp_path, fault):
+    name, content = list(broken_files(tmp_path))[fault]
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        decode(tmp_path / "x.jpg")
+    assert str(caught.value), name
+    assert str(tmp_path) not in str(caught.value)  # a shard's bytes must not tell where it was made
+
+
+def test_wrong_bytes_are_caught_wherever_they_fall(tmp_path):
+    rng = np.random.default_rng(2)
+    Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(tmp_path / "x.jpg")
+    whole = (tmp_path / "x.jpg").read_bytes()
+    missed = 0
+    for _ in range(50):
+        start = int(rng.integers(700, len(whole) - 500))
+        garbage = rng.integers(0, 256, 400, dtype=np.uint8).tobytes()
+        (tmp_path / "x.jpg").write_bytes(whole[:start] + garbage + whole[start + 400 :])
+        try:
+            decode(tmp_path / "x.jpg")
+            missed += 1
+        except ImageError:
+            pass
+    assert missed <= 2  # random bytes can be a valid scan, but seldom are
+
+
+def test_a_sound_jpeg_has_the_pixels_that_pillow_reads(tmp_path):
+    for mode in ("RGB", "L", "CMYK"):
+        for subsampling in (0, 2):
+            path = tmp_path / f"{mode}{subsampling}.jpg"
+            image = Image.fromarray(np.tile(COLOUR, (4, 5, 1))).convert(mode)
+            image.save(path, subsampling=subsampling, progressive=subsampling == 2)
+            with Image.open(path) as expected:
+                assert np.array_equal(decode(path), np.asarray(expected.convert("RGB")))
+
+
+def test_a_missing_file_is_an_image_error(tmp_path):
+    with pytest.raises(ImageError, match="No such file"):
+        decode(tmp_path / "gone.jpg")
