@@ -1,0 +1,101 @@
+"""Publish files so that a reader sees a whole one or none, whatever kills the writer."""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+# name, host, process and a random part: two writers never share a left-over
+_PART = re.compile(r"^\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part$")
+
+
+def _host() -> str:
+    """Name this machine in a way that a file name can hold and `_PART` can read back."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname()) or "localhost"
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """Give a path to write to, and publish what was written if the block ends cleanly.
+
+    The file is written beside its final name, flushed to the disk and renamed, and
+    the folder is flushed too: after a crash the final name holds the whole new file,
+    the whole old one, or nothing. If the block raises, nothing is published.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file. Its folder must exist.
+
+    Yields
+    ------
+    Path
+        Where to write, in the same folder.
+    """
+    part = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        _flush(part)
+        part.replace(path)
+        _flush(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Publish a text file in UTF-8.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file.
+    text : str
+        What it will hold.
+    """
+    with published(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed writers of this machine left behind.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that the writers published into.
+
+    Returns
+    -------
+    int
+        How many left-overs were removed. Those of a living process, and those of
+        another machine, whose processes cannot be asked, are left alone.
+    """
+    removed = 0
+    for part in folder.glob(".*.part"):
+        match = _PART.match(part.name)
+        if match and match["host"] == _host() and not _lives(int(match["pid"])):
+            part.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _lives(pid: int) -> bool:
+    """Tell whether a process can still write; a zombie, which nobody waited for, cannot."""
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
