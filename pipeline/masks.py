@@ -1,0 +1,255 @@
+"""Make a store of masks: plan it, compute a shard, say what is there."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from dilo.pipeline.atomic import sweep
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.plan import (
+    PLAN,
+    Plan,
+    default_shard_size,
+    load_names,
+    publish,
+    shard_path,
+)
+from dilo.pipeline.saliency import METHODS, method_parameters, saliency
+from dilo.pipeline.shards import MaskRows, read_failures, write_shard
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a shard came to.
+
+    Attributes
+    ----------
+    shard : int
+        Its number.
+    images : int
+        Rows in it.
+    failed : dict of str to str
+        Path and reason of each image that could not be read.
+    """
+
+    shard: int
+    images: int
+    failed: dict[str, str]
+
+
+def prepare(
+    images: Path,
+    store: Path,
+    *,
+    method: str,
+    size: int,
+    shard_size: int | None = None,
+    limit: int | None = None,
+    trust_plan: bool = False,
+) -> Plan:
+    """Plan a store, or check that the one there is what is asked for.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of images.
+    store : Path
+        The store; made if it is missing, and swept of what killed writers left.
+    method : str
+        A saliency method of the registry.
+    size : int
+        Side of a mask, in pixels.
+    shard_size : int, optional
+        Images a shard; unless given, that of the store that is there, or `default_shard_size`.
+    limit : int, optional
+        Only the first so many images.
+    trust_plan : bool, default False
+        Take the list of a store that is there instead of reading the folder anew: for the
+        tasks of an array, which would all read a million names from a shared disk at once.
+
+    Returns
+    -------
+    Plan
+        The store's.
+
+    Raises
+    ------
+    DiloError
+        If the folder, the method or the store cannot serve.
+    """
+    if method not in METHODS:
+        raise DiloError(f"--method must be one of {', '.join(sorted(METHODS))}, got {method!r}")
+    if trust_plan and (store / PLAN).exists():
+        names = load_names(store, Plan.load(store))
+    else:
+        names = find_images(images)[:limit]
+    if shard_size is None and (store / PLAN).exists():
+        shard_size = Plan.load(store).shard_size
+    plan = mask_plan(names, method=method, size=size, shard_size=shard_size)
+    publish(store, plan, names)
+    sweep(store)
+    return plan
+
+
+def mask_plan(names: Names, *, method: str, size: int, shard_size: int | None = None) -> Plan:
+    """Plan the masks of a list of images.
+
+    Parameters
+    ----------
+    names : Names
+        The images, in order.
+    method : str
+        A saliency method of the registry.
+    size : int
+        Side of a mask, in pixels.
+    shard_size : int, optional
+        Images a shard; unless given, it follows from their number.
+
+    Returns
+    -------
+    Plan
+        With every constant of the method.
+    """
+    return Plan(
+        kind="masks",
+        method=method,
+        # As JSON gives them back, so that a plan equals itself after a round trip.
+        parameters=json.loads(json.dumps(method_parameters(method))),
+        size=size,
+        shard_size=shard_size or default_shard_size(len(names)),
+        images=len(names),
+        digest=names.digest(),
+    )
+
+
+def build_shard(images: Path, store: Path, shard: int) -> Outcome:
+    """Compute one shard of a planned store and publish it. The unit of work.
+
+    Parameters
+    ----------
+    images : Path
+        Folder that the store's paths are relative to.
+    store : Path
+        The store; its plan says the rest, so that a task is this call alone.
+    shard : int
+        Number of the shard.
+
+    Returns
+    -------
+    Outcome
+        How many images it holds and which of them failed.
+    """
+    plan, names = _planned(store)
+    # One thread: workers share the cores, and sums that no thread count can reorder
+    # keep a shard's bytes the same on every machine of a kind.
+    cv2.setNumThreads(1)
+    with threadpool_limits(limits=1):
+        rows = _rows(images, [names[i] for i in plan.rows(shard)], plan)
+    write_shard(shard_path(store, shard), rows, plan.fingerprint())
+    return Outcome(shard, len(rows.path), _failures(rows))
+
+
+@functools.lru_cache(maxsize=1)
+def _planned(store: Path) -> tuple[Plan, Names]:
+    """Read the plan and the list once a process."""
+    plan = Plan.load(store)
+    return plan, load_names(store, plan)
+
+
+def _rows(images: Path, paths: list[str], plan: Plan) -> MaskRows:
+    """Compute the masks of some images; one that cannot be read becomes a row with a reason."""
+    masks = np.zeros((len(paths), plan.size, plan.size), np.uint8)
+    shape = np.zeros((len(paths), 2), np.int32)
+    errors = [""] * len(paths)
+    for row, path in enumerate(paths):
+        try:
+            image = decode(images / path)
+        except ImageError as error:
+            errors[row] = str(error)
+            continue
+        try:
+            masks[row] = saliency(image, plan.method, size=plan.size)
+            shape[row] = image.shape[:2]
+        # A method that stumbles over one image must not take the others with it.
+        except Exception as error:
+            errors[row] = f"{plan.method} failed: {type(error).__name__}: {error}"
+    return MaskRows(masks, shape, paths, errors)
+
+
+def _failures(rows: MaskRows) -> dict[str, str]:
+    """Name the images that failed."""
+    return {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a store is.
+
+    Attributes
+    ----------
+    plan : Plan
+        What it will hold.
+    missing : list of int
+        Shards that are still to do.
+    done_images : int
+        Images in the shards that are there.
+    failed : dict of str to str
+        Path and reason of each of them that could not be read.
+    """
+
+    plan: Plan
+    missing: list[int]
+    done_images: int
+    failed: dict[str, str]
+
+
+def missing_shards(store: Path, plan: Plan) -> list[int]:
+    """List the shards that are still to do.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    plan : Plan
+        Its plan.
+
+    Returns
+    -------
+    list of int
+        In order. A shard that is there is done.
+    """
+    return [i for i in range(plan.shards) if not shard_path(store, i).exists()]
+
+
+def status(store: Path) -> Status:
+    """Say how far a store is.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+
+    Returns
+    -------
+    Status
+        Counts, and the failures recorded so far.
+
+    Raises
+    ------
+    StoreError
+        If it is no store, or a shard cannot be read.
+    """
+    plan = Plan.load(store)
+    missing = missing_shards(store, plan)
+    images, failed = 0, {}
+    for shard in sorted(set(range(plan.shards)) - set(missing)):
+        count, bad = read_failures(shard_path(store, shard), plan.fingerprint())
+        images += count
+        failed.update(bad)
+    return Status(plan, missing, images, failed)

@@ -1,0 +1,80 @@
+"""Show a store of masks: a sheet of image, mask and foreground for some of its images."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images import decode
+from dilo.pipeline.sheets import Picture, sheet
+from dilo.pipeline.store import MaskStore
+
+#: Gray that stands for what the mask removes.
+NOTHING = 127
+
+
+def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fade out what a mask calls background.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        The image.
+    mask : ndarray of shape (S, S), uint8
+        Its mask, of the image squashed to a square.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        The image, over gray, with the mask as alpha.
+    """
+    size = (image.shape[1], image.shape[0])
+    alpha = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
+    share = alpha[:, :, None] / 255.0
+    return np.rint(image * share + NOTHING * (1.0 - share)).astype(np.uint8)
+
+
+def mask_sheet(store: MaskStore, images: Path, *, count: int, seed: int) -> Image.Image:
+    """Draw a contact sheet of a store.
+
+    Parameters
+    ----------
+    store : MaskStore
+        The masks.
+    images : Path
+        Folder that the store's paths are relative to.
+    count : int
+        How many images to show, drawn from `seed`; all if there are fewer.
+    seed : int
+        Which ones.
+
+    Returns
+    -------
+    Image
+        Two images a row, each as image, mask, foreground; for one that cannot be read,
+        a blank with the reason.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(store))[:count]
+    triples = [_triple(store, images, int(index)) for index in sorted(chosen)]
+    pairs = [triples[i : i + 2] for i in range(0, len(triples), 2)]
+    return sheet([[picture for triple in pair for picture in triple] for pair in pairs])
+
+
+def _triple(store: MaskStore, images: Path, index: int) -> list[Picture]:
+    """Make the three cells of one image."""
+    name = store.names[index]
+    mask = store[index]
+    try:
+        image = decode(images / name)
+    except ImageError as error:
+        blank = np.full((1, 1), 230, np.uint8)
+        return [Picture(blank, name), Picture(blank, str(error)), Picture(blank)]
+    # Stretched to the image's proportions, as it will be used.
+    shown = np.asarray(Image.fromarray(mask).resize((image.shape[1], image.shape[0])))
+    return [
+        Picture(image, name.rsplit("/", 1)[-1]),
+        Picture(shown, f"covers {mask.mean() / 255:.0%}"),
+        Picture(foreground(image, mask)),
+    ]

@@ -1,0 +1,72 @@
+"""Contact sheets: rows of pictures with a word under each, as one image to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+CELL = 160
+CAPTION = 16
+GAP = 4
+PAPER = (255, 255, 255)
+INK = (40, 40, 40)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One cell of a sheet.
+
+    Attributes
+    ----------
+    pixels : ndarray of shape (H, W, 3) or (H, W), uint8
+        Colour or gray; shown whole, its sides in proportion.
+    caption : str, default ""
+        A few words below it, cut to the cell's width.
+    """
+
+    pixels: NDArray[np.uint8]
+    caption: str = ""
+
+
+def sheet(rows: Sequence[Sequence[Picture]], *, cell: int = CELL) -> Image.Image:
+    """Lay pictures out in rows.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of Picture
+        Rows may differ in length.
+    cell : int, default 160
+        Side of a cell, in pixels.
+
+    Returns
+    -------
+    Image
+        RGB, on white.
+    """
+    across = max(len(row) for row in rows)
+    step_x, step_y = cell + GAP, cell + CAPTION + GAP
+    canvas = Image.new("RGB", (across * step_x + GAP, len(rows) * step_y + GAP), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=11)
+    for r, row in enumerate(rows):
+        for c, picture in enumerate(row):
+            left, top = GAP + c * step_x, GAP + r * step_y
+            image = _fitted(picture.pixels, cell)
+            canvas.paste(
+                image, (left + (cell - image.width) // 2, top + (cell - image.height) // 2)
+            )
+            caption = picture.caption
+            while caption and draw.textlength(caption, font=font) > cell:
+                caption = caption[:-1]
+            draw.text((left, top + cell), caption, fill=INK, font=font)
+    return canvas
+
+
+def _fitted(pixels: NDArray[np.uint8], cell: int) -> Image.Image:
+    """Scale a picture to touch the cell's sides from inside."""
+    image = Image.fromarray(pixels).convert("RGB")
+    scale = cell / max(image.size)
+    size = [max(1, round(side * scale)) for side in image.size]
+    return image.resize((size[0], size[1]), Image.Resampling.BILINEAR)

@@ -1,0 +1,192 @@
+"""`dilo-prep`: arguments in; exit status, words, JSON and files out."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+from support.cli import invoke
+from support.photographs import photograph_folder
+
+from dilo.pipeline.cli import main, ranges
+from dilo.pipeline.store import MaskStore
+
+
+@pytest.fixture
+def images(tmp_path):
+    return photograph_folder(tmp_path / "images", 6)
+
+
+def masks(images, out, *more, status=0):
+    arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--jobs", 1)
+    return invoke(main, *arguments, *more, status=status)
+
+
+def test_masks_status_verify_and_preview_of_a_folder(images, tmp_path):
+    store = tmp_path / "store"
+    result = masks(images, store, "--json")
+    assert json.loads(result.stdout)["done_images"] == 6
+    assert "6 of 6 images, 0 failed" in result.stderr
+    assert json.loads(invoke(main, "status", store, "--json").stdout)["missing"] == []
+    assert "0 faults" in invoke(main, "verify", store).stderr
+    invoke(main, "preview", store, "--images", images, "--out", tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 900
+
+
+def test_failures_are_named_and_strict_is_status_1(images, tmp_path):
+    (images / "class0" / "bad.jpg").write_bytes(b"no image")
+    result = masks(images, tmp_path / "store")
+    assert "failed: class0/bad.jpg: not an image" in result.stderr
+    masks(images, tmp_path / "store", "--strict", status=1)
+
+
+def test_the_second_run_computes_only_what_is_missing(images, tmp_path):
+    store = tmp_path / "store"
+    masks(images, store, "--shard-size", 2)
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in store.glob("*.h5")}
+    (store / "shard-00001.h5").unlink()
+    assert invoke(main, "status", store, "--missing").stdout == "1\n"
+    assert "missing shards: 1" in invoke(main, "status", store).stderr
+    assert "to do: 2 images in 1" in masks(images, store).stderr
+    after = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in store.glob("*.h5")}
+    assert after["shard-00000.h5"] == before["shard-00000.h5"]
+    assert after["shard-00001.h5"][1] == before["shard-00001.h5"][1]
+
+
+def test_verify_finds_a_damaged_shard(images, tmp_path):
+    store = tmp_path / "store"
+    masks(images, store, "--shard-size", 3)
+    shard = store / "shard-00001.h5"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    result = invoke(main, "verify", store, "--json", status=1)
+    assert len(json.loads(result.stdout)["faults"]) == 1
+    assert "shard-00001.h5" in result.stderr
+
+
+def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    for task in range(3):
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(task))
+        masks(images, store, "--shard-size", 1, "--num-tasks", 3)
+    assert invoke(main, "status", store, "--missing").stdout == "\n"
+    assert len(list(store.glob("shard-*.h5"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "message"),
+    [
+        (["--method", "nonsense"], 3, "--method must be one of rbd, got 'nonsense'"),
+        (["--jobs", "0"], 2, "0 workers do nothing"),
+        (["--task-id", "1"], 3, "must come with --num-tasks"),
+        (["--size", "8"], 2, "16<=x<=4096"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_sentence(images, tmp_path, more, status, message):
+    assert message in masks(images, tmp_path / "store", *more, status=status).stderr
+
+
+def test_a_folder_without_images_and_a_store_of_something_else(images, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "none found" in masks(tmp_path / "empty", tmp_path / "s", status=3).stderr
+    assert "got no plan.json" in invoke(main, "status", images, status=3).stderr
+    masks(images, tmp_path / "store")
+    shutil.rmtree(images / "class1")
+    result = masks(images, tmp_path / "store", status=3)
+    assert "plan.json says images 6; asked for images 3" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(images, tmp_path):
+    (tmp_path / "file").touch()
+    assert "file" in masks(images, tmp_path / "file" / "store", status=3).stderr
+
+
+def test_ranges_are_written_as_batch_systems_read_them():
+    assert ranges([]) == ""
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
+
+
+def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
+    images = photograph_folder(tmp_path / "images", 40)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    masks(images, whole, "--shard-size", 2)
+    command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", str(images)]
+    command += ["--out", str(broken), "--size", "32", "--shard-size", "2", "--jobs", "2"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(broken.glob("shard-*.h5"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    masks(images, broken)
+    names = sorted(p.name for p in whole.iterdir())
+    assert sorted(p.name for p in broken.iterdir()) == names
+    assert all((whole / n).read_bytes() == (broken / n).read_bytes() for n in names)
+    assert len(MaskStore(broken)) == 40
+
+
+def test_help_is_quick_and_never_imports_torch():
+    code = (
+        "import sys\n"
+        "from dilo.pipeline.cli import main\n"
+        "try: main(['masks', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'torchvision', 'scipy', 'skimage', 'h5py', 'cv2', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "saliency mask for every image" in shown.stdout
+
+
+def test_computing_masks_never_imports_torch(images, tmp_path):
+    code = (
+        "import sys\n"
+        "from dilo.pipeline.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    arguments = ["masks", "--images", str(images), "--out", str(tmp_path / "s"), "--jobs", "1"]
+    subprocess.run([sys.executable, "-c", code, *arguments, "--size", "32"], check=True)
+
+
+@pytest.fixture
+def dask_cluster(tmp_path):
+    pytest.importorskip("distributed")
+    file = tmp_path / "scheduler.json"
+    words = [sys.executable, "-m"]
+    options = ["--scheduler-file", str(file), "--no-dashboard"]
+    address = ["--host", "127.0.0.1", "--port", "0"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = [*words, "distributed.cli.dask_scheduler", *options, *address]
+    worker = [*words, "distributed.cli.dask_worker", *options, "--nthreads", "1"]
+    worker += ["--local-directory", str(tmp_path / "dask")]
+    processes = [subprocess.Popen(scheduler, **quiet), subprocess.Popen(worker, **quiet)]
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    yield json.loads(file.read_text())["address"]
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_dask_cluster_makes_the_same_store(images, tmp_path, dask_cluster):
+    masks(images, tmp_path / "alone", "--shard-size", 2)
+    command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", images]
+    command += ["--out", tmp_path / "cluster", "--size", "32", "--shard-size", "2"]
+    command += ["--backend", "dask", "--scheduler", dask_cluster]
+    subprocess.run([str(word) for word in command], check=True, timeout=120)
+    names = sorted(p.name for p in (tmp_path / "alone").iterdir())
+    assert sorted(p.name for p in (tmp_path / "cluster").iterdir()) == names
+    for name in names:
+        ours, theirs = (tmp_path / store / name for store in ("alone", "cluster"))
+        assert ours.read_bytes() == theirs.read_bytes()
