@@ -1,0 +1,42 @@
+"""The augmentation of one view, read off torchvision's own functions: the oracle of batches."""
+
+import torch
+from torchvision.transforms.v2 import functional
+
+from dilo.train.augment import MEAN, STD
+
+#: Jitter that changes nothing.
+NEUTRAL = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
+#: Radius of the blur's kernel for MoCo v2's largest sigma, 2.
+RADIUS = 6
+
+
+def one_by_one(image, mask, draw, views):
+    """Augment one sample with functions on float tensors, as `augment` does a batch."""
+    x = functional.to_dtype(image, torch.float32, scale=True)
+    if draw.paste:
+        alpha = mask / 255
+        x = x * alpha + draw.gray_level / 255 * (1 - alpha)
+    for name in views.order:
+        if name == "jitter" and draw.jitter:
+            x = jittered(x, draw)
+        if name == "gray" and draw.gray:
+            x = functional.rgb_to_grayscale(x, 3)
+        if name == "blur" and draw.blur_sigma:
+            x = blurred(x, draw.blur_sigma)
+    return functional.normalize(x, list(MEAN), list(STD))
+
+
+def jittered(image, draw, changed=tuple(NEUTRAL)):
+    """Do the operations in the draw's order, on a tensor or on a Pillow image."""
+    for name in (list(NEUTRAL)[operation] for operation in draw.order):
+        if name in changed:
+            image = getattr(functional, f"adjust_{name}")(image, getattr(draw, name))
+    return image
+
+
+def blurred(image, sigma):
+    """Blur a float tensor, edges replicated."""
+    padded = torch.nn.functional.pad(image[None], (RADIUS,) * 4, mode="replicate")[0]
+    result = functional.gaussian_blur(padded, [2 * RADIUS + 1] * 2, [sigma] * 2)
+    return result[:, RADIUS:-RADIUS, RADIUS:-RADIUS]

@@ -1,0 +1,1 @@
+"""Shards to checkpoints: contrastive pretraining with copy-paste, on torch."""

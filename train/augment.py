@@ -1,0 +1,278 @@
+"""The device's share of a batch of views: paste, colours, blur, normalisation."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dilo.train.copypaste import paste
+from dilo.train.draws import BRIGHTNESS, CONTRAST, HUE, SATURATION, ViewDraw
+from dilo.train.recipe import ViewsRecipe
+
+#: Mean and standard deviation of ImageNet's red, green, blue in [0, 1].
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+#: Where the Gaussian ends, in sigmas: what is left out is under half a gray level at any edge.
+TRUNCATE = 3.0
+#: On a CPU, how many values go through all the steps together, so that they stay in its cache.
+CACHED = 2**20
+
+
+class Parameters(NamedTuple):
+    """What to do with each view of a batch, on the CPU; names and units of `ViewDraw`.
+
+    Attributes
+    ----------
+    paste, jitter, gray : Tensor of shape (B,), bool
+        Whether to.
+    gray_level : Tensor of shape (B,), uint8
+        Background.
+    brightness, contrast, saturation, hue : Tensor of shape (B,), float32
+        Factors, and the shift of the hue in turns.
+    order : Tensor of shape (B, 4), int64
+        Order of the jitter.
+    blur_sigma : Tensor of shape (B,), float32
+        In pixels; 0 for no blur.
+    """
+
+    paste: Tensor
+    gray_level: Tensor
+    jitter: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    order: Tensor
+    gray: Tensor
+    blur_sigma: Tensor
+
+
+_DTYPES = {"gray_level": torch.uint8, "order": torch.int64} | dict.fromkeys(
+    ("paste", "jitter", "gray"), torch.bool
+)
+
+
+def stack(draws: Sequence[ViewDraw]) -> Parameters:
+    """Gather the draws of a batch.
+
+    Parameters
+    ----------
+    draws : sequence of ViewDraw
+        One a view.
+
+    Returns
+    -------
+    columns : Parameters
+        One row a view, in the same order.
+    """
+    return Parameters(
+        *(
+            torch.tensor([getattr(d, name) for d in draws], dtype=_DTYPES.get(name, torch.float32))
+            for name in Parameters._fields
+        )
+    )
+
+
+@torch.no_grad()
+def augment(images: Tensor, masks: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tensor:
+    """Paste, colour, blur and normalise a batch of views, each by its own draw.
+
+    Parameters
+    ----------
+    images : Tensor of shape (B, 3, s, s), uint8
+        Crops, on any device.
+    masks : Tensor of shape (B, 1, s, s), uint8
+        Their masks, on the same device.
+    parameters : Parameters
+        The draws, on the CPU, so that nothing waits for the device.
+    views : ViewsRecipe
+        `order` of the colours, and the largest blur.
+
+    Returns
+    -------
+    Tensor of shape (B, 3, s, s), float32
+        Normalised by ImageNet's mean and standard deviation.
+
+    Raises
+    ------
+    ValueError
+        If there is not one row of parameters a view.
+    """
+    if len(parameters.paste) != len(images):
+        raise ValueError(
+            f"parameters must have one row for each of {len(images)} images, "
+            f"got {len(parameters.paste)}"
+        )
+    device = images.device
+    result = torch.empty(images.shape, dtype=torch.float32, device=device)
+    together = max(1, CACHED // images[0].numel()) if device.type == "cpu" else len(images)
+    # Blur is a convolution: a caller's autocast would do it in half precision.
+    with torch.autocast(device.type, enabled=False):
+        for part in (slice(i, i + together) for i in range(0, len(images), together)):
+            rows = Parameters(*(column[part] for column in parameters))
+            coloured = _colours(images[part], masks[part], rows, views)
+            result[part] = normalise(coloured)
+    return result
+
+
+def _colours(images: Tensor, masks: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tensor:
+    """Do what `augment` does before it normalises, to all samples at once."""
+    device = images.device
+    result = images / 255
+    if parameters.paste.any():
+        levels = _move(parameters.gray_level / 255, device)[:, None, None, None]
+        result = paste(result, masks / 255, levels, _move(parameters.paste, device))
+    steps: dict[str, tuple[Tensor, Callable[[Tensor, Parameters], Tensor]]] = {
+        "jitter": (parameters.jitter, _jitter),
+        "gray": (parameters.gray, lambda part, _: _gray(part).repeat(1, 3, 1, 1)),
+        "blur": (
+            parameters.blur_sigma > 0,
+            lambda part, rows: _blur(part, rows.blur_sigma, views.blur_sigma[1]),
+        ),
+    }
+    for name in views.order:
+        where, step = steps[name]
+        result = _replace(result, where, parameters, step)
+    return result
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Standardise each channel with ImageNet's statistics.
+
+    Parameters
+    ----------
+    images : Tensor of shape (B, 3, H, W), float
+        RGB in [0, 1].
+
+    Returns
+    -------
+    Tensor of shape (B, 3, H, W), float
+        What a network takes.
+    """
+    mean, std = _statistics(images.device)
+    return (images - mean).div_(std)
+
+
+def denormalise(images: Tensor) -> Tensor:
+    """Turn normalised images back into pictures.
+
+    Parameters
+    ----------
+    images : Tensor of shape (B, 3, H, W), float
+        As `augment` returns them.
+
+    Returns
+    -------
+    Tensor of shape (B, 3, H, W), uint8
+        RGB.
+    """
+    mean, std = _statistics(images.device)
+    return (images * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+@functools.cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Keep ImageNet's mean and standard deviation on a device, each (3, 1, 1)."""
+    mean, std = torch.tensor([MEAN, STD])[..., None, None].to(device)
+    return mean, std
+
+
+def _move(values: Tensor, device: torch.device) -> Tensor:
+    """Move to the device without waiting, which takes pinned memory."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
+def _replace(
+    images: Tensor,
+    where: Tensor,
+    parameters: Parameters,
+    step: Callable[[Tensor, Parameters], Tensor],
+) -> Tensor:
+    """Replace, in place, the samples named by `where`, on the CPU, by what a step makes of them."""
+    index = where.nonzero().squeeze(1)
+    if len(index) == 0:
+        return images
+    if len(index) == len(images):
+        return step(images, parameters)
+    part = Parameters(*(column[index] for column in parameters))
+    index = _move(index, images.device)
+    return images.index_copy_(0, index, step(images.index_select(0, index), part))
+
+
+def _gray(images: Tensor) -> Tensor:
+    """Mix (B, 3, H, W) to the luma of ITU-R BT.601, (B, 1, H, W), with torchvision's weights."""
+    red, green, blue = images.unbind(1)
+    return (red * 0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)[:, None]
+
+
+def _jitter(images: Tensor, parameters: Parameters) -> Tensor:
+    """Do each sample's four operations in its own order."""
+    factors = torch.empty(len(images), 4)
+    factors[:, BRIGHTNESS] = parameters.brightness
+    factors[:, CONTRAST] = parameters.contrast
+    factors[:, SATURATION] = parameters.saturation
+    factors[:, HUE] = 1  # as a blend, nothing
+    factors = factors.gather(1, parameters.order)
+    rest = 1 - factors
+    # Of each position and sample: the weights of itself, its mean luma and its luma.
+    blends = torch.stack(
+        [factors, rest * (parameters.order == CONTRAST), rest * (parameters.order == SATURATION)]
+    )
+    weights = _move(blends.permute(2, 0, 1).contiguous(), images.device)[..., None, None, None]
+    for position in range(4):
+        images = _blend(images, *weights[position])
+        turn = (parameters.order[:, position] == HUE) & (parameters.hue != 0)
+        images = _replace(images, turn, parameters, _hue)
+    return images
+
+
+def _blend(images: Tensor, itself: Tensor, mean: Tensor, luma: Tensor) -> Tensor:
+    """Mix images with their mean luma and their luma, by weights of shape (B, 1, 1, 1)."""
+    gray = _gray(images)
+    reference = torch.addcmul(gray.mean((2, 3), keepdim=True) * mean, gray, luma)
+    return torch.addcmul(reference, images, itself).clamp_(0, 1)
+
+
+def _hue(images: Tensor, parameters: Parameters) -> Tensor:
+    """Turn the hue, keeping the saturation and value of HSV.
+
+    A channel falls below the largest by the chroma times a trapezoid of the hue, the same
+    for all three but for its phase; so the way back from HSV needs no table of six cases.
+    """
+    red, green, blue = images.unbind(1)
+    value = images.amax(1)
+    chroma = value - images.amin(1)
+    scale = chroma.masked_fill(chroma == 0, 1)
+    # In sixths of a turn; red is 0, green 2, blue 4.
+    hue = torch.where(
+        value == red,
+        (green - blue) / scale,
+        torch.where(value == green, (blue - red) / scale + 2, (red - green) / scale + 4),
+    )
+    hue += _move(6 * parameters.hue, images.device)[:, None, None]
+    phases = torch.arange(5, 0, -2, device=images.device)[:, None, None]
+    angle = (hue[:, None] + phases).remainder_(6)
+    fall = torch.minimum(angle, 4 - angle).clamp_(0, 1)
+    return torch.addcmul(value[:, None], chroma[:, None], fall, value=-1)
+
+
+def _blur(images: Tensor, sigmas: Tensor, largest: float) -> Tensor:
+    """Blur each sample by its own Gaussian; the edge pixels go on beyond the edge."""
+    count, channels, height, width = images.shape
+    # The recipe's largest sigma, not the batch's: a view is to depend on no other view.
+    radius = math.ceil(TRUNCATE * largest)
+    offsets = torch.arange(-radius, radius + 1)
+    kernels = torch.softmax(-0.5 * (offsets / sigmas[:, None]) ** 2, dim=1)
+    kernels = _move(kernels, images.device).repeat_interleave(channels, 0)[:, None]
+    padded = functional.pad(images, (radius,) * 4, mode="replicate")
+    # One convolution for all samples: each channel of each sample is a group of its own.
+    planes = padded.view(1, count * channels, *padded.shape[2:])
+    planes = functional.conv2d(planes, kernels[..., None, :], groups=count * channels)
+    planes = functional.conv2d(planes, kernels[..., None], groups=count * channels)
+    return planes.view(count, channels, height, width)

@@ -1,0 +1,33 @@
+"""Copy-paste: the foreground of an image on another background, by its mask."""
+
+import torch
+from torch import Tensor
+
+
+def paste(images: Tensor, masks: Tensor, backgrounds: Tensor, where: Tensor) -> Tensor:
+    """Paste foregrounds onto other backgrounds, the masks serving as soft alpha.
+
+    Parameters
+    ----------
+    images : Tensor of shape (B, 3, H, W), float
+        In [0, 1].
+    masks : Tensor of shape (B, 1, H, W), float
+        How much is foreground, in [0, 1]; never thresholded.
+    backgrounds : Tensor of shape (B, 3, H, W), float, or broadcastable to it
+        In [0, 1]; (B, 1, 1, 1) is one gray level a sample.
+    where : Tensor of shape (B,), bool
+        Which samples to paste; the others are returned bit for bit.
+
+    Returns
+    -------
+    Tensor of shape (B, 3, H, W), float
+        ``images * masks + backgrounds * (1 - masks)``.
+
+    References
+    ----------
+    .. [1] N. Zhao, Z. Wu, R. W. H. Lau and S. Lin, "Distilling Localization for
+       Self-Supervised Representation Learning", AAAI 2021, section "Copy-and-paste".
+    """
+    alpha = masks.masked_fill(~where[:, None, None, None], 1)
+    # lerp at weight 1 is its end exactly, so no sample needs to be picked out.
+    return torch.lerp(backgrounds, images, alpha)

@@ -1,0 +1,307 @@
+"""Training data: an image and its mask to the crops of two views, in a replayable order."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.store import MaskStore
+from dilo.train.augment import Parameters, stack
+from dilo.train.crops import crop
+from dilo.train.draws import ViewDraw, sample_order, view_draw
+from dilo.train.recipe import Recipe
+
+VIEWS = 2
+#: How many images after an unreadable one are tried in its place.
+SUBSTITUTES = 16
+#: Stands for the mask of a view that nothing is pasted in.
+NO_MASK: NDArray[np.uint8] = np.zeros((1, 1), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The images of a run, and their masks.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the images.
+    names : Names
+        Their paths, in order; a sample's number is its position here.
+    usable : ndarray of shape (M,), int64
+        Positions of the images to train on.
+    pasteable : ndarray of shape (N,), bool
+        Whether an image has a mask with anything in it.
+    store : MaskStore or None
+        The masks.
+    """
+
+    folder: Path
+    names: Names
+    usable: NDArray[np.int64]
+    pasteable: NDArray[np.bool_]
+    store: MaskStore | None
+
+
+def find_source(images: Path, masks: Path | None) -> Source:
+    """List the images of a run: those of the store of masks, or of the folder.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of images.
+    masks : Path, optional
+        Store that `dilo-prep masks` made of them. Its list serves, and the folder is not
+        read again. Images that it records as failed are left out.
+
+    Returns
+    -------
+    Source
+        Images and masks.
+
+    Raises
+    ------
+    DiloError
+        If the store is not whole, or is of another folder.
+    """
+    if masks is None:
+        names = find_images(images)
+        return Source(images, names, np.arange(len(names)), np.zeros(len(names), bool), None)
+    store = MaskStore(masks)
+    first = store.names[0]
+    if not (images / first).exists():
+        raise DiloError(
+            f"--masks {masks} must be of the images of --images {images}: "
+            f"its first image, {first}, is not there"
+        )
+    usable = np.flatnonzero(~store.failed())
+    if not len(usable):
+        raise DiloError(f"--masks {masks}: every image failed; see dilo-prep status {masks}")
+    return Source(images, store.names, usable, store.column("coverage") > 0, store)
+
+
+class Batch(NamedTuple):
+    """The crops of a batch: first view of every sample, then second view of every sample.
+
+    Attributes
+    ----------
+    images : Tensor of shape (2 B, 3, s, s), uint8
+    masks : Tensor of shape (2 B, 1, s, s), uint8
+        Zero where nothing is pasted.
+    parameters : Parameters
+        What the device is to do with each view.
+    unreadable : Tensor of shape (), int64
+        How many images could not be read and were replaced by a later one.
+    """
+
+    images: Tensor
+    masks: Tensor
+    parameters: Parameters
+    unreadable: Tensor
+
+
+class Sample(NamedTuple):
+    """The crops and draws of one image's views."""
+
+    images: list[NDArray[np.uint8]]
+    masks: list[NDArray[np.uint8]]
+    draws: list[ViewDraw]
+    unreadable: int
+
+
+class Views(Dataset[Sample]):
+    """Samples by (epoch, position in the list); nothing in it depends on a worker.
+
+    Parameters
+    ----------
+    source : Source
+        Images and masks.
+    recipe : Recipe
+        Views, paste and seed.
+    """
+
+    def __init__(self, source: Source, recipe: Recipe) -> None:
+        self.source = source
+        self.recipe = recipe
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """Draw and cut both views of an image.
+
+        Parameters
+        ----------
+        key : (int, int)
+            Epoch, and position of the image in the source's list.
+
+        Returns
+        -------
+        Sample
+            Crops and draws.
+        """
+        epoch, wanted = key
+        image, index = self.read(wanted)
+        height, width = image.shape[:2]
+        size = self.recipe.views.size
+        mask = NO_MASK
+        images, masks, draws = [], [], []
+        for view in range(VIEWS):
+            draw = view_draw(
+                self.recipe.views,
+                self.recipe.paste,
+                seed=self.recipe.seed,
+                epoch=epoch,
+                sample=wanted,
+                view=view,
+                height=height,
+                width=width,
+            )
+            if not self.source.pasteable[index]:
+                draw = dataclasses.replace(draw, paste=False)
+            if draw.paste and mask is NO_MASK and self.source.store is not None:
+                mask = self.source.store[index]
+            cut, alpha = crop(image, mask, draw, size)
+            images.append(cut)
+            masks.append(alpha)
+            draws.append(draw)
+        return Sample(images, masks, draws, int(index != wanted))
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], int]:
+        """Read an image, or, if it broke since its mask was made, the next that can be read.
+
+        Parameters
+        ----------
+        index : int
+            Position in the source's list.
+
+        Returns
+        -------
+        ndarray of shape (H, W, 3), uint8
+            Its pixels.
+        int
+            Position of the image that was read.
+
+        Raises
+        ------
+        DiloError
+            If neither it nor the images after it can be read.
+        """
+        reason = ""
+        for candidate in range(index, index + SUBSTITUTES):
+            candidate %= len(self.source.names)
+            try:
+                return decode(self.source.folder / self.source.names[candidate]), candidate
+            except ImageError as error:
+                reason = str(error)
+        raise DiloError(
+            f"--images {self.source.folder}: {SUBSTITUTES} images from "
+            f"{self.source.names[index]} on cannot be read, the last because: {reason}"
+        )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples into a batch.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        In the order of the batch.
+
+    Returns
+    -------
+    Batch
+        View by view.
+    """
+    order = [(view, sample) for view in range(VIEWS) for sample in samples]
+    images = np.stack([sample.images[view] for view, sample in order])
+    masks = np.stack([sample.masks[view] for view, sample in order])
+    return Batch(
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(masks)[:, None],
+        stack([sample.draws[view] for view, sample in order]),
+        torch.tensor(sum(sample.unreadable for sample in samples)),
+    )
+
+
+class Batches(Sampler[list[tuple[int, int]]]):
+    """The batches of a run from a step on, one stream over all its epochs.
+
+    Parameters
+    ----------
+    usable : ndarray of shape (M,), int64
+        Positions of the images to train on.
+    recipe : Recipe
+        Seed, batch size, number of epochs.
+    start : int
+        Steps already taken.
+
+    Raises
+    ------
+    DiloError
+        If there are fewer images than a batch holds.
+    """
+
+    def __init__(self, usable: NDArray[np.int64], recipe: Recipe, start: int) -> None:
+        batch = recipe.optimizer.batch
+        if len(usable) < batch:
+            raise DiloError(
+                f"a batch needs at least optimizer.batch = {batch} images, got {len(usable)}: "
+                f"--set optimizer.batch={len(usable)} or less"
+            )
+        self._usable, self._recipe, self._start = usable, recipe, start
+        self.steps_per_epoch = len(usable) // batch
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch * self._recipe.optimizer.epochs - self._start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        batch = self._recipe.optimizer.batch
+        epoch, step = divmod(self._start, self.steps_per_epoch)
+        for current in range(epoch, self._recipe.optimizer.epochs):
+            order = self._usable[sample_order(self._recipe.seed, current, len(self._usable))]
+            for first in range(step * batch, self.steps_per_epoch * batch, batch):
+                yield [(current, int(index)) for index in order[first : first + batch]]
+            step = 0
+
+
+def loader(views: Views, batches: Batches, *, workers: int, pin: bool) -> DataLoader[Sample]:
+    """Read batches ahead of the device.
+
+    Parameters
+    ----------
+    views : Views
+        The samples.
+    batches : Batches
+        Their order.
+    workers : int
+        Processes that decode and crop; 0 does it in this one.
+    pin : bool
+        Whether to hand over page-locked memory, for a GPU.
+
+    Returns
+    -------
+    DataLoader
+        Yields `Batch`.
+    """
+    return DataLoader(
+        views,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        worker_init_fn=_start_worker,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _start_worker(worker: int) -> None:
+    """Keep OpenCV from starting a thread a core in every worker."""
+    cv2.setNumThreads(0)

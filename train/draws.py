@@ -1,0 +1,222 @@
+"""All randomness of training: pure functions of a key, through Philox; nothing global."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.train.recipe import PasteRecipe, ViewsRecipe
+
+#: What a stream of numbers is for; half of Philox's key, the seed being the other half.
+VIEW, ORDER, SHUFFLE = range(3)
+#: Tries of torchvision's RandomResizedCrop before it takes the middle of the image.
+TRIES: Final = 10
+#: Logarithms of the aspect ratios 3/4 and 4/3, between which a box's ratio is drawn.
+LOG_RATIOS: Final = (math.log(3 / 4), math.log(4 / 3))
+#: Brightness, contrast, saturation, hue; a permutation of them is an order of jitter.
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+ORDERS: Final = tuple(itertools.permutations((BRIGHTNESS, CONTRAST, SATURATION, HUE)))
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewDraw:
+    """All that chance decides about one view of one image.
+
+    Attributes
+    ----------
+    box : (int, int, int, int)
+        Top, left, height, width of the crop, in source pixels.
+    flip : bool
+        Whether the crop is mirrored left to right.
+    paste : bool
+        Whether the foreground goes onto another background.
+    gray_level : int
+        That background, 0 to 254.
+    blend_sigma : float
+        Blur of the mask before it serves, in source pixels; 0 for the mask as cached.
+    jitter : bool
+        Whether the colours are jittered.
+    brightness, contrast, saturation : float
+        Factors of the jitter; 1 changes nothing.
+    hue : float
+        Shift of the hue, in turns.
+    order : (int, int, int, int)
+        In which order jitter does brightness (0), contrast (1), saturation (2), hue (3).
+    gray : bool
+        Whether the colours are dropped.
+    blur_sigma : float
+        Blur of the view, in pixels of the view; 0 for none.
+    """
+
+    box: Box
+    flip: bool
+    paste: bool
+    gray_level: int
+    blend_sigma: float
+    jitter: bool
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    order: tuple[int, ...]
+    gray: bool
+    blur_sigma: float
+
+
+def view_draw(
+    views: ViewsRecipe,
+    paste: PasteRecipe,
+    *,
+    seed: int,
+    epoch: int,
+    sample: int,
+    view: int,
+    height: int,
+    width: int,
+) -> ViewDraw:
+    """Draw one view of one image.
+
+    Parameters
+    ----------
+    views : ViewsRecipe
+        Ranges and probabilities of crop, flip and colours. What is not in its `order` is
+        not drawn.
+    paste : PasteRecipe
+        Probabilities of copy-paste and of blending.
+    seed, epoch, sample, view : int
+        The key: the draw is a function of these four, each in [0, 2**64).
+    height, width : int
+        The image's size.
+
+    Returns
+    -------
+    ViewDraw
+        The draw.
+
+    Notes
+    -----
+    Every parameter takes its own place in one vector of uniform numbers, whether it is
+    needed or not. So a changed probability changes no other parameter.
+    """
+    # A new parameter takes a new last place: the others, and so past runs, stay as they are.
+    uniform = _generator(VIEW, seed, view, sample, epoch).random(2 * TRIES + 15).tolist()
+    (
+        *shapes,
+        top,
+        left,
+        flip,
+        pasted,
+        level,
+        blended,
+        jittered,
+        brightness,
+        contrast,
+        saturation,
+        hue,
+        order,
+        gray,
+        blurred,
+        sigma,
+    ) = uniform
+    strength = views.jitter_strength
+    return ViewDraw(
+        box=_box(shapes, top, left, views.crop_scale, height, width),
+        flip=flip < views.flip,
+        paste=pasted < paste.probability,
+        gray_level=int(255 * level),
+        blend_sigma=paste.blend_sigma if blended < paste.blend else 0.0,
+        jitter="jitter" in views.order and jittered < views.jitter,
+        brightness=_between(max(0.0, 1 - strength[0]), 1 + strength[0], brightness),
+        contrast=_between(max(0.0, 1 - strength[1]), 1 + strength[1], contrast),
+        saturation=_between(max(0.0, 1 - strength[2]), 1 + strength[2], saturation),
+        hue=_between(-strength[3], strength[3], hue),
+        order=ORDERS[int(len(ORDERS) * order)],
+        gray="gray" in views.order and gray < views.gray,
+        blur_sigma=_between(*views.blur_sigma, sigma)
+        if "blur" in views.order and blurred < views.blur
+        else 0.0,
+    )
+
+
+def sample_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Draw the order in which an epoch visits its samples.
+
+    Parameters
+    ----------
+    seed, epoch : int
+        The key.
+    count : int
+        How many samples.
+
+    Returns
+    -------
+    ndarray of shape (count,), int64
+        A permutation of 0 to count - 1.
+    """
+    return _permutation(_generator(ORDER, seed, 0, 0, epoch), count)
+
+
+def key_shuffle(seed: int, step: int, count: int) -> NDArray[np.int64]:
+    """Draw how a batch is dealt to the batch-norm groups of the key encoder.
+
+    Parameters
+    ----------
+    seed, step : int
+        The key.
+    count : int
+        Size of the batch.
+
+    Returns
+    -------
+    ndarray of shape (count,), int64
+        A permutation of 0 to count - 1.
+
+    References
+    ----------
+    .. [1] K. He, H. Fan, Y. Wu, S. Xie and R. Girshick, "Momentum Contrast for Unsupervised
+       Visual Representation Learning", CVPR 2020, section 3.3, "Shuffling BN".
+    """
+    return _permutation(_generator(SHUFFLE, seed, 0, 0, step), count)
+
+
+def _generator(stream: int, seed: int, *counter: int) -> np.random.Generator:
+    """Open the stream that a key owns: 2**64 blocks of numbers, shared with no other key."""
+    # The low word runs with the numbers taken; the words above it hold the key's other parts.
+    words = np.array((0, *counter), np.uint64)
+    key = np.array((seed, stream), np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=words))
+
+
+def _permutation(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Permute by sorting random numbers: numpy may change its own shuffle between versions."""
+    return np.argsort(generator.random(count), kind="stable").astype(np.int64, copy=False)
+
+
+def _between(low: float, high: float, uniform: float) -> float:
+    """Stretch a uniform number of [0, 1) to a range."""
+    return low + (high - low) * uniform
+
+
+def _box(
+    shapes: list[float],
+    top: float,
+    left: float,
+    scale: tuple[float, float],
+    height: int,
+    width: int,
+) -> Box:
+    """Place a box by torchvision's RandomResizedCrop rule; `shapes` is (area, ratio) by tries."""
+    for area, ratio in zip(shapes[::2], shapes[1::2], strict=True):
+        target = height * width * _between(*scale, area)
+        aspect = math.exp(_between(*LOG_RATIOS, ratio))
+        w, h = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int((height - h + 1) * top), int((width - w + 1) * left), h, w
+    # No box fitted: the largest in the middle whose ratio is allowed.
+    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    return (height - h) // 2, (width - w) // 2, h, w

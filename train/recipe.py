@@ -1,0 +1,299 @@
+"""One recipe, one file: all that decides a training run, frozen, with unknown keys refused."""
+
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from dilo.pipeline.errors import RecipeError
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecipe:
+    """The encoder: a torchvision ResNet and its projection head."""
+
+    arch: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
+    #: "imagenet": 7 x 7 stride 2 and max-pool; "small": 3 x 3 stride 1, for images under 100 px
+    stem: Literal["imagenet", "small"] = "imagenet"
+    #: "linear" (MoCo v1) or "mlp" (two layers, MoCo v2)
+    head: Literal["linear", "mlp"] = "linear"
+    dim: int = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class MocoRecipe:
+    """Momentum contrast: the queue, the key encoder, the temperature."""
+
+    queue: int = 65536
+    momentum: float = 0.999
+    temperature: float = 0.07
+    #: Batch-norm groups: the batch is normalised in this many parts, keys shuffled among them
+    bn_groups: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsRecipe:
+    """How a view is drawn from an image. `order` lists what happens to its colours, in order."""
+
+    size: int = 224
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    flip: float = 0.5
+    order: tuple[Literal["jitter", "gray", "blur"], ...] = ("gray", "jitter")
+    #: Probability of jitter; then its strength s for brightness, contrast, saturation (factors
+    #: from max(0, 1 - s) to 1 + s) and hue (a shift of -s to s turns), as torchvision has it
+    jitter: float = 1.0
+    jitter_strength: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)
+    gray: float = 0.2
+    blur: float = 0.5
+    #: Range of the blur's sigma, in pixels of the view
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasteRecipe:
+    """Copy-paste on a homogeneous gray background."""
+
+    #: Probability for each view, drawn alone; 0 is the method without copy-paste
+    probability: float = 0.3
+    #: Share of the pastes whose mask is blurred, and the blur's sigma in source pixels
+    blend: float = 0.5
+    blend_sigma: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerRecipe:
+    """SGD and its schedule, by epochs as the MoCo repository counts them."""
+
+    epochs: int = 200
+    batch: int = 256
+    lr: float = 0.03
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "step"] = "step"
+    #: Epochs (0-based) from which the rate is a tenth of what it was; for schedule "step"
+    milestones: tuple[int, ...] = (120, 160)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a training run, but the data and the machine."""
+
+    method: Literal["moco"] = "moco"
+    seed: int = 0
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    moco: MocoRecipe = field(default_factory=MocoRecipe)
+    views: ViewsRecipe = field(default_factory=ViewsRecipe)
+    paste: PasteRecipe = field(default_factory=PasteRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+
+
+def shipped_recipes() -> list[str]:
+    """Name the recipes that come with dilo.
+
+    Returns
+    -------
+    list of str
+        What --recipe takes besides a file.
+    """
+    folder = resources.files("dilo.train.recipes")
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and override some of its values.
+
+    Parameters
+    ----------
+    name : str
+        A shipped recipe, or a file ending in ``.toml``.
+    overrides : sequence of str
+        ``section.key=value``, the value as TOML writes it; quotes may be left out.
+
+    Returns
+    -------
+    Recipe
+        Complete and checked.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe, a key is unknown, or a value does not fit.
+    """
+    if name.endswith(".toml"):
+        text, source = _read_file(Path(name)), name
+    elif name in shipped_recipes():
+        text = (resources.files("dilo.train.recipes") / f"{name}.toml").read_text("utf-8")
+        source = f"recipe {name}"
+    else:
+        raise RecipeError(
+            f"--recipe must be a .toml file or one of {', '.join(shipped_recipes())}, got {name!r}"
+        )
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source} must be TOML: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    return recipe_from_dict(values, source)
+
+
+def _read_file(path: Path) -> str:
+    """Read a user's recipe."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"--recipe {path} cannot be read: {error}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Set one value, given as section.key=value."""
+    key, equals, word = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set must be key=value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {word}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = word
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {override}: {section} is a value, not a section")
+    values[last] = value
+
+
+def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
+    """Make a recipe of plain values.
+
+    Parameters
+    ----------
+    values : mapping
+        Sections and keys, as TOML or JSON give them.
+    source : str
+        Where they come from, for messages.
+
+    Returns
+    -------
+    Recipe
+        Complete and checked.
+
+    Raises
+    ------
+    RecipeError
+        If a key is unknown or a value does not fit.
+    """
+    recipe = _section(Recipe, values, source, "")
+    _check(recipe, source)
+    return recipe
+
+
+def _section(kind: type[Section], values: Mapping[str, Any], source: str, prefix: str) -> Section:
+    """Fill a dataclass, refusing what it does not know."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise RecipeError(
+            f"{source}: unknown key {prefix}{unknown[0]}: known are "
+            f"{', '.join(f'{prefix}{key}' for key in hints)}"
+        )
+    return kind(**{k: _value(hints[k], v, source, f"{prefix}{k}") for k, v in values.items()})
+
+
+def _value(hint: Any, value: Any, source: str, key: str) -> Any:
+    """Convert one plain value to its field's type, or refuse it by name."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _section(typing.cast("type[Any]", hint), value, source, f"{key}.")
+    if origin is Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) == len(value):
+            pairs = zip(kinds, value, strict=True)
+            return tuple(_value(kind, item, source, key) for kind, item in pairs)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    rule = (
+        f"one of {', '.join(map(repr, arguments))}"
+        if origin is Literal
+        else getattr(hint, "__name__", None) or str(hint)
+    )
+    if isinstance(hint, types.GenericAlias):
+        rule = str(hint)
+    raise RecipeError(f"{source}: {key} must be {rule}, got {value!r}")
+
+
+def _check(recipe: Recipe, source: str) -> None:
+    """Refuse values that are of the right type and still make no run."""
+    moco, views, paste, optimizer = recipe.moco, recipe.views, recipe.paste, recipe.optimizer
+    shares = {
+        "views.flip": views.flip,
+        "views.jitter": views.jitter,
+        "views.gray": views.gray,
+        "views.blur": views.blur,
+        "paste.probability": paste.probability,
+        "paste.blend": paste.blend,
+    }
+    low, high = views.crop_scale
+    hue = views.jitter_strength[3]
+    rules = [
+        *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+        ("views.crop_scale must be 0 < low <= high <= 1", 0 < low <= high <= 1, (low, high)),
+        ("views.size must be at least 8", views.size >= 8, views.size),
+        ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
+        ("views.jitter_strength must be >= 0", min(views.jitter_strength) >= 0, None),
+        ("views.jitter_strength's hue must be at most 0.5", hue <= 0.5, hue),
+        ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
+        ("moco.momentum must be in [0, 1]", 0 <= moco.momentum <= 1, moco.momentum),
+        ("moco.temperature must be positive", moco.temperature > 0, moco.temperature),
+        ("moco.bn_groups must be at least 1", moco.bn_groups >= 1, moco.bn_groups),
+        ("optimizer.batch must be at least 2", optimizer.batch >= 2, optimizer.batch),
+        ("optimizer.epochs must be at least 1", optimizer.epochs >= 1, optimizer.epochs),
+        ("optimizer.lr must be positive", optimizer.lr > 0, optimizer.lr),
+        ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
+    ]
+    for rule, holds, value in rules:
+        if not holds:
+            raise RecipeError(f"{source}: {rule}, got {value!r}")
+    if optimizer.batch % moco.bn_groups or optimizer.batch // moco.bn_groups < 2:
+        raise RecipeError(
+            f"{source}: moco.bn_groups must divide optimizer.batch into groups of at least 2, "
+            f"got {moco.bn_groups} groups of a batch of {optimizer.batch}"
+        )
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Write a recipe as TOML, complete, as `load_recipe` reads it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to write.
+
+    Returns
+    -------
+    str
+        Values first, then a section for each part.
+    """
+    values = dataclasses.asdict(recipe)
+    lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict)]
+    for section, content in values.items():
+        if isinstance(content, dict):
+            # JSON writes strings, numbers and lists as TOML does.
+            lines += ["", f"[{section}]"]
+            lines += [f"{key} = {json.dumps(value)}" for key, value in content.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""The shipped recipes: NAME.toml is what `dilo-train --recipe NAME` reads."""
