@@ -1,0 +1,133 @@
+"""Momentum contrast: the paper's algorithm read literally, and its closed forms."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.testing import assert_close
+
+from dilo.train.methods.moco import MoCo, contrast, follow
+from dilo.train.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe, load_recipe
+
+RECIPE = Recipe(
+    model=ModelRecipe(arch="resnet18", stem="small", head="mlp", dim=8),
+    moco=MocoRecipe(queue=20, momentum=0.9, temperature=0.2, bn_groups=2),
+    optimizer=OptimizerRecipe(batch=8),
+)
+
+
+def views(seed=0, batch=8):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, batch, 3, 8, 8, generator=generator).unbind(0)
+
+
+def test_a_step_is_the_papers_algorithm():
+    moco = MoCo(RECIPE)
+    with torch.no_grad():
+        for parameter in moco.encoder_q.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    literal, queue = copy.deepcopy(moco), moco.queue.clone()
+    first, second = views()
+    shuffle = torch.tensor([3, 1, 4, 0, 5, 7, 2, 6])
+    output = moco(first, second, shuffle)
+
+    query = functional.normalize(literal.encoder_q(first), dim=1).detach()
+    for slow, fast in zip(
+        literal.encoder_k.parameters(), literal.encoder_q.parameters(), strict=True
+    ):
+        slow.data = 0.9 * slow.data + 0.1 * fast.data
+    shuffled = torch.stack([second[i] for i in shuffle])
+    encoded = functional.normalize(literal.encoder_k(shuffled), dim=1).detach()
+    key = torch.empty_like(encoded)
+    for place, sample in enumerate(shuffle.tolist()):
+        key[sample] = encoded[place]
+    losses, hits = [], 0
+    for i in range(8):
+        positive = math.exp(float(query[i] @ key[i]) / 0.2)
+        negatives = [math.exp(float(query[i] @ queue[:, j]) / 0.2) for j in range(20)]
+        losses.append(-math.log(positive / (positive + sum(negatives))))
+        hits += positive > max(negatives)
+    assert output.loss.item() == pytest.approx(sum(losses) / 8, rel=1e-5)
+    assert output.scalars["accuracy"].item() == hits / 8
+    assert_close(moco.queue[:, :8], key.T)
+    assert torch.equal(moco.queue[:, 8:], queue[:, 8:])
+    assert int(moco.queue_ptr) == 8
+    for ours, theirs in zip(
+        moco.encoder_k.parameters(), literal.encoder_k.parameters(), strict=True
+    ):
+        assert_close(ours, theirs)
+
+
+def test_gradient_reaches_the_query_and_never_the_key():
+    moco = MoCo(RECIPE)
+    moco(*views(), torch.arange(8)).loss.backward()
+    assert all(p.grad is not None and p.grad.any() for p in moco.encoder_q.parameters())
+    assert all(p.grad is None for p in moco.encoder_k.parameters())
+    assert not moco.queue.requires_grad
+
+
+@pytest.mark.parametrize(("negatives", "published"), [(65536, 11.0904), (4096, 8.3180)])
+def test_identical_embeddings_cost_log_of_the_choices(negatives, published):
+    one = functional.normalize(torch.ones(4, 8), dim=1)
+    logits = contrast(one, one, one[:1].T.expand(8, negatives), 0.07)
+    loss = functional.cross_entropy(logits, torch.zeros(4, dtype=torch.int64))
+    assert float(loss) == pytest.approx(math.log(negatives + 1), abs=1e-4)
+    assert float(loss) == pytest.approx(published, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "cosine", "loss"),
+    [(0.07, 1.0, 0.087), (0.07, 0.9, 0.32), (0.2, 1.0, 6.19), (0.2, 0.9, 6.69)],
+)
+def test_the_first_loss_is_the_published_one(temperature, cosine, loss):
+    """Random queue, key at a known angle to the query: figures measured on the original."""
+    generator = torch.Generator().manual_seed(0)
+    draw = functional.normalize(torch.randn(2, 64, 128, generator=generator), dim=2)
+    query = draw[0]
+    side = functional.normalize(draw[1] - (draw[1] * query).sum(1, keepdim=True) * query, dim=1)
+    key = cosine * query + math.sqrt(1 - cosine**2) * side
+    queue = functional.normalize(torch.randn(128, 65536, generator=generator), dim=0)
+    logits = contrast(query, key, queue, temperature)
+    found = functional.cross_entropy(logits, torch.zeros(64, dtype=torch.int64))
+    assert float(found) == pytest.approx(loss, abs=0.01 if loss > 1 else 0.005)
+
+
+def test_the_key_encoder_starts_as_the_query_encoder_and_follows_slowly():
+    moco = MoCo(RECIPE)
+    for slow, fast in zip(moco.encoder_k.parameters(), moco.encoder_q.parameters(), strict=True):
+        assert torch.equal(slow, fast)
+    network = torch.nn.Linear(1, 1, bias=False)
+    target = copy.deepcopy(network)
+    network.weight.data.fill_(1.0)
+    target.weight.data.fill_(2.0)
+    follow(network, target, 0.9)
+    assert network.weight.item() == pytest.approx(1.1)
+
+
+def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again = MoCo(RECIPE), MoCo(RECIPE)
+    assert torch.equal(torch.get_rng_state(), before)
+    other = MoCo(load_recipe("moco-v2-small", ["seed=1", "moco.queue=20", "model.dim=8"]))
+    assert torch.equal(first.encoder_q.conv1.weight, again.encoder_q.conv1.weight)
+    assert not torch.equal(first.queue, other.queue)
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "head", "parameters"),
+    [("moco-v1", 642, "fc.weight", 262_272), ("moco-v2", 646, "fc.0.weight", 4_458_624)],
+)
+def test_the_state_dict_is_the_moco_repositorys(name, entries, head, parameters):
+    moco = MoCo(load_recipe(name))
+    state = moco.state_dict()
+    assert len(state) == entries
+    assert state["queue"].shape == (128, 65536)
+    assert state["queue_ptr"].shape == (1,)
+    assert f"encoder_q.{head}" in state
+    assert f"encoder_k.{head}" in state
+    assert sum(p.numel() for p in moco.encoder_q.fc.parameters()) == parameters
+    trunk = sum(p.numel() for p in moco.encoder_q.parameters()) - parameters
+    assert trunk == 23_508_032
