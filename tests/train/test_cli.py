@@ -1,0 +1,104 @@
+"""`dilo-train`: arguments in; exit status, words, JSON and files out."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from support.cli import invoke
+from support.runs import SMALL, photographs_and_masks
+
+from dilo.train.cli import main
+
+SET = [word for override in SMALL for word in ("--set", override)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return photographs_and_masks(tmp_path_factory.mktemp("data"))
+
+
+def train(made, *more, recipe="moco-v2-small", masks=True, status=0):
+    data = ["--images", made[0], *(["--masks", made[1]] if masks else [])]
+    return invoke(
+        main, *data, "--recipe", recipe, "--workers", 0, "--device", "cpu", *more, status=status
+    )
+
+
+def test_a_run_ends_with_a_checkpoint_and_says_where(made, tmp_path):
+    result = train(made, "--out", tmp_path / "run", *SET, "--json")
+    found = json.loads(result.stdout)
+    assert found["step"] == found["steps"] == 6
+    assert (tmp_path / "run" / "checkpoints" / "step-00000006.pt").exists()
+    assert (tmp_path / "run" / "recipe.toml").exists()
+    assert "13 images" in result.stderr
+    again = train(made, "--out", tmp_path / "run", *SET)
+    assert "going on from step 6 of 6" in again.stderr
+
+
+def test_a_resolved_recipe_is_a_recipe(made, tmp_path):
+    train(made, "--out", tmp_path / "a", *SET)
+    train(made, "--out", tmp_path / "b", recipe=tmp_path / "a" / "recipe.toml")
+    a, b = ((tmp_path / run / "recipe.toml").read_text() for run in "ab")
+    assert a == b
+
+
+def test_the_preview_is_a_picture_and_needs_no_run(made, tmp_path):
+    train(made, "--preview", tmp_path / "views.png", *SET)
+    with Image.open(tmp_path / "views.png") as picture:
+        assert picture.width > 1000
+    train(made, "--preview", tmp_path / "v.png", "--set", "paste.probability=0", *SET, masks=False)
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "status", "message"),
+    [
+        ([], {"masks": False}, 3, "pastes with probability 0.3 and needs --masks DIR, got none"),
+        ([], {"recipe": "moco"}, 3, "one of moco-v1, moco-v2, moco-v2-small, got 'moco'"),
+        (["--set", "views.siez=1"], {}, 3, "unknown key views.siez"),
+        ([], {}, 3, "a batch needs at least optimizer.batch = 256 images, got 13"),
+        (["--workers", "-1"], {}, 2, "-1 is not in the range"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_sentence(made, tmp_path, more, options, status, message):
+    result = train(made, "--out", tmp_path / "run", *more, status=status, **options)
+    assert message in " ".join(result.stderr.split())
+
+
+def test_a_run_without_a_folder_is_wrong_usage(made):
+    assert "Missing option '--out'" in train(made, *SET, status=2).stderr
+
+
+def test_a_run_goes_on_only_as_it_began(made, tmp_path):
+    train(made, "--out", tmp_path / "run", *SET)
+    changed = ["--set", "optimizer.lr=0.5"]
+    result = train(made, "--out", tmp_path / "run", *SET, *changed, status=3)
+    assert "optimizer.lr = 0.06, asked for 0.5" in result.stderr
+    result = train(
+        made, "--out", tmp_path / "run", *SET, "--set", "paste.probability=0", masks=False, status=3
+    )
+    assert "paste.probability = 0.3, asked for 0" in result.stderr
+
+
+def test_without_torch_the_program_says_what_to_install():
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'torchvision'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import importlib.util\n"
+        "real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda n, p=None: None if 'torch' in n else real(n, p)\n"
+        "from dilo.{package}.__main__ import main\n"
+        "main()\n"
+    )
+    for package in ("train", "eval"):
+        program = [sys.executable, "-c", code.replace("{package}", package), "--help"]
+        shown = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert shown.returncode == 3
+        assert f"dilo-{package} needs torch" in shown.stderr
+        assert "pip install 'dilo[train]'" in shown.stderr
+        assert "Traceback" not in shown.stderr

@@ -1,0 +1,150 @@
+"""The loop: learning, recording, and the same losses through any interruption."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from support.photographs import photograph_folder
+from support.runs import SMALL, photographs_and_masks, small_recipe
+
+from dilo.pipeline.errors import DiloError
+from dilo.train import checkpoint
+from dilo.train.data import find_source
+from dilo.train.loop import Machine, train
+from dilo.train.methods import METHODS
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return photographs_and_masks(tmp_path_factory.mktemp("data"))
+
+
+def machine(**options):
+    return Machine(device=torch.device("cpu"), workers=0, bf16=False, log_every=1, **options)
+
+
+def losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(made, tmp_path_factory):
+    run = tmp_path_factory.mktemp("undisturbed")
+    train(small_recipe("optimizer.epochs=6"), find_source(*made), run, machine(), print)
+    return run
+
+
+def test_a_run_leaves_what_its_reader_needs(undisturbed):
+    assert len(losses(undisturbed)) == 18
+    facts = json.loads((undisturbed / "run.json").read_text())
+    assert (facts["images"], facts["steps"], facts["device"]) == (13, 18, "cpu")
+    assert "torch" in facts["versions"]
+    assert [step for step, _ in checkpoint.steps(undisturbed)] == [18, 15, 0]
+    lines = (undisturbed / "metrics.jsonl").read_text().splitlines()
+    rates = [json.loads(line)["lr"] for line in lines]
+    assert rates[0] == 0.06
+    assert rates[-1] == pytest.approx(0.03 * (1 + math.cos(5 / 6 * math.pi)))
+
+
+COMMAND = """
+import sys
+from dilo.train.cli import main
+main(sys.argv[1:])
+"""
+
+
+def kill_after(arguments, run, lines):
+    """Start dilo-train and kill -9 its process group once so many steps are recorded."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", COMMAND, *arguments],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    metrics = run / "metrics.jsonl"
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.exists() and metrics.read_text().count("\n") >= lines:
+            break
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_the_losses_after_kill_9_are_those_without_it_to_the_last_bit(
+    made, undisturbed, tmp_path, workers
+):
+    run = tmp_path / "run"
+    arguments = ["--images", str(made[0]), "--masks", str(made[1]), "--out", str(run)]
+    arguments += ["--recipe", "moco-v2-small", "--workers", str(workers), "--log-every", "1"]
+    for override in (*SMALL, "optimizer.epochs=6"):
+        arguments += ["--set", override]
+    kill_after(arguments, run, lines=5)
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    subprocess.run([sys.executable, "-c", COMMAND, *arguments], check=True, env=environment)
+    assert losses(run) == losses(undisturbed)
+    last = checkpoint.load(checkpoint.checkpoint_path(run, 18))["state_dict"]
+    other = checkpoint.load(checkpoint.checkpoint_path(undisturbed, 18))["state_dict"]
+    assert all(torch.equal(last[name], other[name]) for name in other)
+
+
+def test_a_stop_in_the_middle_of_an_epoch_goes_on_there(made, undisturbed, tmp_path):
+    recipe, source = small_recipe("optimizer.epochs=6"), find_source(*made)
+    stop_at_once = machine(max_minutes=1e-9)
+    for step in (1, 2):
+        assert train(recipe, source, tmp_path, stop_at_once, print).step == step
+    said = []
+    train(recipe, source, tmp_path, machine(), said.append)
+    assert said[0] == "going on from step 2 of 18"
+    assert losses(tmp_path) == losses(undisturbed)
+
+
+def test_a_finished_run_is_left_as_it_is(made, undisturbed):
+    recipe, source = small_recipe("optimizer.epochs=6"), find_source(*made)
+    before = (undisturbed / "metrics.jsonl").read_bytes()
+    result = train(recipe, source, undisturbed, machine(), print)
+    assert (result.step, result.steps) == (18, 18)
+    assert (undisturbed / "metrics.jsonl").read_bytes() == before
+
+
+def test_copy_paste_and_its_absence_are_different_runs(made, undisturbed, tmp_path):
+    recipe = small_recipe("optimizer.epochs=6", "paste.probability=0")
+    train(recipe, find_source(*made), tmp_path, machine(), print)
+    assert losses(tmp_path) != losses(undisturbed)
+
+
+def test_training_beats_chance(tmp_path):
+    """Photographs of different colours, and views that keep them: easily told apart."""
+    images = photograph_folder(tmp_path / "images", 64)
+    recipe = small_recipe(
+        *("views.size=32", "views.order=[]", "paste.probability=0", "model.head=linear"),
+        *("optimizer.epochs=20", "optimizer.batch=16", "moco.queue=16", "moco.momentum=0.9"),
+    )
+    train(recipe, find_source(images, None), tmp_path / "run", machine(), print)
+    found, chance = losses(tmp_path / "run"), math.log(1 + 16)
+    assert sum(found[-8:]) / 8 < 0.92 * chance
+    # The queue begins as random directions, which any key beats; chance is met once it fills.
+    assert max(found[1:]) > 0.92 * chance
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    made, tmp_path, monkeypatch
+):
+    class Broken(METHODS["moco"]):
+        def forward(self, first, second, shuffle):
+            return super().forward(first * torch.nan, second, shuffle)
+
+    monkeypatch.setitem(METHODS, "moco", Broken)
+    with pytest.raises(DiloError, match=r"loss must stay a number, got nan at step 1 with rate"):
+        train(small_recipe(), find_source(*made), tmp_path, machine(), print)
+    assert [step for step, _ in checkpoint.steps(tmp_path)] == [0]

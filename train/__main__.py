@@ -1,0 +1,15 @@
+"""`dilo-train`, and `python -m dilo.train` for torchrun."""
+
+from dilo.pipeline.extras import require_torch
+
+
+def main() -> None:
+    """Run dilo-train, or say which extra it needs."""
+    require_torch("dilo-train")
+    from dilo.train.cli import main as command
+
+    command(prog_name="dilo-train")
+
+
+if __name__ == "__main__":
+    main()

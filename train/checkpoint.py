@@ -1,0 +1,295 @@
+"""Checkpoints: all that resuming needs, published whole, kept with a fallback."""
+
+import dataclasses
+import json
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dilo.pipeline.atomic import published, sweep
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.methods.base import Method
+from dilo.train.recipe import Recipe
+
+#: Version of what stands under "dilo" in a checkpoint.
+FORMAT_VERSION = 1
+#: The MoCo repository saves a network wrapped for many devices; its tools expect the prefix.
+PREFIX = "module."
+#: Checkpoints kept: the newest, and one to fall back to.
+KEPT = 2
+
+_NAME = re.compile(r"^step-(\d{8})\.pt$")
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands, and on what.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps taken.
+    epoch : int
+        Whole epochs among them.
+    images : str
+        Digest of the list of images.
+    masks : str
+        Fingerprint of the store of masks; empty without one.
+    """
+
+    step: int
+    epoch: int
+    images: str
+    masks: str
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Name the checkpoint of a step.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    step : int
+        Optimiser steps taken.
+
+    Returns
+    -------
+    Path
+        ``RUN/checkpoints/step-00000000.pt`` and so on.
+    """
+    return run / "checkpoints" / f"step-{step:08d}.pt"
+
+
+def save(
+    run: Path, method: Method, optimizer: torch.optim.Optimizer, recipe: Recipe, position: Position
+) -> Path:
+    """Publish a checkpoint and remove those that are no longer needed.
+
+    The newest two stay, and that of step 0, the network before training.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    method : Method
+        Networks and memory.
+    optimizer : Optimizer
+        Its momentum.
+    recipe : Recipe
+        Of the run.
+    position : Position
+        Where it stands.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    path = checkpoint_path(run, position.step)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "epoch": position.epoch,
+        "arch": recipe.model.arch,
+        "state_dict": {PREFIX + name: value for name, value in method.state_dict().items()},
+        "optimizer": optimizer.state_dict(),
+        "dilo": {
+            "format": FORMAT_VERSION,
+            **dataclasses.asdict(position),
+            "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
+        },
+    }
+    try:
+        with published(path) as part:
+            torch.save(content, part)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+        raise CheckpointError(
+            f"{path} cannot be written: {error}: the checkpoints before are kept; make room "
+            f"and give the same command to go on"
+        ) from error
+    for step, old in steps(run)[KEPT:]:
+        if step:
+            old.unlink(missing_ok=True)
+    return path
+
+
+def steps(run: Path) -> list[tuple[int, Path]]:
+    """List the checkpoints of a run, the newest first.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+
+    Returns
+    -------
+    list of (int, Path)
+        Step and file.
+    """
+    found = ((_NAME.match(p.name), p) for p in (run / "checkpoints").glob("step-*.pt"))
+    return sorted(((int(m[1]), path) for m, path in found if m), reverse=True)
+
+
+def read(path: Path) -> object:
+    """Load a file of tensors and plain values, whoever wrote it, and refuse any other.
+
+    Parameters
+    ----------
+    path : Path
+        What torch.save wrote.
+
+    Returns
+    -------
+    object
+        Its content, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or holds an object that only running code could make.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch.load itself checks no sum
+                if (member := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(f"wrong bytes in {member}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on odd pickles, torch warns before it refuses
+            content: object = torch.load(path, map_location="cpu", weights_only=True)
+            return content
+    # A damaged file in one of the older formats may fail in any way at all.
+    except Exception as error:
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and foreign:
+            raise CheckpointError(
+                f"{path} must hold only tensors and plain values, got a pickled {foreign[1]}, "
+                "which could run code: where you trust the file, save its weights alone again, "
+                'torch.save({"arch": ..., "state_dict": ...}, FILE)'
+            ) from error
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path} must be a whole file that torch.save wrote, but reading it failed "
+            f"({type(error).__name__}: {reason}): copy it again, or take another checkpoint"
+        ) from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that dilo-train wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        As `save` wrote it, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If `read` refuses it, or it is not dilo-train's, or of another format.
+    """
+    content = read(path)
+    if not isinstance(content, dict) or not isinstance(content.get("dilo"), dict):
+        raise CheckpointError(f"{path} must be a checkpoint of dilo-train")
+    version = content["dilo"].get("format")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} must have format {FORMAT_VERSION}, got {version!r}: "
+            f"go on with the version of dilo that wrote it"
+        )
+    return content
+
+
+def resume(
+    run: Path,
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    data: Position,
+    say: Callable[[str], None],
+) -> Position | None:
+    """Bring a run to where its newest readable checkpoint left it.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    method : Method
+        As built from the recipe; filled in place.
+    optimizer : Optimizer
+        Of its parameters; filled in place.
+    recipe : Recipe
+        What is asked for; must be the run's own.
+    data : Position
+        Digests of the images and masks that are given now.
+    say : callable
+        Told of a checkpoint that cannot be read.
+
+    Returns
+    -------
+    Position or None
+        None if the run has no checkpoint yet.
+
+    Raises
+    ------
+    CheckpointError
+        If recipe or data differ from the run's, or no checkpoint can be read.
+    """
+    sweep(run / "checkpoints")
+    found = steps(run)
+    for _, path in found:
+        try:
+            content = load(path)
+        except CheckpointError as error:
+            say(f"{error}; falling back to the one before")
+            continue
+        _require_same(path, content["dilo"], recipe, data)
+        state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items()}
+        method.load_state_dict(state)
+        optimizer.load_state_dict(content["optimizer"])
+        saved = content["dilo"]
+        return Position(saved["step"], saved["epoch"], saved["images"], saved["masks"])
+    if found:
+        raise CheckpointError(
+            f"--out {run}: none of its {len(found)} checkpoints can be read: give a fresh folder"
+        )
+    return None
+
+
+def _require_same(path: Path, saved: dict[str, Any], recipe: Recipe, data: Position) -> None:
+    """Refuse to go on with another recipe or other data, naming what differs."""
+    asked = _flat(json.loads(json.dumps(dataclasses.asdict(recipe))))
+    asked |= {"images": data.images, "masks": data.masks}
+    had = _flat(saved["recipe"]) | {"images": saved["images"], "masks": saved["masks"]}
+    for key in asked:
+        if had.get(key) != asked[key]:
+            raise CheckpointError(
+                f"{path} was made with {key} = {had.get(key)!r}, asked for {asked[key]!r}: "
+                f"a run goes on with what it began with; give another --out for a new one"
+            )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested values section.key."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
