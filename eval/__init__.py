@@ -1,0 +1,1 @@
+"""Checkpoints and masks to numbers and pictures."""

@@ -1,0 +1,190 @@
+"""`dilo-eval knn`: arguments in; exit status, words, JSON and files out."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from support.checkpoints import write_checkpoint
+from support.folders import write_class_folders
+
+from dilo.eval import __main__ as program
+from dilo.eval.cli import main
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Write a run, 24 training images and 6 test images, in two classes."""
+    write_checkpoint(tmp_path / "run" / "checkpoints" / "step-00000007.pt")
+    write_class_folders(tmp_path / "train", ("ant", "bee"), each=12, seed=1)
+    write_class_folders(tmp_path / "test", ("ant", "bee"), each=3, seed=2)
+    return tmp_path
+
+
+def evaluate(data, *more, status=0, checkpoint="run"):
+    """Run the command on the CPU, and show everything if its status is another."""
+    arguments = ["knn", "--checkpoint", str(data / checkpoint), "--train", str(data / "train")]
+    arguments += ["--test", str(data / "test"), "--device", "cpu", "--workers", "0", *more]
+    result = CliRunner().invoke(main, arguments)
+    failure = (arguments, result.stdout, result.stderr, result.exception)
+    assert result.exit_code == status, failure
+    return result
+
+
+def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
+    result = evaluate(data, "--json")
+    record = json.loads(result.stdout)
+    assert record["results"] == [
+        {"k": 1, "top1": 100.0, "top5": 100.0},
+        {"k": 20, "top1": 100.0, "top5": 100.0},
+    ]
+    del record["results"]
+    assert record == {
+        "task": "knn",
+        "checkpoint": str(data / "run" / "checkpoints" / "step-00000007.pt"),
+        "step": 7,
+        "size": 32,
+        "temperature": 0.07,
+        "classes": 2,
+        "train_images": 24,
+        "test_images": 6,
+        "unreadable": [],
+    }
+
+
+def test_words_go_to_standard_error_with_what_chance_gives(data):
+    result = evaluate(data, "--temperature", "0.1")
+    assert result.stdout == ""
+    table = result.stderr.splitlines()[2:]
+    assert table == [
+        "weighted kNN, temperature 0.1: 6 test images against 24 training images, 2 classes",
+        "     k    top-1    top-5",
+        "     1  100.0 %  100.0 %",
+        "    20  100.0 %  100.0 %",
+        "chance   50.0 %  100.0 %",
+        "left out: k = 200, more than the training images",
+    ]
+
+
+def test_wrong_labels_count_as_wrong(data):
+    (data / "test" / "ant").rename(data / "test" / "x")
+    (data / "test" / "bee").rename(data / "test" / "ant")
+    (data / "test" / "x").rename(data / "test" / "bee")
+    record = json.loads(evaluate(data, "--json", "--k", "1").stdout)
+    assert record["results"] == [{"k": 1, "top1": 0.0, "top5": 0.0}]
+
+
+def test_a_test_folder_may_hold_fewer_classes_than_the_training_folder(data):
+    for path in (data / "test" / "ant").iterdir():
+        path.unlink()
+    record = json.loads(evaluate(data, "--json", "--k", "3", "--k", "1", "--k", "3").stdout)
+    assert record["classes"] == 2
+    assert record["results"] == [{"k": k, "top1": 100.0, "top5": 100.0} for k in (1, 3)]
+
+
+def test_the_file_holds_the_same_json(data):
+    result = evaluate(data, "--json", "--out", str(data / "knn.json"))
+    assert (data / "knn.json").read_text() == result.stdout
+
+
+def test_options_override_the_checkpoint(data):
+    path = data / "foreign.pt"
+    write_checkpoint(path, lambda c: [c.pop("dilo"), c.pop("arch")])
+    more = ("--arch", "resnet18", "--size", "40", "--batch", "5")
+    record = json.loads(evaluate(data, "--json", *more, checkpoint="foreign.pt").stdout)
+    assert (record["step"], record["size"]) == (None, 40)
+    assert record["results"][0]["top1"] == 100.0
+
+
+def test_unreadable_images_are_reported_and_the_others_evaluated(data):
+    bad = data / "train" / "ant" / "0.png"
+    bad.write_bytes(b"no image")
+    result = evaluate(data, "--json")
+    record = json.loads(result.stdout)
+    assert [entry["path"] for entry in record["unreadable"]] == [str(bad)]
+    assert (record["train_images"], record["test_images"]) == (23, 6)
+    assert "1 of them could not be read" in result.stderr
+    assert "ant/0.png: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param(("--k", "25"), "at most 24, the training images", id="k-too-large"),
+        pytest.param(("--k", "0"), "x>=1", id="k-zero"),
+        pytest.param(("--temperature", "nan"), "positive and finite, got nan", id="temperature"),
+        pytest.param(("--temperature", "0"), "positive and finite, got 0.0", id="cold"),
+        pytest.param(("--out", "nowhere/knn.json"), "its folder must exist", id="no-folder"),
+        pytest.param(("--device", "tpu"), "'tpu' is not one of", id="device"),
+    ],
+)
+def test_a_wrong_option_exits_with_2(data, more, words):
+    result = evaluate(data, *more, status=2)
+    assert words in " ".join(result.stderr.split())
+
+
+def test_images_that_are_to_find_themselves_exit_with_2(data):
+    result = evaluate(data, "--test", str(data / "run" / ".." / "train"), status=2)
+    assert "every image would find itself" in result.stderr
+
+
+def test_a_k_that_only_unreadable_images_would_fill_exits_with_2(data):
+    (data / "train" / "ant" / "0.png").write_bytes(b"no image")
+    result = evaluate(data, "--k", "24", status=2)
+    assert "at most 23, the training images that can be read, got 24" in result.stderr
+
+
+def test_a_k_beyond_all_images_is_refused_before_any_work(data):
+    (data / "run" / "checkpoints" / "step-00000007.pt").unlink()  # not even looked for
+    evaluate(data, "--k", "25", status=2)
+
+
+def test_a_damaged_checkpoint_exits_with_3_and_says_what_to_do(data):
+    path = data / "run" / "checkpoints" / "step-00000007.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    result = evaluate(data, status=3)
+    assert "Traceback" not in result.stderr
+    assert "step-00000007.pt must be a whole file" in result.stderr
+    assert "take another checkpoint" in result.stderr
+
+
+def test_a_class_that_was_not_trained_on_exits_with_3_before_any_work(data):
+    write_class_folders(data / "test", ("wasp",), each=1)
+    (data / "run" / "checkpoints" / "step-00000007.pt").unlink()  # not even looked for
+    result = evaluate(data, status=3)
+    assert "among the 2 of the training images, got wasp" in result.stderr
+
+
+def test_a_gpu_that_is_not_there_exits_with_3(data, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "give --device cpu" in evaluate(data, "--device", "cuda", status=3).stderr
+
+
+def test_an_image_without_a_class_exits_with_3(data):
+    Image.new("RGB", (8, 8)).save(data / "test" / "stray.png")
+    assert "got the image stray.png outside any" in evaluate(data, status=3).stderr
+
+
+def test_without_torch_the_program_says_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setattr(program, "find_spec", lambda name: None if name == "torch" else object())
+    with pytest.raises(SystemExit) as caught:
+        program.main()
+    assert caught.value.code == 3
+    assert capsys.readouterr().err == "dilo-eval needs torch: pip install 'dilo[train]'\n"
+
+
+def test_help_does_not_import_torch():
+    code = (
+        "import sys; from click.testing import CliRunner; from dilo.eval.cli import main\n"
+        "result = CliRunner().invoke(main, ['knn', '--help'])\n"
+        "sys.exit(result.exit_code or 'torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_module_runs_as_a_program():
+    command = [sys.executable, "-m", "dilo.eval", "knn", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: dilo-eval knn")

@@ -1,0 +1,217 @@
+"""Checkpoints to trunks: which files are understood, and which are refused and how."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+from support.checkpoints import checkpoint_content, trunk_state, write_checkpoint
+from torch import nn
+
+from dilo.eval.encoder import load_encoder, newest_checkpoint
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.backbones import resnet
+from dilo.train.checkpoint import checkpoint_path
+from dilo.train.recipe import ModelRecipe
+
+
+def test_the_trunk_gives_the_input_of_the_head(tmp_path):
+    encoder = load_encoder(write_checkpoint(tmp_path / "c.pt"))
+    whole = resnet(ModelRecipe(arch="resnet18", stem="small"))
+    whole.load_state_dict(trunk_state())
+    whole.eval()
+    pooled = []
+    whole.fc.register_forward_hook(lambda module, given, result: pooled.append(given[0]))
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole(images)
+    assert float(pooled[0].std()) > 0
+    assert torch.equal(encoder.network(images), pooled[0])
+
+
+def test_the_trunk_is_frozen_and_stays_so_while_it_runs(tmp_path):
+    encoder = load_encoder(write_checkpoint(tmp_path / "c.pt"))
+    before = {name: tensor.clone() for name, tensor in encoder.network.state_dict().items()}
+    result = encoder.network(torch.randn(2, 3, 32, 32))
+    assert not result.requires_grad
+    after = encoder.network.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_size_and_step_come_from_the_recipe_and_the_source_from_the_path(tmp_path):
+    path = write_checkpoint(tmp_path / "c.pt", size=48, step=123)
+    encoder = load_encoder(path)
+    assert (encoder.size, encoder.step, encoder.source) == (48, 123, path)
+    assert load_encoder(path, size=64).size == 64
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "module.encoder_q.",
+        "encoder_q.",
+        "module.encoder.",
+        "encoder.module.",
+        "module.",
+        "",
+    ],
+)
+def test_every_known_layout_of_keys_is_read(tmp_path, prefix):
+    state = trunk_state()
+    content = {"arch": "resnet18", "state_dict": {f"{prefix}{k}": v for k, v in state.items()}}
+    torch.save(content, tmp_path / "c.pt")
+    loaded = load_encoder(tmp_path / "c.pt").network.state_dict()
+    assert set(loaded) == {name for name in state if not name.startswith("fc.")}
+    assert all(torch.equal(loaded[name], state[name]) for name in loaded)
+
+
+def test_the_query_encoder_is_taken_and_not_the_key_encoder(tmp_path):
+    content = checkpoint_content(trunk_state(seed=1))
+    keys = {f"module.encoder_k.{name}": tensor for name, tensor in trunk_state(seed=2).items()}
+    content["state_dict"] = keys | content["state_dict"]
+    torch.save(content, tmp_path / "c.pt")
+    loaded = load_encoder(tmp_path / "c.pt").network.state_dict()
+    assert torch.equal(loaded["conv1.weight"], trunk_state(seed=1)["conv1.weight"])
+
+
+def test_a_bare_state_dict_is_read_when_its_architecture_is_said(tmp_path):
+    torch.save(trunk_state(), tmp_path / "c.pt")
+    assert load_encoder(tmp_path / "c.pt", arch="resnet18").step is None
+    with pytest.raises(CheckpointError, match=r"one of resnet18, .*got None: say it with --arch"):
+        load_encoder(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("stem", ["small", "imagenet"])
+def test_without_a_recipe_the_stem_is_told_by_its_shape_and_the_size_is_224(tmp_path, stem):
+    torch.save({"arch": "resnet18", "state_dict": trunk_state(stem=stem)}, tmp_path / "c.pt")
+    encoder = load_encoder(tmp_path / "c.pt")
+    assert encoder.size == 224
+    assert isinstance(encoder.network.maxpool, nn.Identity) == (stem == "small")
+
+
+def test_files_of_old_torch_without_batch_counts_are_read(tmp_path):
+    state = {k: v for k, v in trunk_state().items() if not k.endswith("num_batches_tracked")}
+    content = {"arch": "resnet18", "state_dict": state}
+    torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=False)
+    loaded = load_encoder(tmp_path / "c.pt").network.state_dict()
+    assert torch.equal(loaded["layer4.1.bn2.running_var"], state["layer4.1.bn2.running_var"])
+
+
+def test_a_run_stands_for_its_checkpoint_with_the_highest_step(tmp_path):
+    for step in (9, 10, 200):
+        write_checkpoint(checkpoint_path(tmp_path, step), step=step)
+    (tmp_path / "checkpoints" / "step-best.pt").touch()
+    (tmp_path / "checkpoints" / ".step-00000300.pt.host.1.00000000.part").touch()
+    assert newest_checkpoint(tmp_path).name == "step-00000200.pt"
+    assert load_encoder(tmp_path).step == 200
+
+
+def test_a_folder_without_checkpoints_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"there is no .*step-\*\.pt: give the file itself"):
+        load_encoder(tmp_path)
+
+
+def _lose(content):
+    del content["state_dict"]["module.encoder_q.layer1.0.conv1.weight"]
+
+
+def _lose_many(content):
+    state = content["state_dict"]
+    for name in [name for name in state if ".layer2." in name]:
+        del state[name]
+
+
+def _add(content):
+    content["state_dict"]["module.encoder_q.layer5.weight"] = torch.zeros(1)
+
+
+def _reshape(content):
+    content["state_dict"]["module.encoder_q.bn1.weight"] = torch.zeros(65)
+
+
+def _another_name(content):
+    content["state_dict"] = {"backbone.conv1.weight": torch.zeros(64, 3, 7, 7)}
+
+
+def _another_arch(content):
+    content["arch"] = "vgg16"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(_lose, r"lacks layer1\.0\.conv1\.weight: name another", id="layer-missing"),
+        pytest.param(_lose_many, r"lacks layer2.*, layer2.*, layer2\S* and 22 more", id="many"),
+        pytest.param(_add, r"has besides layer5\.weight: name", id="layer-too-many"),
+        pytest.param(_reshape, r"has bn1\.weight \(65,\) instead of \(64,\)", id="shape"),
+        pytest.param(_another_name, r"got backbone\.conv1\.weight: rename", id="no-known-prefix"),
+        pytest.param(_another_arch, r"one of resnet18, .* got vgg16", id="unknown-arch"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, change, message):
+    path = write_checkpoint(tmp_path / "c.pt", change)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_encoder(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_wrong_architecture_is_refused(tmp_path):
+    path = write_checkpoint(tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=r"as a resnet50 .*lacks .*; it has .* and \d+ more"):
+        load_encoder(path, arch="resnet50")
+
+
+class Foreign:
+    """What a hostile or careless pickle holds: here, a file that betrays a call."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def test_a_pickled_object_is_refused_and_never_run(tmp_path):
+    path = write_checkpoint(tmp_path / "a.pt", lambda c: c.update(opt=argparse.Namespace(k=1)))
+    with pytest.raises(CheckpointError, match=r"a\.pt must hold .* got a pickled argparse\.Names"):
+        load_encoder(path)
+    marker = tmp_path / "ran"
+    path = write_checkpoint(tmp_path / "b.pt", lambda c: c.update(opt=Foreign(marker)))
+    with pytest.raises(CheckpointError, match=r"which could run code: where you trust the file"):
+        load_encoder(path)
+    assert not marker.exists()
+
+
+def _half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _flipped(content: bytes) -> bytes:
+    """Change one byte in the middle, where the weights are."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(_half, id="half"),
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: b"not a checkpoint", id="text"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, damage, old_format):
+    path = tmp_path / "c.pt"
+    content = checkpoint_content(trunk_state())
+    torch.save(content, path, _use_new_zipfile_serialization=not old_format)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"c\.pt must be a whole file .* copy it again"):
+        load_encoder(path)
+
+
+def test_one_wrong_bit_among_the_weights_is_noticed(tmp_path):
+    path = write_checkpoint(tmp_path / "c.pt")
+    path.write_bytes(_flipped(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"wrong bytes in|Bad CRC"):
+        load_encoder(path)
