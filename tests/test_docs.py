@@ -1,0 +1,85 @@
+"""Documentation: its examples run, its commands exist."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from support.runs import photographs_and_masks
+
+import dilo.eval
+import dilo.pipeline
+import dilo.train
+
+ROOT = Path(__file__).parents[1]
+MODULES = [
+    module.name
+    for package in (dilo.pipeline, dilo.train, dilo.eval)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
+]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_docstring_run(name):
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
+
+
+def commands(page):
+    """Find the lines of shell blocks that run one of our programs, continued lines joined."""
+    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", page.read_text(), flags=re.S)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    return [
+        line.strip().removeprefix("$ ")
+        for line in text.splitlines()
+        if "dilo-" in line.split("#")[0]
+    ]
+
+
+def program(name):
+    if name == "dilo-prep":
+        from dilo.pipeline.cli import main
+    elif name == "dilo-train":
+        from dilo.train.cli import main
+    else:
+        from dilo.eval.cli import main
+    return main
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_shown_exists_with_its_options(page):
+    for line in commands(page):
+        found = re.search(r"dilo-(prep|train|eval)\b[^)|]*", line)
+        if not found:
+            continue
+        name, *words = shlex.split(found[0], comments=True)
+        command = program(name)
+        if isinstance(command, click.Group):
+            assert words[0] in command.commands, line
+            command, words = command.commands[words[0]], words[1:]
+        known = {option for parameter in command.params for option in parameter.opts}
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= known | {"--help"}, line
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    photographs_and_masks(tmp_path, 4)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
