@@ -14,6 +14,7 @@ SMALL = (
     "views.size=16",
     "optimizer.batch=4",
     "optimizer.epochs=2",
+    "optimizer.lr=0.06",
 )
 
 

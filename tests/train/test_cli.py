@@ -57,7 +57,12 @@ def test_the_preview_is_a_picture_and_needs_no_run(made, tmp_path):
         ([], {"masks": False}, 3, "pastes with probability 0.3 and needs --masks DIR, got none"),
         ([], {"recipe": "moco"}, 3, "one of moco-v1, moco-v2, moco-v2-small, got 'moco'"),
         (["--set", "views.siez=1"], {}, 3, "unknown key views.siez"),
-        ([], {}, 3, "a batch needs at least optimizer.batch = 256 images, got 13"),
+        (
+            ["--set", "optimizer.batch=256"],
+            {},
+            3,
+            "a batch needs at least optimizer.batch = 256 images, got 13",
+        ),
         (["--workers", "-1"], {}, 2, "-1 is not in the range"),
     ],
 )
