@@ -145,7 +145,8 @@ def build_shard(images: Path, store: Path, shard: int) -> Outcome:
     Outcome
         How many images it holds and which of them failed.
     """
-    plan, names = _planned(store)
+    plan = Plan.load(store)
+    names = _names(store, plan.digest)
     # One thread: workers share the cores, and sums that no thread count can reorder
     # keep a shard's bytes the same on every machine of a kind.
     cv2.setNumThreads(1)
@@ -156,10 +157,9 @@ def build_shard(images: Path, store: Path, shard: int) -> Outcome:
 
 
 @functools.lru_cache(maxsize=1)
-def _planned(store: Path) -> tuple[Plan, Names]:
-    """Read the plan and the list once a process."""
-    plan = Plan.load(store)
-    return plan, load_names(store, plan)
+def _names(store: Path, digest: str) -> Names:
+    """Read the list once a process; by its digest, for a cluster's workers outlive a store."""
+    return load_names(store, Plan.load(store))
 
 
 def _rows(images: Path, paths: list[str], plan: Plan) -> MaskRows:

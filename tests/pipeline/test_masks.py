@@ -99,6 +99,15 @@ def test_an_image_added_since_is_noticed_but_not_by_the_tasks_of_an_array(images
     assert prepare(images, tmp_path / "store", method="rbd", size=32, trust_plan=True) == plan
 
 
+def test_a_store_made_anew_in_one_process_follows_its_new_plan(images, tmp_path):
+    build_all(images, tmp_path / "store")
+    shutil.rmtree(tmp_path / "store")
+    (images / "class0" / "000.jpg").unlink()
+    build_all(images, tmp_path / "store", size=16)
+    store = MaskStore(tmp_path / "store")
+    assert (len(store), store[0].shape) == (4, (16, 16))
+
+
 def test_an_unknown_method_is_refused(images, tmp_path):
     with pytest.raises(DiloError, match=r"--method must be one of .*rbd.*, got 'rdb'"):
         prepare(images, tmp_path / "store", method="rdb", size=32)
