@@ -16,13 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
-from dilo.train.copypaste import paste
+from dilo.train.copypaste import paste_picture
 from dilo.train.crops import crop
 from dilo.train.draws import view_draw
 from dilo.train.recipe import load_recipe
@@ -121,19 +119,8 @@ def paste_fresh_crops(photographs: Path, masks: Path, folder: Path) -> None:
                 width=image.shape[1],
             )
             pixels, alpha = crop(image, mask, dataclasses.replace(draw, paste=True), 128)
-            picture = Image.fromarray(pasted(pixels, alpha, draw.gray_level))
+            picture = Image.fromarray(paste_picture(pixels, alpha, draw.gray_level))
             picture.save(folder / name / f"{fresh:02d}.png")
-
-
-def pasted(image: NDArray[np.uint8], mask: NDArray[np.uint8], gray_level: int) -> NDArray[np.uint8]:
-    """Paste one image, (S, S, 3), by its mask, (S, S), onto a gray level."""
-    result = paste(
-        torch.tensor(image).permute(2, 0, 1)[None] / 255,
-        torch.tensor(mask)[None, None] / 255,
-        torch.full((1, 1, 1, 1), gray_level / 255),
-        torch.ones(1, dtype=torch.bool),
-    )
-    return (255 * result[0]).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def call(package: str, *arguments: object) -> str:

@@ -1,6 +1,8 @@
 """Copy-paste: the foreground of an image on another background, by its mask."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -31,3 +33,31 @@ def paste(images: Tensor, masks: Tensor, backgrounds: Tensor, where: Tensor) -> 
     alpha = masks.masked_fill(~where[:, None, None, None], 1)
     # lerp at weight 1 is its end exactly, so no sample needs to be picked out.
     return torch.lerp(backgrounds, images, alpha)
+
+
+def paste_picture(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], gray_level: int
+) -> NDArray[np.uint8]:
+    """Paste the foreground of one picture onto a gray level, for the eye.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        RGB.
+    mask : ndarray of shape (H, W), uint8
+        How much is foreground.
+    gray_level : int
+        The background, 0 to 255.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        What `paste` makes of it, rounded.
+    """
+    pasted = paste(
+        torch.tensor(image).permute(2, 0, 1)[None] / 255,
+        torch.tensor(mask)[None, None] / 255,
+        torch.full((1, 1, 1, 1), gray_level / 255),
+        torch.ones(1, dtype=torch.bool),
+    )
+    return (255 * pasted[0]).round().to(torch.uint8).permute(1, 2, 0).numpy()

@@ -3,13 +3,12 @@
 import dataclasses
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.pipeline.sheets import CELL, Picture, sheet
 from dilo.train.augment import augment, denormalise
-from dilo.train.copypaste import paste
+from dilo.train.copypaste import paste_picture
 from dilo.train.crops import crop
 from dilo.train.data import Source, Views, collate
 from dilo.train.draws import ViewDraw, view_draw
@@ -79,13 +78,7 @@ def _paste(
     )
     draw: ViewDraw = dataclasses.replace(drawn, box=(0, 0, height, width), flip=False, paste=True)
     pixels, alpha = crop(image, mask, draw, CELL)
-    pasted = paste(
-        torch.tensor(pixels).permute(2, 0, 1)[None] / 255,
-        torch.tensor(alpha)[None, None] / 255,
-        torch.full((1, 1, 1, 1), draw.gray_level / 255),
-        torch.ones(1, dtype=torch.bool),
-    )
-    square = (255 * pasted[0]).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    square = paste_picture(pixels, alpha, draw.gray_level)
     # The crop is a square; back to the image's proportions for the eye.
     shown = np.asarray(Image.fromarray(square).resize((width, height)))
     blend = f", blurred {draw.blend_sigma:g} px" if draw.blend_sigma else ""

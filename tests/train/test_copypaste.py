@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from dilo.train.copypaste import paste
+from dilo.train.copypaste import paste, paste_picture
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.rand(4, 3, 9, 7, generator=GENERATOR)
@@ -62,3 +62,15 @@ def test_is_pillows_composite_within_its_rounding():
     levels = (result[0] * 255).permute(1, 2, 0).numpy()
     assert np.abs(levels - np.asarray(expected)).max() <= 0.51
     assert_array_equal(np.round(levels).shape, (40, 30, 3))
+
+
+def test_one_picture_for_the_eye_is_the_same_paste():
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (5, 7, 3), np.uint8)
+    mask = rng.integers(0, 256, (5, 7), np.uint8)
+    share = mask[:, :, None] / 255
+    expected = np.rint(image * share + 200 * (1 - share))
+    found = paste_picture(image, mask, 200).astype(int)
+    assert found.shape == (5, 7, 3)
+    assert np.abs(found - expected).max() <= 1  # a half may round either way
+    assert_array_equal(paste_picture(image, np.full((5, 7), 255, np.uint8), 3), image)
