@@ -25,21 +25,26 @@ def views(seed=0, batch=8):
 
 def test_a_step_is_the_papers_algorithm():
     moco = MoCo(RECIPE)
+    generator = torch.Generator().manual_seed(1)
+    # Encoders in double precision: batch norm of four samples magnifies rounding.
+    moco.encoder_q.double()
+    moco.encoder_k.double()
     with torch.no_grad():
         for parameter in moco.encoder_q.parameters():
-            parameter.add_(0.01 * torch.randn_like(parameter))
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(0.01 * noise)
     literal, queue = copy.deepcopy(moco), moco.queue.clone()
-    first, second = views()
+    first, second = (view.double() for view in views())
     shuffle = torch.tensor([3, 1, 4, 0, 5, 7, 2, 6])
     output = moco(first, second, shuffle)
 
-    query = functional.normalize(literal.encoder_q(first), dim=1).detach()
+    query = functional.normalize(literal.encoder_q(first).float(), dim=1).detach()
     for slow, fast in zip(
         literal.encoder_k.parameters(), literal.encoder_q.parameters(), strict=True
     ):
         slow.data = 0.9 * slow.data + 0.1 * fast.data
     shuffled = torch.stack([second[i] for i in shuffle])
-    encoded = functional.normalize(literal.encoder_k(shuffled), dim=1).detach()
+    encoded = functional.normalize(literal.encoder_k(shuffled).float(), dim=1).detach()
     key = torch.empty_like(encoded)
     for place, sample in enumerate(shuffle.tolist()):
         key[sample] = encoded[place]
