@@ -12,6 +12,7 @@ from support.folders import write_class_folders
 
 from dilo.eval import __main__ as program
 from dilo.eval.cli import main
+from dilo.pipeline import extras
 
 
 @pytest.fixture
@@ -168,11 +169,11 @@ def test_an_image_without_a_class_exits_with_3(data):
 
 
 def test_without_torch_the_program_says_how_to_get_it(monkeypatch, capsys):
-    monkeypatch.setattr(program, "find_spec", lambda name: None if name == "torch" else object())
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "torch" else object())
     with pytest.raises(SystemExit) as caught:
         program.main()
     assert caught.value.code == 3
-    assert capsys.readouterr().err == "dilo-eval needs torch: pip install 'dilo[train]'\n"
+    assert capsys.readouterr().err == "Error: dilo-eval needs torch: pip install 'dilo[train]'\n"
 
 
 def test_help_does_not_import_torch():
