@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dilo.pipeline.atomic import write_text
-from dilo.pipeline.cli import EXISTING, NAMED, say, user_errors
+from dilo.pipeline.cli import EXISTING, NAMED, json_option, say, user_errors
 from dilo.pipeline.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -98,9 +98,7 @@ def _writable(ctx: click.Context, parameter: click.Parameter, value: Path | None
     show_default="what the checkpoint says",
     help="The ResNet, where the file is silent: resnet50.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
-)
+@json_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

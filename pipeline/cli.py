@@ -14,6 +14,10 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., None])
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
+)
+
 #: How many failed images are named on a terminal; --json names all.
 NAMED = 10
 
@@ -110,9 +114,7 @@ def main() -> None:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if an image failed.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
-)
+@json_option
 @user_errors
 def masks(
     images: Path,
@@ -169,9 +171,7 @@ def masks(
 @click.option(
     "--missing", is_flag=True, help="Print the missing shards as an array specification: 0-3,7."
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
-)
+@json_option
 @user_errors
 def status(store: Path, missing: bool, as_json: bool) -> None:
     """Say what is done, missing and failed in STORE.
@@ -190,9 +190,7 @@ def status(store: Path, missing: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("store", type=EXISTING)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
-)
+@json_option
 @user_errors
 def verify(store: Path, as_json: bool) -> None:
     """Re-read every shard of STORE and check it against the plan."""

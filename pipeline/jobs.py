@@ -13,8 +13,6 @@ from dilo.pipeline.errors import DiloError
 
 Result = TypeVar("Result")
 
-BACKENDS = ("loky", "threading", "dask", "ray")
-
 #: Where batch systems say which task of an array this is, and the number they start from.
 _TASK_VARIABLES = {
     "SLURM_ARRAY_TASK_ID": 0,

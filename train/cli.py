@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dilo.pipeline.cli import EXISTING, FOLDER, say, user_errors
+from dilo.pipeline.cli import EXISTING, FOLDER, json_option, say, user_errors
 from dilo.pipeline.errors import DiloError
 
 
@@ -68,9 +68,7 @@ from dilo.pipeline.errors import DiloError
     type=click.Path(dir_okay=False, path_type=Path),
     help="Only draw FILE.png: image, mask, pastes and the views the network would see.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
-)
+@json_option
 @user_errors
 def main(
     images: Path,
