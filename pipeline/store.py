@@ -110,11 +110,31 @@ class MaskStore:
         StoreError
             If a shard is missing or damaged.
         """
+        return self.columns(name)[0]
+
+    def columns(self, *names: str) -> list[NDArray[Any]]:
+        """Read several values of every image, opening each shard once.
+
+        Parameters
+        ----------
+        *names : {"status", "coverage", "shape"}
+            The datasets.
+
+        Returns
+        -------
+        list of ndarray of shape (N, ...)
+            One for each name, in the order of images.txt.
+
+        Raises
+        ------
+        StoreError
+            If a shard is missing or damaged.
+        """
         parts = []
         for shard in range(self.plan.shards):
             with open_shard(shard_path(self.folder, shard), self.fingerprint) as file:
-                parts.append(file[name][:])
-        return np.concatenate(parts)
+                parts.append([file[name][:] for name in names])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def failed(self) -> NDArray[np.bool_]:
         """Tell which images could not be read.

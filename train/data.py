@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.shards import FAILED
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment import Parameters, stack
 from dilo.train.crops import crop
@@ -84,10 +85,11 @@ def find_source(images: Path, masks: Path | None) -> Source:
             f"--masks {masks} must be of the images of --images {images}: "
             f"its first image, {first}, is not there"
         )
-    usable = np.flatnonzero(~store.failed())
+    status, coverage = store.columns("status", "coverage")
+    usable = np.flatnonzero(status != FAILED)
     if not len(usable):
         raise DiloError(f"--masks {masks}: every image failed; see dilo-prep status {masks}")
-    return Source(images, store.names, usable, store.column("coverage") > 0, store)
+    return Source(images, store.names, usable, coverage > 0, store)
 
 
 class Batch(NamedTuple):

@@ -52,6 +52,9 @@ def test_columns_are_in_the_order_of_the_list(made):
     assert np.flatnonzero(store.failed()).tolist() == failed
     means = [store[i].mean() / 255 for i in range(8)]
     assert store.column("coverage") == pytest.approx(means)
+    shape, status = store.columns("shape", "status")
+    assert np.array_equal(shape, store.column("shape"))
+    assert np.flatnonzero(status).tolist() == failed
 
 
 def test_nothing_is_open_before_the_first_read_nor_after_pickling(made):
