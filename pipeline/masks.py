@@ -85,12 +85,10 @@ def prepare(
     """
     if method not in METHODS:
         raise DiloError(f"--method must be one of {', '.join(sorted(METHODS))}, got {method!r}")
-    if trust_plan and (store / PLAN).exists():
-        names = load_names(store, Plan.load(store))
-    else:
-        names = find_images(images)[:limit]
-    if shard_size is None and (store / PLAN).exists():
-        shard_size = Plan.load(store).shard_size
+    there = Plan.load(store) if (store / PLAN).exists() else None
+    names = load_names(store, there) if trust_plan and there else find_images(images)[:limit]
+    if shard_size is None and there:
+        shard_size = there.shard_size
     plan = mask_plan(names, method=method, size=size, shard_size=shard_size)
     publish(store, plan, names)
     sweep(store)
