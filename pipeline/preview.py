@@ -15,6 +15,43 @@ from dilo.pipeline.store import MaskStore
 NOTHING = 127
 
 
+def stretched(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stretch a square mask to its image, as it will be used.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (S, S), uint8
+        Of the image squashed to a square.
+    image : ndarray of shape (H, W, 3), uint8
+        The image.
+
+    Returns
+    -------
+    ndarray of shape (H, W), uint8
+        The mask over the image.
+    """
+    size = (image.shape[1], image.shape[0])
+    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
+
+
+def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
+    """Make the cell of a mask, with how much it covers below it.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (S, S), uint8
+        Of the image squashed to a square.
+    image : ndarray of shape (H, W, 3), uint8
+        The image.
+
+    Returns
+    -------
+    Picture
+        In the image's proportions.
+    """
+    return Picture(stretched(mask, image), f"covers {mask.mean() / 255:.0%}")
+
+
 def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fade out what a mask calls background.
 
@@ -30,9 +67,7 @@ def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.
     ndarray of shape (H, W, 3), uint8
         The image, over gray, with the mask as alpha.
     """
-    size = (image.shape[1], image.shape[0])
-    alpha = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
-    share = alpha[:, :, None] / 255.0
+    share = stretched(mask, image)[:, :, None] / 255.0
     return np.rint(image * share + NOTHING * (1.0 - share)).astype(np.uint8)
 
 
@@ -71,10 +106,8 @@ def _triple(store: MaskStore, images: Path, index: int) -> list[Picture]:
     except ImageError as error:
         blank = np.full((1, 1), 230, np.uint8)
         return [Picture(blank, name), Picture(blank, str(error)), Picture(blank)]
-    # Stretched to the image's proportions, as it will be used.
-    shown = np.asarray(Image.fromarray(mask).resize((image.shape[1], image.shape[0])))
     return [
         Picture(image, name.rsplit("/", 1)[-1]),
-        Picture(shown, f"covers {mask.mean() / 255:.0%}"),
+        mask_picture(mask, image),
         Picture(foreground(image, mask)),
     ]

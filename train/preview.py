@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dilo.pipeline.preview import mask_picture
 from dilo.pipeline.sheets import CELL, Picture, sheet
 from dilo.train.augment import augment, denormalise
 from dilo.train.copypaste import paste_picture
@@ -48,9 +49,7 @@ def _row(views: Views, index: int) -> list[Picture]:
     row = [Picture(image, source.names[index].rsplit("/", 1)[-1])]
     if source.store is not None:
         mask = source.store[index]
-        size = (image.shape[1], image.shape[0])
-        shown = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
-        row.append(Picture(shown, f"covers {mask.mean() / 255:.0%}"))
+        row.append(mask_picture(mask, image))
         epochs = range(PASTES if source.pasteable[index] else 0)
         row += [_paste(image, mask, recipe, index, epoch) for epoch in epochs]
     batch = collate([views[(0, index)]])
