@@ -22,6 +22,11 @@ def main() -> None:
         with np.load(Path(sys.argv[1]) / f"{number}.npz") as full:
             kept = {name: full[name].astype(SMALLEST.get(name, np.float64)) for name in full}
         np.savez_compressed(HERE / f"rbd-{number}.npz", **kept)
+    write_sums()
+
+
+def write_sums() -> None:
+    """List the digests of all golden files, whichever script made them."""
     sums = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(HERE.glob("*.npz"))

@@ -1,17 +1,14 @@
 """Small segmented pictures to draw, and the golden data of the released RBD."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.golden import golden_arrays
 
 from dilo.pipeline.saliency.superpixels import Superpixels, describe, rgb_to_lab
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 @st.composite
@@ -54,12 +51,8 @@ class Golden:
 
 
 def load_golden(number: str) -> Golden:
-    """Read tests/golden/rbd-NUMBER.npz, after checking that it is the file that was made."""
-    path = GOLDEN / f"rbd-{number}.npz"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert f"{digest}  {path.name}" in (GOLDEN / "SHA256SUMS").read_text().splitlines()
-    with np.load(path) as arrays:
-        values = dict(arrays)
+    """Read tests/golden/rbd-NUMBER.npz."""
+    values = golden_arrays(f"rbd-{number}")
     labels = values["idx16"].astype(np.intp) - 1
     described = describe(np.zeros((*labels.shape, 3), np.uint8), labels, band=8)
     lab = rgb_to_lab(values["meanRgbCol"] / 255)

@@ -1,0 +1,1 @@
+"""How good saliency masks are against ground truth: numbers, curves and pictures."""
