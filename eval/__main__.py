@@ -1,13 +1,10 @@
 """`dilo-eval`, and `python -m dilo.eval`."""
 
-from dilo.pipeline.extras import require_torch
+from dilo.eval.cli import main as command
 
 
 def main() -> None:
-    """Run dilo-eval, or say which extra it needs."""
-    require_torch("dilo-eval")
-    from dilo.eval.cli import main as command
-
+    """Run dilo-eval; a command that needs an extra says so itself."""
     command(prog_name="dilo-eval")
 
 

@@ -3,12 +3,13 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from dilo.pipeline.atomic import write_text
-from dilo.pipeline.cli import EXISTING, NAMED, json_option, say, user_errors
+from dilo.pipeline.cli import EXISTING, FOLDER, NAMED, json_option, say, user_errors
+from dilo.pipeline.extras import require, require_torch
 from dilo.pipeline.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -23,7 +24,7 @@ DEFAULT_KS = (1, 20, 200)
 @click.group()
 @click.version_option(package_name="dilo", prog_name="dilo-eval")
 def main() -> None:
-    """Say whether the training worked, in numbers.
+    """Say whether it worked: the training, the masks. In numbers and pictures.
 
     \b
     Exit status of every command:
@@ -45,6 +46,27 @@ def _writable(ctx: click.Context, parameter: click.Parameter, value: Path | None
     if value is not None and not value.parent.is_dir():
         raise click.BadParameter(f"its folder must exist, got {value}: create {value.parent}")
     return value
+
+
+def _named_folders(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, Path]]:
+    """Part NAME=DIR; a folder that has "=" in its own name is that folder."""
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, folder = value.partition("=")
+        path = Path(folder if equals and not Path(value).is_dir() else value)
+        name = name if equals and not Path(value).is_dir() else path.resolve().name
+        if not path.is_dir():
+            raise click.BadParameter(f"must be a folder, or NAME=DIR, got {value}: no such folder")
+        if not name or not name.isprintable():
+            raise click.BadParameter(f"must name the method in printable letters, got {value!r}")
+        if name in found:
+            raise click.BadParameter(
+                f"must have a name for each method, got {name} twice: give NAME={path}"
+            )
+        found[name] = path
+    return list(found.items())
 
 
 @main.command()
@@ -130,8 +152,10 @@ def knn(
             "must be another folder than --train: every image would find itself",
             param_hint="--test",
         )
+    require_torch("dilo-eval")
     from dilo.eval.encoder import load_encoder
     from dilo.eval.features import labelled_folder
+    from dilo.eval.readout import knn_record, knn_table
     from dilo.train.devices import choose_device
 
     place = choose_device(device)
@@ -141,8 +165,18 @@ def knn(
     encoder = load_encoder(checkpoint, arch=arch, size=size)
     bank = _features(encoder, bank_folder, batch, workers, place)
     queries = _features(encoder, query_folder, batch, workers, place)
-    record = _classified(encoder, bank, queries, ks, temperature, place)
-    _say_result(record, left_out=[] if ks else [k for k in DEFAULT_KS if k > len(bank.labels)])
+    record = knn_record(
+        encoder,
+        bank,
+        queries,
+        ks=_fitting(ks, len(bank.labels)),
+        temperature=temperature,
+        device=place,
+    )
+    for line in knn_table(record):
+        say(line)
+    if left_out := [] if ks else [k for k in DEFAULT_KS if k > len(bank.labels)]:
+        say(f"left out: k = {', '.join(map(str, left_out))}, more than the training images")
     text = json.dumps(record)
     if out is not None:
         write_text(out, f"{text}\n")
@@ -193,55 +227,70 @@ def _features(
     return found
 
 
-def _classified(
-    encoder: "Encoder",
-    bank: "Features",
-    queries: "Features",
-    ks: tuple[int, ...],
-    temperature: float,
-    device: "torch.device",
-) -> dict[str, Any]:
-    """Let the neighbours vote, and gather what --json prints; accuracies are in per cent."""
-    from dilo.eval.knn import knn_accuracy
+@main.command()
+@click.option(
+    "--masks",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]DIR",
+    callback=_named_folders,
+    help="A store of dilo-prep, or a folder of PNGs; given again, methods are compared.",
+)
+@click.option("--truth", type=EXISTING, required=True, help="PNGs, white where the object is.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for tables, plots and sheets.")
+@click.option("--images", type=EXISTING, help="The images, to show them on the sheets.")
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Score only images that every method has a mask for; otherwise one missing is an error.",
+)
+@click.option(
+    "--jobs",
+    default=-1,
+    show_default="one a core",
+    help="Workers, as joblib counts them: -2 leaves one core free.",
+)
+@click.option("--no-plots", is_flag=True, help="Draw no plots, which takes matplotlib.")
+@json_option
+@user_errors
+def saliency(
+    masks: list[tuple[str, Path]],
+    truth: Path,
+    out: Path,
+    images: Path | None,
+    allow_missing: bool,
+    jobs: int,
+    no_plots: bool,
+    as_json: bool,
+) -> None:
+    """Score saliency masks against ground truth, as benchmarks do.
 
-    results = knn_accuracy(
-        bank.vectors,
-        bank.labels,
-        queries.vectors,
-        queries.labels,
-        ks=_fitting(ks, len(bank.labels)),
-        temperature=temperature,
-        classes=len(bank.classes),
-        device=device,
+    Masks and ground truth pair by relative path, extension aside, or, where no path
+    matches, by file name. Writes saliency.json, table.txt, per-image.csv, two plots and,
+    for each method, a sheet of its best, median and worst masks by weighted F.
+    """
+    if jobs == 0:
+        raise click.BadParameter("0 workers do nothing; -1 is one a core", param_hint="--jobs")
+    for folder in filter(None, (truth, images, *(folder for _, folder in masks))):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise click.BadParameter(
+                f"must be outside the folders that are read, got {out} in {folder}",
+                param_hint="--out",
+            )
+    if not no_plots:
+        require("dilo-eval saliency", ("matplotlib",), "eval", instead=", or give --no-plots")
+    from dilo.eval.saliency.evaluation import Request, evaluate
+
+    request = Request(
+        masks=masks,
+        truth=truth,
+        out=out,
+        images=images,
+        allow_missing=allow_missing,
+        jobs=jobs,
+        plots=not no_plots,
     )
-    return {
-        "task": "knn",
-        "checkpoint": str(encoder.source),
-        "step": encoder.step,
-        "size": encoder.size,
-        "temperature": temperature,
-        "results": [{"k": found.k, "top1": found.top1, "top5": found.top5} for found in results],
-        "classes": len(bank.classes),
-        "train_images": len(bank.labels),
-        "test_images": len(queries.labels),
-        "unreadable": [
-            {"path": str(part.root / path), "reason": reason}
-            for part in (bank, queries)
-            for path, reason in part.unreadable
-        ],
-    }
-
-
-def _say_result(record: dict[str, Any], left_out: list[int]) -> None:
-    """Print the table for people, with what guessing would give beside it."""
-    classes, images = record["classes"], record["train_images"]
-    say(
-        f"weighted kNN, temperature {record['temperature']:g}: {record['test_images']} test images "
-        f"against {images} training images, {classes} classes"
-    )
-    say("     k    top-1    top-5")
-    for result in record["results"]:
-        say(f"{result['k']:>6} {result['top1']:>6.1f} % {result['top5']:>6.1f} %")
-    say(f"chance {100 / classes:>6.1f} % {100 * min(5, classes) / classes:>6.1f} %")
-    if left_out:
-        say(f"left out: k = {', '.join(map(str, left_out))}, more than the training images")
+    record = evaluate(request, say)
+    say(f"{out}: table.txt has these numbers, saliency.json the curves, per-image.csv the images")
+    if as_json:
+        click.echo(json.dumps(record))

@@ -4,6 +4,32 @@ import sys
 from importlib.util import find_spec
 
 
+def require(program: str, packages: tuple[str, ...], extra: str, *, instead: str = "") -> None:
+    """End a program that needs packages which are not installed.
+
+    Parameters
+    ----------
+    program : str
+        Its name, for the message.
+    packages : tuple of str
+        What it imports.
+    extra : str
+        The extra of dilo that brings them.
+    instead : str, default ""
+        What else the user could do, to end the sentence.
+
+    Raises
+    ------
+    SystemExit
+        With status 3, after saying which extra to install.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        needed = f"{program} needs {' and '.join(missing)}: pip install 'dilo[{extra}]'"
+        sys.stderr.write(f"Error: {needed}{instead}\n")
+        raise SystemExit(3)
+
+
 def require_torch(program: str) -> None:
     """End a program that needs torch where torch is not installed.
 
@@ -17,9 +43,4 @@ def require_torch(program: str) -> None:
     SystemExit
         With status 3, after saying which extra to install.
     """
-    missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
-    if missing:
-        sys.stderr.write(
-            f"Error: {program} needs {' and '.join(missing)}: pip install 'dilo[train]'\n"
-        )
-        raise SystemExit(3)
+    require(program, ("torch", "torchvision"), "train")

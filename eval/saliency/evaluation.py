@@ -1,0 +1,251 @@
+"""The whole of `dilo-eval saliency`: find, pair, score, write."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from dilo.eval.saliency import report
+from dilo.eval.saliency.examples import example_sheet, find_photographs
+from dilo.eval.saliency.plots import f_threshold_plot, precision_recall_plot
+from dilo.eval.saliency.score import Score, score
+from dilo.eval.saliency.sources import Method, PngFolder, open_method
+from dilo.pipeline.atomic import published, write_text
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.progress import Progress
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to score, and where to put it.
+
+    Attributes
+    ----------
+    masks : sequence of (str, Path)
+        Name and folder of each method; names differ.
+    truth : Path
+        Folder of the ground truths.
+    out : Path
+        Folder of the results; made if it is missing.
+    images : Path or None
+        Folder of the images, for the sheets.
+    allow_missing : bool
+        Whether to score only the images that every method has a mask for.
+    jobs : int
+        Workers, as joblib counts them.
+    plots : bool
+        Whether to draw plots, which takes matplotlib.
+    """
+
+    masks: Sequence[tuple[str, Path]]
+    truth: Path
+    out: Path
+    images: Path | None
+    allow_missing: bool
+    jobs: int
+    plots: bool
+
+
+def evaluate(request: Request, say: Say) -> dict[str, Any]:
+    """Score masks against ground truth, and write tables, plots and sheets.
+
+    Parameters
+    ----------
+    request : Request
+        What to do.
+    say : callable
+        Writes a line for people.
+
+    Returns
+    -------
+    dict
+        The content of saliency.json.
+
+    Raises
+    ------
+    DiloError
+        If something cannot be read or paired.
+    """
+    truth = PngFolder(request.truth, "--truth")
+    truths = list(truth.keys)
+    methods = [open_method(name, folder, truths) for name, folder in request.masks]
+    photographs = find_photographs(request.images, truths) if request.images else None
+    images = common_images(methods, truth, allow_missing=request.allow_missing)
+    request.out.mkdir(parents=True, exist_ok=True)
+    for line in _counted(methods, truth, images):
+        say(line)
+    with Progress(len(images), "images", say) as progress:
+        scores = score(methods, truth, images, jobs=request.jobs, progress=progress.advance)
+    record = _record(request, methods, truth, scores)
+    for line in [*_notes(record), *report.table(scores)]:
+        say(line)
+    _write(request.out, record, scores, plots=request.plots)
+    sheets = sheet_names([method.name for method in methods])
+    for file, method, scored in zip(sheets, methods, scores, strict=True):
+        _save(request.out / file, example_sheet(scored, method, truth, photographs))
+    return record
+
+
+def common_images(
+    methods: Sequence[Method], truth: PngFolder, *, allow_missing: bool
+) -> Sequence[str]:
+    """Choose the images to score: the same for every method.
+
+    Parameters
+    ----------
+    methods : sequence of Method
+        The methods.
+    truth : PngFolder
+        The ground truths.
+    allow_missing : bool
+        Whether a ground truth may lack a mask.
+
+    Returns
+    -------
+    sequence of str
+        Keys of ground truths that every method has a mask for.
+
+    Raises
+    ------
+    DiloError
+        If one lacks a mask and may not, or none is left.
+    """
+    for method in methods:
+        missing = [key for key in truth.keys if key not in method.pairs]
+        if missing and not allow_missing:
+            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise DiloError(
+                f"{method.source.folder} must have a mask for each of the {len(truth.keys)} ground "
+                f"truths in {truth.folder}, got none for {len(missing)} ({named}): make them, or "
+                "give --allow-missing to score only images that every method has a mask for"
+            )
+    images = [key for key in truth.keys if all(key in method.pairs for method in methods)]
+    if not images:
+        raise DiloError(
+            f"--masks must share at least one image of --truth {truth.folder}, got "
+            f"{len(methods)} folders without one in common: score them one at a time"
+        )
+    return images
+
+
+def sheet_names(names: Sequence[str]) -> list[str]:
+    """Make file names of methods' names: plain letters, and no two alike.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What the user calls the methods.
+
+    Returns
+    -------
+    list of str
+        ``sheet-NAME.png``, alike on a file system that ignores case in no two.
+
+    Examples
+    --------
+    >>> sheet_names(["rbd", "../a b", "RBD"])
+    ['sheet-rbd.png', 'sheet-a-b.png', 'sheet-RBD-2.png']
+    """
+    taken: set[str] = set()
+    files = []
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip(".-") or "masks"
+        file, number = plain, 1
+        while file.lower() in taken:
+            number += 1
+            file = f"{plain}-{number}"
+        taken.add(file.lower())
+        files.append(f"sheet-{file}.png")
+    return files
+
+
+def _counted(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[str]:
+    """Say how many masks there are, and what becomes of those that are too many or too few."""
+    lines = []
+    for method in methods:
+        source, total = method.source, len(method.source.keys)
+        line = f"{method.name}: {total} masks in {source.folder}"
+        if extra := total - len(method.pairs):
+            line += f", {extra} of them without a ground truth and not scored"
+        lines.append(line)
+        if missing := len(truth.keys) - len(method.pairs):
+            lines.append(f"  no mask for {missing} of {len(truth.keys)} ground truths")
+    if len(images) < len(truth.keys):
+        lines.append(f"scored on the {len(images)} of {len(truth.keys)} images that all have")
+    return lines
+
+
+def _notes(record: dict[str, Any]) -> list[str]:
+    """Say what a reader of the numbers should know."""
+    lines = []
+    for method in record["methods"]:
+        if method["failed"]:
+            lines.append(
+                f"{method['method']}: {len(method['failed'])} masks are of images that could not "
+                "be read; they are scored as they are, all zero"
+            )
+        if method["resized"]:
+            lines.append(
+                f"{method['method']}: {method['resized']} masks had another size than their "
+                "ground truth and were resized to it"
+            )
+    if empty := record["empty_truths"]:
+        lines.append(f"{empty} ground truths are empty: their F is 0 whatever the mask")
+    return lines
+
+
+def _record(
+    request: Request, methods: Sequence[Method], truth: PngFolder, scores: Sequence[Score]
+) -> dict[str, Any]:
+    """Gather what saliency.json holds."""
+    entries = []
+    for method, scored in zip(methods, scores, strict=True):
+        entries.append(
+            {
+                **report.score_record(scored),
+                "masks": str(method.source.folder),
+                "missing": [key for key in truth.keys if key not in method.pairs],
+                "without_truth": len(method.source.keys) - len(method.pairs),
+            }
+        )
+    versions = report.versions()
+    if request.plots:
+        versions["matplotlib"] = version("matplotlib")
+    return {
+        "task": "saliency",
+        "truth": str(request.truth),
+        "images": len(scores[0].images),
+        "truths": len(truth.keys),
+        "empty_truths": int((scores[0].recall[:, 0] == 0).sum()),
+        "conventions": report.conventions(),
+        "methods": entries,
+        "versions": versions,
+    }
+
+
+def _write(out: Path, record: dict[str, Any], scores: Sequence[Score], *, plots: bool) -> None:
+    """Write the files that are one for all methods."""
+    lines = [f"{record['images']} images of {record['truth']}", "", *report.table(scores)]
+    write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))
+    write_text(out / "per-image.csv", report.per_image(scores))
+    if plots:
+        for name, draw in (
+            ("precision-recall.png", precision_recall_plot),
+            ("f-threshold.png", f_threshold_plot),
+        ):
+            with published(out / name) as part:
+                draw(scores, part)
+    write_text(out / "saliency.json", json.dumps(record) + "\n")
+
+
+def _save(path: Path, picture: Image.Image) -> None:
+    """Write a picture, whole or not at all."""
+    with published(path) as part:
+        picture.save(part, format="PNG")

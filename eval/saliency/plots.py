@@ -1,0 +1,110 @@
+"""Precision against recall, and F against the threshold: one line a method."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.eval.saliency.conventions import benchmark_f
+from dilo.eval.saliency.score import Score
+
+if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, which the colour-blind tell apart, without their yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Four styles against seven colours: 28 methods before two look alike.
+STYLES = ("-", "--", "-.", ":")
+LONGEST = 32
+
+
+def precision_recall_plot(scores: Sequence[Score], path: Path) -> None:
+    """Draw mean precision against mean recall, with a dot where F is largest.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        One a method.
+    path : Path
+        The PNG to write.
+    """
+    figure, axes = _blank("Recall, mean over images", "Precision, mean over images", len(scores))
+    axes.set_xlim(0, 1)
+    for place, score in enumerate(scores):
+        best = int(benchmark_f(score).argmax())
+        across, up = score.recall.mean(axis=0), score.precision.mean(axis=0)
+        _line(axes, across, up, best, place)
+    _finish(figure, scores, path)
+
+
+def f_threshold_plot(scores: Sequence[Score], path: Path) -> None:
+    """Draw F of the mean curves against the threshold, with a dot where it is largest.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        One a method.
+    path : Path
+        The PNG to write.
+    """
+    figure, axes = _blank(
+        "Threshold, of masks stretched to 0..255",
+        "F of mean precision and recall, β² = 0.3",
+        len(scores),
+    )
+    axes.set_xlim(0, 255)
+    axes.set_xticks([0, 51, 102, 153, 204, 255])
+    for place, score in enumerate(scores):
+        curve = benchmark_f(score)
+        _line(axes, np.arange(len(curve)), curve, int(curve.argmax()), place)
+    _finish(figure, scores, path)
+
+
+def _blank(across: str, up: str, lines: int) -> "tuple[Figure, Axes]":
+    """Make axes with a grid, without pyplot, which would look for a screen."""
+    from matplotlib.figure import Figure
+
+    height = max(4.5, 0.8 + 0.23 * lines)  # inches; all names must find room
+    figure = Figure(figsize=(7.5, height), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.set_ylim(0, 1)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _line(
+    axes: "Axes", across: NDArray[np.generic], up: NDArray[np.float64], best: int, place: int
+) -> None:
+    """Draw a method's line and its dot; the axes' edge must not cut them."""
+    colour, style = COLOURS[place % len(COLOURS)], STYLES[place % len(STYLES)]
+    axes.plot(across, up, color=colour, linestyle=style, linewidth=1.8, clip_on=False)
+    axes.plot(across[best], up[best], "o", color=colour, markersize=5, clip_on=False)
+
+
+def _finish(figure: "Figure", scores: Sequence[Score], path: Path) -> None:
+    """Name the lines beside the axes, where no line can run below, and write the file."""
+    lines = figure.axes[0].get_lines()[::2]
+    legend = figure.legend(
+        lines,
+        [""] * len(lines),  # matplotlib would leave out a name that begins with "_"
+        loc="outside right upper",
+        frameon=False,
+        handlelength=3,
+        title="max F",
+        alignment="left",
+    )
+    for text, score in zip(legend.get_texts(), scores, strict=True):
+        text.set_parse_math(False)  # "$" in a name is a dollar
+        name = score.name if len(score.name) <= LONGEST else f"{score.name[: LONGEST - 1]}…"
+        text.set_text(f"{benchmark_f(score).max():.3f}  {name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is a box
+        figure.savefig(path, format="png")

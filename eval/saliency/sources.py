@@ -1,0 +1,243 @@
+"""Where masks come from: a store of dilo-prep or a folder of PNGs, paired with ground truth."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.plan import PLAN
+from dilo.pipeline.store import MaskStore
+
+
+class PngFolder:
+    """PNG files below a folder, at any depth; other files are passed over.
+
+    A file's key is its path in the folder, without the extension.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    option : str
+        What gave the folder, for messages: "--truth".
+
+    Raises
+    ------
+    DiloError
+        If there is no PNG file, or two have one name.
+    """
+
+    squashed = False
+    failed: Collection[str] = ()
+
+    def __init__(self, folder: Path, option: str) -> None:
+        self.folder = folder
+        files = [name for name in find_images(folder) if name.lower().endswith(".png")]
+        if not files:
+            raise DiloError(f"{option} {folder} must hold PNG files, got none, only other images")
+        # To relative paths, from relative paths without extension.
+        self._files = dict(zip(_keys(files, f"{option} {folder}"), files, strict=True))
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """List what there is.
+
+        Returns
+        -------
+        sequence of str
+            Relative paths without extension, in order.
+        """
+        return list(self._files)
+
+    def read(self, key: str) -> NDArray[np.uint8]:
+        """Read one picture.
+
+        Parameters
+        ----------
+        key : str
+            One of `keys`.
+
+        Returns
+        -------
+        ndarray of shape (H, W), uint8
+            Gray, whatever the file's mode; 16 bits are scaled to 8.
+
+        Raises
+        ------
+        DiloError
+            If the file cannot be read.
+        """
+        path = self.folder / self._files[key]
+        try:
+            return np.asarray(Image.fromarray(decode(path)).convert("L"))
+        except ImageError as error:
+            raise DiloError(f"{path} must be a picture, got: {error}: replace it") from error
+
+
+class StoredMasks:
+    """The masks of a store of dilo-prep, squashed to squares; their keys are of the images.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+
+    Raises
+    ------
+    DiloError
+        If it is no store, a shard is missing, or two images differ in extension alone.
+    """
+
+    squashed = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._store = MaskStore(folder)
+        keys = _keys(self._store.names, str(folder))
+        self._rows = {key: row for row, key in enumerate(keys)}
+        failed = self._store.failed()
+        self.failed: Collection[str] = {keys[row] for row in np.flatnonzero(failed)}
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """List what there is.
+
+        Returns
+        -------
+        sequence of str
+            The images' relative paths without extension, in the store's order.
+        """
+        return list(self._rows)
+
+    def read(self, key: str) -> NDArray[np.uint8]:
+        """Read one mask.
+
+        Parameters
+        ----------
+        key : str
+            One of `keys`.
+
+        Returns
+        -------
+        ndarray of shape (S, S), uint8
+            Saliency; all zero for an image that failed.
+        """
+        return self._store[self._rows[key]]
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """Masks to score, and which of them belongs to which ground truth.
+
+    Attributes
+    ----------
+    name : str
+        What tables and plots call it.
+    source : PngFolder or StoredMasks
+        The masks.
+    pairs : mapping of str to str
+        From the key of a ground truth to the key of its mask.
+    """
+
+    name: str
+    source: PngFolder | StoredMasks
+    pairs: Mapping[str, str]
+
+
+def open_method(name: str, folder: Path, truths: Sequence[str]) -> Method:
+    """Find the masks of a method for some ground truths.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    folder : Path
+        A store of dilo-prep, or a folder of PNGs.
+    truths : sequence of str
+        Keys of the ground truths.
+
+    Returns
+    -------
+    Method
+        Its pairs may lack some of the ground truths, never all.
+
+    Raises
+    ------
+    DiloError
+        If the masks cannot be read, or no mask belongs to a ground truth.
+    """
+    stored = (folder / PLAN).exists()
+    source = StoredMasks(folder) if stored else PngFolder(folder, "--masks")
+    return Method(name, source, paired(truths, source.keys, f"--masks {folder}"))
+
+
+def paired(truths: Sequence[str], others: Sequence[str], what: str) -> Mapping[str, str]:
+    """Pair ground truths with masks or images by path, or, if no path matches, by file name.
+
+    Parameters
+    ----------
+    truths : sequence of str
+        Keys of the ground truths: relative paths without extension.
+    others : sequence of str
+        Keys of what to pair them with.
+    what : str
+        What the latter are, for messages.
+
+    Returns
+    -------
+    mapping of str to str
+        From ground truths to others, in the order of `truths`; never empty.
+
+    Raises
+    ------
+    DiloError
+        If nothing pairs, or only file names would and two are the same.
+
+    Examples
+    --------
+    >>> paired(["a/1", "a/2"], ["a/2", "a/3"], "masks"), paired(["1"], ["ant/1"], "masks")
+    ({'a/2': 'a/2'}, {'1': 'ant/1'})
+    """
+    known = set(others)
+    if by_path := {key: key for key in truths if key in known}:
+        return by_path
+    by_stem = {_stem(key): key for key in others}
+    if found := {key: by_stem[_stem(key)] for key in truths if _stem(key) in by_stem}:
+        for keys, where in ((truths, "--truth"), (others, what)):
+            if double := _first_double(map(_stem, keys)):
+                raise DiloError(
+                    f"{where} must have the relative paths of its pairs, or each file name once, "
+                    f"got {double} in two folders: lay both folders out alike"
+                )
+        return found
+    raise DiloError(
+        f"{what} must have files of the names in --truth, extension aside, "
+        f"got {others[0]} and the like where --truth has {truths[0]}: check both folders"
+    )
+
+
+def _keys(names: Sequence[str] | Names, where: str) -> list[str]:
+    """Take the extensions off; refuse two names that then are the same."""
+    keys = [str(PurePosixPath(name).with_suffix("")) for name in names]
+    if double := _first_double(keys):
+        raise DiloError(
+            f"{where} must have each name once, extension aside, got {double} twice: "
+            "move one of them"
+        )
+    return keys
+
+
+def _stem(key: str) -> str:
+    """Take the folders off a key."""
+    return key.rpartition("/")[2]
+
+
+def _first_double(values: Iterable[str]) -> str | None:
+    """Find a value that occurs more than once."""
+    return next((value for value, count in Counter(values).items() if count > 1), None)

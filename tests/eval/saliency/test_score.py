@@ -1,0 +1,105 @@
+"""Scores of all images: the measures of each, whoever computes them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.maps import SHAPES, disc, save, write_maps
+from support.runs import photographs_and_masks
+
+from dilo.eval.saliency import score as module
+from dilo.eval.saliency.measures import measure
+from dilo.eval.saliency.score import fitted, read_truth, score
+from dilo.eval.saliency.sources import PngFolder, open_method
+from dilo.pipeline.errors import DiloError
+
+
+@pytest.fixture
+def maps(tmp_path):
+    return write_maps(tmp_path)
+
+
+def scored(root, *names, jobs=1):
+    truth = PngFolder(root / "truth", "--truth")
+    methods = [open_method(name, root / name, truth.keys) for name in names]
+    done = []
+    scores = score(methods, truth, truth.keys, jobs=jobs, progress=done.append)
+    assert sum(done) == len(truth.keys)
+    return scores
+
+
+def test_each_row_is_the_measure_of_that_image(maps):
+    good, bad = scored(maps, "good", "bad")
+    assert (good.name, bad.name) == ("good", "bad")
+    for found, name in ((good, "good"), (bad, "bad")):
+        assert found.images == ["a/0", "a/1", "a/2", "a/3"]
+        for row, image in enumerate(found.images):
+            truth = np.asarray(Image.open(maps / "truth" / f"{image}.png")) > 128
+            expected = measure(np.asarray(Image.open(maps / name / f"{image}.png")), truth)
+            assert np.array_equal(found.f[row], expected.f)
+            assert np.array_equal(found.e[row], expected.e)
+            assert found.mae[row] == expected.mae
+            assert found.weighted_f[row] == expected.weighted_f
+    assert good.mae[0] == 0
+    assert np.all(bad.mae == 1)
+
+
+def test_workers_and_blocks_change_nothing(maps, monkeypatch):
+    (one,) = scored(maps, "good")
+    monkeypatch.setattr(module, "BLOCK", 1)
+    (two,) = scored(maps, "good", jobs=2)
+    for name in ("precision", "recall", "f", "e", "mae", "s_measure", "weighted_f", "adaptive_e"):
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+
+
+def test_a_png_of_another_size_is_resized_and_counted(maps):
+    for number in (1, 3):
+        path = maps / "good" / "a" / f"{number}.png"
+        Image.open(path).resize((50, 50)).save(path)
+    good, bad = scored(maps, "good", "bad")
+    assert (good.resized, bad.resized) == (2, 0)
+
+
+def test_a_stored_mask_is_stretched_to_its_truth_as_it_was_squashed(tmp_path):
+    _, store = photographs_and_masks(tmp_path, 3)
+    for number, folder in enumerate(("class0", "class1", "class0")):
+        save(tmp_path / "truth" / folder / f"00{number}.png", disc((40, 60), 12))
+    (found,) = scored(tmp_path, "masks")
+    truth = PngFolder(tmp_path / "truth", "--truth")
+    mask = open_method("masks", store, truth.keys).source.read("class1/001")
+    stretched = np.asarray(Image.fromarray(mask).resize((60, 40), Image.Resampling.BILINEAR))
+    expected = measure(stretched, read_truth(truth, "class1/001"))
+    assert found.mae[found.images.index("class1/001")] == expected.mae
+    assert found.resized == 0  # a square is no surprise
+    assert found.failed == []
+
+
+def test_truth_is_what_is_above_128(tmp_path):
+    save(tmp_path / "a.png", np.array([[0, 127, 128, 129, 255]], np.uint8))
+    truth = read_truth(PngFolder(tmp_path, "--truth"), "a")
+    assert truth.tolist() == [[False, False, False, True, True]]
+
+
+def test_truths_of_zeros_and_ones_are_refused(maps):
+    for number, shape in enumerate(SHAPES):
+        save(maps / "truth" / "a" / f"{number}.png", np.ones(shape, np.uint8))
+    with pytest.raises(DiloError, match=r"must be white \(above 128 of 255\) .* multiply by 255"):
+        scored(maps, "good")
+
+
+def test_a_mask_of_the_right_size_is_left_alone():
+    mask = disc((5, 7), 2)
+    assert fitted(mask, (5, 7)) is mask
+    assert fitted(mask, (10, 9)).shape == (10, 9)
+
+
+def test_a_dead_worker_ends_in_a_sentence(maps, monkeypatch):
+    class Dying:
+        def __init__(self, **_):
+            pass
+
+        def __call__(self, _):
+            raise module.TerminatedWorkerError("killed")
+
+    monkeypatch.setattr(module.joblib, "Parallel", Dying)
+    with pytest.raises(DiloError, match=r"a worker process died.* give fewer --jobs"):
+        scored(maps, "good")
