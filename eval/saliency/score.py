@@ -34,7 +34,7 @@ class Score:
     failed : collection of str
         Those of `images` that dilo-prep could not read; their masks are all zero.
     resized : int
-        Masks that had neither the ground truth's size nor a square's business to differ.
+        PNGs that had another size than their ground truth; stored squares do not count.
     """
 
     name: str

@@ -264,6 +264,14 @@ def test_saliency_that_cannot_go_on_exits_with_3_and_writes_nothing(maps, change
     assert not (maps / "scores").exists()
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_saliency_of_a_broken_mask_exits_with_3_and_names_it(maps, jobs):
+    (maps / "good" / "a" / "2.png").write_bytes(b"no picture")
+    result = rate(maps, "--no-plots", "--jobs", jobs, status=3)
+    assert f"{maps / 'good' / 'a' / '2.png'} must be a picture, got: not an image" in result.stderr
+    assert not (maps / "scores" / "saliency.json").exists()
+
+
 def test_saliency_says_before_the_work_that_plots_need_matplotlib(maps, monkeypatch):
     monkeypatch.setattr(
         extras, "find_spec", lambda name: None if name == "matplotlib" else object()
