@@ -1,6 +1,5 @@
 """The numbers of a method, each by its convention; together, those of ECSSD's released maps."""
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -8,24 +7,13 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 from support.golden import golden_arrays
+from support.scores import made_of
 
 from dilo.eval.saliency.conventions import NUMBERS, benchmark_f
 from dilo.eval.saliency.measures import TRUTH_ABOVE, normalised
-from dilo.eval.saliency.score import Score
 from dilo.eval.saliency.thresholds import counts, e_measure, f_measure, precision, recall
 
 ECSSD = Path(__file__).resolve().parents[4] / "shared" / "data" / "ecssd-dev"
-
-
-def made_of(**columns):
-    """Make a score of some columns; the others are zero."""
-    rows = len(next(iter(columns.values())))
-    blank = {
-        field.name: np.zeros((rows, 256) if field.name in "precision recall f e" else rows)
-        for field in fields(Score)
-    }
-    images = [str(row) for row in range(rows)]
-    return Score(**{**blank, "name": "x", "images": images, "failed": [], "resized": 0, **columns})
 
 
 def value(key, score):

@@ -54,7 +54,7 @@ def test_an_f_threshold_plot_has_a_line_a_method(tmp_path, figures):
 
 
 def test_names_are_shown_as_they_are_and_cut_if_long(tmp_path, figures):
-    names = ["_hidden", "$x_1", "a$b$c", "long " * 20, "字"]
+    names = ["_hidden", "$x_1", "$\\bad{$", "long " * 20, "字"]
     f_threshold_plot([method(name) for name in names], tmp_path / "plot")
     texts = [text.get_text().split("  ", 1) for text in figures[0].legends[0].get_texts()]
     assert [name for _, name in texts] == [*names[:3], ("long " * 20)[: LONGEST - 1] + "…", "字"]
