@@ -86,7 +86,7 @@ def test_a_run_goes_on_only_as_it_began(made, tmp_path):
     assert "paste.probability = 0.3, asked for 0" in result.stderr
 
 
-def test_without_torch_the_program_says_what_to_install():
+def test_without_torch_the_program_says_what_to_install(tmp_path):
     code = (
         "import sys\n"
         "class Absent:\n"
@@ -100,8 +100,9 @@ def test_without_torch_the_program_says_what_to_install():
         "from dilo.{package}.__main__ import main\n"
         "main()\n"
     )
-    for package in ("train", "eval"):
-        program = [sys.executable, "-c", code.replace("{package}", package), "--help"]
+    folders = ["--checkpoint", tmp_path, "--train", tmp_path, "--test", tmp_path.parent]
+    for package, words in (("train", ["--help"]), ("eval", ["knn", *folders])):
+        program = [sys.executable, "-c", code.replace("{package}", package), *words]
         shown = subprocess.run(program, capture_output=True, text=True, check=False)
         assert shown.returncode == 3
         assert f"dilo-{package} needs torch" in shown.stderr
