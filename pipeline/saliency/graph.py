@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, floyd_warshall
-from scipy.spatial.distance import cdist
 
-from dilo.pipeline.saliency.parameters import RbdParameters
+from dilo.pipeline.saliency.color import rgb_to_lab
+from dilo.pipeline.saliency.compiled import compiled
+from dilo.pipeline.saliency.parameters import ColorGraphParameters
+from dilo.pipeline.saliency.regions import touching, two_steps
+from dilo.pipeline.saliency.superpixels import Segmentation, Superpixels
 
 # CIELAB units. Nearer colours are one colour: far below what 8 bits can tell apart, far above
 # rounding, which must not pass for contrast in a flat picture.
@@ -16,24 +17,112 @@ _SAME_COLOR = 1e-9
 
 
 @dataclass(frozen=True)
-class Scales:
-    """What is near in an image's own colours, in CIELAB units.
+class ColorGraph:
+    """The graph of N superpixels that GS and RBD read.
 
     Attributes
     ----------
+    position : ndarray of shape (N, 2), float64
+        Mean row and column, each in units of the image's own side.
+    on_boundary : ndarray of shape (N,), bool
+        Whether the superpixel reaches into the band along the image's edges.
+    counts : ndarray of shape (N, N), uint8
+        In how many of two ways superpixels touch; see `adjacency_counts`.
+    adjacent : ndarray of shape (N, N), bool
+        Who touches whom, the diagonal False.
+    difference : ndarray of shape (N, N), float64
+        Colour difference of all pairs, in CIELAB units.
+    near : ndarray of shape (N, N), bool
+        Neighbours and their neighbours, the diagonal False.
+    linked : ndarray of shape (N, N), bool
+        Neighbours, and all pairs of the boundary, the diagonal False.
     clip : float
-        Colour difference of an edge that costs a path nothing.
-    geodesic_sigma : float
-        Sigma of geodesic distances.
-    neighbor_sigma : float
-        Sigma of colour differences between neighbours; 0 where most are of one colour.
+        Colour difference of a link that costs a path nothing: the mean, over superpixels, of
+        the smallest to one of those near.
     """
 
+    position: NDArray[np.float64]
+    on_boundary: NDArray[np.bool_]
+    counts: NDArray[np.uint8]
+    adjacent: NDArray[np.bool_]
+    difference: NDArray[np.float64]
+    near: NDArray[np.bool_]
+    linked: NDArray[np.bool_]
     clip: float
-    geodesic_sigma: float
-    neighbor_sigma: float
+
+    @property
+    def cost(self) -> NDArray[np.float64]:
+        """Tell what a path pays for each link.
+
+        Returns
+        -------
+        ndarray of shape (N, N), float64
+            The colour difference less the clip, but never less than nothing; of all pairs,
+            linked or not.
+
+        References
+        ----------
+        Zhu et al., CVPR 2014, equation 1; the clip is the released code's.
+        """
+        cost = self.difference - self.clip
+        return np.maximum(cost, 0.0, out=cost)
 
 
+def color_graph(segmentation: Segmentation, parameters: ColorGraphParameters) -> ColorGraph:
+    """Build the graph that GS and RBD read.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        N superpixels of one image.
+    parameters : ColorGraphParameters
+        The boundary's width.
+
+    Returns
+    -------
+    ColorGraph
+        Differences and neighbours.
+    """
+    band = max(1, int(parameters.boundary_band * segmentation.side + 0.5))
+    return graph_of(segmentation.superpixels, band=band)
+
+
+def graph_of(superpixels: Superpixels, *, band: int) -> ColorGraph:
+    """Build the graph from superpixels alone.
+
+    Parameters
+    ----------
+    superpixels : Superpixels
+        N superpixels of one image.
+    band : int
+        Width of the boundary, in pixels.
+
+    Returns
+    -------
+    ColorGraph
+        Differences and neighbours.
+    """
+    counts = adjacency_counts(superpixels.labels, len(superpixels))
+    adjacent = counts > 0
+    np.fill_diagonal(adjacent, False)
+    near = two_steps(adjacent)
+    boundary = superpixels.on_boundary(band)
+    linked = adjacent | np.logical_and.outer(boundary, boundary)
+    np.fill_diagonal(linked, False)
+    difference = pairwise_distance(rgb_to_lab(superpixels.rgb))
+    return ColorGraph(
+        position=superpixels.position,
+        on_boundary=boundary,
+        counts=counts,
+        adjacent=adjacent,
+        difference=difference,
+        near=near,
+        linked=linked,
+        clip=mean_smallest(difference, near),
+    )
+
+
+@compiled
 def pairwise_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure the Euclidean distance between all pairs of points.
 
@@ -47,9 +136,45 @@ def pairwise_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
     ndarray of shape (N, N), float64
         Symmetric; exactly 0 where points are the same but for rounding.
     """
-    distance: NDArray[np.float64] = cdist(points, points)
-    distance[distance < _SAME_COLOR] = 0
+    count, dimensions = points.shape
+    columns = points.T.copy()
+    distance = np.zeros((count, count))
+    for i in range(count):
+        row = distance[i]
+        for d in range(dimensions):
+            column, here = columns[d], points[i, d]
+            for j in range(count):
+                row[j] += (column[j] - here) * (column[j] - here)
+        for j in range(count):
+            length = np.sqrt(row[j])
+            row[j] = length if length >= _SAME_COLOR else 0.0
     return distance
+
+
+@compiled
+def value_range(values: NDArray[np.float64], among: NDArray[np.bool_]) -> tuple[float, float]:
+    """Find the smallest and the largest of some values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (N, N), float64
+        One a pair.
+    among : ndarray of shape (N, N), bool
+        Which pairs count.
+
+    Returns
+    -------
+    float
+        The smallest; ``inf`` where no pair counts.
+    float
+        The largest; ``-inf`` where no pair counts.
+    """
+    low, high = np.inf, -np.inf
+    for i in range(len(values)):
+        for j in range(len(values)):
+            if among[i, j]:
+                low, high = min(low, values[i, j]), max(high, values[i, j])
+    return low, high
 
 
 def gaussian_weight(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -67,136 +192,75 @@ def gaussian_weight(distance: NDArray[np.float64], sigma: float) -> NDArray[np.f
     ndarray of the same shape, float64
         Weights in [0, 1].
     """
-    exponent = -0.5 * np.square(distance / max(sigma, np.finfo(float).tiny ** 0.25))
-    return np.where(distance <= 3 * sigma, np.exp(exponent), 0.0)
+    flat = np.ascontiguousarray(distance).reshape(-1)
+    weight = _exponent(flat, sigma)
+    np.exp(weight, out=weight)
+    _cut(weight, flat, 3 * sigma)
+    return weight.reshape(distance.shape)
 
 
-def adjacency_counts(labels: NDArray[np.intp]) -> NDArray[np.int64]:
+@compiled
+def _exponent(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Square distances in units of sigma; as if near where far off, for exp is slow on extremes."""
+    exponent = np.empty_like(distance)
+    unit = 1 / max(sigma, 1e-77)  # whose square is not yet 0
+    for i in range(len(distance)):
+        scaled = min(distance[i] * unit, 4.0)
+        exponent[i] = -0.5 * scaled * scaled
+    return exponent
+
+
+@compiled
+def _cut(weight: NDArray[np.float64], distance: NDArray[np.float64], limit: float) -> None:
+    """Make weights nought, in place, where the distance is above a limit."""
+    for i in range(len(weight)):
+        weight[i] = weight[i] if distance[i] <= limit else 0.0
+
+
+def adjacency_counts(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
     """Count in how many of two ways superpixels touch.
 
     Parameters
     ----------
-    labels : ndarray of shape (H, W), intp
+    labels : ndarray of shape (H, W), int32
         Superpixel of each pixel, 0 to N - 1.
+    count : int
+        Number of superpixels, N.
 
     Returns
     -------
-    ndarray of shape (N, N), int64
+    ndarray of shape (N, N), uint8
         1 for: the one is somewhere directly above or left of the other; 1 more for the reverse.
         So 0, 1 or 2; 1 on the diagonal.
     """
-    count = int(labels.max()) + 1
-    before = np.zeros((count, count), np.int64)
-    before[labels[:-1], labels[1:]] = 1
-    before[labels[:, :-1], labels[:, 1:]] = 1
-    counts = before + before.T
+    before = touching(labels, count) & 1
+    counts: NDArray[np.uint8] = before + before.T
     np.fill_diagonal(counts, 1)
     return counts
 
 
-def two_step_neighbors(adjacent: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find the superpixels that one or two steps reach.
-
-    Parameters
-    ----------
-    adjacent : ndarray of shape (N, N), bool
-        Symmetric: who touches whom.
-
-    Returns
-    -------
-    ndarray of shape (N, N), bool
-        Neighbours and their neighbours, without the superpixel itself.
-    """
-    steps = csr_array(adjacent.astype(np.int64))
-    reached: NDArray[np.bool_] = adjacent | ((steps @ steps).toarray() > 0)
-    np.fill_diagonal(reached, False)
-    return reached
-
-
-def color_scales(
-    difference: NDArray[np.float64],
-    adjacent: NDArray[np.bool_],
-    near: NDArray[np.bool_],
-    parameters: RbdParameters,
-) -> Scales:
-    """Estimate an image's own scales of colour from its neighbouring superpixels.
+@compiled
+def mean_smallest(difference: NDArray[np.float64], among: NDArray[np.bool_]) -> float:
+    """Average over superpixels the smallest difference to some others.
 
     Parameters
     ----------
     difference : ndarray of shape (N, N), float64
-        Colour difference of all pairs, in CIELAB units.
-    adjacent : ndarray of shape (N, N), bool
-        Who touches whom, the diagonal False.
-    near : ndarray of shape (N, N), bool
-        Neighbours and their neighbours, the diagonal False.
-    parameters : RbdParameters
-        `top_pairs` and the bounds of both sigmas.
+        Differences of all pairs.
+    among : ndarray of shape (N, N), bool
+        Which pairs count.
 
     Returns
     -------
-    Scales
-        The clip and both sigmas.
-
-    References
-    ----------
-    ``EstimateDynamicParas`` in the released code of Zhu et al., CVPR 2014.
+    float
+        The mean; one that has no others adds 0 to it.
     """
-    one_step = _mean_smallest(difference, adjacent)
-    pairs = np.sort(difference[np.triu(adjacent)])
-    count = int(parameters.top_pairs * len(pairs) + 0.5)
-    # Under 50 pairs the share is none of them, and bounds nothing.
-    top = float(pairs[-count:].mean()) if count else np.inf
-    low, high = parameters.geodesic_sigma
-    return Scales(
-        clip=_mean_smallest(difference, near),
-        geodesic_sigma=max(low, min(high, 3 * one_step, top / 10)),
-        neighbor_sigma=min(3 * one_step, 0.2 * top, parameters.neighbor_sigma),
-    )
-
-
-def _mean_smallest(difference: NDArray[np.float64], among: NDArray[np.bool_]) -> float:
-    """Average over superpixels the smallest difference to one of `among`; 0 where none is."""
-    if not among.any():  # a single superpixel
-        return 0.0
-    return float(np.where(among, difference, np.inf).min(axis=1).mean())
-
-
-def geodesic_distance(
-    difference: NDArray[np.float64],
-    adjacent: NDArray[np.bool_],
-    on_boundary: NDArray[np.bool_],
-    *,
-    clip: float,
-) -> NDArray[np.float64]:
-    """Measure the shortest paths of colour between all superpixels.
-
-    Parameters
-    ----------
-    difference : ndarray of shape (N, N), float64
-        Colour difference of all pairs, in CIELAB units.
-    adjacent : ndarray of shape (N, N), bool
-        Who touches whom.
-    on_boundary : ndarray of shape (N,), bool
-        The boundary's superpixels, which are all linked to each other.
-    clip : float
-        What each edge costs less than its colour difference, but never less than nothing.
-
-    Returns
-    -------
-    ndarray of shape (N, N), float64
-        Symmetric, 0 on the diagonal, ``inf`` where no path leads.
-
-    References
-    ----------
-    Zhu et al., CVPR 2014, equation 1; the clip is the released code's.
-    """
-    first, second = np.nonzero(adjacent | np.logical_and.outer(on_boundary, on_boundary))
-    cost = np.maximum(difference[first, second] - clip, 0.0)
-    # Superpixels that a path costing nothing joins are as far from everything: one node.
-    free = np.zeros(difference.shape, bool)
-    free[first, second] = cost == 0
-    count, node = connected_components(csr_array(free), directed=False)
-    between = np.full((count, count), np.inf)
-    np.minimum.at(between, (node[first], node[second]), cost)
-    distance: NDArray[np.float64] = floyd_warshall(between)[np.ix_(node, node)]
-    return distance
+    count, total = len(difference), 0.0
+    for i in range(count):
+        smallest = np.inf
+        for j in range(count):
+            if among[i, j] and difference[i, j] < smallest:
+                smallest = difference[i, j]
+        if smallest < np.inf:  # not so for a single superpixel
+            total += smallest
+    return total / count

@@ -2,19 +2,19 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dppsv
 
-from dilo.pipeline.saliency.frame import inside_frame
 from dilo.pipeline.saliency.graph import (
-    adjacency_counts,
-    color_scales,
+    ColorGraph,
+    color_graph,
     gaussian_weight,
-    geodesic_distance,
     pairwise_distance,
-    two_step_neighbors,
 )
+from dilo.pipeline.saliency.linear import solve
 from dilo.pipeline.saliency.parameters import RbdParameters
-from dilo.pipeline.saliency.superpixels import Superpixels, describe, segment
+from dilo.pipeline.saliency.paths import shortest_paths
+from dilo.pipeline.saliency.scales import color_scales
+from dilo.pipeline.saliency.superpixels import segment
+from dilo.pipeline.saliency.values import otsu_threshold, stretch
 
 
 def rbd(image: NDArray[np.uint8], parameters: RbdParameters) -> NDArray[np.float64]:
@@ -38,28 +38,16 @@ def rbd(image: NDArray[np.uint8], parameters: RbdParameters) -> NDArray[np.float
     W. Zhu, S. Liang, Y. Wei and J. Sun, "Saliency Optimization from Robust Background
     Detection", CVPR 2014, as released by the authors (24 March 2014).
     """
-    side = len(image)
-    inside = inside_frame(image, parameters)
-    picture = image[inside]
-    area = picture.shape[0] * picture.shape[1]
-    labels = segment(
-        picture,
-        count=max(1, int(parameters.superpixels * area / side**2 + 0.5)),
-        compactness=parameters.compactness,
-        smallest=parameters.smallest_superpixel,
-    )
-    superpixels = describe(picture, labels, band=max(1, int(parameters.boundary_band * side + 0.5)))
-    saliency = np.zeros((side, side))
-    saliency[inside] = superpixel_saliency(superpixels, parameters)[labels]
-    return saliency
+    segmentation = segment(image, parameters)
+    return segmentation.paint(rbd_values(color_graph(segmentation, parameters), parameters))
 
 
-def superpixel_saliency(superpixels: Superpixels, parameters: RbdParameters) -> NDArray[np.float64]:
+def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float64]:
     """Compute the saliency of each superpixel.
 
     Parameters
     ----------
-    superpixels : Superpixels
+    graph : ColorGraph
         N superpixels of one image.
     parameters : RbdParameters
         Every constant of the method.
@@ -69,26 +57,20 @@ def superpixel_saliency(superpixels: Superpixels, parameters: RbdParameters) -> 
     ndarray of shape (N,), float64
         Saliency stretched to [0, 1], or all 0.
     """
-    boundary = superpixels.on_boundary
-    counts = adjacency_counts(superpixels.labels)
-    adjacent = counts > 0
-    np.fill_diagonal(adjacent, False)
-    near = two_step_neighbors(adjacent)
-    difference = pairwise_distance(superpixels.lab)
-    scales = color_scales(difference, adjacent, near, parameters)
-
-    geodesic = geodesic_distance(difference, adjacent, boundary, clip=scales.clip)
-    connectivity = boundary_connectivity(geodesic, boundary, sigma=scales.geodesic_sigma)
+    scales = color_scales(graph.difference, graph.adjacent, parameters)
+    # No weight reaches further than three sigma.
+    geodesic = shortest_paths(graph.cost, graph.linked, 3 * scales.geodesic)
+    connectivity = boundary_connectivity(geodesic, graph.on_boundary, sigma=scales.geodesic)
     probability = background_probability(connectivity, sigma=parameters.connectivity_sigma)
     weight = np.where(
         connectivity > parameters.certain_connectivity, parameters.certain_weight, probability
     )
     contrast = background_weighted_contrast(
-        difference, superpixels.position, probability, sigma=parameters.position_sigma
+        graph.difference, graph.position, probability, sigma=parameters.position_sigma
     )
-    linked = near | np.logical_and.outer(boundary, boundary)
-    smoothness = np.where(linked, gaussian_weight(difference, scales.neighbor_sigma), 0.0)
-    smoothness += parameters.adjacency_weight * counts
+    smoothness = gaussian_weight(graph.difference, scales.neighbor)
+    smoothness *= graph.near | graph.linked
+    smoothness += parameters.adjacency_weight * graph.counts
     return stretch(optimize(contrast, parameters.background_factor * weight, smoothness))
 
 
@@ -117,7 +99,7 @@ def boundary_connectivity(
     Zhu et al., CVPR 2014, equations 2 to 5.
     """
     reach = gaussian_weight(geodesic, sigma)
-    connectivity: NDArray[np.float64] = reach[:, on_boundary].sum(axis=1)
+    connectivity: NDArray[np.float64] = reach[on_boundary].sum(axis=0)  # reach is symmetric
     connectivity /= np.sqrt(reach.sum(axis=1))
     return connectivity
 
@@ -176,40 +158,10 @@ def background_weighted_contrast(
     Zhu et al., CVPR 2014, equation 7; stretch and threshold are the released code's.
     """
     closeness = gaussian_weight(pairwise_distance(position), sigma)
-    contrast = stretch((difference * closeness * probability).sum(axis=1))
+    closeness *= difference
+    closeness *= probability
+    contrast = stretch(closeness.sum(axis=1))
     return np.where(contrast < otsu_threshold(contrast), 0.0, contrast)
-
-
-def otsu_threshold(values: NDArray[np.float64]) -> float:
-    """Find the threshold that divides values into the two classes furthest apart.
-
-    Parameters
-    ----------
-    values : ndarray of shape (N,), float64
-        Values in [0, 1], one vote each, counted in 256 bins.
-
-    Returns
-    -------
-    float
-        Threshold in [0, 1], the mean of those that are equally good; 0 where all values fall
-        in one bin.
-
-    References
-    ----------
-    N. Otsu, "A Threshold Selection Method from Gray-Level Histograms", IEEE Transactions on
-    Systems, Man, and Cybernetics 9(1), 1979, equation 18.
-    """
-    # Whole numbers throughout, so that equally good thresholds are exactly so.
-    histogram = np.bincount(np.floor(255 * values + 0.5).astype(np.int64), minlength=256)
-    below = np.cumsum(histogram)
-    moment = np.cumsum(histogram * np.arange(256))
-    votes, total = below[-1], moment[-1]
-    between = np.square((total * below - moment * votes).astype(np.float64))
-    spread = below * (votes - below)
-    between = np.divide(between, spread, out=np.zeros(256), where=spread > 0)
-    if between.max() == 0:
-        return 0.0
-    return float(np.flatnonzero(between == between.max()).mean()) / 255
 
 
 def optimize(
@@ -237,27 +189,7 @@ def optimize(
     ----------
     Zhu et al., CVPR 2014, equation 9.
     """
-    matrix = np.diag(smoothness.sum(axis=0) + background + foreground) - smoothness
-    # Packed Cholesky: half the work of a general solver, and, unlike it, never threaded.
-    solution, failed = dppsv(len(matrix), matrix[np.tril_indices_from(matrix)], foreground[:, None])
-    if failed:
-        raise ValueError("background must be positive somewhere in each connected part, got zeros")
-    return np.asarray(solution[:, 0], dtype=np.float64)
-
-
-def stretch(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Stretch values to [0, 1], the same values to 0.
-
-    Parameters
-    ----------
-    values : ndarray of shape (N,), float64
-        Finite values.
-
-    Returns
-    -------
-    ndarray of shape (N,), float64
-        Values of which the smallest is 0 and the largest 1, unless all are the same.
-    """
-    low, high = values.min(), values.max()
-    stretched: NDArray[np.float64] = (values - low) / (high - low + np.finfo(np.float64).eps)
-    return stretched
+    matrix = -smoothness
+    np.fill_diagonal(matrix, 0.0)
+    np.fill_diagonal(matrix, background + foreground - matrix.sum(axis=0))
+    return solve(matrix, foreground[:, np.newaxis])[:, 0]

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dilo.pipeline.saliency.frame import inside_frame
-from dilo.pipeline.saliency.parameters import RbdParameters
+from dilo.pipeline.saliency.parameters import SuperpixelParameters
 
-PARAMETERS = RbdParameters()
+PARAMETERS = SuperpixelParameters()
 SIZE = 224
 
 
@@ -43,14 +43,39 @@ def test_a_photo_without_a_frame_is_left_whole(size):
     assert inside_frame(_photo(size), PARAMETERS) == (slice(0, size), slice(0, size))
 
 
+@pytest.mark.parametrize(("shape", "framed"), [((60, 300), "columns"), ((300, 60), "rows")])
+def test_a_frame_is_looked_for_within_a_share_of_each_side_s_own_length(shape, framed):
+    image = np.full((*shape, 3), 180, np.uint8)
+    if framed == "columns":
+        image[:, :20] = 0
+    else:
+        image[:20] = 0
+    parameters = SuperpixelParameters(frame_reach=0.1)
+    height, width = shape
+    rows, columns = inside_frame(image, parameters)
+    found, side = (columns, width) if framed == "columns" else (rows, height)
+    assert found.start in (20, 21)
+    assert side - found.stop == found.start
+
+
 def test_a_strip_too_thin_to_lose_a_frame_is_left_whole():
     image = np.zeros((4, 300, 3), np.uint8)
     image[:, 20:-20] = 255
     assert inside_frame(image, PARAMETERS) == (slice(0, 4), slice(0, 300))
 
 
+def test_a_frame_that_leaves_nothing_is_none():
+    gray = [[255, 255, 255, 0, 255, 0], [0, 255, 0, 255, 255, 0]]
+    gray += [[255, 0, 255, 255, 255, 255], [255, 255, 255, 0, 255, 255]]
+    image = np.repeat(np.array(gray, np.uint8)[:, :, np.newaxis], 3, axis=2)
+    parameters = SuperpixelParameters(frame_reach=0.5, frame_density=0.3, frame_edge=1.0)
+    # Two rows from above and two from below are all four.
+    assert inside_frame(image, parameters) == (slice(0, 4), slice(0, 6))
+
+
 def _literally(image, reach, density):
     height, width = image.shape[:2]
+    reaches = {"rows": int(reach * height), "columns": int(reach * width)}
     gray = [[int(image[r, c] @ [299, 587, 114]) for c in range(width)] for r in range(height)]
 
     def at(r, c):
@@ -80,9 +105,14 @@ def _literally(image, reach, density):
 
     edges = np.array([[edge(r, c) for c in range(width)] for r in range(height)])
     widths = []
-    for lines in (edges, edges[::-1], edges.T, edges.T[::-1]):
+    for lines, kind in (
+        (edges, "rows"),
+        (edges[::-1], "rows"),
+        (edges.T, "columns"),
+        (edges.T[::-1], "columns"),
+    ):
         last = 0
-        for index in range(int(reach * len(lines))):
+        for index in range(reaches[kind]):
             if lines[index].mean() > density:
                 last = index + 1
         widths.append(last)
@@ -92,13 +122,19 @@ def _literally(image, reach, density):
     return slice(top, height - bottom), slice(left, width - right)
 
 
-@given(st.integers(1, 16), st.integers(1, 16), st.integers(0, 3), st.integers(0, 2**32 - 1))
-def test_equals_the_rule_read_one_pixel_at_a_time(height, width, frame, seed):
+@given(
+    st.integers(1, 16),
+    st.integers(1, 16),
+    st.integers(0, 3),
+    st.sampled_from([0.0857, 0.3, 0.5]),
+    st.integers(0, 2**32 - 1),
+)
+def test_equals_the_rule_read_one_pixel_at_a_time(height, width, frame, reach, seed):
     rng = np.random.default_rng(seed)
     image = rng.choice(np.array([0, 0, 40, 200], np.uint8), (height, width, 3))
     image[:frame], image[:, :frame] = 255, 255
-    parameters = RbdParameters(frame_reach=0.3, frame_density=0.4)
-    assert inside_frame(image, parameters) == _literally(image, 0.3, 0.4)
+    parameters = SuperpixelParameters(frame_reach=reach, frame_density=0.4)
+    assert inside_frame(image, parameters) == _literally(image, reach, 0.4)
 
 
 def test_mirroring_a_framed_picture_keeps_its_size():

@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from support.graphs import color_graphs, load_golden, segmented_pictures
 
+from dilo.pipeline.saliency.color import rgb_to_lab
 from dilo.pipeline.saliency.graph import (
     adjacency_counts,
-    color_scales,
+    color_graph,
     gaussian_weight,
-    geodesic_distance,
+    graph_of,
+    mean_smallest,
     pairwise_distance,
-    two_step_neighbors,
+    value_range,
 )
-from dilo.pipeline.saliency.parameters import RbdParameters
-
-PARAMETERS = RbdParameters()
+from dilo.pipeline.saliency.parameters import ColorGraphParameters
+from dilo.pipeline.saliency.regions import two_steps
+from dilo.pipeline.saliency.superpixels import describe, segment
 
 
 @given(segmented_pictures())
@@ -33,63 +35,30 @@ def test_adjacency_counts_the_two_ways_of_touching(picture):
             before.add((labels[row, column], labels[row + 1, column]))
         if column + 1 < width:
             before.add((labels[row, column], labels[row, column + 1]))
-    count = labels.max() + 1
+    count = int(labels.max()) + 1
     expected = [
         [1 if i == j else ((i, j) in before) + ((j, i) in before) for j in range(count)]
         for i in range(count)
     ]
-    assert_array_equal(adjacency_counts(labels), expected)
+    assert_array_equal(adjacency_counts(labels, count), expected)
 
 
 @given(color_graphs())
-def test_two_steps_reach_the_neighbours_and_theirs(graph):
-    _, adjacent, _ = graph
-    near = two_step_neighbors(adjacent)
-    for i, j in itertools.product(range(len(adjacent)), repeat=2):
-        through = any(adjacent[i, k] and adjacent[k, j] for k in range(len(adjacent)))
-        assert near[i, j] == (i != j and (adjacent[i, j] or through))
-
-
-@given(color_graphs(), st.sampled_from([0.01, 0.3]))
-def test_scales_equal_the_release_read_one_superpixel_at_a_time(graph, top_pairs):
+def test_the_mean_smallest_difference_is_found_one_superpixel_at_a_time(graph):
     difference, adjacent, _ = graph
-    near = two_step_neighbors(adjacent)
-    count = len(adjacent)
-
-    def nearest(among):
+    for among in (adjacent, two_steps(adjacent)):
         smallest = [
-            min((difference[i, j] for j in range(count) if among[i, j]), default=0.0)
-            for i in range(count)
+            min(row[chosen], default=0.0) for row, chosen in zip(difference, among, strict=True)
         ]
-        return sum(smallest) / count
-
-    pairs = [difference[i, j] for i in range(count) for j in range(i) if adjacent[i, j]]
-    largest = sorted(pairs)[::-1][: math.floor(top_pairs * len(pairs) + 0.5)]
-    one = nearest(adjacent)
-    low, middle, high = [10.0, 3 * one], [3 * one, 20.0], [5.0]
-    if largest:
-        low.append(sum(largest) / len(largest) / 10)
-        middle.append(sum(largest) / len(largest) * 0.2)
-    scales = color_scales(difference, adjacent, near, RbdParameters(top_pairs=top_pairs))
-    assert_allclose(scales.clip, nearest(near), rtol=1e-12)
-    assert_allclose(scales.geodesic_sigma, max(*high, min(low)), rtol=1e-12)
-    assert_allclose(scales.neighbor_sigma, min(middle), rtol=1e-12)
+        assert_allclose(mean_smallest(difference, among), sum(smallest) / len(smallest), rtol=1e-12)
 
 
-@given(color_graphs(), st.sampled_from([0.0, 5.0, 20.0, 200.0]))
-def test_geodesic_distance_is_that_of_every_path_tried(graph, clip):
-    difference, adjacent, on_boundary = graph
-    count = len(adjacent)
-    expected = np.full((count, count), np.inf)
-    for i, j in itertools.product(range(count), repeat=2):
-        if i == j:
-            expected[i, j] = 0
-        elif adjacent[i, j] or (on_boundary[i] and on_boundary[j]):
-            expected[i, j] = max(0, difference[i, j] - clip)
-    for k, i, j in itertools.product(range(count), repeat=3):
-        expected[i, j] = min(expected[i, j], expected[i, k] + expected[k, j])
-    actual = geodesic_distance(difference, adjacent, on_boundary, clip=clip)
-    assert_allclose(actual, expected, rtol=1e-12)
+@given(color_graphs())
+def test_the_range_is_that_of_the_pairs_that_count(graph):
+    difference, among, _ = graph
+    chosen = [difference[i, j] for i, j in np.ndindex(*among.shape) if among[i, j]]
+    expected = (min(chosen, default=np.inf), max(chosen, default=-np.inf))
+    assert value_range(difference, among) == expected
 
 
 @given(st.lists(st.floats(0, 100), min_size=1), st.sampled_from([0.0, 1e-200, 0.4, 10.0]))
@@ -109,35 +78,56 @@ def test_rounding_is_no_distance():
     assert_array_equal(pairwise_distance(points), [[0, 0, 5], [0, 0, 5], [5, 5, 0]])
 
 
-def _released_geodesic_saliency(difference, separation, geodesic, on_boundary):
-    """Reduce geodesic distances to GS, of which the golden data holds the result."""
-    boundary = np.flatnonzero(on_boundary)
-    count = len(difference)
-    nearest = math.floor(count / 200 * 5 + 0.5)
-    remote = {}
-    for i in boundary:
-        others = sorted(difference[i, j] / (1 + 3 * separation[i, j]) for j in boundary if j != i)
-        remote[i] = sum(others[:nearest]) / nearest
-    low, high = min(remote.values()), max(remote.values())
-    kept = [i for i in boundary if high - low <= 1 or (remote[i] - low) / (high - low) <= 0.5]
-    distance = geodesic[kept].min(axis=0)
-    return np.minimum(distance / np.sort(distance)[-math.floor(0.02 * count + 0.5)], 1)
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_distance_is_euclid_s_between_all_pairs(count, dimensions, seed):
+    points = np.random.default_rng(seed).normal(size=(count, dimensions))
+    expected = [[math.dist(p, q) for q in points] for p in points]
+    found = pairwise_distance(points)
+    assert_allclose(found, expected, rtol=1e-12)
+    assert_array_equal(found, found.T)
+
+
+@given(segmented_pictures(), st.integers(1, 4))
+def test_the_graph_holds_what_its_steps_give(picture, band):
+    superpixels = describe(*picture)
+    graph = graph_of(superpixels, band=band)
+    count = len(superpixels)
+    lab = rgb_to_lab(superpixels.rgb)
+    counts = adjacency_counts(superpixels.labels, count)
+    boundary = superpixels.on_boundary(band)
+    assert_array_equal(graph.counts, counts)
+    assert_array_equal(graph.on_boundary, boundary)
+    assert_array_equal(graph.position, superpixels.position)
+    for i, j in itertools.product(range(count), repeat=2):
+        touch = i != j and counts[i, j] > 0
+        through = any(counts[i, k] and counts[k, j] and k not in (i, j) for k in range(count))
+        assert graph.near[i, j] == (i != j and (touch or through))
+        assert graph.linked[i, j] == (touch or (i != j and boundary[i] and boundary[j]))
+        apart = math.dist(lab[i], lab[j])
+        assert math.isclose(graph.difference[i, j], apart, rel_tol=1e-12, abs_tol=1e-9)
+        cost = max(0, graph.difference[i, j] - graph.clip)
+        assert graph.cost[i, j] == cost
+    adjacent = (counts > 0) & ~np.eye(count, dtype=bool)
+    assert_array_equal(graph.adjacent, adjacent)
+    assert graph.clip == mean_smallest(graph.difference, graph.near)
+
+
+@pytest.mark.parametrize(
+    ("side", "share", "band"), [(160, 0.0229, 4), (224, 0.0229, 5), (20, 0.0229, 1), (10, 0.25, 3)]
+)
+def test_the_boundary_is_a_share_of_the_side(side, share, band):
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    parameters = ColorGraphParameters(boundary_band=share)
+    segmentation = segment(image, parameters)
+    found = color_graph(segmentation, parameters)
+    assert_array_equal(found.on_boundary, segmentation.superpixels.on_boundary(band))
 
 
 @pytest.mark.parametrize("number", ["0450", "0850"])
 def test_the_graph_is_that_of_the_release(number):
     golden = load_golden(number)
-    superpixels, values = golden.superpixels, golden.values
-    counts = adjacency_counts(superpixels.labels)
-    assert_array_equal(counts, values["adjcMatrix"])
-    adjacent = (counts > 0) & ~np.eye(len(counts), dtype=bool)
-    difference = pairwise_distance(superpixels.lab)
-    scales = color_scales(difference, adjacent, two_step_neighbors(adjacent), PARAMETERS)
-    assert_allclose(scales.clip, values["clipVal"], rtol=1e-9)
-    assert_allclose(scales.geodesic_sigma, values["geoSigma"], rtol=1e-9)
-    assert_allclose(scales.neighbor_sigma, values["neiSigma"], rtol=1e-9)
-    boundary = superpixels.on_boundary
-    geodesic = geodesic_distance(difference, adjacent, boundary, clip=scales.clip)
-    separation = pairwise_distance(superpixels.position)
-    reduced = _released_geodesic_saliency(difference, separation, geodesic, boundary)
-    assert_allclose(reduced, values["geoDist"], atol=1e-9)
+    values = golden.values
+    graph = graph_of(golden.superpixels, band=8)
+    assert_array_equal(graph.counts, values["adjcMatrix"])
+    assert_array_equal(np.flatnonzero(graph.on_boundary) + 1, np.sort(values["bdIds"]))
+    assert_allclose(graph.clip, values["clipVal"], rtol=1e-9)

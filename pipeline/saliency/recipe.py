@@ -1,0 +1,175 @@
+"""What decides a mask: a method, what refines its map, and their parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS
+from dilo.pipeline.saliency.registry import Method, Refinement
+
+#: What the names of a refinement's parameters start with, among a method's.
+_AFTER = "refine."
+
+
+@dataclass(frozen=True)
+class MaskRecipe:
+    """All that decides a mask but the image and the mask's size.
+
+    Attributes
+    ----------
+    name : str
+        The method's.
+    method : Method
+        With its parameters.
+    refine : str or None
+        The refinement's name.
+    refinement : Refinement or None
+        With its parameters.
+    """
+
+    name: str
+    method: Method[Any]
+    refine: str | None = None
+    refinement: Refinement[Any] | None = None
+
+    @classmethod
+    def named(
+        cls, method: str, refine: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Look a method and a refinement up, and change their parameters.
+
+        Parameters
+        ----------
+        method : str
+            A key of `METHODS`.
+        refine : str, optional
+            A key of `REFINEMENTS`.
+        settings : mapping, optional
+            Values for some of the method's parameters, and, as ``refine.NAME``, for the
+            refinement's.
+
+        Returns
+        -------
+        MaskRecipe
+            Ready to make masks.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or a value does not fit.
+        DiloError
+            If the method of another package cannot be imported.
+        """
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        if refine is not None and refine not in REFINEMENTS:
+            raise ValueError(f"refine must be one of {', '.join(REFINEMENTS)}, got {refine!r}")
+        own = {name: v for name, v in (settings or {}).items() if not name.startswith(_AFTER)}
+        after = {name[len(_AFTER) :]: v for name, v in (settings or {}).items() if name not in own}
+        if after and refine is None:
+            raise ValueError(f"refine.{next(iter(after))} needs a refinement, got none")
+        return cls(
+            method,
+            METHODS[method].changed(own),
+            refine,
+            REFINEMENTS[refine].changed(after) if refine is not None else None,
+        )
+
+    @classmethod
+    def planned(cls, method: str, parameters: Mapping[str, Any]) -> Self:
+        """Rebuild what `parameters` wrote down.
+
+        Parameters
+        ----------
+        method : str
+            The method's name.
+        parameters : mapping
+            As `parameters` gives them.
+
+        Returns
+        -------
+        MaskRecipe
+            Equal to the one they are of.
+
+        Raises
+        ------
+        ValueError
+            If this version knows no such method, or other parameters.
+        """
+        own = {name: value for name, value in parameters.items() if name != "refine"}
+        after = dict(parameters.get("refine", {}))
+        refine = after.pop("method", None)
+        settings = own | {f"{_AFTER}{name}": value for name, value in after.items()}
+        found = cls.named(method, refine, settings)
+        if found.parameters() != parameters:
+            missing = ", ".join(sorted(set(found.parameters()) - set(parameters)))
+            raise ValueError(f"{method} must have a value for each parameter, got none: {missing}")
+        return found
+
+    def parameters(self) -> dict[str, Any]:
+        """Give every number that decides a mask, for a store's plan.
+
+        Returns
+        -------
+        dict
+            The method's parameters, and under ``refine`` the refinement's and its name.
+        """
+        values = self.method.values()
+        if self.refinement is not None:
+            values["refine"] = {"method": self.refine, **self.refinement.values()}
+        return values
+
+    @property
+    def side(self) -> int:
+        """Tell how large an image the method looks at.
+
+        Returns
+        -------
+        int
+            Side of the square, in pixels.
+        """
+        return int(self.method.parameters.side)
+
+    def __call__(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+        """Make the (size, size) mask of an (H, W, 3) image; see `saliency`."""
+        squashed = squash(image, self.side)
+        found = self.method(squashed)
+        # Also false for NaN. A foreign method may err; what it gives must not pass for a mask.
+        if found.ndim != 2 or len(set(found.shape)) > 1 or not 0 <= found.min() <= found.max() <= 1:
+            raise ValueError(
+                f"a map must be a square of values from 0 to 1, got {found.shape} from "
+                f"{found.min()} to {found.max()}"
+            )
+        if self.refinement is not None:
+            found = self.refinement(squash(squashed, len(found)), found)
+        return squash(np.floor(255.0 * found + 0.5).astype(np.uint8), size)
+
+
+def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize to a square.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3) or (H, W), uint8
+        Image or mask of any size.
+    side : int
+        Side of the square, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (side, side, 3) or (side, side), uint8
+        By the mean of what becomes a pixel where a side shrinks to half or less, so that
+        nothing is skipped; bilinear otherwise.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    if height == width == side:
+        return np.ascontiguousarray(image)
+    shrinks = max(height, width) >= 2 * side
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=how)
+    return np.asarray(resized, np.uint8)
