@@ -1,5 +1,6 @@
 """Finding and decoding: a fixed order, and pixels for whatever a photograph folder holds."""
 
+import io
 import os
 import pickle
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.images import Names, decode, decode_reduced, find_images
 
 line = st.text(st.characters(exclude_categories=("Cs", "Cc"))).filter(bool)
 
@@ -179,3 +180,39 @@ def test_a_sound_jpeg_has_the_pixels_that_pillow_reads(tmp_path):
 def test_a_missing_file_is_an_image_error(tmp_path):
     with pytest.raises(ImageError, match="No such file"):
         decode(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize(
+    ("side", "factor"), [(1, 8), (40, 4), (60, 4), (61, 2), (120, 2), (122, 1), (9999, 1)]
+)
+def test_a_jpeg_is_reduced_as_far_as_its_short_side_allows(tmp_path, side, factor):
+    rows, columns = np.mgrid[:243, :321]
+    smooth = np.stack([rows, columns % 256, (rows + columns) // 3], axis=2).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / "x.jpg", quality=98)
+    pixels, whole = decode_reduced(tmp_path / "x.jpg", side)
+    assert whole == (243, 321)
+    assert pixels.shape == (-(-243 // factor), -(-321 // factor), 3)
+    cut = decode(tmp_path / "x.jpg")[: 240 // factor * factor, : 240 // factor * factor]
+    mean = cut.reshape(len(cut) // factor, factor, -1, factor, 3).mean(axis=(1, 3))
+    assert np.abs(pixels[: len(mean), : len(mean)] - mean).max() < 8
+
+
+def test_what_is_no_jpeg_is_read_whole(tmp_path):
+    Image.fromarray(np.zeros((90, 100, 3), np.uint8)).save(tmp_path / "x.png")
+    pixels, whole = decode_reduced(tmp_path / "x.png", 10)
+    assert pixels.shape == (90, 100, 3)
+    assert whole == (90, 100)
+
+
+def test_wrong_bytes_are_found_in_a_reduced_jpeg_too(tmp_path):
+    rng = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    content = bytearray(buffer.getvalue())
+    content[20000:20400] = rng.bytes(400)
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(ImageError):
+        decode_reduced(tmp_path / "x.jpg", 50)
+    (tmp_path / "y.jpg").write_bytes(buffer.getvalue()[:20000])
+    with pytest.raises(ImageError):
+        decode_reduced(tmp_path / "y.jpg", 50)
