@@ -51,6 +51,22 @@ def user_errors(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]  # same signature, which wraps() keeps
 
 
+def settings_of(
+    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[str, Any]:
+    """Read NAME=VALUE, the value being a number, a list, true, false or else a word."""
+    settings = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"must be NAME=VALUE, got {word!r}")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
 def say(line: str) -> None:
     """Print words for people, on standard error."""
     click.echo(line, err=True)
@@ -73,7 +89,27 @@ def main() -> None:
 @main.command()
 @click.option("--images", type=EXISTING, required=True, help="Folder of images, at any depth.")
 @click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
-@click.option("--method", default="rbd", show_default=True, help="Saliency method: rbd.")
+@click.option(
+    "--method",
+    default="rbd",
+    show_default=True,
+    help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree), or one that "
+    "another package registers.",
+)
+@click.option(
+    "--refine",
+    type=click.Choice(["grabcut"]),
+    help="Fit each mask to the edges of its image: better masks, several times the time.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=settings_of,
+    help="Change a parameter of the method (superpixels=200) or of the refinement "
+    "(refine.certain=0.4); plan.json lists them. May be given again.",
+)
 @click.option(
     "--size",
     default=224,
@@ -120,6 +156,8 @@ def masks(
     images: Path,
     out: Path,
     method: str,
+    refine: str | None,
+    settings: dict[str, Any],
     size: int,
     shard_size: int | None,
     jobs: int,
@@ -139,14 +177,23 @@ def masks(
     from dilo.pipeline import masks as work
     from dilo.pipeline.jobs import find_task, run
     from dilo.pipeline.progress import Progress
+    from dilo.pipeline.saliency import METHODS, MaskRecipe
 
     if jobs == 0:
         raise click.BadParameter("0 workers do nothing; -1 is one a core", param_hint="--jobs")
     task = find_task(num_tasks, task_id)
+    if method not in METHODS:
+        raise click.BadParameter(
+            f"must be one of {', '.join(METHODS)}, got {method!r}", param_hint="--method"
+        )
+    try:
+        recipe = MaskRecipe.named(method, refine, settings)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--set") from error
     plan = work.prepare(
         images,
         out,
-        method=method,
+        recipe=recipe,
         size=size,
         shard_size=shard_size,
         limit=limit,
@@ -157,6 +204,8 @@ def masks(
         shards = task.share(shards)
     total = sum(len(plan.rows(shard)) for shard in shards)
     say(f"{plan.images} images in {plan.shards} shards; to do: {total} images in {len(shards)}")
+    if shards:
+        work.compile_ahead(recipe, say)
     failed = 0
     build = functools.partial(work.build_shard, images, out)
     with Progress(total, "images", say) as progress:

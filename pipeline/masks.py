@@ -1,7 +1,9 @@
 """Make a store of masks: plan it, compute a shard, say what is there."""
 
+import contextlib
 import functools
-import json
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +12,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dilo.pipeline.atomic import sweep
-from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.errors import ImageError, StoreError
+from dilo.pipeline.images import Names, decode_reduced, find_images
 from dilo.pipeline.plan import (
     PLAN,
     Plan,
@@ -20,7 +22,8 @@ from dilo.pipeline.plan import (
     publish,
     shard_path,
 )
-from dilo.pipeline.saliency import METHODS, method_parameters, saliency
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.saliency.parameters import SuperpixelParameters
 from dilo.pipeline.shards import MaskRows, read_failures, write_shard
 
 
@@ -47,7 +50,7 @@ def prepare(
     images: Path,
     store: Path,
     *,
-    method: str,
+    recipe: MaskRecipe,
     size: int,
     shard_size: int | None = None,
     limit: int | None = None,
@@ -61,8 +64,8 @@ def prepare(
         Folder of images.
     store : Path
         The store; made if it is missing, and swept of what killed writers left.
-    method : str
-        A saliency method of the registry.
+    recipe : MaskRecipe
+        What decides a mask.
     size : int
         Side of a mask, in pixels.
     shard_size : int, optional
@@ -81,29 +84,29 @@ def prepare(
     Raises
     ------
     DiloError
-        If the folder, the method or the store cannot serve.
+        If the folder or the store cannot serve.
     """
-    if method not in METHODS:
-        raise DiloError(f"--method must be one of {', '.join(sorted(METHODS))}, got {method!r}")
     there = Plan.load(store) if (store / PLAN).exists() else None
     names = load_names(store, there) if trust_plan and there else find_images(images)[:limit]
     if shard_size is None and there:
         shard_size = there.shard_size
-    plan = mask_plan(names, method=method, size=size, shard_size=shard_size)
+    plan = mask_plan(names, recipe=recipe, size=size, shard_size=shard_size)
     publish(store, plan, names)
     sweep(store)
     return plan
 
 
-def mask_plan(names: Names, *, method: str, size: int, shard_size: int | None = None) -> Plan:
+def mask_plan(
+    names: Names, *, recipe: MaskRecipe, size: int, shard_size: int | None = None
+) -> Plan:
     """Plan the masks of a list of images.
 
     Parameters
     ----------
     names : Names
         The images, in order.
-    method : str
-        A saliency method of the registry.
+    recipe : MaskRecipe
+        What decides a mask.
     size : int
         Side of a mask, in pixels.
     shard_size : int, optional
@@ -112,13 +115,12 @@ def mask_plan(names: Names, *, method: str, size: int, shard_size: int | None = 
     Returns
     -------
     Plan
-        With every constant of the method.
+        With every number that decides a mask.
     """
     return Plan(
         kind="masks",
-        method=method,
-        # As JSON gives them back, so that a plan equals itself after a round trip.
-        parameters=json.loads(json.dumps(method_parameters(method))),
+        method=recipe.name,
+        parameters=recipe.parameters(),
         size=size,
         shard_size=shard_size or default_shard_size(len(names)),
         images=len(names),
@@ -144,14 +146,74 @@ def build_shard(images: Path, store: Path, shard: int) -> Outcome:
         How many images it holds and which of them failed.
     """
     plan = Plan.load(store)
+    recipe = planned_recipe(store, plan)
     names = _names(store, plan.digest)
-    # One thread: workers share the cores, and sums that no thread count can reorder
-    # keep a shard's bytes the same on every machine of a kind.
-    cv2.setNumThreads(1)
-    with threadpool_limits(limits=1):
-        rows = _rows(images, [names[i] for i in plan.rows(shard)], plan)
+    with _one_thread():
+        rows = _rows(images, [names[i] for i in plan.rows(shard)], recipe, plan.size)
     write_shard(shard_path(store, shard), rows, plan.fingerprint())
     return Outcome(shard, len(rows.path), _failures(rows))
+
+
+def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
+    """Compile what a classical method runs, if this machine has not yet done so.
+
+    Before workers start: so each of them loads what is there, and none compiles it again.
+
+    Parameters
+    ----------
+    recipe : MaskRecipe
+        What decides a mask.
+    say : callable
+        Writes a line for people, who may have to wait.
+    """
+    if not isinstance(recipe.method.parameters, SuperpixelParameters):
+        return
+    with _one_thread():
+        from dilo.pipeline.saliency.compiled import nothing_compiled
+
+        if nothing_compiled():
+            say("compiling, which takes about 15 s once a machine")
+        rng = np.random.default_rng(0)  # in one colour, a method would stop half way
+        recipe.method(rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8))
+
+
+def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
+    """Rebuild what decides a store's masks.
+
+    Parameters
+    ----------
+    store : Path
+        The store, for the message.
+    plan : Plan
+        Its plan.
+
+    Returns
+    -------
+    MaskRecipe
+        Method, refinement and parameters.
+
+    Raises
+    ------
+    StoreError
+        If this version of dilo makes other masks by that name.
+    """
+    try:
+        return MaskRecipe.planned(plan.method, plan.parameters)
+    except ValueError as error:
+        raise StoreError(
+            f"{store / PLAN} asks for masks that this version of dilo does not make: {error}: "
+            f"use the version that wrote it, or make a fresh store"
+        ) from error
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Work on one core: workers share them, and no thread count reorders a sum."""
+    # Read when numba is imported. Nothing of ours starts its pool; a foreign method might.
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    cv2.setNumThreads(1)
+    with threadpool_limits(limits=1):
+        yield
 
 
 @functools.lru_cache(maxsize=1)
@@ -160,23 +222,23 @@ def _names(store: Path, digest: str) -> Names:
     return load_names(store, Plan.load(store))
 
 
-def _rows(images: Path, paths: list[str], plan: Plan) -> MaskRows:
+def _rows(images: Path, paths: list[str], recipe: MaskRecipe, size: int) -> MaskRows:
     """Compute the masks of some images; one that cannot be read becomes a row with a reason."""
-    masks = np.zeros((len(paths), plan.size, plan.size), np.uint8)
+    masks = np.zeros((len(paths), size, size), np.uint8)
     shape = np.zeros((len(paths), 2), np.int32)
     errors = [""] * len(paths)
     for row, path in enumerate(paths):
         try:
-            image = decode(images / path)
+            image, whole = decode_reduced(images / path, recipe.side)
         except ImageError as error:
             errors[row] = str(error)
             continue
         try:
-            masks[row] = saliency(image, plan.method, size=plan.size)
-            shape[row] = image.shape[:2]
+            masks[row] = recipe(image, size)
+            shape[row] = whole
         # A method that stumbles over one image must not take the others with it.
         except Exception as error:
-            errors[row] = f"{plan.method} failed: {type(error).__name__}: {error}"
+            errors[row] = f"{recipe.name} failed: {type(error).__name__}: {error}"
     return MaskRows(masks, shape, paths, errors)
 
 

@@ -236,11 +236,23 @@ def _require_same(folder: Path, found: Plan, asked: Plan) -> None:
     """Refuse a plan that differs, naming what differs."""
     if found == asked:
         return
-    have, want = dataclasses.asdict(found), dataclasses.asdict(asked)
-    keys = [key for key in have if have[key] != want[key] and key != "digest"]
-    says = ", ".join(f"{key} {have[key]!r}" for key in keys) or f"{found.images} images"
-    wants = ", ".join(f"{key} {want[key]!r}" for key in keys) or f"{asked.images} of other names"
+    have, want = _told(found, asked), _told(asked, found)
+    keys = [key for key in {**have, **want} if have.get(key) != want.get(key)]
+    says = ", ".join(f"{key} {have.get(key)!r}" for key in keys) or f"{found.images} images"
+    wants = ", ".join(f"{key} {want.get(key)!r}" for key in keys)
     raise StoreError(
-        f"--out {folder}: {PLAN} says {says}; asked for {wants}: "
+        f"--out {folder}: {PLAN} says {says}; "
+        f"asked for {wants or f'{asked.images} of other names'}: "
         f"a store is never changed, so ask for what it says or give a fresh folder"
     )
+
+
+def _told(plan: Plan, other: Plan) -> dict[str, Any]:
+    """Flatten what a refusal may name; another method has other parameters anyway."""
+    told = dataclasses.asdict(plan)
+    del told["digest"]
+    parameters = dict(told.pop("parameters"))
+    refine = parameters.pop("refine", {})
+    if plan.method == other.method:
+        told |= parameters | {f"refine.{name}": value for name, value in refine.items()}
+    return told

@@ -5,16 +5,21 @@ import importlib
 import pkgutil
 import re
 import shlex
+import sys
+import tomllib
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
+from support.cli import invoke
+from support.photographs import photograph_folder
 from support.runs import photographs_and_masks
 
 import dilo.eval
 import dilo.pipeline
 import dilo.train
+from dilo.pipeline.store import MaskStore
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
@@ -76,6 +81,32 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "methods.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    (points,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
+    (tmp_path / "brightness.py").write_text(code)
+    info = tmp_path / "brightness-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brightness\nVersion: 1.0\n")
+    named = tomllib.loads(points)["project"]["entry-points"]["dilo.saliency"]
+    lines = [f"{name} = {value}\n" for name, value in named.items()]
+    (info / "entry_points.txt").write_text("".join(["[dilo.saliency]\n", *lines]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    images, store = photograph_folder(tmp_path / "photos", 3), tmp_path / "masks"
+    (line,) = [line for line in commands(ROOT / "docs" / "methods.md") if "brightness" in line]
+    words = shlex.split(
+        line.replace("photos", str(images)).replace("masks --method", f"{store} --method")
+    )
+    invoke(program("dilo-prep"), *words[1:], "--jobs", 1)
+    invoke(program("dilo-prep"), "verify", store)
+    masks = MaskStore(store)
+    assert masks.plan.parameters == {"side": 64, "gamma": 2.0, "version": 1}
+    assert 0 < masks[0].mean() < 255
+    monkeypatch.delitem(sys.modules, "brightness")
 
 
 def test_links_between_pages_lead_somewhere():

@@ -39,6 +39,22 @@ def test_masks_status_verify_and_preview_of_a_folder(images, tmp_path):
         assert sheet.width > 900
 
 
+def test_method_refinement_and_parameters_are_what_the_options_say(images, tmp_path):
+    store = tmp_path / "store"
+    changes = ("--set", "superpixels=90", "--set", "geodesic_sigma=[4, 9]")
+    changes += ("--set", "segmentation=scikit-image", "--set", "refine.certain=0.4")
+    masks(images, store, "--method", "consensus", "--refine", "grabcut", *changes)
+    plan = json.loads((store / "plan.json").read_text())
+    assert plan["method"] == "consensus"
+    found = {name: plan["parameters"][name] for name in ("superpixels", "geodesic_sigma")}
+    assert found == {"superpixels": 90, "geodesic_sigma": [4.0, 9.0]}
+    assert plan["parameters"]["segmentation"] == "scikit-image"
+    refine = plan["parameters"]["refine"]
+    assert (refine["method"], refine["certain"]) == ("grabcut", 0.4)
+    refused = masks(images, store, "--method", "consensus", status=3)
+    assert "refine.method 'grabcut'" in refused.stderr
+
+
 def test_failures_are_named_and_strict_is_status_1(images, tmp_path):
     (images / "class0" / "bad.jpg").write_bytes(b"no image")
     result = masks(images, tmp_path / "store")
@@ -81,7 +97,12 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "status", "message"),
     [
-        (["--method", "nonsense"], 3, "--method must be one of rbd, got 'nonsense'"),
+        (["--method", "nonsense"], 2, "--method: must be one of consensus, gs, mc, mr, rbd, got"),
+        (["--refine", "nonsense"], 2, "'nonsense' is not 'grabcut'"),
+        (["--set", "superpixels"], 2, "--set': must be NAME=VALUE, got 'superpixels'"),
+        (["--set", "superpixels=many"], 2, "--set: superpixels must be like 250, got 'many'"),
+        (["--set", "nonsense=1"], 2, "--set: nonsense must be one of side, "),
+        (["--set", "refine.seed=1"], 2, "--set: refine.seed needs a refinement, got none"),
         (["--jobs", "0"], 2, "0 workers do nothing"),
         (["--task-id", "1"], 3, "must come with --num-tasks"),
         (["--size", "8"], 2, "16<=x<=4096"),

@@ -1,17 +1,23 @@
 """Making a store: rows for good and bad images, bytes that depend on the plan alone."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 from support.photographs import photograph_folder
 
-from dilo.pipeline import masks
-from dilo.pipeline.errors import DiloError, StoreError
+from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import Names, decode
-from dilo.pipeline.masks import build_shard, mask_plan, prepare, status
-from dilo.pipeline.saliency import saliency
+from dilo.pipeline.masks import build_shard, mask_plan, planned_recipe, prepare, status
+from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.store import MaskStore
+
+RBD = MaskRecipe.named("rbd")
 
 
 @pytest.fixture
@@ -20,7 +26,7 @@ def images(tmp_path):
 
 
 def build_all(images, store, **options):
-    plan = prepare(images, store, method="rbd", **({"size": 32, "shard_size": 2} | options))
+    plan = prepare(images, store, **({"recipe": RBD, "size": 32, "shard_size": 2} | options))
     return plan, [build_shard(images, store, shard) for shard in range(plan.shards)]
 
 
@@ -45,21 +51,35 @@ def test_a_bad_image_is_a_row_with_a_reason(images, tmp_path):
 
 
 def test_a_method_that_stumbles_costs_one_row(images, tmp_path, monkeypatch):
-    def stumbling(image, method, size):
+    make = MaskRecipe.__call__
+
+    def stumbling(recipe, image, size):
         if image.shape[0] == 52:
             raise ZeroDivisionError("by nothing")
-        return saliency(image, method, size=size)
+        return make(recipe, image, size)
 
-    monkeypatch.setattr(masks, "saliency", stumbling)
+    monkeypatch.setattr(MaskRecipe, "__call__", stumbling)
     _, outcomes = build_all(images, tmp_path / "store")
     failed = {path: why for outcome in outcomes for path, why in outcome.failed.items()}
     assert failed == {"class0/002.jpg": "rbd failed: ZeroDivisionError: by nothing"}
 
 
+def test_a_large_jpeg_is_decoded_small_but_counts_as_large(tmp_path):
+    photo = data.chelsea()
+    (tmp_path / "images").mkdir()
+    Image.fromarray(photo).resize((900, 600)).save(tmp_path / "images/cat.jpg", quality=95)
+    _, outcomes = build_all(tmp_path / "images", tmp_path / "store", size=64)
+    assert not outcomes[0].failed
+    store = MaskStore(tmp_path / "store")
+    assert store.column("shape").tolist() == [[600, 900]]
+    whole = saliency(decode(tmp_path / "images/cat.jpg"), size=64)
+    assert np.corrcoef(store[0].ravel(), whole.ravel())[0, 1] > 0.9
+
+
 def test_bytes_depend_on_the_plan_alone(images, tmp_path):
     build_all(images, tmp_path / "a")
     moved = shutil.copytree(images, tmp_path / "elsewhere")
-    plan = prepare(moved, tmp_path / "b", method="rbd", size=32, shard_size=2)
+    plan = prepare(moved, tmp_path / "b", recipe=RBD, size=32, shard_size=2)
     for shard in reversed(range(plan.shards)):
         build_shard(moved, tmp_path / "b", shard)
     for file in sorted((tmp_path / "a").iterdir()):
@@ -67,14 +87,14 @@ def test_bytes_depend_on_the_plan_alone(images, tmp_path):
 
 
 def test_the_plan_records_every_constant_of_the_method():
-    parameters = mask_plan(Names(["a"]), method="rbd", size=32).parameters
+    parameters = mask_plan(Names(["a"]), recipe=RBD, size=32).parameters
     assert parameters["background_factor"] == 5.0
     assert len(parameters) > 10
 
 
 def test_a_second_call_takes_the_shard_size_of_the_first(images, tmp_path):
-    first = prepare(images, tmp_path / "s", method="rbd", size=32, shard_size=2)
-    assert prepare(images, tmp_path / "s", method="rbd", size=32) == first
+    first = prepare(images, tmp_path / "s", recipe=RBD, size=32, shard_size=2)
+    assert prepare(images, tmp_path / "s", recipe=RBD, size=32) == first
 
 
 @pytest.mark.parametrize(
@@ -88,15 +108,15 @@ def test_a_second_call_takes_the_shard_size_of_the_first(images, tmp_path):
 def test_another_store_in_its_place_is_refused(images, tmp_path, options, message):
     build_all(images, tmp_path / "store")
     with pytest.raises(StoreError, match=message):
-        prepare(images, tmp_path / "store", method="rbd", **({"size": 32} | options))
+        prepare(images, tmp_path / "store", recipe=RBD, **({"size": 32} | options))
 
 
 def test_an_image_added_since_is_noticed_but_not_by_the_tasks_of_an_array(images, tmp_path):
     plan, _ = build_all(images, tmp_path / "store")
     shutil.copy(images / "class0" / "000.jpg", images / "class0" / "new.jpg")
     with pytest.raises(StoreError, match="images 5; asked for images 6"):
-        prepare(images, tmp_path / "store", method="rbd", size=32)
-    assert prepare(images, tmp_path / "store", method="rbd", size=32, trust_plan=True) == plan
+        prepare(images, tmp_path / "store", recipe=RBD, size=32)
+    assert prepare(images, tmp_path / "store", recipe=RBD, size=32, trust_plan=True) == plan
 
 
 def test_a_store_made_anew_in_one_process_follows_its_new_plan(images, tmp_path):
@@ -108,6 +128,88 @@ def test_a_store_made_anew_in_one_process_follows_its_new_plan(images, tmp_path)
     assert (len(store), store[0].shape) == (4, (16, 16))
 
 
-def test_an_unknown_method_is_refused(images, tmp_path):
-    with pytest.raises(DiloError, match=r"--method must be one of .*rbd.*, got 'rdb'"):
-        prepare(images, tmp_path / "store", method="rdb", size=32)
+def test_other_parameters_in_its_place_are_refused_by_name(images, tmp_path):
+    build_all(images, tmp_path / "store")
+    finer = MaskRecipe.named("rbd", None, {"superpixels": 300})
+    with pytest.raises(
+        StoreError, match="says superpixels 250; asked for superpixels 300: a store"
+    ):
+        prepare(images, tmp_path / "store", recipe=finer, size=32)
+    refined = MaskRecipe.named("rbd", "grabcut")
+    with pytest.raises(
+        StoreError, match=r"says refine.method None, .*; asked for refine.method 'gra"
+    ):
+        prepare(images, tmp_path / "store", recipe=refined, size=32)
+    with pytest.raises(StoreError, match="says method 'rbd'; asked for method 'gs': a store"):
+        prepare(images, tmp_path / "store", recipe=MaskRecipe.named("gs"), size=32)
+
+
+@pytest.mark.parametrize("method", ["rbd", "gs"])
+@pytest.mark.parametrize("refine", [None, "grabcut"])
+def test_a_shard_is_computed_with_the_parameters_that_its_plan_says(
+    images, tmp_path, method, refine
+):
+    settings = {"superpixels": 60, "side": 48}
+    recipe = MaskRecipe.named(method, refine, settings)
+    build_all(images, tmp_path / "store", recipe=recipe)
+    store = MaskStore(tmp_path / "store")
+    assert planned_recipe(tmp_path / "store", store.plan) == recipe
+    for name in store.names:
+        image = decode(images / name)
+        expected = saliency(image, method, size=32, refine=refine, settings=settings)
+        assert np.array_equal(store[name], expected)
+
+
+def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
+    build_all(images, tmp_path / "store")
+    path = tmp_path / "store" / "plan.json"
+    path.write_text(path.read_text().replace('"superpixels"', '"patches"'))
+    with pytest.raises(StoreError, match=r"does not make: patches must be one of .*: use the ver"):
+        build_shard(images, tmp_path / "store", 0)
+
+
+def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
+    code = (
+        "import sys\nfrom dilo.pipeline.masks import compile_ahead\n"
+        "from dilo.pipeline.saliency import MaskRecipe, saliency\n"
+        "import numpy as np\n"
+        "from skimage.data import chelsea\n"
+        "recipe = MaskRecipe.named('consensus')\n"
+        "if sys.argv[1] == 'ahead': compile_ahead(recipe, sys.stderr.write)\n"
+        "else: saliency(chelsea(), 'consensus')\n"
+        "from numba.core.dispatcher import Dispatcher\n"
+        "found = {id(f): f for m in list(sys.modules.values()) if 'dilo.pipeline' in m.__name__\n"
+        "         for f in vars(m).values() if isinstance(f, Dispatcher)}.values()\n"
+        "print(sum(sum(f.stats.cache_misses.values()) for f in found))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    environment["TMPDIR"] = str(tmp_path)
+    command = [sys.executable, "-c", code]
+    ahead, worker, again = (
+        subprocess.run(
+            [*command, when], env=environment, capture_output=True, text=True, check=True
+        )
+        for when in ("ahead", "worker", "ahead")
+    )
+    assert int(ahead.stdout) > 5
+    assert "compiling" in ahead.stderr
+    assert int(worker.stdout) == 0
+    assert int(again.stdout) == 0
+    assert again.stderr == ""
+
+
+def test_a_worker_keeps_to_one_core(images, tmp_path):
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from dilo.pipeline.masks import build_shard\n"
+        "build_shard(Path(sys.argv[1]), Path(sys.argv[2]), 0)\n"
+        "import cv2, numba\n"
+        "assert cv2.getNumThreads() == 1, cv2.getNumThreads()\n"
+        "assert numba.get_num_threads() == 1, numba.get_num_threads()\n"
+    )
+    build_all(images, tmp_path / "store")
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    subprocess.run(
+        [sys.executable, "-c", code, images, tmp_path / "store"], env=environment, check=True
+    )

@@ -58,7 +58,7 @@ def test_every_field_counts(tmp_path, field):
     changed = dataclasses.replace(PLAN, **{field: CHANGES[field]})
     assert changed.fingerprint() != PLAN.fingerprint()
     publish(tmp_path, PLAN, NAMES)
-    shown = "other names" if field == "digest" else field
+    shown = {"digest": "other names", "parameters": "a 1.5.* asked for a 2"}.get(field, field)
     with pytest.raises(StoreError, match=rf"plan.json says .*{shown}.*fresh folder"):
         publish(tmp_path, changed, NAMES)
 

@@ -6,6 +6,7 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.masks import build_shard, prepare
 from dilo.pipeline.preview import foreground, mask_sheet
+from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.sheets import CAPTION, CELL, GAP, Picture, sheet
 from dilo.pipeline.store import MaskStore
 
@@ -34,7 +35,7 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     images = photograph_folder(tmp_path / "images", 4)
     (images / "class1" / "bad.jpg").write_bytes(b"")
     store = tmp_path / "store"
-    plan = prepare(images, store, method="rbd", size=32)
+    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
     for shard in range(plan.shards):
         build_shard(images, store, shard)
     picture = mask_sheet(MaskStore(store), images, count=count, seed=0)

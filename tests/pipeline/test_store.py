@@ -10,6 +10,7 @@ from support.photographs import photograph_folder
 from dilo.pipeline import store as store_module
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.shards import open_shard
 from dilo.pipeline.store import MaskStore
 
@@ -19,7 +20,7 @@ def made(tmp_path_factory):
     images = photograph_folder(tmp_path_factory.mktemp("images"), 7)
     (images / "class0" / "broken.jpg").write_bytes(b"no")
     folder = tmp_path_factory.mktemp("store")
-    plan = prepare(images, folder, method="rbd", size=32, shard_size=3)
+    plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
         build_shard(images, folder, shard)
     return folder

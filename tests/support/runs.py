@@ -5,6 +5,7 @@ from pathlib import Path
 from support.photographs import photograph_folder
 
 from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.recipe import Recipe, load_recipe
 
 SMALL = (
@@ -26,7 +27,7 @@ def small_recipe(*overrides: str) -> Recipe:
 def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     """Write photographs and the store of their masks."""
     images, store = photograph_folder(root / "images", count), root / "masks"
-    plan = prepare(images, store, method="rbd", size=32)
+    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
     for shard in range(plan.shards):
         build_shard(images, store, shard)
     return images, store

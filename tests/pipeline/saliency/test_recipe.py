@@ -1,0 +1,110 @@
+"""What decides a mask, by name and written down; and the resize that all masks go through."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from skimage import data
+
+from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, Parameters, saliency
+from dilo.pipeline.saliency.recipe import squash
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
+def test_a_recipe_written_down_makes_the_same_masks(method, refine):
+    settings = {"side": 100, "superpixels": 90} | ({"refine.seed": 3} if refine else {})
+    recipe = MaskRecipe.named(method, refine, settings)
+    written = json.loads(json.dumps(recipe.parameters()))
+    again = MaskRecipe.planned(method, written)
+    assert again == recipe
+    assert recipe.side == 100
+    photo = data.chelsea()
+    assert_array_equal(again(photo, 64), recipe(photo, 64))
+    assert_array_equal(
+        recipe(photo, 64), saliency(photo, method, size=64, refine=refine, settings=settings)
+    )
+
+
+def test_a_refinement_and_its_parameters_are_part_of_what_is_written_down():
+    plain, refined = (MaskRecipe.named("rbd", refine) for refine in (None, "grabcut"))
+    assert "refine" not in plain.parameters()
+    assert refined.parameters()["refine"]["method"] == "grabcut"
+    changed = MaskRecipe.named("rbd", "grabcut", {"refine.seed": 9}).parameters()
+    assert changed["refine"]["seed"] == 9
+    assert changed != refined.parameters()
+
+
+def test_a_refinement_changes_the_mask():
+    photo = data.chelsea()
+    assert not np.array_equal(saliency(photo), saliency(photo, refine="grabcut"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("magic",), "method must be one of .*rbd, got 'magic'"),
+        (("rbd", "magic"), "refine must be one of grabcut, got 'magic'"),
+        (("rbd", None, {"refine.seed": 1}), "refine.seed needs a refinement, got none"),
+        (("rbd", "grabcut", {"refine.nonsense": 1}), "nonsense must be one of .*no such param"),
+        (("rbd", None, {"superpixels": 0}), "superpixels must be at least 1"),
+    ],
+)
+def test_a_name_or_value_that_does_not_fit_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MaskRecipe.named(*arguments)
+
+
+def test_parameters_of_another_version_are_refused():
+    known = MaskRecipe.named("rbd").parameters()
+    with pytest.raises(ValueError, match="newer must be one of"):
+        MaskRecipe.planned("rbd", known | {"newer": 1})
+    del known["side"]
+    with pytest.raises(ValueError, match=r"rbd must have a value for each .* got none: side"):
+        MaskRecipe.planned("rbd", known)
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (np.full((8, 8), 1.5), r"\(8, 8\) from 1.5 to 1.5"),
+        (np.full((8, 8), -0.1), r"from -0.1 to -0.1"),
+        (np.full((8, 8), np.nan), "from nan to nan"),
+        (np.zeros((8, 9)), r"\(8, 9\)"),
+        (np.zeros(8), r"\(8,\)"),
+    ],
+)
+def test_what_is_no_map_is_no_mask(given, got):
+    recipe = MaskRecipe("foreign", Method(Parameters(), lambda image, parameters: given))
+    with pytest.raises(ValueError, match=f"a square of values from 0 to 1, got (.* )?{got}"):
+        recipe(data.chelsea(), 16)
+
+
+def test_a_map_of_any_side_becomes_a_mask_of_the_size_asked_for():
+    half = np.zeros((3, 3))
+    half[:, 1:] = 1.0
+    recipe = MaskRecipe("foreign", Method(Parameters(), lambda image, parameters: half))
+    assert recipe(data.chelsea(), 3).tolist() == [[0, 255, 255]] * 3
+    assert recipe(data.chelsea(), 64).shape == (64, 64)
+
+
+def test_squashing_to_half_and_less_takes_the_mean_of_what_becomes_a_pixel():
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    expected = image.reshape(30, 2, 30, 3, 3).mean(axis=(1, 3))
+    assert_allclose(squash(image, 30), expected, atol=0.51)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (40, 40), (3, 900), (1, 40000)])
+@pytest.mark.parametrize("side", [1, 40])
+def test_squashing_gives_a_square_of_any_shape_and_keeps_one_colour(shape, side):
+    image = np.full((*shape, 3), (9, 90, 200), np.uint8)
+    squashed = squash(image, side)
+    assert squashed.shape == (side, side, 3)
+    assert (squashed == image[0, 0]).all()
+    assert squash(image[:, :, 0], side).shape == (side, side)
+
+
+def test_a_square_of_the_size_asked_for_is_left_as_it_is():
+    image = data.chelsea()[:50, :50]
+    assert_array_equal(squash(image, 50), image)

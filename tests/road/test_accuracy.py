@@ -1,0 +1,58 @@
+"""Masks of real photographs against what people drew: as good as the released codes' or better."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.graphs import ECSSD
+
+from dilo.eval.saliency.measures import normalised
+from dilo.eval.saliency.score import fitted
+from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
+from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.saliency import MaskRecipe
+
+needs_ecssd = pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD's images beside it")
+
+
+def scored(recipe: MaskRecipe) -> tuple[float, float]:
+    """Maximum F of mean precision and recall, and mean absolute error, of masks of 224 px."""
+    curves, errors = [], []
+    for path in sorted((ECSSD / "images").glob("*.jpg")):
+        with Image.open(ECSSD / "masks" / f"{path.stem}.png") as opened:
+            truth = np.asarray(opened.convert("L")) > 128
+        mask = recipe(decode_reduced(path, recipe.side)[0], 224)
+        saliency = normalised(fitted(mask, truth.shape))
+        counted = counts(saliency, truth)
+        curves.append((precision(counted), recall(counted)))
+        errors.append(np.abs(saliency - truth).mean())
+    assert len(errors) == 200
+    mean = np.mean(curves, axis=0)
+    return float(f_measure(mean[0], mean[1]).max()), float(np.mean(errors))
+
+
+@needs_ecssd
+@pytest.mark.parametrize(
+    ("method", "refine", "max_f", "mae"),
+    [
+        # What the maps of the authors' code score on these images.
+        ("rbd", None, 0.719, 0.169),
+        ("gs", None, 0.649, 0.208),
+        ("mc", None, 0.732, 0.204),
+        # What the geometric mean of these maps and a plain GrabCut of it do, nearly.
+        ("consensus", None, 0.745, 0.171),
+        ("consensus", "grabcut", 0.76, 0.15),
+    ],
+)
+def test_masks_are_as_good_as_those_of_the_released_codes(method, refine, max_f, mae):
+    found = scored(MaskRecipe.named(method, refine))
+    assert found[0] >= max_f
+    assert found[1] <= mae
+
+
+@needs_ecssd
+@pytest.mark.parametrize("method", ["rbd", "gs", "mc", "consensus"])
+def test_compiled_superpixels_are_as_good_as_scikit_image_s(method):
+    ours = scored(MaskRecipe.named(method))
+    reference = scored(MaskRecipe.named(method, None, {"segmentation": "scikit-image"}))
+    assert ours[0] >= reference[0] - 0.003
+    assert ours[1] <= reference[1] + 0.003
