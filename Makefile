@@ -22,8 +22,11 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml
 
+# make bench IMAGES=DIR times masks of your own JPEGs instead of scikit-image's photographs.
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/saliency.py
+	$(BIN)/python benchmarks/saliency.py $(if $(IMAGES),--images $(IMAGES))
+	$(BIN)/python benchmarks/saliency.py $(if $(IMAGES),--images $(IMAGES)) --method consensus \
+	    --refine grabcut
 	$(BIN)/python benchmarks/augment.py
 
 # The tools and libraries, once for each change of what they are.

@@ -1,56 +1,159 @@
-"""Time a whole mask from JPEG bytes against Pillow decoding the same bytes: one JSON line.
+"""Time a whole mask, from a JPEG file to the compressed row of a shard: one JSON line a method.
 
-    python benchmarks/saliency.py [--images DIR] [--method rbd]
+    python benchmarks/saliency.py [--images DIR] [--method rbd --method gs ...] [--refine grabcut]
 
-Single images one after the other in this process; the ratio is of the medians over images.
-"threads" is how many cores were busy, CPU time over wall time: 1 unless a library hides some.
-Without --images it takes scikit-image's own photographs, as JPEGs made on the fly.
+The yardstick is OpenCV decoding the same files in the same run. One image after the other, on
+one core; of each image the fastest of some runs, of these the median over images. The stages are
+timed in runs of their own, each without the stages that it calls, so that they add up. "threads"
+is CPU time over wall time: 1 unless a library hides some. Without --images it takes
+scikit-image's own photographs, as JPEGs made on the fly.
 """
 
 import argparse
-import io
+import contextlib
+import importlib
 import json
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import cv2
+from isal import isal_zlib
 from PIL import Image
 from skimage import data
+from threadpoolctl import threadpool_limits
 
-from dilo.pipeline.saliency import METHODS, saliency
+from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.saliency import METHODS, MaskRecipe
+
+SIZE = 224
+#: Stage, and the function that does it, by the name under which another module calls it.
+STAGES = (
+    ("decode", "__main__", "decode_reduced"),
+    ("squash", "dilo.pipeline.saliency.recipe", "squash"),
+    ("frame", "dilo.pipeline.saliency.superpixels", "inside_frame"),
+    ("SLIC", "dilo.pipeline.saliency.superpixels", "slic"),
+    ("connectivity", "dilo.pipeline.saliency.slic", "connected"),
+    ("region sums", "dilo.pipeline.saliency.superpixels", "describe"),
+    *(("graph", f"dilo.pipeline.saliency.{name}", "color_graph") for name in ("rbd", "gs")),
+    ("graph", "dilo.pipeline.saliency.consensus", "color_graph"),
+    ("graph", "dilo.pipeline.saliency.mc", "chain_graph"),
+    ("graph", "dilo.pipeline.saliency.mc", "affinity"),
+    ("graph", "dilo.pipeline.saliency.rbd", "color_scales"),
+    ("shortest paths", "dilo.pipeline.saliency.rbd", "shortest_paths"),
+    ("shortest paths", "dilo.pipeline.saliency.gs", "distance_from"),
+    *(("equations", f"dilo.pipeline.saliency.{name}", "solve") for name in ("rbd", "mc", "mr")),
+    ("compression", "__main__", "compress"),
+    ("grabcut", "dilo.pipeline.saliency.refine", "grabcut"),
+)
+REST = "method and the rest"
 
 
-def decode(jpeg: bytes) -> NDArray[np.uint8]:
-    """Decode to RGB with Pillow."""
-    with Image.open(io.BytesIO(jpeg)) as image:
-        return np.asarray(image.convert("RGB"))
+def compress(mask: Any) -> bytes:
+    """Compress a row as a shard does."""
+    packed: bytes = isal_zlib.compress(mask, 1)
+    return packed
 
 
-def sample_jpegs() -> list[bytes]:
-    """Encode scikit-image's photographs, which it installs, at ImageNet's usual size."""
-    jpegs = []
-    for photo in (data.astronaut(), data.chelsea(), data.coffee(), data.rocket()):
-        buffer = io.BytesIO()
-        Image.fromarray(photo).resize((500, 375)).save(buffer, "JPEG", quality=90)
-        jpegs.append(buffer.getvalue())
-    return jpegs
+def whole_mask(path: Path, recipe: MaskRecipe) -> bytes:
+    """Make one row of a shard of one file."""
+    image, _ = decode_reduced(path, recipe.side)
+    return compress(recipe(image, SIZE))
 
 
-def median_ms(work: Callable[[bytes], object], jpegs: list[bytes], repeats: int) -> float:
-    """Median over images of the fastest of some runs, in milliseconds."""
+def sample_jpegs(folder: Path) -> list[Path]:
+    """Write scikit-image's photographs, which it installs, at ImageNet's usual size."""
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        photo = Image.fromarray(getattr(data, name)()).resize((500, 375))
+        photo.save(folder / f"{name}.jpg", quality=90)
+    return sorted(folder.iterdir())
+
+
+def median_ms(work: Callable[[Path], object], files: list[Path], repeats: int) -> float:
+    """Median over files of the fastest of some runs, in milliseconds."""
     times = []
-    for jpeg in jpegs:
+    for file in files:
         runs = []
         for _ in range(repeats):
             start = time.perf_counter()
-            work(jpeg)
+            work(file)
             runs.append(time.perf_counter() - start)
         times.append(1000 * min(runs))
     return statistics.median(times)
+
+
+@contextlib.contextmanager
+def stopwatch() -> Iterator[dict[str, float]]:
+    """Time the stages while it is open: seconds a stage, less what it calls."""
+    spent: dict[str, float] = {}
+    inner = [0.0]  # of the stages open now, what those inside have taken
+    replaced = []
+
+    def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **settings: Any) -> Any:
+            inner.append(0.0)
+            start = time.perf_counter()
+            result = function(*arguments, **settings)
+            whole = time.perf_counter() - start
+            spent[stage] = spent.get(stage, 0.0) + whole - inner.pop()
+            inner[-1] += whole
+            return result
+
+        return wrapped
+
+    for stage, module_name, name in STAGES:
+        module = importlib.import_module(module_name)
+        if hasattr(module, name):
+            replaced.append((module, name, getattr(module, name)))
+            setattr(module, name, timed(stage, getattr(module, name)))
+    try:
+        yield spent
+    finally:
+        for module, name, function in replaced:
+            setattr(module, name, function)
+
+
+def stage_table(recipe: MaskRecipe, files: list[Path], repeats: int) -> dict[str, float]:
+    """Milliseconds a stage: of each file the fastest run, of these the median over files."""
+    rows = []
+    for file in files:
+        runs = []
+        for _ in range(repeats):
+            with stopwatch() as spent:
+                start = time.perf_counter()
+                whole_mask(file, recipe)
+                whole = time.perf_counter() - start
+            spent[REST] = whole - sum(spent.values())
+            runs.append(spent)
+        rows.append(min(runs, key=lambda run: sum(run.values())))
+    stages = [*dict.fromkeys(stage for stage, _, _ in STAGES if stage in rows[0]), REST]
+    return {stage: 1000 * statistics.median(row[stage] for row in rows) for stage in stages}
+
+
+def measure(method: str, refine: str | None, files: list[Path], repeats: int) -> dict[str, Any]:
+    """Gather what is printed of one method."""
+    recipe = MaskRecipe.named(method, refine)
+    whole_mask(files[0], recipe)  # compiled and imported once, not an image
+    decode_ms = median_ms(lambda file: cv2.imread(str(file)), files, repeats)
+    wall, cpu = time.perf_counter(), time.process_time()
+    mask_ms = median_ms(lambda file: whole_mask(file, recipe), files, repeats)
+    threads = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    packages = ("numba", "numpy", "opencv-python-headless", "simplejpeg")
+    name = f"{method}, {refine}" if refine else method
+    return {
+        "measured": f"one {name} mask, from a JPEG file to a shard's row, against cv2 decoding it",
+        "ratio": round(mask_ms / decode_ms, 2),
+        "mask_ms": round(mask_ms, 2),
+        "decode_ms": round(decode_ms, 2),
+        "stages_ms": {k: round(v, 3) for k, v in stage_table(recipe, files, repeats).items()},
+        "images": len(files),
+        "threads": round(threads, 2),
+        "versions": {name: version(name) for name in packages},
+    }
 
 
 def main() -> None:
@@ -58,35 +161,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--images", type=Path, help="folder of JPEGs, at any depth")
-    parser.add_argument("--method", choices=sorted(METHODS), default="rbd")
-    parser.add_argument("--limit", type=int, default=50, help="images at most")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--method", choices=list(METHODS), action="append", help="all unless given")
+    parser.add_argument("--refine", choices=["grabcut"])
+    parser.add_argument("--limit", type=int, default=200, help="images at most")
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
 
-    jpegs = sample_jpegs()
-    if options.images is not None:
-        files = sorted(
-            path for path in options.images.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"}
-        )
-        jpegs = [path.read_bytes() for path in files[: options.limit]]
-    if not jpegs:
-        parser.error(f"--images must hold .jpg or .jpeg files, got none in {options.images}")
-    saliency(decode(jpegs[0]), options.method)  # imports happen once, not per image
-    decode_ms = median_ms(decode, jpegs, options.repeats)
-    wall, cpu = time.perf_counter(), time.process_time()
-    mask_ms = median_ms(lambda jpeg: saliency(decode(jpeg), options.method), jpegs, options.repeats)
-    threads = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    packages = ("numpy", "scipy", "scikit-image", "pillow")
-    result = {
-        "measured": f"one {options.method} mask from JPEG bytes, against Pillow decoding them",
-        "ratio": round(mask_ms / decode_ms, 2),
-        "mask_ms": round(mask_ms, 2),
-        "decode_ms": round(decode_ms, 2),
-        "images": len(jpegs),
-        "threads": round(threads, 2),
-        "versions": {name: version(name) for name in packages},
-    }
-    print(json.dumps(result))
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(limits=1):
+        if options.images is None:
+            files = sample_jpegs(Path(folder))
+        else:
+            found = (p for p in options.images.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg"})
+            files = sorted(found)[: options.limit]
+        if not files:
+            parser.error(f"--images must hold .jpg or .jpeg files, got none in {options.images}")
+        for method in options.method or METHODS:
+            print(json.dumps(measure(method, options.refine, files, options.repeats)), flush=True)
 
 
 if __name__ == "__main__":
