@@ -14,12 +14,12 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., None])
 
+#: How many failed images are named on a terminal; --json names all.
+NAMED = 10
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
 )
-
-#: How many failed images are named on a terminal; --json names all.
-NAMED = 10
 
 
 class Failure(click.ClickException):
@@ -178,6 +178,8 @@ def masks(
     from dilo.pipeline.jobs import find_task, run
     from dilo.pipeline.progress import Progress
     from dilo.pipeline.saliency import METHODS, MaskRecipe
+    from dilo.pipeline.status import missing_shards
+    from dilo.pipeline.workers import compile_ahead
 
     if jobs == 0:
         raise click.BadParameter("0 workers do nothing; -1 is one a core", param_hint="--jobs")
@@ -199,13 +201,13 @@ def masks(
         limit=limit,
         trust_plan=task is not None,
     )
-    shards = work.missing_shards(out, plan)
+    shards = missing_shards(out, plan)
     if task is not None:
         shards = task.share(shards)
     total = sum(len(plan.rows(shard)) for shard in shards)
     say(f"{plan.images} images in {plan.shards} shards; to do: {total} images in {len(shards)}")
     if shards:
-        work.compile_ahead(recipe, say)
+        compile_ahead(recipe, say)
     failed = 0
     build = functools.partial(work.build_shard, images, out)
     with Progress(total, "images", say) as progress:
@@ -228,8 +230,8 @@ def status(store: Path, missing: bool, as_json: bool) -> None:
     With --missing, an array of as many tasks as there are shards takes what it prints:
     sbatch --array=$(dilo-prep status STORE --missing), with --num-tasks the number of shards.
     """
-    from dilo.pipeline.masks import missing_shards
     from dilo.pipeline.plan import Plan
+    from dilo.pipeline.status import missing_shards, ranges
 
     if missing:
         click.echo(ranges(missing_shards(store, Plan.load(store))))
@@ -290,48 +292,13 @@ def preview(store: Path, images: Path, out: Path, count: int, seed: int) -> None
     say(f"{out}: {picture.width} x {picture.height}")
 
 
-def ranges(numbers: list[int]) -> str:
-    """Write increasing numbers as batch systems read them: 0-3,7."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)
-
-
 def _finish(store: Path, *, say_missing: bool, strict: bool, as_json: bool) -> None:
     """Say how far a store is, and exit accordingly."""
-    from dilo.pipeline.masks import status as store_status
+    from dilo.pipeline.status import status as store_status
 
     found = store_status(store)
-    plan = found.plan
-    done = plan.shards - len(found.missing)
-    say(
-        f"{store}: {done} of {plan.shards} shards, {found.done_images} of {plan.images} images, "
-        f"{len(found.failed)} failed"
-    )
-    for path, reason in list(found.failed.items())[:NAMED]:
-        say(f"  failed: {path}: {reason}")
-    if len(found.failed) > NAMED:
-        say(f"  and {len(found.failed) - NAMED} more: dilo-prep status {store} --json")
-    if found.missing and say_missing:
-        say(f"  missing shards: {ranges(found.missing)}")
+    for line in found.lines(store, say_missing=say_missing, named=NAMED):
+        say(line)
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "store": str(store),
-                    "method": plan.method,
-                    "size": plan.size,
-                    "images": plan.images,
-                    "shards": plan.shards,
-                    "done_shards": done,
-                    "done_images": found.done_images,
-                    "missing": found.missing,
-                    "failed": found.failed,
-                }
-            )
-        )
+        click.echo(json.dumps(found.record(store)))
     raise SystemExit(1 if strict and found.failed else 0)

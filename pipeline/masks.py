@@ -1,15 +1,10 @@
-"""Make a store of masks: plan it, compute a shard, say what is there."""
+"""Make a store of masks: plan it, compute a shard."""
 
-import contextlib
 import functools
-import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from dilo.pipeline.atomic import sweep
 from dilo.pipeline.errors import ImageError, StoreError
@@ -23,8 +18,8 @@ from dilo.pipeline.plan import (
     shard_path,
 )
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.saliency.parameters import SuperpixelParameters
-from dilo.pipeline.shards import MaskRows, read_failures, write_shard
+from dilo.pipeline.shards import MaskRows, write_shard
+from dilo.pipeline.workers import one_core
 
 
 @dataclass(frozen=True)
@@ -148,33 +143,10 @@ def build_shard(images: Path, store: Path, shard: int) -> Outcome:
     plan = Plan.load(store)
     recipe = planned_recipe(store, plan)
     names = _names(store, plan.digest)
-    with _one_thread():
+    with one_core():
         rows = _rows(images, [names[i] for i in plan.rows(shard)], recipe, plan.size)
     write_shard(shard_path(store, shard), rows, plan.fingerprint())
     return Outcome(shard, len(rows.path), _failures(rows))
-
-
-def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
-    """Compile what a classical method runs, if this machine has not yet done so.
-
-    Before workers start: so each of them loads what is there, and none compiles it again.
-
-    Parameters
-    ----------
-    recipe : MaskRecipe
-        What decides a mask.
-    say : callable
-        Writes a line for people, who may have to wait.
-    """
-    if not isinstance(recipe.method.parameters, SuperpixelParameters):
-        return
-    with _one_thread():
-        from dilo.pipeline.saliency.compiled import nothing_compiled
-
-        if nothing_compiled():
-            say("compiling, which takes about 15 s once a machine")
-        rng = np.random.default_rng(0)  # in one colour, a method would stop half way
-        recipe.method(rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8))
 
 
 def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
@@ -206,16 +178,6 @@ def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
         ) from error
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Work on one core: workers share them, and no thread count reorders a sum."""
-    # Read when numba is imported. Nothing of ours starts its pool; a foreign method might.
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    cv2.setNumThreads(1)
-    with threadpool_limits(limits=1):
-        yield
-
-
 @functools.lru_cache(maxsize=1)
 def _names(store: Path, digest: str) -> Names:
     """Read the list once a process; by its digest, for a cluster's workers outlive a store."""
@@ -245,71 +207,3 @@ def _rows(images: Path, paths: list[str], recipe: MaskRecipe, size: int) -> Mask
 def _failures(rows: MaskRows) -> dict[str, str]:
     """Name the images that failed."""
     return {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}
-
-
-@dataclass(frozen=True)
-class Status:
-    """How far a store is.
-
-    Attributes
-    ----------
-    plan : Plan
-        What it will hold.
-    missing : list of int
-        Shards that are still to do.
-    done_images : int
-        Images in the shards that are there.
-    failed : dict of str to str
-        Path and reason of each of them that could not be read.
-    """
-
-    plan: Plan
-    missing: list[int]
-    done_images: int
-    failed: dict[str, str]
-
-
-def missing_shards(store: Path, plan: Plan) -> list[int]:
-    """List the shards that are still to do.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    list of int
-        In order. A shard that is there is done.
-    """
-    return [i for i in range(plan.shards) if not shard_path(store, i).exists()]
-
-
-def status(store: Path) -> Status:
-    """Say how far a store is.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-
-    Returns
-    -------
-    Status
-        Counts, and the failures recorded so far.
-
-    Raises
-    ------
-    StoreError
-        If it is no store, or a shard cannot be read.
-    """
-    plan = Plan.load(store)
-    missing = missing_shards(store, plan)
-    images, failed = 0, {}
-    for shard in sorted(set(range(plan.shards)) - set(missing)):
-        count, bad = read_failures(shard_path(store, shard), plan.fingerprint())
-        images += count
-        failed.update(bad)
-    return Status(plan, missing, images, failed)

@@ -177,6 +177,39 @@ def value_range(values: NDArray[np.float64], among: NDArray[np.bool_]) -> tuple[
     return low, high
 
 
+def link_weights(
+    color: NDArray[np.float64], linked: NDArray[np.bool_], decay: float
+) -> NDArray[np.float64] | None:
+    """Weigh links by the likeness of their ends, on the scale of this image's differences.
+
+    Parameters
+    ----------
+    color : ndarray of shape (N, 3), float64
+        Colours of superpixels.
+    linked : ndarray of shape (N, N), bool
+        Which pairs are linked, the diagonal False.
+    decay : float
+        How fast the weight falls with the difference: the least like link weighs exp(-decay).
+
+    Returns
+    -------
+    ndarray of shape (N, N), float64, or None
+        In (0, 1] where there is a link, and 0 elsewhere; None where all links are alike, as in
+        a picture of one colour, and so none says anything.
+    """
+    difference = pairwise_distance(color)
+    low, high = value_range(difference, linked)
+    if not low < high:
+        return None
+    difference -= low
+    difference *= -decay / (high - low)
+    # Pairs without a link may lie far beyond the range: exp is slow there, or overflows.
+    np.clip(difference, -decay, 0.0, out=difference)
+    np.exp(difference, out=difference)
+    difference *= linked
+    return difference
+
+
 def gaussian_weight(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """Weigh distances by a Gaussian that ends at three sigma.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.saliency.color import power_color
-from dilo.pipeline.saliency.graph import pairwise_distance, value_range
+from dilo.pipeline.saliency.graph import link_weights
 from dilo.pipeline.saliency.linear import solve
 from dilo.pipeline.saliency.parameters import McParameters
 from dilo.pipeline.saliency.regions import touching, two_steps
@@ -242,16 +242,9 @@ def affinity(
     ----------
     Jiang et al., ICCV 2013, equation 5; stretch and floor are the released code's.
     """
-    difference = pairwise_distance(color)
-    low, high = value_range(difference, linked)
-    if not low < high:
+    weights = link_weights(color, linked, parameters.affinity_decay)
+    if weights is None:
         return None
-    difference -= low
-    difference *= -parameters.affinity_decay / (high - low)
-    # Pairs without a link may lie far beyond the range: exp is slow there, or overflows.
-    np.clip(difference, -parameters.affinity_decay, 0.0, out=difference)
-    np.exp(difference, out=difference)
-    difference += parameters.affinity_floor
-    difference *= linked
-    np.fill_diagonal(difference, 1.0)
-    return difference
+    weights += parameters.affinity_floor * linked
+    np.fill_diagonal(weights, 1.0)
+    return weights

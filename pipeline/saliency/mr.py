@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.saliency.color import rgb_to_lab
-from dilo.pipeline.saliency.graph import pairwise_distance, value_range
+from dilo.pipeline.saliency.graph import link_weights
 from dilo.pipeline.saliency.linear import solve
 from dilo.pipeline.saliency.parameters import MrParameters
 from dilo.pipeline.saliency.regions import touching, two_steps
@@ -93,12 +93,9 @@ def ranking_matrix(
     steps = touch | touch.T | np.logical_and.outer(boundary, boundary)
     np.fill_diagonal(steps, False)
     linked = two_steps(steps)
-    difference = pairwise_distance(rgb_to_lab(superpixels.rgb))
-    low, high = value_range(difference, linked)
-    if not low < high:
+    weights = link_weights(rgb_to_lab(superpixels.rgb), linked, parameters.manifold_decay)
+    if weights is None:
         return None
-    near = np.clip((difference - low) / (high - low), 0.0, 1.0)  # beyond lie pairs without a link
-    weights = np.where(linked, np.exp(-parameters.manifold_decay * near), 0.0)
     matrix = np.diag(weights.sum(axis=1)) - parameters.manifold_reach * weights
     learned: NDArray[np.float64] = solve(matrix, np.eye(len(matrix)))
     np.fill_diagonal(learned, 0.0)

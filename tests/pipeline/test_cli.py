@@ -13,7 +13,7 @@ from PIL import Image
 from support.cli import invoke
 from support.photographs import photograph_folder
 
-from dilo.pipeline.cli import main, ranges
+from dilo.pipeline.cli import main
 from dilo.pipeline.store import MaskStore
 
 
@@ -125,11 +125,6 @@ def test_a_folder_without_images_and_a_store_of_something_else(images, tmp_path)
 def test_a_folder_that_cannot_be_written_is_named(images, tmp_path):
     (tmp_path / "file").touch()
     assert "file" in masks(images, tmp_path / "file" / "store", status=3).stderr
-
-
-def test_ranges_are_written_as_batch_systems_read_them():
-    assert ranges([]) == ""
-    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
 
 
 def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path):

@@ -1,9 +1,6 @@
 """Making a store: rows for good and bad images, bytes that depend on the plan alone."""
 
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,8 +10,9 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import Names, decode
-from dilo.pipeline.masks import build_shard, mask_plan, planned_recipe, prepare, status
+from dilo.pipeline.masks import build_shard, mask_plan, planned_recipe, prepare
 from dilo.pipeline.saliency import MaskRecipe, saliency
+from dilo.pipeline.status import status
 from dilo.pipeline.store import MaskStore
 
 RBD = MaskRecipe.named("rbd")
@@ -166,50 +164,3 @@ def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
     path.write_text(path.read_text().replace('"superpixels"', '"patches"'))
     with pytest.raises(StoreError, match=r"does not make: patches must be one of .*: use the ver"):
         build_shard(images, tmp_path / "store", 0)
-
-
-def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
-    code = (
-        "import sys\nfrom dilo.pipeline.masks import compile_ahead\n"
-        "from dilo.pipeline.saliency import MaskRecipe, saliency\n"
-        "import numpy as np\n"
-        "from skimage.data import chelsea\n"
-        "recipe = MaskRecipe.named('consensus')\n"
-        "if sys.argv[1] == 'ahead': compile_ahead(recipe, sys.stderr.write)\n"
-        "else: saliency(chelsea(), 'consensus')\n"
-        "from numba.core.dispatcher import Dispatcher\n"
-        "found = {id(f): f for m in list(sys.modules.values()) if 'dilo.pipeline' in m.__name__\n"
-        "         for f in vars(m).values() if isinstance(f, Dispatcher)}.values()\n"
-        "print(sum(sum(f.stats.cache_misses.values()) for f in found))\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
-    environment["TMPDIR"] = str(tmp_path)
-    command = [sys.executable, "-c", code]
-    ahead, worker, again = (
-        subprocess.run(
-            [*command, when], env=environment, capture_output=True, text=True, check=True
-        )
-        for when in ("ahead", "worker", "ahead")
-    )
-    assert int(ahead.stdout) > 5
-    assert "compiling" in ahead.stderr
-    assert int(worker.stdout) == 0
-    assert int(again.stdout) == 0
-    assert again.stderr == ""
-
-
-def test_a_worker_keeps_to_one_core(images, tmp_path):
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from dilo.pipeline.masks import build_shard\n"
-        "build_shard(Path(sys.argv[1]), Path(sys.argv[2]), 0)\n"
-        "import cv2, numba\n"
-        "assert cv2.getNumThreads() == 1, cv2.getNumThreads()\n"
-        "assert numba.get_num_threads() == 1, numba.get_num_threads()\n"
-    )
-    build_all(images, tmp_path / "store")
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    subprocess.run(
-        [sys.executable, "-c", code, images, tmp_path / "store"], env=environment, check=True
-    )

@@ -1,0 +1,45 @@
+"""What a worker needs before it works: compiled code, and no more than one core."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.saliency.parameters import SuperpixelParameters
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Keep every library's threads to one: workers share the cores, and no sum is reordered."""
+    # Read when numba is imported. Nothing of ours starts its pool; a foreign method might.
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    cv2.setNumThreads(1)
+    with threadpool_limits(limits=1):
+        yield
+
+
+def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
+    """Compile what a classical method runs, if this machine has not yet done so.
+
+    Before workers start: so each of them loads what is there, and none compiles it again.
+
+    Parameters
+    ----------
+    recipe : MaskRecipe
+        What decides a mask.
+    say : callable
+        Writes a line for people, who may have to wait.
+    """
+    if not isinstance(recipe.method.parameters, SuperpixelParameters):
+        return
+    with one_core():
+        from dilo.pipeline.saliency.compiled import nothing_compiled
+
+        if nothing_compiled():
+            say("compiling, which takes about 15 s once a machine")
+        rng = np.random.default_rng(0)  # in one colour, a method would stop half way
+        recipe.method(rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8))
