@@ -34,8 +34,8 @@ def slic(
     References
     ----------
     R. Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods",
-    IEEE TPAMI 34(11), 2012; seeds, windows and ties as in the released code of Zhu et al.,
-    CVPR 2014.
+    IEEE TPAMI 34(11), 2012; windows, and the first centre for a tie, as in the code that Zhu et
+    al. released for CVPR 2014.
     """
     height, width = image.shape[:2]
     step = max(3.0, float(np.sqrt(height * width / count)))
@@ -73,10 +73,10 @@ def _cluster(
         centers[k, 4] = c - 0.5
     labels = np.full((height, width), -1, np.int32)
     before = np.empty_like(labels)
-    for _ in range(iterations):
+    for rest in range(iterations - 1, -1, -1):  # rounds that are still to come
         before[:] = labels
         _assign(lab, centers, step, np.float32(stiffness * stiffness), labels)
-        if np.array_equal(before, labels):
+        if rest == 0 or np.array_equal(before, labels):
             break
         _move(lab, labels, centers)
     return labels
@@ -102,11 +102,11 @@ def _assign(
             down = np.float32(r) - r0
             down = down * down
             # Views of one row, so that the inner loop becomes vector instructions.
-            light, green, blue = lab[0, r, left:right], lab[1, r, left:right], lab[2, r, left:right]
+            light, a, b = lab[0, r, left:right], lab[1, r, left:right], lab[2, r, left:right]
             place, near, label = along[left:right], nearest[r, left:right], labels[r, left:right]
             for i in range(right - left):
                 x = place[i] - c0
-                dl, da, db = light[i] - l0, green[i] - a0, blue[i] - b0
+                dl, da, db = light[i] - l0, a[i] - a0, b[i] - b0
                 distance = dl * dl + da * da + db * db + stiffness * (down + x * x)
                 better = distance < near[i]
                 near[i] = distance if better else near[i]
