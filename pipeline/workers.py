@@ -42,4 +42,4 @@ def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
         if nothing_compiled():
             say("compiling, which takes about 15 s once a machine")
         rng = np.random.default_rng(0)  # in one colour, a method would stop half way
-        recipe.method(rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8))
+        recipe(rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8), recipe.side)

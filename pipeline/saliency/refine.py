@@ -5,6 +5,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.saliency.compiled import compiled
 from dilo.pipeline.saliency.parameters import GrabCutParameters
 from dilo.pipeline.saliency.values import otsu_threshold, stretch
 
@@ -38,8 +39,8 @@ def grabcut(
     -------
     ndarray of shape (S, S), float64
         Saliency in the range of the map given; the very map where it or the image is flat, or
-        either side of its threshold too small for a colour model, and where the cut gives all
-        that is unsure on one side to the other.
+        either side of its threshold too small for a colour model, where colours do not tell the
+        sides apart, and where the cut gives all that is unsure on one side to the other.
 
     Notes
     -----
@@ -82,7 +83,7 @@ def grabcut(
 def _color_models(
     image: NDArray[np.uint8], above: NDArray[np.bool_], parameters: GrabCutParameters
 ) -> ColorModels | None:
-    """Fit both mixtures of Gaussians to a reduced image; None where too few pixels are left."""
+    """Fit both mixtures of Gaussians to a reduced image; None where they would say nothing."""
     import cv2
 
     side = max(1, len(image) // parameters.model_reduction)
@@ -95,7 +96,42 @@ def _color_models(
     background, foreground = (np.zeros((1, _GAUSSIANS * _GAUSSIAN_VALUES)) for _ in range(2))
     cv2.setRNGSeed(parameters.seed)  # the mixtures start from clusters drawn at random
     cv2.grabCut(small, seeds, _NO_RECTANGLE, background, foreground, 0, cv2.GC_INIT_WITH_MASK)
-    return background, foreground
+    pixels = small.reshape(-1, 3).astype(np.float64)
+    likelier = _likelihood(pixels, foreground) > _likelihood(pixels, background)
+    inside = seeds.ravel() == cv2.GC_FGD
+    told_apart = float(likelier[inside].mean() - likelier[~inside].mean())
+    return (background, foreground) if told_apart >= parameters.told_apart else None
+
+
+def _likelihood(pixels: NDArray[np.float64], model: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evaluate a mixture of Gaussians at (N, 3) colours, but for a constant factor."""
+    weights, values = np.split(model.ravel(), [_GAUSSIANS])
+    means, covariances = np.split(values, [3 * _GAUSSIANS])
+    used = weights > 0  # a cluster may have come out empty
+    whitening = np.linalg.inv(np.linalg.cholesky(covariances.reshape(-1, 3, 3)[used]))
+    factors = weights[used] * np.linalg.det(whitening)
+    return _mixture(pixels, means.reshape(-1, 3)[used], whitening, factors)
+
+
+@compiled
+def _mixture(
+    pixels: NDArray[np.float64],
+    means: NDArray[np.float64],
+    whitening: NDArray[np.float64],
+    factors: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sum Gaussians, each given by its mean, the triangle that whitens it, and its factor."""
+    likelihood = np.zeros(len(pixels))
+    for i in range(len(pixels)):
+        for k in range(len(means)):
+            distance = 0.0
+            for row in range(3):
+                white = 0.0
+                for column in range(row + 1):
+                    white += whitening[k, row, column] * (pixels[i, column] - means[k, column])
+                distance += white * white
+            likelihood[i] += factors[k] * np.exp(-0.5 * distance)
+    return likelihood
 
 
 def _cut(

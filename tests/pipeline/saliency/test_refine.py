@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from scipy.stats import multivariate_normal
 
 from dilo.pipeline.saliency.parameters import GrabCutParameters
-from dilo.pipeline.saliency.refine import grabcut
+from dilo.pipeline.saliency.refine import _likelihood, grabcut
 
 PARAMETERS = GrabCutParameters()
 ECSSD = Path(__file__).resolve().parents[4] / "shared" / "data" / "ecssd-dev"
@@ -124,7 +125,7 @@ def test_a_weak_map_is_refined_as_a_strong_one_and_stays_weak():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_cut_swallows_or_drops_what_the_map_is_sure_of(seed):
-    # Colours that say nothing of the map.
+    # Colours that say nothing of the map, and parameters that do not mind.
     rng = np.random.default_rng(seed)
     image = np.full((SIDE, SIDE, 3), 60, np.uint8)
     image[rng.random((SIDE, SIDE)) < 0.5] = 200
@@ -132,7 +133,7 @@ def test_no_cut_swallows_or_drops_what_the_map_is_sure_of(seed):
     rough[10:70, 10:70] = 0.4  # Otsu's threshold lies between this ...
     rough[20:60, 20:60] = 0.6  # ... and this: both unsure
     rough[30:50, 30:50] = 1.0
-    refined = grabcut(image, rough, PARAMETERS)
+    refined = grabcut(image, rough, dataclasses.replace(PARAMETERS, told_apart=0.0))
     assert not np.array_equal(refined, rough)
     assert_array_equal(refined[rough == 0.0], 0.0)
     assert_array_equal(refined[rough == 1.0], 1.0)
@@ -191,3 +192,42 @@ def test_real_maps_come_closer_to_the_truth(method):
         gains.append(np.abs(rough - truth).mean() - np.abs(refined - truth).mean())
     assert len(gains) == 13
     assert np.mean(gains) > 0.01
+
+
+ROWS, COLUMNS = np.indices((SIDE, SIDE))
+NO_EVIDENCE = {
+    "noise": np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8),
+    "gray-noise": np.random.default_rng(2).integers(90, 160, (SIDE, SIDE, 1), dtype=np.uint8),
+    "checker": (200 * ((ROWS // 5 + COLUMNS // 5) % 2)).astype(np.uint8)[..., None],
+    "stripes": (20 * (ROWS % 10)).astype(np.uint8)[..., None],
+}
+
+
+@pytest.mark.parametrize("image", NO_EVIDENCE.values(), ids=NO_EVIDENCE.keys())
+def test_an_image_whose_colours_tell_nothing_leaves_the_map(image):
+    image = np.ascontiguousarray(np.broadcast_to(image, (SIDE, SIDE, 3)))
+    rough = _blurred(OBJECT)
+    assert_array_equal(grabcut(image, rough, PARAMETERS), rough)
+    trusting = dataclasses.replace(PARAMETERS, told_apart=0.0)
+    assert not np.array_equal(grabcut(_picture(), rough, trusting), rough)
+    assert_array_equal(grabcut(_picture(), rough, trusting), grabcut(_picture(), rough, PARAMETERS))
+
+
+def test_a_mixture_is_the_weighted_sum_of_its_gaussians():
+    rng = np.random.default_rng(0)
+    weights = np.array([0.5, 0.0, 0.2, 0.3, 0.0])  # two clusters came out empty
+    means, roots = rng.uniform(0, 255, (5, 3)), rng.normal(0, 20, (5, 3, 3))
+    covariances = roots @ roots.transpose(0, 2, 1)
+    covariances[[1, 4]] = 0.0
+    pixels = rng.uniform(0, 255, (40, 3))
+    expected = sum(
+        weights[k] * multivariate_normal(means[k], covariances[k]).pdf(pixels) for k in (0, 2, 3)
+    )
+    found = _likelihood(pixels, np.concatenate([weights, means.ravel(), covariances.ravel()]))
+    assert_allclose(found, expected * (2 * np.pi) ** 1.5, rtol=1e-9)
+
+
+def test_what_opencv_would_stumble_over_is_refused():
+    for name, value in (("certain", -1.0), ("model_reduction", 0), ("told_apart", np.nan)):
+        with pytest.raises(ValueError, match=f"{name} must be at least"):
+            dataclasses.replace(PARAMETERS, **{name: value})
