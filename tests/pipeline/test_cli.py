@@ -152,7 +152,7 @@ def test_help_is_quick_and_never_imports_torch():
         "from dilo.pipeline.cli import main\n"
         "try: main(['masks', '--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'torchvision', 'scipy', 'skimage', 'h5py', 'cv2', 'numpy'}\n"
+        "heavy = {'torch', 'torchvision', 'scipy', 'skimage', 'numba', 'h5py', 'cv2', 'numpy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     shown = subprocess.run(
