@@ -185,6 +185,11 @@ def optimize(
     ndarray of shape (N,), float64
         Saliency in [0, 1].
 
+    Raises
+    ------
+    ValueError
+        If nothing pulls a connected part to 0 or to 1.
+
     References
     ----------
     Zhu et al., CVPR 2014, equation 9.
@@ -192,4 +197,9 @@ def optimize(
     matrix = -smoothness
     np.fill_diagonal(matrix, 0.0)
     np.fill_diagonal(matrix, background + foreground - matrix.sum(axis=0))
-    return solve(matrix, foreground[:, np.newaxis])[:, 0]
+    try:
+        return solve(matrix, foreground[:, np.newaxis])[:, 0]
+    except ValueError as error:
+        raise ValueError(
+            "background must be positive somewhere in each connected part, got zeros"
+        ) from error

@@ -97,7 +97,11 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "status", "message"),
     [
-        (["--method", "nonsense"], 2, "--method: must be one of consensus, gs, mc, mr, rbd, got"),
+        (
+            ["--method", "nonsense"],
+            2,
+            "--method: must be one of consensus, gs, mc, mr, rbd, got 'nonsense'",
+        ),
         (["--refine", "nonsense"], 2, "'nonsense' is not 'grabcut'"),
         (["--set", "superpixels"], 2, "--set': must be NAME=VALUE, got 'superpixels'"),
         (["--set", "superpixels=many"], 2, "--set: superpixels must be like 250, got 'many'"),
