@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from isal import isal_zlib
 from PIL import Image
 from skimage import data
-from threadpoolctl import threadpool_limits
 
 from dilo.pipeline.images import decode_reduced
 from dilo.pipeline.saliency import METHODS, MaskRecipe
+from dilo.pipeline.shards import compressed
+from dilo.pipeline.workers import one_core
 
 SIZE = 224
 #: Stage, and the function that does it, by the name under which another module calls it.
@@ -47,22 +47,16 @@ STAGES = (
     ("shortest paths", "dilo.pipeline.saliency.rbd", "shortest_paths"),
     ("shortest paths", "dilo.pipeline.saliency.gs", "distance_from"),
     *(("equations", f"dilo.pipeline.saliency.{name}", "solve") for name in ("rbd", "mc", "mr")),
-    ("compression", "__main__", "compress"),
+    ("compression", "__main__", "compressed"),
     ("grabcut", "dilo.pipeline.saliency.refine", "grabcut"),
 )
 REST = "method and the rest"
 
 
-def compress(mask: Any) -> bytes:
-    """Compress a row as a shard does."""
-    packed: bytes = isal_zlib.compress(mask, 1)
-    return packed
-
-
 def whole_mask(path: Path, recipe: MaskRecipe) -> bytes:
     """Make one row of a shard of one file."""
     image, _ = decode_reduced(path, recipe.side)
-    return compress(recipe(image, SIZE))
+    return compressed(recipe(image, SIZE))
 
 
 def sample_jpegs(folder: Path) -> list[Path]:
@@ -167,8 +161,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
 
-    cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as folder, threadpool_limits(limits=1):
+    with tempfile.TemporaryDirectory() as folder, one_core():
         if options.images is None:
             files = sample_jpegs(Path(folder))
         else:

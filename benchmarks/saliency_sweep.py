@@ -16,16 +16,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
 from dilo.eval.saliency.measures import normalised
-from dilo.eval.saliency.score import fitted
 from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
 from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency import METHODS, MaskRecipe
+from dilo.pipeline.workers import one_core
 
 SIZE = 224
 SWEPT = ("side", "superpixels", "iterations", "segmentation")
@@ -41,7 +40,7 @@ def evaluate(
         start = time.perf_counter()
         mask = recipe(image, SIZE)
         times.append(time.perf_counter() - start)
-        saliency = normalised(fitted(mask, truth.shape))
+        saliency = normalised(stretched(mask, truth.shape))
         counted = counts(saliency, truth)
         curves.append((precision(counted), recall(counted)))
         errors.append(float(np.abs(saliency - truth).mean()))
@@ -72,8 +71,7 @@ def main() -> None:
             truths.append(np.asarray(opened.convert("L")) > 128)
     default = MaskRecipe.named(options.method, options.refine)
     values = [getattr(options, name) or [default.method.values()[name]] for name in SWEPT]
-    cv2.setNumThreads(1)
-    with threadpool_limits(limits=1):
+    with one_core():
         evaluate(default, images[:1], truths[:1])  # compiled once
         yardstick = evaluate(default, images, truths)[2]
         for combination in itertools.product(*values):

@@ -15,22 +15,24 @@ from dilo.pipeline.store import MaskStore
 NOTHING = 127
 
 
-def stretched(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Stretch a square mask to its image, as it will be used.
+def stretched(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Stretch a mask to its image, bilinearly, as it will be used.
 
     Parameters
     ----------
-    mask : ndarray of shape (S, S), uint8
-        Of the image squashed to a square.
-    image : ndarray of shape (H, W, 3), uint8
-        The image.
+    mask : ndarray of shape (h, w), uint8
+        Of the image squashed to this size, for a store's masks a square.
+    shape : tuple of int
+        The image's: H, W, and what may follow.
 
     Returns
     -------
     ndarray of shape (H, W), uint8
-        The mask over the image.
+        The mask over the image; the very mask where the size is right already.
     """
-    size = (image.shape[1], image.shape[0])
+    if mask.shape == shape[:2]:
+        return mask
+    size = (shape[1], shape[0])
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
 
 
@@ -49,7 +51,7 @@ def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
     Picture
         In the image's proportions.
     """
-    return Picture(stretched(mask, image), f"covers {mask.mean() / 255:.0%}")
+    return Picture(stretched(mask, image.shape), f"covers {mask.mean() / 255:.0%}")
 
 
 def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -67,7 +69,7 @@ def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.
     ndarray of shape (H, W, 3), uint8
         The image, over gray, with the mask as alpha.
     """
-    share = stretched(mask, image)[:, :, None] / 255.0
+    share = stretched(mask, image.shape)[:, :, None] / 255.0
     return np.rint(image * share + NOTHING * (1.0 - share)).astype(np.uint8)
 
 

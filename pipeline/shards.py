@@ -89,13 +89,29 @@ def write_shard(path: Path, rows: MaskRows, fingerprint: str) -> None:
             compression_opts=1,
         )
         for row, mask in enumerate(rows.masks):
-            # The same format as HDF5's own gzip, and as small, in a fifth of the time.
-            masks.id.write_direct_chunk((row, 0, 0), isal_zlib.compress(mask, 1))
+            masks.id.write_direct_chunk((row, 0, 0), compressed(mask))
         file.create_dataset("shape", data=rows.shape)
         file.create_dataset("path", data=_fixed_utf8(rows.path))
         file.create_dataset("coverage", data=rows.coverage)
         file.create_dataset("status", data=rows.status)
         file.create_dataset("error", data=_fixed_utf8(rows.error))
+
+
+def compressed(mask: NDArray[np.uint8]) -> bytes:
+    """Compress a mask as a shard holds it: HDF5's own gzip, as small, in a fifth of the time.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (S, S), uint8
+        Saliency.
+
+    Returns
+    -------
+    bytes
+        The chunk.
+    """
+    chunk: bytes = isal_zlib.compress(mask, 1)
+    return chunk
 
 
 def _fixed_utf8(words: list[str]) -> NDArray[Any]:

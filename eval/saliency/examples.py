@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dilo.eval.saliency.score import Score, fitted, read_truth
+from dilo.eval.saliency.score import Score, read_truth
 from dilo.eval.saliency.sources import Method, PngFolder, paired
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode, find_images
+from dilo.pipeline.preview import stretched
 from dilo.pipeline.sheets import Picture, sheet
 
 #: Examples of each kind, in one row.
@@ -132,7 +133,7 @@ def _example(
     name = rank + image.rpartition("/")[2]
     expected = read_truth(truth, image)
     white = expected.astype(np.uint8) * np.uint8(255)
-    mask = fitted(method.source.read(method.pairs[image]), expected.shape)
+    mask = stretched(method.source.read(method.pairs[image]), expected.shape)
     numbers = f"weighted F {score.weighted_f[row]:.3f}, MAE {score.mae[row]:.3f}"
     if photographs is None:
         return [Picture(white, name), Picture(mask, numbers)]

@@ -7,11 +7,11 @@ import joblib
 import numpy as np
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
-from PIL import Image
 
 from dilo.eval.saliency.measures import TRUTH_ABOVE, Measures, measure
 from dilo.eval.saliency.sources import Method, PngFolder
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.preview import stretched
 
 #: Images a worker scores before it says so.
 BLOCK = 16
@@ -130,27 +130,6 @@ def read_truth(truth: PngFolder, key: str) -> NDArray[np.bool_]:
     return above
 
 
-def fitted(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Stretch a mask to its ground truth, bilinearly.
-
-    Parameters
-    ----------
-    mask : ndarray of shape (h, w), uint8
-        Saliency.
-    shape : tuple of int
-        H and W of the ground truth.
-
-    Returns
-    -------
-    ndarray of shape (H, W), uint8
-        The mask itself where the size is right already.
-    """
-    if mask.shape == shape:
-        return mask
-    size = (shape[1], shape[0])
-    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
-
-
 def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[_Row]:
     """Score some images: for each, every method's measures, and whether its mask was resized."""
     rows = []
@@ -159,7 +138,7 @@ def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[s
         row: _Row = []
         for method in methods:
             mask = method.source.read(method.pairs[image])
-            scored = measure(fitted(mask, expected.shape), expected)
+            scored = measure(stretched(mask, expected.shape), expected)
             row.append((scored, mask.shape != expected.shape))
         rows.append(row)
     return rows

@@ -5,7 +5,7 @@ import pytest
 from support.photographs import photograph_folder
 
 from dilo.pipeline.masks import build_shard, prepare
-from dilo.pipeline.preview import foreground, mask_sheet
+from dilo.pipeline.preview import foreground, mask_sheet, stretched
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.sheets import CAPTION, CELL, GAP, Picture, sheet
 from dilo.pipeline.store import MaskStore
@@ -41,3 +41,10 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     picture = mask_sheet(MaskStore(store), images, count=count, seed=0)
     assert picture.height == rows * (CELL + CAPTION + GAP) + GAP
     assert np.asarray(picture).std() > 10
+
+
+def test_a_mask_of_the_right_size_is_left_alone():
+    mask = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    assert stretched(mask, (5, 7)) is mask
+    assert stretched(mask, (5, 7, 3)) is mask
+    assert stretched(mask, (10, 9)).shape == (10, 9)

@@ -6,9 +6,9 @@ from PIL import Image
 from support.graphs import ECSSD
 
 from dilo.eval.saliency.measures import normalised
-from dilo.eval.saliency.score import fitted
 from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
 from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency import MaskRecipe
 
 needs_ecssd = pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD's images beside it")
@@ -21,7 +21,7 @@ def scored(recipe: MaskRecipe) -> tuple[float, float]:
         with Image.open(ECSSD / "masks" / f"{path.stem}.png") as opened:
             truth = np.asarray(opened.convert("L")) > 128
         mask = recipe(decode_reduced(path, recipe.side)[0], 224)
-        saliency = normalised(fitted(mask, truth.shape))
+        saliency = normalised(stretched(mask, truth.shape))
         counted = counts(saliency, truth)
         curves.append((precision(counted), recall(counted)))
         errors.append(np.abs(saliency - truth).mean())

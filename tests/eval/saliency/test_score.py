@@ -8,7 +8,7 @@ from support.runs import photographs_and_masks
 
 from dilo.eval.saliency import score as module
 from dilo.eval.saliency.measures import measure
-from dilo.eval.saliency.score import fitted, read_truth, score
+from dilo.eval.saliency.score import read_truth, score
 from dilo.eval.saliency.sources import PngFolder, open_method
 from dilo.pipeline.errors import DiloError
 
@@ -84,12 +84,6 @@ def test_truths_of_zeros_and_ones_are_refused(maps):
         save(maps / "truth" / "a" / f"{number}.png", np.ones(shape, np.uint8))
     with pytest.raises(DiloError, match=r"must be white \(above 128 of 255\) .* multiply by 255"):
         scored(maps, "good")
-
-
-def test_a_mask_of_the_right_size_is_left_alone():
-    mask = disc((5, 7), 2)
-    assert fitted(mask, (5, 7)) is mask
-    assert fitted(mask, (10, 9)).shape == (10, 9)
 
 
 def test_a_dead_worker_ends_in_a_sentence(maps, monkeypatch):
