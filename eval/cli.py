@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.pipeline.atomic import write_text
-from dilo.pipeline.cli import EXISTING, FOLDER, NAMED, json_option, say, user_errors
+from dilo.pipeline.cli import EXISTING, FOLDER, NAMED, jobs_option, json_option, say, user_errors
 from dilo.pipeline.extras import require, require_torch
 from dilo.pipeline.progress import Progress
 
@@ -244,12 +244,7 @@ def _features(
     is_flag=True,
     help="Score only images that every method has a mask for; otherwise one missing is an error.",
 )
-@click.option(
-    "--jobs",
-    default=-1,
-    show_default="one a core",
-    help="Workers, as joblib counts them: -2 leaves one core free.",
-)
+@jobs_option
 @click.option("--no-plots", is_flag=True, help="Draw no plots, which takes matplotlib.")
 @json_option
 @user_errors
@@ -269,8 +264,6 @@ def saliency(
     matches, by file name. Writes saliency.json, table.txt, per-image.csv, two plots and,
     for each method, a sheet of its best, median and worst masks by weighted F.
     """
-    if jobs == 0:
-        raise click.BadParameter("0 workers do nothing; -1 is one a core", param_hint="--jobs")
     for folder in filter(None, (truth, images, *(folder for _, folder in masks))):
         if out.resolve().is_relative_to(folder.resolve()):
             raise click.BadParameter(

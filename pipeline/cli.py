@@ -22,6 +22,22 @@ json_option = click.option(
 )
 
 
+def _workers(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
+    """Refuse no workers."""
+    if value == 0:
+        raise click.BadParameter("0 workers do nothing; -1 is one a core")
+    return value
+
+
+jobs_option = click.option(
+    "--jobs",
+    default=-1,
+    show_default="one a core",
+    callback=_workers,
+    help="Workers, as joblib counts them: -2 leaves one core free.",
+)
+
+
 class Failure(click.ClickException):
     """Something that a user can mend, at the command line: the sentence, and status 3."""
 
@@ -123,12 +139,7 @@ def main() -> None:
     show_default="from the number of images",
     help="Images a shard.",
 )
-@click.option(
-    "--jobs",
-    default=-1,
-    show_default="one a core",
-    help="Workers, as joblib counts them: -2 leaves one core free.",
-)
+@jobs_option
 @click.option(
     "--backend",
     default="loky",
@@ -181,8 +192,6 @@ def masks(
     from dilo.pipeline.status import missing_shards
     from dilo.pipeline.workers import compile_ahead
 
-    if jobs == 0:
-        raise click.BadParameter("0 workers do nothing; -1 is one a core", param_hint="--jobs")
     task = find_task(num_tasks, task_id)
     if method not in METHODS:
         raise click.BadParameter(
