@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.saliency.color import rgb_to_lab
 from dilo.pipeline.saliency.compiled import compiled
 from dilo.pipeline.saliency.parameters import ColorGraphParameters
-from dilo.pipeline.saliency.regions import touching, two_steps
+from dilo.pipeline.saliency.regions import two_steps
 from dilo.pipeline.saliency.superpixels import Segmentation, Superpixels
 
 # CIELAB units. Nearer colours are one colour: far below what 8 bits can tell apart, far above
@@ -102,7 +102,7 @@ def graph_of(superpixels: Superpixels, *, band: int) -> ColorGraph:
     ColorGraph
         Differences and neighbours.
     """
-    counts = adjacency_counts(superpixels.labels, len(superpixels))
+    counts = adjacency_counts(superpixels.touch)
     adjacent = counts > 0
     np.fill_diagonal(adjacent, False)
     near = two_steps(adjacent)
@@ -250,15 +250,13 @@ def _cut(weight: NDArray[np.float64], distance: NDArray[np.float64], limit: floa
         weight[i] = weight[i] if distance[i] <= limit else 0.0
 
 
-def adjacency_counts(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
+def adjacency_counts(touch: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Count in how many of two ways superpixels touch.
 
     Parameters
     ----------
-    labels : ndarray of shape (H, W), int32
-        Superpixel of each pixel, 0 to N - 1.
-    count : int
-        Number of superpixels, N.
+    touch : ndarray of shape (N, N), uint8
+        In which directions they touch; see `touching`.
 
     Returns
     -------
@@ -266,7 +264,7 @@ def adjacency_counts(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]
         1 for: the one is somewhere directly above or left of the other; 1 more for the reverse.
         So 0, 1 or 2; 1 on the diagonal.
     """
-    before = touching(labels, count) & 1
+    before = touch & 1
     counts: NDArray[np.uint8] = before + before.T
     np.fill_diagonal(counts, 1)
     return counts

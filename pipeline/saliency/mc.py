@@ -9,7 +9,7 @@ from dilo.pipeline.saliency.color import power_color
 from dilo.pipeline.saliency.graph import link_weights
 from dilo.pipeline.saliency.linear import solve
 from dilo.pipeline.saliency.parameters import McParameters
-from dilo.pipeline.saliency.regions import touching, two_steps
+from dilo.pipeline.saliency.regions import two_steps
 from dilo.pipeline.saliency.superpixels import Superpixels, segment
 from dilo.pipeline.saliency.values import stretch
 
@@ -209,8 +209,7 @@ def chain_graph(superpixels: Superpixels) -> ChainGraph:
         Neighbours, links and boundary.
     """
     labels = superpixels.labels
-    touch = touching(labels, len(superpixels)) > 0
-    adjacent = touch | touch.T
+    adjacent = superpixels.neighbors()
     steps = adjacent.copy()
     for first, last in ((labels[0], labels[-1]), (labels[:, 0], labels[:, -1])):
         steps[first, last] = steps[last, first] = True

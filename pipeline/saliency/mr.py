@@ -7,7 +7,7 @@ from dilo.pipeline.saliency.color import rgb_to_lab
 from dilo.pipeline.saliency.graph import link_weights
 from dilo.pipeline.saliency.linear import solve
 from dilo.pipeline.saliency.parameters import MrParameters
-from dilo.pipeline.saliency.regions import touching, two_steps
+from dilo.pipeline.saliency.regions import two_steps
 from dilo.pipeline.saliency.superpixels import Superpixels, segment
 from dilo.pipeline.saliency.values import stretch
 
@@ -88,9 +88,8 @@ def ranking_matrix(
     ----------
     Yang et al., CVPR 2013, equations 3 and 4, and section 4.1 for the graph.
     """
-    touch = touching(superpixels.labels, len(superpixels)) > 0
     boundary = superpixels.on_boundary(1)
-    steps = touch | touch.T | np.logical_and.outer(boundary, boundary)
+    steps = superpixels.neighbors() | np.logical_and.outer(boundary, boundary)
     np.fill_diagonal(steps, False)
     linked = two_steps(steps)
     weights = link_weights(rgb_to_lab(superpixels.rgb), linked, parameters.manifold_decay)

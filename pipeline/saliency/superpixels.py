@@ -1,13 +1,14 @@
 """Superpixels: an image into patches of one colour, and what is known of each."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.saliency.frame import inside_frame
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
-from dilo.pipeline.saliency.regions import measure
+from dilo.pipeline.saliency.regions import measure, touching
 from dilo.pipeline.saliency.slic import slic
 
 
@@ -31,6 +32,28 @@ class Superpixels:
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    @cached_property
+    def touch(self) -> NDArray[np.uint8]:
+        """Tell in which directions superpixels touch; see `touching`.
+
+        Returns
+        -------
+        ndarray of shape (N, N), uint8
+            Looked for once, however many methods ask.
+        """
+        return touching(self.labels, len(self))
+
+    def neighbors(self) -> NDArray[np.bool_]:
+        """Tell who touches whom, at a side or a corner.
+
+        Returns
+        -------
+        ndarray of shape (N, N), bool
+            Symmetric, the diagonal False.
+        """
+        touch = self.touch > 0
+        return touch | touch.T
 
     def on_boundary(self, band: int) -> NDArray[np.bool_]:
         """Tell which superpixels reach the image's edges.

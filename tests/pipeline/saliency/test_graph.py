@@ -21,7 +21,7 @@ from dilo.pipeline.saliency.graph import (
     value_range,
 )
 from dilo.pipeline.saliency.parameters import ColorGraphParameters
-from dilo.pipeline.saliency.regions import two_steps
+from dilo.pipeline.saliency.regions import touching, two_steps
 from dilo.pipeline.saliency.superpixels import describe, segment
 
 
@@ -40,7 +40,7 @@ def test_adjacency_counts_the_two_ways_of_touching(picture):
         [1 if i == j else ((i, j) in before) + ((j, i) in before) for j in range(count)]
         for i in range(count)
     ]
-    assert_array_equal(adjacency_counts(labels, count), expected)
+    assert_array_equal(adjacency_counts(touching(labels, count)), expected)
 
 
 @given(color_graphs())
@@ -93,7 +93,7 @@ def test_the_graph_holds_what_its_steps_give(picture, band):
     graph = graph_of(superpixels, band=band)
     count = len(superpixels)
     lab = rgb_to_lab(superpixels.rgb)
-    counts = adjacency_counts(superpixels.labels, count)
+    counts = adjacency_counts(touching(superpixels.labels, count))
     boundary = superpixels.on_boundary(band)
     assert_array_equal(graph.counts, counts)
     assert_array_equal(graph.on_boundary, boundary)
