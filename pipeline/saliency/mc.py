@@ -103,9 +103,8 @@ def absorbed_saliency(
     degree = weights.sum(axis=1)
     outlier = degree < parameters.outlier_degree
     boundary, frame = _absorbing(weights, graph, parameters)
-    kept = ~(outlier | frame)
-    chain = np.flatnonzero(kept)
-    absorbing = boundary & kept
+    chain = ~(outlier | frame)
+    absorbing = boundary & chain
     if not absorbing.any():  # nowhere to be absorbed: no time is longer than another
         return np.zeros(len(weights))
     time, weighed = absorbed_times(weights, degree, chain, absorbing)
@@ -133,7 +132,7 @@ def _absorbing(
 def absorbed_times(
     weights: NDArray[np.float64],
     degree: NDArray[np.float64],
-    chain: NDArray[np.intp],
+    chain: NDArray[np.bool_],
     absorbing: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Expect how long a walk takes until it is absorbed, stretched to [0, 1].
@@ -144,8 +143,8 @@ def absorbed_times(
         Affinities, 1 on the diagonal.
     degree : ndarray of shape (N,), float64
         Their sums, those to nodes that have left the chain included: these absorb too.
-    chain : ndarray of shape (M,), intp
-        Nodes still in the chain.
+    chain : ndarray of shape (N,), bool
+        Nodes still in the chain, M of them.
     absorbing : ndarray of shape (N,), bool
         Nodes of the chain that have an absorbing copy.
 
@@ -163,12 +162,10 @@ def absorbed_times(
     """
     total = degree + weights[absorbing].sum(axis=0)  # affinities are symmetric
     matrix = -weights
-    gone = np.ones(len(weights), bool)
-    gone[chain] = False
-    matrix[gone], matrix[:, gone] = 0.0, 0.0
-    np.fill_diagonal(matrix, np.where(gone, 1.0, total - weights.diagonal()))
+    matrix[~chain], matrix[:, ~chain] = 0.0, 0.0  # who has left is waited for by nobody
+    np.fill_diagonal(matrix, np.where(chain, total - weights.diagonal(), 1.0))
     rare = 1 / degree
-    even = np.where(gone, 0.0, total)
+    even = np.where(chain, total, 0.0)
     time = solve(matrix, np.stack([even, even * (rare / rare[chain].sum())], axis=1))
     return stretch(time[chain, 0]), stretch(time[chain, 1])
 
