@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.pipeline.atomic import write_text
-from dilo.pipeline.cli import EXISTING, FOLDER, NAMED, jobs_option, json_option, say, user_errors
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    NAMED,
+    jobs_option,
+    json_option,
+    say,
+    user_errors,
+)
 from dilo.pipeline.extras import require, require_torch
 from dilo.pipeline.progress import Progress
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dilo.pipeline.cli import EXISTING, FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
 from dilo.pipeline.errors import DiloError
 
 

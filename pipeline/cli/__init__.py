@@ -1,0 +1,23 @@
+"""`dilo-prep`: options to tasks, outcomes to words and exit status."""
+
+import click
+
+from dilo.pipeline.cli import make, stores
+
+
+@click.group()
+@click.version_option(package_name="dilo", prog_name="dilo-prep")
+def main() -> None:
+    """Compute saliency masks for a folder of images, once, into shards that training streams.
+
+    \b
+    Exit status of every command:
+      0  done
+      1  done, but images failed and --strict was given, or verify found faults
+      2  the command line is wrong
+      3  could not go on; the message says why and what to do
+    """
+
+
+for command in (make.masks, stores.status, stores.verify, stores.preview):
+    main.add_command(command)

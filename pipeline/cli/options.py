@@ -1,0 +1,88 @@
+"""What the commands of all three programs share: options, words, and errors as sentences."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dilo.pipeline.errors import DiloError
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+Command = TypeVar("Command", bound=Callable[..., None])
+
+#: How many failed images are named on a terminal; --json names all.
+NAMED = 10
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
+)
+
+
+def _workers(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
+    """Refuse no workers."""
+    if value == 0:
+        raise click.BadParameter("0 workers do nothing; -1 is one a core")
+    return value
+
+
+jobs_option = click.option(
+    "--jobs",
+    default=-1,
+    show_default="one a core",
+    callback=_workers,
+    help="Workers, as joblib counts them: -2 leaves one core free.",
+)
+
+
+class Failure(click.ClickException):
+    """Something that a user can mend, at the command line: the sentence, and status 3."""
+
+    exit_code = 3
+
+    def show(self, file: Any = None) -> None:
+        """Print the sentence without click's usage lines."""
+        click.echo(f"Error: {self.message}", err=True)
+
+
+def user_errors(command: Command) -> Command:
+    """Turn what a user can mend into `Failure`, and an interrupt into a word on resuming."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except DiloError as error:
+            raise Failure(str(error)) from error
+        except KeyboardInterrupt:
+            raise Failure("stopped; give the same command to go on") from None
+        except OSError as error:
+            # A full disk, a folder that cannot be written: h5py's errors name no file.
+            where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise Failure(f"{where}: finished work is kept") from error
+
+    return wrapped  # type: ignore[return-value]  # same signature, which wraps() keeps
+
+
+def settings_of(
+    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[str, Any]:
+    """Read NAME=VALUE, the value being a number, a list, true, false or else a word."""
+    settings = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"must be NAME=VALUE, got {word!r}")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
+def say(line: str) -> None:
+    """Print words for people, on standard error."""
+    click.echo(line, err=True)
