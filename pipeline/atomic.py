@@ -4,11 +4,15 @@ import os
 import re
 import secrets
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+
+#: Seconds after which a file that is being written, which takes seconds, is nobody's.
+ABANDONED = 86_400.0
 
 # name, host, process and a random part: two writers never share a left-over
 _PART = re.compile(r"^\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part$")
@@ -17,6 +21,20 @@ _PART = re.compile(r"^\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}
 def _host() -> str:
     """Name this machine in a way that a file name can hold and `_PART` can read back."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname()) or "localhost"
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """Give a name beside a file's, to write to; what is still there at the end goes."""
+    part = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+    except OSError as error:
+        # A write that fails names no file, and the part's name would tell nobody anything.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        with suppress(OSError):  # the error that is on its way says more
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -36,15 +54,17 @@ def published(path: Path) -> Iterator[Path]:
     ------
     Path
         Where to write, in the same folder.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, cannot be written or fails; it names `path`.
     """
-    part = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
+    with _part(path) as part:
         yield part
         _flush(part)
         part.replace(path)
         _flush(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,6 +81,41 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
+def write_new(path: Path, text: str) -> bool:
+    """Publish a text file in UTF-8 unless there is one: of several writers, one wins.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file.
+    text : str
+        What it will hold.
+
+    Returns
+    -------
+    bool
+        Whether the file is this writer's; False if one was there.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, cannot be written or fails; it names `path`.
+    """
+    with _part(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        _flush(part)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links: the later of two writers wins
+            if path.exists():
+                return False
+            part.replace(path)
+        _flush(path.parent)
+    return True
+
+
 def sweep(folder: Path) -> int:
     """Remove what killed writers of this machine left behind.
 
@@ -73,15 +128,26 @@ def sweep(folder: Path) -> int:
     -------
     int
         How many left-overs were removed. Those of a living process, and those of
-        another machine, whose processes cannot be asked, are left alone.
+        another machine, whose processes cannot be asked, are left alone for a day.
     """
     removed = 0
     for part in folder.glob(".*.part"):
         match = _PART.match(part.name)
-        if match and match["host"] == _host() and not _lives(int(match["pid"])):
+        if not match:
+            continue
+        here = match["host"] == _host()
+        if (here and not _lives(int(match["pid"]))) or _age(part) > ABANDONED:
             part.unlink(missing_ok=True)
             removed += 1
     return removed
+
+
+def _age(path: Path) -> float:
+    """Tell for how many seconds nobody has written to a file; 0 if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _lives(pid: int) -> bool:

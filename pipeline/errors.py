@@ -6,7 +6,19 @@ class DiloError(Exception):
 
 
 class ImageError(DiloError):
-    """An image that cannot be read; recorded beside its path, never the end of a run."""
+    """An image that cannot be read; recorded beside its path, never the end of a run.
+
+    Parameters
+    ----------
+    message : str
+        Why, in a few words.
+    errno : int, optional
+        What the operating system said, if the file could not be read at all.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class StoreError(DiloError):

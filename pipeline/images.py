@@ -182,10 +182,35 @@ def decode(path: Path | str) -> NDArray[np.uint8]:
     ImageError
         If the file cannot be read, is no image, is truncated or has broken data.
     """
-    return _decoded(path, None)[0]
+    return _decoded(read_file(path), None)[0]
 
 
-def decode_reduced(path: Path | str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def read_file(path: Path | str) -> bytes:
+    """Read an image file as it is.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+
+    Returns
+    -------
+    bytes
+        Its content, for `decode_reduced`.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read; its `errno` says what the operating system said.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        # Without the path: what a shard records must not tell where it was made.
+        raise ImageError(error.strerror or _words(error), error.errno) from error
+
+
+def decode_reduced(content: bytes, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Read an image file as RGB, a JPEG at 1/2, 1/4 or 1/8 of its size where that suffices.
 
     What will be small is decoded small: the codec leaves out the fine frequencies, which
@@ -193,8 +218,8 @@ def decode_reduced(path: Path | str, side: int) -> tuple[NDArray[np.uint8], tupl
 
     Parameters
     ----------
-    path : Path or str
-        The file; see `decode`.
+    content : bytes
+        The file, as `read_file` gives it.
     side : int
         Neither side gets smaller than this, in pixels, by the reduction.
 
@@ -210,13 +235,12 @@ def decode_reduced(path: Path | str, side: int) -> tuple[NDArray[np.uint8], tupl
     ImageError
         As `decode`.
     """
-    return _decoded(path, side)
+    return _decoded(content, side)
 
 
-def _decoded(path: Path | str, side: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Read an image file, and say how large the whole image is."""
+def _decoded(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Decode an image file, and say how large the whole image is."""
     try:
-        content = Path(path).read_bytes()
         whole = _plain_jpeg_shape(content)
         if whole is not None:
             # Pillow lets a third of the scans with wrong bytes pass; this decoder, strict
@@ -234,9 +258,6 @@ def _decoded(path: Path | str, side: int | None) -> tuple[NDArray[np.uint8], tup
                 return pixels, (pixels.shape[0], pixels.shape[1])
     except MemoryError:
         raise ImageError("too large to hold in memory") from None
-    except OSError as error:
-        # Without the path: what a shard records must not tell where it was made.
-        raise ImageError(error.strerror or _words(error)) from error
     # A decoder that meets malformed bytes may raise anything, and one bad file among a
     # million must not end the run.
     except Exception as error:

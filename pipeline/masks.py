@@ -1,13 +1,13 @@
-"""Make a store of masks: plan it, compute a shard."""
+"""What a store of masks is: its plan, and the mask of an image by that plan."""
 
-import functools
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import sweep
-from dilo.pipeline.errors import ImageError, StoreError
+from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import Names, decode_reduced, find_images
 from dilo.pipeline.plan import (
     PLAN,
@@ -15,30 +15,11 @@ from dilo.pipeline.plan import (
     default_shard_size,
     load_names,
     publish,
-    shard_path,
 )
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.shards import MaskRows, write_shard
-from dilo.pipeline.workers import one_core
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a shard came to.
-
-    Attributes
-    ----------
-    shard : int
-        Its number.
-    images : int
-        Rows in it.
-    failed : dict of str to str
-        Path and reason of each image that could not be read.
-    """
-
-    shard: int
-    images: int
-    failed: dict[str, str]
+#: A mask (S, S), and the height and width of its image.
+MaskOf = tuple[NDArray[np.uint8], tuple[int, int]]
 
 
 def prepare(
@@ -82,13 +63,23 @@ def prepare(
         If the folder or the store cannot serve.
     """
     there = Plan.load(store) if (store / PLAN).exists() else None
-    names = load_names(store, there) if trust_plan and there else find_images(images)[:limit]
+    names = _listed(store, there) if trust_plan and there else None
+    if names is None:
+        names = find_images(images)[:limit]
     if shard_size is None and there:
         shard_size = there.shard_size
     plan = mask_plan(names, recipe=recipe, size=size, shard_size=shard_size)
     publish(store, plan, names)
     sweep(store)
     return plan
+
+
+def _listed(store: Path, plan: Plan) -> Names | None:
+    """Read the list of a store, unless another task is only now writing it."""
+    try:
+        return load_names(store, plan)
+    except StoreError:
+        return None
 
 
 def mask_plan(
@@ -123,32 +114,6 @@ def mask_plan(
     )
 
 
-def build_shard(images: Path, store: Path, shard: int) -> Outcome:
-    """Compute one shard of a planned store and publish it. The unit of work.
-
-    Parameters
-    ----------
-    images : Path
-        Folder that the store's paths are relative to.
-    store : Path
-        The store; its plan says the rest, so that a task is this call alone.
-    shard : int
-        Number of the shard.
-
-    Returns
-    -------
-    Outcome
-        How many images it holds and which of them failed.
-    """
-    plan = Plan.load(store)
-    recipe = planned_recipe(store, plan)
-    names = _names(store, plan.digest)
-    with one_core():
-        rows = _rows(images, [names[i] for i in plan.rows(shard)], recipe, plan.size)
-    write_shard(shard_path(store, shard), rows, plan.fingerprint())
-    return Outcome(shard, len(rows.path), _failures(rows))
-
-
 def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
     """Rebuild what decides a store's masks.
 
@@ -178,32 +143,31 @@ def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
         ) from error
 
 
-@functools.lru_cache(maxsize=1)
-def _names(store: Path, digest: str) -> Names:
-    """Read the list once a process; by its digest, for a cluster's workers outlive a store."""
-    return load_names(store, Plan.load(store))
+def mask_maker(store: Path, plan: Plan) -> Callable[[str, bytes], MaskOf]:
+    """Prepare what makes the masks of a planned store.
 
+    Parameters
+    ----------
+    store : Path
+        The store, for the message.
+    plan : Plan
+        Its plan.
 
-def _rows(images: Path, paths: list[str], recipe: MaskRecipe, size: int) -> MaskRows:
-    """Compute the masks of some images; one that cannot be read becomes a row with a reason."""
-    masks = np.zeros((len(paths), size, size), np.uint8)
-    shape = np.zeros((len(paths), 2), np.int32)
-    errors = [""] * len(paths)
-    for row, path in enumerate(paths):
-        try:
-            image, whole = decode_reduced(images / path, recipe.side)
-        except ImageError as error:
-            errors[row] = str(error)
-            continue
-        try:
-            masks[row] = recipe(image, size)
-            shape[row] = whole
-        # A method that stumbles over one image must not take the others with it.
-        except Exception as error:
-            errors[row] = f"{recipe.name} failed: {type(error).__name__}: {error}"
-    return MaskRows(masks, shape, paths, errors)
+    Returns
+    -------
+    callable
+        From an image's path and the content of its file to its mask, an (S, S) uint8 array,
+        and the height and width of the image.
 
+    Raises
+    ------
+    StoreError
+        If this version of dilo makes other masks by that name.
+    """
+    recipe = planned_recipe(store, plan)
 
-def _failures(rows: MaskRows) -> dict[str, str]:
-    """Name the images that failed."""
-    return {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}
+    def make(path: str, content: bytes) -> MaskOf:
+        image, whole = decode_reduced(content, recipe.side)
+        return recipe(image, plan.size), whole
+
+    return make

@@ -1,6 +1,7 @@
 """The plan of a store: what its shards hold, and of which images. Written first, never changed."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from dilo.pipeline.atomic import write_text
+from dilo.pipeline.atomic import write_new, write_text
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import Names
 
@@ -194,17 +195,40 @@ def load_names(folder: Path, plan: Plan) -> Names:
     try:
         names = Names.read(folder / IMAGES)
     except OSError as error:
-        raise StoreError(f"{folder / IMAGES} must list the store's images: {error}") from error
+        raise StoreError(
+            f"{folder / IMAGES} must list the store's images: {error}: "
+            f"give the command that made the store again, it writes the list"
+        ) from error
     if names.digest() != plan.digest:
         raise StoreError(
             f"{folder / IMAGES} must be the list that {PLAN} was made for ({plan.images} images), "
-            f"got another one of {len(names)}: restore it, or make a fresh store"
+            f"got another one of {len(names)}: give the command that made the store again, "
+            f"it writes the list"
         )
     return names
 
 
+@functools.lru_cache(maxsize=1)
+def names_once(folder: Path, digest: str) -> Names:
+    """Read a store's list of images once a process, for workers that do shard after shard.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    digest : str
+        The list's, as the plan says: a cluster's workers may outlive a store.
+
+    Returns
+    -------
+    Names
+        As `load_names`.
+    """
+    return load_names(folder, Plan.load(folder))
+
+
 def publish(folder: Path, plan: Plan, names: Names) -> None:
-    """Start a store, or check that the one there has this very plan.
+    """Start a store, or check that the one there has this very plan; mend its list.
 
     Parameters
     ----------
@@ -221,18 +245,18 @@ def publish(folder: Path, plan: Plan, names: Names) -> None:
         If the folder holds a store of another plan, or shards without a plan.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / PLAN).exists():
-        _require_same(folder, Plan.load(folder), plan)
+    if not (folder / PLAN).exists():
+        if any(folder.glob("shard-*.h5")):
+            raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
+        write_new(folder / PLAN, plan.text())  # of two commands that begin at once, one wins
+    _require_same(folder, Plan.load(folder), plan, names)
+    try:
         load_names(folder, plan)
-        return
-    if any(folder.glob("shard-*.h5")):
-        raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
-    # The plan last: where it is, the list is whole.
-    write_text(folder / IMAGES, names.text())
-    write_text(folder / PLAN, plan.text())
+    except StoreError:  # a kill, or damage, between the plan and its list; this is the list
+        write_text(folder / IMAGES, names.text())
 
 
-def _require_same(folder: Path, found: Plan, asked: Plan) -> None:
+def _require_same(folder: Path, found: Plan, asked: Plan, names: Names) -> None:
     """Refuse a plan that differs, naming what differs."""
     if found == asked:
         return
@@ -240,11 +264,25 @@ def _require_same(folder: Path, found: Plan, asked: Plan) -> None:
     keys = [key for key in {**have, **want} if have.get(key) != want.get(key)]
     says = ", ".join(f"{key} {have.get(key)!r}" for key in keys) or f"{found.images} images"
     wants = ", ".join(f"{key} {want.get(key)!r}" for key in keys)
+    other = _other_names(folder, found, names) if found.digest != asked.digest else ""
     raise StoreError(
         f"--out {folder}: {PLAN} says {says}; "
-        f"asked for {wants or f'{asked.images} of other names'}: "
+        f"asked for {wants or f'{asked.images} of other names'}{other}: "
         f"a store is never changed, so ask for what it says or give a fresh folder"
     )
+
+
+def _other_names(folder: Path, plan: Plan, names: Names) -> str:
+    """Say which images came and went since a store was planned, one of each by name."""
+    try:
+        before, now = set(load_names(folder, plan)), set(names)
+    except StoreError:
+        return ""
+    told = []
+    for word, some in (("added", now - before), ("gone", before - now)):
+        if some:
+            told.append(f"{len(some)} {word} since, such as {min(some)!r}")
+    return f" ({'; '.join(told) or 'in another order'})"
 
 
 def _told(plan: Plan, other: Plan) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Show how far long work is: a bar on a terminal, one plain line every 30 s in a log."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -13,7 +14,7 @@ PERIOD = 30.0
 
 
 class Progress:
-    """Count finished things out of a total, in a `with` block.
+    """Count finished things out of a total, in a `with` block; `done` says how many.
 
     Parameters
     ----------
@@ -27,6 +28,11 @@ class Progress:
         Whether to draw a bar; unless given, whether standard error is a terminal.
     clock : callable, optional
         Seconds, for tests.
+    steady : bool, default False
+        Write lines also while nothing is finished, from a thread: for slow shards must
+        not look like a dead program. Not where processes are forked meanwhile.
+    period : float, default 30
+        Seconds between two lines where no terminal is.
     """
 
     def __init__(
@@ -37,18 +43,35 @@ class Progress:
         *,
         terminal: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
+        steady: bool = False,
+        period: float = PERIOD,
     ) -> None:
         self._total, self._unit, self._say, self._clock = total, unit, say, clock
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
-        self._done = 0
+        self._steady, self._period = steady, period
+        self.done = 0
         self._note = ""
         self._start = self._last = clock()
         self._bar: tqdm | None = None  # type: ignore[type-arg]
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         if self._terminal:
             self._bar = tqdm(total=self._total, unit=f" {self._unit}", dynamic_ncols=True)
+        elif self._steady:
+            threading.Thread(target=self._keep_speaking, daemon=True).start()
         return self
+
+    def _keep_speaking(self) -> None:
+        """Write a line every so often until the work has ended."""
+        while not self._ended.wait(self._period / 10):
+            self._speak()
+
+    def _speak(self) -> None:
+        """Write a line if the last one was some time ago."""
+        if self._clock() - self._last >= self._period:
+            self._last = self._clock()
+            self._say(self.line())
 
     def advance(self, count: int, note: str = "") -> None:
         """Count some more as done.
@@ -60,14 +83,13 @@ class Progress:
         note : str, optional
             What else to show: failures, the loss.
         """
-        self._done += count
+        self.done += count
         self._note = note
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
-        elif self._clock() - self._last >= PERIOD:
-            self._last = self._clock()
-            self._say(self.line())
+        else:
+            self._speak()
 
     def line(self) -> str:
         """Say in one line how far the work is.
@@ -78,9 +100,9 @@ class Progress:
             Done of total, speed, time left, and the last note.
         """
         seconds = max(self._clock() - self._start, 1e-9)
-        rate = self._done / seconds
-        left = (self._total - self._done) / rate if rate else float("inf")
-        words = f"{self._done}/{self._total} {self._unit}, {rate:.1f}/s, {_duration(left)} left"
+        rate = self.done / seconds
+        left = (self._total - self.done) / rate if rate else float("inf")
+        words = f"{self.done}/{self._total} {self._unit}, {rate:.1f}/s, {_duration(left)} left"
         return f"{words}, {self._note}" if self._note else words
 
     def __exit__(
@@ -89,6 +111,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended.set()
         if self._bar is not None:
             self._bar.close()
 

@@ -1,8 +1,9 @@
 """One shard: an HDF5 file of masks that any HDF5 tool opens, published whole or not at all."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -15,6 +16,9 @@ from dilo.pipeline.plan import FORMAT_VERSION
 
 #: Values of the dataset `status`.
 MASKED, FAILED = 0, 1
+#: Attribute with the digest of the file, whose own place counts as this many zeros.
+DIGEST = "sha256"
+_BLANK = b"0" * 64
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class MaskRows:
         Saliency, 0 to 255; all zero where the image failed.
     shape : ndarray of shape (N, 2), int32
         Height and width of the decoded image, in pixels; zero where it failed.
+    bytes : ndarray of shape (N,), int64
+        Size of the image file that was read; 0 where it could not be.
+    source : ndarray of shape (N,), uint32
+        CRC-32 of that file, by which a later change is noticed.
     path : list of str
         The images, as images.txt names them.
     error : list of str
@@ -35,8 +43,36 @@ class MaskRows:
 
     masks: NDArray[np.uint8]
     shape: NDArray[np.int32]
+    bytes: NDArray[np.int64]
+    source: NDArray[np.uint32]
     path: list[str]
     error: list[str]
+
+    @classmethod
+    def blank(cls, path: list[str], side: int) -> Self:
+        """Make rows that are still to be filled.
+
+        Parameters
+        ----------
+        path : list of str
+            The images, as images.txt names them.
+        side : int
+            Side of a mask, in pixels.
+
+        Returns
+        -------
+        MaskRows
+            All zero.
+        """
+        count = len(path)
+        return cls(
+            masks=np.zeros((count, side, side), np.uint8),
+            shape=np.zeros((count, 2), np.int32),
+            bytes=np.zeros(count, np.int64),
+            source=np.zeros(count, np.uint32),
+            path=path,
+            error=[""] * count,
+        )
 
     @property
     def status(self) -> NDArray[np.uint8]:
@@ -61,6 +97,35 @@ class MaskRows:
         mean: NDArray[np.float64] = self.masks.mean(axis=(1, 2), dtype=np.float64)
         return (mean / 255).astype(np.float32)
 
+    @property
+    def crc32(self) -> NDArray[np.uint32]:
+        """Give each row a checksum of its own, to tell which one a damaged file has lost.
+
+        Returns
+        -------
+        ndarray of shape (N,), uint32
+            CRC-32 of the mask, `shape`, `bytes` and `source` in little-endian order, then
+            `path` and `error` in UTF-8.
+        """
+        rows = zip(
+            self.masks,
+            self.shape.astype("<i4"),
+            self.bytes.astype("<i8"),
+            self.source.astype("<u4"),
+            self.path,
+            self.error,
+            strict=True,
+        )
+        return np.array([_row_crc32(*row) for row in rows], np.uint32)
+
+
+def _row_crc32(mask: Any, shape: Any, size: Any, source: Any, path: str, error: str) -> int:
+    """Go through the values of one row, in the order that docs/format.md says."""
+    checksum = isal_zlib.crc32(mask)
+    for part in (shape.tobytes(), size.tobytes(), source.tobytes(), path.encode(), error.encode()):
+        checksum = isal_zlib.crc32(part, checksum)
+    return checksum
+
 
 def write_shard(path: Path, rows: MaskRows, fingerprint: str) -> None:
     """Write and publish a shard.
@@ -73,13 +138,41 @@ def write_shard(path: Path, rows: MaskRows, fingerprint: str) -> None:
         What it holds.
     fingerprint : str
         Digest of the plan that the rows follow.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it; nothing is published then.
+    """
+    content = shard_content(rows, fingerprint)
+    with published(path) as part:
+        part.write_bytes(content)
+
+
+def shard_content(rows: MaskRows, fingerprint: str) -> bytes:
+    """Make the bytes of a shard, in memory: a disk then takes it in one go, or not at all.
+
+    Parameters
+    ----------
+    rows : MaskRows
+        What it holds.
+    fingerprint : str
+        Digest of the plan that the rows follow.
+
+    Returns
+    -------
+    bytes
+        An HDF5 file, the same for the same arguments.
     """
     side = rows.masks.shape[1]
+    # Stands for the digest until the rest is known; like nothing else in the file.
+    place = hashlib.sha256(f"digest {fingerprint}".encode()).hexdigest().encode()
     # The default format bounds, so that HDF5 1.8 reads the file; times are not tracked, so
     # that equal rows are equal bytes.
-    with published(path) as part, h5py.File(part, "w", locking=False) as file:
+    with h5py.File("shard", "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = FORMAT_VERSION
         file.attrs["plan"] = fingerprint
+        file.attrs[DIGEST] = np.bytes_(place)
         masks = file.create_dataset(
             "masks",
             shape=rows.masks.shape,
@@ -90,11 +183,32 @@ def write_shard(path: Path, rows: MaskRows, fingerprint: str) -> None:
         )
         for row, mask in enumerate(rows.masks):
             masks.id.write_direct_chunk((row, 0, 0), compressed(mask))
-        file.create_dataset("shape", data=rows.shape)
-        file.create_dataset("path", data=_fixed_utf8(rows.path))
-        file.create_dataset("coverage", data=rows.coverage)
-        file.create_dataset("status", data=rows.status)
-        file.create_dataset("error", data=_fixed_utf8(rows.error))
+        for name in ("shape", "bytes", "source", "coverage", "status", "crc32"):
+            file.create_dataset(name, data=getattr(rows, name))
+        for name in ("path", "error"):
+            file.create_dataset(name, data=_fixed_utf8(getattr(rows, name)))
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    digest = hashlib.sha256(content.replace(place, _BLANK)).hexdigest()
+    return content.replace(place, digest.encode())
+
+
+def is_whole(content: bytes, digest: bytes) -> bool:
+    """Tell whether a shard's file is byte for byte what was written.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    digest : bytes
+        Its attribute `sha256`.
+
+    Returns
+    -------
+    bool
+        False if any byte changed, in the data or between.
+    """
+    return hashlib.sha256(content.replace(digest, _BLANK)).hexdigest().encode() == digest
 
 
 def compressed(mask: NDArray[np.uint8]) -> bytes:
@@ -151,13 +265,13 @@ def open_shard(path: Path, fingerprint: str) -> h5py.File:
     except OSError as error:
         raise StoreError(
             f"{path} must be a readable HDF5 file, got: {error}: "
-            f"delete it and run the same dilo-prep command again"
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
         ) from error
     if file.attrs.get("plan") != fingerprint:
         file.close()
         raise StoreError(
             f"{path} must follow the plan beside it, got a shard of another plan: "
-            f"delete it and run the same dilo-prep command again"
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
         )
     return file
 
@@ -185,67 +299,3 @@ def read_failures(path: Path, fingerprint: str) -> tuple[int, dict[str, str]]:
             return len(file["status"]), {}
         paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
         return len(paths), {str(paths[i]): str(errors[i]) for i in failed}
-
-
-def faults(path: Path, expected: list[str], size: int, fingerprint: str) -> list[str]:
-    """Re-read a shard and list what is wrong with it.
-
-    Parameters
-    ----------
-    path : Path
-        Its file.
-    expected : list of str
-        The images that it must hold, in order.
-    size : int
-        Side of a mask that the plan says.
-    fingerprint : str
-        Digest of the plan.
-
-    Returns
-    -------
-    list of str
-        One sentence a fault; empty for a sound shard.
-    """
-    try:
-        with open_shard(path, fingerprint) as file:
-            return [f"{path.name}: {fault}" for fault in _row_faults(file, expected, size)]
-    except StoreError as error:
-        return [str(error)]
-    # A damaged file makes h5py raise whatever its first broken part is read as.
-    except Exception as error:
-        return [f"{path.name} cannot be read: {error}: delete it and run dilo-prep again"]
-
-
-def _row_faults(file: h5py.File, expected: list[str], size: int) -> list[str]:
-    """Compare the datasets with the plan and with each other; reading checks their checksums."""
-    count = len(expected)
-    layout = {
-        "masks": ((count, size, size), "uint8"),
-        "shape": ((count, 2), "int32"),
-        "coverage": ((count,), "float32"),
-        "status": ((count,), "uint8"),
-        "path": ((count,), None),
-        "error": ((count,), None),
-    }
-    found = []
-    for name, (shape, dtype) in layout.items():
-        if name not in file:
-            found.append(f"dataset {name!r} is missing")
-        elif file[name].shape != shape or (dtype and file[name].dtype != dtype):
-            found.append(
-                f"dataset {name!r} must be {dtype or 'text'} of shape {shape}, "
-                f"got {file[name].dtype} of shape {file[name].shape}"
-            )
-    if found:
-        return found
-    if list(file["path"].asstr()[:]) != expected:
-        found.append("its paths are not those of images.txt")
-    masks, errors = file["masks"][:], file["error"].asstr()[:]
-    again = MaskRows(masks, file["shape"][:], expected, [str(error) for error in errors])
-    if not np.array_equal(again.coverage, file["coverage"][:]):
-        found.append("its coverage is not the mean of its masks: the masks changed")
-    if not np.array_equal(again.status, file["status"][:]):
-        found.append("its status and its errors disagree")
-    if masks[again.status == FAILED].any():
-        found.append("a failed image has a mask that is not zero")
-    return found

@@ -1,5 +1,6 @@
 """How far a store is: what is there, what is missing, what failed, in words and for machines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ class Status:
     ----------
     plan : Plan
         What it will hold.
+    shards : sequence of int
+        Those that are counted, all or a share.
     missing : list of int
         Shards that are still to do.
     done_images : int
@@ -25,9 +28,20 @@ class Status:
     """
 
     plan: Plan
+    shards: Sequence[int]
     missing: list[int]
     done_images: int
     failed: dict[str, str]
+
+    @property
+    def _images(self) -> int:
+        """Count the images of the shards that count."""
+        return sum(len(self.plan.rows(shard)) for shard in self.shards)
+
+    @property
+    def _done_shards(self) -> int:
+        """Count the shards that are there."""
+        return len(self.shards) - len(self.missing)
 
     def lines(self, store: Path, *, say_missing: bool, named: int) -> list[str]:
         """Say it in words.
@@ -46,10 +60,9 @@ class Status:
         list of str
             Counts, the first failures, the missing shards.
         """
-        plan = self.plan
         lines = [
-            f"{store}: {plan.shards - len(self.missing)} of {plan.shards} shards, "
-            f"{self.done_images} of {plan.images} images, {len(self.failed)} failed"
+            f"{store}: {self._done_shards} of {len(self.shards)} shards, "
+            f"{self.done_images} of {self._images} images, {len(self.failed)} failed"
         ]
         some = list(self.failed.items())[:named]
         lines += [f"  failed: {path}: {reason}" for path, reason in some]
@@ -78,9 +91,9 @@ class Status:
             "method": plan.method,
             "refine": plan.parameters.get("refine", {}).get("method"),
             "size": plan.size,
-            "images": plan.images,
-            "shards": plan.shards,
-            "done_shards": plan.shards - len(self.missing),
+            "images": self._images,
+            "shards": len(self.shards),
+            "done_shards": self._done_shards,
             "done_images": self.done_images,
             "missing": self.missing,
             "failed": self.failed,
@@ -105,13 +118,15 @@ def missing_shards(store: Path, plan: Plan) -> list[int]:
     return [i for i in range(plan.shards) if not shard_path(store, i).exists()]
 
 
-def status(store: Path) -> Status:
+def status(store: Path, share: Sequence[int] | None = None) -> Status:
     """Say how far a store is.
 
     Parameters
     ----------
     store : Path
         The store.
+    share : sequence of int, optional
+        Only these shards count: a task of an array does not open those of the others.
 
     Returns
     -------
@@ -124,13 +139,14 @@ def status(store: Path) -> Status:
         If it is no store, or a shard cannot be read.
     """
     plan = Plan.load(store)
-    missing = missing_shards(store, plan)
+    shards = range(plan.shards) if share is None else share
+    missing = [shard for shard in missing_shards(store, plan) if shard in shards]
     images, failed = 0, {}
-    for shard in sorted(set(range(plan.shards)) - set(missing)):
+    for shard in sorted(set(shards) - set(missing)):
         count, bad = read_failures(shard_path(store, shard), plan.fingerprint())
         images += count
         failed.update(bad)
-    return Status(plan, missing, images, failed)
+    return Status(plan, shards, missing, images, failed)
 
 
 def ranges(numbers: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -10,6 +11,19 @@ from threadpoolctl import threadpool_limits
 
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
+
+
+#: Environment of a worker process: libraries that start threads when they are imported start one.
+THREAD_LIMITS = {
+    f"{library}_NUM_THREADS": "1"
+    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR", "NUMBA")
+}
+
+
+def shielded() -> None:
+    """Leave it to the program to end its workers when a signal reaches them all."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -1,21 +1,12 @@
 """Commands that make a store: masks."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dilo.pipeline.cli.options import (
-    EXISTING,
-    FOLDER,
-    jobs_option,
-    json_option,
-    say,
-    settings_of,
-    user_errors,
-)
-from dilo.pipeline.cli.stores import finish
+from dilo.pipeline.cli.options import EXISTING, FOLDER, say, settings_of, user_errors
+from dilo.pipeline.cli.sharding import Sharding, make_shards, sharding_options
 
 
 @click.command()
@@ -55,29 +46,8 @@ from dilo.pipeline.cli.stores import finish
     show_default="from the number of images",
     help="Images a shard.",
 )
-@jobs_option
-@click.option(
-    "--backend",
-    default="loky",
-    show_default=True,
-    type=click.Choice(["loky", "threading", "dask", "ray"]),
-    help="Who computes.",
-)
-@click.option("--scheduler", help="Address of the Dask scheduler or the Ray cluster.")
-@click.option(
-    "--num-tasks",
-    type=click.IntRange(min=1),
-    help="This is one of so many tasks of a batch array, and does its share.",
-)
-@click.option(
-    "--task-id",
-    type=click.IntRange(min=0),
-    show_default="from the batch system",
-    help="Which of them, from 0.",
-)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
-@click.option("--strict", is_flag=True, help="Exit with 1 if an image failed.")
-@json_option
+@sharding_options
 @user_errors
 def masks(
     images: Path,
@@ -87,28 +57,19 @@ def masks(
     settings: dict[str, Any],
     size: int,
     shard_size: int | None,
-    jobs: int,
-    backend: str,
-    scheduler: str | None,
-    num_tasks: int | None,
-    task_id: int | None,
     limit: int | None,
-    strict: bool,
-    as_json: bool,
+    how: Sharding,
 ) -> None:
     """Compute a saliency mask for every image below a folder.
 
     Stop it as you like: finished shards stay, and the same command goes on. An image
     that cannot be read becomes a row with the reason, and the run goes on.
     """
-    from dilo.pipeline import masks as work
-    from dilo.pipeline.jobs import find_task, run
-    from dilo.pipeline.progress import Progress
+    from dilo.pipeline.build import Builder
+    from dilo.pipeline.masks import prepare
     from dilo.pipeline.saliency import METHODS, MaskRecipe
-    from dilo.pipeline.status import missing_shards
     from dilo.pipeline.workers import compile_ahead
 
-    task = find_task(num_tasks, task_id)
     if method not in METHODS:
         raise click.BadParameter(
             f"must be one of {', '.join(METHODS)}, got {method!r}", param_hint="--method"
@@ -117,26 +78,13 @@ def masks(
         recipe = MaskRecipe.named(method, refine, settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--set") from error
-    plan = work.prepare(
+    plan = prepare(
         images,
         out,
         recipe=recipe,
         size=size,
         shard_size=shard_size,
         limit=limit,
-        trust_plan=task is not None,
+        trust_plan=how.task() is not None,
     )
-    shards = missing_shards(out, plan)
-    if task is not None:
-        shards = task.share(shards)
-    total = sum(len(plan.rows(shard)) for shard in shards)
-    say(f"{plan.images} images in {plan.shards} shards; to do: {total} images in {len(shards)}")
-    if shards:
-        compile_ahead(recipe, say)
-    failed = 0
-    build = functools.partial(work.build_shard, images, out)
-    with Progress(total, "images", say) as progress:
-        for outcome in run(build, shards, jobs=jobs, backend=backend, scheduler=scheduler):
-            failed += len(outcome.failed)
-            progress.advance(outcome.images, f"{failed} failed")
-    finish(out, say_missing=task is None, strict=strict, as_json=as_json)
+    make_shards(Builder(images, out), plan, how, ready=lambda: compile_ahead(recipe, say))

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, NAMED, json_option, say, user_errors
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    NAMED,
+    jobs_option,
+    json_option,
+    say,
+    user_errors,
+)
 
 
 @click.command()
@@ -32,29 +39,50 @@ def status(store: Path, missing: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("store", type=EXISTING)
+@click.option(
+    "--images",
+    type=EXISTING,
+    help="Read every image of this folder too: is it the one that its mask was made of?",
+)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Move shards at fault into STORE/damaged, so that dilo-prep masks makes them anew.",
+)
+@jobs_option
 @json_option
 @user_errors
-def verify(store: Path, as_json: bool) -> None:
-    """Re-read every shard of STORE and check it against the plan."""
-    from dilo.pipeline.plan import Plan, load_names, shard_path
+def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: bool) -> None:
+    """Re-read every shard of STORE and check it against the plan, to the last byte."""
+    from dilo.pipeline.jobs import run
+    from dilo.pipeline.plan import Plan, load_names
     from dilo.pipeline.progress import Progress
-    from dilo.pipeline.shards import faults
+    from dilo.pipeline.verification import Verifier, repaired
 
     plan = Plan.load(store)
-    names = load_names(store, plan)
-    found: list[str] = []
-    with Progress(plan.images, "images", say) as progress:
-        for shard in range(plan.shards):
-            expected = [names[i] for i in plan.rows(shard)]
-            path = shard_path(store, shard)
-            found += faults(path, expected, plan.size, plan.fingerprint())
-            progress.advance(len(expected), f"{len(found)} faults")
-    for fault in found:
-        say(fault)
-    say(f"{plan.shards} shards of {plan.images} images: {len(found)} faults")
+    load_names(store, plan)
+    checks = []
+    count = 0
+    with Progress(plan.images, "images", say, steady=True) as progress:
+        for check in run(Verifier(store, images), range(plan.shards), jobs=jobs):
+            count += len(check.faults)
+            progress.advance(check.images, f"{count} faults")
+            if check.faults:
+                checks.append(check)
+    checks.sort(key=lambda check: check.shard)
+    for check in checks:
+        for fault in check.faults:
+            say(fault)
+    say(f"{plan.shards} shards of {plan.images} images: {count} faults")
+    moved = repaired(store, plan, checks) if repair else []
+    if moved:
+        say(f"moved into {moved[0].parent}: {', '.join(path.name for path in moved)}")
+        say("give the dilo-prep masks command of this store again: it makes them anew")
     if as_json:
-        click.echo(json.dumps({"images": plan.images, "shards": plan.shards, "faults": found}))
-    raise SystemExit(1 if found else 0)
+        faults = [fault for check in checks for fault in check.faults]
+        record = {"images": plan.images, "shards": plan.shards, "faults": faults}
+        click.echo(json.dumps(record | {"moved": [path.name for path in moved]}))
+    raise SystemExit(1 if checks else 0)
 
 
 @click.command()
@@ -83,11 +111,18 @@ def preview(store: Path, images: Path, out: Path, count: int, seed: int) -> None
     say(f"{out}: {picture.width} x {picture.height}")
 
 
-def finish(store: Path, *, say_missing: bool, strict: bool, as_json: bool) -> None:
-    """Say how far a store is, and exit accordingly."""
+def finish(
+    store: Path,
+    *,
+    share: list[int] | None = None,
+    say_missing: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Say how far a store is, or some of its shards, and exit accordingly."""
     from dilo.pipeline.status import status as store_status
 
-    found = store_status(store)
+    found = store_status(store, share)
     for line in found.lines(store, say_missing=say_missing, named=NAMED):
         say(line)
     if as_json:

@@ -1,0 +1,175 @@
+"""Build a shard: read its images, make a row of each, publish them. The unit of work."""
+
+import errno
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images import read_file
+from dilo.pipeline.masks import mask_maker
+from dilo.pipeline.plan import Plan, names_once, shard_path
+from dilo.pipeline.shards import MaskRows, read_failures, write_shard
+from dilo.pipeline.workers import one_core
+
+#: From a path of the list and the content of its file to a mask (S, S) and the image's (H, W).
+Maker = Callable[[str, bytes], tuple[NDArray[np.uint8], tuple[int, int]]]
+
+#: What the operating system says where a disk has gone, rather than a file.
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EHOSTDOWN}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a shard came to.
+
+    Attributes
+    ----------
+    shard : int
+        Its number.
+    images : int
+        Rows in it.
+    failed : dict of str to str
+        Path and reason of each image that could not be read.
+    """
+
+    shard: int
+    images: int
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds the shards of a planned store, anywhere: calling it with a number is the task.
+
+    Attributes
+    ----------
+    images : Path
+        Folder that the store's paths are relative to.
+    store : Path
+        The store; its plan says the rest.
+    leader : int, optional
+        Process whose workers do this on its machine; a worker that outlives it ends.
+    """
+
+    images: Path
+    store: Path
+    leader: int | None = None
+
+    def __call__(self, shard: int) -> Outcome:
+        """Build one shard and publish it, unless somebody else has.
+
+        Parameters
+        ----------
+        shard : int
+            Number of the shard.
+
+        Returns
+        -------
+        Outcome
+            How many images it holds and which of them failed.
+
+        Raises
+        ------
+        DiloError
+            If the folder of images has gone.
+        OSError
+            If the disk does not take the shard.
+        """
+        return self.build(shard, begin=self._end_if_orphaned)
+
+    def build(
+        self, shard: int, *, begin: Callable[[int], None], broken: Mapping[int, str] | None = None
+    ) -> Outcome:
+        """Build one shard as above, telling how far it is.
+
+        Parameters
+        ----------
+        shard : int
+            Number of the shard.
+        begin : callable
+            Told each row before it is made.
+        broken : mapping of int to str, optional
+            Rows that must not be tried, and why.
+
+        Returns
+        -------
+        Outcome
+            As above.
+        """
+        plan = Plan.load(self.store)
+        path = shard_path(self.store, shard)
+        if not path.exists():
+            rows = self._rows(plan, plan.rows(shard), begin, broken or {})
+            write_shard(path, rows, plan.fingerprint())
+        return Outcome(shard, *read_failures(path, plan.fingerprint()))
+
+    def try_row(self, shard: int, row: int) -> None:
+        """Make one row and throw it away: to see whether a process survives it.
+
+        Parameters
+        ----------
+        shard : int
+            Number of the shard.
+        row : int
+            Row in the shard.
+        """
+        plan = Plan.load(self.store)
+        index = plan.rows(shard)[row]
+        self._rows(plan, range(index, index + 1), lambda row: None, {})
+
+    def _rows(
+        self, plan: Plan, indices: range, begin: Callable[[int], None], broken: Mapping[int, str]
+    ) -> MaskRows:
+        """Make the rows of some images; one that cannot be read becomes a row with a reason."""
+        names, make = names_once(self.store, plan.digest), _maker(self.store, plan.fingerprint())
+        rows = MaskRows.blank([names[i] for i in indices], plan.size)
+        with one_core():
+            for row, path in enumerate(rows.path):
+                begin(row)
+                try:
+                    content = read_file(self.images / path)
+                    rows.bytes[row], rows.source[row] = len(content), isal_zlib.crc32(content)
+                    if row in broken:
+                        rows.error[row] = broken[row]
+                    else:
+                        rows.masks[row], rows.shape[row] = make(path, content)
+                except ImageError as error:
+                    self._require_disk(path, error)
+                    rows.error[row] = str(error)
+                # A method that stumbles over one image must not take the others with it.
+                except Exception as error:
+                    rows.error[row] = f"{plan.method} failed: {type(error).__name__}: {error}"
+        return rows
+
+    def _require_disk(self, path: str, error: ImageError) -> None:
+        """Stop where not an image but its whole folder has gone: a disk that is not mounted."""
+        if error.errno not in _GONE:
+            return
+        folder = (self.images / path).parent
+        try:
+            if any(os.scandir(folder)):
+                return
+        except OSError:
+            pass
+        raise DiloError(
+            f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
+            f"mounted? Finished shards are kept; give the same command to go on"
+        )
+
+    def _end_if_orphaned(self, row: int) -> None:
+        """End a worker whose program was killed: the next one has workers of its own."""
+        if self.leader and self.leader not in (os.getpid(), os.getppid()):
+            os._exit(1)
+
+
+@functools.lru_cache(maxsize=1)
+def _maker(store: Path, fingerprint: str) -> Maker:
+    """Prepare what makes a row, once a process and plan."""
+    return mask_maker(store, Plan.load(store))

@@ -1,0 +1,121 @@
+"""What every command that makes shards shares: who computes, which share, what is said."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dilo.pipeline.cli.options import Command, Failure, jobs_option, json_option, say
+from dilo.pipeline.cli.stores import finish
+
+if TYPE_CHECKING:
+    from dilo.pipeline.build import Builder
+    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.tasks import Task
+
+_OPTIONS = (
+    jobs_option,
+    click.option(
+        "--backend",
+        default="loky",
+        show_default=True,
+        type=click.Choice(["loky", "threading", "dask", "ray"]),
+        help="Who computes: processes here, threads here, a cluster.",
+    ),
+    click.option("--scheduler", help="Address of the Dask scheduler or the Ray cluster."),
+    click.option(
+        "--num-tasks",
+        type=click.IntRange(min=1),
+        help="This is one of so many tasks of a batch array, and does its share.",
+    ),
+    click.option(
+        "--task-id",
+        type=click.IntRange(min=0),
+        show_default="from the batch system",
+        help="Which of them, from 0.",
+    ),
+    click.option("--strict", is_flag=True, help="Exit with 1 if an image failed."),
+    json_option,
+)
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """Who makes which shards, as the options say."""
+
+    jobs: int
+    backend: str
+    scheduler: str | None
+    num_tasks: int | None
+    task_id: int | None
+    strict: bool
+    as_json: bool
+
+    def task(self) -> "Task | None":
+        """Tell which share of the work is this process's; None for all of it."""
+        from dilo.pipeline.tasks import find_task
+
+        return find_task(self.num_tasks, self.task_id)
+
+
+def sharding_options(command: Command) -> Command:
+    """Give a command the options above, as one argument `how`."""
+    names = [field.name for field in dataclasses.fields(Sharding)]
+
+    @functools.wraps(command)
+    def wrapped(**options: Any) -> None:
+        command(how=Sharding(**{name: options.pop(name) for name in names}), **options)
+
+    for option in reversed(_OPTIONS):
+        option(wrapped)
+    return wrapped  # type: ignore[return-value]  # its options replace the one argument
+
+
+def make_shards(
+    builder: "Builder", plan: "Plan", how: Sharding, *, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Make what a planned store lacks, or one task's share of it, and say what came of it.
+
+    `ready` is called before workers start, if there is anything to do.
+    """
+    from dilo.pipeline.isolation import Apart
+    from dilo.pipeline.jobs import run
+    from dilo.pipeline.progress import Progress
+    from dilo.pipeline.status import missing_shards
+    from dilo.pipeline.verification import require_unchanged
+
+    task, everything = how.task(), range(plan.shards)
+    share = task.share(everything) if task else list(everything)
+    missing = set(missing_shards(builder.store, plan))
+    todo = [shard for shard in share if shard in missing]
+    total = sum(len(plan.rows(shard)) for shard in todo)
+    say(f"{plan.images} images in {plan.shards} shards; to do: {total} images in {len(todo)}")
+    if task is None:
+        require_unchanged(builder.images, builder.store, sorted(set(everything) - missing))
+    if todo:
+        ready()
+    if how.backend == "loky":
+        builder = dataclasses.replace(builder, leader=os.getpid())
+    where = {"jobs": how.jobs, "backend": how.backend, "scheduler": how.scheduler}
+    failed = 0
+    with Progress(total, "images", say, steady=True) as progress:
+        try:
+            for outcome in run(builder, todo, apart=Apart(builder), **where):
+                failed += len(outcome.failed)
+                progress.advance(outcome.images, f"{failed} failed")
+        except KeyboardInterrupt:
+            raise Failure(
+                f"stopped; {progress.done} of {total} images are done and kept: "
+                f"give the same command to go on"
+            ) from None
+    finish(
+        builder.store,
+        share=share,
+        say_missing=task is None,
+        strict=how.strict,
+        as_json=how.as_json,
+    )

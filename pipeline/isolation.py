@@ -1,0 +1,123 @@
+"""Build a shard although one of its images kills processes: find that image, record it, go on."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dilo.pipeline.build import Builder, Outcome
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.workers import shielded
+
+#: Deaths of one shard that no image of it can be blamed for, before the run stops.
+UNEXPLAINED = 3
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Builds shards in a process of their own each; calling it with a number is the task.
+
+    Attributes
+    ----------
+    builder : Builder
+        Which shards.
+    """
+
+    builder: Builder
+
+    def __call__(self, shard: int) -> Outcome:
+        """Build one shard; an image that kills the process twice, once alone, fails.
+
+        Parameters
+        ----------
+        shard : int
+            Number of the shard.
+
+        Returns
+        -------
+        Outcome
+            How many images it holds and which of them failed.
+
+        Raises
+        ------
+        DiloError
+            If the process dies for no image's sake, or says itself why it cannot go on.
+        """
+        broken: dict[int, str] = {}
+        unexplained = 0
+        while True:
+            row, death = self._child(shard=shard, broken=broken)
+            if not death:
+                return self.builder(shard)
+            if row is not None and (alone := self._child(shard=shard, row=row)[1]):
+                broken[row] = f"killed the process that computed it, twice: {alone}"
+                continue
+            unexplained += 1
+            if unexplained == UNEXPLAINED:
+                raise DiloError(
+                    f"shard {shard}: the process died {unexplained} times ({death}), but of no "
+                    f"image in particular: give it more memory, or fewer --jobs, and the same "
+                    f"command goes on"
+                )
+
+    def _child(self, **request: Any) -> tuple[int | None, str]:
+        """Run a process on a request: the last row that it began, and what it died of, or ''."""
+        asked = {"images": str(self.builder.images), "store": str(self.builder.store), **request}
+        # -P: the folder that the user happens to be in is no place to import from.
+        command = [sys.executable, "-P", "-m", "dilo.pipeline.isolation", json.dumps(asked)]
+        row, refusal = None, ""
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            try:
+                for line in child.stdout or ():
+                    said = json.loads(line)
+                    row, refusal = said.get("row", row), said.get("refusal", "")
+            except BaseException:
+                child.kill()
+                raise
+        if refusal:
+            raise DiloError(refusal)
+        return row, _named(child.returncode)
+
+
+def _named(returncode: int) -> str:
+    """Say what a process died of; '' if it did not."""
+    if returncode >= 0:
+        return f"exit status {returncode}" if returncode else ""
+    name = signal.Signals(-returncode).name
+    return f"{name}, as when memory runs out" if name == "SIGKILL" else name
+
+
+def main(request: str) -> None:
+    """Be the child: say each row before it is made, in a line of JSON on standard output.
+
+    Parameters
+    ----------
+    request : str
+        JSON with `images`, `store`, `shard`, and either the one `row` to try, or the rows
+        that are `broken`, with their reasons, and must not be tried.
+    """
+    shielded()
+    asked = json.loads(request)
+    builder = Builder(Path(asked["images"]), Path(asked["store"]))
+    # What libraries print goes elsewhere: the lines below are for the parent alone.
+    lines, sys.stdout = sys.stdout, sys.stderr
+
+    def tell(**said: Any) -> None:
+        lines.write(json.dumps(said) + "\n")
+        lines.flush()
+
+    try:
+        if "row" in asked:
+            builder.try_row(asked["shard"], asked["row"])
+        else:
+            broken = {int(row): reason for row, reason in asked["broken"].items()}
+            builder.build(asked["shard"], begin=lambda row: tell(row=row), broken=broken)
+    except (DiloError, OSError) as error:
+        tell(refusal=str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
