@@ -25,7 +25,7 @@ import cv2
 from PIL import Image
 from skimage import data
 
-from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.saliency import METHODS, MaskRecipe
 from dilo.pipeline.shards import compressed
 from dilo.pipeline.workers import one_core
@@ -55,7 +55,7 @@ REST = "method and the rest"
 
 def whole_mask(path: Path, recipe: MaskRecipe) -> bytes:
     """Make one row of a shard of one file."""
-    image, _ = decode_reduced(path, recipe.side)
+    image, _ = decode_reduced(read_file(path), recipe.side)
     return compressed(recipe(image, SIZE))
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from dilo.eval.saliency.measures import normalised
 from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
-from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency import METHODS, MaskRecipe
 from dilo.pipeline.workers import one_core
@@ -36,7 +36,7 @@ def evaluate(
     """Maximum F, mean absolute error, and milliseconds a mask."""
     times, curves, errors = [], [], []
     for path, truth in zip(images, truths, strict=True):
-        image, _ = decode_reduced(path, recipe.side)
+        image, _ = decode_reduced(read_file(path), recipe.side)
         start = time.perf_counter()
         mask = recipe(image, SIZE)
         times.append(time.perf_counter() - start)

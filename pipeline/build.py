@@ -154,8 +154,9 @@ class Builder:
             return
         folder = (self.images / path).parent
         try:
-            if any(os.scandir(folder)):
-                return
+            with os.scandir(folder) as entries:
+                if next(entries, None):
+                    return
         except OSError:
             pass
         raise DiloError(

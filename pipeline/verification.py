@@ -127,9 +127,11 @@ def _row_faults(file: h5py.File, expected: list[str], size: int) -> list[str]:
     """Compare the datasets with the plan, with each other and with the rows' checksums."""
     if found := _layout_faults(file, len(expected), size):
         return found
-    columns: list[Any] = [file[name][:] for name in ("masks", "shape", "bytes", "source")]
+    masks, shape, size_read, source = (
+        file[name][:] for name in ("masks", "shape", "bytes", "source")
+    )
     path, error = ([str(word) for word in file[name].asstr()[:]] for name in ("path", "error"))
-    rows = MaskRows(*columns, path, error)
+    rows = MaskRows(masks, shape, size_read, source, path, error)
     if rows.path != expected:
         found.append("its paths are not those of images.txt")
     damaged = np.flatnonzero(rows.crc32 != file["crc32"][:])

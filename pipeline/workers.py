@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
 
-
 #: Environment of a worker process: libraries that start threads when they are imported start one.
 THREAD_LIMITS = {
     f"{library}_NUM_THREADS": "1"

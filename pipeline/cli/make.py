@@ -7,6 +7,7 @@ import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, say, settings_of, user_errors
 from dilo.pipeline.cli.sharding import Sharding, make_shards, sharding_options
+from dilo.pipeline.cli.stores import finish
 
 
 @click.command()
@@ -46,6 +47,11 @@ from dilo.pipeline.cli.sharding import Sharding, make_shards, sharding_options
     show_default="from the number of images",
     help="Images a shard.",
 )
+@click.option(
+    "--plan-only",
+    is_flag=True,
+    help="Read the folder and write the plan, for the tasks of an array; compute nothing.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
 @sharding_options
 @user_errors
@@ -57,6 +63,7 @@ def masks(
     settings: dict[str, Any],
     size: int,
     shard_size: int | None,
+    plan_only: bool,
     limit: int | None,
     how: Sharding,
 ) -> None:
@@ -87,4 +94,13 @@ def masks(
         limit=limit,
         trust_plan=how.task() is not None,
     )
-    make_shards(Builder(images, out), plan, how, ready=lambda: compile_ahead(recipe, say))
+    if plan_only:
+        say(f"{plan.images} images in {plan.shards} shards of {plan.shard_size}: planned")
+        finish(out, say_missing=False, strict=how.strict, as_json=how.as_json)
+    # Workers of a cluster were started in folders of their own.
+    make_shards(
+        Builder(images.absolute(), out.absolute()),
+        plan,
+        how,
+        ready=lambda: compile_ahead(recipe, say),
+    )

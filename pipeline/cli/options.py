@@ -1,9 +1,13 @@
 """What the commands of all three programs share: options, words, and errors as sentences."""
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -48,13 +52,33 @@ class Failure(click.ClickException):
         click.echo(f"Error: {self.message}", err=True)
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let what batch systems send before they kill, and a closed terminal, end as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(name) is signal.SIG_DFL:  # nohup, for one, ignores it: so do we
+                before[name] = signal.signal(name, interrupt)
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
 def user_errors(command: Command) -> Command:
     """Turn what a user can mend into `Failure`, and an interrupt into a word on resuming."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with _interruptible():
+                command(*args, **kwargs)
         except DiloError as error:
             raise Failure(str(error)) from error
         except KeyboardInterrupt:

@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from dilo.pipeline.build import Builder
     from dilo.pipeline.plan import Plan
     from dilo.pipeline.tasks import Task
+
+
+def _num_tasks(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    """Read a number of tasks, or the word that leaves it to the batch system."""
+    if value is None:
+        return None
+    if value == "auto":
+        return "auto"
+    if not value.isdecimal() or int(value) == 0:
+        raise click.BadParameter(f"must be a number from 1, or auto, got {value!r}")
+    return int(value)
+
 
 _OPTIONS = (
     jobs_option,
@@ -29,8 +43,10 @@ _OPTIONS = (
     click.option("--scheduler", help="Address of the Dask scheduler or the Ray cluster."),
     click.option(
         "--num-tasks",
-        type=click.IntRange(min=1),
-        help="This is one of so many tasks of a batch array, and does its share.",
+        metavar="N|auto",
+        callback=_num_tasks,
+        help="This is one of N tasks of a batch array, and does its share. auto: as many as the "
+        "array has, where Slurm, LSF or SGE say it.",
     ),
     click.option(
         "--task-id",
@@ -50,7 +66,7 @@ class Sharding:
     jobs: int
     backend: str
     scheduler: str | None
-    num_tasks: int | None
+    num_tasks: int | Literal["auto"] | None
     task_id: int | None
     strict: bool
     as_json: bool
@@ -86,9 +102,12 @@ def make_shards(
     from dilo.pipeline.jobs import run
     from dilo.pipeline.progress import Progress
     from dilo.pipeline.status import missing_shards
+    from dilo.pipeline.tasks import unshared_line
     from dilo.pipeline.verification import require_unchanged
 
     task, everything = how.task(), range(plan.shards)
+    if line := task.line() if task else unshared_line():
+        say(line)
     share = task.share(everything) if task else list(everything)
     missing = set(missing_shards(builder.store, plan))
     todo = [shard for shard in share if shard in missing]
@@ -100,11 +119,18 @@ def make_shards(
         ready()
     if how.backend == "loky":
         builder = dataclasses.replace(builder, leader=os.getpid())
-    where = {"jobs": how.jobs, "backend": how.backend, "scheduler": how.scheduler}
+    outcomes = run(
+        builder,
+        todo,
+        jobs=how.jobs,
+        backend=how.backend,
+        scheduler=how.scheduler,
+        apart=Apart(builder),
+    )
     failed = 0
     with Progress(total, "images", say, steady=True) as progress:
         try:
-            for outcome in run(builder, todo, apart=Apart(builder), **where):
+            for outcome in outcomes:
                 failed += len(outcome.failed)
                 progress.advance(outcome.images, f"{failed} failed")
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -20,21 +21,30 @@ from dilo.pipeline.cli.options import (
 @click.option(
     "--missing", is_flag=True, help="Print the missing shards as an array specification: 0-3,7."
 )
+@click.option(
+    "--num-tasks",
+    type=click.IntRange(min=1),
+    help="With --missing: print instead the tasks, of an array of so many, that have some to do.",
+)
 @json_option
 @user_errors
-def status(store: Path, missing: bool, as_json: bool) -> None:
+def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> None:
     """Say what is done, missing and failed in STORE.
 
-    With --missing, an array of as many tasks as there are shards takes what it prints:
-    sbatch --array=$(dilo-prep status STORE --missing), with --num-tasks the number of shards.
+    What --missing --num-tasks N prints submits the tasks of an array again that have work
+    left: sbatch --array=$(dilo-prep status STORE --missing --num-tasks N). Nothing is
+    missing where the line is empty.
     """
     from dilo.pipeline.plan import Plan
     from dilo.pipeline.status import missing_shards, ranges
+    from dilo.pipeline.tasks import tasks_of
 
-    if missing:
-        click.echo(ranges(missing_shards(store, Plan.load(store))))
-    else:
+    if num_tasks and not missing:
+        raise click.UsageError("--num-tasks belongs to --missing")
+    if not missing:
         finish(store, say_missing=True, strict=False, as_json=as_json)
+    shards = missing_shards(store, Plan.load(store))
+    click.echo(ranges(tasks_of(shards, num_tasks) if num_tasks else shards))
 
 
 @click.command()
@@ -118,7 +128,7 @@ def finish(
     say_missing: bool,
     strict: bool,
     as_json: bool,
-) -> None:
+) -> NoReturn:
     """Say how far a store is, or some of its shards, and exit accordingly."""
     from dilo.pipeline.status import status as store_status
 

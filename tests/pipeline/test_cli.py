@@ -89,9 +89,37 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
     store = tmp_path / "store"
     for task in range(3):
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(task))
-        masks(images, store, "--shard-size", 1, "--num-tasks", 3)
+        said = masks(images, store, "--shard-size", 1, "--num-tasks", 3).stderr
+        assert f"task {task} of 3, counted from 0, by SLURM_ARRAY_TASK_ID={task}\n" in said
+        assert "to do: 2 images in 2" in said
     assert invoke(main, "status", store, "--missing").stdout == "\n"
+    assert invoke(main, "status", store, "--missing", "--num-tasks", 3).stdout == "\n"
     assert len(list(store.glob("shard-*.h5"))) == 6
+    assert (
+        "is set, but not --num-tasks: this process does everything" in masks(images, store).stderr
+    )
+
+
+def test_an_array_counts_its_own_tasks(images, tmp_path, monkeypatch):
+    names = ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE")
+    for name, value in zip(names, "3141", strict=True):
+        monkeypatch.setenv(name, value)
+    result = masks(images, tmp_path / "store", "--shard-size", 1, "--num-tasks", "auto")
+    assert "task 2 of 4, counted from 0, by SGE_TASK_ID=3\n" in result.stderr
+    assert [p.name for p in (tmp_path / "store").glob("*.h5")] == ["shard-00002.h5"]
+
+
+def test_a_plan_is_made_ahead_and_the_missing_tasks_of_an_array_are_told(images, tmp_path):
+    store = tmp_path / "store"
+    result = masks(images, store, "--shard-size", 1, "--plan-only", "--json")
+    assert "6 images in 6 shards of 1: planned\n" in result.stderr
+    assert json.loads(result.stdout)["missing"] == [0, 1, 2, 3, 4, 5]
+    assert sorted(p.name for p in store.iterdir()) == ["images.txt", "plan.json"]
+    masks(images, store, "--num-tasks", 4, "--task-id", 1)
+    assert invoke(main, "status", store, "--missing").stdout == "0,2-4\n"
+    assert invoke(main, "status", store, "--missing", "--num-tasks", 4).stdout == "0,2-3\n"
+    refused = invoke(main, "status", store, "--num-tasks", 4, status=2)
+    assert "--num-tasks belongs to --missing" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -109,6 +137,9 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
         (["--set", "refine.seed=1"], 2, "--set: refine.seed needs a refinement, got none"),
         (["--jobs", "0"], 2, "0 workers do nothing"),
         (["--task-id", "1"], 3, "must come with --num-tasks"),
+        (["--num-tasks", "0"], 2, "--num-tasks': must be a number from 1, or auto, got '0'"),
+        (["--num-tasks", "all"], 2, "must be a number from 1, or auto, got 'all'"),
+        (["--num-tasks", "auto"], 3, "--num-tasks auto needs one of SLURM_ARRAY_TASK_ID"),
         (["--size", "8"], 2, "16<=x<=4096"),
     ],
 )
@@ -176,37 +207,3 @@ def test_computing_masks_never_imports_torch(images, tmp_path):
     )
     arguments = ["masks", "--images", str(images), "--out", str(tmp_path / "s"), "--jobs", "1"]
     subprocess.run([sys.executable, "-c", code, *arguments, "--size", "32"], check=True)
-
-
-@pytest.fixture
-def dask_cluster(tmp_path):
-    pytest.importorskip("distributed")
-    file = tmp_path / "scheduler.json"
-    words = [sys.executable, "-m"]
-    options = ["--scheduler-file", str(file), "--no-dashboard"]
-    address = ["--host", "127.0.0.1", "--port", "0"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = [*words, "distributed.cli.dask_scheduler", *options, *address]
-    worker = [*words, "distributed.cli.dask_worker", *options, "--nthreads", "1"]
-    worker += ["--local-directory", str(tmp_path / "dask")]
-    processes = [subprocess.Popen(scheduler, **quiet), subprocess.Popen(worker, **quiet)]
-    deadline = time.monotonic() + 60
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    yield json.loads(file.read_text())["address"]
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def test_a_dask_cluster_makes_the_same_store(images, tmp_path, dask_cluster):
-    masks(images, tmp_path / "alone", "--shard-size", 2)
-    command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", images]
-    command += ["--out", tmp_path / "cluster", "--size", "32", "--shard-size", "2"]
-    command += ["--backend", "dask", "--scheduler", dask_cluster]
-    subprocess.run([str(word) for word in command], check=True, timeout=120)
-    names = sorted(p.name for p in (tmp_path / "alone").iterdir())
-    assert sorted(p.name for p in (tmp_path / "cluster").iterdir()) == names
-    for name in names:
-        ours, theirs = (tmp_path / store / name for store in ("alone", "cluster"))
-        assert ours.read_bytes() == theirs.read_bytes()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import Names, decode, decode_reduced, find_images
+from dilo.pipeline.images import Names, decode, decode_reduced, find_images, read_file
 
 line = st.text(st.characters(exclude_categories=("Cs", "Cc"))).filter(bool)
 
@@ -189,7 +189,7 @@ def test_a_jpeg_is_reduced_as_far_as_its_short_side_allows(tmp_path, side, facto
     rows, columns = np.mgrid[:243, :321]
     smooth = np.stack([rows, columns % 256, (rows + columns) // 3], axis=2).astype(np.uint8)
     Image.fromarray(smooth).save(tmp_path / "x.jpg", quality=98)
-    pixels, whole = decode_reduced(tmp_path / "x.jpg", side)
+    pixels, whole = decode_reduced(read_file(tmp_path / "x.jpg"), side)
     assert whole == (243, 321)
     assert pixels.shape == (-(-243 // factor), -(-321 // factor), 3)
     cut = decode(tmp_path / "x.jpg")[: 240 // factor * factor, : 240 // factor * factor]
@@ -199,7 +199,7 @@ def test_a_jpeg_is_reduced_as_far_as_its_short_side_allows(tmp_path, side, facto
 
 def test_what_is_no_jpeg_is_read_whole(tmp_path):
     Image.fromarray(np.zeros((90, 100, 3), np.uint8)).save(tmp_path / "x.png")
-    pixels, whole = decode_reduced(tmp_path / "x.png", 10)
+    pixels, whole = decode_reduced(read_file(tmp_path / "x.png"), 10)
     assert pixels.shape == (90, 100, 3)
     assert whole == (90, 100)
 
@@ -212,7 +212,7 @@ def test_wrong_bytes_are_found_in_a_reduced_jpeg_too(tmp_path):
     content[20000:20400] = rng.bytes(400)
     (tmp_path / "x.jpg").write_bytes(content)
     with pytest.raises(ImageError):
-        decode_reduced(tmp_path / "x.jpg", 50)
+        decode_reduced(read_file(tmp_path / "x.jpg"), 50)
     (tmp_path / "y.jpg").write_bytes(buffer.getvalue()[:20000])
     with pytest.raises(ImageError):
-        decode_reduced(tmp_path / "y.jpg", 50)
+        decode_reduced(read_file(tmp_path / "y.jpg"), 50)

@@ -1,14 +1,12 @@
-"""Who computes: shares of an array, and the same results from every engine."""
+"""Who computes: the same results from every engine."""
 
 import os
 import signal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.jobs import Task, find_task, run
+from dilo.pipeline.jobs import run
 
 
 def square(number):
@@ -17,47 +15,6 @@ def square(number):
 
 def die(number):
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-@given(st.integers(1, 20), st.sets(st.integers(0, 200)))
-def test_the_shares_of_all_tasks_are_the_whole(count, shards):
-    shares = [Task(index, count).share(sorted(shards)) for index in range(count)]
-    assert sorted(shard for share in shares for shard in share) == sorted(shards)
-
-
-@pytest.mark.parametrize(
-    ("environment", "index"),
-    [
-        ({"SLURM_ARRAY_TASK_ID": "3"}, 3),
-        ({"PBS_ARRAY_INDEX": "0"}, 0),
-        ({"LSB_JOBINDEX": "1"}, 0),
-        ({"LSB_JOBINDEX": "0", "JOB_COMPLETION_INDEX": "2"}, 2),
-        ({"SGE_TASK_ID": "4"}, 3),
-        ({"SGE_TASK_ID": "undefined", "JOB_COMPLETION_INDEX": "1"}, 1),
-    ],
-)
-def test_the_batch_system_says_which_task_this_is(environment, index):
-    assert find_task(4, None, environment) == Task(index, 4)
-
-
-def test_an_option_comes_before_the_environment_and_neither_means_all():
-    assert find_task(4, 1, {"SLURM_ARRAY_TASK_ID": "3"}) == Task(1, 4)
-    assert find_task(None, None, {"SLURM_ARRAY_TASK_ID": "3"}) is None
-
-
-@pytest.mark.parametrize(
-    ("count", "index", "environment", "message"),
-    [
-        (None, 1, {}, "must come with --num-tasks"),
-        (4, None, {}, "needs --task-id, or one of SLURM_ARRAY_TASK_ID"),
-        (4, 4, {}, "from 0 to --num-tasks - 1 = 3, got 4"),
-        (4, None, {"SGE_TASK_ID": "0"}, "got -1"),
-        (4, None, {"PBS_ARRAY_INDEX": "x"}, "PBS_ARRAY_INDEX must be a number, got 'x'"),
-    ],
-)
-def test_numbers_that_make_no_share_are_refused(count, index, environment, message):
-    with pytest.raises(DiloError, match=message):
-        find_task(count, index, environment)
 
 
 @pytest.mark.parametrize(

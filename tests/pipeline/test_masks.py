@@ -8,9 +8,10 @@ from PIL import Image
 from skimage import data
 from support.photographs import photograph_folder
 
+from dilo.pipeline.build import Builder
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import Names, decode
-from dilo.pipeline.masks import build_shard, mask_plan, planned_recipe, prepare
+from dilo.pipeline.masks import mask_plan, planned_recipe, prepare
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.status import status
 from dilo.pipeline.store import MaskStore
@@ -25,7 +26,7 @@ def images(tmp_path):
 
 def build_all(images, store, **options):
     plan = prepare(images, store, **({"recipe": RBD, "size": 32, "shard_size": 2} | options))
-    return plan, [build_shard(images, store, shard) for shard in range(plan.shards)]
+    return plan, [Builder(images, store)(shard) for shard in range(plan.shards)]
 
 
 def test_a_row_is_the_saliency_of_its_image(images, tmp_path):
@@ -79,7 +80,7 @@ def test_bytes_depend_on_the_plan_alone(images, tmp_path):
     moved = shutil.copytree(images, tmp_path / "elsewhere")
     plan = prepare(moved, tmp_path / "b", recipe=RBD, size=32, shard_size=2)
     for shard in reversed(range(plan.shards)):
-        build_shard(moved, tmp_path / "b", shard)
+        Builder(moved, tmp_path / "b")(shard)
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
@@ -159,8 +160,8 @@ def test_a_shard_is_computed_with_the_parameters_that_its_plan_says(
 
 
 def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
-    build_all(images, tmp_path / "store")
+    prepare(images, tmp_path / "store", recipe=RBD, size=32)
     path = tmp_path / "store" / "plan.json"
     path.write_text(path.read_text().replace('"superpixels"', '"patches"'))
     with pytest.raises(StoreError, match=r"does not make: patches must be one of .*: use the ver"):
-        build_shard(images, tmp_path / "store", 0)
+        Builder(images, tmp_path / "store")(0)

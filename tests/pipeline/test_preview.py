@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from support.photographs import photograph_folder
 
-from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.build import Builder
+from dilo.pipeline.masks import prepare
 from dilo.pipeline.preview import foreground, mask_sheet, stretched
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.sheets import CAPTION, CELL, GAP, Picture, sheet
@@ -37,7 +38,7 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     store = tmp_path / "store"
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
     for shard in range(plan.shards):
-        build_shard(images, store, shard)
+        Builder(images, store)(shard)
     picture = mask_sheet(MaskStore(store), images, count=count, seed=0)
     assert picture.height == rows * (CELL + CAPTION + GAP) + GAP
     assert np.asarray(picture).std() > 10

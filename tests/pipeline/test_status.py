@@ -4,7 +4,8 @@ import json
 
 from support.photographs import photograph_folder
 
-from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.build import Builder
+from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.status import missing_shards, ranges, status
 
@@ -22,7 +23,7 @@ def half_done(root, *, broken):
     recipe = MaskRecipe.named("rbd", "grabcut")
     plan = prepare(images, root / "store", recipe=recipe, size=16, shard_size=1)
     for shard in range(0, plan.shards, 2):
-        build_shard(images, root / "store", shard)
+        Builder(images, root / "store")(shard)
     return root / "store", plan
 
 

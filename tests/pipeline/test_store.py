@@ -8,8 +8,9 @@ import pytest
 from support.photographs import photograph_folder
 
 from dilo.pipeline import store as store_module
+from dilo.pipeline.build import Builder
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.shards import open_shard
 from dilo.pipeline.store import MaskStore
@@ -22,7 +23,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        build_shard(images, folder, shard)
+        Builder(images, folder)(shard)
     return folder
 
 

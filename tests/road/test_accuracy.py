@@ -7,7 +7,7 @@ from support.graphs import ECSSD
 
 from dilo.eval.saliency.measures import normalised
 from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
-from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency import MaskRecipe
 
@@ -20,7 +20,7 @@ def scored(recipe: MaskRecipe) -> tuple[float, float]:
     for path in sorted((ECSSD / "images").glob("*.jpg")):
         with Image.open(ECSSD / "masks" / f"{path.stem}.png") as opened:
             truth = np.asarray(opened.convert("L")) > 128
-        mask = recipe(decode_reduced(path, recipe.side)[0], 224)
+        mask = recipe(decode_reduced(read_file(path), recipe.side)[0], 224)
         saliency = normalised(stretched(mask, truth.shape))
         counted = counts(saliency, truth)
         curves.append((precision(counted), recall(counted)))

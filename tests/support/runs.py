@@ -4,7 +4,8 @@ from pathlib import Path
 
 from support.photographs import photograph_folder
 
-from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.build import Builder
+from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.recipe import Recipe, load_recipe
 
@@ -29,5 +30,5 @@ def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     images, store = photograph_folder(root / "images", count), root / "masks"
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
     for shard in range(plan.shards):
-        build_shard(images, store, shard)
+        Builder(images, store)(shard)
     return images, store

@@ -135,7 +135,7 @@ def test_masks_without_a_truth_are_counted_and_not_scored(maps):
 
 
 def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
-    from dilo.pipeline.masks import build_shard
+    from dilo.pipeline.build import Builder
     from dilo.pipeline.plan import shard_path
 
     images, store = photographs_and_masks(tmp_path, 2)
@@ -143,7 +143,7 @@ def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
         save(tmp_path / "truth" / f"{path.stem}.png", disc((40, 60), 12))
     (images / "class0" / "000.jpg").write_bytes(b"no picture")
     shard_path(store, 0).unlink()
-    build_shard(images, store, 0)
+    Builder(images, store)(0)
     record, said = run(tmp_path, "masks", images=images)
     (method,) = record["methods"]
     assert (record["images"], method["failed"]) == (2, ["000"])

@@ -64,12 +64,12 @@ def test_a_store_gives_its_masks_by_path_without_extension_even_when_pickled(tmp
 
 
 def test_a_store_knows_which_images_failed(tmp_path):
-    from dilo.pipeline.masks import build_shard
+    from dilo.pipeline.build import Builder
 
     images, folder = photographs_and_masks(tmp_path, 4)
     (images / "class0" / "002.jpg").write_bytes(b"no picture")
     shard_path(folder, 1).unlink()
-    build_shard(images, folder, 1)
+    Builder(images, folder)(1)
     stored = StoredMasks(folder)
     assert stored.failed == {"class0/002"}
     assert not stored.read("class0/002").any()

@@ -1,0 +1,239 @@
+"""Which share of a store is this process's: the tasks of a batch array, found by themselves."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dilo.pipeline.errors import DiloError
+
+
+@dataclass(frozen=True)
+class _System:
+    """What a batch system tells a task of an array; a variable it does not set is ''."""
+
+    name: str
+    index: str
+    start: int = 0  # number of the first task, where the user says how many there are
+    outside: str = ""  # what `index` says in a job that is no array
+    first: str = ""
+    last: str = ""
+    step: str = ""
+    count: str = ""
+
+
+_SYSTEMS = (
+    _System(
+        "Slurm",
+        "SLURM_ARRAY_TASK_ID",
+        first="SLURM_ARRAY_TASK_MIN",
+        last="SLURM_ARRAY_TASK_MAX",
+        step="SLURM_ARRAY_TASK_STEP",
+        count="SLURM_ARRAY_TASK_COUNT",
+    ),
+    _System("PBS", "PBS_ARRAY_INDEX"),
+    _System("Torque", "PBS_ARRAYID"),
+    _System(
+        "LSF",
+        "LSB_JOBINDEX",
+        start=1,
+        outside="0",
+        last="LSB_JOBINDEX_END",
+        step="LSB_JOBINDEX_STEP",
+    ),
+    _System(
+        "SGE",
+        "SGE_TASK_ID",
+        start=1,
+        outside="undefined",
+        first="SGE_TASK_FIRST",
+        last="SGE_TASK_LAST",
+        step="SGE_TASK_STEPSIZE",
+    ),
+    _System("Kubernetes", "JOB_COMPLETION_INDEX"),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One of several processes that share a store.
+
+    Attributes
+    ----------
+    index : int
+        Which one, from 0.
+    count : int
+        How many there are.
+    source : str
+        What said so.
+    """
+
+    index: int
+    count: int
+    source: str = "--task-id"
+
+    def share(self, shards: Sequence[int]) -> list[int]:
+        """Pick this task's shards; the shares of all tasks are disjoint and make up the whole.
+
+        Parameters
+        ----------
+        shards : sequence of int
+            Numbers of the shards to do.
+
+        Returns
+        -------
+        list of int
+            Those whose number is this task's, modulo the number of tasks.
+        """
+        return [shard for shard in shards if shard % self.count == self.index]
+
+    def line(self) -> str:
+        """Say which task this is.
+
+        Returns
+        -------
+        str
+            Index, count, and where they were found.
+        """
+        return f"task {self.index} of {self.count}, counted from 0, by {self.source}"
+
+
+def tasks_of(shards: Sequence[int], count: int) -> list[int]:
+    """Tell which tasks of an array have some shards in their shares.
+
+    Parameters
+    ----------
+    shards : sequence of int
+        Numbers of shards.
+    count : int
+        How many tasks the array has.
+
+    Returns
+    -------
+    list of int
+        Their indices from 0, in order.
+    """
+    return sorted({shard % count for shard in shards})
+
+
+def find_task(
+    count: int | Literal["auto"] | None,
+    index: int | None,
+    environment: Mapping[str, str] = os.environ,
+) -> Task | None:
+    """Tell which share of the work is this process's.
+
+    Parameters
+    ----------
+    count : int or "auto", optional
+        --num-tasks; "auto" asks the batch system.
+    index : int, optional
+        --task-id, from 0. Without it, the variables of Slurm, PBS, LSF, SGE and
+        Kubernetes' indexed jobs are asked, if `count` is given.
+    environment : mapping, optional
+        Variables to ask.
+
+    Returns
+    -------
+    Task or None
+        None without `count`: this process does everything.
+
+    Raises
+    ------
+    DiloError
+        If the numbers do not make a share.
+    """
+    if count is None:
+        if index is not None:
+            raise DiloError(f"--task-id {index} must come with --num-tasks, got none")
+        return None
+    if index is not None:
+        if count == "auto":
+            raise DiloError(
+                f"--num-tasks auto finds the task too, got --task-id {index}: "
+                f"leave it out, or give --num-tasks N"
+            )
+        return _checked(Task(index, count))
+    system = _system(environment)
+    if system is None:
+        names = ", ".join(system.index for system in _SYSTEMS)
+        raise DiloError(
+            f"--num-tasks {count} needs one of {names} in the environment, got none: "
+            f"submit an array, or give --num-tasks N and --task-id I"
+        )
+    source = f"{system.index}={environment[system.index]}"
+    if count == "auto":
+        return _checked(Task(*_from_array(system, environment), source))
+    return _checked(Task(_number(environment, system.index) - system.start, count, source))
+
+
+def unshared_line(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Warn where a task of an array does not share its work with the others.
+
+    That may be meant, in an array over datasets.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        Variables to ask.
+
+    Returns
+    -------
+    str or None
+        None outside an array.
+    """
+    system = _system(environment)
+    if system is None:
+        return None
+    return f"{system.index} is set, but not --num-tasks: this process does everything"
+
+
+def _system(environment: Mapping[str, str]) -> _System | None:
+    """Find the batch system whose array this process belongs to."""
+    for system in _SYSTEMS:
+        if environment.get(system.index, system.outside) != system.outside:
+            return system
+    return None
+
+
+def _from_array(system: _System, environment: Mapping[str, str]) -> tuple[int, int]:
+    """Read index and count off an array that need not start at 0 or count by ones."""
+    if system.last not in environment:
+        raise DiloError(
+            f"--num-tasks auto: {system.name} does not say how many tasks the array has: "
+            f"give --num-tasks N"
+        )
+    first = _number(environment, system.first, system.start)
+    step = _number(environment, system.step, 1)
+    last = _number(environment, system.last)
+    span, rest = divmod(_number(environment, system.index) - first, max(step, 1))
+    count = (last - first) // max(step, 1) + 1
+    told = _number(environment, system.count, count)
+    if told != count or rest:
+        raise DiloError(
+            f"--num-tasks auto needs an array without holes, got {told} tasks from {first} to "
+            f"{last}: give the number of tasks of the whole array, --num-tasks N"
+        )
+    return span, count
+
+
+def _number(environment: Mapping[str, str], variable: str, otherwise: int | None = None) -> int:
+    """Read a variable that is a number, or take what stands for it where it is not set."""
+    value = environment.get(variable)
+    if value is None and otherwise is not None:
+        return otherwise
+    if value is None or not value.isdecimal():
+        raise DiloError(
+            f"{variable} must be a number, got {value!r}: give --num-tasks N and --task-id I"
+        )
+    return int(value)
+
+
+def _checked(task: Task) -> Task:
+    """Refuse a task that is none of its array's."""
+    if not 0 <= task.index < task.count:
+        raise DiloError(
+            f"the task must be from 0 to --num-tasks - 1 = {task.count - 1}, got {task.index} "
+            f"by {task.source}: number the array as docs/cluster.md does, or give --task-id I"
+        )
+    return task

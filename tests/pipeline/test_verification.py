@@ -1,0 +1,186 @@
+"""Checking a store: every flipped byte is found, and every changed image."""
+
+import os
+import re
+import shutil
+
+import h5py
+import pytest
+from support.photographs import photograph_folder
+from support.shards import PATHS, rows
+
+from dilo.pipeline.build import Builder
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.masks import prepare
+from dilo.pipeline.plan import Plan
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.shards import write_shard
+from dilo.pipeline.verification import (
+    Verifier,
+    changed_images,
+    faults,
+    repaired,
+    require_unchanged,
+)
+
+
+@pytest.fixture
+def shard(tmp_path):
+    path = tmp_path / "shard-00000.h5"
+    write_shard(path, rows(), "plan")
+    return path
+
+
+def test_a_sound_shard_has_no_faults(shard):
+    assert faults(shard, PATHS, 8, "plan") == []
+
+
+def test_every_flipped_byte_of_a_shard_is_found(shard):
+    sound = shard.read_bytes()
+    for position in range(0, len(sound), 7):
+        flipped = bytearray(sound)
+        flipped[position] ^= 1 << position % 8
+        shard.write_bytes(flipped)
+        assert faults(shard, PATHS, 8, "plan"), position
+
+
+def test_a_damaged_row_is_named(shard):
+    with h5py.File(shard, "r+") as file:
+        file["masks"][2] = 255 - file["masks"][2]
+    assert "shard-00000.h5: rows changed since they were written: 2 (b/é.png)" in faults(
+        shard, PATHS, 8, "plan"
+    )
+
+
+def change(name, value):
+    def damage(path):
+        with h5py.File(path, "r+") as file:
+            file[name][...] = value(file[name][...])
+
+    return damage
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def drop(path):
+    with h5py.File(path, "r+") as file:
+        del file["shape"]
+
+
+def flip_after_the_data(path):
+    path.write_bytes(path.read_bytes() + b"!")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(cut, "readable HDF5|cannot be read", id="truncated"),
+        pytest.param(flip_after_the_data, "between the rows", id="longer"),
+        pytest.param(drop, "'shape' is missing", id="dataset-gone"),
+        pytest.param(change("masks", lambda m: 255 - m), r"0 \(a/1.jpg\), 1", id="masks"),
+        pytest.param(change("masks", lambda m: 255 - m), "coverage", id="coverage"),
+        pytest.param(change("masks", lambda m: 255 - m), "not zero", id="failed-row"),
+        pytest.param(change("shape", lambda s: s + 1), "rows changed", id="shape"),
+        pytest.param(change("bytes", lambda b: b + 1), "rows changed", id="bytes"),
+        pytest.param(change("source", lambda c: c // 2), "rows changed", id="source"),
+        pytest.param(change("status", lambda s: 1 - s), "disagree", id="status"),
+        pytest.param(change("path", lambda p: p[::-1]), "images.txt", id="paths"),
+        pytest.param(lambda p: p.unlink(), "is missing", id="gone"),
+        pytest.param(lambda p: p.write_bytes(b""), "readable HDF5", id="empty"),
+    ],
+)
+def test_every_damage_is_found(shard, damage, message):
+    damage(shard)
+    found = faults(shard, PATHS, 8, "plan")
+    assert any(re.search(message, fault) for fault in found), found
+
+
+def test_masks_of_another_size_are_a_fault(shard):
+    assert "(3, 16, 16)" in faults(shard, PATHS, 16, "plan")[0]
+
+
+@pytest.fixture
+def made(tmp_path):
+    images = photograph_folder(tmp_path / "images", 6)
+    (images / "class0" / "bad.jpg").write_bytes(b"no image")
+    (images / "class0" / "gone.jpg").symlink_to("nowhere")
+    store = tmp_path / "store"
+    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=16, shard_size=4)
+    for number in range(plan.shards):
+        Builder(images, store)(number)
+    return images, store, plan
+
+
+def later(path, seconds=100):
+    os.utime(path, (os.stat(path).st_atime, os.stat(path).st_mtime + seconds))
+
+
+def rewrite(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def rewrite_in_the_same_size(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    later(path)
+
+
+def replace_by_nothing(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("change", [rewrite, rewrite_in_the_same_size, replace_by_nothing])
+def test_an_image_that_changed_since_is_named(made, change):
+    images, store, _ = made
+    require_unchanged(images, store, [0, 1])
+    change(images / "class0" / "000.jpg")
+    assert changed_images(images, store, 0) == ["class0/000.jpg"]
+    with pytest.raises(StoreError, match=r"1 images must be .* 'class0/000.jpg': dilo-prep verify"):
+        require_unchanged(images, store, [0, 1])
+    found = Verifier(store, images)(0)
+    assert found.faults == ["shard-00000.h5: class0/000.jpg: the image changed since"]
+
+
+def test_an_image_that_could_not_be_read_and_now_can_has_changed(made):
+    images, store, _ = made
+    (images / "class0" / "nowhere").write_bytes(b"something")
+    assert changed_images(images, store, 1) + changed_images(images, store, 0) == [
+        "class0/gone.jpg"
+    ]
+
+
+def test_a_copy_of_the_images_is_no_change(made, tmp_path):
+    images, store, _ = made
+    copied = shutil.copytree(images, tmp_path / "copy", symlinks=True)
+    for path in copied.rglob("*.jpg"):
+        if not path.is_symlink():
+            later(path)
+    require_unchanged(copied, store, [0, 1])
+
+
+def test_shards_at_fault_are_moved_aside_and_made_anew(made):
+    images, store, plan = made
+    sound = (store / "shard-00001.h5").read_bytes()
+    for place in ("shard-00001.h5", "shard-00001.h5.1"):
+        (store / "shard-00001.h5").write_bytes(sound[:-9] + b"?" + sound[-8:])
+        checks = [Verifier(store)(shard) for shard in range(plan.shards)]
+        assert repaired(store, plan, [check for check in checks if check.faults]) == [
+            store / "damaged" / place
+        ]
+        Builder(images, store)(1)
+        assert (store / "shard-00001.h5").read_bytes() == sound
+    assert not Verifier(store)(1).faults
+
+
+def test_a_changed_plan_does_not_cost_the_shards(made):
+    _, store, _ = made
+    text = (store / "plan.json").read_text()
+    (store / "plan.json").write_text(text.replace('"size": 16', '"size": 17'))
+    plan = Plan.load(store)
+    checks = [Verifier(store)(shard) for shard in range(plan.shards)]
+    with pytest.raises(StoreError, match="got another one, or a changed one: nothing was moved"):
+        repaired(store, plan, checks)
+    assert (store / "shard-00000.h5").exists()
