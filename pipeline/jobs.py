@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import joblib
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.workers import THREAD_LIMITS, shielded
+from dilo.pipeline.workers import THREAD_LIMITS, shielded, shielding
 
 Result = TypeVar("Result")
 Work = Callable[[int], Result]
@@ -141,6 +142,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     warning that only frightens.
     """
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    with shielding():  # its helper shields itself from the other signals only
+        resource_tracker.ensure_running()
     pool = ProcessPoolExecutor(workers, env=THREAD_LIMITS, initializer=shielded)
     try:
         yield pool

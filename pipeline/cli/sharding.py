@@ -134,8 +134,10 @@ def make_shards(
                 failed += len(outcome.failed)
                 progress.advance(outcome.images, f"{failed} failed")
         except KeyboardInterrupt:
+            left = set(missing_shards(builder.store, plan)).intersection(todo)
+            done = total - sum(len(plan.rows(shard)) for shard in left)
             raise Failure(
-                f"stopped; {progress.done} of {total} images are done and kept: "
+                f"stopped; {done} of {total} images are done and kept: "
                 f"give the same command to go on"
             ) from None
     finish(

@@ -1,0 +1,56 @@
+"""SIGTERM, Ctrl-C and a closed terminal: a stop within seconds, and a word on what is done."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+from support.photographs import photograph_folder
+from support.plugins import install
+from support.programs import content, end, run, start, workers
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return photograph_folder(tmp_path_factory.mktemp("images"), 40)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return install(tmp_path_factory.mktemp("plugins") / "installed")
+
+
+def arguments(images, store):
+    words = ("masks", "--images", images, "--out", store, "--method", "slow")
+    return (*words, "--size", 16, "--shard-size", 2, "--jobs", 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to-the-program", "to-the-group"])
+def test_a_signal_stops_the_run_and_the_next_goes_on(
+    photographs, environment, tmp_path, number, send
+):
+    store = tmp_path / "store"
+    process = start(*arguments(photographs, store), environment=environment)
+    while len(list(store.glob("shard-*.h5"))) < 2:
+        time.sleep(0.02)
+    left = workers(process)
+    send(process.pid, number)
+    said = end(process, status=3, timeout=20)
+    found = re.search(r"stopped; (\d+) of 40 images are done and kept: give the same comm", said)
+    assert found, said
+    assert 4 <= int(found[1]) < 40
+    for worker in left:
+        worker.wait(timeout=10)
+    assert not [name for name in content(store) if name.startswith(".")]
+    assert "to do: 40 images" not in run(*arguments(photographs, store), environment=environment)
+    assert len(list(store.glob("shard-*.h5"))) == 20
+
+
+def test_a_signal_before_any_worker_is_a_stop_as_well(photographs, environment, tmp_path):
+    process = start(*arguments(photographs, tmp_path / "store"), environment=environment)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) in (1, 3, -signal.SIGINT)
+    process.communicate()
