@@ -1,32 +1,45 @@
 """Read a store of masks: by position or by path, from any process, forked, spawned or pickled."""
 
+import itertools
+import operator
 import os
-from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.handles import Handles, reading
+from dilo.pipeline.images import Names
 from dilo.pipeline.plan import Plan, load_names, shard_path
 from dilo.pipeline.shards import FAILED, open_shard
 
-#: Open files a process; a third of the usual limit of 1024 for all of it.
-MAX_OPEN = 256
+#: A position in images.txt, negative from the end, or a path as it stands there.
+Key = SupportsIndex | str
 
 
 class MaskStore:
     """The masks that `dilo-prep masks` cached, in the order of images.txt.
 
     Files are opened when first read, once in each process: an object made before a
-    fork, or sent to another process, opens its own.
+    fork, or sent to another process, opens its own. Any number of threads may read.
+    It is a data set for torch's DataLoader as it is, which then fetches a batch at once.
 
     Parameters
     ----------
     folder : Path or str
         The store.
+
+    Attributes
+    ----------
+    folder : Path
+        The store, as an absolute path.
+    plan : Plan
+        What it holds.
+    fingerprint : str
+        Digest of the plan.
 
     Raises
     ------
@@ -37,38 +50,121 @@ class MaskStore:
     --------
     ``MaskStore("masks")["n01440764/n01440764_10026.JPEG"]`` is an (S, S) uint8 array,
     to be resized to the image before use: masks are of the image squashed to a square.
+    ``torch.from_numpy(MaskStore("masks").batch(range(32)))`` is 32 of them.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self.plan = Plan.load(self.folder)
         if self.plan.kind != "masks":
             raise StoreError(f"{folder} must be a store of masks, got kind {self.plan.kind!r}")
-        self.names = load_names(self.folder, self.plan)
         self.fingerprint = self.plan.fingerprint()
-        self._positions: dict[str, int] | None = None
-        self._open: OrderedDict[int, h5py.File] = OrderedDict()
-        self._process = os.getpid()
+        self._names: Names | None = load_names(self.folder, self.plan)
+        self._handles: Handles | None = None
+
+    @property
+    def names(self) -> Names:
+        """List the images.
+
+        Returns
+        -------
+        Names
+            Their paths, in the order of the masks; in another process, read anew when
+            first asked for.
+
+        Raises
+        ------
+        StoreError
+            If the list is gone or is another one by now.
+        """
+        if self._names is None:
+            self._names = load_names(self.folder, self.plan)
+        return self._names
 
     def __len__(self) -> int:
         return self.plan.images
 
-    def __getitem__(self, key: int | str) -> NDArray[np.uint8]:
+    def __contains__(self, path: object) -> bool:
+        try:
+            return isinstance(path, str) and self.position(path) >= 0
+        except KeyError:
+            return False
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self[position] for position in range(len(self)))
+
+    def items(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """Go through the store.
+
+        Returns
+        -------
+        iterator of (str, ndarray of shape (S, S), uint8)
+            Path and mask of each image, in order.
+        """
+        return zip(self.names, self, strict=True)
+
+    def __getitem__(self, key: Key) -> NDArray[np.uint8]:
         """Read one mask.
 
         Parameters
         ----------
         key : int or str
-            Position in images.txt, or path as it stands there.
+            Position in images.txt, negative from the end, or path as it stands there.
+            What indexes a list will do: numpy's integers, a tensor of no dimension.
 
         Returns
         -------
         ndarray of shape (S, S), uint8
             Saliency, 0 to 255; all zero for an image that failed.
+
+        Raises
+        ------
+        IndexError, KeyError
+            If the store has no such image.
+        StoreError
+            If its shard is missing or damaged.
         """
-        index = self.position(key) if isinstance(key, str) else range(len(self))[key]
-        shard, row = divmod(index, self.plan.shard_size)
-        return cast("NDArray[np.uint8]", self._file(shard)["masks"][row])
+        shard, row = divmod(self._index(key), self.plan.shard_size)
+        (mask,) = self._files().masks(shard, [row])
+        return mask.copy()
+
+    def __getitems__(self, keys: Iterable[Key]) -> list[NDArray[np.uint8]]:
+        """Read the samples of a batch, as torch's DataLoader asks for them."""
+        return list(self.batch(keys))
+
+    def batch(self, keys: Iterable[Key] | slice) -> NDArray[np.uint8]:
+        """Read some masks, opening each shard once and reading it from front to end.
+
+        Parameters
+        ----------
+        keys : sequence of int or str, ndarray of shape (B,), int, or slice
+            Positions and paths, in any order, and again if you like.
+
+        Returns
+        -------
+        ndarray of shape (B, S, S), uint8
+            Their masks, in the order asked.
+
+        Raises
+        ------
+        IndexError, KeyError
+            If the store has no such image.
+        StoreError
+            If a shard is missing or damaged.
+        """
+        positions = self._positions(keys)
+        masks = np.empty((len(positions), self.plan.size, self.plan.size), np.uint8)
+        order = np.argsort(positions, kind="stable")
+        wanted, starts = np.unique(positions[order], return_index=True)
+        places = np.split(order, starts[1:])  # of each mask in the batch
+        pairs = zip(wanted.tolist(), places, strict=False)
+        size = self.plan.shard_size
+        for shard, group in itertools.groupby(pairs, lambda pair: pair[0] // size):
+            found, targets = zip(*group, strict=True)
+            rows = [position % size for position in found]
+            for target, mask in zip(targets, self._files().masks(shard, rows), strict=True):
+                masks[target] = mask
+        return masks
 
     def position(self, path: str) -> int:
         """Find an image's row.
@@ -88,9 +184,40 @@ class MaskStore:
         KeyError
             If the store has no such image.
         """
-        if self._positions is None:
-            self._positions = {name: i for i, name in enumerate(self.names)}
-        return self._positions[path]
+        try:
+            return self.names.index(path)
+        except ValueError:
+            raise KeyError(
+                f"{self.folder} must have a mask of {path!r}, got no such name"
+            ) from None
+
+    def _index(self, key: Key) -> int:
+        """Give the position, from 0, that a key means."""
+        if isinstance(key, str):
+            return self.position(key)
+        try:
+            index = operator.index(key)
+        except TypeError:
+            index = None
+        if index is None or isinstance(key, bool):
+            raise TypeError(
+                f"a key must be a position or a path, got {key!r}: batch() takes several"
+            )
+        if not -len(self) <= index < len(self):
+            raise IndexError(
+                f"{self.folder} must be asked for 0 to {len(self) - 1}, got position {index}"
+            )
+        return index % len(self)
+
+    def _positions(self, keys: Iterable[Key] | slice) -> NDArray[np.int64]:
+        """Give the positions, from 0, that keys mean."""
+        if isinstance(keys, str):
+            raise TypeError(f"keys must be several, got the one path {keys!r}: ask for [path]")
+        if isinstance(keys, slice):
+            return np.arange(*keys.indices(len(self)))
+        # A tensor gives its numbers only one by one, as tensors, or all at once as an array.
+        listed = np.asarray(keys).tolist() if hasattr(keys, "__array__") else keys
+        return np.array([self._index(key) for key in listed], np.int64)
 
     def column(self, name: str) -> NDArray[Any]:
         """Read one value of every image.
@@ -132,7 +259,8 @@ class MaskStore:
         """
         parts = []
         for shard in range(self.plan.shards):
-            with open_shard(shard_path(self.folder, shard), self.fingerprint) as file:
+            path = shard_path(self.folder, shard)
+            with reading(path), open_shard(path, self.fingerprint) as file:
                 parts.append([file[name][:] for name in names])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
@@ -146,18 +274,12 @@ class MaskStore:
         """
         return cast("NDArray[np.bool_]", self.column("status") == FAILED)
 
-    def _file(self, shard: int) -> h5py.File:
-        """Open a shard, or find it open in this very process."""
-        if self._process != os.getpid():
-            # Handles inherited through a fork share their state with the parent's: let
-            # go of them without closing, and open anew.
-            self._open, self._process = OrderedDict(), os.getpid()
-        if shard not in self._open:
-            self._open[shard] = open_shard(shard_path(self.folder, shard), self.fingerprint)
-            if len(self._open) > MAX_OPEN:
-                self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(shard)
-        return self._open[shard]
+    def _files(self) -> Handles:
+        """Find this very process's open shards."""
+        handles = self._handles
+        if handles is None or handles.process != os.getpid():
+            handles = self._handles = Handles(self.folder, self.fingerprint)
+        return handles
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict(), "_positions": None, "_process": -1}
+        return {**self.__dict__, "_names": None, "_handles": None}
