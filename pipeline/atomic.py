@@ -23,10 +23,26 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname()) or "localhost"
 
 
+def part_of(path: Path) -> Path:
+    """Name a file to write beside another, such that `sweep` knows a left-over.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file.
+
+    Returns
+    -------
+    Path
+        In the same folder; another one at each call.
+    """
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
+
+
 @contextmanager
 def _part(path: Path) -> Iterator[Path]:
     """Give a name beside a file's, to write to; what is still there at the end goes."""
-    part = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    part = part_of(path)
     try:
         yield part
     except OSError as error:

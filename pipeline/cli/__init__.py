@@ -19,5 +19,5 @@ def main() -> None:
     """
 
 
-for command in (make.masks, stores.status, stores.verify, stores.preview):
+for command in (make.masks, stores.status, stores.verify, stores.preview, stores.export):
     main.add_command(command)

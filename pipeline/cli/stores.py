@@ -1,13 +1,15 @@
-"""Commands on a store that is there: status, verify, preview."""
+"""Commands on a store that is there: status, verify, preview, export."""
 
+import functools
 import json
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import click
 
 from dilo.pipeline.cli.options import (
     EXISTING,
+    FOLDER,
     NAMED,
     jobs_option,
     json_option,
@@ -119,6 +121,56 @@ def preview(store: Path, images: Path, out: Path, count: int, seed: int) -> None
     picture = mask_sheet(MaskStore(store), images, count=count, seed=seed)
     picture.save(out, format="PNG")
     say(f"{out}: {picture.width} x {picture.height}")
+
+
+@click.command()
+@click.argument("store", type=EXISTING)
+@click.option("--out", type=FOLDER, required=True, help="Folder of PNGs; the same again goes on.")
+@click.option(
+    "--size",
+    type=click.Choice(["image", "store"]),
+    default="image",
+    show_default=True,
+    help="Stretched to each image's height and width, as other programs expect a mask, or "
+    "exactly as stored.",
+)
+@jobs_option
+@json_option
+@user_errors
+def export(
+    store: Path, out: Path, size: Literal["image", "store"], jobs: int, as_json: bool
+) -> None:
+    """Write the masks of STORE as gray PNGs, a/b.jpg as a/b.png; no image is needed.
+
+    Where two images would become one PNG, as a/b.jpg and a/b.png, both keep their
+    extension: a/b.jpg.png. An image that failed has no PNG. Stop it as you like: each PNG
+    is whole or not there, and the same command goes on.
+    """
+    from dilo.pipeline import export as work
+    from dilo.pipeline.jobs import run
+    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.progress import Progress
+
+    full = work.prepare_export(store, out, size)
+    plan = Plan.load(store)
+    written = kept = 0
+    failed: dict[str, str] = {}
+    write = functools.partial(work.export_shard, store, out, size=size, full=full)
+    with Progress(plan.images, "images", say, steady=True) as progress:
+        for outcome in run(write, range(plan.shards), jobs=jobs):
+            written, kept = written + outcome.written, kept + outcome.kept
+            failed |= outcome.failed
+            done = outcome.written + outcome.kept + len(outcome.failed)
+            progress.advance(done, f"{len(failed)} failed")
+    say(f"{out}: {written} PNGs written, {kept} were there, {len(failed)} images failed")
+    for path, reason in sorted(failed.items())[:NAMED]:
+        say(f"  failed: {path}: {reason}")
+    if len(failed) > NAMED:
+        say(f"  and {len(failed) - NAMED} more: dilo-prep status {store} --json")
+    if as_json:
+        counts = {"images": plan.images, "written": written, "kept": kept}
+        record = {"store": str(store), "out": str(out), "size": size, **counts}
+        click.echo(json.dumps({**record, "failed": dict(sorted(failed.items()))}))
 
 
 def finish(

@@ -1,0 +1,234 @@
+"""Export a store: a folder of gray PNGs, one for each image that has a mask."""
+
+import functools
+import json
+import os
+import posixpath
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.atomic import part_of, sweep, write_text
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.handles import reading
+from dilo.pipeline.images import Names
+from dilo.pipeline.plan import Plan, shard_path
+from dilo.pipeline.preview import stretched
+from dilo.pipeline.shards import FAILED, open_shard, read_failures
+from dilo.pipeline.status import missing_shards, ranges
+from dilo.pipeline.store import MaskStore
+from dilo.pipeline.workers import one_core
+
+#: The file that says what an exported folder holds.
+EXPORT = "export.json"
+
+#: Of the masks as they are stored, or stretched to their images.
+Size = Literal["store", "image"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What the export of a shard came to.
+
+    Attributes
+    ----------
+    written : int
+        PNGs written.
+    kept : int
+        PNGs that were there.
+    failed : dict of str to str
+        Path and reason of each image that has no mask.
+    """
+
+    written: int
+    kept: int
+    failed: dict[str, str]
+
+
+def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
+    """Start a folder of PNGs, or check that the one there is of this store and size.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    out : Path
+        The folder; made if it is missing, and swept of what killed writers left.
+    size : {"store", "image"}
+        Of the PNGs.
+
+    Returns
+    -------
+    ndarray of shape (K,), int64
+        Positions of the images whose PNG keeps their extension, as `full_names` gives them.
+
+    Raises
+    ------
+    StoreError
+        If shards are missing, a path leads out of the folder, or the folder holds
+        something else. Nothing is written then.
+    """
+    masks = MaskStore(store)
+    missing = missing_shards(store, masks.plan)
+    if missing:
+        raise StoreError(
+            f"{store} must be whole to be exported, got missing shards {ranges(missing)}: "
+            f"run the same dilo-prep masks command to its end first"
+        )
+    for name in masks.names:
+        if "\0" in name or {"", ".", ".."} & set(name.split("/")):
+            raise StoreError(
+                f"{store}: an exported path must lie below --out, got {name!r}: "
+                f"make a store whose list names images below their folder"
+            )
+    full = full_names(masks.names)
+    _claim(out, {"plan": masks.fingerprint, "size": size})
+    return full
+
+
+def _claim(out: Path, mark: dict[str, str]) -> None:
+    """Mark a fresh folder with what it will hold, or compare the mark that is there."""
+    path, text = out / EXPORT, json.dumps(mark, sort_keys=True) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        if any(not name.startswith(".") for name in os.listdir(out)):
+            raise StoreError(f"--out {out} must be empty or an export, got files but no {EXPORT}")
+        write_text(path, text)
+    found = path.read_text(encoding="utf-8", errors="replace")
+    if found != text:
+        raise StoreError(
+            f"--out {out} must be an export of this store at this size, {text.strip()}, "
+            f"got {EXPORT} with {found.strip()}: give a fresh folder"
+        )
+    sweep(out)
+
+
+def full_names(names: Names) -> NDArray[np.int64]:
+    """Find the images whose PNG must keep their extension, for others would have it too.
+
+    Of a/b.jpg and a/b.png neither may become a/b.png, nor of a/b and a/b.jpg, nor a.jpg
+    where a folder is called a.png. Each name is kept as two numbers meanwhile.
+
+    Parameters
+    ----------
+    names : Names
+        All images of the store.
+
+    Returns
+    -------
+    ndarray of shape (K,), int64
+        Their positions, increasing.
+
+    Raises
+    ------
+    StoreError
+        If a PNG would be where a folder must be even so.
+    """
+    hashes = np.empty((2, len(names)), np.int64)
+    folders: set[str] = set()  # those that a PNG could be mistaken for
+    for position, name in enumerate(names):
+        hashes[:, position] = hash(_stem(name)), hash(name)
+        folder = posixpath.dirname(name)
+        while ".png" in folder and folder not in folders:
+            folders.add(folder)
+            folder = posixpath.dirname(folder)
+    stems, wholes = hashes
+    distinct, counts = np.unique(stems, return_counts=True)
+    alike = np.isin(stems, distinct[counts > 1]) | np.isin(stems, wholes)
+    # Equal hashes are a suspicion; the names decide.
+    suspects = np.flatnonzero(alike).tolist()
+    times = Counter(_stem(names[i]) for i in suspects)
+    times.update(names[i] for i in np.flatnonzero(np.isin(wholes, stems)).tolist())
+    full = {i for i in suspects if times[_stem(names[i])] > 1}
+    if folders:
+        full |= {i for i, name in enumerate(names) if f"{_stem(name)}.png" in folders}
+    for i in full:
+        if f"{names[i]}.png" in folders:
+            raise StoreError(f"{names[i]!r} must become {names[i]}.png, got a folder of that name")
+    return np.array(sorted(full), np.int64)
+
+
+def _stem(name: str) -> str:
+    """Leave out an image's extension."""
+    return posixpath.splitext(name)[0]
+
+
+def export_shard(
+    store: Path, out: Path, shard: int, *, size: Size, full: NDArray[np.int64]
+) -> Exported:
+    """Write the PNGs of a shard that are not there yet. The unit of work.
+
+    Each is written beside and renamed, so it is whole or not there, whatever kills the
+    writer. The disk is not waited for, which would take longer than all the rest: after a
+    power cut, export anew.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    out : Path
+        A folder that `prepare_export` prepared.
+    shard : int
+        Number of the shard.
+    size : {"store", "image"}
+        Of the PNGs.
+    full : ndarray of shape (K,), int64
+        Positions of the images whose PNG keeps their extension.
+
+    Returns
+    -------
+    Exported
+        What was written, what was there, and which images have no mask.
+
+    Raises
+    ------
+    StoreError
+        If the shard is damaged.
+    OSError
+        If a file cannot be written; it names the file.
+    """
+    masks = _opened(store, Plan.load(store).fingerprint())
+    path = shard_path(store, shard)
+    with reading(path), open_shard(path, masks.fingerprint) as file:
+        shapes, status = file["shape"][:], file["status"][:]
+    rows = masks.plan.rows(shard)
+    whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
+    part = part_of(out / "mask.png")  # here, where one sweep finds it, and of a short name
+    written = kept = 0
+    try:
+        with one_core():
+            for position, shape, state in zip(rows, shapes, status, strict=True):
+                if state == FAILED:
+                    continue
+                name = masks.names[position]
+                target = out / f"{name if position in whole else _stem(name)}.png"
+                if target.exists():
+                    kept += 1
+                    continue
+                mask = masks[position]
+                _write(target, stretched(mask, tuple(shape)) if size == "image" else mask, part)
+                written += 1
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(written, kept, read_failures(path, masks.fingerprint)[1])
+
+
+def _write(target: Path, mask: NDArray[np.uint8], part: Path) -> None:
+    """Write a PNG beside and rename it; OpenCV's takes half the time of Pillow's."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+        part.replace(target)
+    except OSError as error:  # a full disk's has no name
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(store: Path, fingerprint: str) -> MaskStore:
+    """Read a store's list once a process; by its plan, for a worker outlives a store."""
+    return MaskStore(store)
