@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dilo.pipeline.atomic import published, sweep, write_text
+from dilo.pipeline.atomic import part_of, published, sweep, write_text
 
 
 def test_a_block_that_ends_publishes(tmp_path):
@@ -60,3 +60,17 @@ def test_the_part_of_a_living_writer_is_not_swept(tmp_path):
         part.write_text("whole")
         assert sweep(tmp_path) == 0
     assert (tmp_path / "x").exists()
+
+
+def test_a_file_written_beside_is_another_each_time_and_swept_when_its_writer_is_dead(tmp_path):
+    code = (
+        "import sys, pathlib\n"
+        "from dilo.pipeline.atomic import part_of\n"
+        "part_of(pathlib.Path(sys.argv[1]) / 'x').touch()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    ours = part_of(tmp_path / "x")
+    ours.touch()
+    assert part_of(tmp_path / "x") != ours
+    assert sweep(tmp_path) == 1
+    assert os.listdir(tmp_path) == [ours.name]

@@ -260,6 +260,19 @@ def test_a_name_as_long_as_a_disk_allows_has_its_png(tmp_path):
     assert files(tmp_path / "out").keys() == {"ä" * 125 + ".png", "export.json"}
 
 
+def test_a_name_that_is_no_text_is_the_name_on_the_disk(tmp_path, monkeypatch):
+    store = listed(tmp_path / "store", ["a.jpg", "b.jpg"])
+    raw = [b"\xff\n\\.jpg", "新/ä.jpg".encode()]
+    monkeypatch.setattr(MaskStore, "names", [os.fsdecode(name) for name in raw])
+    exported(store, tmp_path / "out")
+    assert set(os.listdir(os.fsencode(tmp_path / "out"))) == {
+        b"\xff\n\\.png",
+        "新".encode(),
+        b"export.json",
+    }
+    assert os.listdir(tmp_path / "out" / "新") == ["ä.png"]
+
+
 @pytest.mark.parametrize(
     ("paths", "full"),
     [

@@ -1,0 +1,151 @@
+"""docs/format.md: its readers read, its check finds a flipped byte, its tables are the files."""
+
+import hashlib
+import re
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from support.photographs import photograph_folder
+
+from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.store import MaskStore
+
+PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """Make a store by the page's name for it; some names are longer in bytes than in letters."""
+    images, folder = photograph_folder(tmp_path / "images", 5), tmp_path / "masks"
+    (images / "class1" / "001.jpg").rename(images / "class1" / "größer.jpg")
+    (images / "class1" / "broken.jpg").write_bytes(b"no")
+    plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=5)
+    for shard in range(plan.shards):
+        build_shard(images, folder, shard)
+    monkeypatch.chdir(tmp_path)
+    return MaskStore(folder)
+
+
+def block(language, heading):
+    """Take the last example in a language of a section."""
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, flags=re.S)[-1]
+
+
+def run(code):
+    names = {}
+    exec(compile(code, "format.md", "exec"), names)
+    return names
+
+
+def test_a_reader_with_h5py_alone_reads_what_the_store_reads(store):
+    code = block("python", "Python")
+    assert "dilo" not in code
+    found = run(code)
+    assert np.array_equal(found["mask"], store[3])
+    assert found["name"].decode() == store.names[3]
+    assert not found["failed"]
+    bad = store.position("class1/broken.jpg")
+    assert run(code.replace('Path("masks"), 3', f'Path("masks"), {bad}'))["failed"]
+    assert found["real_name"](rb"a\\x0a\x0a\xff\\") == b"a\\x0a\n\xff\\"
+
+
+def test_the_examples_with_dilo_read(store):
+    section = PAGE.split("\n## Python\n")[1]
+    found = run(re.search(r"```python\n(.*?)```", section, flags=re.S)[1])
+    assert np.array_equal(found["batch"], np.stack([store[3], store[0], store[3]]))
+    assert found["path"] == store.names[5]
+
+
+@pytest.mark.skipif(not shutil.which("h5cc"), reason="needs gcc and HDF5's headers")
+def test_the_reader_in_c_reads_the_same(store, tmp_path):
+    (tmp_path / "mask.c").write_text(block("c", "C"))
+    subprocess.run(["h5cc", "-Wall", "-Werror", "mask.c", "-o", "mask"], check=True)
+    for row in range(5):
+        ran = subprocess.run(
+            ["./mask", "masks/shard-00000.h5", str(row)], capture_output=True, check=True
+        )
+        assert ran.stdout == b"P5\n32 32\n255\n" + store[row].tobytes()
+        assert ran.stderr.decode() == f"{store.names[row]}\n"
+    for words in (["masks/nothing.h5", "0"], ["masks/shard-00000.h5", "5"]):
+        assert subprocess.run(["./mask", *words], capture_output=True, check=False).returncode == 3
+
+
+def test_the_tables_name_every_file_field_dataset_and_type(store):
+    assert {path.name for path in store.folder.iterdir()} == {
+        "plan.json",
+        "images.txt",
+        "shard-00000.h5",
+        "shard-00001.h5",
+    }
+    fields = re.findall(r"^\| `(\w+)` \|", PAGE.split("\n## plan.json\n")[1].split("##")[0], re.M)
+    assert sorted(fields) == sorted(["format", *vars(store.plan)])
+    types = {
+        "H5T_STD_U8LE": "<u1",
+        "H5T_STD_I32LE": "<i4",
+        "H5T_STD_I64LE": "<i8",
+        "H5T_STD_U32LE": "<u4",
+        "H5T_IEEE_F32LE": "<f4",
+    }
+    rows = dict(re.findall(r"^\| `(\w+)` \| \(N.*?\) \| `?(\w+)`? \|", PAGE, flags=re.M))
+    attributes = re.findall(r"^\| `(\w+)` \| [^(|]*(?:integer|string)[^(|]* \|", PAGE, flags=re.M)
+    with h5py.File(store.folder / "shard-00000.h5") as file:
+        assert set(file) <= set(rows)
+        assert set(file.attrs) <= set(attributes)
+        for name, dataset in file.items():
+            if rows[name] == "string":
+                kind = h5py.check_string_dtype(dataset.dtype)
+                assert kind.encoding == "utf-8"
+                assert kind.length == max(1, *(len(word) for word in dataset[:]))
+                assert dataset.id.get_type().get_strpad() == h5py.h5t.STR_NULLPAD
+            else:
+                assert dataset.dtype == np.dtype(types[rows[name]])
+            assert (dataset.chunks is None) == (name != "masks")
+        assert file["masks"].chunks == (1, 32, 32)
+        assert (file["masks"].compression, file["masks"].compression_opts) == ("gzip", 1)
+    assert (store.folder / "shard-00000.h5").read_bytes()[8] == 0  # the superblock's version
+
+
+def with_digests(path):
+    """Add the datasets and the attribute of the page's section on damage, as it says."""
+    zeros = b"0" * 64
+    with h5py.File(path, "r+") as file:
+        count = len(file["path"])
+        if "crc32" in file:
+            return
+        file["bytes"] = np.arange(count, dtype=np.int64) * 2**33
+        file["source"] = np.arange(count, dtype=np.uint32) + 2**31
+        crc = []
+        for row in range(count):
+            content = file["masks"][row].tobytes() + file["shape"][row].tobytes()
+            content += struct.pack("<q", row * 2**33) + struct.pack("<I", row + 2**31)
+            words = file["path"].asstr()[row] + file["error"].asstr()[row]
+            crc.append(zlib.crc32(content + words.encode()))
+        file["crc32"] = np.array(crc, np.uint32)
+        file.attrs["sha256"] = np.bytes_(zeros)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest().encode()
+    path.write_bytes(content.replace(zeros, digest))
+
+
+def test_the_check_passes_a_sound_shard_and_finds_a_flipped_byte_anywhere(store):
+    path = store.folder / "shard-00000.h5"
+    with_digests(path)
+    run(block("python", "Damage"))
+    sound = path.read_bytes()
+    with h5py.File(path) as file:
+        chunk = file["masks"].id.get_chunk_info_by_coord((2, 0, 0))
+        places = [file["bytes"].id.get_offset() + 8, chunk.byte_offset + chunk.size // 2]
+    for place in [*places, len(sound) - 1]:
+        flipped = bytearray(sound)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        with pytest.raises((AssertionError, OSError)):  # zlib finds some before the check does
+            run(block("python", "Damage"))
