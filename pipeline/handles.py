@@ -47,7 +47,7 @@ def reading(path: Path) -> Iterator[None]:
     except DAMAGE as error:
         raise StoreError(
             f"{path} must be a whole shard, got: {error}: "
-            f"delete it and run the same dilo-prep command again"
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
         ) from error
 
 

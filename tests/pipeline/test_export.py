@@ -18,10 +18,11 @@ from support.cli import invoke
 from support.photographs import photograph, photograph_folder
 
 from dilo.pipeline import export
+from dilo.pipeline.build import Builder
 from dilo.pipeline.cli import main
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import Names
-from dilo.pipeline.masks import build_shard, prepare
+from dilo.pipeline.masks import prepare
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.shards import MaskRows, write_shard
@@ -40,7 +41,7 @@ def made(tmp_path_factory):
 def store_of(images, folder):
     plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        build_shard(images, folder, shard)
+        Builder(images, folder)(shard)
     return folder
 
 
@@ -62,9 +63,9 @@ def listed(folder, paths, *, size=16, shard_size=50):
     rng = np.random.default_rng(0)
     for shard in range(plan.shards):
         rows = [names[i] for i in plan.rows(shard)]
-        masks = rng.integers(0, 256, (len(rows), size, size), np.uint8)
-        shape = np.tile(np.array([[20, 30]], np.int32), (len(rows), 1))
-        held = MaskRows(masks, shape, rows, [""] * len(rows))
+        held = MaskRows.blank(rows, size)
+        held.masks[:] = rng.integers(0, 256, (len(rows), size, size), np.uint8)
+        held.shape[:] = [20, 30]
         write_shard(folder / f"shard-{shard:05d}.h5", held, plan.fingerprint())
     return folder
 
