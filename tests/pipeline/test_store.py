@@ -317,7 +317,9 @@ def test_a_mask_that_was_damaged_is_said_with_its_shard(made, tmp_path):
     content[place.byte_offset + place.size // 2] ^= 255
     path.write_bytes(content)
     assert np.array_equal(store[3], MaskStore(made)[3])
-    with pytest.raises(StoreError, match=r"shard-00001.h5 must be a whole shard, got: .*--repair moves"):
+    with pytest.raises(
+        StoreError, match=r"shard-00001.h5 must be a whole shard, got: .*--repair moves"
+    ):
         store[4]
 
 
