@@ -1,6 +1,7 @@
 """Make a store of masks: plan it, compute a shard."""
 
 import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import numpy as np
 
 from dilo.pipeline.atomic import sweep
 from dilo.pipeline.errors import ImageError, StoreError
-from dilo.pipeline.images import Names, decode_reduced, find_images
+from dilo.pipeline.finding import find_images, read_list
+from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import (
     PLAN,
     Plan,
@@ -33,7 +36,7 @@ class Outcome:
     images : int
         Rows in it.
     failed : dict of str to str
-        Path and reason of each image that could not be read.
+        Path, escaped, and reason of each image that could not be read.
     """
 
     shard: int
@@ -48,8 +51,11 @@ def prepare(
     recipe: MaskRecipe,
     size: int,
     shard_size: int | None = None,
+    listed: Path | None = None,
+    include: Iterable[str] = (),
     limit: int | None = None,
     trust_plan: bool = False,
+    found: Callable[[int], object] | None = None,
 ) -> Plan:
     """Plan a store, or check that the one there is what is asked for.
 
@@ -65,11 +71,17 @@ def prepare(
         Side of a mask, in pixels.
     shard_size : int, optional
         Images a shard; unless given, that of the store that is there, or `default_shard_size`.
+    listed : Path, optional
+        A list of images, as `read_list` reads it; unless given, all below the folder.
+    include : iterable of str
+        Only images that match one of these globs, as `find_images` compares them.
     limit : int, optional
-        Only the first so many images.
+        Only the first so many of them.
     trust_plan : bool, default False
         Take the list of a store that is there instead of reading the folder anew: for the
         tasks of an array, which would all read a million names from a shared disk at once.
+    found : callable, optional
+        Told now and then how many images were seen in the folder so far.
 
     Returns
     -------
@@ -82,7 +94,12 @@ def prepare(
         If the folder or the store cannot serve.
     """
     there = Plan.load(store) if (store / PLAN).exists() else None
-    names = load_names(store, there) if trust_plan and there else find_images(images)[:limit]
+    if trust_plan and there:
+        names = load_names(store, there)
+    elif listed is not None:
+        names = read_list(listed, images, include)[:limit]
+    else:
+        names = find_images(images, include, found=found)[:limit]
     if shard_size is None and there:
         shard_size = there.shard_size
     plan = mask_plan(names, recipe=recipe, size=size, shard_size=shard_size)
@@ -201,7 +218,7 @@ def _rows(images: Path, paths: list[str], recipe: MaskRecipe, size: int) -> Mask
         # A method that stumbles over one image must not take the others with it.
         except Exception as error:
             errors[row] = f"{recipe.name} failed: {type(error).__name__}: {error}"
-    return MaskRows(masks, shape, paths, errors)
+    return MaskRows(masks, shape, [escaped(path) for path in paths], errors)
 
 
 def _failures(rows: MaskRows) -> dict[str, str]:

@@ -36,6 +36,7 @@ def status(store: Path, missing: bool, as_json: bool) -> None:
 @user_errors
 def verify(store: Path, as_json: bool) -> None:
     """Re-read every shard of STORE and check it against the plan."""
+    from dilo.pipeline.names import escaped
     from dilo.pipeline.plan import Plan, load_names, shard_path
     from dilo.pipeline.progress import Progress
     from dilo.pipeline.shards import faults
@@ -45,7 +46,7 @@ def verify(store: Path, as_json: bool) -> None:
     found: list[str] = []
     with Progress(plan.images, "images", say) as progress:
         for shard in range(plan.shards):
-            expected = [names[i] for i in plan.rows(shard)]
+            expected = [escaped(names[i]) for i in plan.rows(shard)]
             path = shard_path(store, shard)
             found += faults(path, expected, plan.size, plan.fingerprint())
             progress.advance(len(expected), f"{len(found)} faults")

@@ -1,79 +1,13 @@
-"""Finding and decoding: a fixed order, and pixels for whatever a photograph folder holds."""
+"""Decoding: pixels for whatever sound image a folder holds, a reason for everything else."""
 
 import io
-import os
-import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import Names, decode, decode_reduced, find_images
-
-line = st.text(st.characters(exclude_categories=("Cs", "Cc"))).filter(bool)
-
-
-@given(st.lists(line))
-def test_names_are_the_list_they_were_made_of(items):
-    names = Names(items)
-    assert list(names) == items
-    assert [names[i] for i in range(-len(items), 0)] == items
-    assert list(names[1:3]) == items[1:3]
-    assert pickle.loads(pickle.dumps(names)) == names
-
-
-@given(st.lists(line))
-def test_names_survive_the_file(tmp_path_factory, items):
-    path = tmp_path_factory.mktemp("names") / "images.txt"
-    path.write_text(Names(items).text(), encoding="utf-8", newline="\n")
-    assert Names.read(path) == Names(items)
-
-
-def test_a_name_of_two_lines_is_refused():
-    with pytest.raises(ValueError, match="no line breaks"):
-        Names(["a\nb"])
-
-
-def test_the_digest_knows_names_and_order():
-    digests = {Names(n).digest() for n in (["a", "b"], ["b", "a"], ["ab"], ["a", "b", "c"])}
-    assert len(digests) == 4
-
-
-def test_images_are_found_at_any_depth_in_one_order(tmp_path):
-    for name in ("b/2.JPEG", "b/10.png", "a.jpg", "b/c/x.webp", "notes.txt", ".h/x.jpg", "._a.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert list(find_images(tmp_path)) == ["a.jpg", "b/10.png", "b/2.JPEG", "b/c/x.webp"]
-
-
-def test_a_link_to_a_parent_ends(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "1.png").touch()
-    (tmp_path / "a" / "up").symlink_to(tmp_path)
-    assert list(find_images(tmp_path)) == ["a/1.png"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("missing", "no such folder"), ("empty", "none found"), ("bad", r"'x\\ny.jpg': rename it")],
-)
-def test_a_folder_that_cannot_serve_is_refused(tmp_path, name, message):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "x\ny.jpg").touch()
-    with pytest.raises(DiloError, match=message):
-        find_images(tmp_path / name)
-
-
-def test_a_name_that_is_not_utf8_is_refused_by_name(tmp_path):
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).touch()
-    with pytest.raises(DiloError, match=r"udcff.jpg"):
-        find_images(tmp_path)
-
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images import decode, decode_reduced
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 COLOUR = np.stack([RAMP, RAMP.T, np.full_like(RAMP, 90)], axis=2)
