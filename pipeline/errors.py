@@ -6,7 +6,20 @@ class DiloError(Exception):
 
 
 class ImageError(DiloError):
-    """An image that cannot be read; recorded beside its path, never the end of a run."""
+    """An image that cannot be read; recorded beside its path, never the end of a run.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong, without the path.
+    errno : int, optional
+        What the system said, as `errno` names it, where the file could not be read: then
+        the picture itself may be sound. None for a file that was read and is no sound image.
+    """
+
+    def __init__(self, reason: str, errno: int | None = None) -> None:
+        super().__init__(reason)
+        self.errno = errno
 
 
 class StoreError(DiloError):

@@ -1,6 +1,11 @@
 """The pixels of an image file as RGB: of sound files of every kind, and of nothing else."""
 
+import errno
 import io
+import os
+import stat
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -10,6 +15,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.pipeline.errors import ImageError
+
+#: Pixels of the largest image that is decoded: 16384 x 16384, as RGB 0.8 GB. A telephone's 200
+#: million pass, ten times ImageNet's largest; a few bytes that claim more cost no memory.
+MAX_PIXELS = 2**28
+#: Bytes of the largest file that is read: so many pixels, uncompressed, of four times 16 bits.
+MAX_BYTES = 8 * MAX_PIXELS
+#: Seconds before each further try to read a file, where the error may pass.
+PAUSES = (0.2, 1.0)
+_SHORT = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN}
+_AWAY |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ESHUTDOWN}
+#: Errors that may pass: of a machine short of something, of a network disk. Not among them: a
+#: file that is not there, is a folder, or may not be read.
+PASSING = frozenset(_SHORT | _AWAY)
+#: Pillow's own bound is one for the whole process: it is lifted while a header is read.
+_HEADER = threading.Lock()
 
 
 def decode(path: Path | str) -> NDArray[np.uint8]:
@@ -32,7 +53,8 @@ def decode(path: Path | str) -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        If the file cannot be read, is no image, is truncated or has broken data.
+        If the file cannot be read, is no image, is truncated, has broken data or more
+        than `MAX_PIXELS`. Its `errno` says why a file could not be read.
     """
     return _decoded(path, None)[0]
 
@@ -68,9 +90,10 @@ def decode_reduced(path: Path | str, side: int) -> tuple[NDArray[np.uint8], tupl
 def _decoded(path: Path | str, side: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Read an image file, and say how large the whole image is."""
     try:
-        content = Path(path).read_bytes()
+        content = _content(path)
         whole = _plain_jpeg_shape(content)
         if whole is not None:
+            _demand_bounded(*whole)
             # Pillow lets a third of the scans with wrong bytes pass; this decoder, strict
             # about libjpeg's warnings, hardly any. The pixels of a sound file are the same.
             height, width = _reduced(whole, side)
@@ -81,18 +104,68 @@ def _decoded(path: Path | str, side: int | None) -> tuple[NDArray[np.uint8], tup
         with warnings.catch_warnings():
             # Odd metadata and sizes that Pillow remarks on do not concern the pixels.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as image:
+            with _opened(content) as image:
+                _demand_bounded(image.height, image.width)
                 pixels = _rgb(image)
                 return pixels, (pixels.shape[0], pixels.shape[1])
+    except ImageError:
+        raise
     except MemoryError:
         raise ImageError("too large to hold in memory") from None
     except OSError as error:
         # Without the path: what a shard records must not tell where it was made.
-        raise ImageError(error.strerror or _words(error)) from error
+        raise ImageError(error.strerror or _words(error), error.errno) from error
     # A decoder that meets malformed bytes may raise anything, and one bad file among a
     # million must not end the run.
     except Exception as error:
         raise ImageError(_words(error)) from error
+
+
+def _content(path: Path | str) -> bytes:
+    """Read a file, again after a pause where the error may pass."""
+    for pause in PAUSES:
+        try:
+            return _regular_content(path)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+        time.sleep(pause)
+    return _regular_content(path)
+
+
+def _regular_content(path: Path | str) -> bytes:
+    """Read a file, and not for ever: a pipe or a device has no end, or no beginning."""
+    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a regular file but a pipe or a device")
+        if status.st_size > MAX_BYTES:
+            raise ImageError(f"a file must have at most {MAX_BYTES} bytes, got {status.st_size}")
+        return file.readall()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe too, though nobody writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _opened(content: bytes) -> Image.Image:
+    """Read an image's header."""
+    with _HEADER:
+        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(io.BytesIO(content))
+        finally:
+            Image.MAX_IMAGE_PIXELS = bound
+
+
+def _demand_bounded(height: int, width: int) -> None:
+    """Refuse an image that would not fit into a worker's memory."""
+    if height * width > MAX_PIXELS:
+        raise ImageError(
+            f"an image must have at most {MAX_PIXELS} pixels, "
+            f"got {width} x {height}: make it smaller"
+        )
 
 
 def _reduced(shape: tuple[int, int], side: int | None) -> tuple[int, int]:

@@ -1,13 +1,21 @@
 """Decoding: pixels for whatever sound image a folder holds, a reason for everything else."""
 
+import errno
 import io
+import os
+import pickle
+import resource
+import socket
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.odd_files import claiming_jpeg, claiming_png
 
+from dilo.pipeline import images
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode, decode_reduced
+from dilo.pipeline.images import MAX_PIXELS, decode, decode_reduced
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 COLOUR = np.stack([RAMP, RAMP.T, np.full_like(RAMP, 90)], axis=2)
@@ -111,9 +119,122 @@ def test_a_sound_jpeg_has_the_pixels_that_pillow_reads(tmp_path):
                 assert np.array_equal(decode(path), np.asarray(expected.convert("RGB")))
 
 
-def test_a_missing_file_is_an_image_error(tmp_path):
-    with pytest.raises(ImageError, match="No such file"):
-        decode(tmp_path / "gone.jpg")
+def test_what_is_no_file_is_refused_at_once_and_by_its_errno(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "dangling.jpg").symlink_to("nowhere")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    monkeypatch.setattr(images.time, "sleep", lambda pause: pytest.fail("tried again"))
+    monkeypatch.chdir(tmp_path)  # an address has at most 108 bytes
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind("socket.jpg")
+        for name, message, code in (
+            ("gone.jpg", "No such file or directory", errno.ENOENT),
+            ("dangling.jpg", "No such file or directory", errno.ENOENT),
+            ("loop.jpg", "Too many levels of symbolic links", errno.ELOOP),
+            ("folder.jpg", "Is a directory", errno.EISDIR),
+            ("socket.jpg", "No such device or address", errno.ENXIO),
+            ("pipe.jpg", "not a regular file but a pipe or a device", None),
+            ("zero.jpg", "not a regular file but a pipe or a device", None),
+            ("nul\0.jpg", "embedded null byte", None),
+        ):
+            with pytest.raises(ImageError) as caught:
+                decode(name)
+            assert (str(caught.value), caught.value.errno) == (message, code), name
+
+
+def test_a_broken_picture_has_no_errno_and_an_error_keeps_it_across_processes(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"<html>404</html>")
+    with pytest.raises(ImageError, match="not an image") as caught:
+        decode(tmp_path / "x.jpg")
+    assert caught.value.errno is None
+    copy = pickle.loads(pickle.dumps(ImageError("gone", errno.ENOENT)))
+    assert (str(copy), copy.errno) == ("gone", errno.ENOENT)
+
+
+class Disk:
+    """`os.open`, failing a few times with one error."""
+
+    def __init__(self, monkeypatch, code, times):
+        self.open, self.code, self.left, self.pauses = os.open, code, times, []
+        monkeypatch.setattr(images.os, "open", self)
+        monkeypatch.setattr(images.time, "sleep", self.pauses.append)
+
+    def __call__(self, path, flags):
+        if self.left:
+            self.left -= 1
+            raise OSError(self.code, os.strerror(self.code), path)
+        return self.open(path, flags)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
+def test_an_error_that_may_pass_is_given_two_more_tries(tmp_path, monkeypatch, code):
+    Image.fromarray(COLOUR).save(tmp_path / "x.png")
+    disk = Disk(monkeypatch, code, 2)
+    assert np.array_equal(decode(tmp_path / "x.png"), COLOUR)
+    assert disk.pauses == list(images.PAUSES)
+    disk = Disk(monkeypatch, code, 3)
+    with pytest.raises(ImageError) as caught:
+        decode(tmp_path / "x.png")
+    assert (str(caught.value), caught.value.errno) == (os.strerror(code), code)
+    assert len(disk.pauses) == 2
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES, errno.ELOOP, errno.EISDIR])
+def test_an_error_that_stays_is_not_tried_again(tmp_path, monkeypatch, code):
+    disk = Disk(monkeypatch, code, 1)
+    with pytest.raises(ImageError) as caught:
+        decode(tmp_path / "x.png")
+    assert (caught.value.errno, disk.pauses) == (code, [])
+
+
+def claiming(kind):
+    """Make a small file that claims to be huge."""
+    if kind == "png":
+        return claiming_png(60_000, 60_000)
+    if kind == "jpeg":
+        return claiming_jpeg(65_500, 65_500)
+    if kind == "cmyk":
+        return claiming_jpeg(65_500, 65_500, components=4)
+    if kind == "ppm":
+        return b"P6 60000 60000 255\n" + bytes(99)
+    buffer = io.BytesIO()
+    Image.new("P", (1, 1)).save(buffer, kind)
+    small = buffer.getvalue()
+    if kind == "gif":
+        huge = struct.pack("<HH", 65_535, 65_535)
+        return small[:6] + huge + small[10:].replace(struct.pack("<HH", 1, 1), huge)
+    return small[:18] + struct.pack("<ii", 60_000, 60_000) + small[26:]
+
+
+@pytest.mark.parametrize("side", [None, 256])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "cmyk", "ppm", "gif", "bmp"])
+def test_a_small_file_that_claims_to_be_huge_is_refused_without_its_memory(tmp_path, kind, side):
+    (tmp_path / "x.jpg").write_bytes(claiming(kind))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ImageError, match=rf"at most {MAX_PIXELS} pixels, got 6\d+ x 6\d+: make"):
+        decode_reduced(tmp_path / "x.jpg", side) if side else decode(tmp_path / "x.jpg")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_the_bound_on_pixels_is_ours_alone_and_pillows_is_left_as_it_is(tmp_path, monkeypatch):
+    Image.fromarray(COLOUR).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice as many
+    assert decode(tmp_path / "x.png").shape == (16, 16, 3)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 16)
+    decode(tmp_path / "x.png")
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 16 - 1)
+    with pytest.raises(ImageError, match="at most 255 pixels, got 16 x 16: make it smaller"):
+        decode(tmp_path / "x.png")
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path):
+    with (tmp_path / "x.tif").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # takes no space
+    with pytest.raises(ImageError, match=r"at most 2147483648 bytes, got 2147483649"):
+        decode(tmp_path / "x.tif")
 
 
 @pytest.mark.parametrize(
