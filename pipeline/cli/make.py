@@ -1,6 +1,8 @@
 """Commands that make a store: masks."""
 
 import functools
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,22 @@ from dilo.pipeline.cli.stores import finish
     show_default="from the batch system",
     help="Which of them, from 0.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
+@click.option(
+    "--list",
+    "listed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The images to take, in this order: paths below --images, one a line, as images.txt "
+    "has them.",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Only images that match: '*.png' is compared with file names, 'n01*/*' with paths below "
+    "--images. May be given again.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many of them.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if an image failed.")
 @json_option
 @user_errors
@@ -92,6 +109,8 @@ def masks(
     scheduler: str | None,
     num_tasks: int | None,
     task_id: int | None,
+    listed: Path | None,
+    include: tuple[str, ...],
     limit: int | None,
     strict: bool,
     as_json: bool,
@@ -123,8 +142,11 @@ def masks(
         recipe=recipe,
         size=size,
         shard_size=shard_size,
+        listed=listed,
+        include=include,
         limit=limit,
         trust_plan=task is not None,
+        found=found_so_far(say),
     )
     shards = missing_shards(out, plan)
     if task is not None:
@@ -140,3 +162,20 @@ def masks(
             failed += len(outcome.failed)
             progress.advance(outcome.images, f"{failed} failed")
     finish(out, say_missing=task is None, strict=strict, as_json=as_json)
+
+
+def found_so_far(
+    say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int], None]:
+    """Make the function that says, in one line every 30 s, how many images were found."""
+    from dilo.pipeline.progress import PERIOD
+
+    last = clock()
+
+    def found(count: int) -> None:
+        nonlocal last
+        if clock() - last >= PERIOD:
+            last = clock()
+            say(f"{count} images found so far")
+
+    return found

@@ -14,6 +14,7 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
+from dilo.pipeline.cli.make import found_so_far
 from dilo.pipeline.store import MaskStore
 
 
@@ -94,6 +95,32 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
     assert len(list(store.glob("shard-*.h5"))) == 6
 
 
+def test_list_and_include_choose_the_images_and_limit_comes_after_both(images, tmp_path):
+    (tmp_path / "list").write_text("class1/005.jpg\nclass0/004.jpg\nclass1/001.jpg\n")
+    for options, expected in (
+        (["--list", tmp_path / "list"], ["class1/005.jpg", "class0/004.jpg", "class1/001.jpg"]),
+        (["--include", "class1/*"], ["class1/001.jpg", "class1/003.jpg", "class1/005.jpg"]),
+        (["--include", "*5.jpg", "--include", "000*"], ["class0/000.jpg", "class1/005.jpg"]),
+        (["--include", "class1/*", "--limit", 2], ["class1/001.jpg", "class1/003.jpg"]),
+        (
+            ["--list", tmp_path / "list", "--include", "class1/*", "--limit", 1],
+            ["class1/005.jpg"],
+        ),
+    ):
+        store = tmp_path / "-".join(map(str, options)).replace("/", "_").replace("*", "_")
+        masks(images, store, *options)
+        assert (store / "images.txt").read_text().splitlines() == expected
+
+
+def test_how_many_images_were_found_is_said_every_half_minute():
+    seconds = iter([0.0, 10.0, 29.0, 31.0, 31.0, 60.0, 61.5, 61.5])
+    lines = []
+    found = found_so_far(lines.append, clock=lambda: next(seconds))
+    for count in (10_000, 20_000, 30_000, 40_000, 50_000):
+        found(count)
+    assert lines == ["30000 images found so far", "50000 images found so far"]
+
+
 @pytest.mark.parametrize(
     ("more", "status", "message"),
     [
@@ -110,6 +137,9 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
         (["--jobs", "0"], 2, "0 workers do nothing"),
         (["--task-id", "1"], 3, "must come with --num-tasks"),
         (["--size", "8"], 2, "16<=x<=4096"),
+        (["--list", "nowhere"], 2, "File 'nowhere' does not exist"),
+        (["--list", os.devnull], 3, "a list must name images, one a line, got /dev/null"),
+        (["--include", "*.png"], 3, "--include must match images, got *.png, which matches none"),
     ],
 )
 def test_wrong_usage_is_said_in_a_sentence(images, tmp_path, more, status, message):
