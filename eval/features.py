@@ -14,7 +14,9 @@ from torchvision.transforms import functional
 
 from dilo.eval.encoder import Encoder
 from dilo.pipeline.errors import CheckpointError, DiloError, ImageError
-from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.finding import find_images
+from dilo.pipeline.images import decode
+from dilo.pipeline.names import Names, escaped
 from dilo.train.augment import normalise
 
 
@@ -95,8 +97,8 @@ def labelled_folder(root: Path, *, classes: tuple[str, ...] | None = None) -> La
         folder, slash, _ = name.partition("/")
         if not slash:
             raise DiloError(
-                f"{root} must hold a folder for each class, got the image {name} outside any: "
-                "move it into the folder of its class"
+                f"{root} must hold a folder for each class, got the image {escaped(name)} "
+                "outside any: move it into the folder of its class"
             )
         found[folder] = None
     numbers = {name: i for i, name in enumerate(sorted(found) if classes is None else classes)}
@@ -167,7 +169,7 @@ def features(
                 vectors = torch.empty(len(folder.names), pooled.shape[1])
             vectors[len(kept) : len(kept) + len(positions)] = pooled
             kept += positions
-        unreadable += [(folder.names[position], reason) for position, reason in failures]
+        unreadable += [(escaped(folder.names[position]), reason) for position, reason in failures]
         if progress is not None:
             progress(len(positions) + len(failures))
     if not kept:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import read_file
 from dilo.pipeline.masks import mask_maker
+from dilo.pipeline.names import escaped
 from dilo.pipeline.plan import Plan, names_once, shard_path
 from dilo.pipeline.shards import MaskRows, read_failures, write_shard
 from dilo.pipeline.workers import one_core
@@ -129,9 +130,10 @@ class Builder:
     ) -> MaskRows:
         """Make the rows of some images; one that cannot be read becomes a row with a reason."""
         names, make = names_once(self.store, plan.digest), _maker(self.store, plan.fingerprint())
-        rows = MaskRows.blank([names[i] for i in indices], plan.size)
+        paths = [names[i] for i in indices]
+        rows = MaskRows.blank([escaped(path) for path in paths], plan.size)
         with one_core():
-            for row, path in enumerate(rows.path):
+            for row, path in enumerate(paths):
                 begin(row)
                 try:
                     content = read_file(self.images / path)

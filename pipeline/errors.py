@@ -10,14 +10,15 @@ class ImageError(DiloError):
 
     Parameters
     ----------
-    message : str
-        Why, in a few words.
+    reason : str
+        What is wrong, without the path.
     errno : int, optional
-        What the operating system said, if the file could not be read at all.
+        What the system said, as `errno` names it, where the file could not be read: then
+        the picture itself may be sound. None for a file that was read and is no sound image.
     """
 
-    def __init__(self, message: str, errno: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, errno: int | None = None) -> None:
+        super().__init__(reason)
         self.errno = errno
 
 

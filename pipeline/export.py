@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.handles import reading
-from dilo.pipeline.images import Names
+from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.shards import FAILED, open_shard, read_failures

@@ -1,6 +1,6 @@
 """What a store of masks is: its plan, and the mask of an image by that plan."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import sweep
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images import Names, decode_reduced, find_images
+from dilo.pipeline.finding import find_images, read_list
+from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.names import Names
 from dilo.pipeline.plan import (
     PLAN,
     Plan,
@@ -29,8 +31,11 @@ def prepare(
     recipe: MaskRecipe,
     size: int,
     shard_size: int | None = None,
+    listed: Path | None = None,
+    include: Iterable[str] = (),
     limit: int | None = None,
     trust_plan: bool = False,
+    found: Callable[[int], object] | None = None,
 ) -> Plan:
     """Plan a store, or check that the one there is what is asked for.
 
@@ -46,11 +51,17 @@ def prepare(
         Side of a mask, in pixels.
     shard_size : int, optional
         Images a shard; unless given, that of the store that is there, or `default_shard_size`.
+    listed : Path, optional
+        A list of images, as `read_list` reads it; unless given, all below the folder.
+    include : iterable of str
+        Only images that match one of these globs, as `find_images` compares them.
     limit : int, optional
-        Only the first so many images.
+        Only the first so many of them.
     trust_plan : bool, default False
         Take the list of a store that is there instead of reading the folder anew: for the
         tasks of an array, which would all read a million names from a shared disk at once.
+    found : callable, optional
+        Told now and then how many images were seen in the folder so far.
 
     Returns
     -------
@@ -64,8 +75,10 @@ def prepare(
     """
     there = Plan.load(store) if (store / PLAN).exists() else None
     names = _listed(store, there) if trust_plan and there else None
+    if names is None and listed is not None:
+        names = read_list(listed, images, include)[:limit]
     if names is None:
-        names = find_images(images)[:limit]
+        names = find_images(images, include, found=found)[:limit]
     if shard_size is None and there:
         shard_size = there.shard_size
     plan = mask_plan(names, recipe=recipe, size=size, shard_size=shard_size)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from dilo.pipeline.atomic import write_new, write_text
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images import Names
+from dilo.pipeline.names import Names
 
 #: Raised when a store written by this version cannot be read by the one before.
 FORMAT_VERSION = 1

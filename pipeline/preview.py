@@ -8,6 +8,7 @@ from PIL import Image
 
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
+from dilo.pipeline.names import escaped
 from dilo.pipeline.sheets import Picture, sheet
 from dilo.pipeline.store import MaskStore
 
@@ -102,14 +103,15 @@ def mask_sheet(store: MaskStore, images: Path, *, count: int, seed: int) -> Imag
 def _triple(store: MaskStore, images: Path, index: int) -> list[Picture]:
     """Make the three cells of one image."""
     name = store.names[index]
+    caption = escaped(name)
     mask = store[index]
     try:
         image = decode(images / name)
     except ImageError as error:
         blank = np.full((1, 1), 230, np.uint8)
-        return [Picture(blank, name), Picture(blank, str(error)), Picture(blank)]
+        return [Picture(blank, caption), Picture(blank, str(error)), Picture(blank)]
     return [
-        Picture(image, name.rsplit("/", 1)[-1]),
+        Picture(image, caption.rsplit("/", 1)[-1]),
         mask_picture(mask, image),
         Picture(foreground(image, mask)),
     ]

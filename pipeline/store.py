@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.handles import Handles, reading
-from dilo.pipeline.images import Names
+from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan, load_names, shard_path
 from dilo.pipeline.shards import FAILED, open_shard
 

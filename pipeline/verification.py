@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.errors import ImageError, StoreError
 from dilo.pipeline.images import read_file
 from dilo.pipeline.jobs import run
+from dilo.pipeline.names import escaped, unescaped
 from dilo.pipeline.plan import PLAN, Plan, names_once, shard_path
 from dilo.pipeline.shards import DIGEST, FAILED, MaskRows, is_whole, open_shard
 
@@ -80,7 +81,7 @@ class Verifier:
         """
         plan = Plan.load(self.store)
         names = names_once(self.store, plan.digest)
-        expected = [names[i] for i in plan.rows(shard)]
+        expected = [escaped(names[i]) for i in plan.rows(shard)]
         path = shard_path(self.store, shard)
         found = faults(path, expected, plan.size, plan.fingerprint())
         if self.images and not found:
@@ -191,7 +192,7 @@ def changed_images(images: Path, store: Path, shard: int, *, thorough: bool = Fa
     Returns
     -------
     list of str
-        Their paths.
+        Their paths, escaped.
     """
     path = shard_path(store, shard)
     with open_shard(path, Plan.load(store).fingerprint()) as file:
@@ -199,7 +200,9 @@ def changed_images(images: Path, store: Path, shard: int, *, thorough: bool = Fa
         columns: list[NDArray[Any]] = [file[name][:] for name in ("bytes", "source")]
     since = -np.inf if thorough else path.stat().st_mtime
     rows = zip(names, *(column.tolist() for column in columns), strict=True)
-    return [name for name, size, crc in rows if _changed(images / name, size, crc, since)]
+    return [
+        name for name, size, crc in rows if _changed(images / unescaped(name), size, crc, since)
+    ]
 
 
 def require_unchanged(images: Path, store: Path, shards: list[int]) -> None:

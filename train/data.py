@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.finding import find_images
+from dilo.pipeline.images import decode
+from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.shards import FAILED
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment import Parameters, stack
@@ -83,7 +85,7 @@ def find_source(images: Path, masks: Path | None) -> Source:
     if not (images / first).exists():
         raise DiloError(
             f"--masks {masks} must be of the images of --images {images}: "
-            f"its first image, {first}, is not there"
+            f"its first image, {escaped(first)}, is not there"
         )
     status, coverage = store.columns("status", "coverage")
     usable = np.flatnonzero(status != FAILED)
@@ -205,7 +207,7 @@ class Views(Dataset[Sample]):
                 reason = str(error)
         raise DiloError(
             f"--images {self.source.folder}: {SUBSTITUTES} images from "
-            f"{self.source.names[index]} on cannot be read, the last because: {reason}"
+            f"{escaped(self.source.names[index])} on cannot be read, the last because: {reason}"
         )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dilo.pipeline.names import escaped
 from dilo.pipeline.preview import mask_picture
 from dilo.pipeline.sheets import CELL, Picture, sheet
 from dilo.train.augment import augment, denormalise
@@ -46,7 +47,7 @@ def _row(views: Views, index: int) -> list[Picture]:
     """Make the cells of one image."""
     source, recipe = views.source, views.recipe
     image, index = views.read(index)
-    row = [Picture(image, source.names[index].rsplit("/", 1)[-1])]
+    row = [Picture(image, escaped(source.names[index]).rsplit("/", 1)[-1])]
     if source.store is not None:
         mask = source.store[index]
         row.append(mask_picture(mask, image))

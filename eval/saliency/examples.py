@@ -11,7 +11,9 @@ from PIL import Image
 from dilo.eval.saliency.score import Score, read_truth
 from dilo.eval.saliency.sources import Method, PngFolder, paired
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode, find_images
+from dilo.pipeline.finding import find_images
+from dilo.pipeline.images import decode
+from dilo.pipeline.names import escaped
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.sheets import Picture, sheet
 
@@ -56,7 +58,7 @@ def find_photographs(folder: Path, truths: list[str]) -> Photographs:
         If there are no images or none pairs.
     """
     names = sorted(find_images(folder), key=lambda name: not name.lower().endswith(".png"))
-    by_key = {name.rpartition(".")[0]: name for name in names}
+    by_key = {escaped(name.rpartition(".")[0]): name for name in names}
     pairs = paired(truths, list(by_key), f"--images {folder}")
     return Photographs(folder, {truth: by_key[key] for truth, key in pairs.items()})
 

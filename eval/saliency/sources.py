@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import Names, decode, find_images
+from dilo.pipeline.finding import find_images
+from dilo.pipeline.images import decode
+from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import PLAN
 from dilo.pipeline.store import MaskStore
 
@@ -224,7 +226,7 @@ def paired(truths: Sequence[str], others: Sequence[str], what: str) -> Mapping[s
 
 def _keys(names: Sequence[str] | Names, where: str) -> list[str]:
     """Take the extensions off; refuse two names that then are the same."""
-    keys = [str(PurePosixPath(name).with_suffix("")) for name in names]
+    keys = [escaped(str(PurePosixPath(name).with_suffix(""))) for name in names]
     if double := _first_double(keys):
         raise DiloError(
             f"{where} must have each name once, extension aside, got {double} twice: "

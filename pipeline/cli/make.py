@@ -1,5 +1,7 @@
 """Commands that make a store: masks."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,22 @@ from dilo.pipeline.cli.stores import finish
     is_flag=True,
     help="Read the folder and write the plan, for the tasks of an array; compute nothing.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
+@click.option(
+    "--list",
+    "listed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The images to take, in this order: paths below --images, one a line, as images.txt "
+    "has them.",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Only images that match: '*.png' is compared with file names, 'n01*/*' with paths below "
+    "--images. May be given again.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many of them.")
 @sharding_options
 @user_errors
 def masks(
@@ -64,6 +81,8 @@ def masks(
     size: int,
     shard_size: int | None,
     plan_only: bool,
+    listed: Path | None,
+    include: tuple[str, ...],
     limit: int | None,
     how: Sharding,
 ) -> None:
@@ -91,8 +110,11 @@ def masks(
         recipe=recipe,
         size=size,
         shard_size=shard_size,
+        listed=listed,
+        include=include,
         limit=limit,
         trust_plan=how.task() is not None,
+        found=found_so_far(say),
     )
     if plan_only:
         say(f"{plan.images} images in {plan.shards} shards of {plan.shard_size}: planned")
@@ -104,3 +126,20 @@ def masks(
         how,
         ready=lambda: compile_ahead(recipe, say),
     )
+
+
+def found_so_far(
+    say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int], None]:
+    """Make the function that says, in one line every 30 s, how many images were found."""
+    from dilo.pipeline.progress import PERIOD
+
+    last = clock()
+
+    def found(count: int) -> None:
+        nonlocal last
+        if clock() - last >= PERIOD:
+            last = clock()
+            say(f"{count} images found so far")
+
+    return found

@@ -14,6 +14,7 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
+from dilo.pipeline.cli.make import found_so_far
 from dilo.pipeline.store import MaskStore
 
 
@@ -122,6 +123,32 @@ def test_a_plan_is_made_ahead_and_the_missing_tasks_of_an_array_are_told(images,
     assert "--num-tasks belongs to --missing" in refused.stderr
 
 
+def test_list_and_include_choose_the_images_and_limit_comes_after_both(images, tmp_path):
+    (tmp_path / "list").write_text("class1/005.jpg\nclass0/004.jpg\nclass1/001.jpg\n")
+    for options, expected in (
+        (["--list", tmp_path / "list"], ["class1/005.jpg", "class0/004.jpg", "class1/001.jpg"]),
+        (["--include", "class1/*"], ["class1/001.jpg", "class1/003.jpg", "class1/005.jpg"]),
+        (["--include", "*5.jpg", "--include", "000*"], ["class0/000.jpg", "class1/005.jpg"]),
+        (["--include", "class1/*", "--limit", 2], ["class1/001.jpg", "class1/003.jpg"]),
+        (
+            ["--list", tmp_path / "list", "--include", "class1/*", "--limit", 1],
+            ["class1/005.jpg"],
+        ),
+    ):
+        store = tmp_path / "-".join(map(str, options)).replace("/", "_").replace("*", "_")
+        masks(images, store, *options)
+        assert (store / "images.txt").read_text().splitlines() == expected
+
+
+def test_how_many_images_were_found_is_said_every_half_minute():
+    seconds = iter([0.0, 10.0, 29.0, 31.0, 31.0, 60.0, 61.5, 61.5])
+    lines = []
+    found = found_so_far(lines.append, clock=lambda: next(seconds))
+    for count in (10_000, 20_000, 30_000, 40_000, 50_000):
+        found(count)
+    assert lines == ["30000 images found so far", "50000 images found so far"]
+
+
 @pytest.mark.parametrize(
     ("more", "status", "message"),
     [
@@ -141,6 +168,9 @@ def test_a_plan_is_made_ahead_and_the_missing_tasks_of_an_array_are_told(images,
         (["--num-tasks", "all"], 2, "must be a number from 1, or auto, got 'all'"),
         (["--num-tasks", "auto"], 3, "--num-tasks auto needs one of SLURM_ARRAY_TASK_ID"),
         (["--size", "8"], 2, "16<=x<=4096"),
+        (["--list", "nowhere"], 2, "File 'nowhere' does not exist"),
+        (["--list", os.devnull], 3, "a list must name images, one a line, got /dev/null"),
+        (["--include", "*.png"], 3, "--include must match images, got *.png, which matches none"),
     ],
 )
 def test_wrong_usage_is_said_in_a_sentence(images, tmp_path, more, status, message):

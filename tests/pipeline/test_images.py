@@ -1,79 +1,21 @@
-"""Finding and decoding: a fixed order, and pixels for whatever a photograph folder holds."""
+"""Decoding: pixels for whatever sound image a folder holds, a reason for everything else."""
 
+import errno
 import io
 import os
 import pickle
-from pathlib import Path
+import resource
+import socket
+import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
+from support.odd_files import claiming_jpeg, claiming_png
 
-from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import Names, decode, decode_reduced, find_images, read_file
-
-line = st.text(st.characters(exclude_categories=("Cs", "Cc"))).filter(bool)
-
-
-@given(st.lists(line))
-def test_names_are_the_list_they_were_made_of(items):
-    names = Names(items)
-    assert list(names) == items
-    assert [names[i] for i in range(-len(items), 0)] == items
-    assert list(names[1:3]) == items[1:3]
-    assert pickle.loads(pickle.dumps(names)) == names
-
-
-@given(st.lists(line))
-def test_names_survive_the_file(tmp_path_factory, items):
-    path = tmp_path_factory.mktemp("names") / "images.txt"
-    path.write_text(Names(items).text(), encoding="utf-8", newline="\n")
-    assert Names.read(path) == Names(items)
-
-
-def test_a_name_of_two_lines_is_refused():
-    with pytest.raises(ValueError, match="no line breaks"):
-        Names(["a\nb"])
-
-
-def test_the_digest_knows_names_and_order():
-    digests = {Names(n).digest() for n in (["a", "b"], ["b", "a"], ["ab"], ["a", "b", "c"])}
-    assert len(digests) == 4
-
-
-def test_images_are_found_at_any_depth_in_one_order(tmp_path):
-    for name in ("b/2.JPEG", "b/10.png", "a.jpg", "b/c/x.webp", "notes.txt", ".h/x.jpg", "._a.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert list(find_images(tmp_path)) == ["a.jpg", "b/10.png", "b/2.JPEG", "b/c/x.webp"]
-
-
-def test_a_link_to_a_parent_ends(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "1.png").touch()
-    (tmp_path / "a" / "up").symlink_to(tmp_path)
-    assert list(find_images(tmp_path)) == ["a/1.png"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("missing", "no such folder"), ("empty", "none found"), ("bad", r"'x\\ny.jpg': rename it")],
-)
-def test_a_folder_that_cannot_serve_is_refused(tmp_path, name, message):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "x\ny.jpg").touch()
-    with pytest.raises(DiloError, match=message):
-        find_images(tmp_path / name)
-
-
-def test_a_name_that_is_not_utf8_is_refused_by_name(tmp_path):
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).touch()
-    with pytest.raises(DiloError, match=r"udcff.jpg"):
-        find_images(tmp_path)
-
+from dilo.pipeline import images
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images import MAX_PIXELS, decode, decode_reduced, read_file
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 COLOUR = np.stack([RAMP, RAMP.T, np.full_like(RAMP, 90)], axis=2)
@@ -177,9 +119,122 @@ def test_a_sound_jpeg_has_the_pixels_that_pillow_reads(tmp_path):
                 assert np.array_equal(decode(path), np.asarray(expected.convert("RGB")))
 
 
-def test_a_missing_file_is_an_image_error(tmp_path):
-    with pytest.raises(ImageError, match="No such file"):
-        decode(tmp_path / "gone.jpg")
+def test_what_is_no_file_is_refused_at_once_and_by_its_errno(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "dangling.jpg").symlink_to("nowhere")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    monkeypatch.setattr(images.time, "sleep", lambda pause: pytest.fail("tried again"))
+    monkeypatch.chdir(tmp_path)  # an address has at most 108 bytes
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind("socket.jpg")
+        for name, message, code in (
+            ("gone.jpg", "No such file or directory", errno.ENOENT),
+            ("dangling.jpg", "No such file or directory", errno.ENOENT),
+            ("loop.jpg", "Too many levels of symbolic links", errno.ELOOP),
+            ("folder.jpg", "Is a directory", errno.EISDIR),
+            ("socket.jpg", "No such device or address", errno.ENXIO),
+            ("pipe.jpg", "not a regular file but a pipe or a device", None),
+            ("zero.jpg", "not a regular file but a pipe or a device", None),
+            ("nul\0.jpg", "embedded null byte", None),
+        ):
+            with pytest.raises(ImageError) as caught:
+                decode(name)
+            assert (str(caught.value), caught.value.errno) == (message, code), name
+
+
+def test_a_broken_picture_has_no_errno_and_an_error_keeps_it_across_processes(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"<html>404</html>")
+    with pytest.raises(ImageError, match="not an image") as caught:
+        decode(tmp_path / "x.jpg")
+    assert caught.value.errno is None
+    copy = pickle.loads(pickle.dumps(ImageError("gone", errno.ENOENT)))
+    assert (str(copy), copy.errno) == ("gone", errno.ENOENT)
+
+
+class Disk:
+    """`os.open`, failing a few times with one error."""
+
+    def __init__(self, monkeypatch, code, times):
+        self.open, self.code, self.left, self.pauses = os.open, code, times, []
+        monkeypatch.setattr(images.os, "open", self)
+        monkeypatch.setattr(images.time, "sleep", self.pauses.append)
+
+    def __call__(self, path, flags):
+        if self.left:
+            self.left -= 1
+            raise OSError(self.code, os.strerror(self.code), path)
+        return self.open(path, flags)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
+def test_an_error_that_may_pass_is_given_two_more_tries(tmp_path, monkeypatch, code):
+    Image.fromarray(COLOUR).save(tmp_path / "x.png")
+    disk = Disk(monkeypatch, code, 2)
+    assert np.array_equal(decode(tmp_path / "x.png"), COLOUR)
+    assert disk.pauses == list(images.PAUSES)
+    disk = Disk(monkeypatch, code, 3)
+    with pytest.raises(ImageError) as caught:
+        decode(tmp_path / "x.png")
+    assert (str(caught.value), caught.value.errno) == (os.strerror(code), code)
+    assert len(disk.pauses) == 2
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES, errno.ELOOP, errno.EISDIR])
+def test_an_error_that_stays_is_not_tried_again(tmp_path, monkeypatch, code):
+    disk = Disk(monkeypatch, code, 1)
+    with pytest.raises(ImageError) as caught:
+        decode(tmp_path / "x.png")
+    assert (caught.value.errno, disk.pauses) == (code, [])
+
+
+def claiming(kind):
+    """Make a small file that claims to be huge."""
+    if kind == "png":
+        return claiming_png(60_000, 60_000)
+    if kind == "jpeg":
+        return claiming_jpeg(65_500, 65_500)
+    if kind == "cmyk":
+        return claiming_jpeg(65_500, 65_500, components=4)
+    if kind == "ppm":
+        return b"P6 60000 60000 255\n" + bytes(99)
+    buffer = io.BytesIO()
+    Image.new("P", (1, 1)).save(buffer, kind)
+    small = buffer.getvalue()
+    if kind == "gif":
+        huge = struct.pack("<HH", 65_535, 65_535)
+        return small[:6] + huge + small[10:].replace(struct.pack("<HH", 1, 1), huge)
+    return small[:18] + struct.pack("<ii", 60_000, 60_000) + small[26:]
+
+
+@pytest.mark.parametrize("side", [None, 256])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "cmyk", "ppm", "gif", "bmp"])
+def test_a_small_file_that_claims_to_be_huge_is_refused_without_its_memory(tmp_path, kind, side):
+    (tmp_path / "x.jpg").write_bytes(claiming(kind))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ImageError, match=rf"at most {MAX_PIXELS} pixels, got 6\d+ x 6\d+: make"):
+        decode_reduced(read_file(tmp_path / "x.jpg"), side) if side else decode(tmp_path / "x.jpg")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_the_bound_on_pixels_is_ours_alone_and_pillows_is_left_as_it_is(tmp_path, monkeypatch):
+    Image.fromarray(COLOUR).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice as many
+    assert decode(tmp_path / "x.png").shape == (16, 16, 3)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 16)
+    decode(tmp_path / "x.png")
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 16 - 1)
+    with pytest.raises(ImageError, match="at most 255 pixels, got 16 x 16: make it smaller"):
+        decode(tmp_path / "x.png")
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path):
+    with (tmp_path / "x.tif").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # takes no space
+    with pytest.raises(ImageError, match=r"at most 2147483648 bytes, got 2147483649"):
+        decode(tmp_path / "x.tif")
 
 
 @pytest.mark.parametrize(

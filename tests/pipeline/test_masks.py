@@ -10,8 +10,9 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.build import Builder
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images import Names, decode
+from dilo.pipeline.images import decode
 from dilo.pipeline.masks import mask_plan, planned_recipe, prepare
+from dilo.pipeline.names import Names
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.status import status
 from dilo.pipeline.store import MaskStore

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images import Names
+from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan, default_shard_size, load_names, publish
 
 NAMES = Names([f"{i}.jpg" for i in range(10)])

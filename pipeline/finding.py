@@ -1,0 +1,208 @@
+"""Find images: the files below a folder in one fixed order, or the lines of a list."""
+
+import errno
+import fnmatch
+import os
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.names import Names, escaped, unescaped
+
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+)
+#: Images between two words on how many were found.
+EVERY = 10_000
+#: What some editors put before the first line.
+_MARK = "\ufeff".encode()
+
+
+def find_images(
+    root: Path, include: Iterable[str] = (), *, found: Callable[[int], object] | None = None
+) -> Names:
+    """List the image files below a folder, at any depth.
+
+    Parameters
+    ----------
+    root : Path
+        The folder. Links are followed; a folder that is reached twice is read once, by
+        the first of its names in order. Hidden files and folders (such as the ``._``
+        companions that macOS leaves), pipes, sockets and devices are passed over. A link
+        to nothing is listed: whoever reads it will say what is wrong.
+    include : iterable of str
+        Globs, of which an image must match one; without any, all are taken. A glob
+        without a slash is compared with the file's name, one with a slash with the whole
+        relative path, where ``*`` does not stop at a slash. Upper and lower case differ.
+    found : callable, optional
+        Told now and then how many images were seen so far.
+
+    Returns
+    -------
+    Names
+        Paths relative to `root`, with forward slashes, sorted by code point, so that
+        the order is the same on every machine.
+
+    Raises
+    ------
+    DiloError
+        If `root` is no folder, holds no such image, or a folder in it cannot be read.
+    """
+    if not root.is_dir():
+        raise DiloError(f"images must be in a folder, got {root}: no such folder")
+    globs = list(include)
+    taken = _matcher(globs)
+    lines, seen = bytearray(), 0
+    for name in _walk(os.path.join(root, "")):
+        seen += 1
+        if found is not None and seen % EVERY == 0:
+            found(seen)
+        if taken(name):
+            lines += escaped(name).encode() + b"\n"
+    if not seen:
+        raise DiloError(
+            f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {root}: none found"
+        )
+    return _some(lines, globs, f"{seen} images in {root}")
+
+
+def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
+    r"""Read which images to take, and in which order, from a list.
+
+    Parameters
+    ----------
+    file : Path
+        One path a line, relative to `root` or absolute and below it, in the form of
+        images.txt: UTF-8, a backslash as ``\\``, a byte that is no text as ``\xNN``.
+        Empty lines count for nothing. Files need no extension, and are not looked for.
+    root : Path
+        The folder of images.
+    include : iterable of str
+        Globs, as `find_images` takes them.
+
+    Returns
+    -------
+    Names
+        Paths relative to `root`, in the order of the list.
+
+    Raises
+    ------
+    DiloError
+        If a line is no path below `root`, a path stands twice, or no path is left.
+    """
+    globs = list(include)
+    taken = _matcher(globs)
+    bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]
+    lines, numbers, seen = bytearray(), array("q"), 0
+    with file.open("rb") as content:
+        for number, line in enumerate(content, 1):
+            line = line.removeprefix(_MARK) if number == 1 else line
+            line = line.removesuffix(b"\n").removesuffix(b"\r")
+            if not line:
+                continue
+            try:
+                name = _below(unescaped(line.decode()), bases)
+            except UnicodeDecodeError as error:
+                raise DiloError(
+                    rf"{file}, line {number}: must be UTF-8, got {line!r}: write \xNN for a byte"
+                ) from error
+            except ValueError as error:
+                raise DiloError(f"{file}, line {number}: {error}") from error
+            seen += 1
+            if taken(name):
+                lines += escaped(name).encode() + b"\n"
+                numbers.append(number)
+    if not seen:
+        raise DiloError(f"a list must name images, one a line, got {file}: it names none")
+    names = _some(lines, globs, f"{seen} images in {file}")
+    if (again := names.first_repeated()) is not None:
+        first = numbers[names.index(names[again])]
+        raise DiloError(
+            f"{file}, line {numbers[again]}: an image must stand once, "
+            f"got {escaped(names[again])}, which line {first} has too: remove one"
+        )
+    return names
+
+
+def _matcher(globs: list[str]) -> Callable[[str], bool]:
+    """Make the function that tells whether one of some globs takes a path."""
+    tests = [("/" in glob, re.compile(fnmatch.translate(glob)).match) for glob in globs]
+
+    def taken(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return any(test(path if whole else name) for whole, test in tests)
+
+    return taken if tests else lambda path: True
+
+
+def _some(lines: bytearray, globs: list[str], of: str) -> Names:
+    """Make names of lines; refuse globs that took none."""
+    if not lines:
+        raise DiloError(
+            f"--include must match images, got {' '.join(globs)}, which matches none of {of}: "
+            f"a glob without / is compared with a file's name, in its case, one with / with "
+            f"the path below --images"
+        )
+    return Names.of_text(lines)
+
+
+def _walk(base: str) -> Iterator[str]:
+    """Yield paths below a folder, in order: as if a folder's name ended with its slash."""
+    pending = [""]
+    read: set[tuple[int, int]] = set()
+    while pending:
+        path = pending.pop()
+        if path and not path.endswith("/"):
+            yield path
+            continue
+        try:
+            status = os.stat(base + path)
+            if (status.st_dev, status.st_ino) in read:
+                continue
+            read.add((status.st_dev, status.st_ino))
+            with os.scandir(base + path) as entries:
+                keys = [key for key in map(_key, entries) if key]
+        except OSError as error:
+            raise DiloError(
+                f"every folder of images must be readable, got {escaped(base + path)}: "
+                f"{error.strerror}: mend it, or move it out of {base}"
+            ) from error
+        keys.sort(reverse=True)
+        pending += [path + key for key in keys]
+
+
+def _key(entry: os.DirEntry[str]) -> str:
+    """Name an entry, with a slash behind a folder; nothing for what is passed over."""
+    name = entry.name
+    if name.startswith("."):
+        return ""
+    image = name[name.rfind(".") :].lower() in EXTENSIONS
+    try:
+        if entry.is_dir():
+            return f"{name}/"
+        return name if image and (entry.is_file() or _leads_nowhere(entry)) else ""
+    except OSError as error:  # of a link that loops, or that leads where nobody may look
+        if image:
+            return name
+        if error.errno == errno.ELOOP:
+            return ""
+        raise
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Tell a link to nothing from one to a pipe, a socket or a device."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
+
+
+def _below(name: str, bases: list[str]) -> str:
+    """Clean a path and make it relative to the folder of images."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    path = "/".join(parts)
+    if name.startswith("/"):
+        base = next((base for base in bases if f"/{path}".startswith(base)), None)
+        path = "" if base is None else f"/{path}".removeprefix(base)
+    if not path or ".." in parts or "\0" in path:
+        raise ValueError(f"must be a path below --images {bases[0]}, got {escaped(name)}")
+    return path
