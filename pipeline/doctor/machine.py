@@ -59,7 +59,7 @@ def cores(usable: int, present: int, workers: int) -> Finding:
     Finding
         Slow where workers share cores, or where one core of many is left.
     """
-    found = f"this process may use {usable} of {present}; {workers} workers"
+    found = f"this process may use {usable} of {present}; workers: {workers}"
     if workers > usable:
         advice = f"they would take turns: give --jobs {usable}, or get more cores"
         return Finding("cores", "slow", found, advice)
@@ -110,7 +110,7 @@ def memory(room: int, workers: int) -> Finding:
         Breaks where they would not fit.
     """
     need = workers * WORKER_BYTES
-    found = f"{gigabytes(room)} to be had; {workers} workers need {gigabytes(need)}"
+    found = f"{gigabytes(room)} to be had; needed for {workers} at work: {gigabytes(need)}"
     if need <= room:
         return Finding("memory", "ok", found)
     fit = room // WORKER_BYTES

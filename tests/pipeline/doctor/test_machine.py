@@ -20,7 +20,7 @@ MEMINFO = "MemTotal:       32000000 kB\nMemFree:  9 kB\nMemAvailable:   16000000
 def test_more_workers_than_cores_are_slow_and_the_number_to_give_is_said():
     assert cores(4, 64, 4).level == "ok"
     found = cores(4, 64, 64)
-    assert (found.level, found.found) == ("slow", "this process may use 4 of 64; 64 workers")
+    assert (found.level, found.found) == ("slow", "this process may use 4 of 64; workers: 64")
     assert "--jobs 4" in found.advice
 
 
@@ -41,7 +41,10 @@ def test_numbers_of_threads_do_no_harm_but_code_that_is_not_compiled_is_slow():
 def test_workers_that_do_not_fit_into_memory_break_and_the_number_that_fits_is_said():
     assert memory(1_000_000_000, 2).level == "ok"
     found = memory(1_700_000_000, 4)
-    assert (found.level, found.found) == ("breaks", "1.7 GB to be had; 4 workers need 2.0 GB")
+    assert (found.level, found.found) == (
+        "breaks",
+        "1.7 GB to be had; needed for 4 at work: 2.0 GB",
+    )
     assert "--jobs 3" in found.advice
 
 
