@@ -1,14 +1,16 @@
 """Commands that make a store: masks."""
 
 import functools
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
+    NAMED,
     jobs_option,
     json_option,
     say,
@@ -16,6 +18,9 @@ from dilo.pipeline.cli.options import (
     user_errors,
 )
 from dilo.pipeline.cli.stores import finish
+
+if TYPE_CHECKING:
+    from dilo.pipeline.jobs import Task
 
 
 @click.command()
@@ -76,6 +81,11 @@ from dilo.pipeline.cli.stores import finish
     help="Which of them, from 0.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing: time a few of the images, and say what all of them would take.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 if an image failed.")
 @json_option
 @user_errors
@@ -93,6 +103,7 @@ def masks(
     num_tasks: int | None,
     task_id: int | None,
     limit: int | None,
+    dry_run: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -117,15 +128,18 @@ def masks(
         recipe = MaskRecipe.named(method, refine, settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--set") from error
-    plan = work.prepare(
-        images,
-        out,
-        recipe=recipe,
-        size=size,
-        shard_size=shard_size,
-        limit=limit,
-        trust_plan=task is not None,
-    )
+    asked: dict[str, Any] = {
+        "recipe": recipe,
+        "size": size,
+        "shard_size": shard_size,
+        "limit": limit,
+        "trust_plan": task is not None,
+    }
+    if dry_run:
+        cluster = backend in ("dask", "ray")
+        _foretell(images, out, asked, jobs, cluster=cluster, task=task, as_json=as_json)
+        return
+    plan = work.prepare(images, out, **asked)
     shards = missing_shards(out, plan)
     if task is not None:
         shards = task.share(shards)
@@ -140,3 +154,30 @@ def masks(
             failed += len(outcome.failed)
             progress.advance(outcome.images, f"{failed} failed")
     finish(out, say_missing=task is None, strict=strict, as_json=as_json)
+
+
+def _foretell(
+    images: Path,
+    out: Path,
+    asked: dict[str, Any],
+    jobs: int,
+    *,
+    cluster: bool,
+    task: "Task | None",
+    as_json: bool,
+) -> None:
+    """Say what a store would take, and write none of it."""
+    from dilo.pipeline.estimate import estimate, planned
+    from dilo.pipeline.status import missing_shards
+    from dilo.pipeline.workers import compile_ahead
+
+    plan, names = planned(images, out, **asked)
+    if missing_shards(out, plan):
+        compile_ahead(asked["recipe"], say)
+    found = estimate(
+        images, out, plan, names, asked["recipe"], jobs=jobs, cluster=cluster, task=task
+    )
+    for line in found.lines(named=NAMED):
+        say(line)
+    if as_json:
+        click.echo(json.dumps(found.record()))
