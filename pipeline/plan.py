@@ -245,15 +245,37 @@ def publish(folder: Path, plan: Plan, names: Names) -> None:
         If the folder holds a store of another plan, or shards without a plan.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    require_startable(folder, plan, names)
     if not (folder / PLAN).exists():
-        if any(folder.glob("shard-*.h5")):
-            raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
         write_new(folder / PLAN, plan.text())  # of two commands that begin at once, one wins
-    _require_same(folder, Plan.load(folder), plan, names)
+        require_startable(folder, plan, names)
     try:
         load_names(folder, plan)
     except StoreError:  # a kill, or damage, between the plan and its list; this is the list
         write_text(folder / IMAGES, names.text())
+
+
+def require_startable(folder: Path, plan: Plan, names: Names) -> None:
+    """Refuse a folder that holds something else than a store of this very plan, or nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        The store; need not exist.
+    plan : Plan
+        What is asked for.
+    names : Names
+        The images, in order.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a store of another plan, or shards without a plan.
+    """
+    if (folder / PLAN).exists():
+        _require_same(folder, Plan.load(folder), plan, names)
+    elif any(folder.glob("shard-*.h5")):
+        raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
 
 
 def _require_same(folder: Path, found: Plan, asked: Plan, names: Names) -> None:

@@ -118,7 +118,7 @@ def missing_shards(store: Path, plan: Plan) -> list[int]:
     """
     # One listing: a look for each of a thousand names is slow on a shared disk, and NFS
     # remembers for a minute that a name was not there.
-    there = set(os.listdir(store))
+    there = set(os.listdir(store)) if store.is_dir() else set()
     return [i for i in range(plan.shards) if shard_path(store, i).name not in there]
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from dilo.pipeline.cli import make, stores
+from dilo.pipeline.cli import machine, make, stores
 
 
 @click.group()
@@ -13,11 +13,18 @@ def main() -> None:
     \b
     Exit status of every command:
       0  done
-      1  done, but images failed and --strict was given, or verify found faults
+      1  done, but images failed and --strict was given, or verify or doctor found faults
       2  the command line is wrong
       3  could not go on; the message says why and what to do
     """
 
 
-for command in (make.masks, stores.status, stores.verify, stores.preview, stores.export):
+for command in (
+    make.masks,
+    stores.status,
+    stores.verify,
+    stores.preview,
+    stores.export,
+    machine.doctor,
+):
     main.add_command(command)

@@ -1,19 +1,29 @@
 """Commands that make a store: masks."""
 
-import time
-from collections.abc import Callable
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, FOLDER, say, settings_of, user_errors
+from dilo.pipeline.cli.options import FOLDER, NAMED, say, settings_of, user_errors
+from dilo.pipeline.cli.selecting import (
+    found_so_far,
+    selection_options,
+    shard_size_option,
+    size_option,
+)
 from dilo.pipeline.cli.sharding import Sharding, make_shards, sharding_options
-from dilo.pipeline.cli.stores import finish
+
+if TYPE_CHECKING:
+    from dilo.pipeline.names import Names
+    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.planning import Selection
+    from dilo.pipeline.saliency import MaskRecipe
 
 
 @click.command()
-@click.option("--images", type=EXISTING, required=True, help="Folder of images, at any depth.")
+@selection_options
 @click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
 @click.option(
     "--method",
@@ -36,54 +46,24 @@ from dilo.pipeline.cli.stores import finish
     help="Change a parameter of the method (superpixels=200) or of the refinement "
     "(refine.certain=0.4); plan.json lists them. May be given again.",
 )
+@size_option
+@shard_size_option
 @click.option(
-    "--size",
-    default=224,
-    show_default=True,
-    type=click.IntRange(16, 4096),
-    help="Side of a mask, in pixels.",
-)
-@click.option(
-    "--shard-size",
-    type=click.IntRange(min=1),
-    show_default="from the number of images",
-    help="Images a shard.",
-)
-@click.option(
-    "--plan-only",
+    "--dry-run",
     is_flag=True,
-    help="Read the folder and write the plan, for the tasks of an array; compute nothing.",
+    help="Write nothing: time a few of the images, and say what all of them would take.",
 )
-@click.option(
-    "--list",
-    "listed",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The images to take, in this order: paths below --images, one a line, as images.txt "
-    "has them.",
-)
-@click.option(
-    "--include",
-    multiple=True,
-    metavar="GLOB",
-    help="Only images that match: '*.png' is compared with file names, 'n01*/*' with paths below "
-    "--images. May be given again.",
-)
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many of them.")
 @sharding_options
 @user_errors
 def masks(
-    images: Path,
+    images: "Selection",
     out: Path,
     method: str,
     refine: str | None,
     settings: dict[str, Any],
     size: int,
     shard_size: int | None,
-    plan_only: bool,
-    listed: Path | None,
-    include: tuple[str, ...],
-    limit: int | None,
+    dry_run: bool,
     how: Sharding,
 ) -> None:
     """Compute a saliency mask for every image below a folder.
@@ -92,54 +72,57 @@ def masks(
     that cannot be read becomes a row with the reason, and the run goes on.
     """
     from dilo.pipeline.build import Builder
-    from dilo.pipeline.masks import prepare
-    from dilo.pipeline.saliency import METHODS, MaskRecipe
+    from dilo.pipeline.masks import mask_plan
+    from dilo.pipeline.planning import plan_store, start_store
     from dilo.pipeline.workers import compile_ahead
+
+    recipe = _recipe(method, refine, settings)
+    plan, names = plan_store(
+        images,
+        out,
+        mask_plan(recipe, size),
+        shard_size=shard_size,
+        trust_plan=how.task() is not None,
+        found=found_so_far(),
+    )
+    if dry_run:
+        _foretell(images.root, out, plan, names, recipe, how)
+        return
+    start_store(out, plan, names)
+    # Workers of a cluster were started in folders of their own.
+    builder = Builder(images.root.absolute(), out.absolute())
+    make_shards(builder, plan, how, ready=lambda: compile_ahead(recipe, say))
+
+
+def _recipe(method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":
+    """Find a method and its parameters by their names."""
+    from dilo.pipeline.saliency import METHODS, MaskRecipe
 
     if method not in METHODS:
         raise click.BadParameter(
             f"must be one of {', '.join(METHODS)}, got {method!r}", param_hint="--method"
         )
     try:
-        recipe = MaskRecipe.named(method, refine, settings)
+        return MaskRecipe.named(method, refine, settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--set") from error
-    plan = prepare(
-        images,
-        out,
-        recipe=recipe,
-        size=size,
-        shard_size=shard_size,
-        listed=listed,
-        include=include,
-        limit=limit,
-        trust_plan=how.task() is not None,
-        found=found_so_far(say),
+
+
+def _foretell(
+    images: Path, out: Path, plan: "Plan", names: "Names", recipe: "MaskRecipe", how: Sharding
+) -> None:
+    """Say what a store would take, and write none of it."""
+    from dilo.pipeline.estimate import estimate
+    from dilo.pipeline.status import missing_shards
+    from dilo.pipeline.workers import compile_ahead
+
+    if missing_shards(out, plan):
+        compile_ahead(recipe, say)
+    cluster = how.backend in ("dask", "ray")
+    found = estimate(
+        images, out, plan, names, recipe, jobs=how.jobs, cluster=cluster, task=how.task()
     )
-    if plan_only:
-        say(f"{plan.images} images in {plan.shards} shards of {plan.shard_size}: planned")
-        finish(out, say_missing=False, strict=how.strict, as_json=how.as_json)
-    # Workers of a cluster were started in folders of their own.
-    make_shards(
-        Builder(images.absolute(), out.absolute()),
-        plan,
-        how,
-        ready=lambda: compile_ahead(recipe, say),
-    )
-
-
-def found_so_far(
-    say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
-) -> Callable[[int], None]:
-    """Make the function that says, in one line every 30 s, how many images were found."""
-    from dilo.pipeline.progress import PERIOD
-
-    last = clock()
-
-    def found(count: int) -> None:
-        nonlocal last
-        if clock() - last >= PERIOD:
-            last = clock()
-            say(f"{count} images found so far")
-
-    return found
+    for line in found.lines(named=NAMED):
+        say(line)
+    if how.as_json:
+        click.echo(json.dumps(found.record()))

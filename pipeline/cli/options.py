@@ -110,3 +110,21 @@ def settings_of(
 def say(line: str) -> None:
     """Print words for people, on standard error."""
     click.echo(line, err=True)
+
+
+def grouped(
+    argument: str, make: Callable[..., Any], options: dict[str, Callable[[Any], Any]]
+) -> Callable[[Command], Command]:
+    """Give a command some options, by the names of their values, as one argument made of them."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapped(**values: Any) -> None:
+            group = make(**{name: values.pop(name) for name in options})
+            command(**{argument: group}, **values)
+
+        for option in reversed(options.values()):
+            option(wrapped)
+        return wrapped  # type: ignore[return-value]  # its options replace the one argument
+
+    return decorate

@@ -1,15 +1,14 @@
 """What every command that makes shards shares: who computes, which share, what is said."""
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from dilo.pipeline.cli.options import Command, Failure, jobs_option, json_option, say
+from dilo.pipeline.cli.options import Failure, grouped, jobs_option, json_option, say
 from dilo.pipeline.cli.stores import finish
 
 if TYPE_CHECKING:
@@ -31,34 +30,6 @@ def _num_tasks(
     return int(value)
 
 
-_OPTIONS = (
-    jobs_option,
-    click.option(
-        "--backend",
-        default="loky",
-        show_default=True,
-        type=click.Choice(["loky", "threading", "dask", "ray"]),
-        help="Who computes: processes here, threads here, a cluster.",
-    ),
-    click.option("--scheduler", help="Address of the Dask scheduler or the Ray cluster."),
-    click.option(
-        "--num-tasks",
-        metavar="N|auto",
-        callback=_num_tasks,
-        help="This is one of N tasks of a batch array, and does its share. auto: as many as the "
-        "array has, where Slurm, LSF or SGE say it.",
-    ),
-    click.option(
-        "--task-id",
-        type=click.IntRange(min=0),
-        show_default="from the batch system",
-        help="Which of them, from 0.",
-    ),
-    click.option("--strict", is_flag=True, help="Exit with 1 if an image failed."),
-    json_option,
-)
-
-
 @dataclass(frozen=True)
 class Sharding:
     """Who makes which shards, as the options say."""
@@ -68,6 +39,7 @@ class Sharding:
     scheduler: str | None
     num_tasks: int | Literal["auto"] | None
     task_id: int | None
+    plan_only: bool
     strict: bool
     as_json: bool
 
@@ -78,17 +50,43 @@ class Sharding:
         return find_task(self.num_tasks, self.task_id)
 
 
-def sharding_options(command: Command) -> Command:
-    """Give a command the options above, as one argument `how`."""
-    names = [field.name for field in dataclasses.fields(Sharding)]
-
-    @functools.wraps(command)
-    def wrapped(**options: Any) -> None:
-        command(how=Sharding(**{name: options.pop(name) for name in names}), **options)
-
-    for option in reversed(_OPTIONS):
-        option(wrapped)
-    return wrapped  # type: ignore[return-value]  # its options replace the one argument
+sharding_options = grouped(
+    "how",
+    Sharding,
+    {
+        "jobs": jobs_option,
+        "backend": click.option(
+            "--backend",
+            default="loky",
+            show_default=True,
+            type=click.Choice(["loky", "threading", "dask", "ray"]),
+            help="Who computes: processes here, threads here, a cluster.",
+        ),
+        "scheduler": click.option(
+            "--scheduler", help="Address of the Dask scheduler or the Ray cluster."
+        ),
+        "num_tasks": click.option(
+            "--num-tasks",
+            metavar="N|auto",
+            callback=_num_tasks,
+            help="This is one of N tasks of a batch array, and does its share. auto: as many as "
+            "the array has, where Slurm, LSF or SGE say it.",
+        ),
+        "task_id": click.option(
+            "--task-id",
+            type=click.IntRange(min=0),
+            show_default="from the batch system",
+            help="Which of them, from 0.",
+        ),
+        "plan_only": click.option(
+            "--plan-only",
+            is_flag=True,
+            help="Read the folder and write the plan, for the tasks of an array; compute nothing.",
+        ),
+        "strict": click.option("--strict", is_flag=True, help="Exit with 1 if an image failed."),
+        "as_json": json_option,
+    },
+)
 
 
 def make_shards(
@@ -98,6 +96,9 @@ def make_shards(
 
     `ready` is called before workers start, if there is anything to do.
     """
+    if how.plan_only:
+        say(f"{plan.images} images in {plan.shards} shards of {plan.shard_size}: planned")
+        finish(builder.store, say_missing=False, strict=how.strict, as_json=how.as_json)
     from dilo.pipeline.isolation import Apart
     from dilo.pipeline.jobs import run
     from dilo.pipeline.progress import Progress

@@ -13,6 +13,7 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.masks import mask_plan, planned_recipe, prepare
 from dilo.pipeline.names import Names
+from dilo.pipeline.planning import Selection
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.status import status
 from dilo.pipeline.store import MaskStore
@@ -87,7 +88,7 @@ def test_bytes_depend_on_the_plan_alone(images, tmp_path):
 
 
 def test_the_plan_records_every_constant_of_the_method():
-    parameters = mask_plan(Names(["a"]), recipe=RBD, size=32).parameters
+    parameters = mask_plan(RBD, 32)(Names(["a"]), 1).parameters
     assert parameters["background_factor"] == 5.0
     assert len(parameters) > 10
 
@@ -102,13 +103,14 @@ def test_a_second_call_takes_the_shard_size_of_the_first(images, tmp_path):
     [
         ({"size": 64}, "plan.json says size 32; asked for size 64"),
         ({"shard_size": 3}, "shard_size 2; asked for shard_size 3"),
-        ({"limit": 3}, "images 5; asked for images 3"),
+        ({"images": 3}, "images 5; asked for images 3"),
     ],
 )
 def test_another_store_in_its_place_is_refused(images, tmp_path, options, message):
     build_all(images, tmp_path / "store")
+    asked = Selection(images, limit=options.pop("images", None))
     with pytest.raises(StoreError, match=message):
-        prepare(images, tmp_path / "store", recipe=RBD, **({"size": 32} | options))
+        prepare(asked, tmp_path / "store", recipe=RBD, **({"size": 32} | options))
 
 
 def test_an_image_added_since_is_noticed_but_not_by_the_tasks_of_an_array(images, tmp_path):

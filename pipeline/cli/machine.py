@@ -1,0 +1,29 @@
+"""Commands on this machine: doctor."""
+
+import json
+from pathlib import Path
+
+import click
+
+from dilo.pipeline.cli.options import jobs_option, json_option, say, user_errors
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@jobs_option
+@json_option
+@user_errors
+def doctor(directory: Path, jobs: int, as_json: bool) -> None:
+    """Say what will break or slow a run with masks or images in DIR, and what to do.
+
+    DIR need not exist, and is not made: then the nearest folder above it is examined.
+    Exits with 1 if something would break.
+    """
+    from dilo.pipeline.doctor import examine
+
+    diagnosis = examine(directory, jobs)
+    for line in diagnosis.lines():
+        say(line)
+    if as_json:
+        click.echo(json.dumps(diagnosis.record()))
+    raise SystemExit(1 if diagnosis.count("breaks") else 0)

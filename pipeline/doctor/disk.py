@@ -1,0 +1,259 @@
+"""Checks of the disk below a folder: what it is, whether it can be written, what is free."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dilo.pipeline.doctor.finding import Finding
+from dilo.pipeline.doctor.machine import gigabytes
+
+#: Bytes of an image's row in a store of size 224, measured over ImageNet's sample.
+ROW_BYTES = 9_900
+#: Images of ImageNet's training set.
+IMAGENET = 1_281_167
+
+#: File systems that other machines share; each file opened is a question to a server.
+NETWORK = re.compile(r"nfs|lustre|gpfs|beegfs|ceph|cifs|smb|afs|gluster|9p|panfs|wekafs|orangefs")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mounted file system.
+
+    Attributes
+    ----------
+    point : Path
+        Where.
+    kind : str
+        Its type, as the kernel names it.
+    options : tuple of str
+        As it was mounted.
+    """
+
+    point: Path
+    kind: str
+    options: tuple[str, ...]
+
+    @property
+    def network(self) -> str | None:
+        """Name its type if other machines share it.
+
+        Returns
+        -------
+        str or None
+            None for a disk of this machine.
+        """
+        return self.kind if NETWORK.search(self.kind) else None
+
+
+def nearest(path: Path) -> Path:
+    """Find what there is of a path.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file or folder that need not exist.
+
+    Returns
+    -------
+    Path
+        The path itself, or the nearest of its parents that exists; absolute, links followed.
+    """
+    path = Path(os.path.realpath(path))  # unlike resolve(), at ease with links in a circle
+    # os.path.exists is false, and no error, where a folder above may not be searched.
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
+
+
+def mount_of(place: Path, mounts: str) -> Mount | None:
+    """Find the file system that a place lies on.
+
+    Parameters
+    ----------
+    place : Path
+        Absolute, without links.
+    mounts : str
+        Content of /proc/mounts.
+
+    Returns
+    -------
+    Mount or None
+        None where the system does not say.
+    """
+    found = None
+    for line in mounts.splitlines():
+        _, point, kind, options, *_ = line.split(" ")
+        # Blanks stand as \040. Of several mounts on one point the last one shows.
+        where = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point))
+        deeper = found is None or len(where.parts) >= len(found.point.parts)
+        if deeper and place.is_relative_to(where):
+            found = Mount(where, kind, tuple(options.split(",")))
+    return found
+
+
+def folder(directory: Path, place: Path, writable: bool, mount: Mount | None) -> Finding:
+    """Judge whether a folder is there, or can be made.
+
+    Parameters
+    ----------
+    directory : Path
+        What was asked about.
+    place : Path
+        What there is of it; see `nearest`.
+    writable : bool
+        Whether this user may write there.
+    mount : Mount or None
+        The file system; None where the system does not say.
+
+    Returns
+    -------
+    Finding
+        Breaks where nothing can be made.
+    """
+    there = place == Path(os.path.realpath(directory))
+    if not place.is_dir():
+        return Finding("folder", "breaks", f"{place} is a file", "give another folder")
+    found = f"{place}" if there else f"not there yet; judged by {place}"
+    if writable:
+        return Finding("folder", "ok", found)
+    if mount and "ro" in mount.options:
+        advice = f"read only: mount -o remount,rw {mount.point}, or give another folder"
+        return Finding("folder", "breaks", found, advice)
+    advice = f"this user cannot write there: chown or chmod {place}, or give another folder"
+    return Finding("folder", "breaks", found, advice)
+
+
+def file_system(mount: Mount | None) -> Finding:
+    """Say what kind of disk it is.
+
+    Parameters
+    ----------
+    mount : Mount or None
+        The file system; None where the system does not say.
+
+    Returns
+    -------
+    Finding
+        Always well; advice on what goes with a container or the power.
+    """
+    check = "file system"
+    if mount is None:
+        return Finding(check, "ok", "this system does not say which")
+    found = f"{mount.kind} on {mount.point}"
+    if mount.network:
+        advice = "shared: start one task of an array first; it needs no file locks"
+        return Finding(check, "ok", found, advice)
+    if mount.kind in ("overlay", "aufs"):
+        advice = "it goes when the container goes: mount a volume (docker run -v)"
+        return Finding(check, "ok", found, advice)
+    if mount.kind in ("tmpfs", "ramfs"):
+        advice = "it is memory: what is here counts as memory in use, and goes with the power"
+        return Finding(check, "ok", found, advice)
+    return Finding(check, "ok", found)
+
+
+def space(free: int, files: int | None) -> Finding:
+    """Compare what is free with what masks take.
+
+    Parameters
+    ----------
+    free : int
+        Bytes that this user may still write.
+    files : int or None
+        Files that may still be made; None where the file system does not count them.
+
+    Returns
+    -------
+    Finding
+        Breaks where not even a small store fits.
+    """
+    room = free // ROW_BYTES
+    found = f"{gigabytes(free)}, room for {room:,} masks of size 224"
+    if files is not None and files < 2_000:
+        advice = "a store is up to 1,300 files: remove some files, or ask for more inodes"
+        return Finding("free space", "breaks", f"{found}, but {files} files", advice)
+    if room < 10_000:
+        advice = "free some: dilo-prep masks --dry-run tells what your images need"
+        return Finding("free space", "breaks", found, advice)
+    if room < IMAGENET:
+        advice = f"ImageNet's {IMAGENET:,} need {gigabytes(IMAGENET * ROW_BYTES)}"
+        return Finding("free space", "ok", found, advice)
+    return Finding("free space", "ok", found)
+
+
+def free_space(place: Path) -> tuple[int, int | None]:
+    """Ask what this user may still write.
+
+    Parameters
+    ----------
+    place : Path
+        A folder that exists.
+
+    Returns
+    -------
+    int
+        Bytes.
+    int or None
+        Files; None where the file system does not count them.
+    """
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+
+
+def temporary(chosen: Path | None, asked: str | None, free: int) -> Finding:
+    """Judge the folder for temporary files.
+
+    Parameters
+    ----------
+    chosen : Path or None
+        The one that is used; None if none can be written.
+    asked : str or None
+        TMPDIR, where it is set.
+    free : int
+        Bytes free there.
+
+    Returns
+    -------
+    Finding
+        Breaks where there is none.
+    """
+    if chosen is None:
+        advice = "set TMPDIR to a folder that can be written and has space"
+        return Finding("temporary", "breaks", "no folder can be written", advice)
+    found = f"{chosen}, {gigabytes(free)} free"
+    if free < 100_000_000:
+        return Finding("temporary", "slow", found, "free some, or set TMPDIR to another folder")
+    if asked and Path(asked).resolve() != chosen.resolve():
+        return Finding("temporary", "ok", found, f"TMPDIR={asked} cannot be written: passed over")
+    return Finding("temporary", "ok", found)
+
+
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on the disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : bytes
+        What it will hold.
+    """
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until a folder's list of names is on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Which.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

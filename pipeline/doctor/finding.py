@@ -1,0 +1,96 @@
+"""What a check found: whether it breaks a run or slows it, and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Level = Literal["ok", "slow", "breaks"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes
+    ----------
+    check : str
+        What was looked at.
+    level : {"ok", "slow", "breaks"}
+        What it does to a run.
+    found : str
+        What is there.
+    advice : str
+        What to do, or what to know; empty where there is nothing to say.
+    """
+
+    check: str
+    level: Level
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What all checks found.
+
+    Attributes
+    ----------
+    directory : Path
+        The folder that was asked about.
+    findings : sequence of Finding
+        One a check.
+    """
+
+    directory: Path
+    findings: Sequence[Finding]
+
+    def count(self, level: Level) -> int:
+        """Count the findings of a level.
+
+        Parameters
+        ----------
+        level : {"ok", "slow", "breaks"}
+            Which.
+
+        Returns
+        -------
+        int
+            How many there are.
+        """
+        return sum(finding.level == level for finding in self.findings)
+
+    def lines(self) -> list[str]:
+        """Say it in words.
+
+        Returns
+        -------
+        list of str
+            One line a check, its advice on the next, and the sum of it.
+        """
+        width = max((len(finding.check) for finding in self.findings), default=0)
+        lines = []
+        for finding in self.findings:
+            mark = finding.level if finding.level == "ok" else finding.level.upper()
+            lines.append(f"{mark:<6}  {finding.check:<{width}}  {finding.found}")
+            if finding.advice:
+                lines.append(f"{'':<{8 + width}}  {finding.advice}")
+        breaks, slow = self.count("breaks"), self.count("slow")
+        verdict = f"{breaks} would break a run here, {slow} would slow it"
+        lines.append(f"{self.directory}: {len(self.findings)} checks; {verdict}")
+        return lines
+
+    def record(self) -> dict[str, Any]:
+        """Say it for machines.
+
+        Returns
+        -------
+        dict
+            Ready for JSON.
+        """
+        return {
+            "directory": str(self.directory),
+            "breaks": self.count("breaks"),
+            "slow": self.count("slow"),
+            "findings": [vars(finding) for finding in self.findings],
+        }

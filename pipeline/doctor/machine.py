@@ -1,0 +1,252 @@
+"""Checks of a machine: cores, threads, memory, open files, shared memory, compiled code."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dilo.pipeline.doctor.finding import Finding
+
+#: Memory that a worker may need: 0.22 GB were measured, and a large image comes on top.
+WORKER_BYTES = 500_000_000
+#: Open files that a process needs: a store's shards, and a loader's batches beside them.
+OPEN_FILES = 512
+#: Shared memory that a trainer's loaders fill: two workers, two batches of 256 each.
+SHARED_BYTES = 400_000_000
+
+_THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "NUMBA")
+# cgroup v1 keeps each resource in a tree of its own; v2 has one. Where, limit, use, statistics.
+_CGROUPS = (
+    ("", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def gigabytes(count: float) -> str:
+    """Write a number of bytes for people.
+
+    Parameters
+    ----------
+    count : float
+        Bytes.
+
+    Returns
+    -------
+    str
+        In GB, or in MB below one.
+
+    Examples
+    --------
+    >>> gigabytes(64_000_000), gigabytes(13e9)
+    ('64 MB', '13.0 GB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def cores(usable: int, present: int, workers: int) -> Finding:
+    """Compare the workers with the cores that this process may use.
+
+    Parameters
+    ----------
+    usable : int
+        Cores that affinity and quota leave to this process.
+    present : int
+        Cores of the machine.
+    workers : int
+        Workers that would start.
+
+    Returns
+    -------
+    Finding
+        Slow where workers share cores, or where one core of many is left.
+    """
+    found = f"this process may use {usable} of {present}; workers: {workers}"
+    if workers > usable:
+        advice = f"they would take turns: give --jobs {usable}, or get more cores"
+        return Finding("cores", "slow", found, advice)
+    if usable == 1 < present:
+        advice = "ask for more: --cpus-per-task of Slurm, --cpus of Docker, taskset"
+        return Finding("cores", "slow", found, advice)
+    return Finding("cores", "ok", found)
+
+
+def threads(environment: Mapping[str, str]) -> Finding:
+    """Read the variables that set how many threads a library starts.
+
+    Parameters
+    ----------
+    environment : mapping
+        Variables of this process.
+
+    Returns
+    -------
+    Finding
+        Slow where compiled code is switched off; the numbers themselves do no harm.
+    """
+    if environment.get("NUMBA_DISABLE_JIT", "0") != "0":
+        value = environment["NUMBA_DISABLE_JIT"]
+        advice = "nothing would be compiled, and masks take 100 times as long: unset it"
+        return Finding("threads", "slow", f"NUMBA_DISABLE_JIT={value}", advice)
+    names = [f"{library}_NUM_THREADS" for library in _THREADS]
+    more = [f"{n}={environment[n]}" for n in names if environment.get(n, "1") != "1"]
+    if more:
+        found = f"{', '.join(more)}: does no harm, a worker keeps to one core"
+        return Finding("threads", "ok", found)
+    return Finding("threads", "ok", "a worker keeps to one core")
+
+
+def memory(room: int, workers: int) -> Finding:
+    """Compare free memory with what the workers need.
+
+    Parameters
+    ----------
+    room : int
+        Bytes that this process and its workers may still take.
+    workers : int
+        Workers that would start.
+
+    Returns
+    -------
+    Finding
+        Breaks where they would not fit.
+    """
+    need = workers * WORKER_BYTES
+    found = f"{gigabytes(room)} to be had; needed for {workers} at work: {gigabytes(need)}"
+    if need <= room:
+        return Finding("memory", "ok", found)
+    fit = room // WORKER_BYTES
+    advice = f"workers would be killed: give --jobs {max(1, fit)}, or get more memory"
+    return Finding("memory", "breaks", found, advice)
+
+
+def memory_room(
+    meminfo: str,
+    membership: str,
+    root: Path = Path("/sys/fs/cgroup"),
+) -> int:
+    """Tell how many bytes this process and its workers may still take.
+
+    Parameters
+    ----------
+    meminfo : str
+        Content of /proc/meminfo.
+    membership : str
+        Content of /proc/self/cgroup.
+    root : Path
+        Where the control groups are mounted.
+
+    Returns
+    -------
+    int
+        The least of what the machine has and what each control group above this process
+        leaves; its cache of files, which goes when memory is needed, counts as free.
+    """
+    kilobytes = {line.split(":")[0]: line.split()[1] for line in meminfo.splitlines() if line}
+    rooms = [int(kilobytes["MemAvailable"]) * 1024]
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        # Inside a container the group's own path may not exist: its root is the group.
+        for folder in (Path(path.lstrip("/")), *Path(path.lstrip("/")).parents):
+            for tree, limit, used, cache in _CGROUPS:
+                try:
+                    group = root / tree / folder
+                    most = int((group / limit).read_text())  # "max" is no number: no limit
+                    statistics = dict(w.split() for w in _lines(group / "memory.stat"))
+                    taken = int((group / used).read_text()) - int(statistics.get(cache, 0))
+                except (OSError, ValueError):
+                    continue
+                rooms.append(max(0, most - taken))
+    return min(rooms)
+
+
+def _lines(path: Path) -> list[str]:
+    """Read the lines of a small file."""
+    return path.read_text().splitlines()
+
+
+def open_files(soft: int, hard: int) -> Finding:
+    """Judge how many files a process may hold open.
+
+    Parameters
+    ----------
+    soft : int
+        The limit that holds; negative for none.
+    hard : int
+        What it may be raised to; negative for anything.
+
+    Returns
+    -------
+    Finding
+        Breaks where a store's shards and a loader's batches do not fit.
+    """
+    if soft < 0:
+        return Finding("open files", "ok", "no limit")
+    if soft >= OPEN_FILES:
+        return Finding("open files", "ok", f"{soft} a process")
+    raised = 4096 if hard < 0 else min(4096, hard)
+    advice = (
+        f"{OPEN_FILES} are needed to read a store while training: ulimit -n {raised}"
+        if raised >= OPEN_FILES
+        else f"{OPEN_FILES} are needed to read a store while training: ask for a higher limit"
+    )
+    return Finding("open files", "breaks", f"{soft} a process", advice)
+
+
+def shared_memory(size: int | None, free: int = 0) -> Finding:
+    """Judge /dev/shm, through which a trainer's loaders hand over their batches.
+
+    Parameters
+    ----------
+    size : int or None
+        Its bytes; None where there is none.
+    free : int
+        How many of them are free.
+
+    Returns
+    -------
+    Finding
+        Breaks where batches do not fit.
+    """
+    mend = "docker run --shm-size=8g or --ipc=host; Kubernetes: emptyDir, medium: Memory"
+    if size is None:
+        advice = f"workers cannot start: mount a tmpfs there ({mend})"
+        return Finding("/dev/shm", "breaks", "none", advice)
+    found = f"{gigabytes(free)} free of {gigabytes(size)}"
+    if free >= SHARED_BYTES:
+        return Finding("/dev/shm", "ok", found)
+    advice = f"masks do without, dilo-train's loaders die of it (Bus error): {mend}"
+    return Finding("/dev/shm", "breaks", found, advice)
+
+
+def compiled_code(folder: Path | None, network: str | None, free: int) -> Finding:
+    """Judge where compiled code is kept from one process to the next.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where; None where it cannot be kept.
+    network : str or None
+        Kind of the network file system that it lies on, if it does.
+    free : int
+        Bytes free there.
+
+    Returns
+    -------
+    Finding
+        Slow where each process compiles, breaks where machines share one cache.
+    """
+    if folder is None or not os.access(folder, os.W_OK):
+        where = "nowhere" if folder is None else f"{folder} cannot be written"
+        advice = (
+            "each process would compile for 15 s: set TMPDIR, or NUMBA_CACHE_DIR, to a local "
+            "folder that only you can write"
+        )
+        return Finding("compiled code", "slow", where, advice)
+    if network:
+        advice = "machines that share it break each other's files: set TMPDIR to a local disk"
+        return Finding("compiled code", "breaks", f"{folder}, on {network}", advice)
+    if free < 50_000_000:
+        advice = "each process would compile for 15 s: free some, or set TMPDIR"
+        return Finding("compiled code", "slow", f"{folder}: {gigabytes(free)} free", advice)
+    return Finding("compiled code", "ok", f"{folder}")

@@ -1,0 +1,207 @@
+"""How fast a disk takes and gives files."""
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dilo.pipeline.doctor.disk import flush_folder, write_flushed
+from dilo.pipeline.doctor.finding import Finding
+
+Clock = Callable[[], float]
+
+#: Seconds after which a measurement ends with what it has.
+PATIENCE = 1.5
+#: Bytes written, files published and images read for one.
+WRITTEN, PUBLISHED, READ = 16_000_000, 16, 16
+#: What slows nobody: bytes written a second, seconds for a shard's file, seconds for an image.
+WRITE_RATE, PUBLISH_SECONDS, READ_SECONDS = 10e6, 0.5, 0.02
+
+
+def time_writing(path: Path, clock: Clock = time.perf_counter) -> tuple[int, float]:
+    """Write a file in pieces, each flushed, until it is large or the time is up.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    clock : callable
+        Seconds.
+
+    Returns
+    -------
+    int
+        Bytes written.
+    float
+        Seconds that it took.
+    """
+    piece = os.urandom(WRITTEN // 8)  # what a disk that compresses cannot make smaller
+    start, done = clock(), 0
+    with path.open("wb") as file:
+        while done < WRITTEN and (not done or clock() - start < PATIENCE):
+            done += file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    return done, clock() - start
+
+
+def write_speed(count: int, seconds: float) -> Finding:
+    """Judge how fast a disk takes bytes.
+
+    Parameters
+    ----------
+    count : int
+        Bytes written and flushed.
+    seconds : float
+        That it took.
+
+    Returns
+    -------
+    Finding
+        Slow where the masks of many cores would wait.
+    """
+    rate = count / max(seconds, 1e-9)
+    found = f"{rate / 1e6:.0f} MB/s, flushed"
+    if rate >= WRITE_RATE:
+        return Finding("write speed", "ok", found)
+    advice = "a core makes up to 1.5 MB/s of masks: write to a faster disk, copy the store after"
+    return Finding("write speed", "slow", found, advice)
+
+
+def time_publishing(folder: Path, clock: Clock = time.perf_counter) -> float:
+    """Publish small files over each other, as shards are, and take the mean time.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+    clock : callable
+        Seconds.
+
+    Returns
+    -------
+    float
+        Seconds for each: written, flushed, renamed, the folder flushed.
+    """
+    start, done = clock(), 0
+    while done < PUBLISHED and (not done or clock() - start < PATIENCE):
+        write_flushed(folder / "part", b"shard")
+        (folder / "part").replace(folder / "shard")
+        flush_folder(folder)
+        done += 1
+    return (clock() - start) / done
+
+
+def publishing(seconds: float) -> Finding:
+    """Judge how long it takes to publish a file.
+
+    Parameters
+    ----------
+    seconds : float
+        For each.
+
+    Returns
+    -------
+    Finding
+        Slow where a small store's shards would wait for it.
+    """
+    found = f"{1000 * seconds:.1f} ms for a file flushed and renamed"
+    if seconds <= PUBLISH_SECONDS:
+        return Finding("publishing", "ok", found)
+    return Finding("publishing", "slow", found, "fewer, larger shards wait less: --shard-size 1000")
+
+
+def some_images(
+    place: Path, extensions: frozenset[str], clock: Clock = time.monotonic
+) -> list[Path]:
+    """Find the first images below a folder, without reading it whole.
+
+    Parameters
+    ----------
+    place : Path
+        The folder.
+    extensions : frozenset of str
+        What an image's name ends with, in lower case.
+    clock : callable
+        Seconds.
+
+    Returns
+    -------
+    list of Path
+        `READ` at most, in the order that they are met.
+    """
+    start = clock()
+    soon = itertools.takewhile(lambda _: clock() - start < PATIENCE, _entries(place, depth=3))
+    met = itertools.islice(soon, 2_000)
+    images = (e for e in met if Path(e.name).suffix.lower() in extensions and e.is_file())
+    return [Path(entry.path) for entry in itertools.islice(images, READ)]
+
+
+def _entries(folder: Path, depth: int) -> Iterator[os.DirEntry[str]]:
+    """Walk down first; what cannot be listed is passed over."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                yield entry
+                if depth and entry.is_dir(follow_symlinks=False):
+                    yield from _entries(Path(entry.path), depth - 1)
+
+
+def time_reading(images: list[Path], clock: Clock = time.perf_counter) -> tuple[int, float, int]:
+    """Read files whole, from the disk rather than from memory where the system can be asked.
+
+    Parameters
+    ----------
+    images : list of Path
+        The files.
+    clock : callable
+        Seconds.
+
+    Returns
+    -------
+    int
+        Files read.
+    float
+        Seconds that it took.
+    int
+        Bytes read.
+    """
+    start, count, size = clock(), 0, 0
+    for path in images:
+        if count and clock() - start >= PATIENCE:
+            break
+        with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            size += len(file.readall())
+            count += 1
+    return count, clock() - start, size
+
+
+def read_speed(count: int, seconds: float, size: int) -> Finding:
+    """Judge how fast images come from a disk.
+
+    Parameters
+    ----------
+    count : int
+        Files read.
+    seconds : float
+        That it took.
+    size : int
+        Bytes read.
+
+    Returns
+    -------
+    Finding
+        Slow where a core would wait for its next image.
+    """
+    if not count:
+        return Finding("read speed", "ok", "no images here to read")
+    each = seconds / count
+    found = f"{1000 * each:.1f} ms an image, {size / max(seconds, 1e-9) / 1e6:.0f} MB/s"
+    if each <= READ_SECONDS:
+        return Finding("read speed", "ok", found)
+    advice = "longer than a mask takes: give more --jobs than cores, or copy the images closer"
+    return Finding("read speed", "slow", found, advice)

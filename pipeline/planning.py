@@ -1,0 +1,147 @@
+"""Begin a store, or go on with one: which images, by which plan, and nothing else in its place."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dilo.pipeline.atomic import sweep
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.finding import find_images, read_list
+from dilo.pipeline.names import Names
+from dilo.pipeline.plan import (
+    PLAN,
+    Plan,
+    default_shard_size,
+    load_names,
+    publish,
+    require_startable,
+)
+
+#: From the images and the shard size to a plan.
+PlanOf = Callable[[Names, int], Plan]
+#: Told now and then how many images were seen so far.
+Found = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images a store is of.
+
+    Attributes
+    ----------
+    root : Path
+        Folder of images.
+    listed : Path, optional
+        A list of images, as `read_list` reads it; unless given, all below the folder.
+    include : tuple of str
+        Only images that match one of these globs, as `find_images` compares them.
+    limit : int, optional
+        Only the first so many of them.
+    """
+
+    root: Path
+    listed: Path | None = None
+    include: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def names(self, found: Found | None = None) -> Names:
+        """List them.
+
+        Parameters
+        ----------
+        found : callable, optional
+            Told now and then how many images were seen so far.
+
+        Returns
+        -------
+        Names
+            In the order of the list, or sorted.
+
+        Raises
+        ------
+        DiloError
+            If the folder or the list cannot serve.
+        """
+        if self.listed is not None:
+            return read_list(self.listed, self.root, self.include)[: self.limit]
+        return find_images(self.root, self.include, found=found)[: self.limit]
+
+
+def plan_store(
+    images: Path | Selection,
+    store: Path,
+    plan_of: PlanOf,
+    *,
+    shard_size: int | None = None,
+    trust_plan: bool = False,
+    found: Found | None = None,
+) -> tuple[Plan, Names]:
+    """Plan a store, or check that the one there is what is asked for; write nothing.
+
+    Parameters
+    ----------
+    images : Path or Selection
+        Which images; a folder means all below it.
+    store : Path
+        The store; need not exist.
+    plan_of : callable
+        From the images and the shard size to the plan that is asked for.
+    shard_size : int, optional
+        Images a shard; unless given, that of the store that is there, or `default_shard_size`.
+    trust_plan : bool, default False
+        Take the list of a store that is there instead of reading the folder anew: for the
+        tasks of an array, which would all read a million names from a shared disk at once.
+    found : callable, optional
+        Told now and then how many images were seen in the folder so far.
+
+    Returns
+    -------
+    Plan
+        What the store holds, or would hold.
+    Names
+        The images, in order.
+
+    Raises
+    ------
+    DiloError
+        If the folder or the store cannot serve.
+    """
+    there = Plan.load(store) if (store / PLAN).exists() else None
+    names = _listed(store, there) if trust_plan and there else None
+    if names is None:
+        selection = images if isinstance(images, Selection) else Selection(images)
+        names = selection.names(found)
+    if shard_size is None:
+        shard_size = there.shard_size if there else default_shard_size(len(names))
+    plan = plan_of(names, shard_size)
+    require_startable(store, plan, names)
+    return plan, names
+
+
+def start_store(store: Path, plan: Plan, names: Names) -> None:
+    """Write a plan, unless it is there, and sweep what killed writers left.
+
+    Parameters
+    ----------
+    store : Path
+        The store; made if it is missing.
+    plan : Plan
+        Its plan.
+    names : Names
+        Its images, in order.
+
+    Raises
+    ------
+    DiloError
+        If somebody else has meanwhile begun another store there.
+    """
+    publish(store, plan, names)
+    sweep(store)
+
+
+def _listed(store: Path, plan: Plan) -> Names | None:
+    """Read the list of a store, unless another task is only now writing it."""
+    try:
+        return load_names(store, plan)
+    except StoreError:
+        return None
