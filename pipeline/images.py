@@ -16,8 +16,9 @@ from PIL import Image
 
 from dilo.pipeline.errors import ImageError
 
-#: Pixels of the largest image that is decoded: 16384 x 16384, as RGB 0.8 GB. A telephone's 200
-#: million pass, ten times ImageNet's largest; a few bytes that claim more cost no memory.
+#: Pixels of the largest image that is decoded: 16384 x 16384, which takes 0.8 GB of a JPEG and up
+#: to 2.9 GB of other kinds. A telephone's 200 million pass, ten times ImageNet's largest; twice
+#: the bound would cost more than a worker may have.
 MAX_PIXELS = 2**28
 #: Bytes of the largest file that is read: so many pixels, uncompressed, of four times 16 bits.
 MAX_BYTES = 8 * MAX_PIXELS
@@ -228,6 +229,8 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     else:
         # A palette with alpha goes through RGBA, or Pillow guesses the transparent colour.
         direct = "RGBA" if image.mode == "P" and "transparency" in image.info else "RGB"
-        return np.array(image.convert(direct).convert("RGB"))
+        for mode in (direct, "RGB"):  # converting to the same would copy a large image
+            image = image if image.mode == mode else image.convert(mode)
+        return np.array(image)
     gray = np.clip(np.rint(deep), 0.0, 255.0).astype(np.uint8)
     return np.repeat(gray[:, :, None], 3, axis=2)

@@ -222,7 +222,7 @@ class Names(Sequence[str]):
             line, within = escaped(value).encode(), range(len(self))[start:stop]
             hashes, order = self._hashed()
             first, last = (int(np.searchsorted(hashes, hash(line), s)) for s in ("left", "right"))
-            for position in order[first:last]:
+            for position in order[first:last].tolist():
                 if position in within and self._line(position) == line:
                     return int(position)
         raise ValueError(f"must be one of {len(self)} names, got {value!r}")
