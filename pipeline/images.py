@@ -12,10 +12,16 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
 from dilo.pipeline.errors import ImageError
 
+#: What Pillow may take a file for, whatever its name: it hands some others to other programs.
+FORMATS = (
+    *("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM"),
+    WebPImagePlugin.WebPImageFile.format,
+    TiffImagePlugin.TiffImageFile.format,
+)
 #: Pixels of the largest image that is decoded: 16384 x 16384, which takes 0.8 GB of a JPEG and up
 #: to 2.9 GB of other kinds. A telephone's 200 million pass, ten times ImageNet's largest; twice
 #: the bound would cost more than a worker may have.
@@ -178,7 +184,7 @@ def _opened(content: bytes) -> Image.Image:
     with _HEADER:
         bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(io.BytesIO(content))
+            return Image.open(io.BytesIO(content), formats=FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = bound
 

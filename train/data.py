@@ -81,16 +81,16 @@ def find_source(images: Path, masks: Path | None) -> Source:
         names = find_images(images)
         return Source(images, names, np.arange(len(names)), np.zeros(len(names), bool), None)
     store = MaskStore(masks)
-    first = store.names[0]
+    status, coverage = store.columns("status", "coverage")
+    usable = np.flatnonzero(status != FAILED)
+    if not len(usable):
+        raise DiloError(f"--masks {masks}: every image failed; see dilo-prep status {masks}")
+    first = store.names[int(usable[0])]
     if not (images / first).exists():
         raise DiloError(
             f"--masks {masks} must be of the images of --images {images}: "
             f"its first image, {escaped(first)}, is not there"
         )
-    status, coverage = store.columns("status", "coverage")
-    usable = np.flatnonzero(status != FAILED)
-    if not len(usable):
-        raise DiloError(f"--masks {masks}: every image failed; see dilo-prep status {masks}")
     return Source(images, store.names, usable, coverage > 0, store)
 
 

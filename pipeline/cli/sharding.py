@@ -99,6 +99,7 @@ def make_shards(
     if how.plan_only:
         say(f"{plan.images} images in {plan.shards} shards of {plan.shard_size}: planned")
         finish(builder.store, say_missing=False, strict=how.strict, as_json=how.as_json)
+    from dilo.pipeline.atomic import sweep
     from dilo.pipeline.isolation import Apart
     from dilo.pipeline.jobs import run
     from dilo.pipeline.progress import Progress
@@ -141,6 +142,7 @@ def make_shards(
                 f"stopped; {done} of {total} images are done and kept: "
                 f"give the same command to go on"
             ) from None
+    sweep(builder.store)  # of workers that were killed just as this run began
     finish(
         builder.store,
         share=share,

@@ -7,6 +7,7 @@ import pickle
 import resource
 import socket
 import struct
+import subprocess
 
 import numpy as np
 import pytest
@@ -271,3 +272,11 @@ def test_wrong_bytes_are_found_in_a_reduced_jpeg_too(tmp_path):
     (tmp_path / "y.jpg").write_bytes(buffer.getvalue()[:20000])
     with pytest.raises(ImageError):
         decode_reduced(read_file(tmp_path / "y.jpg"), 50)
+
+
+def test_what_would_start_another_program_is_no_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **more: pytest.fail("started"))
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "x.jpg").write_bytes(script)
+    with pytest.raises(ImageError, match="not an image"):
+        decode(tmp_path / "x.jpg")
