@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from isal import isal_zlib
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import read_file
+from dilo.pipeline.imported import IMPORTED, imported_maker
 from dilo.pipeline.masks import mask_maker
 from dilo.pipeline.names import escaped
 from dilo.pipeline.plan import Plan, names_once, shard_path
@@ -55,12 +57,15 @@ class Builder:
         Folder that the store's paths are relative to.
     store : Path
         The store; its plan says the rest.
+    given : Path, optional
+        Folder of ready masks, for a store of method `imported`.
     leader : int, optional
         Process whose workers do this on its machine; a worker that outlives it ends.
     """
 
     images: Path
     store: Path
+    given: Path | None = None
     leader: int | None = None
 
     def __call__(self, shard: int) -> Outcome:
@@ -111,6 +116,34 @@ class Builder:
             write_shard(path, rows, plan.fingerprint())
         return Outcome(shard, *read_failures(path, plan.fingerprint()))
 
+    def places(self) -> dict[str, str]:
+        """Name the folders, for a process that is told them in words.
+
+        Returns
+        -------
+        dict of str to str
+            Its arguments but the leader.
+        """
+        found = {"images": self.images, "store": self.store, "given": self.given}
+        return {name: str(path) for name, path in found.items() if path is not None}
+
+    @classmethod
+    def at(cls, places: Mapping[str, str]) -> Self:
+        """Be the builder that `places` was asked of.
+
+        Parameters
+        ----------
+        places : mapping of str to str
+            Its folders.
+
+        Returns
+        -------
+        Builder
+            Without a leader.
+        """
+        given = places.get("given")
+        return cls(Path(places["images"]), Path(places["store"]), Path(given) if given else None)
+
     def try_row(self, shard: int, row: int) -> None:
         """Make one row and throw it away: to see whether a process survives it.
 
@@ -129,7 +162,8 @@ class Builder:
         self, plan: Plan, indices: range, begin: Callable[[int], None], broken: Mapping[int, str]
     ) -> MaskRows:
         """Make the rows of some images; one that cannot be read becomes a row with a reason."""
-        names, make = names_once(self.store, plan.digest), _maker(self.store, plan.fingerprint())
+        names = names_once(self.store, plan.digest)
+        make = _maker(self.store, plan.fingerprint(), self.given)
         paths = [names[i] for i in indices]
         rows = MaskRows.blank([escaped(path) for path in paths], plan.size)
         with one_core():
@@ -173,6 +207,9 @@ class Builder:
 
 
 @functools.lru_cache(maxsize=1)
-def _maker(store: Path, fingerprint: str) -> Maker:
+def _maker(store: Path, fingerprint: str, given: Path | None) -> Maker:
     """Prepare what makes a row, once a process and plan."""
-    return mask_maker(store, Plan.load(store))
+    plan = Plan.load(store)
+    if plan.method == IMPORTED:
+        return imported_maker(store, plan, given)
+    return mask_maker(store, plan)

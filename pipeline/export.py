@@ -3,8 +3,6 @@
 import functools
 import json
 import os
-import posixpath
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +14,8 @@ from numpy.typing import NDArray
 from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.handles import reading
-from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan, shard_path
+from dilo.pipeline.pngs import full_names, stem
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.shards import FAILED, open_shard, read_failures
 from dilo.pipeline.status import missing_shards, ranges
@@ -108,56 +106,6 @@ def _claim(out: Path, mark: dict[str, str]) -> None:
     sweep(out)
 
 
-def full_names(names: Names) -> NDArray[np.int64]:
-    """Find the images whose PNG must keep their extension, for others would have it too.
-
-    Of a/b.jpg and a/b.png neither may become a/b.png, nor of a/b and a/b.jpg, nor a.jpg
-    where a folder is called a.png. Each name is kept as two numbers meanwhile.
-
-    Parameters
-    ----------
-    names : Names
-        All images of the store.
-
-    Returns
-    -------
-    ndarray of shape (K,), int64
-        Their positions, increasing.
-
-    Raises
-    ------
-    StoreError
-        If a PNG would be where a folder must be even so.
-    """
-    hashes = np.empty((2, len(names)), np.int64)
-    folders: set[str] = set()  # those that a PNG could be mistaken for
-    for position, name in enumerate(names):
-        hashes[:, position] = hash(_stem(name)), hash(name)
-        folder = posixpath.dirname(name)
-        while ".png" in folder and folder not in folders:
-            folders.add(folder)
-            folder = posixpath.dirname(folder)
-    stems, wholes = hashes
-    distinct, counts = np.unique(stems, return_counts=True)
-    alike = np.isin(stems, distinct[counts > 1]) | np.isin(stems, wholes)
-    # Equal hashes are a suspicion; the names decide.
-    suspects = np.flatnonzero(alike).tolist()
-    times = Counter(_stem(names[i]) for i in suspects)
-    times.update(names[i] for i in np.flatnonzero(np.isin(wholes, stems)).tolist())
-    full = {i for i in suspects if times[_stem(names[i])] > 1}
-    if folders:
-        full |= {i for i, name in enumerate(names) if f"{_stem(name)}.png" in folders}
-    for i in full:
-        if f"{names[i]}.png" in folders:
-            raise StoreError(f"{names[i]!r} must become {names[i]}.png, got a folder of that name")
-    return np.array(sorted(full), np.int64)
-
-
-def _stem(name: str) -> str:
-    """Leave out an image's extension."""
-    return posixpath.splitext(name)[0]
-
-
 def export_shard(
     store: Path, out: Path, shard: int, *, size: Size, full: NDArray[np.int64]
 ) -> Exported:
@@ -206,7 +154,7 @@ def export_shard(
                 if state == FAILED:
                     continue
                 name = masks.names[position]
-                target = out / f"{name if position in whole else _stem(name)}.png"
+                target = out / f"{name if position in whole else stem(name)}.png"
                 if target.exists():
                     kept += 1
                     continue

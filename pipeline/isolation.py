@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.build import Builder, Outcome
@@ -65,7 +64,7 @@ class Apart:
 
     def _child(self, **request: Any) -> tuple[int | None, str]:
         """Run a process on a request: the last row that it began, and what it died of, or ''."""
-        asked = {"images": str(self.builder.images), "store": str(self.builder.store), **request}
+        asked = {"places": self.builder.places(), **request}
         # -P: the folder that the user happens to be in is no place to import from.
         command = [sys.executable, "-P", "-m", "dilo.pipeline.isolation", json.dumps(asked)]
         row, refusal = None, ""
@@ -96,12 +95,12 @@ def main(request: str) -> None:
     Parameters
     ----------
     request : str
-        JSON with `images`, `store`, `shard`, and either the one `row` to try, or the rows
-        that are `broken`, with their reasons, and must not be tried.
+        JSON with the `places` of a `Builder`, the `shard`, and either the one `row` to try, or
+        the rows that are `broken`, with their reasons, and must not be tried.
     """
     shielded()
     asked = json.loads(request)
-    builder = Builder(Path(asked["images"]), Path(asked["store"]))
+    builder = Builder.at(asked["places"])
     # What libraries print goes elsewhere: the lines below are for the parent alone.
     lines, sys.stdout = sys.stdout, sys.stderr
 

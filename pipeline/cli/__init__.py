@@ -21,6 +21,7 @@ def main() -> None:
 
 for command in (
     make.masks,
+    make.import_masks,
     stores.status,
     stores.verify,
     stores.preview,

@@ -1,4 +1,4 @@
-"""Commands that make a store: masks."""
+"""Commands that make a store: masks, import."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import FOLDER, NAMED, say, settings_of, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, say, settings_of, user_errors
 from dilo.pipeline.cli.selecting import (
     found_so_far,
     selection_options,
@@ -92,6 +92,52 @@ def masks(
     # Workers of a cluster were started in folders of their own.
     builder = Builder(images.root.absolute(), out.absolute())
     make_shards(builder, plan, how, ready=lambda: compile_ahead(recipe, say))
+
+
+@click.command("import")
+@click.option(
+    "--png",
+    type=EXISTING,
+    required=True,
+    help="Folder of masks: a/b.png, or a/b.jpg.png, is that of the image a/b.jpg.",
+)
+@selection_options
+@click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
+@size_option
+@shard_size_option
+@sharding_options
+@user_errors
+def import_masks(
+    png: Path,
+    images: "Selection",
+    out: Path,
+    size: int,
+    shard_size: int | None,
+    how: Sharding,
+) -> None:
+    """Make a store of masks that another program made: gray PNGs, one an image.
+
+    A mask has its image's proportions, at any size, or is square; 0 and 255, or what lies
+    between, or 0 and 1. An image without a mask becomes a row with the reason.
+    """
+    from dilo.pipeline.build import Builder
+    from dilo.pipeline.finding import find_images
+    from dilo.pipeline.imported import count_masks, imported_plan
+    from dilo.pipeline.planning import plan_store, start_store
+
+    pngs = find_images(png, ("*.png",))
+    plan, names = plan_store(
+        images,
+        out,
+        imported_plan(pngs, size),
+        shard_size=shard_size,
+        trust_plan=how.task() is not None,
+        found=found_so_far(),
+    )
+    if how.task() is None:
+        say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
+    start_store(out, plan, names)
+    make_shards(Builder(images.root.absolute(), out.absolute(), png.absolute()), plan, how)
 
 
 def _recipe(method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":

@@ -23,6 +23,7 @@ from dilo.pipeline.cli import main
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.pngs import full_names
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.shards import MaskRows, write_shard
@@ -286,7 +287,7 @@ def test_a_name_that_is_no_text_is_the_name_on_the_disk(tmp_path):
     ],
 )
 def test_images_that_would_share_a_png_keep_their_extension(paths, full):
-    assert export.full_names(Names(paths)).tolist() == full
+    assert full_names(Names(paths)).tolist() == full
 
 
 PARTS = st.sampled_from(["a", "a.png", "a.jpg", "a.png.png", "a.jpg.png", "b.c.jpg", "b.c", "b"])
@@ -298,7 +299,7 @@ def test_no_two_images_share_a_png_and_none_lies_where_a_folder_is(paths):
     if parents & set(paths):
         return  # no disk has these
     try:
-        full = set(export.full_names(Names(paths)).tolist())
+        full = set(full_names(Names(paths)).tolist())
     except StoreError:
         assert any(f"{path}.png" in parents for path in paths)
         return
@@ -306,10 +307,10 @@ def test_no_two_images_share_a_png_and_none_lies_where_a_folder_is(paths):
     pngs = [f"{stem}.png" for stem in stems]
     assert len(set(pngs)) == len(pngs)
     assert not parents & set(pngs)
-    again = export.full_names(Names(paths[::-1]))
+    again = full_names(Names(paths[::-1]))
     assert sorted(len(paths) - 1 - again) == sorted(full)
 
 
 def test_a_png_where_a_folder_must_be_is_refused():
     with pytest.raises(StoreError, match=r"'a.jpg' must become a.jpg.png, got a folder"):
-        export.full_names(Names(["a.jpg", "a.png/b.jpg", "a.jpg.png/c.jpg"]))
+        full_names(Names(["a.jpg", "a.png/b.jpg", "a.jpg.png/c.jpg"]))
