@@ -1,18 +1,18 @@
 """Who computes: this machine's cores, or a Dask or Ray cluster. No death of a worker ends it."""
 
 import contextlib
-import importlib
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from dilo.pipeline.clusters import on_dask, on_ray
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.workers import THREAD_LIMITS, shielded, shielding
 
@@ -21,8 +21,6 @@ Work = Callable[[int], Result]
 
 #: How joblib hands results over as they come, one task at a time.
 STREAM: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
-#: Shards a worker, in one round of a backend that cannot stream its results.
-ROUNDS = 4
 #: Shards handed out ahead, a worker: enough that none waits for the parent.
 AHEAD = 2
 
@@ -48,7 +46,7 @@ def run(
     jobs : int
         Workers, as joblib counts them: -1 is one a core.
     backend : {"loky", "threading", "dask", "ray"}
-        loky: processes of this machine. The others are joblib's.
+        loky: processes of this machine; threading: its threads; or a cluster.
     scheduler : str, optional
         Address of the Dask scheduler or the Ray cluster.
     apart : callable, optional
@@ -71,10 +69,11 @@ def run(
         yield from _processes(work, shards, joblib.effective_n_jobs(jobs), apart)
     elif backend == "threading":
         parallel = joblib.Parallel(n_jobs=jobs, backend="threading", **STREAM)
-        for _, result in _calls(parallel, work, shards):
-            yield result
+        yield from parallel(joblib.delayed(work)(shard) for shard in shards)
+    elif backend == "dask":
+        yield from on_dask(work, shards, scheduler, apart or _died)
     else:
-        yield from _cluster(work, shards, jobs, backend, scheduler, apart)
+        yield from on_ray(work, shards, scheduler, joblib.effective_n_jobs(jobs), apart or _died)
 
 
 def _processes(
@@ -153,85 +152,9 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown(wait=True)
 
 
-def _cluster(
-    work: Work[Result],
-    shards: Iterable[int],
-    jobs: int,
-    backend: str,
-    scheduler: str | None,
-    apart: Work[Result] | None,
-) -> Iterator[Result]:
-    """Do shards on a cluster; once that has given one up, the rest with every death caught."""
-    left = dict.fromkeys(shards)
-    engine = _dask(scheduler) if backend == "dask" else _ray(scheduler, jobs)
-    with engine as (parallel, deaths):
-        try:
-            for shard, result in _calls(parallel, work, left):
-                del left[shard]
-                yield result
-        except deaths as error:
-            if apart is None:
-                raise _death() from error
-            for _, result in _calls(parallel, apart, left):
-                yield result
-
-
-def _calls(
-    parallel: joblib.Parallel, work: Work[Result], shards: Iterable[int]
-) -> Iterator[tuple[int, Result]]:
-    """Do shards by joblib, and say which of them each result is of."""
-    calls = [joblib.delayed(_tagged)(work, shard) for shard in shards]
-    if parallel.return_generator:
-        yield from parallel(calls)
-        return
-    # Ray's backend hands results over only when all are there: a round at a time, so that
-    # progress shows and a stop loses little.
-    rounds = ROUNDS * joblib.effective_n_jobs(parallel.n_jobs)
-    for first in range(0, len(calls), rounds):
-        yield from parallel(calls[first : first + rounds])
-
-
-def _tagged(work: Work[Result], shard: int) -> tuple[int, Result]:
-    """Do a shard, and say which."""
-    return shard, work(shard)
-
-
-Engine = tuple[joblib.Parallel, tuple[type[BaseException], ...]]
-
-
-@contextlib.contextmanager
-def _dask(scheduler: str | None) -> Iterator[Engine]:
-    """Connect to a Dask cluster; it gives up a task that several workers died of."""
-    if not scheduler:
-        raise DiloError("--backend dask needs --scheduler ADDRESS, got none")
-    distributed = _extra("distributed", "dask")
-    try:
-        client = distributed.Client(scheduler, timeout="30s")
-    except (OSError, ValueError, TimeoutError) as error:
-        raise DiloError(f"--scheduler {scheduler}: cannot connect: {error}") from error
-    with client, joblib.parallel_config("dask"):
-        yield joblib.Parallel(n_jobs=-1, **STREAM), (distributed.KilledWorker,)
-
-
-@contextlib.contextmanager
-def _ray(scheduler: str | None, jobs: int) -> Iterator[Engine]:
-    """Connect to a Ray cluster, or start one here."""
-    ray = _extra("ray", "ray")
-    try:
-        ray.init(address=scheduler, ignore_reinit_error=True)
-    except (ConnectionError, ValueError) as error:
-        raise DiloError(f"--scheduler {scheduler}: cannot connect: {error}") from error
-    _extra("ray.util.joblib", "ray").register_ray()
-    with joblib.parallel_config("ray"):
-        yield joblib.Parallel(n_jobs=jobs), (ray.exceptions.RayError,)
-
-
-def _extra(module: str, extra: str) -> Any:
-    """Import what only some users install."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise DiloError(f"--backend {extra} needs: pip install 'dilo[{extra}]'") from error
+def _died(shard: int) -> NoReturn:
+    """Stand for a shard that must not be done apart."""
+    raise _death()
 
 
 def _death() -> DiloError:

@@ -13,7 +13,10 @@ import pytest
 from support.cli import invoke
 from support.photographs import photograph_folder
 
+from dilo.pipeline import clusters
 from dilo.pipeline.cli import main
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.jobs import run
 
 distributed = pytest.importorskip("distributed")
 
@@ -135,3 +138,37 @@ def test_a_scheduler_that_is_not_there_is_refused_in_a_sentence(folder, monkeypa
     arguments += ("--backend", "dask", "--scheduler", nobody)
     refused = invoke(main, "masks", *arguments, status=3)
     assert f"Error: --scheduler {nobody}: cannot connect: " in refused.stderr
+
+
+@pytest.fixture
+def frail(tmp_path, monkeypatch):
+    """Two workers of a scheduler that gives a task up after one death."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    cluster = Cluster(tmp_path)
+    for name in ("one", "two"):
+        cluster.add_worker(name)
+    with distributed.Client(cluster.address) as client:
+        client.wait_for_workers(2, timeout=60)
+    yield cluster
+    cluster.end()
+
+
+def test_a_shard_that_kills_is_done_apart_and_a_lost_scheduler_is_an_error_in_words(frail):
+    engine = functools.partial(run, jobs=1, backend="dask", scheduler=frail.address)
+    done = list(engine(signal.raise_signal, [0, signal.SIGKILL, 0], apart=abs))
+    assert done.count(9) == 1
+    assert done.count(None) + done.count(0) == 2  # Dask may suspect a neighbour too
+    naps = engine(time.sleep, [0, 60])
+    assert next(naps) is None
+    frail.processes[0].kill()
+    with pytest.raises(DiloError, match=r"lost: what is finished is kept; run the same command"):
+        next(naps)
+
+
+def test_workers_without_dilo_are_refused_in_a_sentence(tmp_path, monkeypatch):
+    cluster = Cluster(tmp_path)
+    monkeypatch.setattr(clusters, "__name__", "dilo.of_a_later_version")
+    cluster.add_worker("one")
+    with pytest.raises(DiloError, match="Dask's workers must have dilo, in this version, got No"):
+        list(run(abs, [0], jobs=1, backend="dask", scheduler=cluster.address))
+    cluster.end()
