@@ -1,5 +1,7 @@
 """Progress: lines for a log every so often, with what is left."""
 
+import threading
+
 from dilo.pipeline.progress import Progress
 
 
@@ -33,3 +35,15 @@ def test_a_terminal_gets_a_bar(capsys):
         progress.advance(4, "0 failed")
     assert "4/4" in capsys.readouterr().err
     assert not lines
+
+
+def test_a_log_gets_lines_also_while_nothing_is_finished():
+    lines, spoken = [], threading.Event()
+
+    def say(line):
+        lines.append(line)
+        spoken.set()
+
+    with Progress(5, "images", say, terminal=False, steady=True, period=0.01):
+        assert spoken.wait(timeout=30)
+    assert lines[0] == "0/5 images, 0.0/s, unknown time left"
