@@ -1,5 +1,6 @@
 """Publish files so that a reader sees a whole one or none, whatever kills the writer."""
 
+import errno
 import os
 import re
 import secrets
@@ -80,7 +81,7 @@ def published(path: Path) -> Iterator[Path]:
         yield part
         _flush(part)
         part.replace(path)
-        _flush(path.parent)
+        flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,7 +129,7 @@ def write_new(path: Path, text: str) -> bool:
             if path.exists():
                 return False
             part.replace(path)
-        _flush(path.parent)
+        flush_folder(path.parent)
     return True
 
 
@@ -174,8 +175,31 @@ def _lives(pid: int) -> bool:
         return False
 
 
+def flush_folder(folder: Path) -> bool:
+    """Wait until a folder's list of names is on the disk, where the disk can be asked to.
+
+    Parameters
+    ----------
+    folder : Path
+        Which.
+
+    Returns
+    -------
+    bool
+        False where the file system does not flush folders: then a power cut may take back
+        the newest names, and a run makes those files again.
+    """
+    try:
+        _flush(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+        return False
+    return True
+
+
 def _flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    """Wait until a file's content, or a folder's list of names, is on the disk, or fail."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -13,7 +13,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import read_file
+from dilo.pipeline.images import PASSING, read_file
 from dilo.pipeline.imported import IMPORTED, imported_maker
 from dilo.pipeline.masks import mask_maker
 from dilo.pipeline.names import escaped
@@ -26,6 +26,8 @@ Maker = Callable[[str, bytes], tuple[NDArray[np.uint8], tuple[int, int]]]
 
 #: What the operating system says where a disk has gone, rather than a file.
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EHOSTDOWN}
+#: So many images of a shard that cannot be read, though they are there, are the disk's fault.
+DISK_ERRORS = 10
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ class Builder:
         make = _maker(self.store, plan.fingerprint(), self.given)
         paths = [names[i] for i in indices]
         rows = MaskRows.blank([escaped(path) for path in paths], plan.size)
+        failures = 0
         with one_core():
             for row, path in enumerate(paths):
                 begin(row)
@@ -179,6 +182,13 @@ class Builder:
                 except ImageError as error:
                     self._require_disk(path, error)
                     rows.error[row] = str(error)
+                    failures += error.errno in PASSING
+                    if failures == DISK_ERRORS:
+                        raise DiloError(
+                            f"{self.images}: {failures} images of one shard could not be read, "
+                            f"{path!r} for: {error}: mend the disk; finished shards are kept, "
+                            f"and the same command goes on"
+                        ) from error
                 # A method that stumbles over one image must not take the others with it.
                 except Exception as error:
                     rows.error[row] = f"{plan.method} failed: {type(error).__name__}: {error}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dilo.pipeline.atomic import sweep
-from dilo.pipeline.errors import StoreError
+from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.finding import find_images, read_list
 from dilo.pipeline.names import Names
 from dilo.pipeline.plan import (
@@ -17,6 +17,8 @@ from dilo.pipeline.plan import (
     require_startable,
 )
 
+#: Bytes of the masks of a shard, before compression.
+MAX_SHARD = 2**31
 #: From the images and the shard size to a plan.
 PlanOf = Callable[[Names, int], Plan]
 #: Told now and then how many images were seen so far.
@@ -114,6 +116,7 @@ def plan_store(
     if shard_size is None:
         shard_size = there.shard_size if there else default_shard_size(len(names))
     plan = plan_of(names, shard_size)
+    _require_room(plan)
     require_startable(store, plan, names)
     return plan, names
 
@@ -137,6 +140,16 @@ def start_store(store: Path, plan: Plan, names: Names) -> None:
     """
     publish(store, plan, names)
     sweep(store)
+
+
+def _require_room(plan: Plan) -> None:
+    """Refuse shards that would not fit into a worker's memory."""
+    mask = plan.size**2
+    if min(plan.shard_size, plan.images) * mask > MAX_SHARD:
+        raise DiloError(
+            f"--shard-size must be at most {MAX_SHARD // mask} at --size {plan.size}, for a worker "
+            f"holds a shard in memory, got {plan.shard_size}"
+        )
 
 
 def _listed(store: Path, plan: Plan) -> Names | None:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,13 @@ def changed_images(images: Path, store: Path, shard: int, *, thorough: bool = Fa
     ]
 
 
-def require_unchanged(images: Path, store: Path, shards: list[int]) -> None:
+def require_unchanged(
+    images: Path,
+    store: Path,
+    shards: list[int],
+    *,
+    advance: Callable[[], object] = lambda: None,
+) -> None:
     """Refuse to go on with a store some of whose images have changed since.
 
     Parameters
@@ -216,6 +223,8 @@ def require_unchanged(images: Path, store: Path, shards: list[int]) -> None:
         The store.
     shards : list of int
         Its finished shards.
+    advance : callable, optional
+        Called for each of them that was looked at.
 
     Raises
     ------
@@ -223,7 +232,10 @@ def require_unchanged(images: Path, store: Path, shards: list[int]) -> None:
         If an image is not the one that its mask was made of, by `changed_images`.
     """
     look = functools.partial(changed_images, images, store)
-    found = [name for some in run(look, shards, jobs=READERS, backend="threading") for name in some]
+    found: list[str] = []
+    for some in run(look, shards, jobs=READERS, backend="threading"):
+        found += some
+        advance()
     if found:
         raise StoreError(
             f"--images {images}: {len(found)} images must be those that their masks were made of, "

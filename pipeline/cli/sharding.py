@@ -96,29 +96,54 @@ def make_shards(
 
     `ready` is called before workers start, if there is anything to do.
     """
+    from dilo.pipeline.atomic import sweep
+    from dilo.pipeline.tasks import unshared_line
+
     if how.plan_only:
         say(f"{plan.images} images in {plan.shards} shards of {plan.shard_size}: planned")
         finish(builder.store, say_missing=False, strict=how.strict, as_json=how.as_json)
-    from dilo.pipeline.atomic import sweep
-    from dilo.pipeline.isolation import Apart
-    from dilo.pipeline.jobs import run
-    from dilo.pipeline.progress import Progress
-    from dilo.pipeline.status import missing_shards
-    from dilo.pipeline.tasks import unshared_line
-    from dilo.pipeline.verification import require_unchanged
-
-    task, everything = how.task(), range(plan.shards)
+    task = how.task()
     if line := task.line() if task else unshared_line():
         say(line)
-    share = task.share(everything) if task else list(everything)
+    share = (task.share if task else list)(range(plan.shards))
+    todo = _left_of(share, builder, plan, look_back=task is None)
+    if todo:
+        ready()
+    _compute(builder, plan, todo, how)
+    sweep(builder.store)  # of workers that were killed just as this run began
+    finish(
+        builder.store,
+        share=share,
+        say_missing=task is None,
+        strict=how.strict,
+        as_json=how.as_json,
+    )
+
+
+def _left_of(share: list[int], builder: "Builder", plan: "Plan", *, look_back: bool) -> list[int]:
+    """Tell which shards are still to do, and look whether the images of the others changed."""
+    from dilo.pipeline.progress import Progress
+    from dilo.pipeline.status import missing_shards
+    from dilo.pipeline.verification import require_unchanged
+
     missing = set(missing_shards(builder.store, plan))
     todo = [shard for shard in share if shard in missing]
     total = sum(len(plan.rows(shard)) for shard in todo)
     say(f"{plan.images} images in {plan.shards} shards; to do: {total} images in {len(todo)}")
-    if task is None:
-        require_unchanged(builder.images, builder.store, sorted(set(everything) - missing))
-    if todo:
-        ready()
+    done = sorted(set(share) - missing)
+    if look_back and done:
+        with Progress(len(done), "shards looked back at", say, steady=True) as bar:
+            require_unchanged(builder.images, builder.store, done, advance=lambda: bar.advance(1))
+    return todo
+
+
+def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -> None:
+    """Build shards, showing how far it is; a stop says what is done."""
+    from dilo.pipeline.isolation import Apart
+    from dilo.pipeline.jobs import run
+    from dilo.pipeline.progress import Progress
+    from dilo.pipeline.status import missing_shards
+
     if how.backend == "loky":
         builder = dataclasses.replace(builder, leader=os.getpid())
     outcomes = run(
@@ -129,7 +154,7 @@ def make_shards(
         scheduler=how.scheduler,
         apart=Apart(builder),
     )
-    failed = 0
+    total, failed = sum(len(plan.rows(shard)) for shard in todo), 0
     with Progress(total, "images", say, steady=True) as progress:
         try:
             for outcome in outcomes:
@@ -142,11 +167,3 @@ def make_shards(
                 f"stopped; {done} of {total} images are done and kept: "
                 f"give the same command to go on"
             ) from None
-    sweep(builder.store)  # of workers that were killed just as this run began
-    finish(
-        builder.store,
-        share=share,
-        say_missing=task is None,
-        strict=how.strict,
-        as_json=how.as_json,
-    )

@@ -141,7 +141,7 @@ def file_system(mount: Mount | None) -> Finding:
         return Finding(check, "ok", "this system does not say which")
     found = f"{mount.kind} on {mount.point}"
     if mount.network:
-        advice = "shared: start one task of an array first; it needs no file locks"
+        advice = "shared: give --plan-only once before an array; no file locks are needed"
         return Finding(check, "ok", found, advice)
     if mount.kind in ("overlay", "aufs"):
         advice = "it goes when the container goes: mount a volume (docker run -v)"
@@ -242,18 +242,3 @@ def write_flushed(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Wait until a folder's list of names is on the disk.
-
-    Parameters
-    ----------
-    folder : Path
-        Which.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

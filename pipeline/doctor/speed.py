@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dilo.pipeline.doctor.disk import flush_folder, write_flushed
+from dilo.pipeline.atomic import flush_folder
+from dilo.pipeline.doctor.disk import write_flushed
 from dilo.pipeline.doctor.finding import Finding
 
 Clock = Callable[[], float]

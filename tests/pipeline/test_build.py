@@ -1,5 +1,6 @@
 """Building a shard: its rows, what it refuses to call done, and when it ends itself."""
 
+import errno
 import os
 import pickle
 import zlib
@@ -8,8 +9,9 @@ import h5py
 import pytest
 from support.photographs import photograph_folder
 
+from dilo.pipeline import build
 from dilo.pipeline.build import Builder
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
 
@@ -82,3 +84,23 @@ def test_it_can_be_sent_as_an_object_and_in_words(planned):
     assert pickle.loads(pickle.dumps(builder)) == builder
     assert Builder.at(builder.places()) == builder
     assert Builder.at(Builder(images, store).places()) == Builder(images, store)
+
+
+def test_a_disk_that_fails_stops_the_run_but_one_bad_sector_does_not(tmp_path, monkeypatch):
+    images = photograph_folder(tmp_path / "images", 16)
+    recipe = MaskRecipe.named("rbd")
+    prepare(images, tmp_path / "store", recipe=recipe, size=16, shard_size=16)
+    read, bad = build.read_file, {"class0/000.jpg"}
+
+    def failing(path):
+        if path.relative_to(images).as_posix() in bad:
+            raise ImageError("Input/output error", errno.EIO)
+        return read(path)
+
+    monkeypatch.setattr(build, "read_file", failing)
+    assert Builder(images, tmp_path / "store")(0).failed == {"class0/000.jpg": "Input/output error"}
+    (tmp_path / "store" / "shard-00000.h5").unlink()
+    bad |= {path.relative_to(images).as_posix() for path in images.rglob("*.jpg")}
+    with pytest.raises(DiloError, match=r"10 images of one shard .*: Input/output error: mend the"):
+        Builder(images, tmp_path / "store")(0)
+    assert not list((tmp_path / "store").glob("shard-*"))

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.photographs import photograph_folder
 
-from dilo.pipeline.errors import StoreError
+from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.masks import mask_plan
 from dilo.pipeline.plan import Plan, load_names
 from dilo.pipeline.planning import Selection, plan_store, start_store
@@ -76,3 +76,10 @@ def test_a_task_that_comes_while_the_list_is_being_written_lists_the_folder_itse
     assert again == (plan, names)
     start_store(store, *again)
     assert load_names(store, plan) == names
+
+
+def test_a_shard_that_no_worker_could_hold_is_refused(images, tmp_path):
+    large = mask_plan(MaskRecipe.named("rbd"), 20_000)
+    with pytest.raises(DiloError, match="--shard-size must be at most 5 at --size 20000, for a "):
+        plan_store(images, tmp_path / "store", large, shard_size=6)
+    plan_store(images, tmp_path / "store", large, shard_size=5)
