@@ -61,14 +61,11 @@ class Builder:
         The store; its plan says the rest.
     given : Path, optional
         Folder of ready masks, for a store of method `imported`.
-    leader : int, optional
-        Process whose workers do this on its machine; a worker that outlives it ends.
     """
 
     images: Path
     store: Path
     given: Path | None = None
-    leader: int | None = None
 
     def __call__(self, shard: int) -> Outcome:
         """Build one shard and publish it, unless somebody else has.
@@ -90,10 +87,14 @@ class Builder:
         OSError
             If the disk does not take the shard.
         """
-        return self.build(shard, begin=self._end_if_orphaned)
+        return self.build(shard)
 
     def build(
-        self, shard: int, *, begin: Callable[[int], None], broken: Mapping[int, str] | None = None
+        self,
+        shard: int,
+        *,
+        begin: Callable[[int], None] = lambda row: None,
+        broken: Mapping[int, str] | None = None,
     ) -> Outcome:
         """Build one shard as above, telling how far it is.
 
@@ -101,7 +102,7 @@ class Builder:
         ----------
         shard : int
             Number of the shard.
-        begin : callable
+        begin : callable, optional
             Told each row before it is made.
         broken : mapping of int to str, optional
             Rows that must not be tried, and why.
@@ -124,7 +125,7 @@ class Builder:
         Returns
         -------
         dict of str to str
-            Its arguments but the leader.
+            Its arguments.
         """
         found = {"images": self.images, "store": self.store, "given": self.given}
         return {name: str(path) for name, path in found.items() if path is not None}
@@ -141,7 +142,7 @@ class Builder:
         Returns
         -------
         Builder
-            Without a leader.
+            An equal one.
         """
         given = places.get("given")
         return cls(Path(places["images"]), Path(places["store"]), Path(given) if given else None)
@@ -209,11 +210,6 @@ class Builder:
             f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
             f"mounted? Finished shards are kept; give the same command to go on"
         )
-
-    def _end_if_orphaned(self, row: int) -> None:
-        """End a worker whose program was killed: the next one has workers of its own."""
-        if self.leader and self.leader not in (os.getpid(), os.getppid()):
-            os._exit(1)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,11 +1,13 @@
 """Build a shard although one of its images kills processes: find that image, record it, go on."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 from dilo.pipeline.build import Builder, Outcome
 from dilo.pipeline.errors import DiloError
@@ -66,11 +68,14 @@ class Apart:
         """Run a process on a request: the last row that it began, and what it died of, or ''."""
         asked = {"places": self.builder.places(), **request}
         # -P: the folder that the user happens to be in is no place to import from.
-        command = [sys.executable, "-P", "-m", "dilo.pipeline.isolation", json.dumps(asked)]
+        command = [sys.executable, "-P", "-m", "dilo.pipeline.isolation"]
         row, refusal = None, ""
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as child:
             try:
-                for line in child.stdout or ():
+                with suppress(BrokenPipeError), cast("IO[str]", child.stdin) as asks:
+                    asks.write(json.dumps(asked))
+                for line in cast("IO[str]", child.stdout):
                     said = json.loads(line)
                     row, refusal = said.get("row", row), said.get("refusal", "")
             except BaseException:
@@ -89,20 +94,18 @@ def _named(returncode: int) -> str:
     return f"{name}, as when memory runs out" if name == "SIGKILL" else name
 
 
-def main(request: str) -> None:
+def main() -> None:
     """Be the child: say each row before it is made, in a line of JSON on standard output.
 
-    Parameters
-    ----------
-    request : str
-        JSON with the `places` of a `Builder`, the `shard`, and either the one `row` to try, or
-        the rows that are `broken`, with their reasons, and must not be tried.
+    Standard input is JSON with the `places` of a `Builder`, the `shard`, and either the one
+    `row` to try, or the rows that are `broken`, with their reasons, and must not be tried.
     """
-    shielded()
-    asked = json.loads(request)
+    shielded(os.getppid())
+    asked = json.load(sys.stdin)
     builder = Builder.at(asked["places"])
     # What libraries print goes elsewhere: the lines below are for the parent alone.
-    lines, sys.stdout = sys.stdout, sys.stderr
+    lines = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
 
     def tell(**said: Any) -> None:
         lines.write(json.dumps(said) + "\n")
@@ -119,4 +122,4 @@ def main(request: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -1,6 +1,8 @@
 """Who computes: this machine's cores, or a Dask or Ray cluster. No death of a worker ends it."""
 
 import contextlib
+import os
+import signal
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -143,13 +145,28 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     with shielding():  # its helper shields itself from the other signals only
         resource_tracker.ensure_running()
-    pool = ProcessPoolExecutor(workers, env=THREAD_LIMITS, initializer=shielded)
+    pool = ProcessPoolExecutor(
+        workers, env=THREAD_LIMITS, initializer=shielded, initargs=(os.getpid(),)
+    )
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=True, kill_workers=True)
+        _kill(pool)
         raise
-    pool.shutdown(wait=True)
+    finally:
+        pool.shutdown(wait=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the workers of a pool, which its manager then takes for broken.
+
+    loky's own `kill_workers` has a race with what was submitted last, and a traceback for it.
+    """
+    for process in list(pool._processes):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    if pool._executor_manager_thread is not None:
+        pool._executor_manager_thread.join(timeout=10)
 
 
 def _died(shard: int) -> NoReturn:

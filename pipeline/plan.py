@@ -248,7 +248,8 @@ def publish(folder: Path, plan: Plan, names: Names) -> None:
     require_startable(folder, plan, names)
     if not (folder / PLAN).exists():
         write_new(folder / PLAN, plan.text())  # of two commands that begin at once, one wins
-        require_startable(folder, plan, names)
+    # Whoever wrote it, and whenever: perhaps between the lines above.
+    require_startable(folder, plan, names)
     try:
         load_names(folder, plan)
     except StoreError:  # a kill, or damage, between the plan and its list; this is the list

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -13,6 +14,8 @@ from threadpoolctl import threadpool_limits
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
 
+#: Seconds between two looks of a worker at whether its program lives.
+HEARTBEAT = 0.5
 #: Environment of a worker process: libraries that start threads when they are imported start one.
 THREAD_LIMITS = {
     f"{library}_NUM_THREADS": "1"
@@ -20,10 +23,25 @@ THREAD_LIMITS = {
 }
 
 
-def shielded() -> None:
-    """Leave it to the program to end its workers when a signal reaches them all."""
+def shielded(leader: int) -> None:
+    """Begin a worker process that its program ends, not a signal, and that ends with its program.
+
+    Parameters
+    ----------
+    leader : int
+        The program's process. If that is killed, nobody is left to end its workers, and they
+        would wait for work for ever.
+    """
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
+
+
+def _end_with(leader: int) -> None:
+    """Wait until the parent is another one, and end at once."""
+    while os.getppid() == leader:
+        time.sleep(HEARTBEAT)
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
 """What every command that makes shards shares: who computes, which share, what is said."""
 
-import dataclasses
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -144,8 +142,6 @@ def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -
     from dilo.pipeline.progress import Progress
     from dilo.pipeline.status import missing_shards
 
-    if how.backend == "loky":
-        builder = dataclasses.replace(builder, leader=os.getpid())
     outcomes = run(
         builder,
         todo,

@@ -3,27 +3,8 @@
 import re
 import shutil
 
-import pytest
 from support.disks import disk, remount
-from support.photographs import photograph_folder
-from support.programs import content, run
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return photograph_folder(tmp_path_factory.mktemp("images"), 40)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(photographs, tmp_path_factory):
-    store = tmp_path_factory.mktemp("undisturbed") / "store"
-    run(*arguments(photographs, store))
-    return content(store)
-
-
-def arguments(images, store):
-    words = ("masks", "--images", images, "--out", store)
-    return (*words, "--size", 64, "--shard-size", 4, "--jobs", 2)
+from support.programs import content, masks, run
 
 
 def test_a_full_disk_is_named_and_filled_no_further_when_there_is_room_again(
@@ -32,7 +13,7 @@ def test_a_full_disk_is_named_and_filled_no_further_when_there_is_room_again(
     with disk(tmp_path / "small", "size=100k") as small:
         store = small / "store"
         for _ in range(2):
-            said = run(*arguments(photographs, store), status=3)
+            said = run(*masks(photographs, store), status=3)
             assert re.search(
                 rf"Error: {store}/shard-\d+.h5: No space left on device: finished work is kept",
                 said,
@@ -42,13 +23,13 @@ def test_a_full_disk_is_named_and_filled_no_further_when_there_is_room_again(
             assert all(undisturbed[name] == there[name] for name in there)
         run("status", store)
         remount(small, "size=4m")
-        run(*arguments(photographs, store))
+        run(*masks(photographs, store))
         assert content(store) == undisturbed
 
 
 def test_a_disk_too_full_for_the_plan_is_named(photographs, tmp_path):
     with disk(tmp_path / "small", "size=4k") as small:
-        said = run(*arguments(photographs, small / "store"), status=3)
+        said = run(*masks(photographs, small / "store"), status=3)
         assert f"Error: {small}/store" in said
         assert "No space left on device" in said
 
@@ -58,24 +39,24 @@ def test_a_disk_that_becomes_read_only_is_named_and_what_is_there_still_serves(
 ):
     with disk(tmp_path / "disk", "size=4m") as folder:
         store = folder / "store"
-        run(*arguments(photographs, store))
+        run(*masks(photographs, store))
         (store / "shard-00003.h5").unlink()
         remount(folder, "ro")
-        said = run(*arguments(photographs, store), status=3)
+        said = run(*masks(photographs, store), status=3)
         assert f"{store}/shard-00003.h5: Read-only file system: finished work is kept" in said
         run("status", store)
         run("verify", store, status=1)  # for a shard is missing
         remount(folder, "rw")
-        run(*arguments(photographs, store))
+        run(*masks(photographs, store))
         assert content(store) == undisturbed
         remount(folder, "ro")
-        run(*arguments(photographs, store))  # nothing to do needs no writing
+        run(*masks(photographs, store))  # nothing to do needs no writing
         run("verify", store)
 
 
 def test_a_new_store_on_a_read_only_disk_is_refused_by_name(photographs, tmp_path):
     with disk(tmp_path / "disk", "ro,size=1m") as folder:
-        said = run(*arguments(photographs, folder / "store"), status=3)
+        said = run(*masks(photographs, folder / "store"), status=3)
         assert f"Error: {folder}/store: Read-only file system" in said
 
 
@@ -85,10 +66,10 @@ def test_a_disk_of_images_that_is_gone_does_not_become_a_store_of_failures(
     store = tmp_path / "store"
     with disk(tmp_path / "images", "size=4m") as images:
         shutil.copytree(photographs, images, dirs_exist_ok=True)
-        run(*arguments(images, store), "--plan-only")
+        run(*masks(images, store), "--plan-only")
     task = ("--num-tasks", 1, "--task-id", 0)
-    said = run(*arguments(tmp_path / "images", store), *task, status=3)
+    said = run(*masks(tmp_path / "images", store), *task, status=3)
     assert "is the disk mounted? Finished shards are kept" in said
     assert not list(store.glob("shard-*"))
-    run(*arguments(photographs, store))
+    run(*masks(photographs, store))
     assert content(store) == undisturbed

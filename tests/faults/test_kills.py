@@ -4,28 +4,10 @@ import random
 import time
 
 import pytest
-from support.photographs import photograph_folder
-from support.programs import ROUNDS, content, end, kill_group, run, start, workers
+from support.programs import ROUNDS, content, end, kill_group, masks, run, start, workers
 
 #: Seconds within which a run of the photographs below is over.
-SPAN = 4.0
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return photograph_folder(tmp_path_factory.mktemp("images"), 60)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(photographs, tmp_path_factory):
-    store = tmp_path_factory.mktemp("undisturbed") / "store"
-    run(*arguments(photographs, store))
-    return content(store)
-
-
-def arguments(images, store):
-    words = ("masks", "--images", images, "--out", store)
-    return (*words, "--size", 24, "--shard-size", 3, "--jobs", 2)
+SPAN = 3.0
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
@@ -34,7 +16,7 @@ def test_a_run_killed_again_and_again_ends_as_an_undisturbed_one(
 ):
     rng, store = random.Random(seed), tmp_path / "store"
     for whom in ("group", "parent", "group"):
-        process = start(*arguments(photographs, store))
+        process = start(*masks(photographs, store))
         time.sleep(rng.uniform(0.3, SPAN))
         if whom == "group":
             kill_group(process)
@@ -45,7 +27,7 @@ def test_a_run_killed_again_and_again_ends_as_an_undisturbed_one(
         if store.exists():
             there = content(store)
             assert all(there[name] == undisturbed[name] for name in there if name[0] != ".")
-    run(*arguments(photographs, store))
+    run(*masks(photographs, store))
     assert content(store) == undisturbed  # left-overs are swept, too
 
 
@@ -54,7 +36,7 @@ def test_a_run_whose_workers_are_killed_does_not_even_stop(
     photographs, undisturbed, tmp_path, seed
 ):
     rng, store = random.Random(seed), tmp_path / "store"
-    process = start(*arguments(photographs, store))
+    process = start(*masks(photographs, store))
     killed = 0
     for _ in range(3):
         time.sleep(rng.uniform(0.2, SPAN / 3))
@@ -66,11 +48,13 @@ def test_a_run_whose_workers_are_killed_does_not_even_stop(
     assert content(store) == undisturbed
 
 
-def test_workers_of_a_killed_program_do_not_live_on(photographs, tmp_path):
-    process = start(*arguments(photographs, tmp_path / "store"), "--method", "consensus")
+@pytest.mark.parametrize("later", [0.0, 0.4, 0.8])
+def test_workers_of_a_killed_program_do_not_live_on(photographs, tmp_path, later):
+    process = start(*masks(photographs, tmp_path / "store"), "--method", "consensus")
     while not (left := workers(process)):
         time.sleep(0.02)
+    time.sleep(later)  # at first they wait for work, and nobody will send any
     process.kill()
     process.communicate()
     for worker in left:
-        worker.wait(timeout=60)
+        worker.wait(timeout=20)

@@ -2,31 +2,12 @@
 
 import subprocess
 
-import pytest
-from support.photographs import photograph_folder
-from support.programs import content, end, run, start
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return photograph_folder(tmp_path_factory.mktemp("images"), 40)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(photographs, tmp_path_factory):
-    store = tmp_path_factory.mktemp("undisturbed") / "store"
-    run(*arguments(photographs, store))
-    return content(store)
-
-
-def arguments(images, store, *more):
-    words = ("masks", "--images", images, "--out", store, "--size", 24)
-    return (*words, "--shard-size", 2, "--jobs", 1, *more)
+from support.programs import content, end, masks, run, start
 
 
 def test_two_commands_at_once_make_one_store(photographs, undisturbed, tmp_path):
     store = tmp_path / "store"
-    for process in [start(*arguments(photographs, store)) for _ in range(2)]:
+    for process in [start(*masks(photographs, store)) for _ in range(2)]:
         end(process)
     assert content(store) == undisturbed
 
@@ -34,8 +15,7 @@ def test_two_commands_at_once_make_one_store(photographs, undisturbed, tmp_path)
 def test_the_same_task_twice_makes_its_share_once(photographs, undisturbed, tmp_path):
     store = tmp_path / "store"
     first = [
-        start(*arguments(photographs, store, "--num-tasks", 2, "--task-id", task))
-        for task in (0, 0, 1)
+        start(*masks(photographs, store, "--num-tasks", 2, "--task-id", task)) for task in (0, 0, 1)
     ]
     for process in first:
         end(process)
@@ -44,9 +24,7 @@ def test_the_same_task_twice_makes_its_share_once(photographs, undisturbed, tmp_
 
 def test_of_two_stores_begun_in_one_folder_one_is_made_and_one_refused(photographs, tmp_path):
     store = tmp_path / "store"
-    processes = [
-        start(*arguments(photographs, store, "--method", method)) for method in ("gs", "rbd")
-    ]
+    processes = [start(*masks(photographs, store, "--method", method)) for method in ("gs", "rbd")]
     said = [process.communicate(timeout=120)[1] for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 3]
     refused = next(words for words, p in zip(said, processes, strict=True) if p.returncode)
@@ -56,13 +34,13 @@ def test_of_two_stores_begun_in_one_folder_one_is_made_and_one_refused(photograp
 
 def test_a_command_while_another_writes_sweeps_nothing_of_it(photographs, undisturbed, tmp_path):
     store = tmp_path / "store"
-    process = start(*arguments(photographs, store))
+    process = start(*masks(photographs, store))
     while True:
         try:
             process.wait(timeout=0.5)
             break
         except subprocess.TimeoutExpired:
             if store.exists():
-                run(*arguments(photographs, store, "--plan-only"))
+                run(*masks(photographs, store, "--plan-only"))
     end(process)
     assert content(store) == undisturbed

@@ -1,7 +1,6 @@
 """Building a shard: its rows, what it refuses to call done, and when it ends itself."""
 
 import errno
-import os
 import pickle
 import zlib
 
@@ -64,18 +63,6 @@ def test_a_row_that_is_broken_is_not_tried(planned):
     outcome = Builder(images, store).build(0, begin=begun.append, broken={1: "it kills"})
     assert begun == [0, 1, 2]
     assert outcome.failed == {"class0/002.jpg": "it kills"}
-
-
-def test_a_worker_whose_program_is_gone_ends_itself(planned):
-    images, store = planned
-    child = os.fork()
-    if not child:
-        Builder(images, store, leader=1 if os.getppid() != 1 else 2)(0)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
-    assert not list(store.glob("shard-*"))
-    for leader in (os.getpid(), os.getppid(), None):
-        Builder(images, store, leader=leader)(0)
 
 
 def test_it_can_be_sent_as_an_object_and_in_words(planned):
