@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from dilo.pipeline.atomic import write_new, write_text
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.names import Names
 
@@ -149,7 +148,11 @@ class Plan:
                 f"read it with the version of dilo that wrote it, or make a fresh store"
             )
         try:
-            return cls(**fields)
+            plan = cls(**fields)
+            for name in ("size", "shard_size", "images"):
+                if type(count := getattr(plan, name)) is not int or count < 1:
+                    raise TypeError(f"{name} must be a positive number, got {count!r}")
+            return plan
         except TypeError as error:
             raise StoreError(f"{path} must be a plan that dilo-prep wrote: {error}") from error
 
@@ -225,95 +228,3 @@ def names_once(folder: Path, digest: str) -> Names:
         As `load_names`.
     """
     return load_names(folder, Plan.load(folder))
-
-
-def publish(folder: Path, plan: Plan, names: Names) -> None:
-    """Start a store, or check that the one there has this very plan; mend its list.
-
-    Parameters
-    ----------
-    folder : Path
-        The store; made if it is missing.
-    plan : Plan
-        What is asked for.
-    names : Names
-        The images, in order.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds a store of another plan, or shards without a plan.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    require_startable(folder, plan, names)
-    if not (folder / PLAN).exists():
-        write_new(folder / PLAN, plan.text())  # of two commands that begin at once, one wins
-    # Whoever wrote it, and whenever: perhaps between the lines above.
-    require_startable(folder, plan, names)
-    try:
-        load_names(folder, plan)
-    except StoreError:  # a kill, or damage, between the plan and its list; this is the list
-        write_text(folder / IMAGES, names.text())
-
-
-def require_startable(folder: Path, plan: Plan, names: Names) -> None:
-    """Refuse a folder that holds something else than a store of this very plan, or nothing.
-
-    Parameters
-    ----------
-    folder : Path
-        The store; need not exist.
-    plan : Plan
-        What is asked for.
-    names : Names
-        The images, in order.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds a store of another plan, or shards without a plan.
-    """
-    if (folder / PLAN).exists():
-        _require_same(folder, Plan.load(folder), plan, names)
-    elif any(folder.glob("shard-*.h5")):
-        raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
-
-
-def _require_same(folder: Path, found: Plan, asked: Plan, names: Names) -> None:
-    """Refuse a plan that differs, naming what differs."""
-    if found == asked:
-        return
-    have, want = _told(found, asked), _told(asked, found)
-    keys = [key for key in {**have, **want} if have.get(key) != want.get(key)]
-    says = ", ".join(f"{key} {have.get(key)!r}" for key in keys) or f"{found.images} images"
-    wants = ", ".join(f"{key} {want.get(key)!r}" for key in keys)
-    other = _other_names(folder, found, names) if found.digest != asked.digest else ""
-    raise StoreError(
-        f"--out {folder}: {PLAN} says {says}; "
-        f"asked for {wants or f'{asked.images} of other names'}{other}: "
-        f"a store is never changed, so ask for what it says or give a fresh folder"
-    )
-
-
-def _other_names(folder: Path, plan: Plan, names: Names) -> str:
-    """Say which images came and went since a store was planned, one of each by name."""
-    try:
-        before, now = set(load_names(folder, plan)), set(names)
-    except StoreError:
-        return ""
-    told = []
-    for word, some in (("added", now - before), ("gone", before - now)):
-        if some:
-            told.append(f"{len(some)} {word} since, such as {min(some)!r}")
-    return f" ({'; '.join(told) or 'in another order'})"
-
-
-def _told(plan: Plan, other: Plan) -> dict[str, Any]:
-    """Flatten what a refusal may name; another method has other parameters anyway."""
-    told = dataclasses.asdict(plan)
-    del told["digest"]
-    parameters = dict(told.pop("parameters"))
-    refine = parameters.pop("refine", {})
-    if plan.method == other.method:
-        told |= parameters | {f"refine.{name}": value for name, value in refine.items()}
-    return told

@@ -1,21 +1,16 @@
 """Begin a store, or go on with one: which images, by which plan, and nothing else in its place."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dilo.pipeline.atomic import sweep
+from dilo.pipeline.atomic import sweep, write_new, write_text
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.finding import find_images, read_list
 from dilo.pipeline.names import Names
-from dilo.pipeline.plan import (
-    PLAN,
-    Plan,
-    default_shard_size,
-    load_names,
-    publish,
-    require_startable,
-)
+from dilo.pipeline.plan import IMAGES, PLAN, Plan, default_shard_size, load_names
 
 #: Bytes of the masks of a shard, before compression.
 MAX_SHARD = 2**31
@@ -122,7 +117,7 @@ def plan_store(
 
 
 def start_store(store: Path, plan: Plan, names: Names) -> None:
-    """Write a plan, unless it is there, and sweep what killed writers left.
+    """Write plan and list, where they are not there yet, and sweep what killed writers left.
 
     Parameters
     ----------
@@ -135,10 +130,19 @@ def start_store(store: Path, plan: Plan, names: Names) -> None:
 
     Raises
     ------
-    DiloError
-        If somebody else has meanwhile begun another store there.
+    StoreError
+        If the folder holds a store of another plan, or shards without a plan.
     """
-    publish(store, plan, names)
+    store.mkdir(parents=True, exist_ok=True)
+    require_startable(store, plan, names)
+    if not (store / PLAN).exists():
+        write_new(store / PLAN, plan.text())  # of two commands that begin at once, one wins
+    # Whoever wrote it, and whenever: perhaps between the lines above.
+    require_startable(store, plan, names)
+    try:
+        load_names(store, plan)
+    except StoreError:  # a kill, or damage, between the plan and its list; this is the list
+        write_text(store / IMAGES, names.text())
     sweep(store)
 
 
@@ -158,3 +162,66 @@ def _listed(store: Path, plan: Plan) -> Names | None:
         return load_names(store, plan)
     except StoreError:
         return None
+
+
+def require_startable(folder: Path, plan: Plan, names: Names) -> None:
+    """Refuse a folder that holds something else than a store of this very plan, or nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        The store; need not exist.
+    plan : Plan
+        What is asked for.
+    names : Names
+        The images, in order.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a store of another plan, or shards without a plan.
+    """
+    if (folder / PLAN).exists():
+        _require_same(folder, Plan.load(folder), plan, names)
+    elif any(folder.glob("shard-*.h5")):
+        raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
+
+
+def _require_same(folder: Path, found: Plan, asked: Plan, names: Names) -> None:
+    """Refuse a plan that differs, naming what differs."""
+    if found == asked:
+        return
+    have, want = _told(found, asked), _told(asked, found)
+    keys = [key for key in {**have, **want} if have.get(key) != want.get(key)]
+    says = ", ".join(f"{key} {have.get(key)!r}" for key in keys) or f"{found.images} images"
+    wants = ", ".join(f"{key} {want.get(key)!r}" for key in keys)
+    other = _other_names(folder, found, names) if found.digest != asked.digest else ""
+    raise StoreError(
+        f"--out {folder}: {PLAN} says {says}; "
+        f"asked for {wants or f'{asked.images} of other names'}{other}: "
+        f"a store is never changed, so ask for what it says or give a fresh folder"
+    )
+
+
+def _other_names(folder: Path, plan: Plan, names: Names) -> str:
+    """Say which images came and went since a store was planned, one of each by name."""
+    try:
+        before, now = set(load_names(folder, plan)), set(names)
+    except StoreError:
+        return ""
+    told = []
+    for word, some in (("added", now - before), ("gone", before - now)):
+        if some:
+            told.append(f"{len(some)} {word} since, such as {min(some)!r}")
+    return f" ({'; '.join(told) or 'in another order'})"
+
+
+def _told(plan: Plan, other: Plan) -> dict[str, Any]:
+    """Flatten what a refusal may name; another method has other parameters anyway."""
+    told = dataclasses.asdict(plan)
+    del told["digest"]
+    parameters = dict(told.pop("parameters"))
+    refine = parameters.pop("refine", {})
+    if plan.method == other.method:
+        told |= parameters | {f"refine.{name}": value for name, value in refine.items()}
+    return told

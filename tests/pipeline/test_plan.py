@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.names import Names
-from dilo.pipeline.plan import Plan, default_shard_size, load_names, publish
+from dilo.pipeline.plan import Plan, default_shard_size, load_names
+from dilo.pipeline.planning import start_store
 
 NAMES = Names([f"{i}.jpg" for i in range(10)])
 PLAN = Plan(
@@ -37,7 +38,7 @@ def test_shard_size_suits_small_and_large():
 
 
 def test_a_plan_survives_its_file(tmp_path):
-    publish(tmp_path, PLAN, NAMES)
+    start_store(tmp_path, PLAN, NAMES)
     assert Plan.load(tmp_path) == PLAN
     assert load_names(tmp_path, PLAN) == NAMES
 
@@ -57,21 +58,21 @@ CHANGES = {
 def test_every_field_counts(tmp_path, field):
     changed = dataclasses.replace(PLAN, **{field: CHANGES[field]})
     assert changed.fingerprint() != PLAN.fingerprint()
-    publish(tmp_path, PLAN, NAMES)
+    start_store(tmp_path, PLAN, NAMES)
     shown = {"digest": "other names", "parameters": "a 1.5.* asked for a 2"}.get(field, field)
     with pytest.raises(StoreError, match=rf"plan.json says .*{shown}.*fresh folder"):
-        publish(tmp_path, changed, NAMES)
+        start_store(tmp_path, changed, NAMES)
 
 
 def test_the_same_plan_is_welcome_twice(tmp_path):
-    publish(tmp_path, PLAN, NAMES)
-    publish(tmp_path, PLAN, NAMES)
+    start_store(tmp_path, PLAN, NAMES)
+    start_store(tmp_path, PLAN, NAMES)
 
 
 def test_shards_without_a_plan_are_not_adopted(tmp_path):
     (tmp_path / "shard-00000.h5").touch()
     with pytest.raises(StoreError, match=r"shards but no plan.json"):
-        publish(tmp_path, PLAN, NAMES)
+        start_store(tmp_path, PLAN, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -92,15 +93,26 @@ def test_a_plan_that_cannot_be_read_is_refused(tmp_path, text, message):
         Plan.load(tmp_path)
 
 
+@pytest.mark.parametrize(("field", "value"), [("size", 2.5), ("shard_size", 0), ("images", "9")])
+def test_a_number_that_was_damaged_is_refused(tmp_path, field, value):
+    start_store(tmp_path, PLAN, NAMES)
+    fields = json.loads((tmp_path / "plan.json").read_text())
+    (tmp_path / "plan.json").write_text(json.dumps(fields | {field: value}))
+    with pytest.raises(
+        StoreError, match=rf"wrote: {field} must be a positive number, got {value!r}"
+    ):
+        Plan.load(tmp_path)
+
+
 def test_a_list_of_other_images_is_refused(tmp_path):
-    publish(tmp_path, PLAN, NAMES)
+    start_store(tmp_path, PLAN, NAMES)
     (tmp_path / "images.txt").write_text("1.jpg\n")
     with pytest.raises(StoreError, match="got another one of 1"):
         load_names(tmp_path, PLAN)
 
 
 def test_the_plan_is_json_that_people_can_read(tmp_path):
-    publish(tmp_path, PLAN, NAMES)
+    start_store(tmp_path, PLAN, NAMES)
     fields = json.loads((tmp_path / "plan.json").read_text())
     assert fields["method"] == "rbd"
     assert fields["parameters"] == {"a": 1.5, "b": [1, 2]}
