@@ -3,12 +3,13 @@
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 from support.photographs import photograph_folder
 from support.plugins import install
-from support.programs import content, end, run, start, workers
+from support.programs import command, content, end, run, start, workers
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,21 @@ def test_a_signal_stops_the_run_and_the_next_goes_on(
 
 
 def test_a_signal_before_any_worker_is_a_stop_as_well(photographs, environment, tmp_path):
-    process = start(*arguments(photographs, tmp_path / "store"), environment=environment)
-    time.sleep(0.5)
+    store = tmp_path / "store"
+    process = start(*arguments(photographs, store), environment=environment)
+    while not (store / "plan.json").exists():
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) in (1, 3, -signal.SIGINT)
-    process.communicate()
+    assert "stopped; " in end(process, status=3, timeout=20)
+
+
+def test_what_nohup_ignores_stays_ignored(photographs, environment, tmp_path):
+    words = command(*arguments(photographs, tmp_path / "store"))
+    process = subprocess.Popen(
+        ["nohup", *words], stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
+    while not list((tmp_path / "store").glob("shard-*.h5")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGHUP)
+    assert "40 of 40 images" in process.communicate(timeout=60)[1]
+    assert process.returncode == 0

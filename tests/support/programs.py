@@ -28,11 +28,18 @@ def start(*arguments: object, environment: dict[str, str] | None = None) -> subp
     return subprocess.Popen(
         command(*arguments),
         start_new_session=True,
+        preexec_fn=_hear,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **(environment or {})},
     )
+
+
+def _hear() -> None:
+    """Take signals as on a terminal, though whoever runs the tests may have them ignored."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_DFL)
 
 
 def end(process: subprocess.Popen[str], status: int = 0, timeout: float = 120) -> str:
