@@ -103,18 +103,18 @@ class MaskStore:
         """
         return zip(self.names, self, strict=True)
 
-    def __getitem__(self, key: Key) -> NDArray[np.uint8]:
-        """Read one mask.
+    def __getitem__(self, key: Key | slice) -> NDArray[np.uint8]:
+        """Read one mask, or those of a slice.
 
         Parameters
         ----------
-        key : int or str
+        key : int, str or slice
             Position in images.txt, negative from the end, or path as it stands there.
             What indexes a list will do: numpy's integers, a tensor of no dimension.
 
         Returns
         -------
-        ndarray of shape (S, S), uint8
+        ndarray of shape (S, S) or (B, S, S), uint8
             Saliency, 0 to 255; all zero for an image that failed.
 
         Raises
@@ -124,6 +124,8 @@ class MaskStore:
         StoreError
             If its shard is missing or damaged.
         """
+        if isinstance(key, slice):
+            return self.batch(key)
         shard, row = divmod(self._index(key), self.plan.shard_size)
         (mask,) = self._files().masks(shard, [row])
         return mask.copy()

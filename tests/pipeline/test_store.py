@@ -113,6 +113,11 @@ def test_a_batch_is_the_masks_in_the_order_asked(made, masks, keys):
     assert np.array_equal(batch, masks[positions])
 
 
+@pytest.mark.parametrize("part", [slice(2, 7), slice(None), slice(-3, None), slice(5, 0, -2)])
+def test_a_slice_is_a_batch(made, masks, part):
+    assert np.array_equal(MaskStore(made)[part], masks[part])
+
+
 def test_a_batch_takes_paths_and_positions_mixed(made, masks):
     store = MaskStore(made)
     batch = store.batch([store.names[6], 2, store.names[0], np.str_(store.names[6])])
@@ -146,7 +151,7 @@ def test_what_is_not_there_is_said(made):
             call("class0/nothing.jpg")
 
 
-@pytest.mark.parametrize("key", [1.0, None, True, np.array([1, 2]), slice(2)])
+@pytest.mark.parametrize("key", [1.0, None, True, np.array([1, 2])])
 def test_a_key_that_is_no_position_is_refused(made, key):
     with pytest.raises(TypeError, match=r"must be a position or a path, got .*: batch\(\) takes"):
         MaskStore(made)[key]

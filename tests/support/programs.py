@@ -1,9 +1,11 @@
 """Run dilo-prep as a user does: a process of its own, that can be killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -25,21 +27,29 @@ def masks(images: Path, store: Path, *more: object) -> tuple[object, ...]:
 
 def start(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Start dilo-prep in a session, and so a process group, of its own."""
-    return subprocess.Popen(
-        command(*arguments),
-        start_new_session=True,
-        preexec_fn=_hear,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environment or {})},
-    )
+    with _heard():
+        return subprocess.Popen(
+            command(*arguments),
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
 
 
-def _hear() -> None:
-    """Take signals as on a terminal, though whoever runs the tests may have them ignored."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+@contextlib.contextmanager
+def _heard() -> Iterator[None]:
+    """Let a program take signals as on a terminal, though the tests may have them ignored."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ignored = [name for name in names if signal.getsignal(name) is signal.SIG_IGN]
+    for name in ignored:
         signal.signal(name, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for name in ignored:
+            signal.signal(name, signal.SIG_IGN)
 
 
 def end(process: subprocess.Popen[str], status: int = 0, timeout: float = 120) -> str:
