@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.handles import reading
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.pngs import full_names, stem
 from dilo.pipeline.preview import stretched
-from dilo.pipeline.shards import FAILED, open_shard, read_failures
+from dilo.pipeline.shards import FAILED, open_shard, read_failures, reading
 from dilo.pipeline.status import missing_shards, ranges
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.workers import one_core

@@ -1,54 +1,21 @@
 """The shards that one process holds open, and the masks read out of them by any of its threads."""
 
-import contextlib
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import StoreError
 from dilo.pipeline.plan import shard_path
-from dilo.pipeline.shards import open_shard
+from dilo.pipeline.shards import open_shard, reading
 
 #: Open files a process; a quarter of the usual limit of 1024 for all of it.
 MAX_OPEN = 256
-#: What reading a damaged file raises: it depends on what its first broken part is taken for.
-DAMAGE: Any = (OSError, RuntimeError, KeyError, ValueError, isal_zlib.error)
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Say in a sentence that a shard is damaged, if reading it fails.
-
-    Parameters
-    ----------
-    path : Path
-        Its file.
-
-    Yields
-    ------
-    None
-        For a block that reads from it.
-
-    Raises
-    ------
-    StoreError
-        If the block fails as a damaged file makes it.
-    """
-    try:
-        yield
-    except DAMAGE as error:
-        raise StoreError(
-            f"{path} must be a whole shard, got: {error}: "
-            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
-        ) from error
 
 
 class Handles:

@@ -1,6 +1,8 @@
 """One shard: an HDF5 file of masks that any HDF5 tool opens, published whole or not at all."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +21,8 @@ MASKED, FAILED = 0, 1
 #: Attribute with the digest of the file, whose own place counts as this many zeros.
 DIGEST = "sha256"
 _BLANK = b"0" * 64
+#: What reading a damaged file raises: it depends on what its first broken part is taken for.
+DAMAGE: Any = (OSError, RuntimeError, KeyError, ValueError, isal_zlib.error)
 
 
 @dataclass(frozen=True)
@@ -276,6 +280,34 @@ def open_shard(path: Path, fingerprint: str) -> h5py.File:
     return file
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say in a sentence that a shard is damaged, if reading it fails.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+
+    Yields
+    ------
+    None
+        For a block that reads from it.
+
+    Raises
+    ------
+    StoreError
+        If the block fails as a damaged file makes it.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise StoreError(
+            f"{path} must be a whole shard, got: {error}: "
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+        ) from error
+
+
 def read_failures(path: Path, fingerprint: str) -> tuple[int, dict[str, str]]:
     """Read how many rows a shard holds and which of them failed.
 
@@ -293,7 +325,7 @@ def read_failures(path: Path, fingerprint: str) -> tuple[int, dict[str, str]]:
     dict of str to str
         Path and reason of each image that failed.
     """
-    with open_shard(path, fingerprint) as file:
+    with reading(path), open_shard(path, fingerprint) as file:
         failed = np.flatnonzero(file["status"][:] == FAILED)
         if not len(failed):
             return len(file["status"]), {}

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.handles import Handles, reading
+from dilo.pipeline.handles import Handles
 from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan, load_names, shard_path
-from dilo.pipeline.shards import FAILED, open_shard
+from dilo.pipeline.shards import FAILED, open_shard, reading
 
 #: A position in images.txt, negative from the end, or a path as it stands there.
 Key = SupportsIndex | str

@@ -17,7 +17,7 @@ from dilo.pipeline.images import read_file
 from dilo.pipeline.jobs import run
 from dilo.pipeline.names import escaped, unescaped
 from dilo.pipeline.plan import PLAN, Plan, names_once, shard_path
-from dilo.pipeline.shards import DIGEST, FAILED, MaskRows, is_whole, open_shard
+from dilo.pipeline.shards import DIGEST, FAILED, MaskRows, is_whole, open_shard, reading
 
 #: Where damaged shards go, inside the store.
 ASIDE = "damaged"
@@ -196,7 +196,7 @@ def changed_images(images: Path, store: Path, shard: int, *, thorough: bool = Fa
         Their paths, escaped.
     """
     path = shard_path(store, shard)
-    with open_shard(path, Plan.load(store).fingerprint()) as file:
+    with reading(path), open_shard(path, Plan.load(store).fingerprint()) as file:
         names = [str(name) for name in file["path"].asstr()[:]]
         columns: list[NDArray[Any]] = [file[name][:] for name in ("bytes", "source")]
     since = -np.inf if thorough else path.stat().st_mtime

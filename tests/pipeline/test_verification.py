@@ -15,6 +15,8 @@ from dilo.pipeline.masks import prepare
 from dilo.pipeline.plan import Plan
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.shards import write_shard
+from dilo.pipeline.status import status
+from dilo.pipeline.store import MaskStore
 from dilo.pipeline.verification import (
     Verifier,
     changed_images,
@@ -159,6 +161,39 @@ def test_a_copy_of_the_images_is_no_change(made, tmp_path):
         if not path.is_symlink():
             later(path)
     require_unchanged(copied, store, [0, 1])
+
+
+def test_a_damaged_shard_is_read_or_refused_in_a_sentence_by_everything(made):
+    images, store, _ = made
+    shard = store / "shard-00000.h5"
+    sound = shard.read_bytes()
+    readers = (
+        lambda: status(store),
+        lambda: MaskStore(store).batch(range(4)),
+        lambda: MaskStore(store).columns("status", "shape"),
+        lambda: changed_images(images, store, 0),
+        lambda: Builder(images, store)(0),
+    )
+    said = []
+    for position in range(3, len(sound), 97):
+        flipped = bytearray(sound)
+        flipped[position] ^= 1 << position % 8
+        shard.write_bytes(flipped)
+        for read in readers:
+            try:
+                read()
+            except StoreError as error:
+                said.append(str(error))
+    assert said
+    assert all("--repair moves it aside" in words for words in said)
+
+
+def test_a_shard_of_before_the_checksums_is_refused_in_a_sentence(made):
+    images, store, _ = made
+    with h5py.File(store / "shard-00000.h5", "r+") as file:
+        del file["bytes"]
+    with pytest.raises(StoreError, match=r"shard-00000.h5 must be a whole shard, got: .*--repair"):
+        require_unchanged(images, store, [0, 1])
 
 
 def test_shards_at_fault_are_moved_aside_and_made_anew(made):
