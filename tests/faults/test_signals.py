@@ -27,8 +27,16 @@ def arguments(images, store):
     return (*words, "--size", 16, "--shard-size", 2, "--jobs", 2)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to-the-program", "to-the-group"])
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [
+        (signal.SIGINT, os.killpg),
+        (signal.SIGTERM, os.kill),
+        (signal.SIGTERM, os.killpg),
+        (signal.SIGHUP, os.killpg),
+    ],
+    ids=["ctrl-c", "term", "term-to-all", "terminal-closed"],
+)
 def test_a_signal_stops_the_run_and_the_next_goes_on(
     photographs, environment, tmp_path, number, send
 ):

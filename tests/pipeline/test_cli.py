@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from PIL import Image
@@ -15,7 +13,6 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.cli.selecting import found_so_far
-from dilo.pipeline.store import MaskStore
 
 
 @pytest.fixture
@@ -190,25 +187,6 @@ def test_a_folder_without_images_and_a_store_of_something_else(images, tmp_path)
 def test_a_folder_that_cannot_be_written_is_named(images, tmp_path):
     (tmp_path / "file").touch()
     assert "file" in masks(images, tmp_path / "file" / "store", status=3).stderr
-
-
-def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
-    images = photograph_folder(tmp_path / "images", 40)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    masks(images, whole, "--shard-size", 2)
-    command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", str(images)]
-    command += ["--out", str(broken), "--size", "32", "--shard-size", "2", "--jobs", "2"]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(list(broken.glob("shard-*.h5"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    masks(images, broken)
-    names = sorted(p.name for p in whole.iterdir())
-    assert sorted(p.name for p in broken.iterdir()) == names
-    assert all((whole / n).read_bytes() == (broken / n).read_bytes() for n in names)
-    assert len(MaskStore(broken)) == 40
 
 
 def test_help_is_quick_and_never_imports_torch():
