@@ -6,8 +6,14 @@ import signal
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, NoReturn, TypeVar
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
+from typing import NoReturn, TypeVar
 
 import joblib
 from joblib.externals.loky import ProcessPoolExecutor
@@ -21,8 +27,6 @@ from dilo.pipeline.workers import THREAD_LIMITS, shielded, shielding
 Result = TypeVar("Result")
 Work = Callable[[int], Result]
 
-#: How joblib hands results over as they come, one task at a time.
-STREAM: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
 #: Shards handed out ahead, a worker: enough that none waits for the parent.
 AHEAD = 2
 
@@ -70,12 +74,24 @@ def run(
     if backend == "loky":
         yield from _processes(work, shards, joblib.effective_n_jobs(jobs), apart)
     elif backend == "threading":
-        parallel = joblib.Parallel(n_jobs=jobs, backend="threading", **STREAM)
-        yield from parallel(joblib.delayed(work)(shard) for shard in shards)
+        yield from _threads(work, shards, joblib.effective_n_jobs(jobs))
     elif backend == "dask":
         yield from on_dask(work, shards, scheduler, apart or _died)
     else:
         yield from on_ray(work, shards, scheduler, joblib.effective_n_jobs(jobs), apart or _died)
+
+
+def _threads(work: Work[Result], shards: Iterable[int], workers: int) -> Iterator[Result]:
+    """Do shards in threads; a stop waits for those that are under way, for no thread can be killed.
+
+    joblib's would still be in HDF5 when the interpreter ends, and crash it.
+    """
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for future in as_completed([pool.submit(work, shard) for shard in shards]):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _processes(

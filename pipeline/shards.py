@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,9 @@ def shard_content(rows: MaskRows, fingerprint: str) -> bytes:
     place = hashlib.sha256(f"digest {fingerprint}".encode()).hexdigest().encode()
     # The default format bounds, so that HDF5 1.8 reads the file; times are not tracked, so
     # that equal rows are equal bytes.
-    with h5py.File("shard", "w", driver="core", backing_store=False) as file:
+    # In memory, under a name that no other thread's has: HDF5 takes equal names for one file.
+    name = secrets.token_hex(8)
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = FORMAT_VERSION
         file.attrs["plan"] = fingerprint
         file.attrs[DIGEST] = np.bytes_(place)

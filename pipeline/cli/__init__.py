@@ -3,6 +3,7 @@
 import click
 
 from dilo.pipeline.cli import machine, make, stores
+from dilo.pipeline.cli.options import open_streams
 
 
 @click.group()
@@ -17,6 +18,7 @@ def main() -> None:
       2  the command line is wrong
       3  could not go on; the message says why and what to do
     """
+    open_streams()
 
 
 for command in (

@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import json
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +51,22 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the sentence without click's usage lines."""
-        click.echo(f"Error: {self.message}", err=True)
+        say(f"Error: {self.message}")
+
+
+def open_streams() -> None:
+    """Give a program that was started without standard streams some that lead nowhere.
+
+    Otherwise the next files that it opens would be taken for them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one; for the workers as well.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 @contextlib.contextmanager
@@ -108,8 +125,9 @@ def settings_of(
 
 
 def say(line: str) -> None:
-    """Print words for people, on standard error."""
-    click.echo(line, err=True)
+    """Print words for people, on standard error; a log that is full or closed ends no work."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def grouped(

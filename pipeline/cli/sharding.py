@@ -58,7 +58,8 @@ sharding_options = grouped(
             default="loky",
             show_default=True,
             type=click.Choice(["loky", "threading", "dask", "ray"]),
-            help="Who computes: processes here, threads here, a cluster.",
+            help="Who computes: processes here, threads here, a cluster. Threads do not survive an "
+            "image that kills.",
         ),
         "scheduler": click.option(
             "--scheduler", help="Address of the Dask scheduler or the Ray cluster."

@@ -70,6 +70,18 @@ def test_a_signal_before_any_worker_is_a_stop_as_well(photographs, environment, 
     assert process.returncode in (3, -signal.SIGINT)
 
 
+def test_threads_stop_when_their_shards_are_done(photographs, environment, tmp_path):
+    store = tmp_path / "store"
+    words = (*arguments(photographs, store), "--backend", "threading")
+    process = start(*words, environment=environment)
+    while len(list(store.glob("shard-*.h5"))) < 2:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert "stopped; " in end(process, status=3, timeout=20)
+    assert 4 <= len(list(store.glob("shard-*.h5"))) < 20
+    run("status", store)
+
+
 def test_what_nohup_ignores_stays_ignored(photographs, environment, tmp_path):
     words = command(*arguments(photographs, tmp_path / "store"))
     process = subprocess.Popen(

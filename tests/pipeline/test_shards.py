@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -64,6 +65,13 @@ def test_the_file_has_the_digest_that_the_format_says(shard):
     content = shard.read_bytes()
     assert content.count(digest) == 1
     assert hashlib.sha256(content.replace(digest, b"0" * 64)).hexdigest() == digest.decode()
+
+
+def test_threads_may_write_at_once(tmp_path, shard):
+    paths = [tmp_path / f"{number}.h5" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: write_shard(path, rows(), "plan"), paths))
+    assert {path.read_bytes() for path in paths} == {shard.read_bytes()}
 
 
 def test_failures_are_read_back(shard):
