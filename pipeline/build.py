@@ -2,7 +2,6 @@
 
 import errno
 import functools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.finding import holds_anything
 from dilo.pipeline.images import PASSING, read_file
 from dilo.pipeline.imported import IMPORTED, imported_maker
 from dilo.pipeline.masks import mask_maker
@@ -114,10 +114,12 @@ class Builder:
         """
         plan = Plan.load(self.store)
         path = shard_path(self.store, shard)
-        if not path.exists():
-            rows = self._rows(plan, plan.rows(shard), begin, broken or {})
-            write_shard(path, rows, plan.fingerprint())
-        return Outcome(shard, *read_failures(path, plan.fingerprint()))
+        if path.exists():
+            return Outcome(shard, *read_failures(path, plan.fingerprint()))
+        rows = self._rows(plan, plan.rows(shard), begin, broken or {})
+        write_shard(path, rows, plan.fingerprint())
+        failed = {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}
+        return Outcome(shard, len(rows.path), failed)
 
     def places(self) -> dict[str, str]:
         """Name the folders, for a process that is told them in words.
@@ -190,6 +192,8 @@ class Builder:
                             f"{path!r} for: {error}: mend the disk; finished shards are kept, "
                             f"and the same command goes on"
                         ) from error
+                except DiloError:  # not an image's fault, such as a disk of masks that is gone
+                    raise
                 # A method that stumbles over one image must not take the others with it.
                 except Exception as error:
                     rows.error[row] = f"{plan.method} failed: {type(error).__name__}: {error}"
@@ -197,15 +201,9 @@ class Builder:
 
     def _require_disk(self, path: str, error: ImageError) -> None:
         """Stop where not an image but its whole folder has gone: a disk that is not mounted."""
-        if error.errno not in _GONE:
-            return
         folder = (self.images / path).parent
-        try:
-            with os.scandir(folder) as entries:
-                if next(entries, None):
-                    return
-        except OSError:
-            pass
+        if error.errno not in _GONE or holds_anything(folder):
+            return
         raise DiloError(
             f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
             f"mounted? Finished shards are kept; give the same command to go on"

@@ -126,6 +126,26 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
     return names
 
 
+def holds_anything(folder: Path) -> bool:
+    """Tell a folder with something in it from one that is gone, or that waits for its disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Which.
+
+    Returns
+    -------
+    bool
+        False where it is empty or cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
 def _matcher(globs: list[str]) -> Callable[[str], bool]:
     """Make the function that tells whether one of some globs takes a path."""
     tests = [("/" in glob, re.compile(fnmatch.translate(glob)).match) for glob in globs]

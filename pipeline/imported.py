@@ -1,6 +1,5 @@
 """Masks that were made elsewhere: a folder of PNGs becomes a store."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.finding import holds_anything
 from dilo.pipeline.images import decode, decode_reduced
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import Plan, names_once
@@ -146,11 +146,10 @@ def _there(folder: Path, pngs: list[str]) -> Path:
     for png in pngs:
         if (folder / png).exists():
             return folder / png
-    with os.scandir(folder) as entries:
-        if next(entries, None):
-            raise ImageError(f"no mask: {' or '.join(map(escaped, pngs))}")
+    if holds_anything(folder):
+        raise ImageError(f"no mask: {' or '.join(map(escaped, pngs))}")
     raise DiloError(
-        f"--png {folder} must hold the masks, got an empty folder: is the disk mounted? "
+        f"--png {folder} must hold the masks, got nothing there: is the disk mounted? "
         f"Finished shards are kept; give the same command to go on"
     )
 

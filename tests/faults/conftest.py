@@ -1,7 +1,8 @@
-"""Photographs, and what an undisturbed run makes of them."""
+"""Photographs, what an undisturbed run makes of them, and methods with faults."""
 
 import pytest
 from support.photographs import photograph_folder
+from support.plugins import install
 from support.programs import content, masks, run
 
 
@@ -15,3 +16,9 @@ def undisturbed(photographs, tmp_path_factory):
     store = tmp_path_factory.mktemp("undisturbed") / "store"
     run(*masks(photographs, store))
     return content(store)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Install the methods with faults, and give the environment in which they are."""
+    return install(tmp_path_factory.mktemp("plugins") / "installed")

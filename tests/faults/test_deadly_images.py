@@ -4,15 +4,10 @@ import json
 
 import pytest
 from support.photographs import photograph_folder
-from support.plugins import install, mark
+from support.plugins import mark
 from support.programs import run, start
 
 from dilo.pipeline.store import MaskStore
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return install(tmp_path_factory.mktemp("plugins") / "installed")
 
 
 @pytest.fixture

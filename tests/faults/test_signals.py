@@ -8,18 +8,12 @@ import time
 
 import pytest
 from support.photographs import photograph_folder
-from support.plugins import install
 from support.programs import command, content, end, run, start, workers
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     return photograph_folder(tmp_path_factory.mktemp("images"), 40)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return install(tmp_path_factory.mktemp("plugins") / "installed")
 
 
 def arguments(images, store):

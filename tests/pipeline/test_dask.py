@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from support.cli import invoke
 from support.photographs import photograph_folder
+from support.programs import content
 
 from dilo.pipeline import clusters
 from dilo.pipeline.cli import main
@@ -95,10 +95,6 @@ def finish(process):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     return said
-
-
-def content(store: Path):
-    return {path.name: path.read_bytes() for path in store.iterdir()}
 
 
 def test_both_workers_take_part_and_the_store_is_the_same(folder, cluster, watcher):

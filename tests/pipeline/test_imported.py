@@ -8,8 +8,9 @@ from PIL import Image
 from support.cli import invoke
 from support.photographs import photograph_folder
 
+from dilo.pipeline.build import Builder
 from dilo.pipeline.cli import main
-from dilo.pipeline.errors import ImageError
+from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.imported import read_mask
 from dilo.pipeline.saliency.recipe import squash
 from dilo.pipeline.store import MaskStore
@@ -159,3 +160,15 @@ def test_it_goes_on_where_it_stopped_and_notices_other_masks(images, tmp_path):
         "plan.json says method 'imported'; asked for method 'rbd'"
         in invoke(main, "masks", "--images", images, "--out", store, "--size", 32, status=3).stderr
     )
+
+
+def test_a_disk_of_masks_that_is_gone_stops_the_run_and_records_no_failure(images, tmp_path):
+    png, store = tmp_path / "png", tmp_path / "store"
+    random_masks(images, png)
+    imported(images, png, store, "--plan-only")
+    png.rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(DiloError, match=r"--png .* got nothing there: is the disk mounted"):
+            Builder(images, store, png)(0)
+        png.mkdir(exist_ok=True)
+    assert not list(store.glob("shard-*"))
