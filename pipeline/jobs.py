@@ -5,7 +5,7 @@ import os
 import signal
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
@@ -39,7 +39,7 @@ def run(
     backend: str = "loky",
     scheduler: str | None = None,
     apart: Work[Result] | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Do some shards in parallel and yield what each came to, as soon as it is done.
 
     Parameters
@@ -62,7 +62,7 @@ def run(
     Yields
     ------
     Result
-        In the order of completion.
+        In the order of completion. To close the generator ends the workers.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """What every command that makes shards shares: who computes, which share, what is said."""
 
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -108,8 +109,11 @@ def make_shards(
     todo = _left_of(share, builder, plan, look_back=task is None)
     if todo:
         ready()
-    _compute(builder, plan, todo, how)
-    sweep(builder.store)  # of workers that were killed just as this run began
+    try:
+        _compute(builder, plan, todo, how)
+    finally:
+        with suppress(OSError):  # what ended the run says more
+            sweep(builder.store)  # of workers that were killed as this run began, or by its end
     finish(
         builder.store,
         share=share,
@@ -152,7 +156,7 @@ def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -
         apart=Apart(builder),
     )
     total, failed = sum(len(plan.rows(shard)) for shard in todo), 0
-    with Progress(total, "images", say, steady=True) as progress:
+    with closing(outcomes), Progress(total, "images", say, steady=True) as progress:
         try:
             for outcome in outcomes:
                 failed += len(outcome.failed)
