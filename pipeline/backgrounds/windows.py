@@ -1,5 +1,7 @@
 """Windows without response: the largest boxes of an image in which its mask finds no object."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ def largest_windows(
     response: int,
     min_side: int,
     count: int,
+    max_aspect: float = math.inf,
 ) -> list[Box]:
     """Find the largest boxes of whole pixels that touch only cells without response.
 
@@ -33,6 +36,9 @@ def largest_windows(
     count : int
         How many boxes at most, from 1: the largest, then the largest that touches none of
         its cells, and so on.
+    max_aspect : float, default inf
+        How many times as long as the shorter side the longer may be, from 1. What is longer
+        is cut off at the bottom or at the right, so that no image loses its only window.
 
     Returns
     -------
@@ -68,10 +74,12 @@ def largest_windows(
         raise ValueError(f"min_side must be at least 1 pixel, got {min_side}")
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
+    if not max_aspect >= 1:
+        raise ValueError(f"max_aspect must be at least 1, got {max_aspect}")
     free = mask <= response
     boxes: list[Box] = []
     while len(boxes) < count:
-        box = _largest(free, *shape, min_side)
+        box = _largest(free, *shape, min_side, float(max_aspect))
         if not box[2]:
             break
         boxes.append(box)
@@ -80,7 +88,9 @@ def largest_windows(
 
 
 @compiled
-def _largest(free: NDArray[np.bool_], height: int, width: int, min_side: int) -> Box:
+def _largest(
+    free: NDArray[np.bool_], height: int, width: int, min_side: int, max_aspect: float
+) -> Box:
     """Find the first of the largest boxes in free cells; of no height where none fits."""
     side = len(free)
     tops, bottoms = _edges(side, height)
@@ -101,9 +111,14 @@ def _largest(free: NDArray[np.bool_], height: int, width: int, min_side: int) ->
                 high, wide = bottoms[row + 1] - top, rights[column] - left
                 if high < min_side or wide < min_side or high * wide < most:
                     continue
-                box = (top, left, high, wide)
-                if high * wide > most or box < best:
-                    best, most = box, high * wide
+                # The longer side alone is cut, and not below the shorter.
+                high, wide = (
+                    int(min(float(high), max_aspect * wide)),
+                    int(min(float(wide), max_aspect * high)),
+                )
+                box, area = (top, left, high, wide), high * wide
+                if area > most or (area == most and box < best):
+                    best, most = box, area
             if reach[column] > 0 and (depth == 0 or reaches[depth - 1] < reach[column]):
                 starts[depth], reaches[depth] = start, reach[column]
                 depth += 1

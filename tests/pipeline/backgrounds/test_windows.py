@@ -53,7 +53,7 @@ def _boxes_of_cells(side, shape):
             yield box, set(itertools.product(range(r0, r1), range(c0, c1)))
 
 
-def _by_trying(candidates, mask, shape, *, response, min_side, count):
+def _by_trying(candidates, mask, shape, *, response, min_side, count, max_aspect=math.inf):
     """Take the largest of all candidates again and again."""
     closed = {cell for cell, value in np.ndenumerate(mask) if value > response}
     found = []
@@ -61,7 +61,9 @@ def _by_trying(candidates, mask, shape, *, response, min_side, count):
         fitting = [
             (-box[2] * box[3], box)
             for box, cells in candidates
-            if min(box[2:]) >= min_side and not cells & closed
+            if min(box[2:]) >= min_side
+            and max(box[2:]) <= max_aspect * min(box[2:])
+            and not cells & closed
         ]
         if not fitting:
             break
@@ -79,9 +81,11 @@ def _blobs(seed, side, grain):
 
 
 @settings(deadline=None, max_examples=300)
-@given(masks, small, st.integers(1, 4), st.integers(1, 3))
-def test_no_box_of_pixels_that_touches_only_free_cells_is_larger(mask, shape, min_side, count):
-    settled = {"response": 10, "min_side": min_side, "count": count}
+@given(masks, small, st.integers(1, 4), st.integers(1, 3), st.sampled_from([1, 1.5, 2, math.inf]))
+def test_no_box_of_pixels_that_touches_only_free_cells_is_larger(
+    mask, shape, min_side, count, max_aspect
+):
+    settled = {"response": 10, "min_side": min_side, "count": count, "max_aspect": max_aspect}
     candidates = list(_boxes_of_pixels(len(mask), shape))
     assert largest_windows(mask, shape, **settled) == _by_trying(candidates, mask, shape, **settled)
 
@@ -173,6 +177,18 @@ def test_a_long_box_that_is_too_narrow_gives_way_to_a_smaller_one(min_side, expe
 
 
 @pytest.mark.parametrize(
+    ("max_aspect", "expected"), [(1, (0, 0, 70, 70)), (1.5, (0, 0, 70, 105)), (9, (0, 0, 70, 200))]
+)
+def test_a_window_that_is_too_long_is_cut_off(max_aspect, expected):
+    mask = np.zeros((10, 10), np.uint8)
+    mask[7:] = 255
+    settled = {"response": 0, "min_side": 70, "count": 1, "max_aspect": max_aspect}
+    assert largest_windows(mask, (100, 200), **settled) == [expected]
+    top, left, height, width = expected
+    assert largest_windows(mask.T, (200, 100), **settled) == [(left, top, width, height)]
+
+
+@pytest.mark.parametrize(
     ("drawn", "expected"),
     [
         pytest.param(
@@ -208,6 +224,8 @@ def test_a_mask_that_may_not_be_written_will_do():
         (np.zeros((4, 4), np.uint8), {"response": -1}, "response .* got -1"),
         (np.zeros((4, 4), np.uint8), {"min_side": 0}, "min_side .* got 0"),
         (np.zeros((4, 4), np.uint8), {"count": 0}, "count .* got 0"),
+        (np.zeros((4, 4), np.uint8), {"max_aspect": 0.9}, r"max_aspect .* got 0\.9"),
+        (np.zeros((4, 4), np.uint8), {"max_aspect": math.nan}, "max_aspect .* got nan"),
     ],
 )
 def test_a_bad_argument_is_named(mask, changes, message):
