@@ -2,27 +2,22 @@
 
 import errno
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from isal import isal_zlib
-from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.finding import holds_anything
 from dilo.pipeline.images import PASSING, read_file
-from dilo.pipeline.imported import IMPORTED, imported_maker
-from dilo.pipeline.masks import mask_maker
-from dilo.pipeline.names import escaped
+from dilo.pipeline.kinds import maker_of
+from dilo.pipeline.making import Maker, Making
+from dilo.pipeline.names import unescaped
 from dilo.pipeline.plan import Plan, names_once, shard_path
-from dilo.pipeline.shards import MaskRows, read_failures, write_shard
+from dilo.pipeline.shards import read_failures, write_shard
 from dilo.pipeline.workers import one_core
-
-#: From a path of the list and the content of its file to a mask (S, S) and the image's (H, W).
-Maker = Callable[[str, bytes], tuple[NDArray[np.uint8], tuple[int, int]]]
 
 #: What the operating system says where a disk has gone, rather than a file.
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EHOSTDOWN}
@@ -60,7 +55,7 @@ class Builder:
     store : Path
         The store; its plan says the rest.
     given : Path, optional
-        Folder of ready masks, for a store of method `imported`.
+        Folder of ready masks, for a store that is made of them.
     """
 
     images: Path
@@ -116,7 +111,9 @@ class Builder:
         path = shard_path(self.store, shard)
         if path.exists():
             return Outcome(shard, *read_failures(path, plan.fingerprint()))
-        rows = self._rows(plan, plan.rows(shard), begin, broken or {})
+        making = self._begun(plan, shard)
+        self._make(plan, making, making.todo, begin, broken or {})
+        rows = making.rows
         write_shard(path, rows, plan.fingerprint())
         failed = {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}
         return Outcome(shard, len(rows.path), failed)
@@ -160,28 +157,39 @@ class Builder:
             Row in the shard.
         """
         plan = Plan.load(self.store)
-        index = plan.rows(shard)[row]
-        self._rows(plan, range(index, index + 1), lambda row: None, {})
+        self._make(plan, self._begun(plan, shard), [row], lambda row: None, {})
 
-    def _rows(
-        self, plan: Plan, indices: range, begin: Callable[[int], None], broken: Mapping[int, str]
-    ) -> MaskRows:
-        """Make the rows of some images; one that cannot be read becomes a row with a reason."""
+    def _begun(self, plan: Plan, shard: int) -> Making:
+        """Begin the rows of a shard."""
         names = names_once(self.store, plan.digest)
         make = _maker(self.store, plan.fingerprint(), self.given)
-        paths = [names[i] for i in indices]
-        rows = MaskRows.blank([escaped(path) for path in paths], plan.size)
-        failures = 0
+        images = plan.rows(shard)
         with one_core():
-            for row, path in enumerate(paths):
+            return make(images, [names[i] for i in images])
+
+    def _make(
+        self,
+        plan: Plan,
+        making: Making,
+        todo: Sequence[int],
+        begin: Callable[[int], None],
+        broken: Mapping[int, str],
+    ) -> None:
+        """Make some rows; that of an image that cannot be read gets a reason."""
+        rows, failures = making.rows, 0
+        with one_core():
+            for row in todo:
                 begin(row)
+                path = unescaped(rows.path[row])
+                rows.bytes[row] = 0  # until it is read
                 try:
                     content = read_file(self.images / path)
-                    rows.bytes[row], rows.source[row] = len(content), isal_zlib.crc32(content)
+                    rows.bytes[row] = len(content)
+                    rows.file_crc32[row] = isal_zlib.crc32(content)
                     if row in broken:
                         rows.error[row] = broken[row]
                     else:
-                        rows.masks[row], rows.shape[row] = make(path, content)
+                        making.fill(row, content)
                 except ImageError as error:
                     self._require_disk(path, error)
                     rows.error[row] = str(error)
@@ -197,7 +205,6 @@ class Builder:
                 # A method that stumbles over one image must not take the others with it.
                 except Exception as error:
                     rows.error[row] = f"{plan.method} failed: {type(error).__name__}: {error}"
-        return rows
 
     def _require_disk(self, path: str, error: ImageError) -> None:
         """Stop where not an image but its whole folder has gone: a disk that is not mounted."""
@@ -213,7 +220,4 @@ class Builder:
 @functools.lru_cache(maxsize=1)
 def _maker(store: Path, fingerprint: str, given: Path | None) -> Maker:
     """Prepare what makes a row, once a process and plan."""
-    plan = Plan.load(store)
-    if plan.method == IMPORTED:
-        return imported_maker(store, plan, given)
-    return mask_maker(store, plan)
+    return maker_of(store, Plan.load(store), given)

@@ -16,7 +16,8 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.pngs import full_names, stem
 from dilo.pipeline.preview import stretched
-from dilo.pipeline.shards import FAILED, open_shard, read_failures, reading
+from dilo.pipeline.rows import FAILED
+from dilo.pipeline.shards import open_shard, read_failures, reading
 from dilo.pipeline.status import missing_shards, ranges
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.workers import one_core

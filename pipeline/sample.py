@@ -9,10 +9,10 @@ import numpy as np
 
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode_reduced, read_file
+from dilo.pipeline.maskrows import compressed
 from dilo.pipeline.names import escaped
 from dilo.pipeline.plan import Plan
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.shards import compressed
 from dilo.pipeline.workers import one_core
 
 #: Images of a sample: as many as these seconds allow, within these bounds.

@@ -14,7 +14,8 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.handles import Handles
 from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan, load_names, shard_path
-from dilo.pipeline.shards import FAILED, open_shard, reading
+from dilo.pipeline.rows import FAILED
+from dilo.pipeline.shards import open_shard, reading
 
 #: A position in images.txt, negative from the end, or a path as it stands there.
 Key = SupportsIndex | str

@@ -17,7 +17,7 @@ from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.shards import FAILED
+from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment import Parameters, stack
 from dilo.train.crops import crop

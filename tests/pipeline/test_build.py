@@ -34,7 +34,7 @@ def test_a_row_records_size_and_checksum_of_the_file_that_was_read(planned):
     third = (images / "class0" / "004.jpg").read_bytes()
     with h5py.File(store / "shard-00000.h5") as file:
         assert file["bytes"][:].tolist() == [8, 0, len(third)]
-        assert file["source"][:].tolist() == [zlib.crc32(b"no image"), 0, zlib.crc32(third)]
+        assert file["file_crc32"][:].tolist() == [zlib.crc32(b"no image"), 0, zlib.crc32(third)]
 
 
 def test_a_shard_that_is_there_is_not_built_again(planned):

@@ -18,11 +18,12 @@ from support.photographs import photograph, photograph_folder
 from dilo.pipeline import export
 from dilo.pipeline.build import Builder
 from dilo.pipeline.cli import main
+from dilo.pipeline.maskrows import MaskRows
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.shards import MaskRows, write_shard
+from dilo.pipeline.shards import write_shard
 from dilo.pipeline.store import MaskStore
 
 

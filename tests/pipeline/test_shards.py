@@ -35,8 +35,8 @@ def test_the_datasets_are_those_of_the_format(shard):
         assert file["coverage"].dtype == np.float32
         assert file["bytes"].dtype == np.int64
         assert file["bytes"][:].tolist() == [1234, 99, 5_000_000_000]
-        assert file["source"].dtype == np.uint32
-        assert file["source"][:].tolist() == [1, 2, 0xFFFFFFFF]
+        assert file["file_crc32"].dtype == np.uint32
+        assert file["file_crc32"][:].tolist() == [1, 2, 0xFFFFFFFF]
         assert file["coverage"][0] == pytest.approx(rows().masks[0].mean() / 255)
 
 
@@ -54,7 +54,7 @@ def test_a_row_has_the_checksum_that_the_format_says(shard):
         for row in range(3):
             content = file["masks"][row].tobytes() + file["shape"][row].astype("<i4").tobytes()
             content += file["bytes"][row].astype("<i8").tobytes()
-            content += file["source"][row].astype("<u4").tobytes()
+            content += file["file_crc32"][row].astype("<u4").tobytes()
             content += file["path"][row] + file["error"][row]
             assert file["crc32"][row] == zlib.crc32(content)
 

@@ -7,7 +7,7 @@ import shutil
 import h5py
 import pytest
 from support.photographs import photograph_folder
-from support.shards import PATHS, rows
+from support.shards import PATHS, plan, rows
 
 from dilo.pipeline.build import Builder
 from dilo.pipeline.errors import StoreError
@@ -29,12 +29,12 @@ from dilo.pipeline.verification import (
 @pytest.fixture
 def shard(tmp_path):
     path = tmp_path / "shard-00000.h5"
-    write_shard(path, rows(), "plan")
+    write_shard(path, rows(), plan().fingerprint())
     return path
 
 
 def test_a_sound_shard_has_no_faults(shard):
-    assert faults(shard, PATHS, 8, "plan") == []
+    assert faults(shard, PATHS, plan()) == []
 
 
 def test_every_flipped_byte_of_a_shard_is_found(shard):
@@ -43,14 +43,14 @@ def test_every_flipped_byte_of_a_shard_is_found(shard):
         flipped = bytearray(sound)
         flipped[position] ^= 1 << position % 8
         shard.write_bytes(flipped)
-        assert faults(shard, PATHS, 8, "plan"), position
+        assert faults(shard, PATHS, plan()), position
 
 
 def test_a_damaged_row_is_named(shard):
     with h5py.File(shard, "r+") as file:
         file["masks"][2] = 255 - file["masks"][2]
     assert "shard-00000.h5: rows changed since they were written: 2 (b/é.png)" in faults(
-        shard, PATHS, 8, "plan"
+        shard, PATHS, plan()
     )
 
 
@@ -86,7 +86,7 @@ def flip_after_the_data(path):
         pytest.param(change("masks", lambda m: 255 - m), "not zero", id="failed-row"),
         pytest.param(change("shape", lambda s: s + 1), "rows changed", id="shape"),
         pytest.param(change("bytes", lambda b: b + 1), "rows changed", id="bytes"),
-        pytest.param(change("source", lambda c: c // 2), "rows changed", id="source"),
+        pytest.param(change("file_crc32", lambda c: c // 2), "rows changed", id="file_crc32"),
         pytest.param(change("status", lambda s: 1 - s), "disagree", id="status"),
         pytest.param(change("path", lambda p: p[::-1]), "images.txt", id="paths"),
         pytest.param(lambda p: p.unlink(), "is missing", id="gone"),
@@ -95,12 +95,13 @@ def flip_after_the_data(path):
 )
 def test_every_damage_is_found(shard, damage, message):
     damage(shard)
-    found = faults(shard, PATHS, 8, "plan")
+    found = faults(shard, PATHS, plan())
     assert any(re.search(message, fault) for fault in found), found
 
 
-def test_masks_of_another_size_are_a_fault(shard):
-    assert "(3, 16, 16)" in faults(shard, PATHS, 16, "plan")[0]
+def test_masks_of_another_size_are_a_fault(tmp_path):
+    write_shard(tmp_path / "shard-00000.h5", rows(), plan(16).fingerprint())
+    assert "(3, 16, 16)" in faults(tmp_path / "shard-00000.h5", PATHS, plan(16))[0]
 
 
 @pytest.fixture

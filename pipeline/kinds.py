@@ -1,0 +1,54 @@
+"""The kinds of stores: what their rows are, and who makes them."""
+
+from pathlib import Path
+
+from dilo.pipeline.imported import IMPORTED, imported_maker
+from dilo.pipeline.making import Maker, mask_by_mask
+from dilo.pipeline.maskrows import MaskRows
+from dilo.pipeline.masks import mask_maker
+from dilo.pipeline.plan import Plan
+from dilo.pipeline.rows import ImageRows
+
+
+def rows_of(plan: Plan) -> type[ImageRows]:
+    """Tell what the rows of a store are.
+
+    Parameters
+    ----------
+    plan : Plan
+        The store's.
+
+    Returns
+    -------
+    type
+        Of its rows.
+    """
+    return MaskRows
+
+
+def maker_of(store: Path, plan: Plan, given: Path | None) -> Maker:
+    """Prepare what makes the rows of a planned store.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    plan : Plan
+        Its plan.
+    given : Path or None
+        What it is made of besides the images: ready masks.
+
+    Returns
+    -------
+    callable
+        From some images to the making of their rows.
+
+    Raises
+    ------
+    DiloError
+        If the plan is not one that this version of dilo follows, or `given` cannot serve.
+    """
+    make = (
+        imported_maker(store, plan, given) if plan.method == IMPORTED else mask_maker(store, plan)
+    )
+    return mask_by_mask(make, plan.size)
