@@ -2,41 +2,48 @@
 
 import itertools
 import operator
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, SupportsIndex, cast
+from typing import SupportsIndex, cast
 
+import h5py
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import StoreError
-from dilo.pipeline.handles import Handles
-from dilo.pipeline.names import Names
-from dilo.pipeline.plan import Plan, load_names, shard_path
+from dilo.pipeline.plan import shard_path
 from dilo.pipeline.rows import FAILED
-from dilo.pipeline.shards import open_shard, reading
+from dilo.pipeline.shards import reading
+from dilo.pipeline.shardstore import ShardStore
 
 #: A position in images.txt, negative from the end, or a path as it stands there.
 Key = SupportsIndex | str
 
 
-class MaskStore:
+class _Masks:
+    """The masks of an open shard, and whether a chunk is a mask, gzip and no more.
+
+    So `write_shard` lays them out; a program that packs a file anew may do otherwise.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self.masks = masks = file["masks"]
+        self.shape: tuple[int, int] = masks.shape[1:]
+        filters = masks.id.get_create_plist().get_nfilters()
+        self.direct = masks.chunks == (1, *self.shape) and masks.compression == "gzip"
+        self.direct &= filters == 1
+
+
+class MaskStore(ShardStore[_Masks]):
     """The masks that `dilo-prep masks` cached, in the order of images.txt.
 
     Files are opened when first read, once in each process: an object made before a
     fork, or sent to another process, opens its own. Any number of threads may read.
     It is a data set for torch's DataLoader as it is, which then fetches a batch at once.
 
-    Parameters
-    ----------
-    folder : Path or str
-        The store.
-
     Attributes
     ----------
     folder : Path
-        The store, as an absolute path.
+        The store, as an absolute path; given as a Path or a str.
     plan : Plan
         What it holds.
     fingerprint : str
@@ -54,33 +61,7 @@ class MaskStore:
     ``torch.from_numpy(MaskStore("masks").batch(range(32)))`` is 32 of them.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder).absolute()
-        self.plan = Plan.load(self.folder)
-        if self.plan.kind != "masks":
-            raise StoreError(f"{folder} must be a store of masks, got kind {self.plan.kind!r}")
-        self.fingerprint = self.plan.fingerprint()
-        self._names: Names | None = load_names(self.folder, self.plan)
-        self._handles: Handles | None = None
-
-    @property
-    def names(self) -> Names:
-        """List the images.
-
-        Returns
-        -------
-        Names
-            Their paths, in the order of the masks; in another process, read anew when
-            first asked for.
-
-        Raises
-        ------
-        StoreError
-            If the list is gone or is another one by now.
-        """
-        if self._names is None:
-            self._names = load_names(self.folder, self.plan)
-        return self._names
+    holds = "masks"
 
     def __len__(self) -> int:
         return self.plan.images
@@ -128,7 +109,7 @@ class MaskStore:
         if isinstance(key, slice):
             return self.batch(key)
         shard, row = divmod(self._index(key), self.plan.shard_size)
-        (mask,) = self._files().masks(shard, [row])
+        (mask,) = self._masks(shard, [row])
         return mask.copy()
 
     def __getitems__(self, keys: Iterable[Key]) -> list[NDArray[np.uint8]]:
@@ -165,7 +146,7 @@ class MaskStore:
         for shard, group in itertools.groupby(pairs, lambda pair: pair[0] // size):
             found, targets = zip(*group, strict=True)
             rows = [position % size for position in found]
-            for target, mask in zip(targets, self._files().masks(shard, rows), strict=True):
+            for target, mask in zip(targets, self._masks(shard, rows), strict=True):
                 masks[target] = mask
         return masks
 
@@ -222,51 +203,6 @@ class MaskStore:
         listed = np.asarray(keys).tolist() if hasattr(keys, "__array__") else keys
         return np.array([self._index(key) for key in listed], np.int64)
 
-    def column(self, name: str) -> NDArray[Any]:
-        """Read one value of every image.
-
-        Parameters
-        ----------
-        name : {"status", "coverage", "shape"}
-            The dataset.
-
-        Returns
-        -------
-        ndarray of shape (N, ...)
-            In the order of images.txt.
-
-        Raises
-        ------
-        StoreError
-            If a shard is missing or damaged.
-        """
-        return self.columns(name)[0]
-
-    def columns(self, *names: str) -> list[NDArray[Any]]:
-        """Read several values of every image, opening each shard once.
-
-        Parameters
-        ----------
-        *names : {"status", "coverage", "shape"}
-            The datasets.
-
-        Returns
-        -------
-        list of ndarray of shape (N, ...)
-            One for each name, in the order of images.txt.
-
-        Raises
-        ------
-        StoreError
-            If a shard is missing or damaged.
-        """
-        parts = []
-        for shard in range(self.plan.shards):
-            path = shard_path(self.folder, shard)
-            with reading(path), open_shard(path, self.fingerprint) as file:
-                parts.append([file[name][:] for name in names])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
     def failed(self) -> NDArray[np.bool_]:
         """Tell which images could not be read.
 
@@ -277,12 +213,20 @@ class MaskStore:
         """
         return cast("NDArray[np.bool_]", self.column("status") == FAILED)
 
-    def _files(self) -> Handles:
-        """Find this very process's open shards."""
-        handles = self._handles
-        if handles is None or handles.process != os.getpid():
-            handles = self._handles = Handles(self.folder, self.fingerprint)
-        return handles
+    @staticmethod
+    def _opened(file: h5py.File) -> _Masks:
+        """Read by its masks."""
+        return _Masks(file)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_names": None, "_handles": None}
+    def _masks(self, shard: int, rows: list[int]) -> Iterator[NDArray[np.uint8]]:
+        """Read some masks of a shard, whose rows increase; they cannot be written to."""
+        with self._files().reading(shard) as found:
+            if found.direct:
+                chunks = [found.masks.id.read_direct_chunk((row, 0, 0)) for row in rows]
+            else:
+                chunks = [(True, mask) for mask in found.masks[rows]]
+        with reading(shard_path(self.folder, shard)):
+            for plain, chunk in chunks:
+                # HDF5's own gzip takes twice as long, and other threads wait for it.
+                content = chunk if plain else isal_zlib.decompress(chunk)
+                yield np.frombuffer(content, np.uint8).reshape(found.shape)

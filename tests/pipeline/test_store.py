@@ -127,11 +127,11 @@ def test_a_batch_takes_paths_and_positions_mixed(made, masks):
 
 def test_a_batch_opens_each_shard_once_and_reads_it_from_front_to_end(made, opened, monkeypatch):
     asked = []
-    inner = handles.Handles.masks
+    inner = MaskStore._masks
     monkeypatch.setattr(handles, "MAX_OPEN", 1)
     monkeypatch.setattr(
-        handles.Handles,
-        "masks",
+        MaskStore,
+        "_masks",
         lambda self, shard, rows: asked.append((shard, rows)) or inner(self, shard, rows),
     )
     MaskStore(made).batch([7, 0, 4, 2, 7, 3, 0])
