@@ -16,7 +16,7 @@ from dilo.pipeline.kinds import maker_of
 from dilo.pipeline.making import Maker, Making
 from dilo.pipeline.names import unescaped
 from dilo.pipeline.plan import Plan, names_once, shard_path
-from dilo.pipeline.shards import read_failures, write_shard
+from dilo.pipeline.shards import read_tally, write_shard
 from dilo.pipeline.workers import one_core
 
 #: What the operating system says where a disk has gone, rather than a file.
@@ -55,7 +55,7 @@ class Builder:
     store : Path
         The store; its plan says the rest.
     given : Path, optional
-        Folder of ready masks, for a store that is made of them.
+        Ready masks, for a store that is made of them: a folder of PNGs, or a store.
     """
 
     images: Path
@@ -110,7 +110,8 @@ class Builder:
         plan = Plan.load(self.store)
         path = shard_path(self.store, shard)
         if path.exists():
-            return Outcome(shard, *read_failures(path, plan.fingerprint()))
+            tally = read_tally(path, plan.fingerprint())
+            return Outcome(shard, tally.images, tally.failed)
         making = self._begun(plan, shard)
         self._make(plan, making, making.todo, begin, broken or {})
         rows = making.rows

@@ -17,7 +17,7 @@ from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.pngs import full_names, stem
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.rows import FAILED
-from dilo.pipeline.shards import open_shard, read_failures, reading
+from dilo.pipeline.shards import open_shard, read_tally, reading
 from dilo.pipeline.status import missing_shards, ranges
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.workers import one_core
@@ -163,7 +163,7 @@ def export_shard(
                 written += 1
     finally:
         part.unlink(missing_ok=True)
-    return Exported(written, kept, read_failures(path, masks.fingerprint)[1])
+    return Exported(written, kept, read_tally(path, masks.fingerprint).failed)
 
 
 def _write(target: Path, mask: NDArray[np.uint8], part: Path) -> None:

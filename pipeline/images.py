@@ -63,7 +63,28 @@ def decode(path: Path | str) -> NDArray[np.uint8]:
         If the file cannot be read, is no image, is truncated, has broken data or more
         than `MAX_PIXELS`. Its `errno` says why a file could not be read.
     """
-    return _decoded(read_file(path), None)[0]
+    return decode_content(read_file(path))
+
+
+def decode_content(content: bytes) -> NDArray[np.uint8]:
+    """Read an image file as RGB, as `decode`, that was read already.
+
+    Parameters
+    ----------
+    content : bytes
+        The file, as `read_file` gives it.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        Red, green and blue.
+
+    Raises
+    ------
+    ImageError
+        As `decode`.
+    """
+    return _decoded(content, None)[0]
 
 
 def read_file(path: Path | str) -> bytes:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dilo.pipeline.backgrounds.making import background_maker
+from dilo.pipeline.backgrounds.rows import BackgroundRows
 from dilo.pipeline.imported import IMPORTED, imported_maker
 from dilo.pipeline.making import Maker, mask_by_mask
 from dilo.pipeline.maskrows import MaskRows
@@ -23,7 +25,7 @@ def rows_of(plan: Plan) -> type[ImageRows]:
     type
         Of its rows.
     """
-    return MaskRows
+    return BackgroundRows if plan.kind == "backgrounds" else MaskRows
 
 
 def maker_of(store: Path, plan: Plan, given: Path | None) -> Maker:
@@ -36,7 +38,7 @@ def maker_of(store: Path, plan: Plan, given: Path | None) -> Maker:
     plan : Plan
         Its plan.
     given : Path or None
-        What it is made of besides the images: ready masks.
+        What it is made of besides the images: ready masks, as PNGs or as a store.
 
     Returns
     -------
@@ -48,6 +50,8 @@ def maker_of(store: Path, plan: Plan, given: Path | None) -> Maker:
     DiloError
         If the plan is not one that this version of dilo follows, or `given` cannot serve.
     """
+    if plan.kind == "backgrounds":
+        return background_maker(store, plan, given)
     make = (
         imported_maker(store, plan, given) if plan.method == IMPORTED else mask_maker(store, plan)
     )

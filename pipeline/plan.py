@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.names import Names
@@ -16,6 +16,8 @@ from dilo.pipeline.names import Names
 #: Raised when a store written by this version cannot be read by the one before.
 FORMAT_VERSION = 1
 
+#: What a store may hold.
+Kind = Literal["masks", "backgrounds"]
 PLAN = "plan.json"
 IMAGES = "images.txt"
 
@@ -43,14 +45,14 @@ class Plan:
 
     Attributes
     ----------
-    kind : {"masks"}
-        What a row is.
+    kind : {"masks", "backgrounds"}
+        What the store holds.
     method : str
-        How it was computed.
+        How it was computed; of backgrounds, which.
     parameters : mapping
         Every constant of the method that changes a result.
     size : int
-        Side of a mask, in pixels.
+        Side of a mask, or most of the shorter side of a background, in pixels.
     shard_size : int
         Rows of a shard; the last may hold fewer.
     images : int
@@ -59,7 +61,7 @@ class Plan:
         SHA-256 of the ordered list of paths, as `Names.digest` gives it.
     """
 
-    kind: Literal["masks"]
+    kind: Kind
     method: str
     parameters: Mapping[str, Any]
     size: int
@@ -149,6 +151,10 @@ class Plan:
             )
         try:
             plan = cls(**fields)
+            if plan.kind not in get_args(Kind):
+                raise TypeError(
+                    f"kind must be one of {', '.join(get_args(Kind))}, got {plan.kind!r}"
+                )
             for name in ("size", "shard_size", "images"):
                 if type(count := getattr(plan, name)) is not int or count < 1:
                     raise TypeError(f"{name} must be a positive number, got {count!r}")

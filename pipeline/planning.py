@@ -12,7 +12,7 @@ from dilo.pipeline.finding import find_images, read_list
 from dilo.pipeline.names import Names
 from dilo.pipeline.plan import IMAGES, PLAN, Plan, default_shard_size, load_names
 
-#: Bytes of the masks of a shard, before compression.
+#: Bytes of the masks of a shard before compression, or of its backgrounds at most, nearly.
 MAX_SHARD = 2**31
 #: From the images and the shard size to a plan.
 PlanOf = Callable[[Names, int], Plan]
@@ -148,10 +148,10 @@ def start_store(store: Path, plan: Plan, names: Names) -> None:
 
 def _require_room(plan: Plan) -> None:
     """Refuse shards that would not fit into a worker's memory."""
-    mask = plan.size**2
-    if min(plan.shard_size, plan.images) * mask > MAX_SHARD:
+    row = plan.size**2 * plan.parameters.get("crops", 1)
+    if min(plan.shard_size, plan.images) * row > MAX_SHARD:
         raise DiloError(
-            f"--shard-size must be at most {MAX_SHARD // mask} at --size {plan.size}, for a worker "
+            f"--shard-size must be at most {MAX_SHARD // row} at --size {plan.size}, for a worker "
             f"holds a shard in memory, got {plan.shard_size}"
         )
 

@@ -3,13 +3,16 @@
 import contextlib
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from isal import isal_zlib
+from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import StoreError
@@ -189,8 +192,38 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_failures(path: Path, fingerprint: str) -> tuple[int, dict[str, str]]:
-    """Read how many rows a shard holds and which of them failed.
+@dataclass(frozen=True)
+class Tally:
+    """What the images of a shard came to.
+
+    Attributes
+    ----------
+    failed : dict of str to str
+        Path and reason of each image that failed.
+    states : Counter of int
+        How many images have each value of `status`.
+    backgrounds : int
+        How many backgrounds there are; 0 in a shard of masks.
+    """
+
+    failed: dict[str, str]
+    states: Counter[int]
+    backgrounds: int
+
+    @property
+    def images(self) -> int:
+        """Count the images.
+
+        Returns
+        -------
+        int
+            Rows of the shard.
+        """
+        return self.states.total()
+
+
+def read_tally(path: Path, fingerprint: str) -> Tally:
+    """Read what the images of a shard came to, and little else of it.
 
     Parameters
     ----------
@@ -201,14 +234,19 @@ def read_failures(path: Path, fingerprint: str) -> tuple[int, dict[str, str]]:
 
     Returns
     -------
-    int
-        Number of rows.
-    dict of str to str
-        Path and reason of each image that failed.
+    Tally
+        Of its rows.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, damaged, or belongs to another plan.
     """
     with reading(path), open_shard(path, fingerprint) as file:
-        failed = np.flatnonzero(file["status"][:] == FAILED)
-        if not len(failed):
-            return len(file["status"]), {}
-        paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
-        return len(paths), {str(paths[i]): str(errors[i]) for i in failed}
+        status: NDArray[np.uint8] = file["status"][:]
+        failed = {}
+        if (status == FAILED).any():
+            paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
+            failed = {str(paths[i]): str(errors[i]) for i in np.flatnonzero(status == FAILED)}
+        backgrounds = len(file["source"]) if "source" in file else 0
+        return Tally(failed, Counter(status.tolist()), backgrounds)

@@ -1,13 +1,15 @@
 """How far a store is: what is there, what is missing, what failed, in words and for machines."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
 from dilo.pipeline.plan import Plan, shard_path
-from dilo.pipeline.shards import read_failures
+from dilo.pipeline.shards import read_tally
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Status:
         Images in the shards that are there.
     failed : dict of str to str
         Path and reason of each of them that could not be read.
+    backgrounds : BackgroundCounts or None
+        What else there is to say of a store of backgrounds.
     """
 
     plan: Plan
@@ -33,6 +37,7 @@ class Status:
     missing: list[int]
     done_images: int
     failed: dict[str, str]
+    backgrounds: BackgroundCounts | None
 
     @property
     def _images(self) -> int:
@@ -65,6 +70,8 @@ class Status:
             f"{store}: {self._done_shards} of {len(self.shards)} shards, "
             f"{self.done_images} of {self._images} images, {len(self.failed)} failed"
         ]
+        if self.backgrounds is not None:
+            lines.append(f"  {self.backgrounds.words()}")
         some = list(self.failed.items())[:named]
         lines += [f"  failed: {path}: {reason}" for path, reason in some]
         if len(self.failed) > named:
@@ -87,8 +94,10 @@ class Status:
             Ready for JSON.
         """
         plan = self.plan
+        own = {} if self.backgrounds is None else dataclasses.asdict(self.backgrounds)
         return {
             "store": str(store),
+            "kind": plan.kind,
             "method": plan.method,
             "refine": plan.parameters.get("refine", {}).get("method"),
             "size": plan.size,
@@ -98,6 +107,7 @@ class Status:
             "done_images": self.done_images,
             "missing": self.missing,
             "failed": self.failed,
+            **own,
         }
 
 
@@ -145,12 +155,14 @@ def status(store: Path, share: Sequence[int] | None = None) -> Status:
     plan = Plan.load(store)
     shards = range(plan.shards) if share is None else share
     missing = [shard for shard in missing_shards(store, plan) if shard in shards]
-    images, failed = 0, {}
-    for shard in sorted(set(shards) - set(missing)):
-        count, bad = read_failures(shard_path(store, shard), plan.fingerprint())
-        images += count
-        failed.update(bad)
-    return Status(plan, shards, missing, images, failed)
+    done = sorted(set(shards) - set(missing))
+    tallies = [read_tally(shard_path(store, shard), plan.fingerprint()) for shard in done]
+    failed: dict[str, str] = {}
+    for tally in tallies:
+        failed |= tally.failed
+    backgrounds = count_backgrounds(plan, done, tallies) if plan.kind == "backgrounds" else None
+    images = sum(tally.images for tally in tallies)
+    return Status(plan, shards, missing, images, failed, backgrounds)
 
 
 def ranges(numbers: list[int]) -> str:

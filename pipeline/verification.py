@@ -63,7 +63,7 @@ class Verifier:
     store : Path
         The store.
     images : Path, optional
-        Folder of the images; if given, each is read and compared with what its mask was made of.
+        Folder of the images; if given, each is read and compared with the one that was read.
     """
 
     store: Path
@@ -166,7 +166,7 @@ def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
 
 
 def changed_images(images: Path, store: Path, shard: int, *, thorough: bool = False) -> list[str]:
-    """List the images of a finished shard that are not those its masks were made of.
+    """List the images of a finished shard that are not those that were read for it.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def require_unchanged(
     Raises
     ------
     StoreError
-        If an image is not the one that its mask was made of, by `changed_images`.
+        If an image is not the one that was read, by `changed_images`.
     """
     look = functools.partial(changed_images, images, store)
     found: list[str] = []
@@ -228,7 +228,7 @@ def require_unchanged(
         advance()
     if found:
         raise StoreError(
-            f"--images {images}: {len(found)} images must be those that their masks were made of, "
+            f"--images {images}: {len(found)} images must be those that the store was made of, "
             f"got others, such as {min(found)!r}: dilo-prep verify {store} --images {images} "
             f"--repair moves their shards aside, to be made anew; or give a fresh folder"
         )
@@ -236,6 +236,8 @@ def require_unchanged(
 
 def _changed(image: Path, size: int, crc32: int, since: float) -> bool:
     """Tell whether a file is another one than that which was read, by size, then by content."""
+    if size < 0:  # it was not read
+        return False
     try:
         found = os.stat(image)
         if found.st_size == size and (size == 0 or found.st_mtime <= since):

@@ -2,7 +2,7 @@
 
 import click
 
-from dilo.pipeline.cli import machine, make, stores
+from dilo.pipeline.cli import backgrounds, machine, make, stores
 from dilo.pipeline.cli.options import open_streams
 
 
@@ -24,6 +24,7 @@ def main() -> None:
 for command in (
     make.masks,
     make.import_masks,
+    backgrounds.backgrounds,
     stores.status,
     stores.verify,
     stores.preview,

@@ -54,12 +54,12 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @click.option(
     "--images",
     type=EXISTING,
-    help="Read every image of this folder too: is it the one that its mask was made of?",
+    help="Read every image of this folder too: is it the one that the store was made of?",
 )
 @click.option(
     "--repair",
     is_flag=True,
-    help="Move shards at fault into STORE/damaged, so that dilo-prep masks makes them anew.",
+    help="Move shards at fault into STORE/damaged, to be made anew by the same command.",
 )
 @jobs_option
 @json_option
@@ -89,7 +89,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
     moved = repaired(store, plan, checks) if repair else []
     if moved:
         say(f"moved into {moved[0].parent}: {', '.join(path.name for path in moved)}")
-        say("give the dilo-prep masks command of this store again: it makes them anew")
+        say("give the dilo-prep command of this store again: it makes them anew")
     if as_json:
         faults = [fault for check in checks for fault in check.faults]
         record = {"images": plan.images, "shards": plan.shards, "faults": faults}
@@ -99,7 +99,11 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 
 @click.command()
 @click.argument("store", type=EXISTING)
-@click.option("--images", type=EXISTING, required=True, help="The folder the masks are of.")
+@click.option(
+    "--images",
+    type=EXISTING,
+    help="The folder the store is of; of backgrounds, to see their windows in the images.",
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -113,12 +117,24 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Which images."
 )
 @user_errors
-def preview(store: Path, images: Path, out: Path, count: int, seed: int) -> None:
-    """Draw a contact sheet of STORE: image, mask, foreground."""
+def preview(store: Path, images: Path | None, out: Path, count: int, seed: int) -> None:
+    """Draw a contact sheet of STORE: image, mask, foreground; or backgrounds."""
+    from dilo.pipeline.backgrounds.sheets import crop_sheet, window_sheet
+    from dilo.pipeline.backgrounds.store import BackgroundStore
+    from dilo.pipeline.plan import Plan
     from dilo.pipeline.preview import mask_sheet
     from dilo.pipeline.store import MaskStore
 
-    picture = mask_sheet(MaskStore(store), images, count=count, seed=seed)
+    if Plan.load(store).kind == "backgrounds":
+        backgrounds = BackgroundStore(store)
+        if images is None:
+            picture = crop_sheet(backgrounds, count=count, seed=seed)
+        else:
+            picture = window_sheet(backgrounds, images, count=count, seed=seed)
+    elif images is None:
+        raise click.UsageError("a preview of masks needs the folder they are of: --images DIR")
+    else:
+        picture = mask_sheet(MaskStore(store), images, count=count, seed=seed)
     picture.save(out, format="PNG")
     say(f"{out}: {picture.width} x {picture.height}")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
@@ -10,7 +11,7 @@ import pytest
 from support.shards import PATHS, rows
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.shards import open_shard, read_failures, write_shard
+from dilo.pipeline.shards import Tally, open_shard, read_tally, write_shard
 
 
 @pytest.fixture
@@ -75,7 +76,9 @@ def test_threads_may_write_at_once(tmp_path, shard):
 
 
 def test_failures_are_read_back(shard):
-    assert read_failures(shard, "plan") == (3, {"a/o'brien.jpg": "not an image: häßlich"})
+    assert read_tally(shard, "plan") == Tally(
+        {"a/o'brien.jpg": "not an image: häßlich"}, Counter({0: 2, 1: 1}), 0
+    )
 
 
 def test_a_shard_of_another_plan_is_refused(shard):

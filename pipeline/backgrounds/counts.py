@@ -1,0 +1,88 @@
+"""How many backgrounds there are, and where the others are."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
+from dilo.pipeline.backgrounds.rows import NO_WINDOW, NOT_DRAWN
+from dilo.pipeline.plan import Plan
+from dilo.pipeline.rows import MADE
+from dilo.pipeline.shards import Tally
+
+
+@dataclass(frozen=True)
+class BackgroundCounts:
+    """What the shards of a store that are there hold.
+
+    Attributes
+    ----------
+    backgrounds : int
+        In all.
+    from_images : int
+        Images that gave some.
+    without_window : int
+        Images in which no window fits.
+    not_drawn : int
+        Images that were not needed.
+    short : int
+        How many backgrounds fewer than `--count` asks of these shards.
+    """
+
+    backgrounds: int
+    from_images: int
+    without_window: int
+    not_drawn: int
+    short: int
+
+    def words(self) -> str:
+        """Say it in a line.
+
+        Returns
+        -------
+        str
+            What is zero in every store of some kind is said only where it is not.
+        """
+        words = f"{self.backgrounds} backgrounds from {self.from_images} images"
+        if self.without_window:
+            words += f"; {self.without_window} images without a window"
+        if self.not_drawn:
+            words += f"; {self.not_drawn} images not drawn"
+        if self.short:
+            words += f"; {self.short} short of what --count asks"
+        return words
+
+
+def count_backgrounds(
+    plan: Plan, shards: Sequence[int], tallies: Sequence[Tally]
+) -> BackgroundCounts:
+    """Count what some shards hold.
+
+    Parameters
+    ----------
+    plan : Plan
+        The store's.
+    shards : sequence of int
+        Which shards.
+    tallies : sequence of Tally
+        Of each.
+
+    Returns
+    -------
+    BackgroundCounts
+        Of all of them.
+    """
+    recipe = BackgroundRecipe.planned(plan)
+    states: Counter[int] = Counter()
+    for tally in tallies:
+        states += tally.states
+    there = sum(tally.backgrounds for tally in tallies)
+    quotas = [recipe.quota(plan.rows(shard), plan.images) for shard in shards]
+    wanted = sum(quota for quota in quotas if quota is not None)
+    return BackgroundCounts(
+        backgrounds=there,
+        from_images=states[MADE],
+        without_window=states[NO_WINDOW],
+        not_drawn=states[NOT_DRAWN],
+        short=max(0, wanted - there),
+    )

@@ -1,0 +1,81 @@
+"""Begin a store of backgrounds: which images, and by which masks."""
+
+import dataclasses
+from pathlib import Path
+
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.plan import IMAGES
+from dilo.pipeline.planning import Selection
+from dilo.pipeline.status import missing_shards, ranges
+from dilo.pipeline.store import MaskStore
+
+
+def whole_masks(folder: Path) -> MaskStore:
+    """Open the masks that crops are to be cut by.
+
+    Parameters
+    ----------
+    folder : Path
+        Their store.
+
+    Returns
+    -------
+    MaskStore
+        The store.
+
+    Raises
+    ------
+    StoreError
+        If it is no store of masks, or shards of it are missing.
+    """
+    masks = MaskStore(folder)
+    if missing := missing_shards(folder, masks.plan):
+        raise StoreError(
+            f"--masks {folder} must be whole, got missing shards {ranges(missing)}: "
+            f"run the same dilo-prep masks command to its end first"
+        )
+    return masks
+
+
+def with_masks(images: Selection, masks: MaskStore) -> Selection:
+    """Take the images that have masks, unless there is a list.
+
+    Parameters
+    ----------
+    images : Selection
+        What is asked for.
+    masks : MaskStore
+        The masks.
+
+    Returns
+    -------
+    Selection
+        By a list in any case.
+    """
+    return dataclasses.replace(images, listed=images.listed or masks.folder / IMAGES)
+
+
+def require_masks(names: Names, masks: MaskStore) -> None:
+    """Refuse images without masks.
+
+    Parameters
+    ----------
+    names : Names
+        The images.
+    masks : MaskStore
+        The masks.
+
+    Raises
+    ------
+    StoreError
+        If the store does not have one of them.
+    """
+    if names == masks.names:
+        return
+    missing = [name for name in names if name not in masks.names]
+    if missing:
+        raise StoreError(
+            f"--masks {masks.folder} must have every image, got none of {len(missing)}, such as "
+            f"{escaped(missing[0])}: make their masks, or leave them out"
+        )

@@ -1,0 +1,150 @@
+"""What decides the backgrounds of a store, as its plan says it."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.names import Names
+from dilo.pipeline.plan import Plan
+from dilo.pipeline.planning import PlanOf
+
+#: Windows of images that hold nothing salient; of textures; whole images, whatever they hold.
+Kind = Literal["crops", "textures", "images"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+#: Raised when the same parameters come to give other bytes.
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundRecipe:
+    """Every number that decides a store of backgrounds, but for their size.
+
+    Attributes
+    ----------
+    kind : {"crops", "textures", "images"}
+        Of what they are.
+    crops : int
+        So many windows of an image at most.
+    count : int or None
+        So many in all, drawn evenly over the images; None for all that there are.
+    seed : int
+        Which images are drawn, and where the windows of textures are.
+    quality : int
+        Of the JPEGs, 1 to 100.
+    response : int or None
+        Saliency, 0 to 255, that a crop may have anywhere; None for other kinds, as below.
+    min_side : int or None
+        Smallest side of a crop, in pixels of its image.
+    masks : str or None
+        Fingerprint of the masks' store.
+    version : int
+        Of what dilo makes of these numbers.
+    """
+
+    kind: Kind
+    crops: int = 1
+    count: int | None = None
+    seed: int = 0
+    quality: int = 90
+    response: int | None = None
+    min_side: int | None = None
+    masks: str | None = None
+    version: int = VERSION
+
+    def parameters(self) -> dict[str, Any]:
+        """Say it for the plan, whose method is the kind.
+
+        Returns
+        -------
+        dict
+            Ready for JSON.
+        """
+        fields = dataclasses.asdict(self)
+        del fields["kind"]
+        return {
+            name: value for name, value in fields.items() if value is not None or name == "count"
+        }
+
+    def plan_of(self, size: int) -> PlanOf:
+        """Say what the plan of a store of such backgrounds is.
+
+        Parameters
+        ----------
+        size : int
+            The shorter side of a background is at most this, in pixels.
+
+        Returns
+        -------
+        callable
+            From images and shard size to a plan.
+        """
+
+        def plan_of(names: Names, shard_size: int) -> Plan:
+            return Plan(
+                kind="backgrounds",
+                method=self.kind,
+                parameters=self.parameters(),
+                size=size,
+                shard_size=shard_size,
+                images=len(names),
+                digest=names.digest(),
+            )
+
+        return plan_of
+
+    @classmethod
+    def planned(cls, plan: Plan) -> Self:
+        """Read it from a plan.
+
+        Parameters
+        ----------
+        plan : Plan
+            Of a store of backgrounds.
+
+        Returns
+        -------
+        BackgroundRecipe
+            What was planned.
+
+        Raises
+        ------
+        StoreError
+            If this version of dilo makes other backgrounds.
+        """
+        try:
+            recipe = cls(kind=plan.method, **plan.parameters)  # type: ignore[arg-type]  # below
+        except TypeError as error:
+            raise StoreError(f"a plan of backgrounds must have their parameters: {error}") from None
+        if recipe.kind not in KINDS or recipe.version != VERSION:
+            raise StoreError(
+                f"a plan of backgrounds must be of {', '.join(KINDS)}, version {VERSION}, got "
+                f"{recipe.kind}, version {recipe.version}: use the dilo that wrote it, or make "
+                f"a fresh store"
+            )
+        return recipe
+
+    def quota(self, images: range, of: int) -> int | None:
+        """Tell how many backgrounds some of the images are to give.
+
+        Parameters
+        ----------
+        images : range
+            Their positions in images.txt: those of a shard.
+        of : int
+            How many images there are in all.
+
+        Returns
+        -------
+        int or None
+            So that the shards add up to `count`; None for all that there are.
+
+        Examples
+        --------
+        >>> recipe = BackgroundRecipe(kind="images", count=5)
+        >>> [recipe.quota(images, 9) for images in (range(0, 4), range(4, 8), range(8, 9))]
+        [2, 2, 1]
+        """
+        if self.count is None:
+            return None
+        return images.stop * self.count // of - images.start * self.count // of

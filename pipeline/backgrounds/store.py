@@ -1,0 +1,223 @@
+"""Read a store of backgrounds: by position, from any process, forked, spawned or pickled."""
+
+import itertools
+import operator
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, SupportsIndex, cast
+
+import h5py
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from dilo.pipeline.backgrounds.recipe import Kind
+from dilo.pipeline.backgrounds.windows import Box
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.plan import shard_path
+from dilo.pipeline.shards import open_shard, reading
+from dilo.pipeline.shardstore import ShardStore
+from dilo.pipeline.status import missing_shards, ranges
+
+
+class _Shard:
+    """An open shard: where its JPEGs are, and which windows of which images they hold."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self.jpeg = file["jpeg"]
+        self.offsets, self.source, self.box = (
+            file[name][:].tolist() for name in ("offsets", "source", "box")
+        )
+
+    def content(self, row: int) -> bytes:
+        """Read a JPEG."""
+        jpeg: bytes = self.jpeg[self.offsets[row] : self.offsets[row + 1]].tobytes()
+        return jpeg
+
+
+class BackgroundStore(ShardStore[_Shard]):
+    """The backgrounds that `dilo-prep backgrounds` cached, image by image.
+
+    Files are opened when first read, once in each process: an object made before a
+    fork, or sent to another process, opens its own. Any number of threads may read.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The store.
+
+    Attributes
+    ----------
+    folder : Path
+        The store, as an absolute path.
+    plan : Plan
+        What it holds.
+    fingerprint : str
+        Digest of the plan.
+
+    Raises
+    ------
+    StoreError
+        If the folder is no store of backgrounds, or not a whole one, or holds none.
+
+    Examples
+    --------
+    ``BackgroundStore("crops")[7]`` is an (h, w, 3) uint8 array, its shorter side at most
+    ``BackgroundStore("crops").plan.size``.
+    """
+
+    holds = "backgrounds"
+
+    def __init__(self, folder: Path | str) -> None:
+        super().__init__(folder)
+        if missing := missing_shards(self.folder, self.plan):
+            raise StoreError(
+                f"{folder} must be whole, got missing shards {ranges(missing)}: "
+                f"run the same dilo-prep backgrounds command to its end first"
+            )
+        # A few bytes a shard, which travel with the object: to open all takes seconds.
+        counts = [self._count(shard) for shard in range(self.plan.shards)]
+        self._starts: NDArray[np.int64] = np.cumsum([0, *counts])
+        if not len(self):
+            raise StoreError(
+                f"{folder} must hold backgrounds, got none: dilo-prep status {folder} says why"
+            )
+
+    @property
+    def kind(self) -> Kind:
+        """Say of what the backgrounds are.
+
+        Returns
+        -------
+        {"crops", "textures", "images"}
+            As `dilo-prep backgrounds --kind` was told.
+        """
+        return cast("Kind", self.plan.method)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: SupportsIndex) -> NDArray[np.uint8]:
+        """Read one background.
+
+        Parameters
+        ----------
+        index : int
+            Its position, negative from the end.
+
+        Returns
+        -------
+        ndarray of shape (h, w, 3), uint8
+            Red, green and blue.
+
+        Raises
+        ------
+        IndexError
+            If there are fewer.
+        StoreError
+            If its shard is damaged.
+        """
+        return self.batch([index])[0]
+
+    def batch(self, indices: Iterable[SupportsIndex]) -> list[NDArray[np.uint8]]:
+        """Read some backgrounds, opening each shard once and reading it from front to end.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Positions, in any order, and again if you like.
+
+        Returns
+        -------
+        list of ndarray of shape (h, w, 3), uint8
+            In the order asked. One that is asked for again is the same array.
+
+        Raises
+        ------
+        IndexError
+            If there are fewer.
+        StoreError
+            If a shard is damaged.
+        """
+        places = [self._place(index) for index in indices]
+        found: dict[tuple[int, int], NDArray[np.uint8]] = {}
+        for shard, group in itertools.groupby(sorted(set(places)), operator.itemgetter(0)):
+            rows = [row for _, row in group]
+            with self._files().reading(shard) as opened:
+                jpegs = [opened.content(row) for row in rows]
+            with reading(shard_path(self.folder, shard)):  # HDF5's lock is free meanwhile
+                for row, jpeg in zip(rows, jpegs, strict=True):
+                    found[shard, row] = simplejpeg.decode_jpeg(jpeg, "RGB")
+        return [found[place] for place in places]
+
+    def source(self, index: SupportsIndex) -> str:
+        """Tell which image a background was cut from.
+
+        Parameters
+        ----------
+        index : int
+            Its position.
+
+        Returns
+        -------
+        str
+            The image's path, as `names` has it.
+
+        Raises
+        ------
+        IndexError
+            If there are fewer.
+        StoreError
+            If its shard is damaged.
+        """
+        shard, row = self._place(index)
+        with self._files().reading(shard) as opened:
+            image: int = opened.source[row]
+        return self.names[self.plan.rows(shard)[image]]
+
+    def box(self, index: SupportsIndex) -> Box:
+        """Tell which window of its image a background is.
+
+        Parameters
+        ----------
+        index : int
+            Its position.
+
+        Returns
+        -------
+        (int, int, int, int)
+            Top, left, height and width, in pixels of the image.
+
+        Raises
+        ------
+        IndexError
+            If there are fewer.
+        StoreError
+            If its shard is damaged.
+        """
+        shard, row = self._place(index)
+        with self._files().reading(shard) as opened:
+            top, left, height, width = opened.box[row]
+        return top, left, height, width
+
+    def _count(self, shard: int) -> int:
+        """Count the backgrounds of a shard."""
+        path = shard_path(self.folder, shard)
+        with reading(path), open_shard(path, self.fingerprint) as file:
+            return len(file["source"])
+
+    def _place(self, index: SupportsIndex) -> tuple[int, int]:
+        """Find shard and row of a background."""
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(
+                f"{self.folder} must be asked for 0 to {len(self) - 1}, got position {position}"
+            )
+        position %= len(self)
+        shard = int(np.searchsorted(self._starts, position, side="right")) - 1
+        return shard, position - int(self._starts[shard])
+
+    @staticmethod
+    def _opened(file: h5py.File) -> Any:
+        """Read by its JPEGs."""
+        return _Shard(file)
