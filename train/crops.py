@@ -1,10 +1,14 @@
 """The worker's share of a view: the crop of the image, and the same crop of its mask."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
+from dilo.pipeline.saliency.compiled import nothing_compiled
+from dilo.train.blur import blur
 from dilo.train.draws import ViewDraw
+from dilo.train.resize import resize
 
 
 def crop(
@@ -26,36 +30,48 @@ def crop(
     Returns
     -------
     image : ndarray of shape (size, size, 3), uint8
-        The box, resized with Pillow's antialiased bilinear filter, as torchvision does.
+        The box, resized with Pillow's antialiased bilinear filter, as torchvision does. In
+        memory its channels lie one after the other, as torch wants them in a batch.
     mask : ndarray of shape (size, size), uint8
         The same box of the mask, blurred if `draw` blends; zero if `draw` does not paste.
     """
     top, left, height, width = draw.box
-    cut = Image.fromarray(image[top : top + height, left : left + width])
-    view = np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR))
-    alpha = np.zeros((size, size), np.uint8)
-    if draw.paste:
-        alpha = _mask_crop(mask, draw, size, *image.shape[:2])
-    if draw.flip:
-        view, alpha = view[:, ::-1], alpha[:, ::-1]
-    return np.ascontiguousarray(view), np.ascontiguousarray(alpha)
+    # Cut before: a pixel outside of the box adds nothing to it.
+    cut = image[top : top + height, left : left + width]
+    view = resize(cut, size, flip=draw.flip).transpose(1, 2, 0)
+    if not draw.paste:
+        return view, np.zeros((size, size), np.uint8)
+    return view, _mask_crop(mask, draw, size, *image.shape[:2])
+
+
+def compile_ahead(say: Callable[[str], object] | None = None) -> None:
+    """Compile what `crop` runs, if this machine has not yet done so.
+
+    Before workers start: so each of them loads what is there, and none compiles it again.
+
+    Parameters
+    ----------
+    say : callable, optional
+        Writes a line for people, who may have to wait.
+    """
+    if say and nothing_compiled("resize"):
+        say("compiling the crops, which takes a few seconds once a machine")
+    whole = blur(np.zeros((2, 2), np.uint8), (1.0, 1.0))[..., None]
+    for pixels in (whole, whole[:, :1]):
+        resize(pixels, 1)
 
 
 def _mask_crop(
     mask: NDArray[np.uint8], draw: ViewDraw, size: int, height: int, width: int
 ) -> NDArray[np.uint8]:
     """Blur the mask as if it had the image's size, then resize the box to the view."""
-    rows, columns = mask.shape
-    whole = Image.fromarray(mask)
+    down, across = mask.shape[0] / height, mask.shape[1] / width
     if draw.blend_sigma > 0:
         # Before the crop: what lies just outside of the box reaches into it.
-        sigmas = draw.blend_sigma * columns / width, draw.blend_sigma * rows / height
-        whole = whole.filter(ImageFilter.GaussianBlur(sigmas))
+        mask = blur(mask, (draw.blend_sigma * across, draw.blend_sigma * down))
     top, left, box_height, box_width = draw.box
-    box = (
-        left * columns / width,
-        top * rows / height,
-        (left + box_width) * columns / width,
-        (top + box_height) * rows / height,
-    )
-    return np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    rows = top * down, (top + box_height) * down
+    columns = left * across, (left + box_width) * across
+    alpha: NDArray[np.uint8]
+    (alpha,) = resize(mask[..., None], size, rows=rows, columns=columns, flip=draw.flip)
+    return alpha

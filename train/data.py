@@ -20,7 +20,7 @@ from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment import Parameters, stack
-from dilo.train.crops import crop
+from dilo.train.crops import compile_ahead, crop
 from dilo.train.draws import ViewDraw, sample_order, view_draw
 from dilo.train.recipe import Recipe
 
@@ -225,10 +225,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         View by view.
     """
     order = [(view, sample) for view in range(VIEWS) for sample in samples]
-    images = np.stack([sample.images[view] for view, sample in order])
+    # As they lie in memory: see `crop`.
+    images = np.stack([sample.images[view].transpose(2, 0, 1) for view, sample in order])
     masks = np.stack([sample.masks[view] for view, sample in order])
     return Batch(
-        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(images),
         torch.from_numpy(masks)[:, None],
         stack([sample.draws[view] for view, sample in order]),
         torch.tensor(sum(sample.unreadable for sample in samples)),
@@ -295,6 +296,7 @@ def loader(views: Views, batches: Batches, *, workers: int, pin: bool) -> DataLo
     DataLoader
         Yields `Batch`.
     """
+    compile_ahead()
     return DataLoader(
         views,
         batch_sampler=batches,

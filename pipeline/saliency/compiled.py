@@ -43,8 +43,13 @@ _CACHE = cache_folder()
 _CACHED = _CACHE is not None or bool(os.environ.get("NUMBA_CACHE_DIR"))
 
 
-def nothing_compiled() -> bool:
+def nothing_compiled(module: str = "*") -> bool:
     """Tell whether the first use of a function will wait for the compiler.
+
+    Parameters
+    ----------
+    module : str, default any
+        File of the function, without its folder and its ending.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def nothing_compiled() -> bool:
         True where no earlier process has left compiled code, or none can be kept.
     """
     folder = _CACHE or Path(os.environ.get("NUMBA_CACHE_DIR", os.devnull))
-    return next(folder.rglob("*.nbc"), None) is None
+    return next(folder.rglob(f"{module}.*.nbc"), None) is None
 
 
 def compiled(function: Function) -> Function:

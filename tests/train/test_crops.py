@@ -1,4 +1,4 @@
-"""Crops: torchvision's, bit for bit; the mask follows the image; blend as at full size."""
+"""Crops: torchvision's, to a gray level; the mask follows the image; blend as at full size."""
 
 import dataclasses
 
@@ -11,10 +11,13 @@ from numpy.testing import assert_array_equal
 from PIL import Image, ImageFilter
 from torchvision.transforms.v2 import functional
 
+from dilo.train import crops
+from dilo.train.blur import _boxed
 from dilo.train.copypaste import paste
-from dilo.train.crops import crop
+from dilo.train.crops import compile_ahead, crop
 from dilo.train.draws import view_draw
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
+from dilo.train.resize import _mix_back, _mix_finer
 
 PLAIN = view_draw(
     ViewsRecipe(flip=0.0),
@@ -58,14 +61,21 @@ def disc(height, width, radius=0.3):
 
 @given(boxes(), st.integers(8, 64), st.booleans(), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
-def test_the_image_is_torchvisions_resized_crop_bit_for_bit(sized, size, flip, seed):
+def test_the_image_is_torchvisions_resized_crop_to_a_gray_level(sized, size, flip, seed):
     shape, box = sized
     image = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
     view, _ = crop(image, np.zeros((1, 1), np.uint8), made(box, flip=flip), size)
     expected = functional.resized_crop(Image.fromarray(image), *box, [size, size])
     if flip:
         expected = functional.horizontal_flip(expected)
-    assert_array_equal(view, np.asarray(expected))
+    # Pillow rounds to 8 bits between its passes too, whose order depends on its version.
+    assert np.abs(np.int64(view) - np.asarray(expected)).max() <= 1
+
+
+def test_what_lies_outside_of_the_box_adds_nothing():
+    image = np.full((50, 60, 3), 255, np.uint8)
+    image[10:40, 20:50] = 0
+    assert not crop(image, np.zeros((1, 1), np.uint8), made((10, 20, 30, 30)), 20)[0].any()
 
 
 def test_the_mask_is_left_alone_where_nothing_is_pasted():
@@ -75,14 +85,15 @@ def test_the_mask_is_left_alone_where_nothing_is_pasted():
     assert not alpha.any()
 
 
-def test_image_and_mask_are_ready_for_torch_and_flip_together():
+def test_image_and_mask_lie_as_in_a_batch_and_flip_together():
     image, mask = smooth(0, 50, 70), smooth(1, 32, 32, 1)
     straight = crop(image, mask, made((5, 9, 40, 50), paste=True), 24)
     flipped = crop(image, mask, made((5, 9, 40, 50), paste=True, flip=True), 24)
     for one, other in zip(straight, flipped, strict=True):
         assert_array_equal(one[:, ::-1], other)
         assert other.dtype == np.uint8
-        assert other.flags.c_contiguous
+    assert flipped[0].transpose(2, 0, 1).flags.c_contiguous
+    assert flipped[1].flags.c_contiguous
 
 
 @given(boxes(largest=900), st.sampled_from([32, 224, 256]), st.sampled_from([0.0, 5.0]))
@@ -211,3 +222,26 @@ def test_an_image_of_a_pixel_or_a_line_can_be_cropped(shape):
     view, alpha = crop(image, disc(224, 224), draw, 32)
     assert (view == 7).all()
     assert alpha.shape == (32, 32)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_people_are_told_of_the_compiler_only_where_they_wait_for_it(monkeypatch, fresh):
+    monkeypatch.setattr(crops, "nothing_compiled", lambda module: fresh)
+    said = []
+    compile_ahead(said.append)
+    assert said == ["compiling the crops, which takes a few seconds once a machine"] * fresh
+
+
+def test_what_is_compiled_ahead_serves_every_image():
+    compile_ahead()
+    functions = (_mix_finer, _mix_back, _boxed)
+    before = [len(function.signatures) for function in functions]
+    locked = smooth(0, 30, 40)
+    locked.setflags(write=False)
+    for image in (locked, locked.copy(), locked[::-1, ::2], np.asfortranarray(locked)):
+        for box in ((0, 1, 20, 18), (0, 0, *image.shape[:2]), (4, 0, 1, 1)):
+            for flip in (False, True):
+                for sigma in (0.0, 5.0):
+                    draw = made(box, paste=True, flip=flip, blend_sigma=sigma)
+                    crop(image, image[..., 0], draw, 16)
+    assert [len(function.signatures) for function in functions] == before

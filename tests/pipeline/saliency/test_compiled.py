@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dilo.pipeline.saliency.compiled import cache_folder
+from dilo.pipeline.saliency.compiled import cache_folder, compiled, nothing_compiled
 
 CODE = """
 import numpy as np
@@ -37,6 +37,19 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
     assert first[:2] == (0, 1)
     assert second[:2] == (1, 0)
     assert Path(first[2]).is_relative_to(tmp_path)
+
+
+def test_what_is_compiled_is_known_by_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("dilo.pipeline.saliency.compiled._CACHE", tmp_path)
+
+    def twice(number):
+        return 2 * number
+
+    assert nothing_compiled()
+    compiled(twice)(3)
+    assert not nothing_compiled()
+    assert not nothing_compiled("test_compiled")
+    assert nothing_compiled("slic")
 
 
 def test_numba_s_own_variable_has_the_last_word(tmp_path):
