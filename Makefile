@@ -27,6 +27,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/saliency.py $(if $(IMAGES),--images $(IMAGES))
 	$(BIN)/python benchmarks/saliency.py $(if $(IMAGES),--images $(IMAGES)) --method consensus \
 	    --refine grabcut
+	$(BIN)/python benchmarks/loader.py $(if $(IMAGES),--images $(IMAGES))
 	$(BIN)/python benchmarks/augment.py
 
 # The tools and libraries, once for each change of what they are.
