@@ -1,0 +1,76 @@
+"""Stores of backgrounds small enough for a test, and a shard of three rows."""
+
+from pathlib import Path
+
+import simplejpeg
+from support.photographs import photograph
+from support.shards import PATHS
+
+from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
+from dilo.pipeline.backgrounds.rows import NO_WINDOW, BackgroundRows
+from dilo.pipeline.build import Builder
+from dilo.pipeline.masks import prepare
+from dilo.pipeline.names import Names
+from dilo.pipeline.plan import Plan
+from dilo.pipeline.planning import Selection, plan_store, start_store
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.store import MaskStore
+
+
+def masks_of(images: Path, store: Path) -> MaskStore:
+    """Make masks of 32 x 32."""
+    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
+    for shard in range(plan.shards):
+        Builder(images, store)(shard)
+    return MaskStore(store)
+
+
+def crops_by(masks: MaskStore, **options: int) -> BackgroundRecipe:
+    """Give a recipe of small crops."""
+    numbers = {"response": 40, "min_side": 8, **options}
+    return BackgroundRecipe(kind="crops", masks=masks.fingerprint, **numbers)
+
+
+def planned(
+    images: Path | Selection, store: Path, recipe: BackgroundRecipe, *, size: int = 24
+) -> Plan:
+    """Begin a store, four images a shard."""
+    plan, names = plan_store(images, store, recipe.plan_of(size), shard_size=4)
+    start_store(store, plan, names)
+    return plan
+
+
+def built(
+    images: Path,
+    store: Path,
+    recipe: BackgroundRecipe,
+    masks: MaskStore | None = None,
+    *,
+    size: int = 24,
+) -> Path:
+    """Make a store."""
+    plan = planned(images, store, recipe, size=size)
+    builder = Builder(images, store, masks.folder if masks else None)
+    for shard in range(plan.shards):
+        builder(shard)
+    return store
+
+
+def plan(kind: str = "crops") -> Plan:
+    """Give the plan of a store of the shard below."""
+    images = {"shard_size": 3, "images": 3, "digest": Names(PATHS).digest()}
+    parameters = BackgroundRecipe(kind=kind).parameters()
+    return Plan(kind="backgrounds", method=kind, parameters=parameters, size=24, **images)
+
+
+def rows() -> BackgroundRows:
+    """Cut two windows of the first image, fail in the second, find none in the third."""
+    made = BackgroundRows.blank(PATHS)
+    made.shape[0] = [60, 80]
+    made.bytes[:] = [1234, 99, -1]
+    made.file_crc32[:] = [0xFFFFFFFF, 2, 0]
+    made.error[1] = "not an image: häßlich"
+    made.undone[2] = NO_WINDOW
+    made.boxes[0] = [(0, 0, 24, 30), (30, 50, 30, 30)]
+    made.jpegs[0] = [simplejpeg.encode_jpeg(photograph(i, 24, 30 - 6 * i)) for i in range(2)]
+    return made
