@@ -8,14 +8,25 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from support.backgrounds import built, crops_by, masks_of
 from support.photographs import photograph_folder
 
+from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.build import Builder
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+#: A line of a table of datasets: name, type.
+ROW = r"^\| `(\w+)` \| \([NML].*?\) \| `?(\w+)`? \|"
+TYPES = {
+    "H5T_STD_U8LE": "<u1",
+    "H5T_STD_I32LE": "<i4",
+    "H5T_STD_I64LE": "<i8",
+    "H5T_STD_U32LE": "<u4",
+    "H5T_IEEE_F32LE": "<f4",
+}
 
 
 @pytest.fixture
@@ -85,14 +96,7 @@ def test_the_tables_name_every_file_field_dataset_and_type(store):
     }
     fields = re.findall(r"^\| `(\w+)` \|", PAGE.split("\n## plan.json\n")[1].split("##")[0], re.M)
     assert sorted(fields) == sorted(["format", *vars(store.plan)])
-    types = {
-        "H5T_STD_U8LE": "<u1",
-        "H5T_STD_I32LE": "<i4",
-        "H5T_STD_I64LE": "<i8",
-        "H5T_STD_U32LE": "<u4",
-        "H5T_IEEE_F32LE": "<f4",
-    }
-    rows = dict(re.findall(r"^\| `(\w+)` \| \(N.*?\) \| `?(\w+)`? \|", PAGE, flags=re.M))
+    rows = dict(re.findall(ROW, PAGE.split("\n## Backgrounds\n")[0], flags=re.M))
     of_the_root = PAGE.split("\n| attribute |")[1].split("\n\n")[0]
     attributes = re.findall(r"^\| `(\w+)` \|", of_the_root, flags=re.M)
     with h5py.File(store.folder / "shard-00000.h5") as file:
@@ -105,7 +109,7 @@ def test_the_tables_name_every_file_field_dataset_and_type(store):
                 assert kind.length == max(1, *(len(word) for word in dataset[:]))
                 assert dataset.id.get_type().get_strpad() == h5py.h5t.STR_NULLPAD
             else:
-                assert dataset.dtype == np.dtype(types[rows[name]])
+                assert dataset.dtype == np.dtype(TYPES[rows[name]])
             assert (dataset.chunks is None) == (name != "masks")
         assert file["masks"].chunks == (1, 32, 32)
         assert (file["masks"].compression, file["masks"].compression_opts) == ("gzip", 1)
@@ -125,3 +129,39 @@ def test_the_check_passes_a_sound_shard_and_finds_a_flipped_byte_anywhere(store)
         path.write_bytes(flipped)
         with pytest.raises((AssertionError, OSError)):  # zlib finds some before the check does
             run(block("python", "Damage"))
+
+
+@pytest.fixture
+def crops(tmp_path, monkeypatch):
+    images = photograph_folder(tmp_path / "images", 5)
+    masks = masks_of(images, tmp_path / "masks")
+    built(images, tmp_path / "crops", crops_by(masks, crops=2), masks)
+    monkeypatch.chdir(tmp_path)
+    return BackgroundStore("crops")
+
+
+def test_the_reader_of_backgrounds_reads_what_the_store_reads(crops):
+    code = block("python", "Backgrounds")
+    assert "dilo" not in code
+    found = run(code)
+    assert np.abs(np.asarray(found["picture"], int) - crops[2]).max() <= 1
+    assert found["path"].decode() == crops.source(2)
+    box = tuple(found[name] for name in ("top", "left", "height", "width"))
+    assert box == crops.box(2)
+
+
+def test_the_table_names_every_dataset_of_backgrounds(crops):
+    masks, backgrounds = PAGE.split("\n## Backgrounds\n")
+    own = dict(re.findall(ROW, backgrounds, flags=re.M))
+    rows = dict(re.findall(ROW, masks, flags=re.M)) | own
+    with h5py.File("crops/shard-00000.h5") as file:
+        assert set(file) == set(rows) - {"masks", "coverage"}
+        assert all(file[name].dtype == np.dtype(TYPES[own[name]]) for name in own)
+        assert all(dataset.chunks is None for dataset in file.values())
+
+
+def test_the_reader_on_the_page_of_backgrounds_reads(crops):
+    page = (Path(__file__).parents[2] / "docs" / "backgrounds.md").read_text()
+    found = run(re.search(r"```python\n(.*?)```", page, flags=re.S)[1])
+    assert np.array_equal(found["background"], crops[2])
+    assert all(map(np.array_equal, found["several"], (crops[2], crops[0], crops[2])))
