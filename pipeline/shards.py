@@ -248,5 +248,5 @@ def read_tally(path: Path, fingerprint: str) -> Tally:
         if (status == FAILED).any():
             paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
             failed = {str(paths[i]): str(errors[i]) for i in np.flatnonzero(status == FAILED)}
-        backgrounds = len(file["source"]) if "source" in file else 0
+        backgrounds = len(file["offsets"]) - 1 if "offsets" in file else 0
         return Tally(failed, Counter(status.tolist()), backgrounds)

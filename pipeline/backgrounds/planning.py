@@ -3,12 +3,16 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
+from dilo.pipeline.backgrounds.windows import largest_windows
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import IMAGES
 from dilo.pipeline.planning import Selection
 from dilo.pipeline.status import missing_shards, ranges
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.workers import one_core
 
 
 def whole_masks(folder: Path) -> MaskStore:
@@ -79,3 +83,16 @@ def require_masks(names: Names, masks: MaskStore) -> None:
             f"--masks {masks.folder} must have every image, got none of {len(missing)}, such as "
             f"{escaped(missing[0])}: make their masks, or leave them out"
         )
+
+
+def compile_ahead(masks: MaskStore) -> None:
+    """Compile what finds windows, if this machine has not yet: before workers all would.
+
+    Parameters
+    ----------
+    masks : MaskStore
+        The masks.
+    """
+    with one_core():
+        blank = np.zeros((masks.plan.size, masks.plan.size), np.uint8)
+        largest_windows(blank, blank.shape, response=0, min_side=1, count=1)

@@ -99,7 +99,12 @@ def backgrounds(
     Stop it as you like: finished shards stay, and the same command goes on. That an image
     has no window is no failure; how many have none is said at the end.
     """
-    from dilo.pipeline.backgrounds.planning import require_masks, whole_masks, with_masks
+    from dilo.pipeline.backgrounds.planning import (
+        compile_ahead,
+        require_masks,
+        whole_masks,
+        with_masks,
+    )
     from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
     from dilo.pipeline.build import Builder
     from dilo.pipeline.planning import plan_store, start_store
@@ -121,7 +126,8 @@ def backgrounds(
         require_masks(names, store)
     start_store(out, plan, names)
     given = masks.absolute() if masks is not None else None
-    make_shards(Builder(images.root.absolute(), out.absolute(), given), plan, how)
+    builder = Builder(images.root.absolute(), out.absolute(), given)
+    make_shards(builder, plan, how, ready=lambda: compile_ahead(store) if store else None)
 
 
 def _own_options(kind: str, given: dict[str, Any]) -> dict[str, Any]:

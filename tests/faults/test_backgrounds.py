@@ -9,6 +9,8 @@ from support.photographs import photograph_folder
 from support.programs import ROUNDS, content, kill_group, run, start
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
+from dilo.pipeline.build import Builder
+from dilo.pipeline.isolation import Apart
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +50,12 @@ def test_a_run_killed_again_and_again_ends_as_one_by_one_worker(
         assert all(there[name] == undisturbed[name] for name in there if name[0] != ".")
     run(*crops(images, masks, store))
     assert content(store) == undisturbed
+
+
+def test_a_shard_built_apart_is_the_shard_of_an_undisturbed_run(
+    images, masks, undisturbed, tmp_path
+):
+    run(*crops(images, masks, tmp_path / "store", "--plan-only"))
+    Apart(Builder(images, tmp_path / "store", masks))(7)
+    name = "shard-00007.h5"
+    assert (tmp_path / "store" / name).read_bytes() == undisturbed[name]

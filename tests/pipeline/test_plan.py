@@ -104,6 +104,14 @@ def test_a_number_that_was_damaged_is_refused(tmp_path, field, value):
         Plan.load(tmp_path)
 
 
+def test_a_kind_that_is_not_known_is_refused(tmp_path):
+    start_store(tmp_path, PLAN, NAMES)
+    text = (tmp_path / "plan.json").read_text().replace('"masks"', '"sounds"')
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(StoreError, match="kind must be one of masks, backgrounds, got 'sounds'"):
+        Plan.load(tmp_path)
+
+
 def test_a_list_of_other_images_is_refused(tmp_path):
     start_store(tmp_path, PLAN, NAMES)
     (tmp_path / "images.txt").write_text("1.jpg\n")
