@@ -26,8 +26,8 @@ from PIL import Image
 from skimage import data
 
 from dilo.pipeline.images import decode_reduced, read_file
+from dilo.pipeline.maskrows import compressed
 from dilo.pipeline.saliency import METHODS, MaskRecipe
-from dilo.pipeline.shards import compressed
 from dilo.pipeline.workers import one_core
 
 SIZE = 224

@@ -61,7 +61,7 @@ def test_an_image_changed_is_named_and_its_shard_can_be_made_anew(there):
         images / "class1" / "003.jpg"
     )
     said = masks(images, store, status=3)
-    assert "1 images must be those that their masks were made of, got others" in said
+    assert "1 images must be those that the store was made of, got others" in said
     assert f"dilo-prep verify {store} --images {images} --repair" in said
     told = invoke(main, "verify", store, "--images", images, "--repair", "--jobs", 1, status=1)
     assert "class1/003.jpg: the image changed since" in told.stderr

@@ -22,12 +22,12 @@ from dilo.pipeline.estimate import (
     estimate,
     load_of,
 )
+from dilo.pipeline.maskrows import compressed
 from dilo.pipeline.masks import mask_plan, prepare
 from dilo.pipeline.names import Names
 from dilo.pipeline.planning import Selection, plan_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.sample import ROW_BYTES, Sample
-from dilo.pipeline.shards import compressed
 from dilo.pipeline.tasks import Task
 
 RBD = MaskRecipe.named("rbd")
