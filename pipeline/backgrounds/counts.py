@@ -46,6 +46,8 @@ class BackgroundCounts:
         words = f"{self.backgrounds} backgrounds from {self.from_images} images"
         if self.without_window:
             words += f"; {self.without_window} images without a window"
+            if self.without_window > self.from_images:
+                words += " (a smaller --min-side or a larger --response finds more)"
         if self.not_drawn:
             words += f"; {self.not_drawn} images not drawn"
         if self.short:

@@ -1,5 +1,6 @@
 """From images to backgrounds: which windows, then their pixels as JPEGs."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -231,6 +232,7 @@ class _Crops:
             (height, width),
             response=self.recipe.response or 0,
             min_side=self.recipe.min_side or 1,
+            max_aspect=self.recipe.max_aspect or math.inf,
             count=self.recipe.crops,
         )
         return len(self.found[row])

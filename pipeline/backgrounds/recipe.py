@@ -36,6 +36,8 @@ class BackgroundRecipe:
         Saliency, 0 to 255, that a crop may have anywhere; None for other kinds, as below.
     min_side : int or None
         Smallest side of a crop, in pixels of its image.
+    max_aspect : float or None
+        How many times as long as its shorter side the longer side of a crop may be.
     masks : str or None
         Fingerprint of the masks' store.
     version : int
@@ -49,6 +51,7 @@ class BackgroundRecipe:
     quality: int = 90
     response: int | None = None
     min_side: int | None = None
+    max_aspect: float | None = None
     masks: str | None = None
     version: int = VERSION
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: What may be said of each kind, and what is said unless it is.
 _OWN: dict[str, dict[str, Any]] = {
-    "crops": {"masks": None, "response": 10, "min_side": 64, "crops": 1},
+    "crops": {"masks": None, "response": 10, "min_side": 64, "max_aspect": 2.0, "crops": 1},
     "textures": {"crops": 4},
     "images": {},
 }
@@ -44,6 +44,12 @@ _OWN: dict[str, dict[str, Any]] = {
     type=click.IntRange(min=1),
     show_default="64",
     help="For crops: smallest side of a window, in pixels of the image.",
+)
+@click.option(
+    "--max-aspect",
+    type=click.FloatRange(min=1),
+    show_default="2",
+    help="For crops: how many times as long as its shorter side a window's longer side may be.",
 )
 @click.option(
     "--crops",
@@ -92,7 +98,7 @@ def backgrounds(
     quality: int,
     shard_size: int | None,
     how: Sharding,
-    **own: int | None,
+    **own: float | None,
 ) -> None:
     """Make a store of backgrounds, for foregrounds to be put on.
 

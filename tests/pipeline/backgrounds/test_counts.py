@@ -15,6 +15,11 @@ from dilo.pipeline.shards import Tally
         ((7, 5, 0, 0, 0), "7 backgrounds from 5 images"),
         ((7, 5, 2, 0, 0), "7 backgrounds from 5 images; 2 images without a window"),
         (
+            (1, 1, 2, 0, 0),
+            "1 backgrounds from 1 images; 2 images without a window "
+            "(a smaller --min-side or a larger --response finds more)",
+        ),
+        (
             (7, 5, 2, 3, 4),
             "7 backgrounds from 5 images; 2 images without a window; 3 images not drawn; "
             "4 short of what --count asks",

@@ -28,7 +28,7 @@ def test_a_recipe_is_read_back_from_its_plan(recipe):
 
 def test_every_number_decides_the_plan():
     changed = {"crops": 3, "count": None, "seed": 4, "quality": 81, "response": 8, "min_side": 51}
-    changed |= {"masks": "e" * 64, "kind": "images", "version": 2}
+    changed |= {"masks": "e" * 64, "kind": "images", "version": 2, "max_aspect": 3.0}
     assert set(changed) == {field.name for field in dataclasses.fields(CROPS)}
     plans = {
         plan_of(dataclasses.replace(CROPS, **{k: v})).fingerprint() for k, v in changed.items()

@@ -46,6 +46,7 @@ def test_crops_are_of_the_images_that_have_masks(images, masks, tmp_path):
         "count": None,
         "crops": 1,
         "masks": record_fingerprint(masks),
+        "max_aspect": 2.0,
         "min_side": 8,
         "quality": 90,
         "response": 40,
@@ -58,6 +59,15 @@ def record_fingerprint(store):
     from dilo.pipeline.plan import Plan
 
     return Plan.load(store).fingerprint()
+
+
+@pytest.mark.parametrize("aspect", [1, 1.5])
+def test_no_crop_is_longer_than_the_aspect_allows(images, masks, tmp_path, aspect):
+    crops(images, masks, tmp_path / "store", "--max-aspect", aspect)
+    store = BackgroundStore(tmp_path / "store")
+    sides = [store.box(i)[2:] for i in range(len(store))]
+    assert all(max(box) <= aspect * min(box) for box in sides)
+    assert len(sides) == 6
 
 
 def test_the_other_kinds_need_no_masks(images, tmp_path):
