@@ -1,14 +1,11 @@
-"""One recipe, one file: all that decides a training run, frozen, with unknown keys refused."""
+"""A recipe: all that decides a training run, frozen, with unknown keys refused."""
 
 import dataclasses
-import json
-import tomllib
+import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from dilo.pipeline.errors import RecipeError
@@ -58,14 +55,37 @@ class ViewsRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackgroundsRecipe:
+    """What is pasted on, by weight: how often each kind is drawn, relative to the others."""
+
+    #: One level a paste, 0 to 254, in all three channels
+    gray: float = 1.0
+    #: Pictures of the stores that dilo-prep backgrounds --kind textures, crops, images made
+    textures: float = 0.0
+    crops: float = 0.0
+    images: float = 0.0
+    #: Each value of each pixel by itself, 0 to 255
+    noise: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class PasteRecipe:
-    """Copy-paste on a homogeneous gray background."""
+    """Copy-paste: how often, on what, and with which edge."""
 
     #: Probability for each view, drawn alone; 0 is the method without copy-paste
     probability: float = 0.3
-    #: Share of the pastes whose mask is blurred, and the blur's sigma in source pixels
-    blend: float = 0.5
+    #: "none": the mask as it is; "gaussian": blurred; "mix": either, as often
+    blend: Literal["none", "gaussian", "mix"] = "mix"
+    #: Sigma of that blur, in pixels of the image, whatever the mask's size
     blend_sigma: float = 5.0
+    #: "soft": the mask is the alpha; "binary": 1 where it reaches the threshold, else 0
+    alpha: Literal["soft", "binary"] = "soft"
+    threshold: float = 0.5
+    #: An image whose mask covers less than this share of it is never pasted
+    min_coverage: float = 0.01
+    #: Pictures of all kinds but gray that the device holds, drawn anew each epoch
+    bank: int = 1024
+    backgrounds: BackgroundsRecipe = field(default_factory=BackgroundsRecipe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,85 +113,6 @@ class Recipe:
     views: ViewsRecipe = field(default_factory=ViewsRecipe)
     paste: PasteRecipe = field(default_factory=PasteRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
-
-
-def shipped_recipes() -> list[str]:
-    """Name the recipes that come with dilo.
-
-    Returns
-    -------
-    list of str
-        What --recipe takes besides a file.
-    """
-    folder = resources.files("dilo.train.recipes")
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    )
-
-
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and override some of its values.
-
-    Parameters
-    ----------
-    name : str
-        A shipped recipe, or a file ending in ``.toml``.
-    overrides : sequence of str
-        ``section.key=value``, the value as TOML writes it; quotes may be left out.
-
-    Returns
-    -------
-    Recipe
-        Complete and checked.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such recipe, a key is unknown, or a value does not fit.
-    """
-    if name.endswith(".toml"):
-        text, source = _read_file(Path(name)), name
-    elif name in shipped_recipes():
-        text = (resources.files("dilo.train.recipes") / f"{name}.toml").read_text("utf-8")
-        source = f"recipe {name}"
-    else:
-        raise RecipeError(
-            f"--recipe must be a .toml file or one of {', '.join(shipped_recipes())}, got {name!r}"
-        )
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} must be TOML: {error}") from error
-    for override in overrides:
-        _override(values, override)
-    return recipe_from_dict(values, source)
-
-
-def _read_file(path: Path) -> str:
-    """Read a user's recipe."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--recipe {path} cannot be read: {error}") from error
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    """Set one value, given as section.key=value."""
-    key, equals, word = override.partition("=")
-    if not equals:
-        raise RecipeError(f"--set must be key=value, got {override!r}")
-    try:
-        value = tomllib.loads(f"value = {word}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = word
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"--set {override}: {section} is a value, not a section")
-    values[last] = value
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
@@ -246,8 +187,10 @@ def _check(recipe: Recipe, source: str) -> None:
         "views.gray": views.gray,
         "views.blur": views.blur,
         "paste.probability": paste.probability,
-        "paste.blend": paste.blend,
+        "paste.threshold": paste.threshold,
+        "paste.min_coverage": paste.min_coverage,
     }
+    weights = list(dataclasses.asdict(paste.backgrounds).values())
     low, high = views.crop_scale
     hue = views.jitter_strength[3]
     rules = [
@@ -257,6 +200,10 @@ def _check(recipe: Recipe, source: str) -> None:
         ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
         ("views.jitter_strength must be >= 0", min(views.jitter_strength) >= 0, None),
         ("views.jitter_strength's hue must be at most 0.5", hue <= 0.5, hue),
+        ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
+        ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
+        ("paste.backgrounds must be finite and >= 0", _are_weights(weights), weights),
+        ("paste.backgrounds must not all be 0", any(weights), weights),
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
         ("moco.momentum must be in [0, 1]", 0 <= moco.momentum <= 1, moco.momentum),
         ("moco.temperature must be positive", moco.temperature > 0, moco.temperature),
@@ -276,24 +223,6 @@ def _check(recipe: Recipe, source: str) -> None:
         )
 
 
-def recipe_text(recipe: Recipe) -> str:
-    """Write a recipe as TOML, complete, as `load_recipe` reads it.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What to write.
-
-    Returns
-    -------
-    str
-        Values first, then a section for each part.
-    """
-    values = dataclasses.asdict(recipe)
-    lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict)]
-    for section, content in values.items():
-        if isinstance(content, dict):
-            # JSON writes strings, numbers and lists as TOML does.
-            lines += ["", f"[{section}]"]
-            lines += [f"{key} = {json.dumps(value)}" for key, value in content.items()]
-    return "\n".join(lines) + "\n"
+def _are_weights(values: list[float]) -> bool:
+    """Tell whether numbers can be weights."""
+    return all(math.isfinite(value) and value >= 0 for value in values)
