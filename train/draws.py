@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.train.pastedraw import Box, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
-VIEW, ORDER, SHUFFLE = range(3)
+VIEW, ORDER, SHUFFLE, BANK = range(4)
 #: Tries of torchvision's RandomResizedCrop before it takes the middle of the image.
 TRIES: Final = 10
 #: Logarithms of the aspect ratios 3/4 and 4/3, between which a box's ratio is drawn.
@@ -19,8 +20,6 @@ LOG_RATIOS: Final = (math.log(3 / 4), math.log(4 / 3))
 #: Brightness, contrast, saturation, hue; a permutation of them is an order of jitter.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 ORDERS: Final = tuple(itertools.permutations((BRIGHTNESS, CONTRAST, SATURATION, HUE)))
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +32,8 @@ class ViewDraw:
         Top, left, height, width of the crop, in source pixels.
     flip : bool
         Whether the crop is mirrored left to right.
-    paste : bool
-        Whether the foreground goes onto another background.
-    gray_level : int
-        That background, 0 to 254.
-    blend_sigma : float
-        Blur of the mask before it serves, in source pixels; 0 for the mask as cached.
+    paste : PasteDraw or None
+        What the foreground is pasted on; None for the image as it is.
     jitter : bool
         Whether the colours are jittered.
     brightness, contrast, saturation : float
@@ -55,9 +50,7 @@ class ViewDraw:
 
     box: Box
     flip: bool
-    paste: bool
-    gray_level: int
-    blend_sigma: float
+    paste: PasteDraw | None
     jitter: bool
     brightness: float
     contrast: float
@@ -104,7 +97,7 @@ def view_draw(
     needed or not. So a changed probability changes no other parameter.
     """
     # A new parameter takes a new last place: the others, and so past runs, stay as they are.
-    uniform = _generator(VIEW, seed, view, sample, epoch).random(2 * TRIES + 15).tolist()
+    uniform = _generator(VIEW, seed, view, sample, epoch).random(2 * TRIES + 19).tolist()
     (
         *shapes,
         top,
@@ -122,14 +115,25 @@ def view_draw(
         gray,
         blurred,
         sigma,
+        kind,
+        pick,
+        down,
+        across,
     ) = uniform
     strength = views.jitter_strength
+    box = _box(shapes, top, left, views.crop_scale, height, width)
+    pasting = PasteUniforms(pasted, kind, level, pick, down, across, blended)
     return ViewDraw(
-        box=_box(shapes, top, left, views.crop_scale, height, width),
+        box=box,
         flip=flip < views.flip,
-        paste=pasted < paste.probability,
-        gray_level=int(255 * level),
-        blend_sigma=paste.blend_sigma if blended < paste.blend else 0.0,
+        paste=paste_draw(
+            paste,
+            pasting,
+            shape=(height, width),
+            box=box,
+            flip=flip < views.flip,
+            side=views.size,
+        ),
         jitter="jitter" in views.order and jittered < views.jitter,
         brightness=_between(max(0.0, 1 - strength[0]), 1 + strength[0], brightness),
         contrast=_between(max(0.0, 1 - strength[1]), 1 + strength[1], contrast),
@@ -182,6 +186,60 @@ def key_shuffle(seed: int, step: int, count: int) -> NDArray[np.int64]:
        Visual Representation Learning", CVPR 2020, section 3.3, "Shuffling BN".
     """
     return _permutation(_generator(SHUFFLE, seed, 0, 0, step), count)
+
+
+def bank_draw(
+    seed: int, epoch: int, kind: int, rows: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Draw which pictures of a store serve as backgrounds during an epoch.
+
+    Parameters
+    ----------
+    seed, epoch : int
+        The key, with `kind`.
+    kind : int
+        Kind of background.
+    rows : int
+        Pictures in the store.
+    count : int
+        Pictures wanted; at most `rows`.
+
+    Returns
+    -------
+    rows : ndarray of shape (count,), int64
+        Different ones of the store.
+    places : ndarray of shape (count,), float64
+        Where the square is cut from each, as a share of the places along its longer side.
+    """
+    generator = _generator(BANK, seed, 0, kind, epoch)
+    chosen = _permutation(generator, rows)[:count]
+    return chosen, generator.random(count)
+
+
+def noise_draw(seed: int, epoch: int, kind: int, count: int, side: int) -> NDArray[np.uint8]:
+    """Draw pictures of noise, each value by itself.
+
+    Parameters
+    ----------
+    seed, epoch : int
+        The key, with `kind`.
+    kind : int
+        Kind of background.
+    count : int
+        How many pictures.
+    side : int
+        Their side, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (count, 3, side, side), uint8
+        Even over 0 to 255.
+    """
+    generator = _generator(BANK, seed, 0, kind, epoch)
+    size = count * 3 * side * side
+    # Raw words, for numpy may change how it makes small integers of them.
+    words = generator.bit_generator.random_raw(-(-size // 8)).astype("<u8")
+    return words.view(np.uint8)[:size].reshape(count, 3, side, side)
 
 
 def _generator(stream: int, seed: int, *counter: int) -> np.random.Generator:

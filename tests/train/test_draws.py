@@ -12,14 +12,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare, kstest
 from torchvision.transforms import RandomResizedCrop
 
-from dilo.train.draws import key_shuffle, sample_order, view_draw
-from dilo.train.recipe import PasteRecipe, ViewsRecipe
+from dilo.train.draws import bank_draw, key_shuffle, noise_draw, sample_order, view_draw
+from dilo.train.recipe import BackgroundsRecipe, PasteRecipe, ViewsRecipe
 
 #: MoCo v2's, where every kind of draw occurs.
 VIEWS = ViewsRecipe(
     order=("jitter", "gray", "blur"), jitter=0.8, jitter_strength=(0.4, 0.4, 0.4, 0.1)
 )
 PASTE = PasteRecipe()
+ALWAYS = PasteRecipe(probability=1.0)
 KEY = {"seed": 1, "epoch": 2, "sample": 3, "view": 1}
 COUNT = 10_000
 GOLDEN = {
@@ -33,6 +34,12 @@ GOLDEN = {
 
 def draw(views=VIEWS, paste=PASTE, height=300, width=400, **key):
     return view_draw(views, paste, height=height, width=width, **(KEY | key))
+
+
+def flat(drawn):
+    """Name all parameters of a view that is pasted."""
+    values = dataclasses.asdict(drawn)
+    return values | values.pop("paste")
 
 
 def column(draws, name):
@@ -85,30 +92,37 @@ def test_a_draw_is_what_it_was_in_earlier_releases():
 @pytest.mark.parametrize(
     ("recipe", "field", "value", "changed"),
     [
-        (VIEWS, "flip", 0.9, {"flip"}),
+        # What is seen of the background follows the view.
+        (VIEWS, "flip", 0.9, {"flip", "background_box"}),
         (VIEWS, "jitter", 0.1, {"jitter"}),
         (VIEWS, "gray", 0.9, {"gray"}),
         (VIEWS, "blur", 0.9, {"blur_sigma"}),
         (VIEWS, "order", ("gray", "jitter"), {"blur_sigma"}),
         (VIEWS, "jitter_strength", (0.4, 0.4, 0.4, 0.4), {"hue"}),
-        (VIEWS, "crop_scale", (0.5, 1.0), {"box"}),
-        (PASTE, "probability", 0.9, {"paste"}),
-        (PASTE, "blend", 0.9, {"blend_sigma"}),
-        (PASTE, "blend_sigma", 2.0, {"blend_sigma"}),
+        (VIEWS, "crop_scale", (0.5, 1.0), {"box", "background_box"}),
+        (ALWAYS, "blend", "gaussian", {"blend_sigma"}),
+        (ALWAYS, "blend_sigma", 2.0, {"blend_sigma"}),
+        (ALWAYS, "backgrounds", BackgroundsRecipe(gray=1.0, noise=1.0), {"kind"}),
     ],
 )
 def test_a_changed_setting_changes_its_own_parameter_only(recipe, field, value, changed):
     other = dataclasses.replace(recipe, **{field: value})
-    recipes = (other, PASTE) if recipe is VIEWS else (VIEWS, other)
+    pasting = (VIEWS, ALWAYS)
+    recipes = (other, ALWAYS) if recipe is VIEWS else (VIEWS, other)
     seen = set()
     for sample in range(60):
-        before, after = draw(sample=sample), draw(*recipes, sample=sample)
-        seen |= {
-            f.name
-            for f in dataclasses.fields(before)
-            if getattr(before, f.name) != getattr(after, f.name)
-        }
+        before, after = flat(draw(*pasting, sample=sample)), flat(draw(*recipes, sample=sample))
+        seen |= {name for name in before if before[name] != after[name]}
     assert seen == changed
+
+
+def test_a_changed_probability_changes_nothing_of_those_that_are_pasted_anyway():
+    often = dataclasses.replace(PASTE, probability=0.9)
+    pairs = [(draw(sample=sample), draw(paste=often, sample=sample)) for sample in range(60)]
+    assert all(one == other for one, other in pairs if one.paste)
+    rest = [(one, other) for one, other in pairs if not one.paste and other.paste]
+    assert all(dataclasses.replace(other, paste=None) == one for one, other in rest)
+    assert len(rest) > 20
 
 
 def test_what_is_not_in_the_order_of_colours_is_not_drawn():
@@ -118,20 +132,35 @@ def test_what_is_not_in_the_order_of_colours_is_not_drawn():
 
 
 def test_pastes_come_in_the_authors_proportions(views):
-    first, second = (column(draws, "paste") for draws in views)
+    first, second = (column(draws, "paste") != None for draws in views)  # noqa: E711
     assert_share(first, 0.3)
     assert_share(~first & ~second, 0.49)
+    assert_share(first & ~second | ~first & second, 0.42)
     assert_share(first & second, 0.09)
-    blended = column([one for one in views[0] if one.paste], "blend_sigma")
-    assert set(blended) == {0.0, 5.0}
-    assert_share(blended > 0, 0.5)
 
 
-def test_gray_levels_are_even_from_0_to_254_and_never_255(views):
-    levels = np.concatenate([column(draws, "gray_level") for draws in views])
-    counts = np.bincount(levels)
-    assert len(counts) == 255
-    assert chisquare(counts).pvalue > 1e-3
+def test_the_bank_of_an_epoch_is_drawn_by_its_key_alone():
+    rows, places = bank_draw(1, 2, 3, 50, 20)
+    assert_array_equal(rows, bank_draw(1, 2, 3, 50, 20)[0])
+    assert len(set(rows.tolist())) == 20
+    assert set(rows.tolist()) <= set(range(50))
+    assert ((places >= 0) & (places < 1)).all()
+    for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4)):
+        assert rows.tolist() != bank_draw(*other, 50, 20)[0].tolist()
+
+
+def test_the_bank_takes_every_row_as_often():
+    rows = np.concatenate([bank_draw(0, epoch, 1, 20, 5)[0] for epoch in range(2000)])
+    assert chisquare(np.bincount(rows, minlength=20)).pvalue > 1e-3
+
+
+def test_noise_is_even_over_all_levels_and_another_one_each_epoch():
+    noise = noise_draw(1, 2, 4, 7, 37)
+    assert noise.shape == (7, 3, 37, 37)
+    assert noise.dtype == np.uint8
+    assert chisquare(np.bincount(noise.ravel(), minlength=256)).pvalue > 1e-3
+    assert_array_equal(noise, noise_draw(1, 2, 4, 7, 37))
+    assert (noise != noise_draw(1, 3, 4, 7, 37)).mean() > 0.99
 
 
 @pytest.mark.parametrize(
