@@ -4,6 +4,7 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from dilo.train.augment import MEAN, STD
+from dilo.train.pastedraw import GRAY, PasteDraw
 
 #: Jitter that changes nothing.
 NEUTRAL = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
@@ -11,12 +12,20 @@ NEUTRAL = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
 RADIUS = 6
 
 
+def on_gray(level=0, blend_sigma=0.0):
+    """Paste on a level of gray."""
+    box = (0.0, 0.0, 1.0, 1.0)
+    return PasteDraw(
+        kind=GRAY, gray_level=level, pick=0.0, background_box=box, blend_sigma=blend_sigma
+    )
+
+
 def one_by_one(image, mask, draw, views):
     """Augment one sample with functions on float tensors, as `augment` does a batch."""
     x = functional.to_dtype(image, torch.float32, scale=True)
     if draw.paste:
         alpha = mask / 255
-        x = x * alpha + draw.gray_level / 255 * (1 - alpha)
+        x = x * alpha + draw.paste.gray_level / 255 * (1 - alpha)
     for name in views.order:
         if name == "jitter" and draw.jitter:
             x = jittered(x, draw)
