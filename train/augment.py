@@ -2,15 +2,18 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dilo.train.copypaste import paste
-from dilo.train.draws import BRIGHTNESS, CONTRAST, HUE, SATURATION, ViewDraw
+from dilo.train.backgrounds import Bank
+from dilo.train.devices import move
+from dilo.train.draws import BRIGHTNESS, CONTRAST, HUE, SATURATION
+from dilo.train.parameters import Parameters
+from dilo.train.paste import paste
+from dilo.train.pastedraw import GRAY
 from dilo.train.recipe import ViewsRecipe
 
 #: Mean and standard deviation of ImageNet's red, green, blue in [0, 1].
@@ -22,63 +25,14 @@ TRUNCATE = 3.0
 CACHED = 2**20
 
 
-class Parameters(NamedTuple):
-    """What to do with each view of a batch, on the CPU; names and units of `ViewDraw`.
-
-    Attributes
-    ----------
-    paste, jitter, gray : Tensor of shape (B,), bool
-        Whether to.
-    gray_level : Tensor of shape (B,), uint8
-        Background.
-    brightness, contrast, saturation, hue : Tensor of shape (B,), float32
-        Factors, and the shift of the hue in turns.
-    order : Tensor of shape (B, 4), int64
-        Order of the jitter.
-    blur_sigma : Tensor of shape (B,), float32
-        In pixels; 0 for no blur.
-    """
-
-    paste: Tensor
-    gray_level: Tensor
-    jitter: Tensor
-    brightness: Tensor
-    contrast: Tensor
-    saturation: Tensor
-    hue: Tensor
-    order: Tensor
-    gray: Tensor
-    blur_sigma: Tensor
-
-
-_DTYPES = {"gray_level": torch.uint8, "order": torch.int64} | dict.fromkeys(
-    ("paste", "jitter", "gray"), torch.bool
-)
-
-
-def stack(draws: Sequence[ViewDraw]) -> Parameters:
-    """Gather the draws of a batch.
-
-    Parameters
-    ----------
-    draws : sequence of ViewDraw
-        One a view.
-
-    Returns
-    -------
-    columns : Parameters
-        One row a view, in the same order.
-    """
-    return Parameters(
-        *(
-            torch.tensor([getattr(d, name) for d in draws], dtype=_DTYPES.get(name, torch.float32))
-            for name in Parameters._fields
-        )
-    )
-
-
 @torch.no_grad()
-def augment(images: Tensor, masks: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tensor:
+def augment(
+    images: Tensor,
+    masks: Tensor,
+    parameters: Parameters,
+    views: ViewsRecipe,
+    bank: Bank | None = None,
+) -> Tensor:
     """Paste, colour, blur and normalise a batch of views, each by its own draw.
 
     Parameters
@@ -91,6 +45,8 @@ def augment(images: Tensor, masks: Tensor, parameters: Parameters, views: ViewsR
         The draws, on the CPU, so that nothing waits for the device.
     views : ViewsRecipe
         `order` of the colours, and the largest blur.
+    bank : Bank, optional
+        Backgrounds, on the same device; unless given, all pastes must be on gray.
 
     Returns
     -------
@@ -113,31 +69,45 @@ def augment(images: Tensor, masks: Tensor, parameters: Parameters, views: ViewsR
     # Blur is a convolution: a caller's autocast would do it in half precision.
     with torch.autocast(device.type, enabled=False):
         for part in (slice(i, i + together) for i in range(0, len(images), together)):
-            rows = Parameters(*(column[part] for column in parameters))
-            coloured = _colours(images[part], masks[part], rows, views)
-            result[part] = normalise(coloured)
+            rows = parameters.rows(part)
+            pasted = _paste(images[part] / 255, masks[part], rows, bank)
+            result[part] = normalise(_colours(pasted, rows, views))
     return result
 
 
-def _colours(images: Tensor, masks: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tensor:
-    """Do what `augment` does before it normalises, to all samples at once."""
+def _paste(images: Tensor, masks: Tensor, parameters: Parameters, bank: Bank | None) -> Tensor:
+    """Give each view that is pasted its background: first the gray ones, then those of the bank."""
     device = images.device
-    result = images / 255
-    if parameters.paste.any():
-        levels = _move(parameters.gray_level / 255, device)[:, None, None, None]
-        result = paste(result, masks / 255, levels, _move(parameters.paste, device))
+    gray = parameters.paste & (parameters.kind == GRAY)
+    if gray.any():
+        levels = move(parameters.gray_level / 255, device)[:, None, None, None]
+        images = paste(images, masks / 255, levels, move(gray, device))
+    index = (parameters.paste & (parameters.kind != GRAY)).nonzero().squeeze(1)
+    if len(index):
+        if bank is None:
+            raise ValueError(f"bank must be given for pastes not on gray, got {len(index)}")
+        behind = bank.behind(parameters.rows(index))
+        index = move(index, device)
+        some, alpha = images.index_select(0, index), masks.index_select(0, index) / 255
+        images.index_copy_(0, index, paste(some, alpha, behind))
+    return images
+
+
+def _colours(images: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tensor:
+    """Jitter, gray and blur, in the recipe's order, each sample by its own draw."""
     steps: dict[str, tuple[Tensor, Callable[[Tensor, Parameters], Tensor]]] = {
         "jitter": (parameters.jitter, _jitter),
         "gray": (parameters.gray, lambda part, _: _gray(part).repeat(1, 3, 1, 1)),
         "blur": (
             parameters.blur_sigma > 0,
+            # The recipe's largest sigma, not the batch's: a view is to depend on no other view.
             lambda part, rows: _blur(part, rows.blur_sigma, views.blur_sigma[1]),
         ),
     }
     for name in views.order:
         where, step = steps[name]
-        result = _replace(result, where, parameters, step)
-    return result
+        images = _replace(images, where, parameters, step)
+    return images
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -181,13 +151,6 @@ def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
-def _move(values: Tensor, device: torch.device) -> Tensor:
-    """Move to the device without waiting, which takes pinned memory."""
-    if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
-
-
 def _replace(
     images: Tensor,
     where: Tensor,
@@ -200,8 +163,8 @@ def _replace(
         return images
     if len(index) == len(images):
         return step(images, parameters)
-    part = Parameters(*(column[index] for column in parameters))
-    index = _move(index, images.device)
+    part = parameters.rows(index)
+    index = move(index, images.device)
     return images.index_copy_(0, index, step(images.index_select(0, index), part))
 
 
@@ -224,7 +187,7 @@ def _jitter(images: Tensor, parameters: Parameters) -> Tensor:
     blends = torch.stack(
         [factors, rest * (parameters.order == CONTRAST), rest * (parameters.order == SATURATION)]
     )
-    weights = _move(blends.permute(2, 0, 1).contiguous(), images.device)[..., None, None, None]
+    weights = move(blends.permute(2, 0, 1).contiguous(), images.device)[..., None, None, None]
     for position in range(4):
         images = _blend(images, *weights[position])
         turn = (parameters.order[:, position] == HUE) & (parameters.hue != 0)
@@ -255,7 +218,7 @@ def _hue(images: Tensor, parameters: Parameters) -> Tensor:
         (green - blue) / scale,
         torch.where(value == green, (blue - red) / scale + 2, (red - green) / scale + 4),
     )
-    hue += _move(6 * parameters.hue, images.device)[:, None, None]
+    hue += move(6 * parameters.hue, images.device)[:, None, None]
     phases = torch.arange(5, 0, -2, device=images.device)[:, None, None]
     angle = (hue[:, None] + phases).remainder_(6)
     fall = torch.minimum(angle, 4 - angle).clamp_(0, 1)
@@ -265,11 +228,10 @@ def _hue(images: Tensor, parameters: Parameters) -> Tensor:
 def _blur(images: Tensor, sigmas: Tensor, largest: float) -> Tensor:
     """Blur each sample by its own Gaussian; the edge pixels go on beyond the edge."""
     count, channels, height, width = images.shape
-    # The recipe's largest sigma, not the batch's: a view is to depend on no other view.
     radius = math.ceil(TRUNCATE * largest)
     offsets = torch.arange(-radius, radius + 1)
     kernels = torch.softmax(-0.5 * (offsets / sigmas[:, None]) ** 2, dim=1)
-    kernels = _move(kernels, images.device).repeat_interleave(channels, 0)[:, None]
+    kernels = move(kernels, images.device).repeat_interleave(channels, 0)[:, None]
     padded = functional.pad(images, (radius,) * 4, mode="replicate")
     # One convolution for all samples: each channel of each sample is a group of its own.
     planes = padded.view(1, count * channels, *padded.shape[2:])

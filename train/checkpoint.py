@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -42,12 +42,40 @@ class Position:
         Digest of the list of images.
     masks : str
         Fingerprint of the store of masks; empty without one.
+    backgrounds : str, default ""
+        Fingerprints of the stores of backgrounds, in the order of their kinds.
     """
 
     step: int
     epoch: int
     images: str
     masks: str
+    backgrounds: str = ""
+
+    def at(self, step: int, epoch: int) -> Self:
+        """Stand elsewhere, on the same data.
+
+        Parameters
+        ----------
+        step, epoch : int
+            Where.
+
+        Returns
+        -------
+        Position
+            There.
+        """
+        return dataclasses.replace(self, step=step, epoch=epoch)
+
+    def data(self) -> dict[str, str]:
+        """Name what the run stands on.
+
+        Returns
+        -------
+        dict of str to str
+            All but where it stands.
+        """
+        return {name: getattr(self, name) for name in ("images", "masks", "backgrounds")}
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -263,7 +291,7 @@ def resume(
         method.load_state_dict(state)
         optimizer.load_state_dict(content["optimizer"])
         saved = content["dilo"]
-        return Position(saved["step"], saved["epoch"], saved["images"], saved["masks"])
+        return data.at(saved["step"], saved["epoch"])
     if found:
         raise CheckpointError(
             f"--out {run}: none of its {len(found)} checkpoints can be read: give a fresh folder"
@@ -274,8 +302,8 @@ def resume(
 def _require_same(path: Path, saved: dict[str, Any], recipe: Recipe, data: Position) -> None:
     """Refuse to go on with another recipe or other data, naming what differs."""
     asked = _flat(json.loads(json.dumps(dataclasses.asdict(recipe))))
-    asked |= {"images": data.images, "masks": data.masks}
-    had = _flat(saved["recipe"]) | {"images": saved["images"], "masks": saved["masks"]}
+    asked |= data.data()
+    had = _flat(saved["recipe"]) | {name: saved.get(name, "") for name in data.data()}
     for key in asked:
         if had.get(key) != asked[key]:
             raise CheckpointError(

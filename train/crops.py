@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.saliency.compiled import nothing_compiled
 from dilo.train.blur import blur
 from dilo.train.draws import ViewDraw
+from dilo.train.pastedraw import Box
 from dilo.train.resize import resize
 
 
@@ -41,7 +42,8 @@ def crop(
     view = resize(cut, size, flip=draw.flip).transpose(1, 2, 0)
     if not draw.paste:
         return view, np.zeros((size, size), np.uint8)
-    return view, _mask_crop(mask, draw, size, *image.shape[:2])
+    sigma, shape = draw.paste.blend_sigma, (image.shape[0], image.shape[1])
+    return view, _mask_crop(mask, shape, draw.box, sigma, size, flip=draw.flip)
 
 
 def compile_ahead(say: Callable[[str], object] | None = None) -> None:
@@ -62,16 +64,22 @@ def compile_ahead(say: Callable[[str], object] | None = None) -> None:
 
 
 def _mask_crop(
-    mask: NDArray[np.uint8], draw: ViewDraw, size: int, height: int, width: int
+    mask: NDArray[np.uint8],
+    shape: tuple[int, int],
+    box: Box,
+    sigma: float,
+    size: int,
+    *,
+    flip: bool,
 ) -> NDArray[np.uint8]:
     """Blur the mask as if it had the image's size, then resize the box to the view."""
-    down, across = mask.shape[0] / height, mask.shape[1] / width
-    if draw.blend_sigma > 0:
+    down, across = mask.shape[0] / shape[0], mask.shape[1] / shape[1]
+    if sigma > 0:
         # Before the crop: what lies just outside of the box reaches into it.
-        mask = blur(mask, (draw.blend_sigma * across, draw.blend_sigma * down))
-    top, left, box_height, box_width = draw.box
-    rows = top * down, (top + box_height) * down
-    columns = left * across, (left + box_width) * across
+        mask = blur(mask, (sigma * across, sigma * down))
+    top, left, height, width = box
+    rows = top * down, (top + height) * down
+    columns = left * across, (left + width) * across
     alpha: NDArray[np.uint8]
-    (alpha,) = resize(mask[..., None], size, rows=rows, columns=columns, flip=draw.flip)
+    (alpha,) = resize(mask[..., None], size, rows=rows, columns=columns, flip=flip)
     return alpha

@@ -19,9 +19,10 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
-from dilo.train.augment import Parameters, stack
 from dilo.train.crops import compile_ahead, crop
 from dilo.train.draws import ViewDraw, sample_order, view_draw
+from dilo.train.parameters import Parameters, stack
+from dilo.train.paste import alpha_of
 from dilo.train.recipe import Recipe
 
 VIEWS = 2
@@ -44,7 +45,7 @@ class Source:
     usable : ndarray of shape (M,), int64
         Positions of the images to train on.
     pasteable : ndarray of shape (N,), bool
-        Whether an image has a mask with anything in it.
+        Whether an image has a mask with enough in it.
     store : MaskStore or None
         The masks.
     """
@@ -55,8 +56,19 @@ class Source:
     pasteable: NDArray[np.bool_]
     store: MaskStore | None
 
+    @property
+    def never_pasted(self) -> int:
+        """Count the images to train on whose mask holds too little, of a run with masks.
 
-def find_source(images: Path, masks: Path | None) -> Source:
+        Returns
+        -------
+        int
+            They are trained on as they are.
+        """
+        return int((~self.pasteable[self.usable]).sum()) if self.store else 0
+
+
+def find_source(images: Path, masks: Path | None, min_coverage: float = 0.0) -> Source:
     """List the images of a run: those of the store of masks, or of the folder.
 
     Parameters
@@ -66,6 +78,8 @@ def find_source(images: Path, masks: Path | None) -> Source:
     masks : Path, optional
         Store that `dilo-prep masks` made of them. Its list serves, and the folder is not
         read again. Images that it records as failed are left out.
+    min_coverage : float, default 0
+        An image is pasted only if its mask covers at least this share of it, and anything.
 
     Returns
     -------
@@ -91,7 +105,8 @@ def find_source(images: Path, masks: Path | None) -> Source:
             f"--masks {masks} must be of the images of --images {images}: "
             f"its first image, {escaped(first)}, is not there"
         )
-    return Source(images, store.names, usable, coverage > 0, store)
+    pasteable = (coverage >= min_coverage) & (coverage > 0) & (status != FAILED)
+    return Source(images, store.names, usable, pasteable, store)
 
 
 class Batch(NamedTuple):
@@ -169,9 +184,9 @@ class Views(Dataset[Sample]):
                 width=width,
             )
             if not self.source.pasteable[index]:
-                draw = dataclasses.replace(draw, paste=False)
+                draw = dataclasses.replace(draw, paste=None)
             if draw.paste and mask is NO_MASK and self.source.store is not None:
-                mask = self.source.store[index]
+                mask = alpha_of(self.source.store[index], self.recipe.paste)
             cut, alpha = crop(image, mask, draw, size)
             images.append(cut)
             masks.append(alpha)

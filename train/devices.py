@@ -1,6 +1,7 @@
 """Which device to compute on, and how exactly."""
 
 import torch
+from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
 
@@ -57,3 +58,23 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     if precision == "bf16" and device.type == "cuda" and not able:
         raise DiloError("--precision bf16 needs a GPU that computes in bfloat16: give fp32")
     return able if precision == "auto" else precision == "bf16"
+
+
+def move(values: Tensor, device: torch.device) -> Tensor:
+    """Move small values to a device without waiting, which takes pinned memory.
+
+    Parameters
+    ----------
+    values : Tensor
+        On the CPU.
+    device : torch.device
+        Where to.
+
+    Returns
+    -------
+    Tensor
+        There.
+    """
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)

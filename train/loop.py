@@ -15,7 +15,9 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.progress import Progress
 from dilo.train import checkpoint
 from dilo.train.augment import augment
+from dilo.train.backgrounds import Bank, Stores
 from dilo.train.checkpoint import Position
+from dilo.train.crops import compile_ahead
 from dilo.train.data import Batch, Batches, Source, Views, loader
 from dilo.train.draws import key_shuffle
 from dilo.train.methods import METHODS
@@ -79,7 +81,13 @@ class Result:
 
 
 def train(
-    recipe: Recipe, source: Source, run: Path, machine: Machine, say: Callable[[str], None]
+    recipe: Recipe,
+    source: Source,
+    run: Path,
+    machine: Machine,
+    say: Callable[[str], None],
+    *,
+    backgrounds: Stores | None = None,
 ) -> Result:
     """Train by a recipe, from the beginning or from the run's newest checkpoint.
 
@@ -95,6 +103,8 @@ def train(
         Where to do it.
     say : callable
         Told in words what happens.
+    backgrounds : mapping of int to BackgroundStore, optional
+        What the recipe pastes on, but gray and noise.
 
     Returns
     -------
@@ -104,23 +114,32 @@ def train(
     Raises
     ------
     DiloError
-        If the run cannot go on from its checkpoints, the data does not serve, or the
-        loss is no number.
+        If the run cannot go on from its checkpoints, the data does not serve, the device
+        has no room for the backgrounds, or the loss is no number.
     """
+    stores = backgrounds or {}
+    bank = Bank(recipe, stores, machine.device)
     run.mkdir(parents=True, exist_ok=True)
     method = METHODS[recipe.method](recipe).to(machine.device)
     method.to(memory_format=torch.channels_last)
     optimizer = _optimizer(method, recipe)
-    data = Position(0, 0, source.names.digest(), source.store.fingerprint if source.store else "")
+    data = Position(
+        step=0,
+        epoch=0,
+        images=source.names.digest(),
+        masks=source.store.fingerprint if source.store else "",
+        backgrounds=" ".join(stores[kind].fingerprint for kind in sorted(stores)),
+    )
     position = checkpoint.resume(run, method, optimizer, recipe, data, say) or data
     batches = Batches(source.usable, recipe, position.step)
     total = batches.steps_per_epoch * recipe.optimizer.epochs
-    describe(run, recipe, {"device": _name(machine), "images": len(source.usable), "steps": total})
+    facts = {"device": _name(machine), "images": len(source.usable), "steps": total}
+    describe(run, recipe, facts | {"never_pasted": source.never_pasted})
     if position.step:
         say(f"going on from step {position.step} of {total}")
     else:
         checkpoint.save(run, method, optimizer, recipe, position)
-    session = _Session(recipe, run, machine, method, optimizer, data, batches.steps_per_epoch)
+    session = _Session(recipe, run, machine, method, optimizer, data, bank, batches.steps_per_epoch)
     session.run(Views(source, recipe), batches, position.step, say)
     last = checkpoint.checkpoint_path(run, session.step)
     return Result(
@@ -161,10 +180,11 @@ class _Session:
         method: Method,
         optimizer: torch.optim.Optimizer,
         data: Position,
+        bank: Bank,
         steps_per_epoch: int,
     ) -> None:
         self.recipe, self.folder, self.machine = recipe, run, machine
-        self.method, self.optimizer, self.data = method, optimizer, data
+        self.method, self.optimizer, self.data, self.bank = method, optimizer, data, bank
         self.steps_per_epoch = steps_per_epoch
         self.step, self.loss, self.unreadable = 0, math.nan, 0
 
@@ -173,6 +193,7 @@ class _Session:
         self.step = start
         if not len(batches):
             return
+        compile_ahead(say)
         record = Record(self.folder, start)
         self.method.train()
         begin = saved = time.monotonic()
@@ -199,6 +220,7 @@ class _Session:
     def _step(self, batch: Batch, record: Record, begin: float, start: int) -> None:
         """Take one optimiser step."""
         epoch = self.step // self.steps_per_epoch
+        self.bank.fill(epoch)
         rate = learning_rate(self.recipe.optimizer, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -232,6 +254,7 @@ class _Session:
             batch.masks.to(device, non_blocking=True),
             batch.parameters,
             self.recipe.views,
+            self.bank,
         ).contiguous(memory_format=torch.channels_last)
         first, second = views.chunk(2)
         order = key_shuffle(self.recipe.seed, self.step, len(first))
@@ -242,5 +265,5 @@ class _Session:
     def _save(self) -> None:
         """Write a checkpoint of this very step."""
         epoch = self.step // self.steps_per_epoch
-        position = Position(self.step, epoch, self.data.images, self.data.masks)
+        position = self.data.at(self.step, epoch)
         checkpoint.save(self.folder, self.method, self.optimizer, self.recipe, position)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
-from support.augmentation import NEUTRAL, RADIUS, jittered, one_by_one
+from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one
 
 from dilo.train import augment as module
-from dilo.train.augment import MEAN, STD, Parameters, augment, denormalise, stack
+from dilo.train.augment import MEAN, STD, augment, denormalise
 from dilo.train.draws import ORDERS, view_draw
+from dilo.train.parameters import Parameters, stack
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 
 SIZE = 40
@@ -174,7 +175,7 @@ def pillow_differences(changed):
     images, masks = pictures(len(ORDERS))
     neutral = {name: value for name, value in NEUTRAL.items() if name not in changed}
     draws = [
-        dataclasses.replace(one, jitter=True, order=order, gray=False, paste=False, **neutral)
+        dataclasses.replace(one, jitter=True, order=order, gray=False, paste=None, **neutral)
         for one, order in zip(drawn(V1, len(ORDERS)), ORDERS, strict=True)
     ]
     result = colours(run(images, masks, draws, V1))
@@ -210,7 +211,7 @@ def test_jitter_is_pillows_within_its_rounding(changed, most, mean):
 
 def test_gray_and_paste_are_pillows_within_rounding():
     images, masks = pictures(4)
-    draw = dataclasses.replace(PLAIN, paste=True, gray_level=201, gray=True)
+    draw = dataclasses.replace(PLAIN, paste=on_gray(201), gray=True)
     result = colours(run(images, masks, [draw] * 4, V1))
     for image, mask, ours in zip(images, masks, result, strict=True):
         background = Image.new("RGB", (SIZE, SIZE), (201,) * 3)
@@ -247,7 +248,10 @@ def test_crops_masks_and_parameters_are_not_changed():
 
 def test_masks_count_only_where_a_view_is_pasted():
     images, masks = pictures(8)
-    draws = [dataclasses.replace(one, paste=i % 2 == 0) for i, one in enumerate(drawn(V2, 8))]
+    draws = [
+        dataclasses.replace(one, paste=None if i % 2 else on_gray(90))
+        for i, one in enumerate(drawn(V2, 8))
+    ]
     result = run(images, masks, draws, V2)
     other = run(images, 255 - masks, draws, V2)
     assert torch.equal(result[1::2], other[1::2])
@@ -262,11 +266,18 @@ def test_autocast_around_it_changes_nothing():
     assert torch.equal(cast, run(images, masks, draws, V2))
 
 
+def value(one, name):
+    """Find a parameter in a view that is pasted, or in its paste."""
+    if name == "paste":
+        return True
+    return getattr(one, name) if hasattr(one, name) else getattr(one.paste, name)
+
+
 def test_stack_has_a_row_for_each_draw():
-    draws = drawn(V2, 5)
+    draws = drawn(V2, 5, probability=1.0)
     parameters = stack(draws)
     for name, values in zip(Parameters._fields, parameters, strict=True):
-        expected = [getattr(one, name) for one in draws]
+        expected = [value(one, name) for one in draws]
         torch.testing.assert_close(values, torch.tensor(expected, dtype=values.dtype))
     assert parameters.order.shape == (5, 4)
 

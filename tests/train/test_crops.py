@@ -9,19 +9,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageFilter
+from support.augmentation import on_gray
 from torchvision.transforms.v2 import functional
 
 from dilo.train import crops
 from dilo.train.blur import _boxed
-from dilo.train.copypaste import paste
 from dilo.train.crops import compile_ahead, crop
 from dilo.train.draws import view_draw
+from dilo.train.paste import paste
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 from dilo.train.resize import _mix_back, _mix_finer
 
 PLAIN = view_draw(
     ViewsRecipe(flip=0.0),
-    PasteRecipe(probability=0.0, blend=0.0),
+    PasteRecipe(probability=0.0),
     seed=0,
     epoch=0,
     sample=0,
@@ -31,8 +32,9 @@ PLAIN = view_draw(
 )
 
 
-def made(box, **fields):
-    return dataclasses.replace(PLAIN, box=box, **fields)
+def made(box, *, paste=False, blend_sigma=0.0, **fields):
+    pasted = on_gray(0, blend_sigma) if paste else None
+    return dataclasses.replace(PLAIN, box=box, paste=pasted, **fields)
 
 
 @st.composite

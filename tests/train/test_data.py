@@ -90,7 +90,9 @@ def test_a_batch_is_view_by_view(made):
     assert batch.masks.shape == (6, 1, 16, 16)
     assert batch.images.dtype == batch.masks.dtype == torch.uint8
     assert np.array_equal(batch.images[4].permute(1, 2, 0).numpy(), samples[1].images[1])
-    assert batch.parameters.paste.tolist() == [s.draws[v].paste for v in (0, 1) for s in samples]
+    assert batch.parameters.paste.tolist() == [
+        bool(s.draws[v].paste) for v in (0, 1) for s in samples
+    ]
 
 
 def test_failed_images_are_left_out_and_empty_masks_never_pasted(tmp_path):
@@ -107,7 +109,7 @@ def test_failed_images_are_left_out_and_empty_masks_never_pasted(tmp_path):
     always = dataclasses.replace(RECIPE, paste=dataclasses.replace(RECIPE.paste, probability=1.0))
     views = Views(source, always)
     for index in source.usable:
-        pasted = [draw.paste for draw in views[(0, int(index))].draws]
+        pasted = [draw.paste is not None for draw in views[(0, int(index))].draws]
         assert pasted == [source.names[index] != "flat.png"] * 2
 
 

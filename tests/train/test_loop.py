@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 from support.photographs import photograph_folder
+from support.pictures import Pictures
 from support.runs import SMALL, photographs_and_masks, small_recipe
 
 from dilo.pipeline.errors import DiloError
@@ -18,6 +19,7 @@ from dilo.train import checkpoint
 from dilo.train.data import find_source
 from dilo.train.loop import Machine, train
 from dilo.train.methods import METHODS
+from dilo.train.pastedraw import CROPS
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,7 @@ def test_a_run_leaves_what_its_reader_needs(undisturbed):
     facts = json.loads((undisturbed / "run.json").read_text())
     assert (facts["images"], facts["steps"], facts["device"]) == (13, 18, "cpu")
     assert "torch" in facts["versions"]
+    assert facts["never_pasted"] == 0
     assert [step for step, _ in checkpoint.steps(undisturbed)] == [18, 15, 0]
     lines = (undisturbed / "metrics.jsonl").read_text().splitlines()
     rates = [json.loads(line)["lr"] for line in lines]
@@ -107,6 +110,44 @@ def test_a_stop_in_the_middle_of_an_epoch_goes_on_there(made, undisturbed, tmp_p
     train(recipe, source, tmp_path, machine(), said.append)
     assert said[0] == "going on from step 2 of 18"
     assert losses(tmp_path) == losses(undisturbed)
+
+
+ON_CROPS = (
+    *("optimizer.epochs=3", "paste.probability=0.7", "paste.bank=6"),
+    *("paste.backgrounds.crops=2", "paste.backgrounds.noise=1"),
+)
+
+
+def test_a_stop_changes_nothing_about_the_backgrounds_of_an_epoch(made, tmp_path):
+    recipe, source = small_recipe(*ON_CROPS), find_source(*made)
+    stores = {CROPS: Pictures("crops", [(20, 30)] * 9)}
+    train(recipe, source, tmp_path / "whole", machine(), print, backgrounds=stores)
+    # The bank is another one each epoch, and the losses are those of the very pictures.
+    other = {CROPS: Pictures("crops", [(20, 30)] * 8)}
+    train(recipe, source, tmp_path / "other", machine(), print, backgrounds=other)
+    assert losses(tmp_path / "other") != losses(tmp_path / "whole")
+    stop_at_once = machine(max_minutes=1e-9)
+    for _ in range(4):  # into the second epoch of three steps
+        train(recipe, source, tmp_path / "cut", stop_at_once, print, backgrounds=stores)
+    train(recipe, source, tmp_path / "cut", machine(), print, backgrounds=stores)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+def test_a_run_does_not_go_on_with_other_backgrounds(made, tmp_path):
+    recipe, source = small_recipe(*ON_CROPS), find_source(*made)
+    stores = {CROPS: Pictures("crops", [(20, 30)] * 9)}
+    train(recipe, source, tmp_path, machine(max_minutes=1e-9), print, backgrounds=stores)
+    stores[CROPS].fingerprint = "of other crops"
+    with pytest.raises(DiloError, match=r"with backgrounds = 'digest of crops', asked for 'of oth"):
+        train(recipe, source, tmp_path, machine(), print, backgrounds=stores)
+
+
+def test_backgrounds_that_do_not_fit_end_a_run_before_it_begins(made, tmp_path):
+    recipe, source = small_recipe(*ON_CROPS, "paste.bank=999999999999"), find_source(*made)
+    run = tmp_path / "run"
+    with pytest.raises(DiloError, match=r"paste.bank must fit .* --set paste.bank=\d+ or less"):
+        train(recipe, source, run, machine(), print, backgrounds={})
+    assert not run.exists()
 
 
 def test_a_finished_run_is_left_as_it_is(made, undisturbed):
