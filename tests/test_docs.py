@@ -83,6 +83,20 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), {})
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_the_page_on_copy_paste_makes_a_loader_of_torchvisions(tmp_path, monkeypatch):
+    photographs_and_masks(tmp_path, 8)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "copypaste.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", page, flags=re.S)[0]
+    made: dict = {}
+    # In this process, for what is defined here cannot be imported by another.
+    exec(compile(code.replace("num_workers=2", "num_workers=0"), "copypaste.md", "exec"), made)
+    assert made["first"].shape == made["second"].shape == (4, 3, 224, 224)
+    assert not made["first"].equal(made["second"])
+    assert sorted(made["data"].class_to_idx) == ["class0", "class1"]
+
+
 def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
     page = (ROOT / "docs" / "methods.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)

@@ -1,63 +1,257 @@
-"""Copy-paste: the foreground of an image on another background, by its mask."""
+"""Copy-paste as a transform of torchvision's, for any training code."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from dilo.pipeline.backgrounds.store import BackgroundStore
+from dilo.pipeline.errors import RecipeError
+from dilo.train.backgrounds import STORED, square
+from dilo.train.paste import alpha_of, paste_whole
+from dilo.train.pastedraw import GRAY, NOISE, PasteDraw, PasteUniforms, paste_draw
+from dilo.train.recipe import PasteRecipe, recipe_from_dict
 
 
-def paste(images: Tensor, masks: Tensor, backgrounds: Tensor, where: Tensor) -> Tensor:
-    """Paste foregrounds onto other backgrounds, the masks serving as soft alpha.
+class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Put the foreground of an image on another background, now and then.
+
+    Takes an image and its mask, and gives the image alone, at its own size: to stand before
+    the crop. Inside `v2.Compose`, or alone: ``CopyPaste()((image, mask))``. Each call draws
+    anew, by torch's own generator, so that two views of an image get two backgrounds.
 
     Parameters
     ----------
-    images : Tensor of shape (B, 3, H, W), float
-        In [0, 1].
-    masks : Tensor of shape (B, 1, H, W), float
-        How much is foreground, in [0, 1]; never thresholded.
-    backgrounds : Tensor of shape (B, 3, H, W), float, or broadcastable to it
-        In [0, 1]; (B, 1, 1, 1) is one gray level a sample.
-    where : Tensor of shape (B,), bool
-        Which samples to paste; the others are returned bit for bit.
+    probability : float, default 0.3
+        How often; the paper's best.
+    backgrounds : mapping of str or Path to float, or str or Path, default "gray"
+        What is pasted on: ``"gray"``, a level of 0 to 254; ``"noise"``; or the folder of a store
+        that `dilo-prep backgrounds` made. Several come with their weights:
+        ``{"gray": 2, "noise": 1}``.
+    blend : {"mix", "none", "gaussian"}
+        Whether the mask is blurred; "mix" blurs every other one.
+    blend_sigma : float, default 5.0
+        Sigma of that blur, in pixels of the image.
+    alpha : {"soft", "binary"}
+        Whether the mask is the alpha as it is, or 1 where it reaches `threshold`.
+    threshold : float, default 0.5
+        For a binary alpha.
+    min_coverage : float, default 0.01
+        An image whose mask covers less than this share of it is left alone.
+    side : int, default 224
+        Side of the picture that is laid behind the image, enlarged to cover it, in pixels.
 
-    Returns
-    -------
-    Tensor of shape (B, 3, H, W), float
-        ``images * masks + backgrounds * (1 - masks)``.
+    Raises
+    ------
+    ValueError
+        If a value does not fit.
+    StoreError
+        If a folder is no store of backgrounds.
 
     References
     ----------
     .. [1] N. Zhao, Z. Wu, R. W. H. Lau and S. Lin, "Distilling Localization for
        Self-Supervised Representation Learning", AAAI 2021, section "Copy-and-paste".
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torchvision import tv_tensors
+    >>> from torchvision.transforms import v2
+    >>> transform = v2.Compose([CopyPaste(probability=1.0), v2.RandomResizedCrop(32)])
+    >>> image = torch.zeros(3, 40, 60, dtype=torch.uint8)
+    >>> mask = tv_tensors.Mask(torch.full((40, 60), 255, dtype=torch.uint8))
+    >>> transform((image, mask)).shape
+    torch.Size([3, 32, 32])
     """
-    alpha = masks.masked_fill(~where[:, None, None, None], 1)
-    # lerp at weight 1 is its end exactly, so no sample needs to be picked out.
-    return torch.lerp(backgrounds, images, alpha)
+
+    def __init__(
+        self,
+        probability: float = 0.3,
+        *,
+        backgrounds: Mapping[str | Path, float] | str | Path = "gray",
+        blend: Literal["mix", "none", "gaussian"] = "mix",
+        blend_sigma: float = 5.0,
+        alpha: Literal["soft", "binary"] = "soft",
+        threshold: float = 0.5,
+        min_coverage: float = 0.01,
+        side: int = 224,
+    ) -> None:
+        super().__init__()
+        if side < 1:
+            raise ValueError(f"side must be at least 1, got {side}")
+        weights, self.stores = _sorted_out(backgrounds)
+        values = {
+            "probability": probability,
+            "blend": blend,
+            "blend_sigma": blend_sigma,
+            "alpha": alpha,
+            "threshold": threshold,
+            "min_coverage": min_coverage,
+            "backgrounds": weights,
+        }
+        try:
+            self.recipe: PasteRecipe = recipe_from_dict({"paste": values}, "CopyPaste").paste
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        self.side = side
+
+    def forward(self, *inputs: Any) -> Any:
+        """Paste, or not.
+
+        Parameters
+        ----------
+        *inputs : (image, mask) or (image, mask, ...), or these as one tuple
+            The image: PIL, or a tensor of shape (3, H, W) or (B, 3, H, W), uint8 in 0..255 or
+            floating point in [0, 1]. The mask: `tv_tensors.Mask`, tensor, array or PIL, gray,
+            uint8 in 0..255, floating point in [0, 1] or bool; of shape (h, w), (1, h, w), or of
+            as many as the images. It is of the image squashed to its size, so a mask of the
+            image's size will do, and so will one that `MaskStore` gives.
+
+        Returns
+        -------
+        PIL image or Tensor, or a tuple of it and what came after the mask
+            The image, of the type that came.
+
+        Raises
+        ------
+        TypeError
+            If image or mask is something else.
+        ValueError
+            If a shape does not fit.
+        """
+        image, mask, *rest = inputs if len(inputs) > 1 else _pair(inputs[0])
+        pasted = self._pictures(image, mask)
+        return (pasted, *rest) if rest else pasted
+
+    def make_draw(self, shape: tuple[int, int]) -> PasteDraw | None:
+        """Draw whether to paste an image, and on what; pass it to `apply_draw`.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width of the image.
+
+        Returns
+        -------
+        PasteDraw or None
+            None if nothing is pasted.
+        """
+        uniform = PasteUniforms(*torch.rand(7, dtype=torch.float64).tolist())
+        whole = (0, 0, *shape)
+        return paste_draw(self.recipe, uniform, shape=shape, box=whole, flip=False, side=self.side)
+
+    def apply_draw(self, image: Tensor, mask: NDArray[np.uint8], draw: PasteDraw | None) -> Tensor:
+        """Paste one image by a draw.
+
+        Parameters
+        ----------
+        image : Tensor of shape (3, H, W), floating point
+            RGB in [0, 1].
+        mask : ndarray of shape (h, w), uint8
+            Saliency, 0 to 255, of the image squashed to this size.
+        draw : PasteDraw or None
+            As `make_draw` gives it.
+
+        Returns
+        -------
+        Tensor of shape (3, H, W), floating point
+            The very image if there is nothing to paste.
+        """
+        if draw is None or mask.mean() < max(255 * self.recipe.min_coverage, 1e-9):
+            return image
+        picture = None if draw.kind == GRAY else self._background(draw)
+        pasted = paste_whole(image.float(), alpha_of(mask, self.recipe), draw, picture)
+        return pasted.to(image.dtype)
+
+    def _background(self, draw: PasteDraw) -> Tensor:
+        """Find or make the picture that a draw lays behind the image: (3, s, s), in [0, 1]."""
+        shape = (3, self.side, self.side)
+        if draw.kind == NOISE:
+            return torch.randint(0, 256, shape, dtype=torch.uint8) / 255
+        store = self.stores[draw.kind]
+        row = min(int(draw.pick * len(store)), len(store) - 1)
+        place = float(torch.rand((), dtype=torch.float64))
+        pixels = square(store[row], place, self.side)
+        return torch.from_numpy(pixels).permute(2, 0, 1) / 255
+
+    def _pictures(self, image: Any, mask: Any) -> Any:
+        """Go from any kind of image to floating point, one by one, and back."""
+        if isinstance(image, Image.Image):
+            pixels = functional.pil_to_tensor(image.convert("RGB"))
+            return functional.to_pil_image(self._pictures(pixels, mask))
+        if not isinstance(image, Tensor):
+            raise TypeError(f"image must be a PIL image or a tensor, got {type(image).__name__}")
+        if not (image.dtype == torch.uint8 or image.is_floating_point()):
+            raise TypeError(f"image must be uint8 or floating point, got {image.dtype}")
+        if image.ndim not in (3, 4) or image.shape[-3] != 3:
+            raise ValueError(
+                f"image must be of shape (3, H, W) or (B, 3, H, W), got {tuple(image.shape)}"
+            )
+        several = image if image.ndim == 4 else image[None]
+        masks = _masks(mask, len(several))
+        shape = (image.shape[-2], image.shape[-1])
+        draws = [self.make_draw(shape) for _ in masks]
+        if not any(draws):
+            return image
+        values = functional.to_dtype(several.as_subclass(Tensor), torch.float32, scale=True)
+        pasted = torch.stack(
+            [self.apply_draw(*each) for each in zip(values, masks, draws, strict=True)]
+        )
+        if not image.is_floating_point():
+            pasted = pasted.mul(255).round_()
+        result = pasted.to(image.dtype).reshape(image.shape)
+        return tv_tensors.wrap(result, like=image) if type(image) is not Tensor else result
 
 
-def paste_picture(
-    image: NDArray[np.uint8], mask: NDArray[np.uint8], gray_level: int
-) -> NDArray[np.uint8]:
-    """Paste the foreground of one picture onto a gray level, for the eye.
+def _sorted_out(
+    backgrounds: Mapping[str | Path, float] | str | Path,
+) -> tuple[dict[str, float], dict[int, BackgroundStore]]:
+    """Open the stores, and give the weight of each kind."""
+    if not isinstance(backgrounds, Mapping):
+        backgrounds = {backgrounds: 1.0}
+    weights, stores = {"gray": 0.0}, {}
+    for name, weight in backgrounds.items():
+        if name in ("gray", "noise"):
+            weights[str(name)] = weight
+            continue
+        store = BackgroundStore(name)
+        if STORED[store.kind] in stores:
+            raise ValueError(f"backgrounds must be one store of each kind, got two: {store.kind}")
+        weights[store.kind], stores[STORED[store.kind]] = weight, store
+    return weights, stores
 
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3), uint8
-        RGB.
-    mask : ndarray of shape (H, W), uint8
-        How much is foreground.
-    gray_level : int
-        The background, 0 to 255.
 
-    Returns
-    -------
-    ndarray of shape (H, W, 3), uint8
-        What `paste` makes of it, rounded.
-    """
-    pasted = paste(
-        torch.tensor(image).permute(2, 0, 1)[None] / 255,
-        torch.tensor(mask)[None, None] / 255,
-        torch.full((1, 1, 1, 1), gray_level / 255),
-        torch.ones(1, dtype=torch.bool),
-    )
-    return (255 * pasted[0]).round().to(torch.uint8).permute(1, 2, 0).numpy()
+def _pair(sample: Any) -> tuple[Any, ...]:
+    """Demand an image and a mask."""
+    if not isinstance(sample, tuple | list) or len(sample) < 2:
+        raise TypeError(
+            f"CopyPaste takes an image and its mask, (image, mask), got {type(sample).__name__}: "
+            f"let the data set give both"
+        )
+    return tuple(sample)
+
+
+def _masks(mask: Any, count: int) -> NDArray[np.uint8]:
+    """Bring masks of any kind to (B, h, w), uint8 in 0..255."""
+    values = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+    if values.dtype == bool or np.issubdtype(values.dtype, np.floating):
+        values = np.rint(255 * values.astype(np.float64).clip(0, 1)).astype(np.uint8)
+    if values.dtype != np.uint8:
+        raise TypeError(f"mask must be uint8, floating point or bool, got {values.dtype}")
+    if values.ndim == 4 and values.shape[1] == 1:
+        values = values[:, 0]
+    values = values[None] if values.ndim == 2 else values
+    if values.ndim != 3 or len(values) != count:
+        raise ValueError(
+            f"mask must be of shape (h, w) for each of {count} images, got {values.shape}"
+        )
+    return values

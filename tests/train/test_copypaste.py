@@ -1,76 +1,248 @@
-"""Copy-paste: soft alpha, only where asked, on any background."""
+"""The transform: any image type in, the same type out, and the trainer's picture for a draw."""
+
+import dataclasses
+import pickle
 
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
 from PIL import Image
+from support.pictures import Pictures
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
-from dilo.train.copypaste import paste, paste_picture
+from dilo.train import copypaste as module
+from dilo.train.augment import augment, denormalise
+from dilo.train.backgrounds import Bank
+from dilo.train.copypaste import CopyPaste
+from dilo.train.crops import crop
+from dilo.train.draws import view_draw
+from dilo.train.parameters import stack
+from dilo.train.paste import alpha_of, paste_whole
+from dilo.train.pastedraw import CROPS
+from dilo.train.recipes import load_recipe
 
-GENERATOR = torch.Generator().manual_seed(0)
-IMAGES = torch.rand(4, 3, 9, 7, generator=GENERATOR)
-MASKS = torch.rand(4, 1, 9, 7, generator=GENERATOR)
-LEVELS = torch.rand(4, 1, 1, 1, generator=GENERATOR)
-ALL = torch.ones(4, dtype=torch.bool)
-
-
-def test_equals_the_mixture_read_one_pixel_at_a_time():
-    result = paste(IMAGES, MASKS, LEVELS, ALL)
-    for b, c, i, j in np.ndindex(*IMAGES.shape):
-        alpha, level = MASKS[b, 0, i, j].item(), LEVELS[b].item()
-        expected = IMAGES[b, c, i, j].item() * alpha + level * (1 - alpha)
-        assert result[b, c, i, j].item() == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_ends_of_the_mask_are_exact():
-    assert torch.equal(paste(IMAGES, torch.ones_like(MASKS), LEVELS, ALL), IMAGES)
-    background = paste(IMAGES, torch.zeros_like(MASKS), LEVELS, ALL)
-    assert torch.equal(background, LEVELS.expand_as(IMAGES))
+ALWAYS = {"probability": 1.0, "blend": "none"}
 
 
-def test_samples_not_asked_for_come_back_bit_for_bit():
-    where = torch.tensor([True, False, True, False])
-    result = paste(IMAGES, MASKS, LEVELS, where)
-    assert torch.equal(result[~where], IMAGES[~where])
-    assert torch.equal(result[where], paste(IMAGES, MASKS, LEVELS, ALL)[where])
+def smooth(seed, height=90, width=120, channels=3):
+    """Make a picture as smooth as a photograph's."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (7, 9, channels), np.uint8).squeeze()
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def test_what_was_given_is_not_changed():
-    before = IMAGES.clone(), MASKS.clone()
-    paste(IMAGES, MASKS, LEVELS, ALL)
-    assert torch.equal(IMAGES, before[0])
-    assert torch.equal(MASKS, before[1])
+IMAGE = torch.from_numpy(smooth(0)).permute(2, 0, 1).contiguous()
+MASK = tv_tensors.Mask(torch.from_numpy(smooth(1, channels=1)))
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (4, 3, 1, 1), (1, 3, 9, 7), (4, 3, 9, 7)])
-def test_a_background_may_be_a_level_a_colour_or_a_picture(shape):
-    backgrounds = torch.rand(shape, generator=GENERATOR)
-    whole = backgrounds.expand_as(IMAGES)
-    assert torch.equal(
-        paste(IMAGES, MASKS, backgrounds, ALL), paste(IMAGES, MASKS, whole.contiguous(), ALL)
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def same_draws(transform, *samples):
+    torch.manual_seed(5)
+    return transform(*samples)
+
+
+def test_the_mask_goes_and_the_image_keeps_its_type_and_size():
+    paste = CopyPaste(**ALWAYS)
+    assert type(paste((IMAGE, MASK))) is torch.Tensor
+    assert type(paste((tv_tensors.Image(IMAGE), MASK))) is tv_tensors.Image
+    assert paste((IMAGE / 255, MASK)).dtype == torch.float32
+    assert paste((IMAGE.half() / 255, MASK)).dtype == torch.float16
+    picture = paste((functional.to_pil_image(IMAGE), MASK))
+    assert isinstance(picture, Image.Image)
+    assert picture.size == (120, 90)
+    assert paste((IMAGE, MASK)).shape == IMAGE.shape
+
+
+def test_every_type_of_image_and_of_mask_gives_the_same_picture():
+    paste = CopyPaste(probability=1.0)
+    expected = same_draws(paste, (IMAGE, MASK)).float()
+    level = np.asarray(MASK)
+    for image in (tv_tensors.Image(IMAGE), IMAGE / 255, functional.to_pil_image(IMAGE)):
+        for mask in (MASK, MASK / 255, MASK[None], level, Image.fromarray(level)):
+            found = same_draws(paste, (image, mask))
+            found = functional.pil_to_tensor(found) if isinstance(found, Image.Image) else found
+            found = found * 255 if found.is_floating_point() else found.float()
+            assert (found - expected).abs().max() <= 1.01
+
+
+def test_a_batch_is_its_images_one_by_one():
+    paste = CopyPaste(probability=0.5, backgrounds={"gray": 1, "noise": 1})
+    images = torch.stack([IMAGE, 255 - IMAGE, IMAGE, IMAGE])
+    masks = tv_tensors.Mask(torch.stack([MASK, MASK, 255 - MASK, MASK]))
+    together = same_draws(paste, (images, masks))
+    assert together.shape == images.shape
+    draws = [same_draws(lambda: [paste.make_draw((90, 120)) for _ in range(4)])][0]
+    pasted = [draw is not None for draw in draws]
+    assert 0 < sum(pasted) < 4
+    for image, out, was in zip(images, together, pasted, strict=True):
+        assert torch.equal(image, out) != was
+    assert same_draws(paste, (images, masks[:, None])).equal(together)
+
+
+def test_foreground_stays_in_place_and_background_is_one_level():
+    hard = tv_tensors.Mask(torch.zeros(90, 120, dtype=torch.uint8))
+    hard[20:60, 30:90] = 255
+    found = CopyPaste(**ALWAYS)((IMAGE, hard))
+    assert torch.equal(found[:, 20:60, 30:90], IMAGE[:, 20:60, 30:90])
+    outside = found[:, hard == 0]
+    assert outside.unique().numel() == 1
+    assert outside[0, 0] <= 254
+
+
+def test_a_mask_of_the_stores_size_is_stretched():
+    square = Image.fromarray(np.asarray(MASK)).resize((64, 64), Image.Resampling.BILINEAR)
+    full = square.resize((120, 90), Image.Resampling.BILINEAR)
+    paste = CopyPaste(probability=1.0)
+    expected = same_draws(paste, (IMAGE, np.asarray(full)))
+    assert torch.equal(same_draws(paste, (IMAGE, np.asarray(square))), expected)
+
+
+def test_pastes_are_as_frequent_as_asked_and_follow_torchs_seed():
+    paste = CopyPaste()
+    drawn = [paste.make_draw((90, 120)) for _ in range(4000)]
+    share = np.mean([draw is not None for draw in drawn])
+    assert abs(share - 0.3) < 5 * np.sqrt(0.21 / 4000)
+    levels = np.array([draw.gray_level for draw in drawn if draw])
+    assert levels.min() < 5
+    assert 250 <= levels.max() <= 254
+    assert torch.equal(same_draws(paste, (IMAGE, MASK)), same_draws(paste, (IMAGE, MASK)))
+
+
+def test_what_is_not_pasted_comes_back_to_the_last_bit():
+    image = torch.rand(3, 20, 30)
+    assert CopyPaste(probability=0.0)((image, MASK)) is image
+    empty = torch.zeros(20, 30, dtype=torch.uint8)
+    assert torch.equal(CopyPaste(**ALWAYS)((image, empty)), image)
+    empty[0, :3] = 255  # 3 of 600 pixels
+    assert torch.equal(CopyPaste(**ALWAYS, min_coverage=0.006)((image, empty)), image)
+    assert not torch.equal(CopyPaste(**ALWAYS, min_coverage=0.004)((image, empty)), image)
+
+
+def test_a_binary_alpha_has_no_half_tones():
+    found = CopyPaste(**ALWAYS, alpha="binary", threshold=0.5)((IMAGE, MASK))
+    inside = MASK >= 127.5
+    assert torch.equal(found[:, inside], IMAGE[:, inside])
+    assert found[:, ~inside].unique().numel() == 1
+
+
+def test_inside_compose_and_with_a_label():
+    chain = v2.Compose([CopyPaste(), v2.RandomResizedCrop(32), v2.ToDtype(torch.float32)])
+    assert chain((IMAGE, MASK)).shape == (3, 32, 32)
+    image, label = CopyPaste()(IMAGE, MASK, 7)
+    assert image.shape == IMAGE.shape
+    assert label == 7
+
+
+def test_backgrounds_come_from_a_store(monkeypatch):
+    store = Pictures("crops", [(30, 40)] * 12)
+    monkeypatch.setattr(module, "BackgroundStore", lambda folder: store)
+    paste = CopyPaste(**ALWAYS, backgrounds={"gray": 1, "some/store": 3}, side=20)
+    none = np.zeros((90, 120), np.uint8)
+    none[0] = 255  # enough to be pasted
+    kinds = []
+    for _ in range(200):
+        found = paste((IMAGE, none))
+        kinds.append(found[:, 2:].unique().numel() == 1)  # gray is one level
+        if not kinds[-1]:
+            row = found[0, 2:].unique()
+            assert row.numel() == 1
+            assert row.item() < 12
+    assert abs(np.mean(kinds) - 0.25) < 0.16
+
+
+def test_the_transform_survives_pickling():
+    paste = pickle.loads(pickle.dumps(CopyPaste(probability=1.0)))
+    assert paste((IMAGE, MASK)).shape == IMAGE.shape
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"probability": 2.0}, r"paste.probability must be in \[0, 1\], got 2.0"),
+        ({"blend": "poisson"}, "paste.blend must be one of"),
+        ({"alpha": "hard"}, "paste.alpha must be one of"),
+        ({"side": 0}, "side must be at least 1, got 0"),
+        ({"backgrounds": {"gray": -1}}, "paste.backgrounds must be finite and >= 0"),
+        ({"backgrounds": {"noise": 0}}, "paste.backgrounds must not all be 0"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CopyPaste(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("sample", "kind", "message"),
+    [
+        (IMAGE, TypeError, r"takes an image and its mask, \(image, mask\), got Tensor"),
+        ((IMAGE,), TypeError, "got tuple"),
+        (("image", MASK), TypeError, "image must be a PIL image or a tensor, got str"),
+        ((IMAGE[:1], MASK), ValueError, r"image must be of shape \(3, H, W\)"),
+        ((IMAGE.int(), MASK), TypeError, "image must be uint8 or floating point, got torch.int32"),
+        ((IMAGE, MASK.int()), TypeError, "mask must be uint8, floating point or bool, got int32"),
+        ((IMAGE, IMAGE), ValueError, r"mask must be of shape \(h, w\) for each of 1 images"),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused(sample, kind, message):
+    with pytest.raises(kind, match=message):
+        CopyPaste()(sample)
+
+
+@pytest.mark.parametrize("blend", ["none", "gaussian"])
+@pytest.mark.parametrize("kind", ["gray", "crops"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_pasting_before_the_crop_is_pasting_after_it(kind, blend, flip):
+    words = [f"paste.backgrounds.{word}={int(word == kind)}" for word in ("gray", "crops")]
+    recipe = load_recipe("moco-v2", ["views.size=48", "views.order=[]", *words])
+    recipe = dataclasses.replace(
+        recipe,
+        views=dataclasses.replace(recipe.views, flip=float(flip)),
+        paste=dataclasses.replace(recipe.paste, probability=1.0, blend=blend),
     )
+    stores = {CROPS: Pictures("crops", [(60, 60)] * 8)} if kind == "crops" else {}
+    bank = Bank(recipe, stores, torch.device("cpu"))
+    bank.fill(0)
+    # As large as images are, for the mask's own grid to be as fine as their pixels.
+    image, mask = smooth(0, 375, 500), smooth(1, 224, 224, 1)
+    worst = []
+    for sample in range(6):
+        key = {"seed": 0, "epoch": 0, "sample": sample, "view": 0}
+        draw = view_draw(recipe.views, recipe.paste, **key, height=375, width=500)
+        view, alpha = crop(image, mask, draw, 48)
+        after = augment(
+            torch.tensor(view).permute(2, 0, 1)[None],
+            torch.tensor(alpha)[None, None],
+            stack([draw]),
+            recipe.views,
+            bank,
+        )
+        before = by_transform(image, mask, draw, recipe, bank)
+        worst.append((denormalise(after)[0].int() - before.int()).abs().max().item())
+    assert max(worst) <= 3
 
 
-def test_is_pillows_composite_within_its_rounding():
-    rng = np.random.default_rng(0)
-    image, other = rng.integers(0, 256, (2, 40, 30, 3), np.uint8)
-    mask = rng.integers(0, 256, (40, 30), np.uint8)
-    expected = Image.composite(*map(Image.fromarray, (image, other, mask)))
-    image, other = (torch.from_numpy(x).permute(2, 0, 1)[None] / 255 for x in (image, other))
-    result = paste(image, torch.from_numpy(mask)[None, None] / 255, other, ALL[:1])
-    levels = (result[0] * 255).permute(1, 2, 0).numpy()
-    assert np.abs(levels - np.asarray(expected)).max() <= 0.51
-    assert_array_equal(np.round(levels).shape, (40, 30, 3))
-
-
-def test_one_picture_for_the_eye_is_the_same_paste():
-    rng = np.random.default_rng(1)
-    image = rng.integers(0, 256, (5, 7, 3), np.uint8)
-    mask = rng.integers(0, 256, (5, 7), np.uint8)
-    share = mask[:, :, None] / 255
-    expected = np.rint(image * share + 200 * (1 - share))
-    found = paste_picture(image, mask, 200).astype(int)
-    assert found.shape == (5, 7, 3)
-    assert np.abs(found - expected).max() <= 1  # a half may round either way
-    assert_array_equal(paste_picture(image, np.full((5, 7), 255, np.uint8), 3), image)
+def by_transform(image, mask, draw, recipe, bank):
+    """Paste the whole image by the draw of a view, then crop and flip by torchvision."""
+    top, left, tall, wide = draw.box
+    scale = max(1, image.shape[0] / 48, image.shape[1] / 48)
+    seen_top, seen_left, _, seen_wide = draw.paste.background_box
+    seen_left += min(0, seen_wide)
+    behind = (
+        seen_top - top / scale,
+        seen_left - left / scale,
+        image.shape[0] / scale,
+        image.shape[1] / scale,
+    )
+    whole = dataclasses.replace(draw.paste, background_box=behind)
+    paste = CopyPaste(probability=1.0)
+    pixels = torch.from_numpy(image).permute(2, 0, 1) / 255
+    picture = bank.picture(whole) if bank.counts else None
+    pasted = paste_whole(pixels, alpha_of(mask, paste.recipe), whole, picture)
+    levels = (255 * pasted).round().to(torch.uint8)
+    view = functional.resized_crop(levels, top, left, tall, wide, [48, 48], antialias=True)
+    return functional.horizontal_flip(view) if draw.flip else view
