@@ -16,14 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
+import torch
 from PIL import Image
+from torchvision.transforms.v2 import functional
 
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
-from dilo.train.copypaste import paste_picture
 from dilo.train.crops import crop
 from dilo.train.draws import view_draw
-from dilo.train.recipe import load_recipe
+from dilo.train.paste import paste
+from dilo.train.recipes import load_recipe
 
 RECIPE = Path(__file__).with_name("demo.toml")
 PHOTOGRAPHS = {
@@ -36,6 +38,11 @@ PHOTOGRAPHS = {
     "horse": lambda: np.uint8(255) * skimage.data.horse(),
     "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
     "rocket": skimage.data.rocket,
+}
+TEXTURES = {
+    "brick": skimage.data.brick,
+    "grass": skimage.data.grass,
+    "gravel": skimage.data.gravel,
 }
 #: Pictures cut of each photograph for training, and fresh ones to ask about.
 PICTURES, FRESH = 24, 20
@@ -58,6 +65,8 @@ def main() -> None:
 
     call("pipeline", "masks", "--images", photographs, "--out", masks)
     call("pipeline", "preview", masks, "--images", photographs, "--out", out / "masks.png")
+    backgrounds = make_backgrounds(out, data)
+    call("train", *data, "--recipe", RECIPE, *backgrounds, "--pastes", out / "pastes.png")
     call("train", *data, "--recipe", RECIPE, "--preview", out / "views.png")
     call("train", *data, "--recipe", RECIPE, "--out", run)
     paste_fresh_crops(photographs, masks, out / "fresh")
@@ -71,8 +80,10 @@ def main() -> None:
         accuracy[moment] = json.loads(found)["results"][0]["top1"]
     print(
         f"\nDone in {time.monotonic() - begin:.0f} s. Look at\n"
-        f"  {out / 'views.png'}   image, mask, pastes, and the views that the network saw\n"
+        f"  {out / 'views.png'}   image, mask, and the views that the network saw\n"
         f"  {out / 'masks.png'}   image, mask, foreground\n"
+        f"  {out / 'windows.png'}   where the photographs show no object\n"
+        f"  {out / 'pastes.png'}   foregrounds on gray, on textures, on such windows\n"
         f"  {masks}/   the store of masks: any HDF5 tool opens a shard\n"
         f"  {run}/   checkpoints, losses (metrics.jsonl), recipe.toml\n"
         f"  {out / 'fresh'}/   the fresh crops that were asked about\n"
@@ -99,6 +110,19 @@ def cut_photographs(folder: Path) -> None:
             cut.save(folder / name / f"{picture:02d}.jpg", quality=92)
 
 
+def make_backgrounds(out: Path, data: tuple[object, ...]) -> list[object]:
+    """Cut backgrounds out of textures and out of the photographs, and give the options for them."""
+    (out / "textures").mkdir()
+    for name, load in TEXTURES.items():
+        Image.fromarray(load()).save(out / "textures" / f"{name}.png")
+    textures, crops = out / "backgrounds-textures", out / "backgrounds-crops"
+    kind = ("pipeline", "backgrounds", "--kind")
+    call(*kind, "textures", "--images", out / "textures", "--out", textures)
+    call(*kind, "crops", *data, "--out", crops, "--min-side", 32)
+    call("pipeline", "preview", crops, *data[:2], "--out", out / "windows.png")
+    return ["--backgrounds", textures, "--backgrounds", crops]
+
+
 def paste_fresh_crops(photographs: Path, masks: Path, folder: Path) -> None:
     """Crop each whole photograph anew and paste its foreground onto new gray levels."""
     recipe = load_recipe(str(RECIPE))
@@ -110,7 +134,7 @@ def paste_fresh_crops(photographs: Path, masks: Path, folder: Path) -> None:
         for fresh in range(FRESH):
             draw = view_draw(
                 dataclasses.replace(recipe.views, crop_scale=(0.5, 1.0)),
-                recipe.paste,
+                dataclasses.replace(recipe.paste, probability=1.0),
                 seed=recipe.seed,
                 epoch=FRESH_EPOCH + fresh,
                 sample=store.position(path),
@@ -118,8 +142,10 @@ def paste_fresh_crops(photographs: Path, masks: Path, folder: Path) -> None:
                 height=image.shape[0],
                 width=image.shape[1],
             )
-            pixels, alpha = crop(image, mask, dataclasses.replace(draw, paste=True), 128)
-            picture = Image.fromarray(paste_picture(pixels, alpha, draw.gray_level))
+            pixels, alpha = (torch.tensor(x) for x in crop(image, mask, draw, 128))
+            level = torch.tensor(draw.paste.gray_level / 255)
+            pasted = paste(pixels.permute(2, 0, 1)[None] / 255, alpha[None, None] / 255, level)
+            picture = functional.to_pil_image((255 * pasted[0]).round().to(torch.uint8))
             picture.save(folder / name / f"{fresh:02d}.png")
 
 

@@ -4,11 +4,16 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
 from dilo.pipeline.errors import DiloError
+
+if TYPE_CHECKING:
+    from dilo.train.data import Source
+    from dilo.train.recipe import Recipe
 
 
 @click.command()
@@ -16,6 +21,12 @@ from dilo.pipeline.errors import DiloError
 @click.option("--images", type=EXISTING, required=True, help="Folder of images, at any depth.")
 @click.option("--recipe", "name", required=True, help="A shipped recipe, or FILE.toml.")
 @click.option("--masks", type=EXISTING, help="Store that dilo-prep masks made of the images.")
+@click.option(
+    "--backgrounds",
+    type=EXISTING,
+    multiple=True,
+    help="Store that dilo-prep backgrounds made; one for each kind that the recipe pastes on.",
+)
 @click.option("--out", type=FOLDER, help="Folder of the run; the same again goes on.")
 @click.option(
     "--set",
@@ -66,7 +77,13 @@ from dilo.pipeline.errors import DiloError
 @click.option(
     "--preview",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Only draw FILE.png: image, mask, pastes and the views the network would see.",
+    help="Only draw FILE.png: of 8 images, the mask and both views as the network would see them.",
+)
+@click.option(
+    "--pastes",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Only draw FILE.png: 8 images on gray and on each of --backgrounds, with and without "
+    "blend.",
 )
 @json_option
 @user_errors
@@ -74,6 +91,7 @@ def main(
     images: Path,
     name: str,
     masks: Path | None,
+    backgrounds: tuple[Path, ...],
     out: Path | None,
     overrides: tuple[str, ...],
     device: str,
@@ -83,6 +101,7 @@ def main(
     max_minutes: float | None,
     log_every: int,
     preview: Path | None,
+    pastes: Path | None,
     as_json: bool,
 ) -> None:
     """Pretrain a network on a folder of images by a recipe, with their masks for copy-paste.
@@ -97,31 +116,24 @@ def main(
       2  the command line is wrong
       3  could not go on; the message says why and what to do
     """
-    from dilo.train.data import find_source
+    from dilo.train.backgrounds import open_backgrounds, require_drawn
     from dilo.train.devices import choose_device, use_bf16
     from dilo.train.loop import Machine, train
-    from dilo.train.recipe import load_recipe
+    from dilo.train.pastedraw import GRAY, KINDS
+    from dilo.train.preview import paste_sheet, view_sheet
+    from dilo.train.recipes import load_recipe
 
     recipe = load_recipe(name, overrides)
-    if recipe.paste.probability and masks is None:
-        raise DiloError(
-            f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
-            f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
-            f"with --set paste.probability=0"
-        )
-    source = find_source(images, masks)
-    left_out = len(source.names) - len(source.usable)
-    never = int((~source.pasteable[source.usable]).sum()) if masks else 0
-    say(
-        f"{len(source.usable)} images"
-        + (f", {left_out} left out because they cannot be read" if left_out else "")
-        + (f", {never} never pasted because their mask is empty" if never else "")
-    )
+    stores = open_backgrounds(backgrounds)
+    source = _source(images, masks, recipe, name)
+    if pastes is not None:
+        paste_sheet(source, recipe, stores).save(pastes, format="PNG")
+        say(f"{pastes}: image, mask, and pastes on {', '.join(KINDS[k] for k in (GRAY, *stores))}")
+        return
+    require_drawn(stores, recipe, name)
     if preview is not None:
-        from dilo.train.preview import view_sheet
-
-        view_sheet(source, recipe).save(preview, format="PNG")
-        say(f"{preview}: image, mask, pastes, and both views of epoch 0")
+        view_sheet(source, recipe, stores).save(preview, format="PNG")
+        say(f"{preview}: image, mask, and both views of epoch 0")
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.")
@@ -134,7 +146,7 @@ def main(
         log_every=log_every,
         max_minutes=max_minutes or math.inf,
     )
-    result = train(recipe, source, out, machine, say)
+    result = train(recipe, source, out, machine, say, backgrounds=stores)
     say(f"step {result.step} of {result.steps}: {result.checkpoint}")
     if result.unreadable:
         say(f"{result.unreadable} samples were replaced: their images could not be read")
@@ -151,3 +163,24 @@ def main(
                 }
             )
         )
+
+
+def _source(images: Path, masks: Path | None, recipe: "Recipe", name: str) -> "Source":
+    """Find images and masks, and say how many serve."""
+    from dilo.train.data import find_source
+
+    if recipe.paste.probability and masks is None:
+        raise DiloError(
+            f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
+            f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
+            f"with --set paste.probability=0"
+        )
+    source = find_source(images, masks, recipe.paste.min_coverage)
+    left_out, never = len(source.names) - len(source.usable), source.never_pasted
+    bound = recipe.paste.min_coverage
+    say(
+        f"{len(source.usable)} images"
+        + (f", {left_out} left out because they cannot be read" if left_out else "")
+        + (f", {never} never pasted because their mask covers under {bound:g}" if never else "")
+    )
+    return source

@@ -1,4 +1,4 @@
-"""The whole road on a CPU in seconds: photographs, masks, training, kNN."""
+"""The whole road on a CPU in seconds: photographs, masks, backgrounds, training, kNN."""
 
 import json
 
@@ -17,6 +17,9 @@ RECIPE = (
     "optimizer.batch=8",
     "optimizer.epochs=3",
     "paste.probability=0.5",
+    "paste.backgrounds.crops=1",
+    "paste.backgrounds.textures=1",
+    "paste.backgrounds.noise=1",
 )
 
 
@@ -30,10 +33,20 @@ def test_from_a_folder_of_photographs_to_a_number(tmp_path):
     assert list(json.loads(made.stdout)["failed"]) == ["class1/broken.jpg"]
     invoke(dilo_prep, "verify", masks)
 
+    crops, textures = tmp_path / "crops", tmp_path / "textures"
+    kind = (dilo_prep, "backgrounds", "--kind")
+    settings = ("--min-side", 8, "--jobs", 1)
+    cut = invoke(*kind, "crops", "--images", images, "--masks", masks, "--out", crops, *settings)
+    assert "20 backgrounds from 20 images" in cut.stderr
+    invoke(*kind, "textures", "--images", test, "--out", textures, "--size", 24, "--jobs", 1)
+    for store in (crops, textures):
+        invoke(dilo_prep, "verify", store)
+
     options = [word for override in RECIPE for word in ("--set", override)]
     trained = invoke(
         dilo_train,
         *("--images", images, "--masks", masks, "--recipe", "moco-v2-small", "--out", run),
+        *("--backgrounds", crops, "--backgrounds", textures),
         *("--device", "cpu", "--workers", 0, "--json", *options),
     )
     assert json.loads(trained.stdout)["step"] == 6

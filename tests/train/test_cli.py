@@ -44,10 +44,12 @@ def test_a_resolved_recipe_is_a_recipe(made, tmp_path):
     assert a == b
 
 
-def test_the_preview_is_a_picture_and_needs_no_run(made, tmp_path):
-    train(made, "--preview", tmp_path / "views.png", *SET)
-    with Image.open(tmp_path / "views.png") as picture:
-        assert picture.width > 1000
+def test_the_previews_are_pictures_and_need_no_run(made, tmp_path):
+    for option in ("--preview", "--pastes"):
+        train(made, option, tmp_path / "sheet.png", *SET)
+        with Image.open(tmp_path / "sheet.png") as picture:
+            # Two samples of four cells, and a row an image.
+            assert picture.size == ((8 * 164 + 4, 724) if option == "--preview" else (660, 1444))
     train(made, "--preview", tmp_path / "v.png", "--set", "paste.probability=0", *SET, masks=False)
 
 
