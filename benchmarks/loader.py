@@ -42,7 +42,7 @@ from dilo.pipeline.store import MaskStore
 from dilo.pipeline.workers import one_core
 from dilo.train import data
 from dilo.train.augment import MEAN, STD, augment
-from dilo.train.recipe import load_recipe
+from dilo.train.recipes import load_recipe
 
 #: Side of the background that the authors draw, and of a view.
 SIDE = 224
