@@ -15,7 +15,8 @@ import torch
 import torchvision
 
 from dilo.pipeline.atomic import write_text
-from dilo.train.recipe import Recipe, recipe_text
+from dilo.train.recipe import Recipe
+from dilo.train.recipes import recipe_text
 
 METRICS = "metrics.jsonl"
 

@@ -7,7 +7,8 @@ from support.photographs import photograph_folder
 from dilo.pipeline.build import Builder
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.train.recipe import Recipe, load_recipe
+from dilo.train.recipe import Recipe
+from dilo.train.recipes import load_recipe
 
 SMALL = (
     "model.dim=8",

@@ -9,7 +9,8 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dilo.train.methods.moco import MoCo, contrast, follow
-from dilo.train.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe, load_recipe
+from dilo.train.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
+from dilo.train.recipes import load_recipe
 
 RECIPE = Recipe(
     model=ModelRecipe(arch="resnet18", stem="small", head="mlp", dim=8),
