@@ -12,7 +12,7 @@ from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one
 from dilo.train import augment as module
 from dilo.train.augment import MEAN, STD, augment, denormalise
 from dilo.train.draws import ORDERS, view_draw
-from dilo.train.parameters import Parameters, stack
+from dilo.train.parameters import stack
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 
 SIZE = 40
@@ -264,22 +264,6 @@ def test_autocast_around_it_changes_nothing():
     with torch.autocast("cpu", torch.bfloat16):
         cast = run(images, masks, draws, V2)
     assert torch.equal(cast, run(images, masks, draws, V2))
-
-
-def value(one, name):
-    """Find a parameter in a view that is pasted, or in its paste."""
-    if name == "paste":
-        return True
-    return getattr(one, name) if hasattr(one, name) else getattr(one.paste, name)
-
-
-def test_stack_has_a_row_for_each_draw():
-    draws = drawn(V2, 5, probability=1.0)
-    parameters = stack(draws)
-    for name, values in zip(Parameters._fields, parameters, strict=True):
-        expected = [value(one, name) for one in draws]
-        torch.testing.assert_close(values, torch.tensor(expected, dtype=values.dtype))
-    assert parameters.order.shape == (5, 4)
 
 
 def test_too_few_parameters_are_refused():
