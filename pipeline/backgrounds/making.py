@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import simplejpeg
@@ -13,8 +13,6 @@ from PIL import Image
 from dilo.pipeline.backgrounds.draws import TEXTURE, generator, taken, visiting_order
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.rows import NO_WINDOW, NOT_DRAWN, BackgroundRows
-from dilo.pipeline.backgrounds.textures import texture_windows, tiled
-from dilo.pipeline.backgrounds.windows import Box, largest_windows
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
 from dilo.pipeline.images import decode_content
 from dilo.pipeline.making import Maker, Making
@@ -22,6 +20,9 @@ from dilo.pipeline.names import escaped
 from dilo.pipeline.plan import Plan
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
+
+if TYPE_CHECKING:  # numba comes with it, which must find its threads limited: see one_core
+    from dilo.pipeline.backgrounds.windows import Box
 
 #: Half the colour in each direction, as cameras keep it: a fifth smaller, and decoded faster.
 SUBSAMPLING = "420"
@@ -33,7 +34,7 @@ class _Windows(Protocol):
     def count(self, row: int) -> int:
         """Count those of an image, before it is read."""
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
         """Give the first of them, of an image of some height and width."""
 
 
@@ -142,11 +143,13 @@ def _filler(
     return fill
 
 
-def _cut(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+def _cut(pixels: NDArray[np.uint8], box: "Box") -> NDArray[np.uint8]:
     """Cut out a window, which in a texture may go beyond the end."""
     top, left, height, width = box
     if top + height <= pixels.shape[0] and left + width <= pixels.shape[1]:
         return pixels[top : top + height, left : left + width]
+    from dilo.pipeline.backgrounds.textures import tiled
+
     return tiled(pixels, box)
 
 
@@ -185,7 +188,7 @@ class _WholeImages:
         """Count one."""
         return 1
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
         """Give all of it."""
         return [(0, 0, *shape)]
 
@@ -200,8 +203,10 @@ class _Textures:
         """Count as many as are asked for: a texture repeats for ever."""
         return self.recipe.crops
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
         """Draw them all, so that they are the same however many are taken."""
+        from dilo.pipeline.backgrounds.textures import texture_windows
+
         rng = generator(self.recipe.seed, TEXTURE, self.images[row])
         return texture_windows(shape, self.side, self.recipe.crops, rng)[:count]
 
@@ -224,6 +229,8 @@ class _Crops:
 
     def count(self, row: int) -> int:
         """Find them in the mask alone."""
+        from dilo.pipeline.backgrounds.windows import largest_windows
+
         if self.failed[row]:
             return 0
         height, width = self.shapes[row].tolist()
@@ -237,7 +244,7 @@ class _Crops:
         )
         return len(self.found[row])
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
         """Give what was found, if this is the image that the mask is of."""
         if self.rows.file_crc32[row] != self.crc32[row]:
             raise ImageError("it must be the file that its mask was made of, got another one")

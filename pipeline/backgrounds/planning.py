@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dilo.pipeline.backgrounds.windows import largest_windows
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import IMAGES
@@ -94,5 +93,7 @@ def compile_ahead(masks: MaskStore) -> None:
         The masks.
     """
     with one_core():
+        from dilo.pipeline.backgrounds.windows import largest_windows
+
         blank = np.zeros((masks.plan.size, masks.plan.size), np.uint8)
         largest_windows(blank, blank.shape, response=0, min_side=1, count=1)

@@ -4,15 +4,17 @@ import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.backgrounds.windows import Box
 from dilo.pipeline.plan import Plan
 from dilo.pipeline.rows import FAILED, MADE, ImageRows, Layout, blank_columns
+
+if TYPE_CHECKING:  # numba comes with it, which must find its threads limited: see one_core
+    from dilo.pipeline.backgrounds.windows import Box
 
 #: Further values of `status`: no window fits the image; the image was not needed.
 NO_WINDOW, NOT_DRAWN = 2, 3
@@ -39,7 +41,7 @@ class BackgroundRows(ImageRows):
         *("path", "error"),
     )
 
-    boxes: list[list[Box]]
+    boxes: "list[list[Box]]"
     jpegs: list[list[bytes]]
     undone: dict[int, int]
 

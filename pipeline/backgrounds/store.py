@@ -4,7 +4,7 @@ import itertools
 import operator
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import h5py
 import numpy as np
@@ -12,12 +12,14 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from dilo.pipeline.backgrounds.recipe import Kind
-from dilo.pipeline.backgrounds.windows import Box
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.plan import shard_path
 from dilo.pipeline.shards import open_shard, reading
 from dilo.pipeline.shardstore import ShardStore
 from dilo.pipeline.status import missing_shards, ranges
+
+if TYPE_CHECKING:  # numba comes with it, and readers have no need of that
+    from dilo.pipeline.backgrounds.windows import Box
 
 
 class _Shard:
@@ -175,7 +177,7 @@ class BackgroundStore(ShardStore[_Shard]):
             image: int = opened.source[row]
         return self.names[self.plan.rows(shard)[image]]
 
-    def box(self, index: SupportsIndex) -> Box:
+    def box(self, index: SupportsIndex) -> "Box":
         """Tell which window of its image a background is.
 
         Parameters
