@@ -19,11 +19,15 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.plan import FORMAT_VERSION
 from dilo.pipeline.rows import FAILED, ImageRows
 
+#: Attribute with the fingerprint of the plan. Of fixed length: HDF5 keeps other strings in a heap,
+#: and where one byte of that is damaged, it may go in circles for ever.
+PLAN = "plan"
 #: Attribute with the digest of the file, whose own place counts as this many zeros.
 DIGEST = "sha256"
 _BLANK = b"0" * 64
 #: What reading a damaged file raises: it depends on what its first broken part is taken for.
-DAMAGE: Any = (OSError, RuntimeError, KeyError, ValueError, isal_zlib.error)
+DAMAGE: Any = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+DAMAGE += (isal_zlib.error,)
 
 
 def write_shard(path: Path, rows: ImageRows, fingerprint: str) -> None:
@@ -71,7 +75,7 @@ def shard_content(rows: ImageRows, fingerprint: str) -> bytes:
     name = secrets.token_hex(8)
     with h5py.File(name, "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = FORMAT_VERSION
-        file.attrs["plan"] = fingerprint
+        file.attrs[PLAN] = np.bytes_(fingerprint)
         file.attrs[DIGEST] = np.bytes_(place)
         rows.write(file)
         file.flush()
@@ -120,39 +124,9 @@ def open_shard(path: Path, fingerprint: str) -> h5py.File:
     StoreError
         If it is missing, damaged, or belongs to another plan.
     """
-    file = open_unchecked(path)
-    if file.attrs.get("plan") != fingerprint:
-        file.close()
-        raise StoreError(
-            f"{path} must follow the plan beside it, got a shard of another plan: "
-            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
-        )
-    return file
-
-
-def open_unchecked(path: Path) -> h5py.File:
-    """Open a shard for reading, whatever plan it follows.
-
-    HDF5 may read the attribute `plan` of a damaged file for ever: its heap goes in circles.
-
-    Parameters
-    ----------
-    path : Path
-        Its file.
-
-    Returns
-    -------
-    h5py.File
-        Open for reading; the caller closes it.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged.
-    """
     try:
         # A chunk is read once, so a cache of chunks only costs memory.
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
+        file = h5py.File(path, "r", locking=False, rdcc_nbytes=0)
     except FileNotFoundError:
         raise StoreError(
             f"{path} is missing: run the same dilo-prep command again, it computes what is missing"
@@ -162,6 +136,14 @@ def open_unchecked(path: Path) -> h5py.File:
             f"{path} must be a readable HDF5 file, got: {error}: "
             f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
         ) from error
+    # Stores of before have it as str, which HDF5 keeps in its heap.
+    if file.attrs.get(PLAN) not in (fingerprint.encode(), fingerprint):
+        file.close()
+        raise StoreError(
+            f"{path} must follow the plan beside it, got a shard of another plan: "
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+        )
+    return file
 
 
 @contextlib.contextmanager
