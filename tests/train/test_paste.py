@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter
 from support.augmentation import on_gray
 
 from dilo.train.paste import alpha_of, paste, paste_whole
-from dilo.train.pastedraw import NOISE
-from dilo.train.recipe import PasteRecipe
+from dilo.train.pastedraw import NOISE, PasteUniforms, paste_draw
+from dilo.train.recipe import BackgroundsRecipe, PasteRecipe
 from dilo.train.resample import resample
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -113,6 +113,20 @@ def test_a_whole_image_lies_on_the_part_of_the_picture_that_its_draw_says():
     assert np.abs(whole(image, mask, draw, picture) - expected).max() < 0.51
     with pytest.raises(ValueError, match="picture must be given"):
         whole(image, mask, draw)
+
+
+@pytest.mark.parametrize("width", [225, 230, 237, 244, 251, 300, 453, 460, 500, 1999])
+@pytest.mark.parametrize("height", [1, 100, 224, 333])
+@pytest.mark.parametrize("place", [0.0, 1 - 2**-53])
+def test_a_picture_covers_an_image_of_any_size_to_its_last_pixel(height, width, place):
+    # The authors' loader enlarges the background to a pixel too few at some of these widths.
+    uniform = PasteUniforms(0.0, 0.0, 0.0, 0.0, place, place, 0.0)
+    noise = PasteRecipe(backgrounds=BackgroundsRecipe(gray=0.0, noise=1.0))
+    shape = (height, width)
+    draw = paste_draw(noise, uniform, shape=shape, box=(0, 0, *shape), flip=False, side=224)
+    picture = torch.full((3, 224, 224), 200 / 255)
+    image, mask = np.zeros((*shape, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    assert np.abs(whole(image, mask, draw, picture) - 200).max() < 0.1
 
 
 def whole(image, mask, draw, picture=None):
