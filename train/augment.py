@@ -21,6 +21,8 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 #: Where the Gaussian ends, in sigmas: what is left out is under half a gray level at any edge.
 TRUNCATE = 3.0
+#: Stands for the chroma of gray, which has no hue.
+TINY = 1e-12
 #: On a CPU, how many values go through all the steps together, so that they stay in its cache.
 CACHED = 2**20
 
@@ -211,17 +213,20 @@ def _hue(images: Tensor, parameters: Parameters) -> Tensor:
     red, green, blue = images.unbind(1)
     value = images.amax(1)
     chroma = value - images.amin(1)
-    scale = chroma.masked_fill(chroma == 0, 1)
+    # Which channel is the largest, as 0 and 1: products are faster than torch.where.
+    most_red = (value == red).float()
+    most_green = (value == green).float().mul_(1 - most_red)
+    most_blue = 1 - most_red - most_green
     # In sixths of a turn; red is 0, green 2, blue 4.
-    hue = torch.where(
-        value == red,
-        (green - blue) / scale,
-        torch.where(value == green, (blue - red) / scale + 2, (red - green) / scale + 4),
-    )
+    hue = most_red.mul_(green - blue).addcmul_(most_green, blue - red)
+    hue.addcmul_(most_blue, red - green).div_(chroma.clamp(min=TINY))
+    hue.add_(most_green, alpha=2).add_(most_blue, alpha=4)
     hue += move(6 * parameters.hue, images.device)[:, None, None]
-    phases = torch.arange(5, 0, -2, device=images.device)[:, None, None]
-    angle = (hue[:, None] + phases).remainder_(6)
-    fall = torch.minimum(angle, 4 - angle).clamp_(0, 1)
+    phases = torch.arange(3, -2, -2, device=images.device)[:, None, None]
+    angle = hue[:, None] + phases
+    # How far from the middle of the trapezoid, the shorter way round.
+    away = torch.add(angle, (angle / 6).round_(), alpha=-6).abs_()
+    fall = (2 - away).clamp_(0, 1)
     return torch.addcmul(value[:, None], chroma[:, None], fall, value=-1)
 
 
