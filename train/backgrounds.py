@@ -77,8 +77,15 @@ def require_drawn(stores: Stores, recipe: Recipe, name: str) -> None:
     DiloError
         If stores and weights do not fit.
     """
+    if not recipe.paste.probability:
+        if stores:
+            raise DiloError(
+                f"--backgrounds is for recipes that paste, got {name} with paste.probability = 0: "
+                f"leave it out"
+            )
+        return
     for word, kind in STORED.items():
-        weight = getattr(recipe.paste.backgrounds, word) if recipe.paste.probability else 0.0
+        weight = getattr(recipe.paste.backgrounds, word)
         if weight and kind not in stores:
             raise DiloError(
                 f"recipe {name} pastes on {word} (paste.backgrounds.{word} = {weight:g}) and needs "
