@@ -186,8 +186,10 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     def _pictures(self, image: Any, mask: Any) -> Any:
         """Go from any kind of image to floating point, one by one, and back."""
         if isinstance(image, Image.Image):
-            pixels = functional.pil_to_tensor(image.convert("RGB"))
-            return functional.to_pil_image(self._pictures(pixels, mask))
+            picture = image if image.mode == "RGB" else image.convert("RGB")
+            pixels = functional.pil_to_tensor(picture)
+            pasted = self._pictures(pixels, mask)
+            return picture if pasted is pixels else functional.to_pil_image(pasted)
         if not isinstance(image, Tensor):
             raise TypeError(f"image must be a PIL image or a tensor, got {type(image).__name__}")
         if not (image.dtype == torch.uint8 or image.is_floating_point()):
@@ -207,7 +209,7 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
             [self.apply_draw(*each) for each in zip(values, masks, draws, strict=True)]
         )
         if not image.is_floating_point():
-            pasted = pasted.mul(255).round_()
+            pasted.mul_(255).round_()
         result = pasted.to(image.dtype).reshape(image.shape)
         return tv_tensors.wrap(result, like=image) if type(image) is not Tensor else result
 
