@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.chance import generator, permutation
 from dilo.train.pastedraw import Box, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 
@@ -97,7 +98,7 @@ def view_draw(
     needed or not. So a changed probability changes no other parameter.
     """
     # A new parameter takes a new last place: the others, and so past runs, stay as they are.
-    uniform = _generator(VIEW, seed, view, sample, epoch).random(2 * TRIES + 19).tolist()
+    uniform = generator(seed, VIEW, view, sample, epoch).random(2 * TRIES + 19).tolist()
     (
         *shapes,
         top,
@@ -162,7 +163,7 @@ def sample_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     ndarray of shape (count,), int64
         A permutation of 0 to count - 1.
     """
-    return _permutation(_generator(ORDER, seed, 0, 0, epoch), count)
+    return permutation(generator(seed, ORDER, 0, 0, epoch), count)
 
 
 def key_shuffle(seed: int, step: int, count: int) -> NDArray[np.int64]:
@@ -185,7 +186,7 @@ def key_shuffle(seed: int, step: int, count: int) -> NDArray[np.int64]:
     .. [1] K. He, H. Fan, Y. Wu, S. Xie and R. Girshick, "Momentum Contrast for Unsupervised
        Visual Representation Learning", CVPR 2020, section 3.3, "Shuffling BN".
     """
-    return _permutation(_generator(SHUFFLE, seed, 0, 0, step), count)
+    return permutation(generator(seed, SHUFFLE, 0, 0, step), count)
 
 
 def bank_draw(
@@ -211,9 +212,9 @@ def bank_draw(
     places : ndarray of shape (count,), float64
         Where the square is cut from each, as a share of the places along its longer side.
     """
-    generator = _generator(BANK, seed, 0, kind, epoch)
-    chosen = _permutation(generator, rows)[:count]
-    return chosen, generator.random(count)
+    numbers = generator(seed, BANK, 0, kind, epoch)
+    chosen = permutation(numbers, rows)[:count]
+    return chosen, numbers.random(count)
 
 
 def noise_draw(seed: int, epoch: int, kind: int, count: int, side: int) -> NDArray[np.uint8]:
@@ -235,24 +236,11 @@ def noise_draw(seed: int, epoch: int, kind: int, count: int, side: int) -> NDArr
     ndarray of shape (count, 3, side, side), uint8
         Even over 0 to 255.
     """
-    generator = _generator(BANK, seed, 0, kind, epoch)
+    numbers = generator(seed, BANK, 0, kind, epoch)
     size = count * 3 * side * side
     # Raw words, for numpy may change how it makes small integers of them.
-    words = generator.bit_generator.random_raw(-(-size // 8)).astype("<u8")
+    words = numbers.bit_generator.random_raw(-(-size // 8)).astype("<u8")
     return words.view(np.uint8)[:size].reshape(count, 3, side, side)
-
-
-def _generator(stream: int, seed: int, *counter: int) -> np.random.Generator:
-    """Open the stream that a key owns: 2**64 blocks of numbers, shared with no other key."""
-    # The low word runs with the numbers taken; the words above it hold the key's other parts.
-    words = np.array((0, *counter), np.uint64)
-    key = np.array((seed, stream), np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=words))
-
-
-def _permutation(generator: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Permute by sorting random numbers: numpy may change its own shuffle between versions."""
-    return np.argsort(generator.random(count), kind="stable").astype(np.int64, copy=False)
 
 
 def _between(low: float, high: float, uniform: float) -> float:

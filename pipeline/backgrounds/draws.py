@@ -1,8 +1,8 @@
-"""What chance decides about backgrounds: pure functions of a key, through Philox."""
+"""What chance decides about backgrounds: pure functions of a key."""
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
+from dilo.pipeline.chance import generator, permutation
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
 ORDER, TEXTURE = range(2)
@@ -23,10 +23,7 @@ def visiting_order(seed: int, shard: int, images: int) -> list[int]:
     list of int
         A permutation of 0 to images - 1.
     """
-    # By sorting random numbers: numpy may change its own shuffle between versions.
-    order: list[int] = np.argsort(
-        generator(seed, ORDER, shard).random(images), kind="stable"
-    ).tolist()
+    order: list[int] = permutation(generator(seed, ORDER, shard), images).tolist()
     return order
 
 
@@ -64,20 +61,3 @@ def taken(order: Sequence[int], windows: Callable[[int], int], quota: int | None
                 counts[image] += 1
                 quota -= 1
     return counts
-
-
-def generator(seed: int, stream: int, number: int) -> np.random.Generator:
-    """Open the stream of numbers that a key owns.
-
-    Parameters
-    ----------
-    seed, stream, number : int
-        The key: a store's seed, what the numbers are for, and of which shard or image.
-
-    Returns
-    -------
-    Generator
-        Of 2**64 blocks of numbers, shared with no other key.
-    """
-    words, key = np.array((0, number, 0, 0), np.uint64), np.array((seed, stream), np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=words))

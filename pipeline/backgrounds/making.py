@@ -10,9 +10,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from dilo.pipeline.backgrounds.draws import TEXTURE, generator, taken, visiting_order
+from dilo.pipeline.backgrounds.draws import TEXTURE, taken, visiting_order
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.rows import NO_WINDOW, NOT_DRAWN, BackgroundRows
+from dilo.pipeline.chance import generator
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
 from dilo.pipeline.images import decode_content
 from dilo.pipeline.making import Maker, Making
