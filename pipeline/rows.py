@@ -1,5 +1,6 @@
 """What the rows of a shard keep of their images, in any kind of store."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -18,7 +19,7 @@ Layout = dict[str, tuple[tuple[int | None, ...], str | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageRows:
+class ImageRows(ABC):
     """What every kind of store keeps of its images; a kind adds what it is of, and `status`.
 
     Attributes
@@ -43,6 +44,17 @@ class ImageRows:
     shape: NDArray[np.int32]
     bytes: NDArray[np.int64]
     file_crc32: NDArray[np.uint32]
+
+    @property
+    @abstractmethod
+    def status(self) -> NDArray[np.uint8]:
+        """Say what became of each image.
+
+        Returns
+        -------
+        ndarray of shape (N,), uint8
+            0 = made, 1 = failed; a kind may add values.
+        """
 
     @property
     def crc32(self) -> NDArray[np.uint32]:
@@ -150,26 +162,26 @@ class ImageRows:
 
     # What a kind says of itself.
 
+    @abstractmethod
     def _parts(self, row: int) -> Iterator[Any]:
         """Give what the kind adds to a row, in the order in which the checksum takes it."""
-        raise NotImplementedError
 
-    def _write(self, file: h5py.File) -> None:
+    def _write(self, file: h5py.File) -> None:  # noqa: B027  # a kind need have nothing
         """Put what comes before the columns into the file."""
 
     @classmethod
+    @abstractmethod
     def _layout(cls, count: int, plan: Plan) -> Layout:
         """Say which datasets the kind adds."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def _read(cls, file: h5py.File) -> dict[str, Any]:
         """Take the attributes that the kind adds out of the file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _faults(self, file: h5py.File, plan: Plan) -> Iterator[str]:
         """List the faults."""
-        raise NotImplementedError
 
 
 def blank_columns(path: list[str]) -> dict[str, Any]:

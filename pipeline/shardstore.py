@@ -1,6 +1,7 @@
 """What the readers of every kind of store share: its list, its open shards, its columns."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -18,7 +19,7 @@ from dilo.pipeline.shards import open_shard, reading
 Shard = TypeVar("Shard")
 
 
-class ShardStore(Generic[Shard]):
+class ShardStore(ABC, Generic[Shard]):
     """A store, read from any process: forked, spawned or pickled.
 
     Files are opened when first read, once in each process: an object made before a
@@ -151,9 +152,9 @@ class ShardStore(Generic[Shard]):
 
     # No method of the object: handles that knew it would keep files open when it is gone.
     @staticmethod
+    @abstractmethod
     def _opened(file: h5py.File) -> Any:
         """Make of the file of a shard what is read by."""
-        raise NotImplementedError
 
     def _files(self) -> Handles[Shard]:
         """Find this very process's open shards."""
