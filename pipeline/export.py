@@ -18,7 +18,7 @@ from dilo.pipeline.pngs import full_names, stem
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.shards import open_shard, read_tally, reading
-from dilo.pipeline.status import missing_shards, ranges
+from dilo.pipeline.status import require_whole
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.workers import one_core
 
@@ -72,12 +72,7 @@ def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
         something else. Nothing is written then.
     """
     masks = MaskStore(store)
-    missing = missing_shards(store, masks.plan)
-    if missing:
-        raise StoreError(
-            f"{store} must be whole to be exported, got missing shards {ranges(missing)}: "
-            f"run the same dilo-prep masks command to its end first"
-        )
+    require_whole(store, masks.plan, str(store), " to be exported")
     for name in masks.names:
         if "\0" in name or {"", ".", ".."} & set(name.split("/")):
             raise StoreError(

@@ -11,7 +11,7 @@ from dilo.pipeline.finding import holds_anything
 from dilo.pipeline.images import decode, decode_reduced
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import Plan, names_once
-from dilo.pipeline.planning import PlanOf
+from dilo.pipeline.planning import PlanOf, planner
 from dilo.pipeline.pngs import full_names, stem
 from dilo.pipeline.saliency.recipe import squash
 
@@ -36,19 +36,7 @@ def imported_plan(pngs: Names, size: int) -> PlanOf:
     callable
         From images and shard size to a plan.
     """
-
-    def plan_of(names: Names, shard_size: int) -> Plan:
-        return Plan(
-            kind="masks",
-            method=IMPORTED,
-            parameters={"pngs": pngs.digest(), "version": VERSION},
-            size=size,
-            shard_size=shard_size,
-            images=len(names),
-            digest=names.digest(),
-        )
-
-    return plan_of
+    return planner("masks", IMPORTED, {"pngs": pngs.digest(), "version": VERSION}, size)
 
 
 def count_masks(names: Names, pngs: Names, folder: Path) -> int:

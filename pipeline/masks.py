@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import decode_reduced
-from dilo.pipeline.names import Names
 from dilo.pipeline.plan import PLAN, Plan
-from dilo.pipeline.planning import PlanOf, Selection, plan_store, start_store
+from dilo.pipeline.planning import PlanOf, Selection, plan_store, planner, start_store
 from dilo.pipeline.saliency import MaskRecipe
 
 #: A mask (S, S), and the height and width of its image.
@@ -74,19 +73,7 @@ def mask_plan(recipe: MaskRecipe, size: int) -> PlanOf:
     callable
         From images and shard size to a plan with every number that decides a mask.
     """
-
-    def plan_of(names: Names, shard_size: int) -> Plan:
-        return Plan(
-            kind="masks",
-            method=recipe.name,
-            parameters=recipe.parameters(),
-            size=size,
-            shard_size=shard_size,
-            images=len(names),
-            digest=names.digest(),
-        )
-
-    return plan_of
+    return planner("masks", recipe.name, recipe.parameters(), size)
 
 
 def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:

@@ -1,10 +1,10 @@
 """Begin a store, or go on with one: which images, by which plan, and nothing else in its place."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dilo.pipeline.atomic import sweep, write_new, write_text
 from dilo.pipeline.errors import DiloError, StoreError
@@ -62,6 +62,42 @@ class Selection:
         if self.listed is not None:
             return read_list(self.listed, self.root, self.include)[: self.limit]
         return find_images(self.root, self.include, found=found)[: self.limit]
+
+
+def planner(
+    kind: Literal["masks", "backgrounds"], method: str, parameters: Mapping[str, Any], size: int
+) -> PlanOf:
+    """Say what the plan of a store is, whichever images it will be of.
+
+    Parameters
+    ----------
+    kind : {"masks", "backgrounds"}
+        What a row is.
+    method : str
+        How it is made.
+    parameters : mapping
+        Every number of the method that decides a row.
+    size : int
+        Side of a mask, or of a background's shorter side, in pixels.
+
+    Returns
+    -------
+    callable
+        From images and shard size to a plan.
+    """
+
+    def plan_of(names: Names, shard_size: int) -> Plan:
+        return Plan(
+            kind=kind,
+            method=method,
+            parameters=parameters,
+            size=size,
+            shard_size=shard_size,
+            images=len(names),
+            digest=names.digest(),
+        )
+
+    return plan_of
 
 
 def plan_store(

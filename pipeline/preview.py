@@ -9,7 +9,7 @@ from PIL import Image
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import escaped
-from dilo.pipeline.sheets import Picture, sheet
+from dilo.pipeline.sheets import BLANK, Picture, sheet
 from dilo.pipeline.store import MaskStore
 
 #: Gray that stands for what the mask removes.
@@ -108,8 +108,7 @@ def _triple(store: MaskStore, images: Path, index: int) -> list[Picture]:
     try:
         image = decode(images / name)
     except ImageError as error:
-        blank = np.full((1, 1), 230, np.uint8)
-        return [Picture(blank, caption), Picture(blank, str(error)), Picture(blank)]
+        return [Picture(BLANK, caption), Picture(BLANK, str(error)), Picture(BLANK)]
     return [
         Picture(image, caption.rsplit("/", 1)[-1]),
         mask_picture(mask, image),

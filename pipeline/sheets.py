@@ -12,6 +12,8 @@ CAPTION = 16
 GAP = 4
 PAPER = (255, 255, 255)
 INK = (40, 40, 40)
+#: Stands for a picture that is not there.
+BLANK: NDArray[np.uint8] = np.full((1, 1), 230, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def sheet(rows: Sequence[Sequence[Picture]], *, cell: int = CELL) -> Image.Image
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             left, top = GAP + c * step_x, GAP + r * step_y
-            image = _fitted(picture.pixels, cell)
+            image = fitted(picture.pixels, cell)
             canvas.paste(
                 image, (left + (cell - image.width) // 2, top + (cell - image.height) // 2)
             )
@@ -64,8 +66,21 @@ def sheet(rows: Sequence[Sequence[Picture]], *, cell: int = CELL) -> Image.Image
     return canvas
 
 
-def _fitted(pixels: NDArray[np.uint8], cell: int) -> Image.Image:
-    """Scale a picture to touch the cell's sides from inside."""
+def fitted(pixels: NDArray[np.uint8], cell: int = CELL) -> Image.Image:
+    """Scale a picture to touch a cell's sides from inside.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (H, W, 3) or (H, W), uint8
+        Colour or gray.
+    cell : int, default 160
+        Side of the cell, in pixels.
+
+    Returns
+    -------
+    Image
+        RGB.
+    """
     image = Image.fromarray(pixels).convert("RGB")
     scale = cell / max(image.size)
     size = [max(1, round(side * scale)) for side in image.size]

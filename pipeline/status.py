@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
+from dilo.pipeline.errors import StoreError
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.shards import read_tally
 
@@ -130,6 +131,32 @@ def missing_shards(store: Path, plan: Plan) -> list[int]:
     # remembers for a minute that a name was not there.
     there = set(os.listdir(store)) if store.is_dir() else set()
     return [i for i in range(plan.shards) if shard_path(store, i).name not in there]
+
+
+def require_whole(store: Path, plan: Plan, named: str, purpose: str = "") -> None:
+    """Refuse a store of which shards are missing.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    plan : Plan
+        Its plan.
+    named : str
+        What the message calls it.
+    purpose : str, default ""
+        For what it must be whole, with a blank before it.
+
+    Raises
+    ------
+    StoreError
+        With the missing shards.
+    """
+    if missing := missing_shards(store, plan):
+        raise StoreError(
+            f"{named} must be whole{purpose}, got missing shards {ranges(missing)}: "
+            f"run the same dilo-prep {plan.kind} command to its end first"
+        )
 
 
 def status(store: Path, share: Sequence[int] | None = None) -> Status:

@@ -19,7 +19,7 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
-from dilo.train.crops import compile_ahead, crop
+from dilo.train.crops import crop
 from dilo.train.draws import ViewDraw, sample_order, view_draw
 from dilo.train.parameters import Parameters, stack
 from dilo.train.paste import alpha_of
@@ -105,7 +105,7 @@ def find_source(images: Path, masks: Path | None, min_coverage: float = 0.0) -> 
             f"--masks {masks} must be of the images of --images {images}: "
             f"its first image, {escaped(first)}, is not there"
         )
-    pasteable = (coverage >= min_coverage) & (coverage > 0) & (status != FAILED)
+    pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
     return Source(images, store.names, usable, pasteable, store)
 
 
@@ -311,7 +311,6 @@ def loader(views: Views, batches: Batches, *, workers: int, pin: bool) -> DataLo
     DataLoader
         Yields `Batch`.
     """
-    compile_ahead()
     return DataLoader(
         views,
         batch_sampler=batches,

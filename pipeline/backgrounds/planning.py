@@ -9,7 +9,7 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import IMAGES
 from dilo.pipeline.planning import Selection
-from dilo.pipeline.status import missing_shards, ranges
+from dilo.pipeline.status import require_whole
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.workers import one_core
 
@@ -33,11 +33,7 @@ def whole_masks(folder: Path) -> MaskStore:
         If it is no store of masks, or shards of it are missing.
     """
     masks = MaskStore(folder)
-    if missing := missing_shards(folder, masks.plan):
-        raise StoreError(
-            f"--masks {folder} must be whole, got missing shards {ranges(missing)}: "
-            f"run the same dilo-prep masks command to its end first"
-        )
+    require_whole(folder, masks.plan, f"--masks {folder}")
     return masks
 
 

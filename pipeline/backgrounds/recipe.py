@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan
-from dilo.pipeline.planning import PlanOf
+from dilo.pipeline.planning import PlanOf, planner
 
 #: Windows of images that hold nothing salient; of textures; whole images, whatever they hold.
 Kind = Literal["crops", "textures", "images"]
@@ -82,19 +81,7 @@ class BackgroundRecipe:
         callable
             From images and shard size to a plan.
         """
-
-        def plan_of(names: Names, shard_size: int) -> Plan:
-            return Plan(
-                kind="backgrounds",
-                method=self.kind,
-                parameters=self.parameters(),
-                size=size,
-                shard_size=shard_size,
-                images=len(names),
-                digest=names.digest(),
-            )
-
-        return plan_of
+        return planner("backgrounds", self.kind, self.parameters(), size)
 
     @classmethod
     def planned(cls, plan: Plan) -> Self:

@@ -14,7 +14,7 @@ from dilo.pipeline.backgrounds.windows import Box
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import escaped
-from dilo.pipeline.sheets import CELL, PAPER, Picture, sheet
+from dilo.pipeline.sheets import BLANK, CELL, PAPER, Picture, fitted, sheet
 
 #: Cells in a row of either sheet.
 ACROSS = 6
@@ -24,7 +24,6 @@ SHOWN, OTHER = (255, 225, 0), (255, 255, 255)
 EDGE = (0, 0, 0)
 #: Line round a background, which may be as white as the paper.
 FRAME = (190, 190, 190)
-_BLANK = np.full((1, 1), 230, np.uint8)
 
 
 class Backgrounds(Protocol):
@@ -132,7 +131,7 @@ def _pair(store: Backgrounds, images: Path, index: int, together: range) -> list
     try:
         image = decode(images / store.source(index))
     except ImageError as error:
-        return [Picture(_BLANK, str(error)), _crop(store, index, name)]
+        return [Picture(BLANK, str(error)), _crop(store, index, name)]
     others = [store.box(i) for i in together if i != index]
     return [Picture(_outlined(image, others, store.box(index)), name), _crop(store, index)]
 
@@ -140,7 +139,7 @@ def _pair(store: Backgrounds, images: Path, index: int, together: range) -> list
 def _crop(store: Backgrounds, index: int, name: str = "") -> Picture:
     """Make the cell of a background, with its size in its image and perhaps a name below."""
     _, _, height, width = store.box(index)
-    picture, _ = _fitted(store[index])
+    picture = fitted(store[index])
     right, bottom = picture.width - 1, picture.height - 1
     ImageDraw.Draw(picture).rectangle((0, 0, right, bottom), outline=FRAME)
     return Picture(np.asarray(picture), f"{width} x {height}  {name}".rstrip())
@@ -154,7 +153,8 @@ def _outlined(image: NDArray[np.uint8], others: list[Box], shown: Box) -> NDArra
     canvas = tiled(image, (0, 0, height, width))
     for repeated in (canvas[image.shape[0] :], canvas[: image.shape[0], image.shape[1] :]):
         repeated[:] = repeated // 2 + PAPER[0] // 2
-    picture, scale = _fitted(canvas)
+    # As the sheet will scale it, so that lines are as thick in all cells.
+    picture, scale = fitted(canvas), CELL / max(height, width)
     draw = ImageDraw.Draw(picture)
     for box in boxes:
         left, top, right, bottom = _corners(box, scale)
@@ -162,14 +162,6 @@ def _outlined(image: NDArray[np.uint8], others: list[Box], shown: Box) -> NDArra
         colour = SHOWN if box is shown else OTHER
         draw.rectangle((left, top, right, bottom), outline=colour, width=2)
     return np.asarray(picture)
-
-
-def _fitted(pixels: NDArray[np.uint8]) -> tuple[Image.Image, float]:
-    """Scale a picture as the sheet will, so that lines drawn in it are as thick in all cells."""
-    height, width = pixels.shape[:2]
-    scale = CELL / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR), scale
 
 
 def _corners(box: Box, scale: float) -> tuple[int, int, int, int]:
@@ -182,7 +174,7 @@ def _corners(box: Box, scale: float) -> tuple[int, int, int, int]:
 
 def _rows(cells: list[Picture]) -> Image.Image:
     """Lay cells out, as many in a row as it takes."""
-    cells = cells or [Picture(_BLANK, "no backgrounds")]
+    cells = cells or [Picture(BLANK, "no backgrounds")]
     return sheet([cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)])
 
 

@@ -16,7 +16,7 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.plan import shard_path
 from dilo.pipeline.shards import open_shard, reading
 from dilo.pipeline.shardstore import ShardStore
-from dilo.pipeline.status import missing_shards, ranges
+from dilo.pipeline.status import require_whole
 
 if TYPE_CHECKING:  # numba comes with it, and readers have no need of that
     from dilo.pipeline.backgrounds.windows import Box
@@ -72,11 +72,7 @@ class BackgroundStore(ShardStore[_Shard]):
 
     def __init__(self, folder: Path | str) -> None:
         super().__init__(folder)
-        if missing := missing_shards(self.folder, self.plan):
-            raise StoreError(
-                f"{folder} must be whole, got missing shards {ranges(missing)}: "
-                f"run the same dilo-prep backgrounds command to its end first"
-            )
+        require_whole(self.folder, self.plan, str(folder))
         # A few bytes a shard, which travel with the object: to open all takes seconds.
         counts = [self._count(shard) for shard in range(self.plan.shards)]
         self._starts: NDArray[np.int64] = np.cumsum([0, *counts])
