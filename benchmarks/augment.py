@@ -25,8 +25,9 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from dilo.train.augment import MEAN, STD, augment
+from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank
+from dilo.train.colors import MEAN, STD
 from dilo.train.draws import ViewDraw, view_draw
 from dilo.train.methods import METHODS
 from dilo.train.parameters import stack

@@ -41,7 +41,8 @@ from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.workers import one_core
 from dilo.train import data
-from dilo.train.augment import MEAN, STD, augment
+from dilo.train.augment import augment
+from dilo.train.colors import MEAN, STD
 from dilo.train.recipes import load_recipe
 
 #: Side of the background that the authors draw, and of a view.

@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.backbones import resnet
 from dilo.train.checkpoint import read, steps
-from dilo.train.recipe import ModelRecipe
-
-ARCHITECTURES: tuple[str, ...] = get_args(get_type_hints(ModelRecipe)["arch"])
+from dilo.train.recipe import ARCHITECTURES, ModelRecipe
 
 #: What stands before torchvision's names, most telling first: a MoCo file also has keys
 #: that begin with "module." alone
@@ -92,7 +90,7 @@ def load_encoder(path: Path, *, arch: str | None = None, size: int | None = None
         "small" if weights["conv1.weight"].shape[-1] == 3 else "imagenet"
     )
     views_size: Any = _entry(recipe, "views", "size")
-    network = resnet(ModelRecipe(arch=arch, stem=stem))  # type: ignore[arg-type]
+    network = resnet(ModelRecipe(arch=arch, stem=stem))
     network.fc = nn.Identity()
     _fill(network, weights, f"{source} as a {arch} with the {stem} stem")
     network.eval().requires_grad_(False)

@@ -16,8 +16,9 @@ from dilo.eval.encoder import Encoder
 from dilo.pipeline.errors import CheckpointError, DiloError, ImageError
 from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
+from dilo.pipeline.labels import labels_of
 from dilo.pipeline.names import Names, escaped
-from dilo.train.augment import normalise
+from dilo.train.colors import normalise
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,24 +93,8 @@ def labelled_folder(root: Path, *, classes: tuple[str, ...] | None = None) -> La
         folder is not among `classes`.
     """
     names = find_images(root)
-    found: dict[str, None] = {}
-    for name in names:
-        folder, slash, _ = name.partition("/")
-        if not slash:
-            raise DiloError(
-                f"{root} must hold a folder for each class, got the image {escaped(name)} "
-                "outside any: move it into the folder of its class"
-            )
-        found[folder] = None
-    numbers = {name: i for i, name in enumerate(sorted(found) if classes is None else classes)}
-    if unknown := sorted(found.keys() - numbers.keys()):
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise DiloError(
-            f"classes of {root} must be among the {len(numbers)} of the training images, "
-            f"got {', '.join(unknown[:3])}{more}: rename or remove these folders"
-        )
-    labels = np.fromiter((numbers[name.partition("/")[0]] for name in names), np.int64, len(names))
-    return LabelledFolder(root, names, torch.from_numpy(labels), tuple(numbers))
+    labels = labels_of(names, str(root), classes=classes)
+    return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
 
 
 def features(

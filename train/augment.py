@@ -1,6 +1,5 @@
-"""The device's share of a batch of views: paste, colours, blur, normalisation."""
+"""The device's share of a batch of views: paste, colours, blur, and the space of the result."""
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dilo.train.backgrounds import Bank
+from dilo.train.colors import to_space
 from dilo.train.devices import move
 from dilo.train.draws import BRIGHTNESS, CONTRAST, HUE, SATURATION
 from dilo.train.parameters import Parameters
@@ -16,9 +16,6 @@ from dilo.train.paste import paste
 from dilo.train.pastedraw import GRAY
 from dilo.train.recipe import ViewsRecipe
 
-#: Mean and standard deviation of ImageNet's red, green, blue in [0, 1].
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 #: Where the Gaussian ends, in sigmas: what is left out is under half a gray level at any edge.
 TRUNCATE = 3.0
 #: Stands for the chroma of gray, which has no hue.
@@ -46,14 +43,15 @@ def augment(
     parameters : Parameters
         The draws, on the CPU, so that nothing waits for the device.
     views : ViewsRecipe
-        `order` of the colours, and the largest blur.
+        `order` of the colours, the largest blur, and the `space` of the result.
     bank : Bank, optional
         Backgrounds, on the same device; unless given, all pastes must be on gray.
 
     Returns
     -------
     Tensor of shape (B, 3, s, s), float32
-        Normalised by ImageNet's mean and standard deviation.
+        In the space that the recipe names: by default, normalised by ImageNet's mean and
+        standard deviation.
 
     Raises
     ------
@@ -73,7 +71,7 @@ def augment(
         for part in (slice(i, i + together) for i in range(0, len(images), together)):
             rows = parameters.rows(part)
             pasted = _paste(images[part] / 255, masks[part], rows, bank)
-            result[part] = normalise(_colours(pasted, rows, views))
+            result[part] = to_space(_colours(pasted, rows, views), views.space)
     return result
 
 
@@ -110,47 +108,6 @@ def _colours(images: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tens
         where, step = steps[name]
         images = _replace(images, where, parameters, step)
     return images
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Standardise each channel with ImageNet's statistics.
-
-    Parameters
-    ----------
-    images : Tensor of shape (B, 3, H, W), float
-        RGB in [0, 1].
-
-    Returns
-    -------
-    Tensor of shape (B, 3, H, W), float
-        What a network takes.
-    """
-    mean, std = _statistics(images.device)
-    return (images - mean).div_(std)
-
-
-def denormalise(images: Tensor) -> Tensor:
-    """Turn normalised images back into pictures.
-
-    Parameters
-    ----------
-    images : Tensor of shape (B, 3, H, W), float
-        As `augment` returns them.
-
-    Returns
-    -------
-    Tensor of shape (B, 3, H, W), uint8
-        RGB.
-    """
-    mean, std = _statistics(images.device)
-    return (images * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
-
-
-@functools.cache
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Keep ImageNet's mean and standard deviation on a device, each (3, 1, 1)."""
-    mean, std = torch.tensor([MEAN, STD])[..., None, None].to(device)
-    return mean, std
 
 
 def _replace(

@@ -15,7 +15,7 @@ import torch
 
 from dilo.pipeline.atomic import published, sweep
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.methods.base import Method
+from dilo.train.method import Method
 from dilo.train.recipe import Recipe
 
 #: Version of what stands under "dilo" in a checkpoint.

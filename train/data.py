@@ -19,13 +19,13 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
+from dilo.train import ranks
 from dilo.train.crops import crop
 from dilo.train.draws import ViewDraw, sample_order, view_draw
 from dilo.train.parameters import Parameters, stack
 from dilo.train.paste import alpha_of
 from dilo.train.recipe import Recipe
 
-VIEWS = 2
 #: How many images after an unreadable one are tried in its place.
 SUBSTITUTES = 16
 #: Stands for the mask of a view that nothing is pasted in.
@@ -110,15 +110,21 @@ def find_source(images: Path, masks: Path | None, min_coverage: float = 0.0) -> 
 
 
 class Batch(NamedTuple):
-    """The crops of a batch: first view of every sample, then second view of every sample.
+    """The crops of a batch: first view of every sample, then, if wanted, the second of every one.
 
     Attributes
     ----------
-    images : Tensor of shape (2 B, 3, s, s), uint8
-    masks : Tensor of shape (2 B, 1, s, s), uint8
-        Zero where nothing is pasted.
+    images : Tensor of shape (V B, 3, s, s), uint8
+    masks : Tensor of shape (V B, 1, s, s), uint8
+        Zero where nothing is pasted, unless masks of all views are wanted.
     parameters : Parameters
         What the device is to do with each view.
+    samples : Tensor of shape (B,), int64
+        Which of the images to train on, counted from 0.
+    labels : Tensor of shape (B,), int64
+        Their classes; -1 where none are wanted.
+    skipped : Tensor of shape (), int64
+        How many views were drawn to be pasted and are not, for want of a mask with enough in it.
     unreadable : Tensor of shape (), int64
         How many images could not be read and were replaced by a later one.
     """
@@ -126,6 +132,9 @@ class Batch(NamedTuple):
     images: Tensor
     masks: Tensor
     parameters: Parameters
+    samples: Tensor
+    labels: Tensor
+    skipped: Tensor
     unreadable: Tensor
 
 
@@ -135,7 +144,29 @@ class Sample(NamedTuple):
     images: list[NDArray[np.uint8]]
     masks: list[NDArray[np.uint8]]
     draws: list[ViewDraw]
+    row: int
+    label: int
+    skipped: int
     unreadable: int
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What a method wants of a sample.
+
+    Attributes
+    ----------
+    views : int
+        How many views.
+    masks : bool
+        Whether the mask of each view, be it pasted or not.
+    labels : ndarray of shape (N,), int64, optional
+        Class of each image of the source, where they are wanted.
+    """
+
+    views: int = 2
+    masks: bool = False
+    labels: NDArray[np.int64] | None = None
 
 
 class Views(Dataset[Sample]):
@@ -147,14 +178,17 @@ class Views(Dataset[Sample]):
         Images and masks.
     recipe : Recipe
         Views, paste and seed.
+    wanted : Wanted, optional
+        How many views, and what besides; two views unless given.
     """
 
-    def __init__(self, source: Source, recipe: Recipe) -> None:
+    def __init__(self, source: Source, recipe: Recipe, wanted: Wanted | None = None) -> None:
         self.source = source
         self.recipe = recipe
+        self.wanted = wanted or Wanted()
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """Draw and cut both views of an image.
+        """Draw and cut the views of an image.
 
         Parameters
         ----------
@@ -166,32 +200,39 @@ class Views(Dataset[Sample]):
         Sample
             Crops and draws.
         """
-        epoch, wanted = key
-        image, index = self.read(wanted)
-        height, width = image.shape[:2]
-        size = self.recipe.views.size
+        epoch, asked = key
+        image, row = self.read(asked)
+        index = int(self.source.usable[row])
+        store, pasteable = self.source.store, bool(self.source.pasteable[index])
         mask = NO_MASK
-        images, masks, draws = [], [], []
-        for view in range(VIEWS):
-            draw = view_draw(
-                self.recipe.views,
-                self.recipe.paste,
-                seed=self.recipe.seed,
-                epoch=epoch,
-                sample=wanted,
-                view=view,
-                height=height,
-                width=width,
-            )
-            if not self.source.pasteable[index]:
-                draw = dataclasses.replace(draw, paste=None)
-            if draw.paste and mask is NO_MASK and self.source.store is not None:
-                mask = alpha_of(self.source.store[index], self.recipe.paste)
-            cut, alpha = crop(image, mask, draw, size)
+        images, masks, draws, skipped = [], [], [], 0
+        for view in range(self.wanted.views):
+            draw = self._draw(epoch, asked, view, image.shape[:2])
+            if draw.paste and not pasteable:
+                draw, skipped = dataclasses.replace(draw, paste=None), skipped + 1
+            if (draw.paste or self.wanted.masks) and mask is NO_MASK and store is not None:
+                mask = alpha_of(store[index], self.recipe.paste)
+            # A view of which no mask is wanted costs none.
+            shown = mask if draw.paste or self.wanted.masks else NO_MASK
+            cut, alpha = crop(image, shown, draw, self.recipe.views.size)
             images.append(cut)
             masks.append(alpha)
             draws.append(draw)
-        return Sample(images, masks, draws, int(index != wanted))
+        label = -1 if self.wanted.labels is None else int(self.wanted.labels[index])
+        return Sample(images, masks, draws, row, label, skipped, int(index != asked))
+
+    def _draw(self, epoch: int, sample: int, view: int, shape: Sequence[int]) -> ViewDraw:
+        """Draw one view of an image of a shape (height, width)."""
+        return view_draw(
+            self.recipe.views,
+            self.recipe.paste,
+            seed=self.recipe.seed,
+            epoch=epoch,
+            sample=sample,
+            view=view,
+            height=shape[0],
+            width=shape[1],
+        )
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], int]:
         """Read an image, or, if it broke since its mask was made, the next that can be read.
@@ -206,23 +247,24 @@ class Views(Dataset[Sample]):
         ndarray of shape (H, W, 3), uint8
             Its pixels.
         int
-            Position of the image that was read.
+            Which of the usable images was read.
 
         Raises
         ------
         DiloError
             If neither it nor the images after it can be read.
         """
-        reason = ""
-        for candidate in range(index, index + SUBSTITUTES):
-            candidate %= len(self.source.names)
+        usable, names = self.source.usable, self.source.names
+        first, reason = int(np.searchsorted(usable, index)), ""
+        for row in range(first, first + SUBSTITUTES):
+            row %= len(usable)
             try:
-                return decode(self.source.folder / self.source.names[candidate]), candidate
+                return decode(self.source.folder / names[int(usable[row])]), row
             except ImageError as error:
                 reason = str(error)
         raise DiloError(
             f"--images {self.source.folder}: {SUBSTITUTES} images from "
-            f"{escaped(self.source.names[index])} on cannot be read, the last because: {reason}"
+            f"{escaped(names[index])} on cannot be read, the last because: {reason}"
         )
 
 
@@ -239,7 +281,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     Batch
         View by view.
     """
-    order = [(view, sample) for view in range(VIEWS) for sample in samples]
+    order = [(view, sample) for view in range(len(samples[0].images)) for sample in samples]
     # As they lie in memory: see `crop`.
     images = np.stack([sample.images[view].transpose(2, 0, 1) for view, sample in order])
     masks = np.stack([sample.masks[view] for view, sample in order])
@@ -247,12 +289,18 @@ def collate(samples: Sequence[Sample]) -> Batch:
         torch.from_numpy(images),
         torch.from_numpy(masks)[:, None],
         stack([sample.draws[view] for view, sample in order]),
+        torch.tensor([sample.row for sample in samples]),
+        torch.tensor([sample.label for sample in samples]),
+        torch.tensor(sum(sample.skipped for sample in samples)),
         torch.tensor(sum(sample.unreadable for sample in samples)),
     )
 
 
 class Batches(Sampler[list[tuple[int, int]]]):
-    """The batches of a run from a step on, one stream over all its epochs.
+    """The share of this rank in the batches of a run from a step on, one stream over its epochs.
+
+    A batch is the same whatever the number of ranks and of parts: part p of P holds the p-th
+    run of B / P samples, and of a part, rank r of R holds the r-th run of B / P / R.
 
     Parameters
     ----------
@@ -262,33 +310,44 @@ class Batches(Sampler[list[tuple[int, int]]]):
         Seed, batch size, number of epochs.
     start : int
         Steps already taken.
+    parts : int, default 1
+        Parts of a batch, whose gradients are accumulated.
 
     Raises
     ------
     DiloError
-        If there are fewer images than a batch holds.
+        If there are fewer images than a batch holds, or ranks and parts do not divide it.
     """
 
-    def __init__(self, usable: NDArray[np.int64], recipe: Recipe, start: int) -> None:
+    def __init__(
+        self, usable: NDArray[np.int64], recipe: Recipe, start: int, parts: int = 1
+    ) -> None:
         batch = recipe.optimizer.batch
         if len(usable) < batch:
             raise DiloError(
                 f"a batch needs at least optimizer.batch = {batch} images, got {len(usable)}: "
                 f"--set optimizer.batch={len(usable)} or less"
             )
-        self._usable, self._recipe, self._start = usable, recipe, start
+        if batch % (parts * ranks.size()):
+            raise DiloError(
+                f"optimizer.batch must be a multiple of {ranks.size()} ranks times --accumulate "
+                f"{parts}, got {batch}"
+            )
+        self._usable, self._recipe, self._start, self._parts = usable, recipe, start, parts
         self.steps_per_epoch = len(usable) // batch
 
     def __len__(self) -> int:
-        return self.steps_per_epoch * self._recipe.optimizer.epochs - self._start
+        return (self.steps_per_epoch * self._recipe.optimizer.epochs - self._start) * self._parts
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         batch = self._recipe.optimizer.batch
+        held = batch // self._parts // ranks.size()
         epoch, step = divmod(self._start, self.steps_per_epoch)
         for current in range(epoch, self._recipe.optimizer.epochs):
             order = self._usable[sample_order(self._recipe.seed, current, len(self._usable))]
-            for first in range(step * batch, self.steps_per_epoch * batch, batch):
-                yield [(current, int(index)) for index in order[first : first + batch]]
+            for first in range(step * batch, self.steps_per_epoch * batch, batch // self._parts):
+                mine = first + ranks.rank() * held
+                yield [(current, int(index)) for index in order[mine : mine + held]]
             step = 0
 
 

@@ -122,7 +122,10 @@ def view_draw(
         across,
     ) = uniform
     strength = views.jitter_strength
-    box = _box(shapes, top, left, views.crop_scale, height, width)
+    if views.crop == "center":
+        box = _center_box(height, width)
+    else:
+        box = _box(shapes, top, left, views.crop_scale, height, width)
     pasting = PasteUniforms(pasted, kind, level, pick, down, across, blended)
     return ViewDraw(
         box=box,
@@ -166,15 +169,17 @@ def sample_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return permutation(generator(seed, ORDER, 0, 0, epoch), count)
 
 
-def key_shuffle(seed: int, step: int, count: int) -> NDArray[np.int64]:
+def key_shuffle(seed: int, step: int, count: int, part: int = 0) -> NDArray[np.int64]:
     """Draw how a batch is dealt to the batch-norm groups of the key encoder.
 
     Parameters
     ----------
     seed, step : int
-        The key.
+        The key, with `part`.
     count : int
-        Size of the batch.
+        Size of the batch, over all ranks.
+    part : int, default 0
+        Which part of a batch whose gradients are accumulated.
 
     Returns
     -------
@@ -186,7 +191,7 @@ def key_shuffle(seed: int, step: int, count: int) -> NDArray[np.int64]:
     .. [1] K. He, H. Fan, Y. Wu, S. Xie and R. Girshick, "Momentum Contrast for Unsupervised
        Visual Representation Learning", CVPR 2020, section 3.3, "Shuffling BN".
     """
-    return permutation(generator(seed, SHUFFLE, 0, 0, step), count)
+    return permutation(generator(seed, SHUFFLE, 0, part, step), count)
 
 
 def bank_draw(
@@ -266,3 +271,9 @@ def _box(
     # No box fitted: the largest in the middle whose ratio is allowed.
     w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
     return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _center_box(height: int, width: int) -> Box:
+    """Place the square that an evaluation sees: the middle 224 of a short side of 256."""
+    side = max(1, round(min(height, width) * 224 / 256))
+    return (height - side) // 2, (width - side) // 2, side, side

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.progress import Progress
@@ -19,9 +18,8 @@ from dilo.train.backgrounds import Bank, Stores
 from dilo.train.checkpoint import Position
 from dilo.train.crops import compile_ahead
 from dilo.train.data import Batch, Batches, Source, Views, loader
-from dilo.train.draws import key_shuffle
+from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
 from dilo.train.methods import METHODS
-from dilo.train.methods.base import Method, StepOutput
 from dilo.train.recipe import Recipe
 from dilo.train.record import Record, describe
 from dilo.train.schedule import learning_rate
@@ -120,7 +118,7 @@ def train(
     stores = backgrounds or {}
     bank = Bank(recipe, stores, machine.device)
     run.mkdir(parents=True, exist_ok=True)
-    method = METHODS[recipe.method](recipe).to(machine.device)
+    method = METHODS[recipe.method](recipe, TrainingSet(len(source.usable))).to(machine.device)
     method.to(memory_format=torch.channels_last)
     optimizer = _optimizer(method, recipe)
     data = Position(
@@ -224,10 +222,12 @@ class _Session:
         rate = learning_rate(self.recipe.optimizer, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.method.begin_step()
         output = self._forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
         output.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.optimizer.step()
+        self.method.end_step()
         self.step += 1
         self.unreadable += int(batch.unreadable.item())
         # Reading a scalar waits for the device, so only the steps that are recorded do.
@@ -256,11 +256,13 @@ class _Session:
             self.recipe.views,
             self.bank,
         ).contiguous(memory_format=torch.channels_last)
-        first, second = views.chunk(2)
-        order = key_shuffle(self.recipe.seed, self.step, len(first))
-        shuffle: Tensor = torch.from_numpy(order).to(device, non_blocking=True)
+        held = ViewBatch(
+            views=views.chunk(self.method.view_count),
+            samples=batch.samples.to(device, non_blocking=True),
+            step=self.step,
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=self.machine.bf16):
-            return cast(StepOutput, self.method(first, second, shuffle))
+            return cast(StepOutput, self.method(held))
 
     def _save(self) -> None:
         """Write a checkpoint of this very step."""

@@ -12,8 +12,9 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import escaped
 from dilo.pipeline.preview import mask_picture
 from dilo.pipeline.sheets import Picture, sheet
-from dilo.train.augment import augment, denormalise
+from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank, Stores
+from dilo.train.colors import denormalise
 from dilo.train.data import Source, Views, collate
 from dilo.train.paste import alpha_of, paste_whole
 from dilo.train.pastedraw import GRAY, KINDS, PasteDraw, PasteUniforms, paste_draw
@@ -46,6 +47,8 @@ def view_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8
         Two samples a row, each as image, mask, and both views of epoch 0 as the network
         gets them, with what they were pasted on.
     """
+    # Shown as pictures, whatever space the network sees them in.
+    recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, space="rgb"))
     views, bank = Views(source, recipe), Bank(recipe, stores, CPU)
     bank.fill(0)
     samples = [_views(views, bank, index) for index in _spread(source.usable, count)]
@@ -97,7 +100,8 @@ def _spread(indices: NDArray[np.int64], count: int) -> list[int]:
 
 def _described(views: Views, index: int) -> tuple[NDArray[np.uint8], list[Picture]]:
     """Read an image, and make the cells of it and its mask."""
-    image, index = views.read(index)
+    image, row = views.read(index)
+    index = int(views.source.usable[row])
     cells = [Picture(image, escaped(views.source.names[index]).rsplit("/", 1)[-1])]
     if views.source.store is not None:
         cells.append(mask_picture(views.source.store[index], image))

@@ -12,17 +12,28 @@ from dilo.pipeline.errors import RecipeError
 
 Section = TypeVar("Section")
 
+#: Networks of torchvision that recipes may name.
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecipe:
-    """The encoder: a torchvision ResNet and its projection head."""
+    """The encoder: a trunk and its projection head."""
 
-    arch: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
+    #: "resnet18", "resnet34", "resnet50", "resnet101", or "timm:NAME" where timm is installed
+    arch: str = "resnet50"
     #: "imagenet": 7 x 7 stride 2 and max-pool; "small": 3 x 3 stride 1, for images under 100 px
     stem: Literal["imagenet", "small"] = "imagenet"
-    #: "linear" (MoCo v1) or "mlp" (two layers, MoCo v2)
-    head: Literal["linear", "mlp"] = "linear"
+    #: Factor of the channels of layer1 to layer4, as CMC has it: 0.5, 1, 2; the stem keeps 64
+    width: float = 1.0
+    #: "linear" (MoCo v1), "mlp" (two layers, MoCo v2) or "simclr" (each layer with batch norm)
+    head: Literal["linear", "mlp", "simclr"] = "linear"
+    #: Layers of the "simclr" head
+    head_layers: int = 2
     dim: int = 128
+    #: Batch-norm groups: the batch is normalised in this many parts, whatever the number of ranks;
+    #: MoCo shuffles keys among them. 1 is the whole batch at once
+    bn_groups: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +43,26 @@ class MocoRecipe:
     queue: int = 65536
     momentum: float = 0.999
     temperature: float = 0.07
-    #: Batch-norm groups: the batch is normalised in this many parts, keys shuffled among them
-    bn_groups: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRecipe:
+    """The memory bank of InstDisc and CMC: one slot an image."""
+
+    #: Noise-contrastive estimation with its constant Z, or cross-entropy
+    loss: Literal["nce", "softmax"] = "nce"
+    #: Slots drawn for each sample, with replacement; 0 with "softmax": all of them
+    negatives: int = 4096
+    #: Share of its old value that a slot keeps
+    momentum: float = 0.5
+    temperature: float = 0.07
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimclrRecipe:
+    """SimCLR's loss."""
+
+    temperature: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +70,8 @@ class ViewsRecipe:
     """How a view is drawn from an image. `order` lists what happens to its colours, in order."""
 
     size: int = 224
+    #: "random": a box of random area and shape; "center": the middle, as evaluation crops it
+    crop: Literal["random", "center"] = "random"
     crop_scale: tuple[float, float] = (0.2, 1.0)
     flip: float = 0.5
     order: tuple[Literal["jitter", "gray", "blur"], ...] = ("gray", "jitter")
@@ -52,6 +83,9 @@ class ViewsRecipe:
     blur: float = 0.5
     #: Range of the blur's sigma, in pixels of the view
     blur_sigma: tuple[float, float] = (0.1, 2.0)
+    #: What the network sees: "rgb" standardised, "unit" RGB in [0, 1] (SimCLR), or luminance and
+    #: two colour differences, standardised (CMC)
+    space: Literal["rgb", "unit", "lab", "ycbcr", "ydbdr"] = "rgb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,29 +124,42 @@ class PasteRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerRecipe:
-    """SGD and its schedule, by epochs as the MoCo repository counts them."""
+    """The optimiser and its schedule, by epochs as the MoCo repository counts them."""
 
+    name: Literal["sgd", "lars"] = "sgd"
     epochs: int = 200
     batch: int = 256
+    #: Learning rate of a batch of `lr_batch`; another batch scales it
     lr: float = 0.03
+    lr_batch: int = 256
+    scaling: Literal["linear", "sqrt", "none"] = "linear"
     momentum: float = 0.9
     weight_decay: float = 1e-4
     schedule: Literal["cosine", "step"] = "step"
     #: Epochs (0-based) from which the rate is a tenth of what it was; for schedule "step"
     milestones: tuple[int, ...] = (120, 160)
+    #: Epochs over which the rate rises from 0, step by step
+    warmup: float = 0.0
+    #: Whether the rate changes each "epoch" (MoCo) or each "step" (SimCLR)
+    by: Literal["epoch", "step"] = "epoch"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything that decides a training run, but the data and the machine."""
 
-    method: Literal["moco"] = "moco"
+    #: "moco", "instdisc", "cmc", "simclr", "supervised", "naive", or one that a package registers
+    method: str = "moco"
     seed: int = 0
     model: ModelRecipe = field(default_factory=ModelRecipe)
     moco: MocoRecipe = field(default_factory=MocoRecipe)
+    memory: MemoryRecipe = field(default_factory=MemoryRecipe)
+    simclr: SimclrRecipe = field(default_factory=SimclrRecipe)
     views: ViewsRecipe = field(default_factory=ViewsRecipe)
     paste: PasteRecipe = field(default_factory=PasteRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    #: What a method of another package wants to be told: plain values, checked by it
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
@@ -164,6 +211,10 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
         if len(kinds) == len(value):
             pairs = zip(kinds, value, strict=True)
             return tuple(_value(kind, item, source, key) for kind, item in pairs)
+    if hint is str and isinstance(value, str):
+        return value
+    if origin is Mapping and isinstance(value, Mapping):
+        return dict(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
@@ -180,7 +231,8 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
 
 def _check(recipe: Recipe, source: str) -> None:
     """Refuse values that are of the right type and still make no run."""
-    moco, views, paste, optimizer = recipe.moco, recipe.views, recipe.paste, recipe.optimizer
+    moco, memory, simclr, model = recipe.moco, recipe.memory, recipe.simclr, recipe.model
+    views, paste, optimizer = recipe.views, recipe.paste, recipe.optimizer
     shares = {
         "views.flip": views.flip,
         "views.jitter": views.jitter,
@@ -207,19 +259,33 @@ def _check(recipe: Recipe, source: str) -> None:
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
         ("moco.momentum must be in [0, 1]", 0 <= moco.momentum <= 1, moco.momentum),
         ("moco.temperature must be positive", moco.temperature > 0, moco.temperature),
-        ("moco.bn_groups must be at least 1", moco.bn_groups >= 1, moco.bn_groups),
+        ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
+        ("memory.momentum must be in [0, 1]", 0 <= memory.momentum <= 1, memory.momentum),
+        ("memory.temperature must be positive", memory.temperature > 0, memory.temperature),
+        ("simclr.temperature must be positive", simclr.temperature > 0, simclr.temperature),
+        (
+            f"model.arch must be one of {', '.join(ARCHITECTURES)} or timm:NAME",
+            model.arch in ARCHITECTURES or model.arch.startswith("timm:"),
+            model.arch,
+        ),
+        ("model.width must be positive", model.width > 0, model.width),
+        ("model.dim must be at least 1", model.dim >= 1, model.dim),
+        ("model.head_layers must be at least 1", model.head_layers >= 1, model.head_layers),
+        ("model.bn_groups must be at least 1", model.bn_groups >= 1, model.bn_groups),
         ("optimizer.batch must be at least 2", optimizer.batch >= 2, optimizer.batch),
         ("optimizer.epochs must be at least 1", optimizer.epochs >= 1, optimizer.epochs),
         ("optimizer.lr must be positive", optimizer.lr > 0, optimizer.lr),
+        ("optimizer.lr_batch must be at least 1", optimizer.lr_batch >= 1, optimizer.lr_batch),
+        ("optimizer.warmup must be at least 0", optimizer.warmup >= 0, optimizer.warmup),
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
     ]
     for rule, holds, value in rules:
         if not holds:
             raise RecipeError(f"{source}: {rule}, got {value!r}")
-    if optimizer.batch % moco.bn_groups or optimizer.batch // moco.bn_groups < 2:
+    if optimizer.batch % model.bn_groups or optimizer.batch // model.bn_groups < 2:
         raise RecipeError(
-            f"{source}: moco.bn_groups must divide optimizer.batch into groups of at least 2, "
-            f"got {moco.bn_groups} groups of a batch of {optimizer.batch}"
+            f"{source}: model.bn_groups must divide optimizer.batch into groups of at least 2, "
+            f"got {model.bn_groups} groups of a batch of {optimizer.batch}"
         )
 
 

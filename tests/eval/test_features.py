@@ -16,7 +16,7 @@ from dilo.eval.features import (
     labelled_folder,
 )
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.augment import normalise
+from dilo.train.colors import normalise
 
 
 class Means(nn.Module):

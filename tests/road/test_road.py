@@ -12,7 +12,7 @@ from dilo.train.cli import main as dilo_train
 RECIPE = (
     "model.dim=16",
     "moco.queue=16",
-    "moco.bn_groups=2",
+    "model.bn_groups=2",
     "views.size=24",
     "optimizer.batch=8",
     "optimizer.epochs=3",

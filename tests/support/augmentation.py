@@ -3,7 +3,7 @@
 import torch
 from torchvision.transforms.v2 import functional
 
-from dilo.train.augment import MEAN, STD
+from dilo.train.colors import MEAN, STD
 from dilo.train.pastedraw import GRAY, PasteDraw
 
 #: Jitter that changes nothing.

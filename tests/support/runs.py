@@ -13,11 +13,12 @@ from dilo.train.recipes import load_recipe
 SMALL = (
     "model.dim=8",
     "moco.queue=12",
-    "moco.bn_groups=2",
+    "model.bn_groups=2",
     "views.size=16",
     "optimizer.batch=4",
     "optimizer.epochs=2",
     "optimizer.lr=0.06",
+    "optimizer.lr_batch=4",
 )
 
 

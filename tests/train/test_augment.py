@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one
 
 from dilo.train import augment as module
-from dilo.train.augment import MEAN, STD, augment, denormalise
+from dilo.train.augment import augment
+from dilo.train.colors import MEAN, STD, denormalise
 from dilo.train.draws import ORDERS, view_draw
 from dilo.train.parameters import stack
 from dilo.train.recipe import PasteRecipe, ViewsRecipe

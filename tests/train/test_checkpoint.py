@@ -9,6 +9,7 @@ from support.runs import small_recipe
 from dilo.pipeline.errors import CheckpointError
 from dilo.train import checkpoint
 from dilo.train.checkpoint import Position
+from dilo.train.method import TrainingSet, ViewBatch
 from dilo.train.methods.moco import MoCo
 
 RECIPE = small_recipe()
@@ -16,7 +17,7 @@ DATA = Position(0, 0, "images", "masks")
 
 
 def parts(recipe=RECIPE):
-    method = MoCo(recipe)
+    method = MoCo(recipe, TrainingSet(13))
     optimizer = torch.optim.SGD(method.encoder_q.parameters(), lr=0.1, momentum=0.9)
     return method, optimizer
 
@@ -25,7 +26,7 @@ def trained(run, *steps):
     method, optimizer = parts()
     for step in steps:
         views = torch.randn(2, 4, 3, 16, 16)
-        method(views[0], views[1], torch.arange(4)).loss.backward()
+        method(ViewBatch(views=views.unbind(), samples=torch.arange(4), step=0)).loss.backward()
         optimizer.step()
         checkpoint.save(run, method, optimizer, RECIPE, Position(step, 0, "images", "masks"))
     return method, optimizer

@@ -13,8 +13,9 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from dilo.train import copypaste as module
-from dilo.train.augment import augment, denormalise
+from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank
+from dilo.train.colors import denormalise
 from dilo.train.copypaste import CopyPaste
 from dilo.train.crops import crop
 from dilo.train.draws import view_draw

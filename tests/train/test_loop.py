@@ -1,5 +1,6 @@
 """The loop: learning, recording, and the same losses through any interruption."""
 
+import dataclasses
 import json
 import math
 import os
@@ -182,8 +183,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     made, tmp_path, monkeypatch
 ):
     class Broken(METHODS["moco"]):
-        def forward(self, first, second, shuffle):
-            return super().forward(first * torch.nan, second, shuffle)
+        def forward(self, batch):
+            views = tuple(view * torch.nan for view in batch.views)
+            return super().forward(dataclasses.replace(batch, views=views))
 
     monkeypatch.setitem(METHODS, "moco", Broken)
     with pytest.raises(DiloError, match=r"loss must stay a number, got nan at step 1 with rate"):

@@ -16,7 +16,7 @@ def test_the_shared_constants_are_the_moco_repositorys_and_the_papers(name):
     assert recipe.model.arch == "resnet50"
     assert recipe.model.dim == 128
     assert (recipe.moco.queue, recipe.moco.momentum) == (65536, 0.999)
-    assert recipe.optimizer.batch // recipe.moco.bn_groups == 32
+    assert recipe.optimizer.batch // recipe.model.bn_groups == 32
     settings = recipe.optimizer
     assert (settings.lr, settings.momentum, settings.weight_decay) == (0.03, 0.9, 1e-4)
     assert (settings.epochs, settings.batch) == (200, 256)

@@ -8,15 +8,26 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from dilo.train.methods.moco import MoCo, contrast, follow
+from dilo.train.draws import key_shuffle
+from dilo.train.losses import contrast
+from dilo.train.method import TrainingSet, ViewBatch
+from dilo.train.methods.moco import MoCo
+from dilo.train.momentum import follow
 from dilo.train.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
 from dilo.train.recipes import load_recipe
 
 RECIPE = Recipe(
-    model=ModelRecipe(arch="resnet18", stem="small", head="mlp", dim=8),
-    moco=MocoRecipe(queue=20, momentum=0.9, temperature=0.2, bn_groups=2),
+    model=ModelRecipe(arch="resnet18", stem="small", head="mlp", dim=8, bn_groups=2),
+    moco=MocoRecipe(queue=20, momentum=0.9, temperature=0.2),
     optimizer=OptimizerRecipe(batch=8),
 )
+
+
+DATA = TrainingSet(100)
+
+
+def step_of(views, step=0):
+    return ViewBatch(views=views, samples=torch.arange(len(views[0])), step=step)
 
 
 def views(seed=0, batch=8):
@@ -25,7 +36,7 @@ def views(seed=0, batch=8):
 
 
 def test_a_step_is_the_papers_algorithm():
-    moco = MoCo(RECIPE)
+    moco = MoCo(RECIPE, DATA)
     generator = torch.Generator().manual_seed(1)
     # Encoders in double precision: batch norm of four samples magnifies rounding.
     moco.encoder_q.double()
@@ -36,8 +47,11 @@ def test_a_step_is_the_papers_algorithm():
             parameter.add_(0.01 * noise)
     literal, queue = copy.deepcopy(moco), moco.queue.clone()
     first, second = (view.double() for view in views())
-    shuffle = torch.tensor([3, 1, 4, 0, 5, 7, 2, 6])
-    output = moco(first, second, shuffle)
+    shuffle = key_shuffle(RECIPE.seed, 3, 8)
+    assert sorted(shuffle[:4]) != [0, 1, 2, 3]
+    moco.begin_step()
+    output = moco(step_of((first, second), 3))
+    moco.end_step()
 
     query = functional.normalize(literal.encoder_q(first).float(), dim=1).detach()
     for slow, fast in zip(
@@ -67,8 +81,8 @@ def test_a_step_is_the_papers_algorithm():
 
 
 def test_gradient_reaches_the_query_and_never_the_key():
-    moco = MoCo(RECIPE)
-    moco(*views(), torch.arange(8)).loss.backward()
+    moco = MoCo(RECIPE, DATA)
+    moco(step_of(views())).loss.backward()
     assert all(p.grad is not None and p.grad.any() for p in moco.encoder_q.parameters())
     assert all(p.grad is None for p in moco.encoder_k.parameters())
     assert not moco.queue.requires_grad
@@ -101,7 +115,7 @@ def test_the_first_loss_is_the_published_one(temperature, cosine, loss):
 
 
 def test_the_key_encoder_starts_as_the_query_encoder_and_follows_slowly():
-    moco = MoCo(RECIPE)
+    moco = MoCo(RECIPE, DATA)
     for slow, fast in zip(moco.encoder_k.parameters(), moco.encoder_q.parameters(), strict=True):
         assert torch.equal(slow, fast)
     network = torch.nn.Linear(1, 1, bias=False)
@@ -115,9 +129,9 @@ def test_the_key_encoder_starts_as_the_query_encoder_and_follows_slowly():
 def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first, again = MoCo(RECIPE), MoCo(RECIPE)
+    first, again = MoCo(RECIPE, DATA), MoCo(RECIPE, DATA)
     assert torch.equal(torch.get_rng_state(), before)
-    other = MoCo(load_recipe("moco-v2-small", ["seed=1", "moco.queue=20", "model.dim=8"]))
+    other = MoCo(load_recipe("moco-v2-small", ["seed=1", "moco.queue=20", "model.dim=8"]), DATA)
     assert torch.equal(first.encoder_q.conv1.weight, again.encoder_q.conv1.weight)
     assert not torch.equal(first.queue, other.queue)
 
@@ -127,7 +141,7 @@ def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone():
     [("moco-v1", 642, "fc.weight", 262_272), ("moco-v2", 646, "fc.0.weight", 4_458_624)],
 )
 def test_the_state_dict_is_the_moco_repositorys(name, entries, head, parameters):
-    moco = MoCo(load_recipe(name))
+    moco = MoCo(load_recipe(name), DATA)
     state = moco.state_dict()
     assert len(state) == entries
     assert state["queue"].shape == (128, 65536)

@@ -1,0 +1,121 @@
+"""What the training loop asks of a method, and what it gives it."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a method may need to know of the images before it sees one.
+
+    Attributes
+    ----------
+    images : int
+        How many there are: samples are numbered from 0 to images - 1.
+    classes : int
+        How many classes; 0 where there are no labels.
+    """
+
+    images: int
+    classes: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ViewBatch:
+    """One rank's share of a batch, or of a part of one where gradients are accumulated.
+
+    Attributes
+    ----------
+    views : tuple of Tensor of shape (B, 3, H, W), float32
+        Of the same images, as many as the method asks for; in the colours that the recipe's
+        `views.space` names.
+    samples : Tensor of shape (B,), int64
+        Which images; different ones.
+    step : int
+        Optimiser steps taken before this one.
+    part : int, default 0
+        Which part of the batch, where gradients are accumulated.
+    labels : Tensor of shape (B,), int64, optional
+        Class of each; given where the method needs them.
+    masks : tuple of Tensor of shape (B, 1, H, W), float32
+        Saliency in the views, in [0, 1]; empty unless the method needs them.
+    """
+
+    views: tuple[Tensor, ...]
+    samples: Tensor
+    step: int
+    part: int = 0
+    labels: Tensor | None = None
+    masks: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StepOutput:
+    """What one step of a method came to.
+
+    Attributes
+    ----------
+    loss : Tensor of shape (), float32
+        To differentiate; the mean over this rank's samples.
+    scalars : dict of str to Tensor
+        What else to record, detached, each of shape (): where they make sense,
+        `positive` and `negative`, the mean logits, and `accuracy`, the share of samples
+        whose own positive is the closest.
+    """
+
+    loss: Tensor
+    scalars: dict[str, Tensor]
+
+
+class Method(nn.Module):
+    """A method of pretraining; its state dict is the ``state_dict`` of a checkpoint.
+
+    One optimiser step is `begin_step`, a `forward` for each part of the batch, backward and
+    the optimiser, and `end_step`. What a step remembers of its samples, it writes into
+    memory in `end_step`, from all ranks, so that all ranks hold the same.
+
+    Attributes
+    ----------
+    view_count : int
+        Views of each image that it wants.
+    needs_masks, needs_labels : bool
+        Whether it wants the saliency in the views, or the classes of the images.
+    """
+
+    view_count: ClassVar[int] = 2
+    needs_masks: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, batch: ViewBatch) -> StepOutput:
+        """Turn a batch into a loss.
+
+        Parameters
+        ----------
+        batch : ViewBatch
+            Views of this rank's samples.
+
+        Returns
+        -------
+        StepOutput
+            Loss and scalars.
+        """
+
+    @abstractmethod
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Name the networks that are trained, for the compiler and the read-outs.
+
+        Returns
+        -------
+        tuple of Module
+            Each a trunk that ends in a projection head called `fc`.
+        """
+
+    def begin_step(self) -> None:
+        """Do what is due before an optimiser step; nothing, unless a method says otherwise."""
+
+    def end_step(self) -> None:
+        """Do what is due after an optimiser step; nothing, unless a method says otherwise."""

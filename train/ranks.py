@@ -1,0 +1,182 @@
+"""The processes that train together: who they are, and what they tell each other.
+
+On a single process, every function is the identity.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+def size() -> int:
+    """Count the processes.
+
+    Returns
+    -------
+    int
+        1 without torch.distributed.
+    """
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """Give the number of this process.
+
+    Returns
+    -------
+    int
+        0 without torch.distributed.
+    """
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def share(values: Tensor) -> Tensor:
+    """Take this rank's part of what is known on all.
+
+    Parameters
+    ----------
+    values : Tensor of shape (B, ...)
+        The same on all ranks; their number divides B.
+
+    Returns
+    -------
+    Tensor of shape (B / ranks, ...)
+        Consecutive rows.
+    """
+    return values.chunk(size())[rank()]
+
+
+@torch.no_grad()
+def gather(values: Tensor) -> Tensor:
+    """Put the rows of all ranks together, without gradient.
+
+    Parameters
+    ----------
+    values : Tensor of shape (b, ...)
+        Of this rank; of one shape on all.
+
+    Returns
+    -------
+    Tensor of shape (b * ranks, ...)
+        In the order of the ranks; the same on all.
+    """
+    if size() == 1:
+        return values
+    parts = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(size())]
+    distributed.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
+def gather_with_gradient(values: Tensor) -> Tensor:
+    """Put the rows of all ranks together, each rank's gradient flowing back to where it came from.
+
+    Parameters
+    ----------
+    values : Tensor of shape (b, ...)
+        Of this rank; of one shape on all.
+
+    Returns
+    -------
+    Tensor of shape (b * ranks, ...)
+        In the order of the ranks. The gradient of a row is the sum of what all ranks have
+        for it, as if their losses were added.
+    """
+    if size() == 1:
+        return values
+    return cast(Tensor, _Gather.apply(values))  # type: ignore[no-untyped-call]
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather forwards; all-reduce and this rank's part backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return gather(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        distributed.all_reduce(gradient)
+        return share(gradient)
+
+
+def add_with_gradient(values: Tensor) -> Tensor:
+    """Add over the ranks, the gradient too.
+
+    Parameters
+    ----------
+    values : Tensor
+        Of this rank; of one shape on all.
+
+    Returns
+    -------
+    Tensor
+        Their sum, on all.
+    """
+    if size() == 1:
+        return values
+    return cast(Tensor, _Add.apply(values))  # type: ignore[no-untyped-call]
+
+
+class _Add(torch.autograd.Function):
+    """All-reduce, forwards and backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+
+@torch.no_grad()
+def mean(values: Tensor) -> Tensor:
+    """Average over the ranks.
+
+    Parameters
+    ----------
+    values : Tensor
+        Of this rank; of one shape on all.
+
+    Returns
+    -------
+    Tensor
+        Their mean, on all.
+    """
+    if size() == 1:
+        return values
+    total = values.detach().clone()
+    distributed.all_reduce(total)
+    return total / size()
+
+
+@torch.no_grad()
+def average_running_statistics(network: nn.Module) -> None:
+    """Give all ranks the mean of their batch-norm statistics, in place.
+
+    Done each step, it makes them those of one device that normalises in as many groups, and
+    any rank's network the one to save.
+
+    Parameters
+    ----------
+    network : Module
+        The same on all ranks but for these statistics.
+    """
+    if size() == 1:
+        return
+    statistics = [
+        buffer
+        for name, buffer in network.named_buffers()
+        if name.endswith(("running_mean", "running_var"))
+    ]
+    if statistics:
+        means = mean(torch.cat([buffer.flatten() for buffer in statistics]))
+        sizes = [buffer.numel() for buffer in statistics]
+        for buffer, values in zip(statistics, means.split(sizes), strict=True):
+            buffer.copy_(values.view_as(buffer))
