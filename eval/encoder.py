@@ -86,7 +86,7 @@ def load_encoder(path: Path, *, arch: str | None = None, size: int | None = None
             f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)}, "
             f"got {arch}: say it with --arch"
         )
-    stem = _entry(recipe, "model", "stem") or (
+    stem: Any = _entry(recipe, "model", "stem") or (
         "small" if weights["conv1.weight"].shape[-1] == 3 else "imagenet"
     )
     views_size: Any = _entry(recipe, "views", "size")

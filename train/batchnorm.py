@@ -113,19 +113,11 @@ class _Grouped(nn.modules.batchnorm._BatchNorm):
 
 
 class GroupedBatchNorm1d(_Grouped, nn.BatchNorm1d):
-    """`BatchNorm1d` in groups; parameters as `GroupedBatchNorm2d` takes them."""
+    """`BatchNorm1d` by groups of so many samples, or, for None, by those of all ranks together."""
 
 
 class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
-    """`BatchNorm2d` in groups.
-
-    Parameters
-    ----------
-    num_features : int
-        Channels.
-    size : int or None
-        Samples in a group; None: those of all ranks together.
-    """
+    """`BatchNorm2d` by groups of so many samples, or, for None, by those of all ranks together."""
 
 
 _KINDS: dict[type[nn.Module], type[_Grouped]] = {
@@ -150,7 +142,8 @@ def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
         The same network.
     """
     if size is None and ranks.size() > 1 and distributed.get_backend() == "nccl":
-        return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(network))
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # torch leaves it untyped
+        return cast(nn.Module, convert(network))
     for module in network.modules():
         for name, child in module.named_children():
             if kind := _KINDS.get(type(child)):

@@ -18,39 +18,12 @@ from dilo.train.backgrounds import Bank, Stores
 from dilo.train.checkpoint import Position
 from dilo.train.crops import compile_ahead
 from dilo.train.data import Batch, Batches, Source, Views, loader
+from dilo.train.machine import Machine
 from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
 from dilo.train.methods import METHODS
 from dilo.train.recipe import Recipe
 from dilo.train.record import Record, describe
 from dilo.train.schedule import learning_rate
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """How a run uses the machine; nothing here changes what is learnt, but for rounding.
-
-    Attributes
-    ----------
-    device : torch.device
-        Where the network is.
-    workers : int
-        Processes that decode and crop.
-    bf16 : bool
-        Whether matrix products run in bfloat16.
-    checkpoint_minutes : float
-        A checkpoint is written at least this often, besides one at the end of an epoch.
-    log_every : int
-        A line of metrics.jsonl every so many steps.
-    max_minutes : float
-        Stop at the end of the step after so many minutes, with a checkpoint.
-    """
-
-    device: torch.device
-    workers: int
-    bf16: bool
-    checkpoint_minutes: float = 15.0
-    log_every: int = 10
-    max_minutes: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +234,7 @@ class _Session:
             samples=batch.samples.to(device, non_blocking=True),
             step=self.step,
         )
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.machine.bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.machine.precision == "bf16"):
             return cast(StepOutput, self.method(held))
 
     def _save(self) -> None:

@@ -1,7 +1,7 @@
 """The momentum encoder: a network that follows another slowly."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @torch.no_grad()
@@ -16,5 +16,6 @@ def follow(key: nn.Module, query: nn.Module, momentum: float) -> None:
     momentum : float
         Share that the key encoder keeps.
     """
-    slow, fast = list(key.parameters()), list(query.parameters())
+    slow: list[Tensor] = list(key.parameters())
+    fast: list[Tensor] = list(query.parameters())
     torch._foreach_lerp_(slow, fast, 1.0 - momentum)

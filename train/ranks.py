@@ -84,7 +84,7 @@ def gather_with_gradient(values: Tensor) -> Tensor:
     """
     if size() == 1:
         return values
-    return cast(Tensor, _Gather.apply(values))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Gather.apply(values))
 
 
 class _Gather(torch.autograd.Function):
@@ -116,7 +116,7 @@ def add_with_gradient(values: Tensor) -> Tensor:
     """
     if size() == 1:
         return values
-    return cast(Tensor, _Add.apply(values))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Add.apply(values))
 
 
 class _Add(torch.autograd.Function):
@@ -178,5 +178,5 @@ def average_running_statistics(network: nn.Module) -> None:
     if statistics:
         means = mean(torch.cat([buffer.flatten() for buffer in statistics]))
         sizes = [buffer.numel() for buffer in statistics]
-        for buffer, values in zip(statistics, means.split(sizes), strict=True):
+        for buffer, values in zip(statistics, torch.split(means, sizes), strict=True):
             buffer.copy_(values.view_as(buffer))

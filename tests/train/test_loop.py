@@ -18,7 +18,8 @@ from support.runs import SMALL, photographs_and_masks, small_recipe
 from dilo.pipeline.errors import DiloError
 from dilo.train import checkpoint
 from dilo.train.data import find_source
-from dilo.train.loop import Machine, train
+from dilo.train.loop import train
+from dilo.train.machine import Machine
 from dilo.train.methods import METHODS
 from dilo.train.pastedraw import CROPS
 
@@ -29,7 +30,7 @@ def made(tmp_path_factory):
 
 
 def machine(**options):
-    return Machine(device=torch.device("cpu"), workers=0, bf16=False, log_every=1, **options)
+    return Machine(device=torch.device("cpu"), workers=0, log_every=1, **options)
 
 
 def losses(run):

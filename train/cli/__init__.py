@@ -118,7 +118,8 @@ def main(
     """
     from dilo.train.backgrounds import open_backgrounds, require_drawn
     from dilo.train.devices import choose_device, use_bf16
-    from dilo.train.loop import Machine, train
+    from dilo.train.loop import train
+    from dilo.train.machine import Machine
     from dilo.train.pastedraw import GRAY, KINDS
     from dilo.train.preview import paste_sheet, view_sheet
     from dilo.train.recipes import load_recipe
@@ -141,7 +142,7 @@ def main(
     machine = Machine(
         device=target,
         workers=min(os.cpu_count() or 1, 16) if workers is None else workers,
-        bf16=use_bf16(precision, target),
+        precision="bf16" if use_bf16(precision, target) else "fp32",
         checkpoint_minutes=checkpoint_minutes,
         log_every=log_every,
         max_minutes=max_minutes or math.inf,
