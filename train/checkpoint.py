@@ -6,14 +6,13 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
-from dilo.pipeline.atomic import published, sweep
+from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.method import Method
 from dilo.train.recipe import Recipe
@@ -96,8 +95,53 @@ def checkpoint_path(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:08d}.pt"
 
 
+@dataclass(frozen=True)
+class Learner:
+    """What learns, and so what a checkpoint must hold.
+
+    Attributes
+    ----------
+    method : Method
+        Networks and memory.
+    optimizer : Optimizer
+        Its momentum.
+    scaler : GradScaler
+        Its scale, where gradients are float16.
+    """
+
+    method: Method
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+
+    def content(self) -> dict[str, Any]:
+        """Give the state.
+
+        Returns
+        -------
+        dict
+            `state_dict` and `optimizer` as the MoCo repository saves them, and `scaler`.
+        """
+        state = {PREFIX + name: value for name, value in self.method.state_dict().items()}
+        optimizer, scaler = self.optimizer.state_dict(), self.scaler.state_dict()
+        return {"state_dict": state, "optimizer": optimizer, "scaler": scaler}
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take up a state.
+
+        Parameters
+        ----------
+        content : dict
+            As `content` gives it.
+        """
+        state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items()}
+        self.method.load_state_dict(state)
+        self.optimizer.load_state_dict(content["optimizer"])
+        if content["scaler"]:
+            self.scaler.load_state_dict(content["scaler"])
+
+
 def save(
-    run: Path, method: Method, optimizer: torch.optim.Optimizer, recipe: Recipe, position: Position
+    run: Path, learner: Learner, recipe: Recipe, position: Position, *, keep_every: int = 0
 ) -> Path:
     """Publish a checkpoint and remove those that are no longer needed.
 
@@ -107,14 +151,14 @@ def save(
     ----------
     run : Path
         Folder of the run.
-    method : Method
-        Networks and memory.
-    optimizer : Optimizer
-        Its momentum.
+    learner : Learner
+        Networks, memory, optimiser.
     recipe : Recipe
         Of the run.
     position : Position
         Where it stands.
+    keep_every : int, default 0
+        Those of every so many steps stay too; 0 for none.
 
     Returns
     -------
@@ -131,8 +175,7 @@ def save(
     content = {
         "epoch": position.epoch,
         "arch": recipe.model.arch,
-        "state_dict": {PREFIX + name: value for name, value in method.state_dict().items()},
-        "optimizer": optimizer.state_dict(),
+        **learner.content(),
         "dilo": {
             "format": FORMAT_VERSION,
             **dataclasses.asdict(position),
@@ -148,7 +191,7 @@ def save(
             f"and give the same command to go on"
         ) from error
     for step, old in steps(run)[KEPT:]:
-        if step:
+        if step % keep_every if keep_every else step:
             old.unlink(missing_ok=True)
     return path
 
@@ -241,83 +284,3 @@ def load(path: Path) -> dict[str, Any]:
             f"go on with the version of dilo that wrote it"
         )
     return content
-
-
-def resume(
-    run: Path,
-    method: Method,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    data: Position,
-    say: Callable[[str], None],
-) -> Position | None:
-    """Bring a run to where its newest readable checkpoint left it.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-    method : Method
-        As built from the recipe; filled in place.
-    optimizer : Optimizer
-        Of its parameters; filled in place.
-    recipe : Recipe
-        What is asked for; must be the run's own.
-    data : Position
-        Digests of the images and masks that are given now.
-    say : callable
-        Told of a checkpoint that cannot be read.
-
-    Returns
-    -------
-    Position or None
-        None if the run has no checkpoint yet.
-
-    Raises
-    ------
-    CheckpointError
-        If recipe or data differ from the run's, or no checkpoint can be read.
-    """
-    sweep(run / "checkpoints")
-    found = steps(run)
-    for _, path in found:
-        try:
-            content = load(path)
-        except CheckpointError as error:
-            say(f"{error}; falling back to the one before")
-            continue
-        _require_same(path, content["dilo"], recipe, data)
-        state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items()}
-        method.load_state_dict(state)
-        optimizer.load_state_dict(content["optimizer"])
-        saved = content["dilo"]
-        return data.at(saved["step"], saved["epoch"])
-    if found:
-        raise CheckpointError(
-            f"--out {run}: none of its {len(found)} checkpoints can be read: give a fresh folder"
-        )
-    return None
-
-
-def _require_same(path: Path, saved: dict[str, Any], recipe: Recipe, data: Position) -> None:
-    """Refuse to go on with another recipe or other data, naming what differs."""
-    asked = _flat(json.loads(json.dumps(dataclasses.asdict(recipe))))
-    asked |= data.data()
-    had = _flat(saved["recipe"]) | {name: saved.get(name, "") for name in data.data()}
-    for key in asked:
-        if had.get(key) != asked[key]:
-            raise CheckpointError(
-                f"{path} was made with {key} = {had.get(key)!r}, asked for {asked[key]!r}: "
-                f"a run goes on with what it began with; give another --out for a new one"
-            )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name nested values section.key."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

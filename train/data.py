@@ -22,6 +22,7 @@ from dilo.pipeline.store import MaskStore
 from dilo.train import ranks
 from dilo.train.crops import crop
 from dilo.train.draws import ViewDraw, sample_order, view_draw
+from dilo.train.interruption import ignore_in_worker
 from dilo.train.parameters import Parameters, stack
 from dilo.train.paste import alpha_of
 from dilo.train.recipe import Recipe
@@ -382,5 +383,6 @@ def loader(views: Views, batches: Batches, *, workers: int, pin: bool) -> DataLo
 
 
 def _start_worker(worker: int) -> None:
-    """Keep OpenCV from starting a thread a core in every worker."""
+    """Keep OpenCV from starting a thread a core in every worker, and signals from ending it."""
     cv2.setNumThreads(0)
+    ignore_in_worker()

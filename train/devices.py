@@ -1,9 +1,15 @@
 """Which device to compute on, and how exactly."""
 
+from typing import Literal, cast
+
 import torch
 from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+#: What autocast computes in.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,30 +40,38 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def use_bf16(precision: str, device: torch.device) -> bool:
-    """Tell whether matrix products run in bfloat16.
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """Find the precision of matrix products and convolutions that an option names.
 
     Parameters
     ----------
-    precision : {"auto", "bf16", "fp32"}
-        "auto" is bfloat16 on a GPU that computes in it, float32 elsewhere.
+    name : {"auto", "bf16", "fp16", "fp32"}
+        "auto" is bfloat16 on a GPU that computes in it, float16 on another, float32 on a CPU.
     device : device
         Where the network is.
 
     Returns
     -------
-    bool
-        True for bfloat16.
+    {"bf16", "fp16", "fp32"}
+        What to compute in.
 
     Raises
     ------
     DiloError
-        If it is asked for on a GPU that lacks it.
+        If the device cannot.
     """
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" and device.type == "cuda" and not able:
-        raise DiloError("--precision bf16 needs a GPU that computes in bfloat16: give fp32")
-    return able if precision == "auto" else precision == "bf16"
+    gpu = device.type == "cuda"
+    able = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    if name == "auto":
+        return "bf16" if able else "fp16" if gpu else "fp32"
+    if name == "bf16" and gpu and not able:
+        raise DiloError(
+            "--precision bf16 needs a GPU that computes in bfloat16, got "
+            f"{torch.cuda.get_device_name(device)}: give fp16 or fp32"
+        )
+    if name == "fp16" and not gpu:
+        raise DiloError("--precision fp16 needs a GPU, got a CPU: give bf16 or fp32")
+    return cast(Precision, name)
 
 
 def move(values: Tensor, device: torch.device) -> Tensor:

@@ -1,29 +1,38 @@
 """The training loop: batches to losses, a record and checkpoints, on from wherever it stopped."""
 
 import contextlib
+import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.atomic import write_text
+from dilo.pipeline.errors import DiloError, RecipeError
+from dilo.pipeline.labels import labels_of
 from dilo.pipeline.progress import Progress
-from dilo.train import checkpoint
-from dilo.train.augment import augment
+from dilo.train import checkpoint, ranks
 from dilo.train.backgrounds import Bank, Stores
-from dilo.train.checkpoint import Position
+from dilo.train.checkpoint import Learner, Position
 from dilo.train.crops import compile_ahead
-from dilo.train.data import Batch, Batches, Source, Views, loader
+from dilo.train.data import Batch, Batches, Source, Views, Wanted, loader
+from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
-from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
+from dilo.train.method import Method, TrainingSet
 from dilo.train.methods import METHODS
 from dilo.train.recipe import Recipe
 from dilo.train.record import Record, describe
+from dilo.train.resuming import resume
 from dilo.train.schedule import learning_rate
+from dilo.train.step import Stepper
+
+#: What RUN/state says in one word, for scripts that cannot see an exit status.
+STATES = ("running", "preempted", "stopped", "done")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +48,12 @@ class Result:
     checkpoint : Path
         The last checkpoint.
     loss : float
-        Of the last step taken; NaN if none was left to take.
+        Of the last step recorded; NaN if none was left to take.
     unreadable : int
-        Samples replaced because their image could not be read, since the last start.
+        Samples of this process replaced because their image could not be read, since the last
+        start.
+    signal : str
+        What asked the run to stop; empty if nothing did.
     """
 
     step: int
@@ -49,6 +61,7 @@ class Result:
     checkpoint: Path
     loss: float
     unreadable: int
+    signal: str = ""
 
 
 def train(
@@ -62,6 +75,8 @@ def train(
 ) -> Result:
     """Train by a recipe, from the beginning or from the run's newest checkpoint.
 
+    Under torchrun, every rank calls it with the same arguments.
+
     Parameters
     ----------
     recipe : Recipe
@@ -69,11 +84,11 @@ def train(
     source : Source
         Images and masks.
     run : Path
-        Folder of the run: checkpoints/, metrics.jsonl, recipe.toml, run.json.
+        Folder of the run: checkpoints/, metrics.jsonl, recipe.toml, run.json, state.
     machine : Machine
         Where to do it.
     say : callable
-        Told in words what happens.
+        Told in words what happens, on rank 0.
     backgrounds : mapping of int to BackgroundStore, optional
         What the recipe pastes on, but gray and noise.
 
@@ -85,41 +100,27 @@ def train(
     Raises
     ------
     DiloError
-        If the run cannot go on from its checkpoints, the data does not serve, the device
-        has no room for the backgrounds, or the loss is no number.
+        If the run cannot go on from its checkpoints, the data or the number of ranks does not
+        serve, the device has no room for the backgrounds, or the loss is no number.
     """
-    stores = backgrounds or {}
-    bank = Bank(recipe, stores, machine.device)
-    run.mkdir(parents=True, exist_ok=True)
-    method = METHODS[recipe.method](recipe, TrainingSet(len(source.usable))).to(machine.device)
-    method.to(memory_format=torch.channels_last)
-    optimizer = _optimizer(method, recipe)
-    data = Position(
-        step=0,
-        epoch=0,
-        images=source.names.digest(),
-        masks=source.store.fingerprint if source.store else "",
-        backgrounds=" ".join(stores[kind].fingerprint for kind in sorted(stores)),
-    )
-    position = checkpoint.resume(run, method, optimizer, recipe, data, say) or data
-    batches = Batches(source.usable, recipe, position.step)
-    total = batches.steps_per_epoch * recipe.optimizer.epochs
-    facts = {"device": _name(machine), "images": len(source.usable), "steps": total}
-    describe(run, recipe, facts | {"never_pasted": source.never_pasted})
-    if position.step:
-        say(f"going on from step {position.step} of {total}")
-    else:
-        checkpoint.save(run, method, optimizer, recipe, position)
-    session = _Session(recipe, run, machine, method, optimizer, data, bank, batches.steps_per_epoch)
-    session.run(Views(source, recipe), batches, position.step, say)
-    last = checkpoint.checkpoint_path(run, session.step)
-    return Result(
-        step=session.step,
-        steps=total,
-        checkpoint=last,
-        loss=session.loss,
-        unreadable=session.unreadable,
-    )
+    with ranks.joined(machine.device) as device, Interruption() as interruption:
+        machine = dataclasses.replace(machine, device=device)
+        say = say if ranks.rank() == 0 else _silence
+        return _Session(recipe, source, run, machine, say, backgrounds or {}, interruption).run()
+
+
+def _silence(line: str) -> None:
+    """Say nothing, where rank 0 says it."""
+
+
+def _require_shares(recipe: Recipe, machine: Machine) -> None:
+    """Refuse ranks and parts among which the batch-norm groups cannot be dealt."""
+    shares, groups = ranks.size() * machine.parts, recipe.model.bn_groups
+    if groups > 1 and groups % shares:
+        raise RecipeError(
+            f"model.bn_groups must be 1 or a multiple of {ranks.size()} ranks times --accumulate "
+            f"{machine.parts}, got {groups}: --set model.bn_groups={shares}, or use fewer"
+        )
 
 
 def _optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
@@ -146,99 +147,178 @@ class _Session:
     def __init__(
         self,
         recipe: Recipe,
+        source: Source,
         run: Path,
         machine: Machine,
-        method: Method,
-        optimizer: torch.optim.Optimizer,
-        data: Position,
-        bank: Bank,
-        steps_per_epoch: int,
+        say: Callable[[str], None],
+        stores: Stores,
+        interruption: Interruption,
     ) -> None:
-        self.recipe, self.folder, self.machine = recipe, run, machine
-        self.method, self.optimizer, self.data, self.bank = method, optimizer, data, bank
-        self.steps_per_epoch = steps_per_epoch
-        self.step, self.loss, self.unreadable = 0, math.nan, 0
-
-    def run(self, views: Views, batches: Batches, start: int, say: Callable[[str], None]) -> None:
-        """Take the steps that are left, with a checkpoint each epoch and every few minutes."""
-        self.step = start
-        if not len(batches):
-            return
-        compile_ahead(say)
-        record = Record(self.folder, start)
-        self.method.train()
-        begin = saved = time.monotonic()
-        stream = loader(
-            views,
-            batches,
-            workers=self.machine.workers,
-            pin=self.machine.device.type == "cuda",
+        _require_shares(recipe, machine)
+        self.recipe, self.source, self.folder, self.machine = recipe, source, run, machine
+        self.say, self.interruption = say, interruption
+        bank = Bank(recipe, stores, machine.device)
+        method, self.wanted = self._method()
+        optimizer = _optimizer(method, recipe)
+        self.data = Position(
+            step=0,
+            epoch=0,
+            images=source.names.digest(),
+            masks=source.store.fingerprint if source.store else "",
+            backgrounds=" ".join(stores[kind].fingerprint for kind in sorted(stores)),
         )
-        images = self.recipe.optimizer.batch
-        with contextlib.closing(record), Progress(len(batches) * images, "images", say) as bar:
-            for batch in stream:
-                self._step(cast(Batch, batch), record, begin, start)
+        self.batches = Batches(source.usable, recipe, 0, machine.parts)
+        self.steps_per_epoch = self.batches.steps_per_epoch
+        self.steps = self.steps_per_epoch * recipe.optimizer.epochs
+        self.stepper = Stepper(recipe, machine, method, optimizer, bank)
+        self.learner = Learner(method, optimizer, self.stepper.scaler)
+        self.step, self.loss, self.unreadable = 0, math.nan, 0
+        self.losses: list[torch.Tensor] = []
+        self.last: dict[str, float] = {}
+
+    def _method(self) -> tuple[Method, Wanted]:
+        """Build the method, on the device, and say what it wants of each sample."""
+        recipe, source = self.recipe, self.source
+        try:
+            labels = labels_of(source.names, f"--images {source.folder}")
+        except DiloError as error:
+            labels, reason = None, error
+        data = TrainingSet(len(source.usable), len(labels.classes) if labels else 0)
+        method = METHODS[recipe.method](recipe, data).to(self.machine.device)
+        method.to(memory_format=torch.channels_last)
+        if method.needs_labels and labels is None:
+            raise reason
+        if method.needs_masks and source.store is None:
+            raise DiloError(
+                f"method {recipe.method} needs --masks DIR: make it with dilo-prep masks"
+            )
+        numbers = labels.numbers if labels and method.needs_labels else None
+        return method, Wanted(method.view_count, method.needs_masks, numbers)
+
+    def run(self) -> Result:
+        """Go on from the newest checkpoint, take the steps that are left, and say how it ended."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        signal = self._take() if self.step < self.steps else ""
+        word = "preempted" if signal else "done" if self.step == self.steps else "stopped"
+        self._state(word)
+        return Result(
+            step=self.step,
+            steps=self.steps,
+            checkpoint=checkpoint.checkpoint_path(self.folder, self.step),
+            loss=self.loss,
+            unreadable=self.unreadable,
+            signal=signal,
+        )
+
+    def _resume(self) -> None:
+        """Take up the newest checkpoint, or write that of the beginning; describe the run."""
+        position = resume(
+            self.folder, self.learner, self.recipe, self.data, self.say, self.machine.resume
+        )
+        source = self.source
+        facts = {"device": _name(self.machine), "images": len(source.usable), "steps": self.steps}
+        if ranks.rank() == 0:
+            describe(self.folder, self.recipe, facts | {"never_pasted": source.never_pasted})
+        if position is None:
+            self._save()
+        elif position.step:
+            self.step = position.step
+            self.say(f"going on from step {self.step} of {self.steps}")
+        self._state("running")
+
+    def _state(self, word: str) -> None:
+        """Leave the state of the run where a script finds it."""
+        if ranks.rank() == 0:
+            write_text(self.folder / "state", word + "\n")
+
+    def _take(self) -> str:
+        """Take the steps that are left; name the signal that stopped them, if one did."""
+        compile_ahead(self.say)
+        self.learner.method.train()
+        record = Record(self.folder, self.step) if ranks.rank() == 0 else None
+        begin = saved = time.monotonic()
+        start, images = self.step, self.recipe.optimizer.batch
+        left = (self.steps - start) * images
+        with contextlib.ExitStack() as stack:
+            if record:
+                stack.enter_context(contextlib.closing(record))
+            bar = stack.enter_context(Progress(left, "images", self.say))
+            for parts in self._parts():
+                self._step(parts, record, begin, start)
                 bar.advance(images, f"step {self.step}, loss {self.loss:.4f}")
                 now = time.monotonic()
                 late = now - begin > 60 * self.machine.max_minutes
                 due = now - saved > 60 * self.machine.checkpoint_minutes
-                if self.step % self.steps_per_epoch == 0 or due or late:
+                came, late, due = ranks.any_of([bool(self.interruption.came), late, due])
+                if self.step % self.steps_per_epoch == 0 or due or late or came:
                     self._save()
                     saved = time.monotonic()
+                if came and self.step < self.steps:
+                    return self.interruption.came or "another rank's"
                 if late:
                     break
+        return ""
 
-    def _step(self, batch: Batch, record: Record, begin: float, start: int) -> None:
-        """Take one optimiser step."""
-        epoch = self.step // self.steps_per_epoch
-        self.bank.fill(epoch)
-        rate = learning_rate(self.recipe.optimizer, epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.method.begin_step()
-        output = self._forward(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        output.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.optimizer.step()
-        self.method.end_step()
-        self.step += 1
-        self.unreadable += int(batch.unreadable.item())
-        # Reading a scalar waits for the device, so only the steps that are recorded do.
-        last = self.steps_per_epoch * self.recipe.optimizer.epochs
-        if self.step % self.machine.log_every == 0 or self.step in (start + 1, last):
-            self.loss = output.loss.item()
-            taken = (self.step - start) * self.recipe.optimizer.batch
-            record.add(
-                {"step": self.step, "epoch": epoch, "loss": self.loss, "lr": rate}
-                | {name: value.item() for name, value in output.scalars.items()}
-                | {"images_per_second": round(taken / (time.monotonic() - begin), 1)}
+    def _parts(self) -> Iterator[list[Batch]]:
+        """Load this rank's share of each batch that is left, part by part."""
+        batches = Batches(self.source.usable, self.recipe, self.step, self.machine.parts)
+        stream = iter(
+            loader(
+                Views(self.source, self.recipe, self.wanted),
+                batches,
+                workers=self.machine.workers,
+                pin=self.machine.device.type == "cuda",
             )
-            if not math.isfinite(self.loss):
-                raise DiloError(
-                    f"the loss must stay a number, got {self.loss} at step {self.step} with rate "
-                    f"{rate:g}: the checkpoint before is kept; try a lower optimizer.lr"
-                )
-
-    def _forward(self, batch: Batch) -> StepOutput:
-        """Augment both views on the device and put them through the method."""
-        device = self.machine.device
-        views = augment(
-            batch.images.to(device, non_blocking=True),
-            batch.masks.to(device, non_blocking=True),
-            batch.parameters,
-            self.recipe.views,
-            self.bank,
-        ).contiguous(memory_format=torch.channels_last)
-        held = ViewBatch(
-            views=views.chunk(self.method.view_count),
-            samples=batch.samples.to(device, non_blocking=True),
-            step=self.step,
         )
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.machine.precision == "bf16"):
-            return cast(StepOutput, self.method(held))
+        while parts := list(itertools.islice(stream, self.machine.parts)):
+            yield cast(list[Batch], parts)
+
+    def _step(self, parts: list[Batch], record: Record | None, begin: float, start: int) -> None:
+        """Take one optimiser step, and record it if it is its turn."""
+        epoch = self.step // self.steps_per_epoch
+        rate = learning_rate(self.recipe.optimizer, epoch)
+        output = self.stepper.take(parts, step=self.step, epoch=epoch, rate=rate)
+        self.step += 1
+        self.losses.append(output.loss)
+        self.unreadable += sum(int(batch.unreadable.item()) for batch in parts)
+        # Reading a scalar waits for the device, so only the steps that are recorded do.
+        if self.step % self.machine.log_every == 0 or self.step in (start + 1, self.steps):
+            names = list(output.scalars)
+            values = ranks.mean(torch.stack([output.loss, *output.scalars.values()])).tolist()
+            self.loss = values[0]
+            taken = (self.step - start) * self.recipe.optimizer.batch
+            line = {"step": self.step, "epoch": epoch, "loss": self.loss, "lr": rate}
+            line |= dict(zip(names, values[1:], strict=True))
+            if record:
+                rate_ = round(taken / (time.monotonic() - begin), 1)
+                record.add(line | {"images_per_second": rate_})
+            self._require_finite(rate)
+            self.last = line
+
+    def _require_finite(self, rate: float) -> None:
+        """Stop at the first loss since the last look that is no number, on any rank."""
+        losses = ranks.mean(torch.stack(self.losses))
+        first = self.step - len(self.losses) + 1
+        self.losses.clear()
+        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
+        if wrong:
+            last = ", ".join(f"{name} {value:g}" for name, value in self.last.items())
+            raise DiloError(
+                f"the loss must stay a number, got {losses[wrong[0]].item()} at step "
+                f"{first + wrong[0]} with learning rate {rate:g} (recorded last: "
+                f"{last or 'nothing since the start'}): the checkpoints before are kept; "
+                f"try a lower optimizer.lr"
+            )
 
     def _save(self) -> None:
-        """Write a checkpoint of this very step."""
-        epoch = self.step // self.steps_per_epoch
-        position = self.data.at(self.step, epoch)
-        checkpoint.save(self.folder, self.method, self.optimizer, self.recipe, position)
+        """Write a checkpoint of this very step, once it is known to be sound."""
+        if self.losses:
+            self._require_finite(self.learner.optimizer.param_groups[0]["lr"])
+        position = self.data.at(self.step, self.step // self.steps_per_epoch)
+        keep = self.machine.keep_every * self.steps_per_epoch
+        ranks.decide(lambda: self._write(position, keep))
+
+    def _write(self, position: Position, keep: int) -> None:
+        """Write the checkpoint that all ranks hold."""
+        checkpoint.save(self.folder, self.learner, self.recipe, position, keep_every=keep)

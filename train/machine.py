@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from dilo.train.devices import Precision
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
@@ -43,7 +45,7 @@ class Machine:
 
     device: torch.device
     workers: int
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     parts: int = 1
     resume: Literal["auto", "must", "never"] = "auto"

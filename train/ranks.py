@@ -3,10 +3,98 @@
 On a single process, every function is the identity.
 """
 
-from typing import Any, cast
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
+
+Value = TypeVar("Value")
+
+#: Longer than rank 0 may take to write a checkpoint to a slow disk while the others wait.
+TIMEOUT = timedelta(hours=1)
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """Join the processes that torchrun, or a batch system with its variables set, started.
+
+    Without RANK and WORLD_SIZE in the environment, or where torch.distributed is set up
+    already, nothing is done.
+
+    Parameters
+    ----------
+    device : torch.device
+        Kind of device to compute on.
+
+    Yields
+    ------
+    torch.device
+        The one of this process: of several GPUs, that of LOCAL_RANK.
+    """
+    together = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
+    if together and device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if together:
+        # What the CPUs tell each other, whether to stop, waits for no GPU.
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=TIMEOUT)
+    try:
+        yield device
+    finally:
+        if together:
+            distributed.destroy_process_group()
+
+
+def any_of(flags: Sequence[bool]) -> list[bool]:
+    """Tell for each of some facts whether it holds on any rank.
+
+    Parameters
+    ----------
+    flags : sequence of bool
+        The facts of this rank, as many on all.
+
+    Returns
+    -------
+    list of bool
+        The same on all.
+    """
+    if size() == 1:
+        return list(flags)
+    found = torch.tensor(flags, dtype=torch.uint8)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return [bool(flag) for flag in found]
+
+
+def decide(first: Callable[[], Value]) -> Value:
+    """Let rank 0 find something out, and tell the others; an error there is one on all.
+
+    Parameters
+    ----------
+    first : callable
+        Called on rank 0 alone.
+
+    Returns
+    -------
+    value
+        What it returned, on all.
+    """
+    if size() == 1:
+        return first()
+    told: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            told[0] = first()
+        except Exception as error:  # raised again below, on every rank
+            told[1] = error
+    distributed.broadcast_object_list(told, device=torch.device("cpu"))
+    if told[1] is not None:
+        raise told[1]
+    return cast(Value, told[0])
 
 
 def size() -> int:

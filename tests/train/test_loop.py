@@ -185,10 +185,14 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
 ):
     class Broken(METHODS["moco"]):
         def forward(self, batch):
-            views = tuple(view * torch.nan for view in batch.views)
+            views = tuple(view * (torch.nan if batch.step == 4 else 1) for view in batch.views)
             return super().forward(dataclasses.replace(batch, views=views))
 
     monkeypatch.setitem(METHODS, "moco", Broken)
-    with pytest.raises(DiloError, match=r"loss must stay a number, got nan at step 1 with rate"):
-        train(small_recipe(), find_source(*made), tmp_path, machine(), print)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [0]
+    seldom = dataclasses.replace(machine(), log_every=3)
+    message = (
+        r"must stay a number, got nan at step 5 with learning rate 0.0\d+ \(recorded last: step 3"
+    )
+    with pytest.raises(DiloError, match=message):
+        train(small_recipe(), find_source(*made), tmp_path, seldom, print)
+    assert [step for step, _ in checkpoint.steps(tmp_path)] == [3, 0]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "bf16", "fp32"]),
+    type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
     default="auto",
     show_default=True,
     help="auto: bf16 on a GPU that has it, else fp32.",
@@ -117,7 +117,7 @@ def main(
       3  could not go on; the message says why and what to do
     """
     from dilo.train.backgrounds import open_backgrounds, require_drawn
-    from dilo.train.devices import choose_device, use_bf16
+    from dilo.train.devices import choose_device, choose_precision
     from dilo.train.loop import train
     from dilo.train.machine import Machine
     from dilo.train.pastedraw import GRAY, KINDS
@@ -142,7 +142,7 @@ def main(
     machine = Machine(
         device=target,
         workers=min(os.cpu_count() or 1, 16) if workers is None else workers,
-        precision="bf16" if use_bf16(precision, target) else "fp32",
+        precision=choose_precision(precision, target),
         checkpoint_minutes=checkpoint_minutes,
         log_every=log_every,
         max_minutes=max_minutes or math.inf,

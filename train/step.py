@@ -1,0 +1,136 @@
+"""One optimiser step: crops to views on the device, through the method, to new weights."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dilo.train import ranks
+from dilo.train.augment import augment
+from dilo.train.backgrounds import Bank
+from dilo.train.data import Batch
+from dilo.train.devices import DTYPES
+from dilo.train.machine import Machine
+from dilo.train.method import Method, StepOutput, ViewBatch
+from dilo.train.recipe import Recipe
+
+
+class Stepper:
+    """A method, its optimiser, and how this machine takes a step with them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Views, and what they are pasted on.
+    machine : Machine
+        Device, precision, whether to compile.
+    method : Method
+        On the device.
+    optimizer : Optimizer
+        Of its parameters.
+    bank : Bank
+        Backgrounds, on the device.
+
+    Attributes
+    ----------
+    scaler : GradScaler
+        Of float16's gradients; does nothing in other precisions.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        machine: Machine,
+        method: Method,
+        optimizer: torch.optim.Optimizer,
+        bank: Bank,
+    ) -> None:
+        self.recipe, self.machine = recipe, machine
+        self.method, self.optimizer, self.bank = method, optimizer, bank
+        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
+        if machine.compile:
+            for network in method.children():
+                network.compile()  # in place: wrapped, its parameters would change their names
+        self._module: nn.Module = method
+        if ranks.size() > 1:
+            # Memory and statistics are kept the same by what is written to them.
+            self._module = DistributedDataParallel(method, broadcast_buffers=False)
+
+    def take(self, parts: Sequence[Batch], *, step: int, epoch: int, rate: float) -> StepOutput:
+        """Take a step.
+
+        Parameters
+        ----------
+        parts : sequence of Batch
+            This rank's share of the batch, in parts whose gradients are added.
+        step : int
+            Steps taken before.
+        epoch : int
+            Whole epochs among them.
+        rate : float
+            Learning rate.
+
+        Returns
+        -------
+        StepOutput
+            Means over the parts of loss and scalars, of this rank, on the device.
+        """
+        self.bank.fill(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.method.begin_step()
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs = [
+            self._backward(batch, step, part, len(parts)) for part, batch in enumerate(parts)
+        ]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.method.end_step()
+        ranks.average_running_statistics(self.method)
+        return _mean(outputs)
+
+    def _backward(self, batch: Batch, step: int, part: int, parts: int) -> StepOutput:
+        """Add the gradients of one part; between ranks they are exchanged with the last one."""
+        module: Any = self._module
+        hold = isinstance(module, DistributedDataParallel) and part < parts - 1
+        with module.no_sync() if hold else contextlib.nullcontext():
+            device = self.machine.device
+            views = self._views(batch, step, part)
+            dtype = DTYPES[self.machine.precision]
+            with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+                output: StepOutput = module(views)
+            scaled: Any = self.scaler.scale(output.loss / parts)
+            scaled.backward()
+        return StepOutput(output.loss.detach(), output.scalars)
+
+    def _views(self, batch: Batch, step: int, part: int) -> ViewBatch:
+        """Augment the views on the device, and hand over what the method wants besides."""
+        device, method = self.machine.device, self.method
+        images = batch.images.to(device, non_blocking=True)
+        masks = batch.masks.to(device, non_blocking=True)
+        views = augment(images, masks, batch.parameters, self.recipe.views, self.bank)
+        views = views.contiguous(memory_format=torch.channels_last)
+        return ViewBatch(
+            views=views.chunk(method.view_count),
+            samples=batch.samples.to(device, non_blocking=True),
+            step=step,
+            part=part,
+            labels=batch.labels.to(device, non_blocking=True) if method.needs_labels else None,
+            masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
+        )
+
+
+def _mean(outputs: Sequence[StepOutput]) -> StepOutput:
+    """Average what the parts of a batch came to."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return StepOutput(
+        torch.stack([output.loss for output in outputs]).mean(),
+        {
+            name: torch.stack([output.scalars[name] for output in outputs]).mean()
+            for name in outputs[0].scalars
+        },
+    )
