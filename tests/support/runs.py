@@ -1,12 +1,21 @@
 """A training run small enough for a test: photographs, masks, a recipe in seconds."""
 
+import hashlib
+import json
+import math
 from pathlib import Path
+from typing import Any
 
+import torch
 from support.photographs import photograph_folder
 
 from dilo.pipeline.build import Builder
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
+from dilo.train import checkpoint
+from dilo.train.data import find_source
+from dilo.train.loop import train
+from dilo.train.machine import Machine
 from dilo.train.recipe import Recipe
 from dilo.train.recipes import load_recipe
 
@@ -34,3 +43,56 @@ def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     for shard in range(plan.shards):
         Builder(images, store)(shard)
     return images, store
+
+
+#: For each method, what makes the small recipe one of its own.
+METHODS_SMALL = {
+    "moco": (),
+}
+
+
+def method_recipe(method: str, *overrides: str) -> Recipe:
+    """Three steps an epoch of any method, in two batch-norm groups."""
+    return small_recipe(f"method={method}", *METHODS_SMALL[method], *overrides)
+
+
+def machine(**options: Any) -> Machine:
+    """One process on the CPU that records every step."""
+    return Machine(device=torch.device("cpu"), workers=0, log_every=1, **options)
+
+
+def undisturbed(method: str, images: Path, masks: Path, run: Path) -> dict[str, Any]:
+    """Train from the beginning to the end; give every loss and a digest of all that was learnt."""
+    result = train(method_recipe(method), find_source(images, masks), run, machine(), _quiet)
+    return _learnt(run, result.step)
+
+
+def interrupted(method: str, images: Path, masks: Path, run: Path) -> dict[str, Any]:
+    """The same, stopped after the first step and after the second."""
+    recipe, source = method_recipe(method), find_source(images, masks)
+    for stop in (1e-9, 1e-9, math.inf):
+        result = train(recipe, source, run, machine(max_minutes=stop), _quiet)
+    return _learnt(run, result.step)
+
+
+def losses(run: Path) -> list[float]:
+    """Read the losses of a run that recorded every step."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
+
+
+def _learnt(run: Path, step: int) -> dict[str, Any]:
+    """Read what a run came to."""
+    content = checkpoint.load(checkpoint.checkpoint_path(run, step))
+    digest = hashlib.sha256()
+    for name, value in sorted(content["state_dict"].items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    for state in content["optimizer"]["state"].values():
+        digest.update(state["momentum_buffer"].numpy().tobytes())
+    return {"losses": losses(run), "digest": digest.hexdigest()}
+
+
+def _quiet(line: str) -> None:
+    """Say nothing."""

@@ -1,0 +1,98 @@
+"""What each of two ranks does for tests/train/test_ranks.py; rank by rank, it prints what it found.
+
+Started by `support.ranks.launch`: one pair of processes for all the tests, for starting them is
+what takes long.
+"""
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dilo.pipeline.errors import DiloError
+from dilo.train import ranks
+from dilo.train.batchnorm import group_batch_norm
+
+
+def talk() -> dict[str, object]:
+    """Try each way of telling each other things."""
+    me = ranks.rank()
+    values = torch.tensor([[1.0 + me, 2.0]], requires_grad=True)
+    together = ranks.gather_with_gradient(values)
+    weights = torch.tensor([[1.0, 10.0], [100.0, 1000.0]]) * (1 + me)
+    (together * weights).sum().backward()
+    added = values.detach().clone().requires_grad_()
+    (ranks.add_with_gradient(added) * (1 + me)).sum().backward()
+    try:
+        ranks.decide(lambda: fail("as rank 0 found"))
+        refused = ""
+    except DiloError as error:
+        refused = str(error)
+    return {
+        "size": ranks.size(),
+        "gather": ranks.gather(values.detach()).tolist(),
+        "gathered_gradient": values.grad.tolist(),
+        "added_gradient": added.grad.tolist(),
+        "share": ranks.share(torch.arange(4)).tolist(),
+        "mean": ranks.mean(torch.tensor(float(me))).item(),
+        "any": ranks.any_of([False, me == 1, True]),
+        "decide": ranks.decide(lambda: f"said by {me}"),
+        "refused": refused,
+    }
+
+
+def fail(message: str) -> None:
+    """Refuse."""
+    raise DiloError(message)
+
+
+def share_batch_norm() -> dict[str, float]:
+    """Compare batch norm over both ranks with one that holds all samples; give the differences."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        *(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(6 * 25, 5), nn.BatchNorm1d(5)),
+    )
+    images = torch.randn(8, 3, 7, 7) * 3 + 1
+    shared = group_batch_norm(copy.deepcopy(plain), None)
+    whole, part = images.clone().requires_grad_(), ranks.share(images).clone().requires_grad_()
+    weights = torch.randn(8, 5)
+    (plain(whole) * weights).sum().backward()
+    (shared(part) * ranks.share(weights)).sum().backward()
+    trained = {
+        name: ranks.mean(value.grad) * ranks.size() for name, value in shared.named_parameters()
+    }
+    return {
+        "output": difference(shared(part), ranks.share(plain(whole))),
+        "input gradient": difference(part.grad, ranks.share(whole.grad)),
+        "gradient": max(difference(trained[n], v.grad) for n, v in plain.named_parameters()),
+        "statistics": max(difference(shared.state_dict()[n], v) for n, v in plain.named_buffers()),
+    }
+
+
+def difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """Give the largest difference of two tensors."""
+    return float((ours.double() - theirs.double()).abs().max())
+
+
+def main(images: Path, masks: Path, out: Path) -> None:
+    """Do all of it, and print it."""
+    from support.runs import METHODS_SMALL, interrupted, undisturbed
+
+    with ranks.joined(torch.device("cpu")):
+        found = {"talk": talk(), "batch norm": share_batch_norm()}
+        for name in METHODS_SMALL:
+            run = out / name
+            found[name] = {
+                "undisturbed": undisturbed(name, images, masks, run / "undisturbed"),
+                "interrupted": interrupted(name, images, masks, run / "interrupted"),
+            }
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    main(*map(Path, sys.argv[1:]))
