@@ -6,7 +6,6 @@ import pkgutil
 import re
 import shlex
 import sys
-import tomllib
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from support.cli import invoke
 from support.photographs import photograph_folder
+from support.plugins import lay_out
 from support.runs import photographs_and_masks
 
 import dilo.eval
@@ -101,13 +101,7 @@ def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
     page = (ROOT / "docs" / "methods.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     (points,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
-    (tmp_path / "brightness.py").write_text(code)
-    info = tmp_path / "brightness-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brightness\nVersion: 1.0\n")
-    named = tomllib.loads(points)["project"]["entry-points"]["dilo.saliency"]
-    lines = [f"{name} = {value}\n" for name, value in named.items()]
-    (info / "entry_points.txt").write_text("".join(["[dilo.saliency]\n", *lines]))
+    lay_out(tmp_path, "brightness", code, points)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     images, store = photograph_folder(tmp_path / "photos", 3), tmp_path / "masks"

@@ -3,15 +3,14 @@
 import dataclasses
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.plugins import Plugins
 from dilo.pipeline.saliency.parameters import Parameters
 
 #: The group of entry points under which a package registers methods.
@@ -143,53 +142,22 @@ class Later:
         return getattr(importlib.import_module(self.module), self.name)(*arguments)
 
 
-class Registry(Mapping[str, Method[Any]]):
-    """Methods by name. A name of ours is never taken from us; foreign code is imported on use.
+class Registry(Plugins[Method[Any]]):
+    """Methods by name: ours, and those that other packages register."""
 
-    Parameters
-    ----------
-    ours : mapping
-        The methods that dilo brings.
-    group : str, optional
-        The group of entry points that adds to them.
-    """
+    rule = "a dilo.pipeline.saliency.Method whose parameters derive from Parameters"
 
-    def __init__(self, ours: Mapping[str, Method[Any]], group: str = "") -> None:
-        self._ours, self._group = dict(ours), group
+    def fits(self, thing: Any) -> bool:
+        """Tell whether a package registers a method.
 
-    def __getitem__(self, name: str) -> Method[Any]:
-        if name in self._ours:
-            return self._ours[name]
-        return _load(self._foreign()[name])
+        Parameters
+        ----------
+        thing : object
+            What its entry point names.
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted({**self._ours, **self._foreign()}))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._ours or name in self._foreign()
-
-    def _foreign(self) -> dict[str, EntryPoint]:
-        """Find what other packages register."""
-        found = entry_points(group=self._group) if self._group else ()
-        return {point.name: point for point in found}
-
-
-def _load(point: EntryPoint) -> Method[Any]:
-    """Import a foreign method; whatever goes wrong in there is said with the package's name."""
-    package = point.dist.name if point.dist else point.value
-    try:
-        method = point.load()
-    except Exception as error:
-        raise DiloError(
-            f"method {point.name!r} of {package} cannot be imported: "
-            f"{type(error).__name__}: {error}: mend or uninstall {package}"
-        ) from error
-    if not isinstance(method, Method) or not isinstance(method.parameters, Parameters):
-        raise DiloError(
-            f"method {point.name!r} of {package} must be a dilo.pipeline.saliency.Method whose "
-            f"parameters derive from Parameters, got {type(method).__name__}"
-        )
-    return method
+        Returns
+        -------
+        bool
+            Whether it is one, with parameters of the kind that a plan keeps.
+        """
+        return isinstance(thing, Method) and isinstance(thing.parameters, Parameters)

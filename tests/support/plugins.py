@@ -1,6 +1,7 @@
-"""Saliency methods with faults, installed as a package of somebody else's would be."""
+"""Packages of somebody else's, laid out as pip would install them; one has faults."""
 
 import os
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -48,16 +49,24 @@ CRASHING, GREEDY, MOODY, SLOW = (
 '''
 
 
+def lay_out(folder: Path, name: str, code: str, pyproject: str) -> None:
+    """Write a package of one module, with the entry points that its pyproject.toml names."""
+    (folder / f"{name}.py").write_text(code, encoding="utf-8")
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = []
+    for group, points in tomllib.loads(pyproject)["project"]["entry-points"].items():
+        lines += [f"[{group}]\n", *(f"{point} = {value}\n" for point, value in points.items())]
+    (info / "entry_points.txt").write_text("".join(lines))
+
+
 def install(folder: Path) -> dict[str, str]:
     """Write the package, and give the environment in which it is installed."""
     folder.mkdir()
-    (folder / "faulty.py").write_text(_METHODS)
-    info = folder / "faulty-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
     names = ("crashing", "greedy", "moody", "slow")
-    points = [f"{name} = faulty:{name.upper()}\n" for name in names]
-    (info / "entry_points.txt").write_text("".join(["[dilo.saliency]\n", *points]))
+    points = "".join(f'{name} = "faulty:{name.upper()}"\n' for name in names)
+    lay_out(folder, "faulty", _METHODS, f'[project.entry-points."dilo.saliency"]\n{points}')
     path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path)}
 

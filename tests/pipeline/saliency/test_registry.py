@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.plugins import lay_out
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.saliency import METHODS, Parameters
@@ -77,13 +78,9 @@ CENTRE = Method(CentreParameters(), centre)
 
 def install(folder, monkeypatch, *, name="centre", value="foreign_method:CENTRE", code=None):
     """Lay a package out as pip would, with an entry point, and put it on the path."""
-    (folder / "foreign_method.py").write_text(
-        code or "from test_registry_methods import CENTRE\n", encoding="utf-8"
-    )
-    info = folder / "foreign_method-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign-method\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[dilo.saliency]\n{name} = {value}\n")
+    points = f'[project.entry-points."dilo.saliency"]\n{name} = "{value}"\n'
+    code = code or "from test_registry_methods import CENTRE\n"
+    lay_out(folder, "foreign_method", code, points)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "foreign_method", raising=False)
     monkeypatch.setitem(sys.modules, "test_registry_methods", sys.modules[__name__])
@@ -110,7 +107,7 @@ def test_a_name_of_ours_is_never_taken_from_us(tmp_path, monkeypatch):
 
 def test_a_method_that_cannot_be_imported_is_named_with_its_package(tmp_path, monkeypatch):
     install(tmp_path, monkeypatch, code="import no_such_library\n")
-    with pytest.raises(DiloError, match="'centre' of foreign-method cannot be imported: Module"):
+    with pytest.raises(DiloError, match="'centre' of foreign_method cannot be imported: Module"):
         METHODS["centre"]
 
 
