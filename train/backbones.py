@@ -1,40 +1,166 @@
-"""The networks: torchvision's ResNets, with the stem, width and projection head of a recipe."""
+"""The networks: trunks of torchvision and timm, each ending in the head `fc` of a recipe."""
 
-from typing import cast
+import difflib
+import importlib
+from typing import Any, cast
 
 import torch
-import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from dilo.pipeline.errors import RecipeError
+from dilo.train import ranks
 from dilo.train.batchnorm import group_batch_norm
+from dilo.train.heads import Classifier, projection
 from dilo.train.recipe import ModelRecipe, Recipe
 
+#: What stands before the name of a network of timm's.
+TIMM = "timm:"
 
-def encoder(recipe: Recipe, *, channels: int = 3, outputs: int | None = None) -> nn.Module:
+_RESNETS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+}
+_TRUNK = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+
+
+class _ResNet(ResNet):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's, its layers wider or narrower by a factor; the stem keeps 64 channels."""
+
+    def __init__(self, block: Any, blocks: tuple[int, ...], width: float) -> None:
+        self._width = width  # before all else, for it is the constructor that makes the layers
+        super().__init__(block, list(blocks))
+
+    def _make_layer(self, block: Any, planes: int, *arguments: Any, **options: Any) -> nn.Module:
+        scaled = int(planes * self._width)
+        return cast(nn.Module, super()._make_layer(block, scaled, *arguments, **options))
+
+
+class TimmEncoder(nn.Module):
+    """A network of timm's without its classifier, `trunk`, and a head, `fc`.
+
+    Parameters
+    ----------
+    trunk : Module
+        Maps images to pooled features; has timm's `forward_features`.
+    width : int
+        Of its pooled features.
+    fc : Module
+        The head.
+    """
+
+    def __init__(self, trunk: nn.Module, width: int, fc: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.width, self.fc = trunk, width, fc
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed images.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, C, H, W), float32
+            As the trunk takes them.
+
+        Returns
+        -------
+        Tensor of shape (B, outputs)
+            What the head gives.
+        """
+        return cast(Tensor, self.fc(self.trunk(images)))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Give the last feature map.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, C, H, W), float32
+            As the trunk takes them.
+
+        Returns
+        -------
+        Tensor of shape (B, width, h, w)
+            What the trunk pools.
+
+        Raises
+        ------
+        RecipeError
+            If it is not a map of as many channels as the pooled features have.
+        """
+        found: Tensor = cast(Any, self.trunk).forward_features(images)
+        if found.ndim != 4 or found.shape[1] != self.width:
+            raise RecipeError(
+                f"the last features of {type(self.trunk).__name__} must be a map "
+                f"(B, {self.width}, h, w), got {tuple(found.shape)}: take a convolutional "
+                "model.arch that pools them as they are"
+            )
+        return found
+
+
+def encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) -> nn.Module:
     """Build the network of a recipe, to be trained: by its seed, in its batch-norm groups.
 
     Parameters
     ----------
     recipe : Recipe
-        Model, batch and seed.
+        Model, batch, size of the views and seed.
     channels : int, default 3
         Channels of its input.
-    outputs : int, optional
-        Width of its output; `model.dim` unless given.
+    classes : int, optional
+        As `bare_encoder` takes it.
 
     Returns
     -------
     Module
         A trunk that ends in `fc`. torch's own generator is left as it was.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such network, or it cannot do what the recipe asks.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = resnet(recipe.model, channels=channels, outputs=outputs)
+        network = bare_encoder(recipe.model, channels=channels, classes=classes)
     groups = recipe.model.bn_groups
+    if isinstance(network, TimmEncoder):
+        _require_size(network, recipe)
+        if groups > 1 or ranks.size() > 1:
+            _require_plain_batch_norm(network, recipe)
     return group_batch_norm(network, recipe.optimizer.batch // groups if groups > 1 else None)
 
 
-def resnet(model: ModelRecipe, *, channels: int = 3, outputs: int | None = None) -> nn.Module:
+def bare_encoder(model: ModelRecipe, *, channels: int = 3, classes: int | None = None) -> nn.Module:
+    """Build the network that a recipe names, randomly initialised, with ordinary batch norm.
+
+    Parameters
+    ----------
+    model : ModelRecipe
+        Architecture, stem, width, head and width of the embedding.
+    channels : int, default 3
+        Channels of its input.
+    classes : int, optional
+        Where it is to tell classes: how many. Its head is then a `Classifier`.
+
+    Returns
+    -------
+    Module
+        Maps (B, channels, H, W) float32 to (B, model.dim or classes) float32, not normalised.
+
+    Raises
+    ------
+    RecipeError
+        If timm is not installed or has no such network, or stem or width do not go with it.
+    """
+    network = _timm(model, channels) if model.arch.startswith(TIMM) else resnet(model, channels)
+    if classes is not None:
+        width = network.width if isinstance(network, TimmEncoder) else cast(Any, network).inplanes
+        network.fc = Classifier(width, classes)
+    return network
+
+
+def resnet(model: ModelRecipe, channels: int = 3) -> nn.Module:
     """Build a randomly initialised ResNet whose last layer, `fc`, is the projection head.
 
     Parameters
@@ -43,23 +169,28 @@ def resnet(model: ModelRecipe, *, channels: int = 3, outputs: int | None = None)
         Architecture, stem, width, head and width of the embedding.
     channels : int, default 3
         Channels of its input.
-    outputs : int, optional
-        Width of its output; `model.dim` unless given.
 
     Returns
     -------
     Module
-        Maps (B, channels, H, W) float32 to (B, outputs) float32, not normalised. Its
+        Maps (B, channels, H, W) float32 to (B, model.dim) float32, not normalised. Its
         parameters bear torchvision's names; the head is `fc`, or `fc.0` and `fc.2`, as in
         the MoCo repository.
 
+    Raises
+    ------
+    RecipeError
+        If the width leaves no channel.
+
     References
     ----------
-    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
-       Learning", CVPR 2020.
-    .. [2] X. Chen et al., "Improved Baselines with Momentum Contrastive Learning", 2020.
+    .. [1] K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016.
+    .. [2] Y. Tian, D. Krishnan and P. Isola, "Contrastive Multiview Coding", ECCV 2020, and
+       its repository, for the width.
     """
-    network = cast(nn.Module, torchvision.models.get_model(model.arch, weights=None))
+    if model.width < 1 / 64:
+        raise RecipeError(f"model.width must be at least 1/64, got {model.width}")
+    network: Any = _ResNet(*_RESNETS[model.arch], model.width)
     if model.stem == "small":
         # The 3 x 3 stem of He et al.'s CIFAR networks: a 64 px image keeps 8 x 8 cells at the end.
         network.conv1 = nn.Conv2d(channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
@@ -68,26 +199,103 @@ def resnet(model: ModelRecipe, *, channels: int = 3, outputs: int | None = None)
     elif channels != 3:
         network.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    width = feature_width(network)
-    outputs = outputs or model.dim
-    if model.head == "mlp":
-        network.fc = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
-    else:
-        network.fc = nn.Linear(width, outputs)
-    return network
+    network.fc = projection(model, network.inplanes)
+    return cast(nn.Module, network)
 
 
-def feature_width(network: nn.Module) -> int:
-    """Tell the width of the pooled features, the input of a fresh torchvision `fc`.
+def trunk_features(network: nn.Module, images: Tensor) -> Tensor:
+    """Give the last feature map of an encoder, before it is pooled.
 
     Parameters
     ----------
     network : Module
-        A torchvision ResNet with its own, linear, `fc`.
+        As `encoder` or `bare_encoder` made it; `fc` may be anything.
+    images : Tensor of shape (B, C, H, W), float32
+        What it takes.
 
     Returns
     -------
-    int
-        512 for ResNet-18 and 34, 2048 for the others.
+    Tensor of shape (B, D, h, w)
+        Its map.
+
+    Raises
+    ------
+    RecipeError
+        If the network has none, as a vision transformer.
     """
-    return cast(nn.Linear, network.fc).in_features
+    if isinstance(network, TimmEncoder):
+        return network.features(images)
+    hidden = images
+    for name in _TRUNK:
+        hidden = cast(nn.Module, getattr(network, name))(hidden)
+    return hidden
+
+
+def pooled(network: nn.Module, images: Tensor) -> Tensor:
+    """Give the features of an encoder before its head.
+
+    Parameters
+    ----------
+    network : Module
+        As `encoder` or `bare_encoder` made it; `fc` may be anything.
+    images : Tensor of shape (B, C, H, W), float32
+        What it takes.
+
+    Returns
+    -------
+    Tensor of shape (B, D)
+        Pooled, not normalised.
+    """
+    if isinstance(network, TimmEncoder):
+        return cast(Tensor, network.trunk(images))
+    average = cast(nn.Module, network.avgpool)
+    return torch.flatten(average(trunk_features(network, images)), 1)
+
+
+def _timm(model: ModelRecipe, channels: int) -> TimmEncoder:
+    """Build a network of timm's."""
+    name = model.arch.removeprefix(TIMM)
+    if (model.stem, model.width) != ("imagenet", 1.0):
+        raise RecipeError(
+            f"model.stem and model.width must stay as they are with {model.arch}, got "
+            f"{model.stem!r} and {model.width}: timm has networks of other widths by other names"
+        )
+    try:
+        timm: Any = importlib.import_module("timm")
+    except ImportError as error:
+        raise RecipeError(
+            f"model.arch {model.arch} needs timm ({error}): pip install timm"
+        ) from error
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), cutoff=0.4)
+        raise RecipeError(
+            f"model.arch {model.arch} must be a network that timm {timm.__version__} has; "
+            f"names like it: {', '.join(near) or 'none'}"
+        )
+    trunk = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
+    # Some pool, then widen: timm since 1.0 tells what comes out of that.
+    width: int = getattr(trunk, "head_hidden_size", None) or trunk.num_features
+    return TimmEncoder(trunk, width, projection(model, width))
+
+
+def _require_size(network: TimmEncoder, recipe: Recipe) -> None:
+    """Refuse views of another size than the one that a network is made for."""
+    config: Any = getattr(network.trunk, "pretrained_cfg", None) or {}
+    if config.get("fixed_input_size") and config["input_size"][-1] != recipe.views.size:
+        raise RecipeError(
+            f"views.size must be {config['input_size'][-1]} with {recipe.model.arch}, "
+            f"got {recipe.views.size}: the network takes no other"
+        )
+
+
+def _require_plain_batch_norm(network: nn.Module, recipe: Recipe) -> None:
+    """Refuse batch norms that do more than normalise, which no other can take the place of."""
+    for name, module in network.named_modules():
+        plain = type(module) in (nn.BatchNorm1d, nn.BatchNorm2d)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not plain:
+            raise RecipeError(
+                f"{recipe.model.arch} normalises and activates in one: {name} is a "
+                f"{type(module).__name__}, which can be done neither in groups nor across "
+                "processes: set model.bn_groups = 1 and train in one process, or take another "
+                "model.arch"
+            )
