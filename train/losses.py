@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dilo.train import ranks
 from dilo.train.method import StepOutput
 
 
@@ -86,3 +87,44 @@ def contrast_scalars(logits: Tensor) -> dict[str, Tensor]:
         "negative": logits[:, 1:].mean(),
         "accuracy": (logits.argmax(1) == 0).float().mean(),
     }
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> StepOutput:
+    """Tell each view's partner from all other views of the batch, those of all ranks.
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (B, D), float32
+        This rank's samples, of unit length: row i of both is the same image.
+    temperature : float
+        Divides the similarities.
+
+    Returns
+    -------
+    StepOutput
+        The mean cross-entropy of the first views plus that of the second, as the SimCLR
+        repository adds them: twice the mean over views. Mean logits and accuracy over both.
+
+    References
+    ----------
+    .. [1] T. Chen et al., "A Simple Framework for Contrastive Learning of Visual
+       Representations", ICML 2020, equation 1.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        views = torch.cat([first, second])
+        everyone = ranks.gather_with_gradient(torch.stack([first, second], dim=1))
+        similar = views @ everyone.transpose(0, 1).flatten(0, 1).T / temperature
+    own = ranks.rank() * len(first) + torch.arange(len(first), device=first.device)
+    itself = torch.cat([own, own + len(everyone)])[:, None]
+    partner = itself.roll(len(first), 0)
+    logits = similar.scatter(1, itself, -torch.inf)
+    loss = 2 * functional.cross_entropy(logits, partner[:, 0])
+    found = similar.detach()
+    positive = found.gather(1, partner)
+    rest = found.sum(1, keepdim=True) - positive - found.gather(1, itself)
+    scalars = {
+        "positive": positive.mean(),
+        "negative": rest.mean() / max(2 * len(everyone) - 2, 1),
+        "accuracy": (logits.detach().argmax(1, keepdim=True) == partner).float().mean(),
+    }
+    return StepOutput(loss, scalars)

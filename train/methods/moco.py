@@ -76,18 +76,25 @@ class MoCo(Method):
             Loss, mean logits, accuracy.
         """
         first, second = batch.views
-        query = unit(self.encoder_q(first))
-        key = self._encode_keys(second, batch)
+        of_first, of_second = batch.masks or (None, None)
+        query = self._encode(self.encoder_q, first, of_first)
+        key = self._encode_keys(second, of_second, batch)
         self._keys.append(key)
         return info_nce(contrast(query, key, self.queue, self.temperature))
 
+    def _encode(self, network: nn.Module, views: Tensor, masks: Tensor | None) -> Tensor:
+        """Embed views, as directions; masks are for methods that derive from this one."""
+        return unit(network(views))
+
     @torch.no_grad()
-    def _encode_keys(self, views: Tensor, batch: ViewBatch) -> Tensor:
+    def _encode_keys(self, views: Tensor, masks: Tensor | None, batch: ViewBatch) -> Tensor:
         """Encode keys in other batch-norm groups than their queries: "shuffling BN"."""
         everyone = ranks.gather(views)
         order = key_shuffle(self.seed, batch.step, len(everyone), batch.part)
         shuffle = torch.from_numpy(order).to(views.device, non_blocking=True)
-        encoded = ranks.gather(unit(self.encoder_k(everyone[ranks.share(shuffle)])))
+        mine = ranks.share(shuffle)
+        shuffled = None if masks is None else ranks.gather(masks)[mine]
+        encoded = ranks.gather(self._encode(self.encoder_k, everyone[mine], shuffled))
         return ranks.share(encoded[torch.argsort(shuffle)])
 
     def end_step(self) -> None:
