@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 import shlex
@@ -11,15 +12,25 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 from support.cli import invoke
 from support.photographs import photograph_folder
 from support.plugins import lay_out
-from support.runs import photographs_and_masks
+from support.runs import SMALL, photographs_and_masks
 
 import dilo.eval
 import dilo.pipeline
 import dilo.train
+from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.store import MaskStore
+from dilo.train import checkpoint
+from dilo.train.data import find_source
+from dilo.train.loop import train
+from dilo.train.machine import Machine
+from dilo.train.method import TrainingSet
+from dilo.train.methods import METHODS
+from dilo.train.recipe import Recipe
+from dilo.train.recipes import load_recipe
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
@@ -115,6 +126,29 @@ def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
     assert masks.plan.parameters == {"side": 64, "gamma": 2.0, "version": 1}
     assert 0 < masks[0].mean() < 255
     monkeypatch.delitem(sys.modules, "brightness")
+
+
+def test_the_page_on_pretraining_adds_a_method_that_trains(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "pretraining.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    points, recipe = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
+    lay_out(tmp_path, "pairs", code, points)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "pairs.toml").write_text(recipe)
+    overrides = [value for value in SMALL if not value.startswith(("moco.", "model.bn"))]
+    small = load_recipe(str(tmp_path / "pairs.toml"), [*overrides, "optimizer.epochs=1"])
+    source = find_source(photograph_folder(tmp_path / "images", 8), None)
+    machine = Machine(device=torch.device("cpu"), workers=0, log_every=1)
+    result = train(small, source, tmp_path / "run", machine, print)
+    assert (result.step, result.steps) == (2, 2)
+    state = checkpoint.load(result.checkpoint)["state_dict"]
+    assert all(name.startswith("module.encoder_q.") for name in state)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert all({"loss", "accuracy"} <= json.loads(line).keys() for line in lines)
+    assert METHODS["pairs"](small, TrainingSet(8)).temperature == 0.1
+    with pytest.raises(RecipeError, match=r"options\.temperature must be positive, got 0"):
+        METHODS["pairs"](Recipe(options={"temperature": 0}), TrainingSet(8))
+    sys.modules.pop("pairs")
 
 
 def test_links_between_pages_lead_somewhere():
