@@ -1,7 +1,5 @@
 """The networks: trunks of torchvision and timm, each ending in the head `fc` of a recipe."""
 
-import difflib
-import importlib
 from typing import Any, cast
 
 import torch
@@ -9,13 +7,10 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train import ranks
 from dilo.train.batchnorm import group_batch_norm
 from dilo.train.heads import Classifier, projection
 from dilo.train.recipe import ModelRecipe, Recipe
-
-#: What stands before the name of a network of timm's.
-TIMM = "timm:"
+from dilo.train.timm_encoder import TIMM, TimmEncoder, require_fit, timm_encoder
 
 _RESNETS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
@@ -36,66 +31,6 @@ class _ResNet(ResNet):  # type: ignore[misc]  # torchvision has no types
     def _make_layer(self, block: Any, planes: int, *arguments: Any, **options: Any) -> nn.Module:
         scaled = int(planes * self._width)
         return cast(nn.Module, super()._make_layer(block, scaled, *arguments, **options))
-
-
-class TimmEncoder(nn.Module):
-    """A network of timm's without its classifier, `trunk`, and a head, `fc`.
-
-    Parameters
-    ----------
-    trunk : Module
-        Maps images to pooled features; has timm's `forward_features`.
-    width : int
-        Of its pooled features.
-    fc : Module
-        The head.
-    """
-
-    def __init__(self, trunk: nn.Module, width: int, fc: nn.Module) -> None:
-        super().__init__()
-        self.trunk, self.width, self.fc = trunk, width, fc
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed images.
-
-        Parameters
-        ----------
-        images : Tensor of shape (B, C, H, W), float32
-            As the trunk takes them.
-
-        Returns
-        -------
-        Tensor of shape (B, outputs)
-            What the head gives.
-        """
-        return cast(Tensor, self.fc(self.trunk(images)))
-
-    def features(self, images: Tensor) -> Tensor:
-        """Give the last feature map.
-
-        Parameters
-        ----------
-        images : Tensor of shape (B, C, H, W), float32
-            As the trunk takes them.
-
-        Returns
-        -------
-        Tensor of shape (B, width, h, w)
-            What the trunk pools.
-
-        Raises
-        ------
-        RecipeError
-            If it is not a map of as many channels as the pooled features have.
-        """
-        found: Tensor = cast(Any, self.trunk).forward_features(images)
-        if found.ndim != 4 or found.shape[1] != self.width:
-            raise RecipeError(
-                f"the last features of {type(self.trunk).__name__} must be a map "
-                f"(B, {self.width}, h, w), got {tuple(found.shape)}: take a convolutional "
-                "model.arch that pools them as they are"
-            )
-        return found
 
 
 def encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) -> nn.Module:
@@ -123,11 +58,9 @@ def encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = bare_encoder(recipe.model, channels=channels, classes=classes)
-    groups = recipe.model.bn_groups
     if isinstance(network, TimmEncoder):
-        _require_size(network, recipe)
-        if groups > 1 or ranks.size() > 1:
-            _require_plain_batch_norm(network, recipe)
+        require_fit(network, recipe)
+    groups = recipe.model.bn_groups
     return group_batch_norm(network, recipe.optimizer.batch // groups if groups > 1 else None)
 
 
@@ -153,7 +86,8 @@ def bare_encoder(model: ModelRecipe, *, channels: int = 3, classes: int | None =
     RecipeError
         If timm is not installed or has no such network, or stem or width do not go with it.
     """
-    network = _timm(model, channels) if model.arch.startswith(TIMM) else resnet(model, channels)
+    make = timm_encoder if model.arch.startswith(TIMM) else resnet
+    network = make(model, channels)
     if classes is not None:
         width = network.width if isinstance(network, TimmEncoder) else cast(Any, network).inplanes
         network.fc = Classifier(width, classes)
@@ -250,52 +184,3 @@ def pooled(network: nn.Module, images: Tensor) -> Tensor:
         return cast(Tensor, network.trunk(images))
     average = cast(nn.Module, network.avgpool)
     return torch.flatten(average(trunk_features(network, images)), 1)
-
-
-def _timm(model: ModelRecipe, channels: int) -> TimmEncoder:
-    """Build a network of timm's."""
-    name = model.arch.removeprefix(TIMM)
-    if (model.stem, model.width) != ("imagenet", 1.0):
-        raise RecipeError(
-            f"model.stem and model.width must stay as they are with {model.arch}, got "
-            f"{model.stem!r} and {model.width}: timm has networks of other widths by other names"
-        )
-    try:
-        timm: Any = importlib.import_module("timm")
-    except ImportError as error:
-        raise RecipeError(
-            f"model.arch {model.arch} needs timm ({error}): pip install timm"
-        ) from error
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), cutoff=0.4)
-        raise RecipeError(
-            f"model.arch {model.arch} must be a network that timm {timm.__version__} has; "
-            f"names like it: {', '.join(near) or 'none'}"
-        )
-    trunk = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
-    # Some pool, then widen: timm since 1.0 tells what comes out of that.
-    width: int = getattr(trunk, "head_hidden_size", None) or trunk.num_features
-    return TimmEncoder(trunk, width, projection(model, width))
-
-
-def _require_size(network: TimmEncoder, recipe: Recipe) -> None:
-    """Refuse views of another size than the one that a network is made for."""
-    config: Any = getattr(network.trunk, "pretrained_cfg", None) or {}
-    if config.get("fixed_input_size") and config["input_size"][-1] != recipe.views.size:
-        raise RecipeError(
-            f"views.size must be {config['input_size'][-1]} with {recipe.model.arch}, "
-            f"got {recipe.views.size}: the network takes no other"
-        )
-
-
-def _require_plain_batch_norm(network: nn.Module, recipe: Recipe) -> None:
-    """Refuse batch norms that do more than normalise, which no other can take the place of."""
-    for name, module in network.named_modules():
-        plain = type(module) in (nn.BatchNorm1d, nn.BatchNorm2d)
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not plain:
-            raise RecipeError(
-                f"{recipe.model.arch} normalises and activates in one: {name} is a "
-                f"{type(module).__name__}, which can be done neither in groups nor across "
-                "processes: set model.bn_groups = 1 and train in one process, or take another "
-                "model.arch"
-            )
