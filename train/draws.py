@@ -13,7 +13,7 @@ from dilo.train.pastedraw import Box, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
-VIEW, ORDER, SHUFFLE, BANK = range(4)
+VIEW, ORDER, SHUFFLE, BANK, NEGATIVES = range(5)
 #: Tries of torchvision's RandomResizedCrop before it takes the middle of the image.
 TRIES: Final = 10
 #: Logarithms of the aspect ratios 3/4 and 4/3, between which a box's ratio is drawn.
@@ -192,6 +192,27 @@ def key_shuffle(seed: int, step: int, count: int, part: int = 0) -> NDArray[np.i
        Visual Representation Learning", CVPR 2020, section 3.3, "Shuffling BN".
     """
     return permutation(generator(seed, SHUFFLE, 0, part, step), count)
+
+
+def negatives_seed(seed: int, step: int, part: int = 0) -> int:
+    """Draw what a device's own generator starts from, to draw the negatives of a batch.
+
+    They are too many to be drawn on the CPU and sent.
+
+    Parameters
+    ----------
+    seed, step : int
+        The key, with `part`.
+    part : int, default 0
+        Which part of a batch whose gradients are accumulated.
+
+    Returns
+    -------
+    int
+        In [0, 2**63), for ``torch.Generator.manual_seed``.
+    """
+    numbers = generator(seed, NEGATIVES, 0, part, step)
+    return int(numbers.bit_generator.random_raw()) >> 1
 
 
 def bank_draw(

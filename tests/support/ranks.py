@@ -1,35 +1,36 @@
-"""Processes that train together, as torchrun would start them."""
+"""Several ranks in one process: threads that tell each other what ranks would."""
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Sequence
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import torch
 
-def launch(arguments: Sequence[str], count: int = 2) -> list[subprocess.Popen[str]]:
-    """Start Python with the same arguments in as many ranks, each in a session of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    shared |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return [
-        subprocess.Popen(
-            [sys.executable, *arguments],
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
+from dilo.train import ranks
 
 
-def finish(processes: Sequence[subprocess.Popen[str]], status: int = 0) -> list[str]:
-    """Wait for all to end with a status, and give what each wrote to its standard output."""
-    written = [process.communicate(timeout=240) for process in processes]
-    ended = [process.returncode for process in processes]
-    assert ended == [status] * len(ended), f"ended with {ended}: {[w[1][-2000:] for w in written]}"
-    return [output for output, _ in written]
+def on_ranks(monkeypatch, count, work):
+    """Run `work(rank)` on each of `count` ranks at once; their results in order."""
+    local, barrier = threading.local(), threading.Barrier(count, timeout=60)
+    told = [None] * count
+
+    def gather(values):
+        told[local.rank] = values.detach()
+        barrier.wait()
+        everyone = torch.cat(told)
+        barrier.wait()  # nobody tells the next thing before all have heard this one
+        return everyone
+
+    def started(rank):
+        local.rank = rank
+        try:
+            return work(rank)
+        except BaseException:
+            barrier.abort()
+            raise
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ranks, "size", lambda: count)
+        patch.setattr(ranks, "rank", lambda: local.rank)
+        patch.setattr(ranks, "gather", gather)
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(started, range(count)))

@@ -1,6 +1,6 @@
 """What each of two ranks does for tests/train/test_ranks.py; rank by rank, it prints what it found.
 
-Started by `support.ranks.launch`: one pair of processes for all the tests, for starting them is
+Started by `support.launching.launch`: one pair of processes for all the tests, for starting them is
 what takes long.
 """
 

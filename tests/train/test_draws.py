@@ -12,7 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare, kstest
 from torchvision.transforms import RandomResizedCrop
 
-from dilo.train.draws import bank_draw, key_shuffle, noise_draw, sample_order, view_draw
+from dilo.train.draws import (
+    bank_draw,
+    key_shuffle,
+    negatives_seed,
+    noise_draw,
+    sample_order,
+    view_draw,
+)
 from dilo.train.recipe import BackgroundsRecipe, PasteRecipe, ViewsRecipe
 
 #: MoCo v2's, where every kind of draw occurs.
@@ -29,6 +36,7 @@ GOLDEN = {
     "factors": [1.1380628557437733, -0.03285525838584631],
     "samples": [2, 1, 4, 5, 0, 3],
     "keys": [5, 1, 0, 4, 2, 3],
+    "negatives": [5391287268206239972, 9189153872633173229],
 }
 
 
@@ -87,6 +95,14 @@ def test_a_draw_is_what_it_was_in_earlier_releases():
     assert_allclose([one.brightness, one.hue], GOLDEN["factors"], rtol=1e-12)
     assert sample_order(1, 2, 6).tolist() == GOLDEN["samples"]
     assert key_shuffle(1, 2, 6).tolist() == GOLDEN["keys"]
+    assert [negatives_seed(1, 2), negatives_seed(1, 2, part=3)] == GOLDEN["negatives"]
+
+
+def test_negatives_of_each_seed_step_and_part_start_elsewhere():
+    keys = [(seed, step, part) for seed in (0, 2**64 - 1) for step in range(3) for part in range(3)]
+    seeds = {negatives_seed(*key) for key in keys}
+    assert len(seeds) == len(keys)
+    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import support
-from support.ranks import finish, launch
+from support.launching import finish, launch
 from support.runs import METHODS_SMALL, photographs_and_masks, undisturbed
 
 TOGETHER = str(Path(support.__path__[0]) / "together.py")
