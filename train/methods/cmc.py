@@ -1,0 +1,107 @@
+"""Contrastive multiview coding: luminance and colour of one image, each told by the other."""
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dilo.pipeline.errors import RecipeError
+from dilo.train.backbones import encoder
+from dilo.train.losses import unit
+from dilo.train.memorybank import discriminate, draw_slots, new_bank, remember, require_negatives
+from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
+from dilo.train.recipe import Recipe
+
+#: Spaces of one channel of luminance and two of colour.
+SPACES = ("lab", "ycbcr", "ydbdr")
+
+
+class CMC(Method):
+    """Two encoders, of luminance and of colour, and a memory bank for each.
+
+    What the networks are called, ``l_to_ab`` and ``ab_to_l``, and the buffers,
+    ``memory_l``, ``memory_ab`` and ``params`` (K, temperature, Z of luminance, Z of colour,
+    momentum), is the CMC repository's. A Z is -1 until the first batch, or its first part,
+    sets it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Networks, memory, space of the views, and seed.
+    data : TrainingSet
+        How many images.
+
+    Raises
+    ------
+    RecipeError
+        If the views are not of luminance and colour, or NCE is to do without negatives.
+
+    References
+    ----------
+    .. [1] Y. Tian, D. Krishnan and P. Isola, "Contrastive Multiview Coding", ECCV 2020.
+    """
+
+    view_count: ClassVar[int] = 1
+    memory_l: Tensor
+    memory_ab: Tensor
+    params: Tensor
+
+    def __init__(self, recipe: Recipe, data: TrainingSet) -> None:
+        super().__init__()
+        if recipe.views.space not in SPACES:
+            raise RecipeError(
+                f"views.space must be one of {', '.join(SPACES)} for CMC, which splits luminance "
+                f'from colour, got {recipe.views.space}: --set views.space="lab"'
+            )
+        require_negatives(recipe.memory)
+        self.seed, self.settings = recipe.seed, recipe.memory
+        self.l_to_ab = encoder(recipe, channels=1)
+        # Counted down from the largest seed: weights that no other run has either.
+        other = dataclasses.replace(recipe, seed=2**64 - 1 - recipe.seed)
+        self.ab_to_l = encoder(other, channels=2)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        for name in ("memory_l", "memory_ab"):
+            self.register_buffer(name, new_bank(data.images, recipe.model.dim, generator))
+        k, tau, m = self.settings.negatives, self.settings.temperature, self.settings.momentum
+        self.register_buffer("params", torch.tensor([k, tau, -1.0, -1.0, m]))
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Name both encoders.
+
+        Returns
+        -------
+        tuple of Module
+            Of luminance, and of colour.
+        """
+        return (self.l_to_ab, self.ab_to_l)
+
+    def forward(self, batch: ViewBatch) -> StepOutput:
+        """Tell the colour of each image from others by its luminance, and the other way round.
+
+        Parameters
+        ----------
+        batch : ViewBatch
+            One view.
+
+        Returns
+        -------
+        StepOutput
+            Sum of both losses; mean logits and accuracy, means of both ways.
+        """
+        (view,) = batch.views
+        light, colour = unit(self.l_to_ab(view[:, :1])), unit(self.ab_to_l(view[:, 1:]))
+        self._seen.append((batch.samples, light.detach(), colour.detach()))
+        slots = draw_slots(batch, len(self.memory_l), self.settings.negatives, self.seed)
+        there = discriminate(light, self.memory_ab, slots, self.settings, self.params[2])
+        back = discriminate(colour, self.memory_l, slots, self.settings, self.params[3])
+        both = {name: (value + back.scalars[name]) / 2 for name, value in there.scalars.items()}
+        return StepOutput(there.loss + back.loss, both)
+
+    def end_step(self) -> None:
+        """Write the features of the step into both memories."""
+        for samples, light, colour in self._seen:
+            remember(self.memory_l, samples, light, self.settings.momentum)
+            remember(self.memory_ab, samples, colour, self.settings.momentum)
+        self._seen.clear()
