@@ -1,6 +1,7 @@
 """A recipe: all that decides a training run, frozen, with unknown keys refused."""
 
 import dataclasses
+import itertools
 import math
 import types
 import typing
@@ -231,38 +232,31 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
 
 def _check(recipe: Recipe, source: str) -> None:
     """Refuse values that are of the right type and still make no run."""
-    moco, memory, simclr, model = recipe.moco, recipe.memory, recipe.simclr, recipe.model
+    moco, memory, model = recipe.moco, recipe.memory, recipe.model
     views, paste, optimizer = recipe.views, recipe.paste, recipe.optimizer
-    shares = {
-        "views.flip": views.flip,
-        "views.jitter": views.jitter,
-        "views.gray": views.gray,
-        "views.blur": views.blur,
-        "paste.probability": paste.probability,
-        "paste.threshold": paste.threshold,
-        "paste.min_coverage": paste.min_coverage,
-    }
+    shares = {f"views.{k}": getattr(views, k) for k in ("flip", "jitter", "gray", "blur")}
+    pasted = ("probability", "threshold", "min_coverage")
+    shares |= {f"paste.{k}": getattr(paste, k) for k in pasted}
+    shares |= {"moco.momentum": moco.momentum, "memory.momentum": memory.momentum}
+    temperatures = {k: getattr(recipe, k).temperature for k in ("moco", "memory", "simclr")}
     weights = list(dataclasses.asdict(paste.backgrounds).values())
+    finite = all(map(math.isfinite, weights))
     low, high = views.crop_scale
-    hue = views.jitter_strength[3]
+    strength = views.jitter_strength
     rules = [
         *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+        *((f"{k}.temperature must be positive", v > 0, v) for k, v in temperatures.items()),
         ("views.crop_scale must be 0 < low <= high <= 1", 0 < low <= high <= 1, (low, high)),
         ("views.size must be at least 8", views.size >= 8, views.size),
         ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
-        ("views.jitter_strength must be >= 0", min(views.jitter_strength) >= 0, None),
-        ("views.jitter_strength's hue must be at most 0.5", hue <= 0.5, hue),
+        ("views.jitter_strength must be >= 0", min(strength) >= 0, strength),
+        ("views.jitter_strength's hue must be at most 0.5", strength[3] <= 0.5, strength),
         ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
         ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
-        ("paste.backgrounds must be finite and >= 0", _are_weights(weights), weights),
+        ("paste.backgrounds must be finite and >= 0", finite and min(weights) >= 0, weights),
         ("paste.backgrounds must not all be 0", any(weights), weights),
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
-        ("moco.momentum must be in [0, 1]", 0 <= moco.momentum <= 1, moco.momentum),
-        ("moco.temperature must be positive", moco.temperature > 0, moco.temperature),
         ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
-        ("memory.momentum must be in [0, 1]", 0 <= memory.momentum <= 1, memory.momentum),
-        ("memory.temperature must be positive", memory.temperature > 0, memory.temperature),
-        ("simclr.temperature must be positive", simclr.temperature > 0, simclr.temperature),
         (
             f"model.arch must be one of {', '.join(ARCHITECTURES)} or timm:NAME",
             model.arch in ARCHITECTURES or model.arch.startswith("timm:"),
@@ -272,11 +266,7 @@ def _check(recipe: Recipe, source: str) -> None:
         ("model.dim must be at least 1", model.dim >= 1, model.dim),
         ("model.head_layers must be at least 1", model.head_layers >= 1, model.head_layers),
         ("model.bn_groups must be at least 1", model.bn_groups >= 1, model.bn_groups),
-        ("optimizer.batch must be at least 2", optimizer.batch >= 2, optimizer.batch),
-        ("optimizer.epochs must be at least 1", optimizer.epochs >= 1, optimizer.epochs),
-        ("optimizer.lr must be positive", optimizer.lr > 0, optimizer.lr),
-        ("optimizer.lr_batch must be at least 1", optimizer.lr_batch >= 1, optimizer.lr_batch),
-        ("optimizer.warmup must be at least 0", optimizer.warmup >= 0, optimizer.warmup),
+        *_optimizer_rules(optimizer),
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
     ]
     for rule, holds, value in rules:
@@ -289,6 +279,19 @@ def _check(recipe: Recipe, source: str) -> None:
         )
 
 
-def _are_weights(values: list[float]) -> bool:
-    """Tell whether numbers can be weights."""
-    return all(math.isfinite(value) and value >= 0 for value in values)
+def _optimizer_rules(optimizer: OptimizerRecipe) -> list[tuple[str, bool, object]]:
+    """Give each rule of the optimiser, whether it holds, and what was got."""
+    epochs, warmup, decay = optimizer.epochs, optimizer.warmup, optimizer.weight_decay
+    rises = all(a < b for a, b in itertools.pairwise((warmup, *optimizer.milestones)))
+    rises |= optimizer.schedule != "step"
+    most, least = f"optimizer.epochs, {epochs}", f"optimizer.warmup, {warmup:g}"
+    return [
+        ("optimizer.batch must be at least 2", optimizer.batch >= 2, optimizer.batch),
+        ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
+        ("optimizer.lr must be positive", 0 < optimizer.lr < math.inf, optimizer.lr),
+        ("optimizer.lr_batch must be at least 1", optimizer.lr_batch >= 1, optimizer.lr_batch),
+        ("optimizer.momentum must be in [0, 1)", 0 <= optimizer.momentum < 1, optimizer.momentum),
+        ("optimizer.weight_decay must be >= 0", decay >= 0, decay),
+        (f"optimizer.warmup must be >= 0 and less than {most}", 0 <= warmup < epochs, warmup),
+        (f"optimizer.milestones must rise from over {least}", rises, optimizer.milestones),
+    ]

@@ -32,6 +32,19 @@ from dilo.train.recipes import load_recipe
         ("model.bn_groups=7", r"got 7 groups of a batch of 256"),
         ("moco.temperature=0", r"moco.temperature must be positive, got 0.0"),
         ("optimizer.lr=nan", r"optimizer.lr must be positive, got nan"),
+        ("optimizer.lr=inf", r"optimizer.lr must be positive, got inf"),
+        ("optimizer.momentum=1", r"optimizer.momentum must be in \[0, 1\), got 1.0"),
+        ("optimizer.weight_decay=-1", r"optimizer.weight_decay must be >= 0, got -1.0"),
+        ("optimizer.warmup=200", r"must be >= 0 and less than optimizer.epochs, 200, got 200.0"),
+        ("optimizer.warmup=-1", r"optimizer.warmup must be >= 0 .*, got -1.0"),
+        ("moco.momentum=1.5", r"moco.momentum must be in \[0, 1\], got 1.5"),
+        ("simclr.temperature=-1", r"simclr.temperature must be positive, got -1.0"),
+        (
+            "views.jitter_strength=[1, 1, 1, 0.6]",
+            r"hue must be at most 0.5, got \(1.0, 1.0, 1.0, 0.6",
+        ),
+        ("base=moco-v1", r"unknown key base: known are method"),
+        ("paper.top1=99", r"unknown key paper: known are method"),
         ("seed.x=1", r"seed"),
         ("seed", r"--set must be key=value, got 'seed'"),
         ("model=3", r"model must be ModelRecipe, got 3"),
@@ -47,3 +60,18 @@ def test_plain_values_fill_a_recipe_section_by_section():
     recipe = recipe_from_dict(values, "here")
     assert (recipe.seed, recipe.paste.bank, recipe.paste.probability) == (3, 7, 0.3)
     assert (recipe.paste.backgrounds.crops, recipe.paste.backgrounds.gray) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "milestones"), [(0, "[120, 120]"), (0, "[160, 120]"), (0, "[0]"), (10, "[10, 20]")]
+)
+def test_milestones_rise_from_over_the_warm_up(warmup, milestones):
+    changes = [f"optimizer.warmup={warmup}", f"optimizer.milestones={milestones}"]
+    with pytest.raises(RecipeError, match=f"rise from over optimizer.warmup, {warmup}, got "):
+        load_recipe("moco-v1", changes)
+    # A cosine has no use for them.
+    assert load_recipe("moco-v2", changes).optimizer.schedule == "cosine"
+
+
+def test_a_run_shorter_than_its_milestones_is_a_run():
+    assert load_recipe("moco-v1", ["optimizer.epochs=20"]).optimizer.milestones == (120, 160)
