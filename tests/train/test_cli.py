@@ -57,7 +57,7 @@ def test_the_previews_are_pictures_and_need_no_run(made, tmp_path):
     ("more", "options", "status", "message"),
     [
         ([], {"masks": False}, 3, "pastes with probability 0.3 and needs --masks DIR, got none"),
-        ([], {"recipe": "moco"}, 3, "one of moco-v1, moco-v2, moco-v2-small, got 'moco'"),
+        ([], {"recipe": "moco"}, 3, "those that dilo-train --recipe lists, got 'moco'"),
         (["--set", "views.siez=1"], {}, 3, "unknown key views.siez"),
         (
             ["--set", "optimizer.batch=256"],

@@ -4,32 +4,28 @@ import dataclasses
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.recipe import Recipe, recipe_from_dict
+from dilo.train.recipes.files import read_recipe, shipped_recipes
+from dilo.train.recipes.listing import Listed, listing, recipe_list
+from dilo.train.recipes.published import Published
 
-
-def shipped_recipes() -> list[str]:
-    """Name the recipes that come with dilo.
-
-    Returns
-    -------
-    list of str
-        What --recipe takes besides a file.
-    """
-    folder = resources.files("dilo.train.recipes")
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    )
+__all__ = [
+    "Listed",
+    "Published",
+    "listing",
+    "load_recipe",
+    "published",
+    "recipe_list",
+    "recipe_text",
+    "shipped_recipes",
+]
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and override some of its values.
+    """Read a recipe, over its base if it names one, and override some of its values.
 
     Parameters
     ----------
@@ -46,32 +42,38 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises
     ------
     RecipeError
-        If there is no such recipe, a key is unknown, or a value does not fit.
+        If there is no such recipe or base, a key is unknown, or a value does not fit.
     """
-    if name.endswith(".toml"):
-        text, source = _read_file(Path(name)), name
-    elif name in shipped_recipes():
-        text = (resources.files("dilo.train.recipes") / f"{name}.toml").read_text("utf-8")
-        source = f"recipe {name}"
-    else:
-        raise RecipeError(
-            f"--recipe must be a .toml file or one of {', '.join(shipped_recipes())}, got {name!r}"
-        )
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} must be TOML: {error}") from error
+    file = read_recipe(name)
     for override in overrides:
-        _override(values, override)
-    return recipe_from_dict(values, source)
+        _override(file.values, override)
+    return recipe_from_dict(file.values, file.source)
 
 
-def _read_file(path: Path) -> str:
-    """Read a user's recipe."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--recipe {path} cannot be read: {error}") from error
+def published(name: str) -> Published | None:
+    """Tell what the paper reports of a recipe.
+
+    Parameters
+    ----------
+    name : str
+        A shipped recipe, or a file ending in ``.toml``.
+
+    Returns
+    -------
+    Published or None
+        The row that the recipe itself names; None where it names none.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe or base, or what it says of the paper does not fit.
+
+    Examples
+    --------
+    >>> published("table2a-gs").top1, published("table2a-gs").masks
+    (62.7, 'gs')
+    """
+    return read_recipe(name).published
 
 
 def _override(values: dict[str, Any], override: str) -> None:

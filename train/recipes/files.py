@@ -1,0 +1,142 @@
+"""Recipe files: what one says, over what its base says."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from dilo.pipeline.errors import RecipeError
+from dilo.train.recipe import recipe_from_dict
+from dilo.train.recipes.published import Published, published_from_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeFile:
+    """A recipe as it is written.
+
+    Attributes
+    ----------
+    source : str
+        Where it stands, for messages.
+    summary : str
+        What it is: the first line of its comment, "" without one.
+    base : str or None
+        The recipe that it changes, as the file names it.
+    values : dict
+        All that the file and its bases set.
+    published : Published or None
+        What the paper reports of it; a base's number is not that of what changes the base.
+    """
+
+    source: str
+    summary: str
+    base: str | None
+    values: dict[str, Any]
+    published: Published | None
+
+
+def shipped_recipes() -> list[str]:
+    """Name the recipes that come with dilo.
+
+    Returns
+    -------
+    list of str
+        What --recipe takes besides a file.
+    """
+    folder = resources.files("dilo.train.recipes")
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def read_recipe(name: str) -> RecipeFile:
+    """Read a recipe, with its bases below it.
+
+    Parameters
+    ----------
+    name : str
+        A shipped recipe, or a file ending in ``.toml``.
+
+    Returns
+    -------
+    RecipeFile
+        What it says. Its bases are checked, its own values are not.
+
+    Raises
+    ------
+    RecipeError
+        If it or a base is not there, is no TOML or leads back to itself, a base makes no recipe,
+        or its section ``[paper]`` is wrong.
+    """
+    return _read(name, "--recipe", Path(), ())
+
+
+def _read(name: str, asked: str, folder: Path, above: tuple[str, ...]) -> RecipeFile:
+    """Read the recipe that `asked` names, from a folder; `above` are those that stand on it."""
+    if name.endswith(".toml"):
+        path = folder / name
+        source, text = str(path), _read_text(path, asked)
+        # However it is spelled: links and dots would hide that a file leads back to itself.
+        folder, key = path.parent, str(path.resolve())
+    elif name in shipped_recipes():
+        source = key = f"recipe {name}"
+        text = (resources.files("dilo.train.recipes") / f"{name}.toml").read_text("utf-8")
+    else:
+        near = difflib.get_close_matches(name, shipped_recipes())
+        raise RecipeError(
+            f"{asked} must be a .toml file or one of those that dilo-train --recipe lists, "
+            f"got {name!r}{'; near it: ' if near else ''}{', '.join(near)}"
+        )
+    if key in above:
+        raise RecipeError(
+            f"{asked} must not go round in a circle, got {name!r}, itself based on this file"
+        )
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source} must be TOML: {error}") from error
+    paper, base = values.pop("paper", None), values.pop("base", None)
+    if base is not None:
+        if not isinstance(base, str):
+            raise RecipeError(f"{source}: base must be the name of a recipe, got {base!r}")
+        below = _read(base, f"{source}: base", folder, (*above, key))
+        recipe_from_dict(below.values, below.source)  # so that a fault is told of its own file
+        values = _merged(below.values, values)
+    if paper is not None and not isinstance(paper, Mapping):
+        raise RecipeError(f"{source}: paper must be a section, got {paper!r}")
+    return RecipeFile(
+        source=source,
+        summary=_summary(text),
+        base=base,
+        values=values,
+        published=None if paper is None else published_from_dict(paper, source),
+    )
+
+
+def _read_text(path: Path, asked: str) -> str:
+    """Read a user's recipe."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{asked} {path} cannot be read: {error}") from error
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay values over others, sections key by key."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        both = isinstance(value, dict) and isinstance(under, dict)
+        merged[key] = _merged(under, value) if both else value
+    return merged
+
+
+def _summary(text: str) -> str:
+    """Find the first line of the comment that a file begins with."""
+    first = text.split("\n", 1)[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""

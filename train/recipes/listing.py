@@ -1,0 +1,99 @@
+"""The recipes that come with dilo, in the paper's order, as a list and as a page to read."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dilo.train.recipes.files import read_recipe, shipped_recipes
+from dilo.train.recipes.published import TABLES, Published
+
+#: What kinds of recipes are called, by how their names end, in the order of the list.
+KINDS: Final = {
+    "": "The methods, on ImageNet",
+    "-in100": "For a hundred classes, 127,000 images",
+    "-small": "For a laptop, ten thousand images",
+}
+#: The paper's words for the rows of its tables, then for their columns, in its order.
+WORDS: Final = (
+    *("+ Flipping", "+ Spatial Scale Crop", "+ Color Jitter", "+ Random Gray"),
+    *("InstDist", "CMC", "MoCo-v1", "MoCo-v2"),
+    *("MoCo", "GS", "MC", "RBD", "BASNet", "30%", "50%", "70%", "100%"),
+    *("Texture", "Imagenet", "Grayscale", "No blend", "Gaussian", "Mix", "A naive approach"),
+    *("Self-Supervised", "Supervised", "Original", "DiLo-RBD", "DiLo-BasNet"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One recipe of the list.
+
+    Attributes
+    ----------
+    name : str
+        What --recipe takes.
+    group : str
+        Heading under which it stands: a table of the paper, or a kind.
+    summary : str
+        What it is, in a line.
+    published : Published or None
+        The row of the paper that it is, if it is one.
+    """
+
+    name: str
+    group: str
+    summary: str
+    published: Published | None
+
+
+def recipe_list() -> list[Listed]:
+    """List the recipes that come with dilo.
+
+    Returns
+    -------
+    list of Listed
+        Rows of the paper in its order, then the methods, then the smaller ones.
+    """
+    return sorted((_listed(name) for name in shipped_recipes()), key=_place)
+
+
+def listing() -> str:
+    """Write the list for a terminal.
+
+    Returns
+    -------
+    str
+        Under each heading a line a recipe: of a row of the paper its name, number, masks and
+        words; of the others, its name and what it is.
+    """
+    listed = recipe_list()
+    width = max(len(recipe.name) for recipe in listed)
+    lines = ["Recipes, and what the paper reports of them: linear top-1 on ImageNet, the masks"]
+    group = ""
+    for recipe in listed:
+        if recipe.group != group:
+            group = recipe.group
+            lines += ["", group]
+        told = recipe.summary
+        if recipe.published:
+            masks = recipe.published.masks or "-"
+            told = f"{recipe.published.top1:4.1f}  {masks:6}  {recipe.published.row}"
+        lines.append(f"  {recipe.name:{width}}  {told}")
+    return "\n".join(lines)
+
+
+def _listed(name: str) -> Listed:
+    """Read one recipe for the list."""
+    file = read_recipe(name)
+    group = TABLES[file.published.table] if file.published else KINDS[_kind(name)]
+    return Listed(name=name, group=group, summary=file.summary, published=file.published)
+
+
+def _kind(name: str) -> str:
+    """Tell a kind by the end of a name."""
+    return next((end for end in KINDS if end and name.endswith(end)), "")
+
+
+def _place(recipe: Listed) -> tuple[int, list[int], str]:
+    """Say where a recipe stands: after those of the groups, rows and columns before its own."""
+    place = [*TABLES.values(), *KINDS.values()].index(recipe.group)
+    words = recipe.published.row.split(", ") if recipe.published else []
+    return place, [WORDS.index(word) for word in words], recipe.name
