@@ -4,21 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import functional
+from torch.utils.data import DataLoader
 
 from dilo.eval.encoder import Encoder
-from dilo.pipeline.errors import CheckpointError, DiloError, ImageError
+from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.finding import find_images
-from dilo.pipeline.images import decode
 from dilo.pipeline.labels import labels_of
 from dilo.pipeline.names import Names, escaped
 from dilo.train.colors import normalise
+from dilo.train.evaluationcrops import EvaluationCrops, collate
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +134,10 @@ def features(
     device = device or torch.device("cpu")
     encoder.network.to(device)
     loader = DataLoader(
-        _Crops(folder.root, folder.names, encoder.size),
+        EvaluationCrops(folder.root, folder.names, encoder.size),
         batch_size=batch,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         pin_memory=device.type == "cuda",
     )
     vectors = torch.empty(0)
@@ -167,62 +163,6 @@ def features(
     return Features(
         folder.root, vectors[: len(kept)], labels, folder.classes, names, tuple(unreadable)
     )
-
-
-def evaluation_crop(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Resize the short side to 256/224 of `size`, antialiased, and crop the centre.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3), uint8
-        The image as RGB.
-    size : int
-        Side of the crop in pixels.
-
-    Returns
-    -------
-    Tensor of shape (3, size, size), uint8
-        The crop.
-
-    References
-    ----------
-    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
-       Learning", CVPR 2020: at 224 px, the published centre crop of 256 px.
-    """
-    resized = functional.resize(Image.fromarray(image), [round(size * 256 / 224)])
-    crop: Tensor = functional.pil_to_tensor(functional.center_crop(resized, [size, size]))
-    return crop
-
-
-_Item = tuple[int, Tensor | str]
-_Batch = tuple[list[int], Tensor, list[tuple[int, str]]]
-
-
-class _Crops(Dataset[_Item]):
-    """Evaluation crops by position; the reason, in words, where an image cannot be read."""
-
-    def __init__(self, root: Path, names: Names, size: int) -> None:
-        self._root = root
-        self._names = names
-        self._size = size
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, position: int) -> _Item:
-        try:
-            image = decode(self._root / self._names[position])
-        except ImageError as error:
-            return position, str(error)
-        return position, evaluation_crop(image, self._size)
-
-
-def _collate(items: list[_Item]) -> _Batch:
-    """Part the crops from the failures; bytes travel between processes, floats are made later."""
-    crops = {position: crop for position, crop in items if isinstance(crop, Tensor)}
-    failures = [(position, reason) for position, reason in items if isinstance(reason, str)]
-    stacked = torch.stack(list(crops.values())) if crops else torch.empty(0)
-    return list(crops), stacked, failures
 
 
 def _pooled(encoder: Encoder, crops: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
-from dilo.eval.knn import knn_accuracy
+from dilo.train.knn import knn_accuracy
 
 
 def knn_record(

@@ -7,16 +7,12 @@ from PIL import Image
 from support.checkpoints import write_checkpoint
 from support.folders import write_class_folders
 from torch import nn
-from torchvision import transforms
 
 from dilo.eval.encoder import Encoder, load_encoder
-from dilo.eval.features import (
-    evaluation_crop,
-    features,
-    labelled_folder,
-)
+from dilo.eval.features import features, labelled_folder
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.colors import normalise
+from dilo.train.evaluationcrops import evaluation_crop
 
 
 class Means(nn.Module):
@@ -34,31 +30,6 @@ def folder(tmp_path):
 @pytest.fixture
 def means(tmp_path):
     return Encoder(Means(), 32, tmp_path / "means.pt")
-
-
-@pytest.mark.parametrize(
-    ("height", "width"), [(300, 200), (200, 331), (224, 224), (40, 500), (1, 1)]
-)
-@pytest.mark.parametrize("size", [224, 96, 33])
-def test_the_crop_equals_the_published_transform(height, width, size):
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    published = transforms.Compose(
-        [
-            transforms.Resize(round(size * 256 / 224)),
-            transforms.CenterCrop(size),
-            transforms.ToTensor(),
-            transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
-        ]
-    )
-    crop = evaluation_crop(pixels, size)
-    assert crop.dtype == torch.uint8
-    assert torch.equal(normalise(crop[None] / 255)[0], published(Image.fromarray(pixels)))
-
-
-def test_at_224_px_the_short_side_becomes_256():
-    stripes = np.zeros((256, 400, 3), np.uint8)
-    stripes[:, 88:312] = 255  # the 224 columns in the middle of what is already 256 high
-    assert bool((evaluation_crop(stripes, 224) == 255).all())
 
 
 def test_classes_are_the_first_folders_in_their_sorted_order(tmp_path):

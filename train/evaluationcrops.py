@@ -1,0 +1,94 @@
+"""Images as read-outs see them: the middle of each, or why it cannot be read."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import functional
+
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images import decode
+from dilo.pipeline.names import Names
+
+Item = tuple[int, Tensor | str]
+
+
+class EvaluationCrops(Dataset[Item]):
+    """Evaluation crops by position; the reason, in words, where an image cannot be read.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the images.
+    names : Names
+        Their relative paths.
+    size : int
+        Side of a crop in pixels.
+    """
+
+    def __init__(self, root: Path, names: Names, size: int) -> None:
+        self._root = root
+        self._names = names
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, position: int) -> Item:
+        try:
+            image = decode(self._root / self._names[position])
+        except ImageError as error:
+            return position, str(error)
+        return position, evaluation_crop(image, self._size)
+
+
+def collate(items: list[Item]) -> tuple[list[int], Tensor, list[tuple[int, str]]]:
+    """Part the crops from the failures; bytes travel between processes, floats are made later.
+
+    Parameters
+    ----------
+    items : list of (int, Tensor or str)
+        What `EvaluationCrops` gave.
+
+    Returns
+    -------
+    list of int
+        Positions of the B images that could be read.
+    Tensor of shape (B, 3, size, size), uint8
+        Their crops.
+    list of (int, str)
+        Positions of the others, and why.
+    """
+    crops = {position: crop for position, crop in items if isinstance(crop, Tensor)}
+    failures = [(position, reason) for position, reason in items if isinstance(reason, str)]
+    stacked = torch.stack(list(crops.values())) if crops else torch.empty(0)
+    return list(crops), stacked, failures
+
+
+def evaluation_crop(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Resize the short side to 256/224 of `size`, antialiased, and crop the centre.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        The image as RGB.
+    size : int
+        Side of the crop in pixels.
+
+    Returns
+    -------
+    Tensor of shape (3, size, size), uint8
+        The crop.
+
+    References
+    ----------
+    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
+       Learning", CVPR 2020: at 224 px, the published centre crop of 256 px.
+    """
+    resized = functional.resize(Image.fromarray(image), [round(size * 256 / 224)])
+    crop: Tensor = functional.pil_to_tensor(functional.center_crop(resized, [size, size]))
+    return crop
