@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -39,6 +40,9 @@ class Machine:
         Whether the metrics are also written for TensorBoard.
     knn_every : int
         A kNN read-out after every so many epochs; 0 for none.
+    knn_test : Path, optional
+        Class folders of the images that it classifies; a part of the training images unless
+        given.
     max_minutes : float
         Stop at the end of the step after so many minutes, with a checkpoint.
     """
@@ -54,4 +58,5 @@ class Machine:
     log_every: int = 10
     tensorboard: bool = False
     knn_every: int = 0
+    knn_test: Path | None = None
     max_minutes: float = math.inf

@@ -10,6 +10,7 @@ from support.cli import invoke
 from support.runs import SMALL, photographs_and_masks
 
 from dilo.train.cli import main
+from dilo.train.recipes import shipped_recipes
 
 SET = [word for override in SMALL for word in ("--set", override)]
 
@@ -73,8 +74,28 @@ def test_wrong_usage_is_said_in_a_sentence(made, tmp_path, more, options, status
     assert message in " ".join(result.stderr.split())
 
 
-def test_a_run_without_a_folder_is_wrong_usage(made):
-    assert "Missing option '--out'" in train(made, *SET, status=2).stderr
+@pytest.mark.parametrize(
+    ("left_out", "words"),
+    [
+        ("--images", ["--recipe", "moco-v2"]),
+        ("--recipe", ["--images", "."]),
+        ("--out", ["--images", ".", "--recipe", "moco-v2", "--set", "paste.probability=0"]),
+    ],
+)
+def test_what_a_training_needs_is_asked_for(made, monkeypatch, left_out, words):
+    monkeypatch.chdir(made[0])
+    assert f"Missing option '{left_out}'" in invoke(main, *words, status=2).stderr
+
+
+@pytest.mark.parametrize("words", [["--recipe"], ["--recipe", "--images", "."]])
+def test_a_recipe_without_a_name_lists_those_there_are(words):
+    for name in shipped_recipes():
+        assert name in invoke(main, *words).stdout
+
+
+def test_the_help_tells_every_exit_status():
+    shown = invoke(main, "--help").stdout
+    assert all(f"\n    {status} " in shown for status in (0, 2, 3, 75))
 
 
 def test_a_run_goes_on_only_as_it_began(made, tmp_path):

@@ -1,0 +1,26 @@
+"""`dilo-train plot`: the curves of runs, as a picture."""
+
+from pathlib import Path
+
+import click
+
+from dilo.pipeline.cli.options import EXISTING, say, user_errors
+from dilo.pipeline.extras import require
+from dilo.train.cli.options import PICTURE
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=EXISTING, metavar="RUN [RUN ...]")
+@click.option("--out", type=PICTURE, required=True, help="The picture to write: FILE.png.")
+@user_errors
+def plot(runs: tuple[Path, ...], out: Path) -> None:
+    """Draw the curves of one or several runs over their epochs, one colour a run.
+
+    Loss, accuracy of the contrastive task, kNN read-out, learning rate, images a second and
+    waiting for data: as far as a run has recorded them, at any time, also while it trains.
+    """
+    require("dilo-train plot", ("matplotlib",), "eval")
+    from dilo.train.plot import plot_runs
+
+    plot_runs(runs, out)
+    say(f"{out}: {len(runs)} run{'s' * (len(runs) > 1)}")
