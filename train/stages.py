@@ -1,0 +1,297 @@
+"""The stages of training by a recipe, each run by itself for as long as it takes to time it."""
+
+import contextlib
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images import read_file
+from dilo.pipeline.labels import labels_of
+from dilo.train.augment import augment
+from dilo.train.backgrounds import Bank, Stores
+from dilo.train.data import Batch, Batches, Sample, Source, Views, Wanted, collate, loader
+from dilo.train.draws import sample_order
+from dilo.train.machine import Machine
+from dilo.train.method import Method, TrainingSet, ViewBatch
+from dilo.train.methods import METHODS
+from dilo.train.prefetch import Arrived, prefetched
+from dilo.train.recipe import OptimizerRecipe, Recipe
+
+#: Rounds of a stage of the device.
+ROUNDS = 5
+#: More epochs than a measurement takes.
+ENDLESS = 2**20
+#: Types of autocast, by precision; float32 has none.
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+CPU = torch.device("cpu")
+
+
+class Stages:
+    """Training by a recipe, cut into what the loader, the device and both together do.
+
+    A stage that is repeated on the device counts as the median of rounds; one that streams
+    through the loader as the mean, for its stalls are a part of it. Rates are images a second,
+    not views.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What would be trained.
+    source : Source
+        Images and masks.
+    machine : Machine
+        Where, with how many workers, and how exactly.
+    stores : mapping of int to BackgroundStore
+        What the recipe pastes on, but gray and noise.
+    seconds : float
+        How long each stage is timed, after it has warmed up; one round takes as long as it takes.
+
+    Attributes
+    ----------
+    method : Method
+        On the device, as at the beginning of a run.
+
+    Raises
+    ------
+    DiloError
+        If the images are fewer than a batch, have no labels where the method needs them, or
+        the device has no room for the backgrounds.
+    """
+
+    def __init__(
+        self, recipe: Recipe, source: Source, machine: Machine, stores: Stores, seconds: float
+    ) -> None:
+        endless = dataclasses.replace(recipe.optimizer, epochs=ENDLESS)
+        self._recipe = dataclasses.replace(recipe, optimizer=endless)
+        self._source, self._machine, self._seconds = source, machine, seconds
+        self._first = next(iter(self._batches(source.usable)))  # refuses too few images
+        make = METHODS[recipe.method]
+        needs_labels = getattr(make, "needs_labels", False)
+        labels = labels_of(source.names, f"--images {source.folder}") if needs_labels else None
+        self._classes = len(labels.classes) if labels else 0
+        self.method = make(recipe, TrainingSet(len(source.usable), self._classes))
+        self.method.to(machine.device).to(memory_format=torch.channels_last).train()
+        if machine.compile:
+            for network in self.method.encoders():
+                network.compile()
+        self._optimizer = _optimizer(self.method, recipe.optimizer)
+        half = machine.precision == "fp16"
+        self._scaler = torch.amp.GradScaler(machine.device.type, enabled=half)
+        self._bank = Bank(recipe, stores, machine.device)
+        self._bank.fill(0)
+        classes = labels.numbers if labels else None
+        wanted = Wanted(self.method.view_count, self.method.needs_masks, classes)
+        self._views = Views(source, self._recipe, wanted)
+        self._cached: NDArray[np.int64] = source.usable
+        self._taken = 0
+
+    def read(self) -> tuple[float, float]:
+        """Read files, as many at once as there are workers, and none of them twice.
+
+        They are the last of epoch 0, with whose first the whole begins.
+
+        Returns
+        -------
+        images : float
+            A second.
+        content : float
+            Bytes a second.
+        """
+        usable, together = self._source.usable, self._recipe.optimizer.batch
+        order = usable[sample_order(self._recipe.seed, 0, len(usable))][::-1]
+        begin, count, content = time.perf_counter(), 0, 0
+        with ThreadPoolExecutor(max(1, self._machine.workers)) as pool:
+            while count < len(order) and (not count or time.perf_counter() - begin < self._seconds):
+                some = order[count : count + together]
+                content += sum(pool.map(self._file_size, some.tolist()))
+                count += len(some)
+        spent = time.perf_counter() - begin
+        self._cached = order[:count]
+        return count / spent, content / spent
+
+    def _file_size(self, index: int) -> int:
+        """Read a file; one that cannot be read is none, for training would replace it."""
+        try:
+            return len(read_file(self._source.folder / self._source.names[index]))
+        except ImageError:
+            return 0
+
+    def decode(self) -> float:
+        """Decode and crop in workers: the files that were just read, if any were.
+
+        Returns
+        -------
+        float
+            Images a second, of all workers together.
+        """
+        with contextlib.closing(prefetched(self._loader(self._cached), CPU)) as arriving:
+            return self.stream(arriving)[0]
+
+    def augment(self) -> float:
+        """Augment a batch that lies on the device.
+
+        Returns
+        -------
+        float
+            Images a second.
+        """
+        batch = collate([self._views[key] for key in self._first])
+        with contextlib.closing(prefetched([batch], self._machine.device)) as arriving:
+            there = next(arriving).batch
+        return self._repeat(lambda: self._augmented(there))
+
+    def network(self) -> float:
+        """Take steps on random views that lie on the device.
+
+        Returns
+        -------
+        float
+            Images a second.
+        """
+        device, side = self._machine.device, self._recipe.views.size
+        samples = torch.arange(len(self._first), device=device)
+        count = len(samples) * self.method.view_count
+        views = torch.randn(count, 3, side, side, device=device)
+        views = views.to(memory_format=torch.channels_last)
+        labels = samples % max(1, self._classes)
+        masks = torch.randint(256, (count, 1, side, side), dtype=torch.uint8, device=device)
+        return self._repeat(lambda: self.step(views, samples, labels, masks))
+
+    def whole(self) -> tuple[float, float]:
+        """Train, from the loader to the optimiser.
+
+        Returns
+        -------
+        images : float
+            A second.
+        waited : float
+            Share of the time in which this process was blocked in the loader.
+        """
+        reading = self._loader(self._source.usable)
+        with contextlib.closing(prefetched(reading, self._machine.device)) as arriving:
+            return self.stream(self._trained(arriving))
+
+    def _trained(self, arriving: Iterator[Arrived]) -> Iterator[Arrived]:
+        """Take a step on each batch."""
+        for arrived in arriving:
+            batch = arrived.batch
+            self.step(self._augmented(batch), batch.samples, batch.labels, batch.masks)
+            yield arrived
+
+    def _augmented(self, batch: Batch) -> Tensor:
+        """Make the views of a batch, as the loop does."""
+        views = augment(batch.images, batch.masks, batch.parameters, self._recipe.views, self._bank)
+        return views.contiguous(memory_format=torch.channels_last)
+
+    def step(self, views: Tensor, samples: Tensor, labels: Tensor, masks: Tensor) -> None:
+        """Go forward and backward, and where that ends a batch, take the optimiser's step.
+
+        Parameters
+        ----------
+        views : Tensor of shape (V B, 3, s, s), float32
+            On the device, view by view.
+        samples, labels : Tensor of shape (B,), int64
+            Which images, and their classes; the latter are used if the method needs them.
+        masks : Tensor of shape (V B, 1, s, s), uint8
+            Used if the method needs them.
+        """
+        method, precision = self.method, self._machine.precision
+        step, part = divmod(self._taken, self._machine.parts)
+        self._taken += 1
+        if part == 0:
+            method.begin_step()
+        held = ViewBatch(
+            views=views.chunk(method.view_count),
+            samples=samples,
+            step=step,
+            part=part,
+            labels=labels if method.needs_labels else None,
+            masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
+        )
+        half = HALVES.get(precision)
+        with torch.autocast(views.device.type, half, enabled=half is not None):
+            loss = method(held).loss
+        self._scaler.scale(loss / self._machine.parts).backward()
+        if part == self._machine.parts - 1:
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            self._optimizer.zero_grad(set_to_none=True)
+            method.end_step()
+
+    def stream(self, arriving: Iterator[Arrived]) -> tuple[float, float]:
+        """Time a stream of batches, or parts of them, as fast as it comes.
+
+        Parameters
+        ----------
+        arriving : iterator of Arrived
+            Without end; what is done with a batch is done before it is given.
+
+        Returns
+        -------
+        images : float
+            A second, the mean.
+        waited : float
+            Share of the time in which this process was blocked in the loader.
+        """
+        # Workers that started together deliver together: whole rounds of them are counted.
+        burst = max(1, self._machine.workers) * self._machine.parts
+        for _ in range(burst):
+            next(arriving)
+        self._wait()
+        begin, count, waited = time.perf_counter(), 0, 0.0
+        while not count or time.perf_counter() - begin < self._seconds:
+            waited += sum(next(arriving).waited for _ in range(burst))
+            count += burst
+        self._wait()
+        spent = time.perf_counter() - begin
+        return count * len(self._first) / spent, waited / spent
+
+    def _repeat(self, work: Callable[[], object]) -> float:
+        """Time work on a batch, or a part of one, that lies on the device."""
+
+        def timed(calls: int) -> float:
+            begin = time.perf_counter()
+            for _ in range(calls * self._machine.parts):
+                work()
+            self._wait()
+            return (time.perf_counter() - begin) / calls
+
+        timed(1)  # compiles, chooses kernels, allocates
+        calls = max(1, round(self._seconds / ROUNDS / timed(1)))
+        begin, rounds = time.perf_counter(), [timed(calls)]
+        while len(rounds) < ROUNDS and time.perf_counter() - begin < self._seconds:
+            rounds.append(timed(calls))
+        return self._recipe.optimizer.batch / statistics.median(rounds)
+
+    def _wait(self) -> None:
+        """Wait until the device has done all that it was told."""
+        if self._machine.device.type == "cuda":
+            torch.cuda.synchronize(self._machine.device)
+
+    def _batches(self, usable: NDArray[np.int64]) -> Batches:
+        """Order some of the images, without end."""
+        return Batches(usable, self._recipe, 0, self._machine.parts)
+
+    def _loader(self, usable: NDArray[np.int64]) -> DataLoader[Sample]:
+        """Read some of the images as training does."""
+        workers, pin = self._machine.workers, self._machine.device.type == "cuda"
+        return loader(self._views, self._batches(usable), workers=workers, pin=pin)
+
+
+def _optimizer(method: Method, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
+    """Make the optimiser of a method."""
+    return torch.optim.SGD(
+        [p for p in method.parameters() if p.requires_grad],
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
