@@ -134,7 +134,7 @@ class Stages:
             Images a second, of all workers together.
         """
         with contextlib.closing(prefetched(self._loader(self._cached), CPU)) as arriving:
-            return self.stream(arriving)[0]
+            return self.stream(arrived.waited for arrived in arriving)[0]
 
     def augment(self) -> float:
         """Augment a batch that lies on the device.
@@ -180,12 +180,12 @@ class Stages:
         with contextlib.closing(prefetched(reading, self._machine.device)) as arriving:
             return self.stream(self._trained(arriving))
 
-    def _trained(self, arriving: Iterator[Arrived]) -> Iterator[Arrived]:
-        """Take a step on each batch."""
+    def _trained(self, arriving: Iterator[Arrived]) -> Iterator[float]:
+        """Take a step on each batch, and say how long it was waited for."""
         for arrived in arriving:
             batch = arrived.batch
             self.step(self._augmented(batch), batch.samples, batch.labels, batch.masks)
-            yield arrived
+            yield arrived.waited
 
     def _augmented(self, batch: Batch) -> Tensor:
         """Make the views of a batch, as the loop does."""
@@ -227,13 +227,14 @@ class Stages:
             self._optimizer.zero_grad(set_to_none=True)
             method.end_step()
 
-    def stream(self, arriving: Iterator[Arrived]) -> tuple[float, float]:
+    def stream(self, waits: Iterator[float]) -> tuple[float, float]:
         """Time a stream of batches, or parts of them, as fast as it comes.
 
         Parameters
         ----------
-        arriving : iterator of Arrived
-            Without end; what is done with a batch is done before it is given.
+        waits : iterator of float
+            Without end: for each batch, when all is done with it, the seconds in which this
+            process was blocked in the loader.
 
         Returns
         -------
@@ -245,11 +246,11 @@ class Stages:
         # Workers that started together deliver together: whole rounds of them are counted.
         burst = max(1, self._machine.workers) * self._machine.parts
         for _ in range(burst):
-            next(arriving)
+            next(waits)
         self._wait()
         begin, count, waited = time.perf_counter(), 0, 0.0
         while not count or time.perf_counter() - begin < self._seconds:
-            waited += sum(next(arriving).waited for _ in range(burst))
+            waited += sum(next(waits) for _ in range(burst))
             count += burst
         self._wait()
         spent = time.perf_counter() - begin

@@ -157,11 +157,11 @@ def test_a_stream_counts_whole_rounds_of_workers_after_the_first(source, monkeyp
     staging, now = staged(source, workers=3, seconds=4.0), [0.0]
     monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
 
-    def arriving():
+    def waits():
         for number in range(100):
             now[0] += 100 if number < 3 else 2 * (number % 3 == 0)
-            yield stages.Arrived(None, 0.5)
+            yield 0.5
 
-    images, waited = staging.stream(arriving())
+    images, waited = staging.stream(waits())
     assert images == pytest.approx(2 * 3 * 4 / 4)
     assert waited == pytest.approx(2 * 3 * 0.5 / 4)
