@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 
@@ -20,16 +20,20 @@ from dilo.train import checkpoint, ranks
 from dilo.train.backgrounds import Bank, Stores
 from dilo.train.checkpoint import Learner, Position
 from dilo.train.crops import compile_ahead
-from dilo.train.data import Batch, Batches, Source, Views, Wanted, loader
+from dilo.train.data import Batches, Source, Views, Wanted, loader
 from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
 from dilo.train.method import Method, TrainingSet
-from dilo.train.methods import METHODS
+from dilo.train.methods import make_method
+from dilo.train.monitor import Monitor
+from dilo.train.optimizers import make_optimizer
+from dilo.train.prefetch import Arrived, prefetched
 from dilo.train.recipe import Recipe
-from dilo.train.record import Record, describe
+from dilo.train.record import Meter, Record, describe
 from dilo.train.resuming import resume
-from dilo.train.schedule import learning_rate
+from dilo.train.schedule import learning_rate, rate_words
 from dilo.train.step import Stepper
+from dilo.train.tensorboard import Board
 
 #: What RUN/state says in one word, for scripts that cannot see an exit status.
 STATES = ("running", "preempted", "stopped", "done")
@@ -123,17 +127,6 @@ def _require_shares(recipe: Recipe, machine: Machine) -> None:
         )
 
 
-def _optimizer(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD with weight decay on every parameter, batch norm and biases too, as MoCo has it."""
-    settings = recipe.optimizer
-    return torch.optim.SGD(
-        [p for p in method.parameters() if p.requires_grad],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
-
-
 def _name(machine: Machine) -> str:
     """Name the device as a reader of run.json knows it."""
     if machine.device.type == "cuda":
@@ -159,7 +152,7 @@ class _Session:
         self.say, self.interruption = say, interruption
         bank = Bank(recipe, stores, machine.device)
         method, self.wanted = self._method()
-        optimizer = _optimizer(method, recipe)
+        optimizer = make_optimizer(method, recipe.optimizer)
         self.data = Position(
             step=0,
             epoch=0,
@@ -172,6 +165,8 @@ class _Session:
         self.steps = self.steps_per_epoch * recipe.optimizer.epochs
         self.stepper = Stepper(recipe, machine, method, optimizer, bank)
         self.learner = Learner(method, optimizer, self.stepper.scaler)
+        self.monitor = self._monitor() if machine.knn_every else None
+        self.meter, self.writers = Meter(), list[Record | Board]()
         self.step, self.loss, self.unreadable = 0, math.nan, 0
         self.losses: list[torch.Tensor] = []
         self.last: dict[str, float] = {}
@@ -184,7 +179,7 @@ class _Session:
         except DiloError as error:
             labels, reason = None, error
         data = TrainingSet(len(source.usable), len(labels.classes) if labels else 0)
-        method = METHODS[recipe.method](recipe, data).to(self.machine.device)
+        method = make_method(recipe, data).to(self.machine.device)
         method.to(memory_format=torch.channels_last)
         if method.needs_labels and labels is None:
             raise reason
@@ -194,6 +189,11 @@ class _Session:
             )
         numbers = labels.numbers if labels and method.needs_labels else None
         return method, Wanted(method.view_count, method.needs_masks, numbers)
+
+    def _monitor(self) -> Monitor:
+        """Make ready to read the network out while it trains."""
+        machine = self.machine
+        return Monitor(self.source, self.recipe, machine.device, machine.workers, machine.knn_test)
 
     def run(self) -> Result:
         """Go on from the newest checkpoint, take the steps that are left, and say how it ended."""
@@ -216,16 +216,28 @@ class _Session:
         position = resume(
             self.folder, self.learner, self.recipe, self.data, self.say, self.machine.resume
         )
-        source = self.source
-        facts = {"device": _name(self.machine), "images": len(source.usable), "steps": self.steps}
+        self.step = position.step if position else 0
         if ranks.rank() == 0:
-            describe(self.folder, self.recipe, facts | {"never_pasted": source.never_pasted})
+            describe(self.folder, self.recipe, self._facts())
         if position is None:
             self._save()
         elif position.step:
-            self.step = position.step
             self.say(f"going on from step {self.step} of {self.steps}")
+        self.say(rate_words(self.recipe.optimizer))
         self._state("running")
+
+    def _facts(self) -> dict[str, Any]:
+        """Tell what a reader of run.json needs besides the recipe."""
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "images": len(self.source.usable),
+            "never_pasted": self.source.never_pasted,
+            "data": self.data.data(),
+            "device": _name(self.machine),
+            "world_size": ranks.size(),
+            "precision": self.machine.precision,
+        }
 
     def _state(self, word: str) -> None:
         """Leave the state of the run where a script finds it."""
@@ -236,65 +248,107 @@ class _Session:
         """Take the steps that are left; name the signal that stopped them, if one did."""
         compile_ahead(self.say)
         self.learner.method.train()
-        record = Record(self.folder, self.step) if ranks.rank() == 0 else None
         begin = saved = time.monotonic()
         start, images = self.step, self.recipe.optimizer.batch
-        left = (self.steps - start) * images
         with contextlib.ExitStack() as stack:
-            if record:
-                stack.enter_context(contextlib.closing(record))
-            bar = stack.enter_context(Progress(left, "images", self.say))
-            for parts in self._parts():
-                self._step(parts, record, begin, start)
+            self._open(stack)
+            if not start:
+                self._read_out()
+            bar = stack.enter_context(Progress((self.steps - start) * images, "images", self.say))
+            for parts in stack.enter_context(contextlib.closing(self._parts())):
+                self._step(parts, first=self.step == start)
                 bar.advance(images, f"step {self.step}, loss {self.loss:.4f}")
                 now = time.monotonic()
                 late = now - begin > 60 * self.machine.max_minutes
                 due = now - saved > 60 * self.machine.checkpoint_minutes
                 came, late, due = ranks.any_of([bool(self.interruption.came), late, due])
                 if self.step % self.steps_per_epoch == 0 or due or late or came:
-                    self._save()
+                    self._keep()
                     saved = time.monotonic()
                 if came and self.step < self.steps:
-                    return self.interruption.came or "another rank's"
+                    return self.interruption.came or "on another rank"
                 if late:
                     break
         return ""
 
-    def _parts(self) -> Iterator[list[Batch]]:
-        """Load this rank's share of each batch that is left, part by part."""
-        batches = Batches(self.source.usable, self.recipe, self.step, self.machine.parts)
-        stream = iter(
-            loader(
-                Views(self.source, self.recipe, self.wanted),
-                batches,
-                workers=self.machine.workers,
-                pin=self.machine.device.type == "cuda",
-            )
-        )
-        while parts := list(itertools.islice(stream, self.machine.parts)):
-            yield cast(list[Batch], parts)
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        """Open what rank 0 writes the record to."""
+        self.writers.clear()
+        if ranks.rank() == 0:
+            self.writers.append(Record(self.folder, self.step))
+            if self.machine.tensorboard:
+                self.writers.append(Board(self.folder, self.step))
+        for writer in self.writers:
+            stack.enter_context(contextlib.closing(writer))
+        self.meter = Meter()
 
-    def _step(self, parts: list[Batch], record: Record | None, begin: float, start: int) -> None:
+    def _parts(self) -> Iterator[list[Arrived]]:
+        """Load this rank's share of each batch that is left, part by part."""
+        stream: Any = loader(
+            Views(self.source, self.recipe, self.wanted),
+            Batches(self.source.usable, self.recipe, self.step, self.machine.parts),
+            workers=self.machine.workers,
+            pin=self.machine.device.type == "cuda",
+        )
+        with contextlib.closing(prefetched(stream, self.machine.device)) as arriving:
+            while parts := list(itertools.islice(arriving, self.machine.parts)):
+                yield parts
+
+    def _step(self, parts: list[Arrived], *, first: bool) -> None:
         """Take one optimiser step, and record it if it is its turn."""
         epoch = self.step // self.steps_per_epoch
-        rate = learning_rate(self.recipe.optimizer, epoch)
-        output = self.stepper.take(parts, step=self.step, epoch=epoch, rate=rate)
+        rate = learning_rate(self.recipe.optimizer, self.step, self.steps_per_epoch)
+        batches = [arrived.batch for arrived in parts]
+        output = self.stepper.take(batches, step=self.step, epoch=epoch, rate=rate)
         self.step += 1
         self.losses.append(output.loss)
-        self.unreadable += sum(int(batch.unreadable.item()) for batch in parts)
+        for arrived in parts:
+            self._count(arrived)
         # Reading a scalar waits for the device, so only the steps that are recorded do.
-        if self.step % self.machine.log_every == 0 or self.step in (start + 1, self.steps):
+        if self.step % self.machine.log_every == 0 or first or self.step == self.steps:
             names = list(output.scalars)
             values = ranks.mean(torch.stack([output.loss, *output.scalars.values()])).tolist()
             self.loss = values[0]
-            taken = (self.step - start) * self.recipe.optimizer.batch
             line = {"step": self.step, "epoch": epoch, "loss": self.loss, "lr": rate}
-            line |= dict(zip(names, values[1:], strict=True))
-            if record:
-                rate_ = round(taken / (time.monotonic() - begin), 1)
-                record.add(line | {"images_per_second": rate_})
+            line |= dict(zip(names, values[1:], strict=True)) | self.meter.line()
+            self._record(line)
             self._require_finite(rate)
             self.last = line
+
+    def _count(self, arrived: Arrived) -> None:
+        """Count a batch for the record; of all ranks' images, but this one's views."""
+        batch = arrived.batch
+        self.unreadable += int(batch.unreadable.item())
+        self.meter.batch(
+            len(batch.samples) * ranks.size(),
+            arrived.waited,
+            len(batch.parameters.paste),
+            int(batch.parameters.paste.sum().item()),
+            int(batch.skipped.item()),
+        )
+
+    def _record(self, line: dict[str, Any]) -> None:
+        """Write a line, on rank 0."""
+        for writer in self.writers:
+            writer.add(line)
+
+    def _read_out(self) -> None:
+        """Ask the network's nearest neighbours, on all ranks."""
+        if self.monitor:
+            epoch = self.step // self.steps_per_epoch
+            with self.meter.paused():
+                line = self.monitor.line(self.learner.method.encoders(), self.step, epoch)
+            self._record(line)
+            found = line["knn_top1"]
+            self.say(f"step {self.step}: kNN top-1 {'none' if found is None else f'{found:.1f} %'}")
+
+    def _keep(self) -> None:
+        """Save; after every so many epochs, read out before, or a kill would lose that line."""
+        every = self.machine.knn_every * self.steps_per_epoch
+        if every and self.step % every == 0:
+            self._read_out()
+        with self.meter.paused():
+            self._save()
 
     def _require_finite(self, rate: float) -> None:
         """Stop at the first loss since the last look that is no number, on any rank."""

@@ -19,6 +19,7 @@ from dilo.pipeline.finding import find_images
 from dilo.pipeline.labels import labels_of
 from dilo.pipeline.names import Names
 from dilo.train import ranks
+from dilo.train.backbones import pooled
 from dilo.train.colors import to_space
 from dilo.train.data import Source
 from dilo.train.evaluationcrops import EvaluationCrops, Item
@@ -178,7 +179,7 @@ class Monitor:
         for crops, flags in loader:
             images = to_space(crops.to(self._device, non_blocking=True) / 255, self._space)
             parts = zip(encoders, _channels(encoders, images), strict=True)
-            rows.append(torch.cat([_pooled(*pair).float() for pair in parts], 1))
+            rows.append(torch.cat([pooled(*pair).float() for pair in parts], 1))
             readable.append(flags.to(self._device))
         kept = ranks.gather(torch.cat(readable))[:count].bool()
         features = ranks.gather(torch.cat(rows))[:count]
@@ -221,17 +222,6 @@ def _channels(encoders: Sequence[nn.Module], images: Tensor) -> Sequence[Tensor]
         for network in encoders
     ]
     return torch.split(images, widths, 1)
-
-
-def _pooled(network: nn.Module, images: Tensor) -> Tensor:
-    """Give the features of an encoder before its head."""
-    head = network.fc
-    network.fc = nn.Identity()
-    try:
-        features: Tensor = network(images)
-    finally:
-        network.fc = head
-    return features
 
 
 @contextlib.contextmanager

@@ -21,10 +21,11 @@ from dilo.train.backgrounds import Bank, Stores
 from dilo.train.data import Batch, Batches, Sample, Source, Views, Wanted, collate, loader
 from dilo.train.draws import sample_order
 from dilo.train.machine import Machine
-from dilo.train.method import Method, TrainingSet, ViewBatch
+from dilo.train.method import TrainingSet, ViewBatch
 from dilo.train.methods import METHODS
+from dilo.train.optimizers import make_optimizer
 from dilo.train.prefetch import Arrived, prefetched
-from dilo.train.recipe import OptimizerRecipe, Recipe
+from dilo.train.recipe import Recipe
 
 #: Rounds of a stage of the device.
 ROUNDS = 5
@@ -83,7 +84,7 @@ class Stages:
         if machine.compile:
             for network in self.method.encoders():
                 network.compile()
-        self._optimizer = _optimizer(self.method, recipe.optimizer)
+        self._optimizer = make_optimizer(self.method, recipe.optimizer)
         half = machine.precision == "fp16"
         self._scaler = torch.amp.GradScaler(machine.device.type, enabled=half)
         self._bank = Bank(recipe, stores, machine.device)
@@ -286,13 +287,3 @@ class Stages:
         """Read some of the images as training does."""
         workers, pin = self._machine.workers, self._machine.device.type == "cuda"
         return loader(self._views, self._batches(usable), workers=workers, pin=pin)
-
-
-def _optimizer(method: Method, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
-    """Make the optimiser of a method."""
-    return torch.optim.SGD(
-        [p for p in method.parameters() if p.requires_grad],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )

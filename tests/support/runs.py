@@ -45,9 +45,15 @@ def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     return images, store
 
 
+LARS = ("optimizer.name=lars", "optimizer.by=step", "optimizer.warmup=0.5")
 #: For each method, what makes the small recipe one of its own.
 METHODS_SMALL = {
     "moco": (),
+    "instdisc": ("memory.negatives=6",),
+    "cmc": ("memory.negatives=6", "views.space=lab"),
+    "simclr": ("model.head=simclr", "model.bn_groups=1", "views.space=unit", *LARS),
+    "supervised": ("model.head=linear", "paste.probability=0"),
+    "naive": (),
 }
 
 
@@ -68,7 +74,7 @@ def undisturbed(method: str, images: Path, masks: Path, run: Path) -> dict[str, 
 
 
 def interrupted(method: str, images: Path, masks: Path, run: Path) -> dict[str, Any]:
-    """The same, stopped after the first step and after the second."""
+    """Train likewise, but stop after the first step and after the second."""
     recipe, source = method_recipe(method), find_source(images, masks)
     for stop in (1e-9, 1e-9, math.inf):
         result = train(recipe, source, run, machine(max_minutes=stop), _quiet)

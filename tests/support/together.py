@@ -90,7 +90,7 @@ def main(images: Path, masks: Path, out: Path) -> None:
                 "undisturbed": undisturbed(name, images, masks, run / "undisturbed"),
                 "interrupted": interrupted(name, images, masks, run / "interrupted"),
             }
-        print(json.dumps(found))
+        sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

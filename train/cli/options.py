@@ -68,9 +68,8 @@ class Instead:
 def _list_recipes(ctx: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
     """Print the recipes and end, where --recipe names none."""
     if name == LIST:
-        from dilo.train import recipes
+        from dilo.train.recipes import listing
 
-        listing = getattr(recipes, "listing", lambda: "\n".join(recipes.shipped_recipes()))
         click.echo(listing())
         ctx.exit()
     return name

@@ -109,7 +109,7 @@ def _machine(computing: Computing, keeping: Keeping, watching: Watching) -> "Mac
     return Machine(
         device=device,
         workers=min(os.cpu_count() or 1, 16) if computing.workers is None else computing.workers,
-        precision=_choose_precision(computing.precision, device),
+        precision=devices.choose_precision(computing.precision, device),
         compile=computing.compile,
         parts=computing.parts,
         resume=keeping.resume,
@@ -123,17 +123,6 @@ def _machine(computing: Computing, keeping: Keeping, watching: Watching) -> "Mac
     )
 
 
-def _choose_precision(name: str, device: Any) -> Any:
-    """Stand for `dilo.train.devices.choose_precision` until that is there."""
-    from dilo.train import devices
-
-    if choose := getattr(devices, "choose_precision", None):
-        return choose(name, device)
-    if name == "fp16":
-        return name
-    return "bf16" if devices.use_bf16(name, device) else "fp32"
-
-
 def _bench(
     recipe: "Recipe",
     source: "Source",
@@ -142,7 +131,7 @@ def _bench(
     words: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure the speed of training, and show the table."""
-    from dilo.train.bench import bench, bench_table  # type: ignore[import-not-found]
+    from dilo.train.bench import bench, bench_table
 
     found: dict[str, Any] = bench(recipe, source, machine, stores, words)
     for line in bench_table(found):
@@ -152,21 +141,20 @@ def _bench(
 
 def _report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, Any], int]:
     """Say how a run ended; give what --json prints, and the exit status."""
-    preempted = bool(getattr(result, "preempted", False))
     words(f"step {result.step} of {result.steps}: {result.checkpoint}")
     if result.unreadable:
         words(f"{result.unreadable} samples were replaced: their images could not be read")
-    if preempted:
-        words("stopped by a signal, with a checkpoint; the same command goes on")
+    if result.signal:
+        words(f"stopped by {result.signal}, with a checkpoint; the same command goes on")
     found = {
         "checkpoint": str(result.checkpoint),
         "step": result.step,
         "steps": result.steps,
         "loss": result.loss if math.isfinite(result.loss) else None,
         "unreadable": result.unreadable,
-        "preempted": preempted,
+        "preempted": bool(result.signal),
     }
-    return found, PREEMPTED if preempted else 0
+    return found, PREEMPTED if result.signal else 0
 
 
 def _source(
