@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -282,7 +282,7 @@ class _Session:
             stack.enter_context(contextlib.closing(writer))
         self.meter = Meter()
 
-    def _parts(self) -> Iterator[list[Arrived]]:
+    def _parts(self) -> Generator[list[Arrived]]:
         """Load this rank's share of each batch that is left, part by part."""
         stream: Any = loader(
             Views(self.source, self.recipe, self.wanted),
