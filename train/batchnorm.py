@@ -78,8 +78,11 @@ class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
     """`BatchNorm2d` by groups of so many samples."""
 
 
-class SharedBatchNorm(nn.SyncBatchNorm):
-    """Normalise the samples of all ranks together: `SyncBatchNorm`, on CPUs too."""
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Normalise the samples of all ranks together, on CPUs, where `SyncBatchNorm` does not."""
+
+    def _check_input_dim(self, input: Tensor) -> None:  # torch's name
+        """Take values of any number of axes."""
 
     def forward(self, values: Tensor) -> Tensor:
         """Normalise, scale and shift.
@@ -94,7 +97,7 @@ class SharedBatchNorm(nn.SyncBatchNorm):
         Tensor of shape (B, C, ...)
             Of zero mean and unit variance a channel, over all ranks, then scaled and shifted.
         """
-        if not self.training or values.is_cuda or ranks.size() == 1:
+        if not self.training:
             return super().forward(values)
         running_mean, running_var, momentum = _statistics(self)
         shape = (1, -1, *(1,) * (values.ndim - 2))
@@ -141,7 +144,7 @@ def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
     network : Module
         Changed in place.
     size : int or None
-        Samples in a group; None: those of all ranks together.
+        Samples in a group; None: those of all ranks together, on GPUs by `SyncBatchNorm`.
 
     Returns
     -------
@@ -150,6 +153,9 @@ def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
     """
     if size is None and ranks.size() == 1:
         return network
+    if size is None and ranks.on_gpus():
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # torch leaves it untyped
+        return cast(nn.Module, convert(network))
     for module in network.modules():
         for name, child in module.named_children():
             if type(child) in _KINDS:

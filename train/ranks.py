@@ -108,6 +108,17 @@ def size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def on_gpus() -> bool:
+    """Tell whether the processes compute on GPUs.
+
+    Returns
+    -------
+    bool
+        False without torch.distributed.
+    """
+    return distributed.is_initialized() and "nccl" in distributed.get_backend_config()
+
+
 def rank() -> int:
     """Give the number of this process.
 

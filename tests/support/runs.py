@@ -59,7 +59,8 @@ METHODS_SMALL = {
 
 def method_recipe(method: str, *overrides: str) -> Recipe:
     """Three steps an epoch of any method, in two batch-norm groups."""
-    return small_recipe(f"method={method}", *METHODS_SMALL[method], *overrides)
+    stem = "model.stem=small"  # or batch norm, of two values each, makes much of rounding
+    return small_recipe(f"method={method}", stem, *METHODS_SMALL[method], *overrides)
 
 
 def machine(**options: Any) -> Machine:
