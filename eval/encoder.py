@@ -1,27 +1,19 @@
 """A checkpoint to a frozen trunk: ours, and those of the repositories whose key names we share."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from dilo.pipeline.errors import CheckpointError
-from dilo.train.backbones import resnet
-from dilo.train.checkpoint import read, steps
+from dilo.eval.layouts import entry, few, find_trunks, shape_of
+from dilo.pipeline.errors import CheckpointError, RecipeError
+from dilo.train.backbones import bare_encoder
+from dilo.train.checkpoint import steps
+from dilo.train.reading import read_foreign
 from dilo.train.recipe import ARCHITECTURES, ModelRecipe
-
-#: What stands before torchvision's names, most telling first: a MoCo file also has keys
-#: that begin with "module." alone
-_PREFIXES = (
-    "module.encoder_q.",
-    "encoder_q.",
-    "module.encoder.",
-    "encoder.module.",
-    "module.",
-    "",
-)
+from dilo.train.timm_encoder import TIMM
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +23,23 @@ class Encoder:
     Attributes
     ----------
     network : Module
-        Maps (B, 3, H, W) float32, normalised with ImageNet's statistics, to the pooled
-        features (B, D) float32. In eval mode; no parameter requires a gradient.
+        Maps (B, 3, H, W) float32, in the colours that `space` names, to the pooled features
+        (B, D) float32. In eval mode; no parameter requires a gradient.
     size : int
         Side, in pixels, of the images it was trained on.
     source : Path
         The file that the weights came from.
     step : int or None
         Optimiser steps taken, where the file says so.
+    space : str
+        The colours it sees, as `views.space` of a recipe names them.
     """
 
     network: nn.Module
     size: int
     source: Path
     step: int | None = None
+    space: str = "rgb"
 
 
 def load_encoder(path: Path, *, arch: str | None = None, size: int | None = None) -> Encoder:
@@ -68,8 +63,8 @@ def load_encoder(path: Path, *, arch: str | None = None, size: int | None = None
     Raises
     ------
     CheckpointError
-        If there is no checkpoint, it is damaged, holds more than tensors and plain
-        values, or its weights are not exactly those of the architecture.
+        If there is no checkpoint, it is damaged, or its weights are not exactly those of the
+        architecture. Objects of other programs in it are dropped, and nothing of them is run.
 
     References
     ----------
@@ -77,25 +72,77 @@ def load_encoder(path: Path, *, arch: str | None = None, size: int | None = None
        Learning", CVPR 2020: the key names, and reading out the query encoder.
     """
     source = newest_checkpoint(path) if path.is_dir() else path
-    content = read(source)
-    weights = _trunk_weights(content, source)
-    recipe = _entry(content, "dilo", "recipe")
-    arch = arch or _text(_entry(content, "arch")) or _text(_entry(recipe, "model", "arch"))
-    if arch not in ARCHITECTURES:
+    content = read_foreign(source)
+    found = find_trunks(content, source)
+    recipe = entry(content, "dilo", "recipe")
+    guessed, width = shape_of(found.trunks[0])
+    said = _text(entry(content, "arch")) or _text(entry(recipe, "model", "arch"))
+    arch = arch or said or guessed
+    if arch not in ARCHITECTURES and not str(arch).startswith(TIMM):
         raise CheckpointError(
-            f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)}, "
+            f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
             f"got {arch}: say it with --arch"
         )
-    stem: Any = _entry(recipe, "model", "stem") or (
-        "small" if weights["conv1.weight"].shape[-1] == 3 else "imagenet"
-    )
-    views_size: Any = _entry(recipe, "views", "size")
-    network = resnet(ModelRecipe(arch=arch, stem=stem))
-    network.fc = nn.Identity()
-    _fill(network, weights, f"{source} as a {arch} with the {stem} stem")
+    model = ModelRecipe(arch=str(arch), width=width, stem=_stem(recipe, found.trunks[0]))
+    parts = [_trunk(model, weights, source) for weights in found.trunks]
+    network = parts[0] if len(parts) == 1 else Pair(*parts)
     network.eval().requires_grad_(False)
-    step: Any = _entry(content, "dilo", "step")
-    return Encoder(network, size or views_size or 224, source, step)
+    step: Any = entry(content, "dilo", "step")
+    views_size: Any = entry(recipe, "views", "size")
+    space = _text(entry(recipe, "views", "space")) or found.space
+    return Encoder(network, size or views_size or 224, source, step, space)
+
+
+class Pair(nn.Module):
+    """The two trunks of contrastive multiview coding, their features side by side.
+
+    Parameters
+    ----------
+    luminance, colours : Module
+        Trunks of the first channel, and of the other two.
+
+    References
+    ----------
+    .. [1] Y. Tian, D. Krishnan and P. Isola, "Contrastive Multiview Coding", ECCV 2020.
+    """
+
+    def __init__(self, luminance: nn.Module, colours: nn.Module) -> None:
+        super().__init__()
+        self.l_to_ab, self.ab_to_l = luminance, colours
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the pooled features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            In the space of the encoder.
+
+        Returns
+        -------
+        Tensor of shape (B, 2 D), float32
+            Of luminance, then of colours.
+        """
+        return torch.cat([self.l_to_ab(images[:, :1]), self.ab_to_l(images[:, 1:])], 1)
+
+
+def _stem(recipe: object, weights: dict[str, Tensor]) -> Any:
+    """Tell the stem: as the recipe says, or by the size of its kernel."""
+    first = weights.get("conv1.weight")
+    small = first is not None and first.shape[-1] == 3
+    return entry(recipe, "model", "stem") or ("small" if small else "imagenet")
+
+
+def _trunk(model: ModelRecipe, weights: dict[str, Tensor], source: Path) -> nn.Module:
+    """Build a trunk, and fill it."""
+    channels = weights["conv1.weight"].shape[1] if "conv1.weight" in weights else 3
+    try:
+        network = bare_encoder(model, channels=channels)
+    except RecipeError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    network.fc = nn.Identity()
+    _fill(network, weights, f"{source} as a {model.arch} with the {model.stem} stem")
+    return network
 
 
 def newest_checkpoint(run: Path) -> Path:
@@ -125,34 +172,9 @@ def newest_checkpoint(run: Path) -> Path:
     return found[0][1]
 
 
-def _entry(content: object, *keys: str) -> Any:
-    """Walk down nested dictionaries; None where the way ends early."""
-    for key in keys:
-        if not isinstance(content, Mapping):
-            return None
-        content = content.get(key)
-    return content
-
-
 def _text(value: object) -> str | None:
     """Keep a string, drop anything else that a foreign file may hold in its place."""
     return value if isinstance(value, str) else None
-
-
-def _trunk_weights(content: object, source: Path) -> dict[str, Tensor]:
-    """Take the tensors of the query encoder, under torchvision's names, without the head."""
-    states = (_entry(content, "state_dict"), _entry(content, "model"), content)
-    state = next((state for state in states if isinstance(state, Mapping)), {})
-    tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
-    for prefix in _PREFIXES:
-        if f"{prefix}conv1.weight" in tensors:
-            names = {key: key.removeprefix(prefix) for key in tensors if key.startswith(prefix)}
-            return {name: tensors[key] for key, name in names.items() if not name.startswith("fc.")}
-    known = ", ".join(f"{prefix}conv1.weight" for prefix in _PREFIXES)
-    raise CheckpointError(
-        f"{source} must hold a ResNet under one of the names {known}; "
-        f"got {_few(list(tensors)) or 'no tensor'}: rename its keys"
-    )
 
 
 def _fill(network: nn.Module, weights: dict[str, Tensor], what: str) -> None:
@@ -172,15 +194,9 @@ def _fill(network: nn.Module, weights: dict[str, Tensor], what: str) -> None:
     ]
     faults = {"lacks": missing, "has besides": unexpected, "has": misfits}
     if any(faults.values()):
-        found = "; it ".join(f"{verb} {_few(names)}" for verb, names in faults.items() if names)
+        found = "; it ".join(f"{verb} {few(names)}" for verb, names in faults.items() if names)
         raise CheckpointError(
             f"{what} must have all its layers and no others, but it {found}: "
             "name another architecture with --arch, or take another checkpoint"
         )
     network.load_state_dict(weights, strict=False)
-
-
-def _few(names: Sequence[str]) -> str:
-    """List the first three names and count the rest."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -13,7 +13,7 @@ from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.finding import find_images
 from dilo.pipeline.labels import labels_of
 from dilo.pipeline.names import Names, escaped
-from dilo.train.colors import normalise
+from dilo.train.colors import to_space
 from dilo.train.evaluationcrops import EvaluationCrops, collate
 
 
@@ -168,7 +168,7 @@ def features(
 def _pooled(encoder: Encoder, crops: Tensor) -> Tensor:
     """Run the trunk; stop on NaN, whose neighbours would be arbitrary yet look like a result."""
     with torch.inference_mode():
-        pooled: Tensor = encoder.network(normalise(crops / 255)).cpu()
+        pooled: Tensor = encoder.network(to_space(crops / 255, encoder.space)).cpu()
     if not bool(pooled.isfinite().all()):
         raise CheckpointError(
             f"features of {encoder.source} must be finite, got NaN or infinity: "

@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import pickle
 import re
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +12,7 @@ import torch
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.method import Method
+from dilo.train.reading import read
 from dilo.train.recipe import Recipe
 
 #: Version of what stands under "dilo" in a checkpoint.
@@ -211,49 +209,6 @@ def steps(run: Path) -> list[tuple[int, Path]]:
     """
     found = ((_NAME.match(p.name), p) for p in (run / "checkpoints").glob("step-*.pt"))
     return sorted(((int(m[1]), path) for m, path in found if m), reverse=True)
-
-
-def read(path: Path) -> object:
-    """Load a file of tensors and plain values, whoever wrote it, and refuse any other.
-
-    Parameters
-    ----------
-    path : Path
-        What torch.save wrote.
-
-    Returns
-    -------
-    object
-        Its content, on the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, or holds an object that only running code could make.
-    """
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch.load itself checks no sum
-                if (member := archive.testzip()) is not None:
-                    raise zipfile.BadZipFile(f"wrong bytes in {member}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on odd pickles, torch warns before it refuses
-            content: object = torch.load(path, map_location="cpu", weights_only=True)
-            return content
-    # A damaged file in one of the older formats may fail in any way at all.
-    except Exception as error:
-        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and foreign:
-            raise CheckpointError(
-                f"{path} must hold only tensors and plain values, got a pickled {foreign[1]}, "
-                "which could run code: where you trust the file, save its weights alone again, "
-                'torch.save({"arch": ..., "state_dict": ...}, FILE)'
-            ) from error
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path} must be a whole file that torch.save wrote, but reading it failed "
-            f"({type(error).__name__}: {reason}): copy it again, or take another checkpoint"
-        ) from error
 
 
 def load(path: Path) -> dict[str, Any]:

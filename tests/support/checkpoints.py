@@ -1,29 +1,63 @@
-"""Checkpoints of a network that took a few steps on noise."""
+"""Small random checkpoints, laid out as dilo-train and the MoCo repository write them."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
-from support.runs import small_recipe
+from torch import Tensor
 
-from dilo.train import checkpoint
-from dilo.train.checkpoint import Learner, Position
-from dilo.train.method import TrainingSet, ViewBatch
-from dilo.train.methods.moco import MoCo
-
-RECIPE = small_recipe()
+from dilo.train.backbones import resnet
+from dilo.train.recipe import ModelRecipe
 
 
-def learner(recipe=RECIPE):
-    method = MoCo(recipe, TrainingSet(13))
-    optimizer = torch.optim.SGD(method.encoder_q.parameters(), lr=0.1, momentum=0.9)
-    return Learner(method, optimizer, torch.amp.GradScaler("cpu", enabled=False))
+def trunk_state(*, seed: int = 0, arch: str = "resnet18", stem: str = "small") -> dict[str, Tensor]:
+    """Draw a ResNet with its head; its batch-norm statistics are no identity either."""
+    return dict(_drawn(seed, arch, stem))
 
 
-def trained(run, *steps, keep_every=0):
-    learns = learner()
-    method, optimizer = learns.method, learns.optimizer
-    for step in steps:
-        views = torch.randn(2, 4, 3, 16, 16)
-        method(ViewBatch(views=views.unbind(), samples=torch.arange(4), step=0)).loss.backward()
-        optimizer.step()
-        position = Position(step, 0, "images", "masks")
-        checkpoint.save(run, learns, RECIPE, position, keep_every=keep_every)
-    return learns
+@functools.cache
+def _drawn(seed: int, arch: str, stem: str) -> dict[str, Tensor]:
+    """Draw once: half of a test's time would go into random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = resnet(ModelRecipe(arch=arch, stem=stem)).state_dict()  # type: ignore[arg-type]
+        for name, tensor in state.items():
+            if name.endswith("running_mean"):
+                tensor.uniform_(-0.2, 0.2)
+            elif name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5)
+    return state
+
+
+def checkpoint_content(
+    state: dict[str, Tensor], *, prefix: str = "module.encoder_q.", size: int = 32, step: int = 7
+) -> dict[str, Any]:
+    """Lay a network out as dilo-train does, or under another prefix."""
+    return {
+        "epoch": 1,
+        "arch": "resnet18",
+        "state_dict": {f"{prefix}{name}": tensor for name, tensor in state.items()}
+        | {"module.queue": torch.zeros(128, 16), "module.queue_ptr": torch.zeros(1).long()},
+        "optimizer": {"state": {}, "param_groups": []},
+        "dilo": {
+            "step": step,
+            "recipe": {
+                "model": {"arch": "resnet18", "stem": "small", "head": "linear", "dim": 128},
+                "views": {"size": size, "crop_scale": [0.2, 1.0]},
+            },
+        },
+    }
+
+
+def write_checkpoint(
+    path: Path, change: Callable[[dict[str, Any]], object] | None = None, **layout: Any
+) -> Path:
+    """Write a random checkpoint, after a change to its content if one is given."""
+    content = checkpoint_content(trunk_state(), **layout)
+    if change is not None:
+        change(content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path)
+    return path

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from support.checkpoints import trained
+from support.learners import trained
 
 from dilo.pipeline.errors import CheckpointError
 from dilo.train import checkpoint

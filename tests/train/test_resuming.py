@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.checkpoints import RECIPE, learner, trained
+from support.learners import RECIPE, learner, trained
 from support.runs import small_recipe
 
 from dilo.pipeline.errors import CheckpointError

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dilo.eval.cli.exporting import export
 from dilo.pipeline.atomic import write_text
 from dilo.pipeline.cli.options import (
     EXISTING,
@@ -295,3 +296,6 @@ def saliency(
     say(f"{out}: table.txt has these numbers, saliency.json the curves, per-image.csv the images")
     if as_json:
         click.echo(json.dumps(record))
+
+
+main.add_command(export)
