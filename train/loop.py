@@ -185,7 +185,7 @@ class _Session:
             raise reason
         if method.needs_masks and source.store is None:
             raise DiloError(
-                f"method {recipe.method} needs --masks DIR: make it with dilo-prep masks"
+                f"method {recipe.method} needs --masks DIR, got none: make it with dilo-prep masks"
             )
         numbers = labels.numbers if labels and method.needs_labels else None
         return method, Wanted(method.view_count, method.needs_masks, numbers)
