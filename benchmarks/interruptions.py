@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from support.runs import METHODS_SMALL, SMALL, losses, photographs_and_masks  # noqa: E402
+from support.runs import METHODS_SMALL, SMALL, losses, photographs_and_masks
 
-from dilo.train import checkpoint  # noqa: E402
+from dilo.train import checkpoint
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 

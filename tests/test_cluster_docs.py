@@ -186,3 +186,27 @@ def test_a_script_uses_the_cores_that_it_asks_for(name, asked, used):
 def test_every_script_of_the_page_is_tested_here():
     assert shutil.which("bash")
     assert set(named_scripts()) == {*SYSTEMS, "masks.sbatch", "rounds.sbatch"}
+
+
+@pytest.mark.parametrize(("status", "requeued"), [(75, True), (0, False), (3, False)])
+def test_the_training_script_queues_again_when_it_was_preempted_and_only_then(
+    folder, monkeypatch, status, requeued
+):
+    """Slurm and the trainer are stand-ins; the trainer itself is tried in tests/train."""
+    programs = {
+        "scontrol": 'if [ "$1" = show ]; then echo n1; echo n2; else echo "$@" > asked; fi',
+        "srun": 'while [ "${1#--}" != "$1" ]; do shift; done\nSLURM_PROCID=1 SLURM_LOCALID=1 "$@"',
+        "dilo-train": f'echo "$RANK $LOCAL_RANK $WORLD_SIZE $MASTER_ADDR $*" > told\nexit {status}',
+    }
+    for name, text in programs.items():
+        (folder / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / "bin" / name).chmod(0o755)
+    (folder / "train.sbatch").write_text(named_scripts()["train.sbatch"])
+    variables = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_NTASKS": "2", "SLURM_JOB_ID": "7"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    ended = subprocess.run(["bash", "train.sbatch"], check=False)
+    assert ended.returncode == status
+    assert (folder / "told").read_text().startswith("1 1 2 n1 --images /data/train --masks")
+    asked = folder / "asked"
+    assert (asked.read_text() if asked.exists() else "") == ("requeue 7\n" if requeued else "")
