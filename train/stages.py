@@ -16,9 +16,8 @@ from torch.utils.data import DataLoader
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import read_file
 from dilo.pipeline.labels import labels_of
-from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank, Stores
-from dilo.train.data import Batch, Batches, Sample, Source, Views, Wanted, collate, loader
+from dilo.train.data import Batches, Sample, Source, Views, Wanted, collate, loader
 from dilo.train.draws import sample_order
 from dilo.train.machine import Machine
 from dilo.train.method import TrainingSet, ViewBatch
@@ -26,13 +25,12 @@ from dilo.train.methods import METHODS
 from dilo.train.optimizers import make_optimizer
 from dilo.train.prefetch import Arrived, prefetched
 from dilo.train.recipe import Recipe
+from dilo.train.step import Stepper
 
 #: Rounds of a stage of the device.
 ROUNDS = 5
 #: More epochs than a measurement takes.
 ENDLESS = 2**20
-#: Types of autocast, by precision; float32 has none.
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 CPU = torch.device("cpu")
 
 
@@ -81,14 +79,11 @@ class Stages:
         self._classes = len(labels.classes) if labels else 0
         self.method = make(recipe, TrainingSet(len(source.usable), self._classes))
         self.method.to(machine.device).to(memory_format=torch.channels_last).train()
-        if machine.compile:
-            for network in self.method.encoders():
-                network.compile()
-        self._optimizer = make_optimizer(self.method, recipe.optimizer)
-        half = machine.precision == "fp16"
-        self._scaler = torch.amp.GradScaler(machine.device.type, enabled=half)
-        self._bank = Bank(recipe, stores, machine.device)
-        self._bank.fill(0)
+        optimizer = make_optimizer(self.method, recipe.optimizer)
+        bank = Bank(recipe, stores, machine.device)
+        bank.fill(0)
+        self._stepper = Stepper(recipe, machine, self.method, optimizer, bank)
+        self._parts: list[ViewBatch] = []
         classes = labels.numbers if labels else None
         wanted = Wanted(self.method.view_count, self.method.needs_masks, classes)
         self._views = Views(source, self._recipe, wanted)
@@ -148,7 +143,7 @@ class Stages:
         batch = collate([self._views[key] for key in self._first])
         with contextlib.closing(prefetched([batch], self._machine.device)) as arriving:
             there = next(arriving).batch
-        return self._repeat(lambda: self._augmented(there))
+        return self._repeat(lambda: self._stepper.views(there))
 
     def network(self) -> float:
         """Take steps on random views that lie on the device.
@@ -184,49 +179,31 @@ class Stages:
     def _trained(self, arriving: Iterator[Arrived]) -> Iterator[float]:
         """Take a step on each batch, and say how long it was waited for."""
         for arrived in arriving:
-            batch = arrived.batch
-            self.step(self._augmented(batch), batch.samples, batch.labels, batch.masks)
+            self._learn(self._stepper.views(arrived.batch, step=self._taken, part=len(self._parts)))
             yield arrived.waited
 
-    def _augmented(self, batch: Batch) -> Tensor:
-        """Make the views of a batch, as the loop does."""
-        views = augment(batch.images, batch.masks, batch.parameters, self._recipe.views, self._bank)
-        return views.contiguous(memory_format=torch.channels_last)
-
     def step(self, views: Tensor, samples: Tensor, labels: Tensor, masks: Tensor) -> None:
-        """Go forward and backward, and where that ends a batch, take the optimiser's step.
+        """Take a step on views that lie on the device, or a part of one.
 
         Parameters
         ----------
         views : Tensor of shape (V B, 3, s, s), float32
-            On the device, view by view.
+            View by view.
         samples, labels : Tensor of shape (B,), int64
             Which images, and their classes; the latter are used if the method needs them.
         masks : Tensor of shape (V B, 1, s, s), uint8
             Used if the method needs them.
         """
-        method, precision = self.method, self._machine.precision
-        step, part = divmod(self._taken, self._machine.parts)
-        self._taken += 1
-        if part == 0:
-            method.begin_step()
-        held = ViewBatch(
-            views=views.chunk(method.view_count),
-            samples=samples,
-            step=step,
-            part=part,
-            labels=labels if method.needs_labels else None,
-            masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
-        )
-        half = HALVES.get(precision)
-        with torch.autocast(views.device.type, half, enabled=half is not None):
-            loss = method(held).loss
-        self._scaler.scale(loss / self._machine.parts).backward()
-        if part == self._machine.parts - 1:
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
-            self._optimizer.zero_grad(set_to_none=True)
-            method.end_step()
+        part, step = len(self._parts), self._taken
+        self._learn(self._stepper.handed(views, samples, labels, masks, step=step, part=part))
+
+    def _learn(self, views: ViewBatch) -> None:
+        """Gather the parts of a batch, and take a step when they are all there."""
+        self._parts.append(views)
+        if len(self._parts) == self._machine.parts:
+            self._stepper.learn(self._parts, self._machine.parts)
+            self._parts.clear()
+            self._taken += 1
 
     def stream(self, waits: Iterator[float]) -> tuple[float, float]:
         """Time a stream of batches, or parts of them, as fast as it comes.

@@ -1,11 +1,11 @@
 """One optimiser step: crops to views on the device, through the method, to new weights."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dilo.train import ranks
@@ -81,44 +81,103 @@ class Stepper:
         self.bank.fill(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        views = (self.views(batch, step=step, part=part) for part, batch in enumerate(parts))
+        return self.learn(views, len(parts))
+
+    def learn(self, views: Iterable[ViewBatch], parts: int) -> StepOutput:
+        """Take a step on views that lie on the device, at the rate that is set.
+
+        Parameters
+        ----------
+        views : iterable of ViewBatch
+            Part by part.
+        parts : int
+            How many.
+
+        Returns
+        -------
+        StepOutput
+            As `take` gives it.
+        """
         self.method.begin_step()
         self.optimizer.zero_grad(set_to_none=True)
-        outputs = [
-            self._backward(batch, step, part, len(parts)) for part, batch in enumerate(parts)
-        ]
+        outputs = [self._backward(part, parts) for part in views]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.method.end_step()
         ranks.average_running_statistics(self.method)
         return _mean(outputs)
 
-    def _backward(self, batch: Batch, step: int, part: int, parts: int) -> StepOutput:
+    def _backward(self, views: ViewBatch, parts: int) -> StepOutput:
         """Add the gradients of one part; between ranks they are exchanged with the last one."""
         module: Any = self._module
-        hold = isinstance(module, DistributedDataParallel) and part < parts - 1
+        hold = isinstance(module, DistributedDataParallel) and views.part < parts - 1
         with module.no_sync() if hold else contextlib.nullcontext():
-            device = self.machine.device
-            views = self._views(batch, step, part)
             dtype = DTYPES[self.machine.precision]
-            with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+            half = dtype is not torch.float32
+            with torch.autocast(self.machine.device.type, dtype, enabled=half):
                 output: StepOutput = module(views)
             scaled: Any = self.scaler.scale(output.loss / parts)
             scaled.backward()
         return StepOutput(output.loss.detach(), output.scalars)
 
-    def _views(self, batch: Batch, step: int, part: int) -> ViewBatch:
-        """Augment the views on the device, and hand over what the method wants besides."""
-        device, method = self.machine.device, self.method
+    def views(self, batch: Batch, *, step: int = 0, part: int = 0) -> ViewBatch:
+        """Augment views on the device.
+
+        Parameters
+        ----------
+        batch : Batch
+            Crops, on the device or on their way.
+        step, part : int
+            As `ViewBatch` has them.
+
+        Returns
+        -------
+        ViewBatch
+            What the method wants.
+        """
+        device = self.machine.device
         images = batch.images.to(device, non_blocking=True)
         masks = batch.masks.to(device, non_blocking=True)
         views = augment(images, masks, batch.parameters, self.recipe.views, self.bank)
         views = views.contiguous(memory_format=torch.channels_last)
+        return self.handed(views, batch.samples, batch.labels, masks, step=step, part=part)
+
+    def handed(
+        self,
+        views: Tensor,
+        samples: Tensor,
+        labels: Tensor,
+        masks: Tensor,
+        *,
+        step: int = 0,
+        part: int = 0,
+    ) -> ViewBatch:
+        """Put together what the method wants.
+
+        Parameters
+        ----------
+        views : Tensor of shape (V B, 3, s, s), float32
+            On the device, view by view.
+        samples, labels : Tensor of shape (B,), int64
+            Which images, and their classes.
+        masks : Tensor of shape (V B, 1, s, s), uint8
+            On the device.
+        step, part : int
+            As `ViewBatch` has them.
+
+        Returns
+        -------
+        ViewBatch
+            Labels and masks in it only if the method needs them.
+        """
+        device, method = self.machine.device, self.method
         return ViewBatch(
             views=views.chunk(method.view_count),
-            samples=batch.samples.to(device, non_blocking=True),
+            samples=samples.to(device, non_blocking=True),
             step=step,
             part=part,
-            labels=batch.labels.to(device, non_blocking=True) if method.needs_labels else None,
+            labels=labels.to(device, non_blocking=True) if method.needs_labels else None,
             masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
         )
 
