@@ -1,17 +1,16 @@
-"""Training data: an image and its mask to the crops of two views, in a replayable order."""
+"""Training data: an image and its mask to the crops of its views, and those of a batch."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.finding import find_images
@@ -19,10 +18,8 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
-from dilo.train import ranks
 from dilo.train.crops import crop
-from dilo.train.draws import ViewDraw, sample_order, view_draw
-from dilo.train.interruption import ignore_in_worker
+from dilo.train.draws import ViewDraw, view_draw
 from dilo.train.parameters import Parameters, stack
 from dilo.train.paste import alpha_of
 from dilo.train.recipe import Recipe
@@ -295,94 +292,3 @@ def collate(samples: Sequence[Sample]) -> Batch:
         torch.tensor(sum(sample.skipped for sample in samples)),
         torch.tensor(sum(sample.unreadable for sample in samples)),
     )
-
-
-class Batches(Sampler[list[tuple[int, int]]]):
-    """The share of this rank in the batches of a run from a step on, one stream over its epochs.
-
-    A batch is the same whatever the number of ranks and of parts: part p of P holds the p-th
-    run of B / P samples, and of a part, rank r of R holds the r-th run of B / P / R.
-
-    Parameters
-    ----------
-    usable : ndarray of shape (M,), int64
-        Positions of the images to train on.
-    recipe : Recipe
-        Seed, batch size, number of epochs.
-    start : int
-        Steps already taken.
-    parts : int, default 1
-        Parts of a batch, whose gradients are accumulated.
-
-    Raises
-    ------
-    DiloError
-        If there are fewer images than a batch holds, or ranks and parts do not divide it.
-    """
-
-    def __init__(
-        self, usable: NDArray[np.int64], recipe: Recipe, start: int, parts: int = 1
-    ) -> None:
-        batch = recipe.optimizer.batch
-        if len(usable) < batch:
-            raise DiloError(
-                f"a batch needs at least optimizer.batch = {batch} images, got {len(usable)}: "
-                f"--set optimizer.batch={len(usable)} or less"
-            )
-        if batch % (parts * ranks.size()):
-            raise DiloError(
-                f"optimizer.batch must be a multiple of {ranks.size()} ranks times --accumulate "
-                f"{parts}, got {batch}"
-            )
-        self._usable, self._recipe, self._start, self._parts = usable, recipe, start, parts
-        self.steps_per_epoch = len(usable) // batch
-
-    def __len__(self) -> int:
-        return (self.steps_per_epoch * self._recipe.optimizer.epochs - self._start) * self._parts
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        batch = self._recipe.optimizer.batch
-        held = batch // self._parts // ranks.size()
-        epoch, step = divmod(self._start, self.steps_per_epoch)
-        for current in range(epoch, self._recipe.optimizer.epochs):
-            order = self._usable[sample_order(self._recipe.seed, current, len(self._usable))]
-            for first in range(step * batch, self.steps_per_epoch * batch, batch // self._parts):
-                mine = first + ranks.rank() * held
-                yield [(current, int(index)) for index in order[mine : mine + held]]
-            step = 0
-
-
-def loader(views: Views, batches: Batches, *, workers: int, pin: bool) -> DataLoader[Sample]:
-    """Read batches ahead of the device.
-
-    Parameters
-    ----------
-    views : Views
-        The samples.
-    batches : Batches
-        Their order.
-    workers : int
-        Processes that decode and crop; 0 does it in this one.
-    pin : bool
-        Whether to hand over page-locked memory, for a GPU.
-
-    Returns
-    -------
-    DataLoader
-        Yields `Batch`.
-    """
-    return DataLoader(
-        views,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pin,
-        worker_init_fn=_start_worker,
-        prefetch_factor=4 if workers else None,
-    )
-
-
-def _start_worker(worker: int) -> None:
-    """Keep OpenCV from starting a thread a core in every worker, and signals from ending it."""
-    cv2.setNumThreads(0)
-    ignore_in_worker()

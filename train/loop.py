@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -18,25 +17,22 @@ from dilo.pipeline.labels import labels_of
 from dilo.pipeline.progress import Progress
 from dilo.train import checkpoint, ranks
 from dilo.train.backgrounds import Bank, Stores
+from dilo.train.batches import Batches, loader
 from dilo.train.checkpoint import Learner, Position
 from dilo.train.crops import compile_ahead
-from dilo.train.data import Batches, Source, Views, Wanted, loader
+from dilo.train.data import Source, Views, Wanted
 from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
 from dilo.train.method import Method, TrainingSet
 from dilo.train.methods import make_method
-from dilo.train.monitor import Monitor
 from dilo.train.optimizers import make_optimizer
 from dilo.train.prefetch import Arrived, prefetched
 from dilo.train.recipe import Recipe
-from dilo.train.record import Meter, Record, describe
+from dilo.train.record import describe
 from dilo.train.resuming import resume
 from dilo.train.schedule import learning_rate, rate_words
 from dilo.train.step import Stepper
-from dilo.train.tensorboard import Board
-
-#: What RUN/state says in one word, for scripts that cannot see an exit status.
-STATES = ("running", "preempted", "stopped", "done")
+from dilo.train.watch import Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,11 +161,8 @@ class _Session:
         self.steps = self.steps_per_epoch * recipe.optimizer.epochs
         self.stepper = Stepper(recipe, machine, method, optimizer, bank)
         self.learner = Learner(method, optimizer, self.stepper.scaler)
-        self.monitor = self._monitor() if machine.knn_every else None
-        self.meter, self.writers = Meter(), list[Record | Board]()
-        self.step, self.loss, self.unreadable = 0, math.nan, 0
-        self.losses: list[torch.Tensor] = []
-        self.last: dict[str, float] = {}
+        self.watch = Watch(source, recipe, run, machine, say)
+        self.step = 0
 
     def _method(self) -> tuple[Method, Wanted]:
         """Build the method, on the device, and say what it wants of each sample."""
@@ -190,11 +183,6 @@ class _Session:
         numbers = labels.numbers if labels and method.needs_labels else None
         return method, Wanted(method.view_count, method.needs_masks, numbers)
 
-    def _monitor(self) -> Monitor:
-        """Make ready to read the network out while it trains."""
-        machine = self.machine
-        return Monitor(self.source, self.recipe, machine.device, machine.workers, machine.knn_test)
-
     def run(self) -> Result:
         """Go on from the newest checkpoint, take the steps that are left, and say how it ended."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -206,8 +194,8 @@ class _Session:
             step=self.step,
             steps=self.steps,
             checkpoint=checkpoint.checkpoint_path(self.folder, self.step),
-            loss=self.loss,
-            unreadable=self.unreadable,
+            loss=self.watch.loss,
+            unreadable=self.watch.unreadable,
             signal=signal,
         )
 
@@ -251,13 +239,13 @@ class _Session:
         begin = saved = time.monotonic()
         start, images = self.step, self.recipe.optimizer.batch
         with contextlib.ExitStack() as stack:
-            self._open(stack)
+            self.watch.open(stack, start)
             if not start:
-                self._read_out()
+                self.watch.read_out(self.learner.method, 0, 0)
             bar = stack.enter_context(Progress((self.steps - start) * images, "images", self.say))
             for parts in stack.enter_context(contextlib.closing(self._parts())):
                 self._step(parts, first=self.step == start)
-                bar.advance(images, f"step {self.step}, loss {self.loss:.4f}")
+                bar.advance(images, f"step {self.step}, loss {self.watch.loss:.4f}")
                 now = time.monotonic()
                 late = now - begin > 60 * self.machine.max_minutes
                 due = now - saved > 60 * self.machine.checkpoint_minutes
@@ -270,17 +258,6 @@ class _Session:
                 if late:
                     break
         return ""
-
-    def _open(self, stack: contextlib.ExitStack) -> None:
-        """Open what rank 0 writes the record to."""
-        self.writers.clear()
-        if ranks.rank() == 0:
-            self.writers.append(Record(self.folder, self.step))
-            if self.machine.tensorboard:
-                self.writers.append(Board(self.folder, self.step))
-        for writer in self.writers:
-            stack.enter_context(contextlib.closing(writer))
-        self.meter = Meter()
 
     def _parts(self) -> Generator[list[Arrived]]:
         """Load this rank's share of each batch that is left, part by part."""
@@ -301,74 +278,22 @@ class _Session:
         batches = [arrived.batch for arrived in parts]
         output = self.stepper.take(batches, step=self.step, epoch=epoch, rate=rate)
         self.step += 1
-        self.losses.append(output.loss)
-        for arrived in parts:
-            self._count(arrived)
-        # Reading a scalar waits for the device, so only the steps that are recorded do.
+        self.watch.count(parts, output.loss)
         if self.step % self.machine.log_every == 0 or first or self.step == self.steps:
-            names = list(output.scalars)
-            values = ranks.mean(torch.stack([output.loss, *output.scalars.values()])).tolist()
-            self.loss = values[0]
-            line = {"step": self.step, "epoch": epoch, "loss": self.loss, "lr": rate}
-            line |= dict(zip(names, values[1:], strict=True)) | self.meter.line()
-            self._record(line)
-            self._require_finite(rate)
-            self.last = line
-
-    def _count(self, arrived: Arrived) -> None:
-        """Count a batch for the record; of all ranks' images, but this one's views."""
-        batch = arrived.batch
-        self.unreadable += int(batch.unreadable.item())
-        self.meter.batch(
-            len(batch.samples) * ranks.size(),
-            arrived.waited,
-            len(batch.parameters.paste),
-            int(batch.parameters.paste.sum().item()),
-            int(batch.skipped.item()),
-        )
-
-    def _record(self, line: dict[str, Any]) -> None:
-        """Write a line, on rank 0."""
-        for writer in self.writers:
-            writer.add(line)
-
-    def _read_out(self) -> None:
-        """Ask the network's nearest neighbours, on all ranks."""
-        if self.monitor:
-            epoch = self.step // self.steps_per_epoch
-            with self.meter.paused():
-                line = self.monitor.line(self.learner.method.encoders(), self.step, epoch)
-            self._record(line)
-            found = line["knn_top1"]
-            self.say(f"step {self.step}: kNN top-1 {'none' if found is None else f'{found:.1f} %'}")
+            self.watch.record(output, step=self.step, epoch=epoch, rate=rate)
 
     def _keep(self) -> None:
         """Save; after every so many epochs, read out before, or a kill would lose that line."""
         every = self.machine.knn_every * self.steps_per_epoch
         if every and self.step % every == 0:
-            self._read_out()
-        with self.meter.paused():
+            epoch = self.step // self.steps_per_epoch
+            self.watch.read_out(self.learner.method, self.step, epoch)
+        with self.watch.meter.paused():
             self._save()
-
-    def _require_finite(self, rate: float) -> None:
-        """Stop at the first loss since the last look that is no number, on any rank."""
-        losses = ranks.mean(torch.stack(self.losses))
-        first = self.step - len(self.losses) + 1
-        self.losses.clear()
-        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
-        if wrong:
-            last = ", ".join(f"{name} {value:g}" for name, value in self.last.items())
-            raise DiloError(
-                f"the loss must stay a number, got {losses[wrong[0]].item()} at step "
-                f"{first + wrong[0]} with learning rate {rate:g} (recorded last: "
-                f"{last or 'nothing since the start'}): the checkpoints before are kept; "
-                f"try a lower optimizer.lr"
-            )
 
     def _save(self) -> None:
         """Write a checkpoint of this very step, once it is known to be sound."""
-        if self.losses:
-            self._require_finite(self.learner.optimizer.param_groups[0]["lr"])
+        self.watch.require_finite(self.step, self.learner.optimizer.param_groups[0]["lr"])
         position = self.data.at(self.step, self.step // self.steps_per_epoch)
         keep = self.machine.keep_every * self.steps_per_epoch
         ranks.decide(lambda: self._write(position, keep))

@@ -17,7 +17,8 @@ from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import read_file
 from dilo.pipeline.labels import labels_of
 from dilo.train.backgrounds import Bank, Stores
-from dilo.train.data import Batches, Sample, Source, Views, Wanted, collate, loader
+from dilo.train.batches import Batches, loader
+from dilo.train.data import Sample, Source, Views, Wanted, collate
 from dilo.train.draws import sample_order
 from dilo.train.machine import Machine
 from dilo.train.method import TrainingSet, ViewBatch

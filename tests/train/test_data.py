@@ -10,8 +10,9 @@ from support.runs import photographs_and_masks, small_recipe
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
+from dilo.train.batches import Batches, loader
 from dilo.train.crops import crop
-from dilo.train.data import Batches, Views, collate, find_source, loader
+from dilo.train.data import Views, collate, find_source
 from dilo.train.draws import view_draw
 
 RECIPE = small_recipe("paste.probability=0.7")

@@ -10,7 +10,8 @@ from support.photographs import photograph_folder
 from support.runs import small_recipe
 
 from dilo.train import prefetch
-from dilo.train.data import Batch, Batches, Views, find_source, loader
+from dilo.train.batches import Batches, loader
+from dilo.train.data import Batch, Views, find_source
 from dilo.train.prefetch import COPIED, prefetched
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
