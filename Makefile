@@ -10,8 +10,9 @@ SOURCES := $(shell find pipeline train eval -name '*.py' -o -name '*.toml') setu
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py --out demo
 
+# The networks of the tests are so small that threads would wait for each other.
 test: lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=20
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
