@@ -10,7 +10,6 @@ from support.runs import photographs_and_masks, small_recipe
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
-from dilo.train.batches import Batches, loader
 from dilo.train.crops import crop
 from dilo.train.data import Views, collate, find_source
 from dilo.train.draws import view_draw
@@ -21,43 +20,6 @@ RECIPE = small_recipe("paste.probability=0.7")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     return photographs_and_masks(tmp_path_factory.mktemp("data"))
-
-
-def batches(source, start, workers, recipe=RECIPE):
-    stream = Batches(source.usable, recipe, start)
-    return list(loader(Views(source, recipe), stream, workers=workers, pin=False))
-
-
-def flat(batch):
-    return [batch.images, batch.masks, *batch.parameters, batch.unreadable]
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes:UserWarning")
-def test_batches_are_the_same_with_any_number_of_workers(made, workers):
-    source = find_source(*made)
-    for alone, together in zip(batches(source, 0, 0), batches(source, 0, workers), strict=True):
-        assert all(map(torch.equal, flat(alone), flat(together)))
-
-
-def test_a_later_start_gives_the_rest_of_the_same_stream(made):
-    source = find_source(*made)
-    whole = batches(source, 0, 0)
-    assert len(whole) == 6  # 13 images: three batches of four an epoch, one image left over
-    for start in range(6):
-        rest = batches(source, start, 0)
-        assert len(rest) == 6 - start
-        for one, other in zip(whole[start:], rest, strict=True):
-            assert all(map(torch.equal, flat(one), flat(other)))
-
-
-def test_an_epoch_visits_no_image_twice_and_orders_differ(made):
-    source = find_source(*made)
-    keys = [key for batch in Batches(source.usable, RECIPE, 0) for key in batch]
-    epochs = [[i for e, i in keys if e == epoch] for epoch in (0, 1)]
-    assert [len(set(epoch)) for epoch in epochs] == [12, 12]
-    assert epochs[0] != epochs[1]
 
 
 def test_a_sample_is_the_crop_that_its_draw_says(made):
@@ -138,8 +100,3 @@ def test_an_image_that_broke_since_is_replaced_by_the_next(tmp_path):
 def test_masks_of_another_folder_are_refused(made, tmp_path):
     with pytest.raises(DiloError, match=r"--masks .* must be of the images of --images"):
         find_source(tmp_path, made[1])
-
-
-def test_fewer_images_than_a_batch_are_refused(made):
-    with pytest.raises(DiloError, match=r"optimizer.batch = 4 images, got 3"):
-        Batches(np.arange(3), RECIPE, 0)

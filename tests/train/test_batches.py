@@ -1,0 +1,82 @@
+"""The order of training: the same whoever reads it, from wherever it begins, on any ranks."""
+
+import numpy as np
+import pytest
+import torch
+from support.runs import photographs_and_masks, small_recipe
+
+from dilo.pipeline.errors import DiloError
+from dilo.train import ranks
+from dilo.train.batches import Batches, loader
+from dilo.train.data import Views, find_source
+
+RECIPE = small_recipe("paste.probability=0.7")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return photographs_and_masks(tmp_path_factory.mktemp("data"))
+
+
+def batches(source, start, workers, recipe=RECIPE):
+    stream = Batches(source.usable, recipe, start)
+    return list(loader(Views(source, recipe), stream, workers=workers, pin=False))
+
+
+def flat(batch):
+    return [batch.images, batch.masks, *batch.parameters, batch.unreadable]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes:UserWarning")
+def test_batches_are_the_same_with_any_number_of_workers(made, workers):
+    source = find_source(*made)
+    for alone, together in zip(batches(source, 0, 0), batches(source, 0, workers), strict=True):
+        assert all(map(torch.equal, flat(alone), flat(together)))
+
+
+def test_a_later_start_gives_the_rest_of_the_same_stream(made):
+    source = find_source(*made)
+    whole = batches(source, 0, 0)
+    assert len(whole) == 6  # 13 images: three batches of four an epoch, one image left over
+    for start in range(6):
+        rest = batches(source, start, 0)
+        assert len(rest) == 6 - start
+        for one, other in zip(whole[start:], rest, strict=True):
+            assert all(map(torch.equal, flat(one), flat(other)))
+
+
+def test_an_epoch_visits_no_image_twice_and_orders_differ(made):
+    source = find_source(*made)
+    keys = [key for batch in Batches(source.usable, RECIPE, 0) for key in batch]
+    epochs = [[i for e, i in keys if e == epoch] for epoch in (0, 1)]
+    assert [len(set(epoch)) for epoch in epochs] == [12, 12]
+    assert epochs[0] != epochs[1]
+
+
+def test_fewer_images_than_a_batch_are_refused(made):
+    with pytest.raises(DiloError, match=r"optimizer.batch = 4 images, got 3"):
+        Batches(np.arange(3), RECIPE, 0)
+
+
+@pytest.mark.parametrize(("count", "parts"), [(1, 2), (2, 1), (2, 2), (4, 1)])
+def test_ranks_and_parts_share_out_the_very_batches_of_one(monkeypatch, count, parts):
+    whole = list(Batches(np.arange(13), RECIPE, 2))
+    monkeypatch.setattr(ranks, "size", lambda: count)
+    shares = []
+    for rank in range(count):
+        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        shares.append(list(Batches(np.arange(13), RECIPE, 2, parts)))
+        assert len(shares[-1]) == len(Batches(np.arange(13), RECIPE, 2, parts)) == 4 * parts
+    for step, batch in enumerate(whole):
+        dealt = [shares[r][step * parts + part] for part in range(parts) for r in range(count)]
+        assert [key for share in dealt for key in share] == batch
+
+
+def test_ranks_that_do_not_divide_a_batch_are_refused(monkeypatch):
+    monkeypatch.setattr(ranks, "size", lambda: 3)
+    with pytest.raises(
+        DiloError, match="must be a multiple of 3 ranks times --accumulate 1, got 4"
+    ):
+        Batches(np.arange(13), RECIPE, 0)

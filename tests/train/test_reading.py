@@ -1,0 +1,92 @@
+"""Files of other programs: their tensors come, their code never runs."""
+
+import argparse
+import collections
+import io
+import pickle
+import zipfile
+
+import pytest
+import torch
+from torch import nn
+
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.reading import read, read_foreign
+
+
+class Call:
+    """Pickles as a call of whatever it is given."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+class WithState:
+    """Pickles as an object that is given a state."""
+
+    def __init__(self, state):
+        self.__dict__.update(state)
+
+
+def saved(path, content, old_format):
+    torch.save(content, path, _use_new_zipfile_serialization=not old_format)
+    return path
+
+
+formats = pytest.mark.parametrize("old_format", [False, True])
+
+
+@formats
+@pytest.mark.parametrize(
+    "foreign",
+    [argparse.Namespace(lr=0.03), nn.Linear(2, 2), collections.deque("ab"), WithState({"a": 1})],
+)
+def test_tensors_beside_objects_of_other_programs_come_and_the_objects_do_not(
+    tmp_path, foreign, old_format
+):
+    content = {"state_dict": {"w": torch.arange(3.0)}, "epoch": 5, "opt": foreign, "n": [foreign]}
+    path = saved(tmp_path / "x.pt", content, old_format)
+    found = read_foreign(path)
+    assert found["epoch"] == 5
+    assert torch.equal(found["state_dict"]["w"], torch.arange(3.0))
+    assert "opt" not in found
+    with pytest.raises(CheckpointError, match="which could run code"):
+        read(path)
+
+
+@formats
+@pytest.mark.parametrize("function", [print, eval, exec, __import__, open, getattr])
+def test_no_call_in_a_file_is_made(tmp_path, capsys, function, old_format):
+    marker = tmp_path / "ran"
+    code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
+    arguments = {"open": (str(marker), "w"), "getattr": (marker, "touch")}
+    call = Call(function, *arguments.get(function.__name__, (code,)))
+    path = saved(tmp_path / "x.pt", {"state_dict": {"w": torch.zeros(1)}, "bad": call}, old_format)
+    try:
+        assert "bad" not in read_foreign(path)
+    except CheckpointError as error:
+        assert str(path) in str(error)
+    assert not marker.exists()
+    assert code not in capsys.readouterr().out
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+    path = saved(tmp_path / "x.pt", {"w": torch.zeros(99)}, False)
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(io.BytesIO(bytes(raw))) as archive:
+        member = next(i for i in archive.infolist() if i.filename.endswith("data/0"))
+    raw[member.header_offset + 200] ^= 1
+    path.write_bytes(raw)
+    for reading in (read, read_foreign):
+        with pytest.raises(CheckpointError, match="copy it again"):
+            reading(path)
+
+
+def test_a_bare_pickle_is_refused(tmp_path):
+    (tmp_path / "x.pt").write_bytes(pickle.dumps(Call(print, "ran")))
+    for reading in (read, read_foreign):
+        with pytest.raises(CheckpointError):
+            reading(tmp_path / "x.pt")
