@@ -185,7 +185,7 @@ def test_a_script_uses_the_cores_that_it_asks_for(name, asked, used):
 
 def test_every_script_of_the_page_is_tested_here():
     assert shutil.which("bash")
-    assert set(named_scripts()) == {*SYSTEMS, "masks.sbatch", "rounds.sbatch"}
+    assert set(named_scripts()) == {*SYSTEMS, "masks.sbatch", "rounds.sbatch", "train.sbatch"}
 
 
 @pytest.mark.parametrize(("status", "requeued"), [(75, True), (0, False), (3, False)])

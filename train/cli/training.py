@@ -153,6 +153,7 @@ def _report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, A
         "loss": result.loss if math.isfinite(result.loss) else None,
         "unreadable": result.unreadable,
         "preempted": bool(result.signal),
+        "signal": result.signal,
     }
     return found, PREEMPTED if result.signal else 0
 

@@ -14,7 +14,14 @@ from dilo.train import loop
 from dilo.train.cli import main
 from dilo.train.machine import Machine
 
-RESULT = {"step": 7, "steps": 40, "checkpoint": Path("c.pt"), "loss": 2.5, "unreadable": 0}
+RESULT = {
+    "step": 7,
+    "steps": 40,
+    "checkpoint": Path("c.pt"),
+    "loss": 2.5,
+    "unreadable": 0,
+    "signal": "",
+}
 
 
 @pytest.fixture
@@ -69,9 +76,9 @@ def test_unless_given_they_are_the_machines_own_defaults(command):
     [
         pytest.param(RESULT, 0, ["step 7 of 40: c.pt"], id="done"),
         pytest.param(
-            RESULT | {"preempted": True},
+            RESULT | {"signal": "SIGTERM"},
             75,
-            ["step 7 of 40: c.pt", "stopped by a signal, with a checkpoint; the same command"],
+            ["step 7 of 40: c.pt", "stopped by SIGTERM, with a checkpoint; the same command"],
             id="preempted",
         ),
         pytest.param(
