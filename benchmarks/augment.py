@@ -29,11 +29,15 @@ from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank
 from dilo.train.colors import MEAN, STD
 from dilo.train.draws import ViewDraw, view_draw
-from dilo.train.methods import METHODS
+from dilo.train.machine import Machine
+from dilo.train.method import TrainingSet
+from dilo.train.methods import make_method
+from dilo.train.optimizers import make_optimizer
 from dilo.train.parameters import stack
 from dilo.train.pastedraw import CROPS, GRAY, TEXTURES
 from dilo.train.recipe import Recipe
 from dilo.train.recipes import load_recipe
+from dilo.train.step import Stepper
 
 #: Backgrounds of the yardstick, in Pillow.
 PICTURES: list[Image.Image] = []
@@ -117,25 +121,20 @@ def bank_of(recipe: Recipe, device: torch.device) -> Bank:
     return bank
 
 
-def training_step(recipe: Recipe, device: torch.device) -> Callable[[], None]:
+def training_step(recipe: Recipe, device: torch.device, bank: Bank) -> Callable[[], object]:
     """Make a step of the recipe's method on views that are ready: forward, backward, update."""
-    method = METHODS[recipe.method](recipe).to(device).to(memory_format=torch.channels_last)
-    method.train()
-    parameters = [p for p in method.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=1e-3, momentum=0.9)
     count, side = recipe.optimizer.batch, recipe.views.size
-    views = torch.randn(2 * count, 3, side, side, device=device)
-    first, second = views.contiguous(memory_format=torch.channels_last).chunk(2)
-    shuffle = torch.randperm(count).to(device)
-
-    def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16):
-            loss = method(first, second, shuffle).loss
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
-    return step
+    method = make_method(recipe, TrainingSet(count, 1000)).to(device)
+    method.to(memory_format=torch.channels_last).train()
+    optimizer = make_optimizer(method, recipe.optimizer)
+    machine = Machine(device=device, workers=0, precision="bf16")
+    stepper = Stepper(recipe, machine, method, optimizer, bank)
+    shape = (method.view_count * count, 3, side, side)
+    views = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    masks = torch.randint(256, (shape[0], 1, side, side), dtype=torch.uint8, device=device)
+    samples = torch.arange(count, device=device)
+    handed = stepper.handed(views, samples, samples % 1000, masks)
+    return lambda: stepper.learn([handed], 1)
 
 
 def options_of() -> argparse.Namespace:
@@ -190,7 +189,7 @@ def main() -> None:
     }
     threads = {"augment": options.threads, "tensor": 1, "pillow": 1}
     if options.step:
-        runs["step"] = waited(training_step(recipe, device))
+        runs["step"] = waited(training_step(recipe, device, bank))
         threads["step"] = options.threads
     seconds = medians(runs, threads, options.rounds)
     best = min(seconds["tensor"], seconds["pillow"])

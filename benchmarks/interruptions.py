@@ -13,7 +13,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from support.launching import launch
 from support.runs import METHODS_SMALL, SMALL, losses, photographs_and_masks
 
 from dilo.train import checkpoint
@@ -38,22 +38,9 @@ def arguments(method: str, data: Path, run: Path, epochs: int) -> list[str]:
     return [*map(str, words), *(word for key in sets for word in ("--set", key))]
 
 
-def start(words: list[str], ranks: int) -> list[subprocess.Popen[bytes]]:
-    """Start a run in as many ranks, each in a session of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = os.environ | {"OMP_NUM_THREADS": "1", "WORLD_SIZE": str(ranks)}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [
-        subprocess.Popen(
-            [sys.executable, *words],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            start_new_session=True,
-            stderr=subprocess.DEVNULL,
-        )
-        for rank in range(ranks)
-    ]
+def start(words: list[str], ranks: int) -> list[subprocess.Popen[str]]:
+    """Start a run in as many ranks, without words."""
+    return launch(words, ranks, output=subprocess.DEVNULL)
 
 
 def disturb(words: list[str], run: Path, ranks: int, chance: random.Random) -> tuple[str, int]:

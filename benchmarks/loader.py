@@ -101,18 +101,22 @@ def blurred(image: Image.Image) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 2.0)))
 
 
-#: Of the MoCo repository, version 2.
-TRANSFORMS = transforms.Compose(
-    [
-        transforms.RandomResizedCrop(SIDE, (0.2, 1.0)),
-        transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
-        transforms.RandomGrayscale(0.2),
-        transforms.RandomApply([blurred], 0.5),
-        transforms.RandomHorizontalFlip(),
-        transforms.ToTensor(),
-        transforms.Normalize(MEAN, STD),
-    ]
-)
+def moco_transforms(size: int) -> transforms.Compose:
+    """Give the transforms of the MoCo repository, version 2, to views of any size."""
+    return transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size, (0.2, 1.0)),
+            transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
+            transforms.RandomGrayscale(0.2),
+            transforms.RandomApply([blurred], 0.5),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+
+
+TRANSFORMS = moco_transforms(SIDE)
 
 
 class Yardstick:

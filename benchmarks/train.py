@@ -32,18 +32,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from loader import blurred, pasted, prepared, read_image, read_mask
+from loader import moco_transforms, pasted, prepared, read_image, read_mask
 from PIL import Image
 from saliency import sample_jpegs
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
-from torchvision import transforms
 
 from dilo.pipeline.preview import stretched
-from dilo.train.colors import MEAN, STD
 from dilo.train.crops import compile_ahead
 from dilo.train.data import Source, find_source
-from dilo.train.devices import choose_device, use_bf16
+from dilo.train.devices import choose_device, choose_precision
 from dilo.train.machine import Machine
 from dilo.train.recipe import Recipe
 from dilo.train.recipes import load_recipe
@@ -58,17 +56,7 @@ class Plain(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, images: list[Path], masks: list[Path], size: int) -> None:
         self._images, self._masks = images, masks
-        self._transforms = transforms.Compose(
-            [
-                transforms.RandomResizedCrop(size, (0.2, 1.0)),
-                transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
-                transforms.RandomGrayscale(0.2),
-                transforms.RandomApply([blurred], 0.5),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
-            ]
-        )
+        self._transforms = moco_transforms(size)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -133,7 +121,7 @@ def find(options: argparse.Namespace, folder: Path) -> Source:
 def measure(options: argparse.Namespace, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Gather what is printed."""
     device = choose_device(options.device)
-    precision = "bf16" if use_bf16(options.precision, device) else "fp32"
+    precision = choose_precision(options.precision, device)
     machine = Machine(device=device, workers=options.workers, precision=precision)
     source = find(options, folder)
     paths = [source.folder / source.names[index] for index in source.usable.tolist()]
@@ -184,7 +172,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "bf16", "fp16", "fp32"], default="auto")
     parser.add_argument("--workers", type=int, default=2, help="of ours and of the plain loop")
     parser.add_argument("--paste", action="store_true", help="the plain loop pastes, too")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each loop and round")

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 
 
-def launch(arguments: Sequence[str], count: int = 2) -> list[subprocess.Popen[str]]:
+def launch(
+    arguments: Sequence[str], count: int = 2, *, output: int = subprocess.PIPE
+) -> list[subprocess.Popen[str]]:
     """Start Python with the same arguments in as many ranks, each in a session of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -19,8 +21,8 @@ def launch(arguments: Sequence[str], count: int = 2) -> list[subprocess.Popen[st
             [sys.executable, *arguments],
             env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
             text=True,
         )
         for rank in range(count)
