@@ -127,5 +127,3 @@ _WRITERS: dict[str, Callable[[Weights, Path], None]] = {
     "safetensors": _write_safetensors,
     "moco": _write_moco,
 }
-#: What --format takes.
-FORMATS = tuple(_WRITERS)

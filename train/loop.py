@@ -12,26 +12,23 @@ from typing import Any
 import torch
 
 from dilo.pipeline.atomic import write_text
-from dilo.pipeline.errors import DiloError, RecipeError
-from dilo.pipeline.labels import labels_of
+from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.progress import Progress
 from dilo.train import checkpoint, ranks
 from dilo.train.backgrounds import Bank, Stores
 from dilo.train.batches import Batches, loader
 from dilo.train.checkpoint import Learner, Position
 from dilo.train.crops import compile_ahead
-from dilo.train.data import Source, Views, Wanted
+from dilo.train.data import Source, Views
 from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
-from dilo.train.method import Method, TrainingSet
-from dilo.train.methods import make_method
 from dilo.train.optimizers import make_optimizer
 from dilo.train.prefetch import Arrived, prefetched
 from dilo.train.recipe import Recipe
 from dilo.train.record import describe
 from dilo.train.resuming import resume
 from dilo.train.schedule import learning_rate, rate_words
-from dilo.train.step import Stepper
+from dilo.train.step import Stepper, prepare
 from dilo.train.watch import Watch
 
 
@@ -147,7 +144,7 @@ class _Session:
         self.recipe, self.source, self.folder, self.machine = recipe, source, run, machine
         self.say, self.interruption = say, interruption
         bank = Bank(recipe, stores, machine.device)
-        method, self.wanted = self._method()
+        method, self.wanted = prepare(recipe, source, machine.device)
         optimizer = make_optimizer(method, recipe.optimizer)
         self.data = Position(
             step=0,
@@ -156,32 +153,12 @@ class _Session:
             masks=source.store.fingerprint if source.store else "",
             backgrounds=" ".join(stores[kind].fingerprint for kind in sorted(stores)),
         )
-        self.batches = Batches(source.usable, recipe, 0, machine.parts)
-        self.steps_per_epoch = self.batches.steps_per_epoch
+        self.steps_per_epoch = Batches(source.usable, recipe, 0, machine.parts).steps_per_epoch
         self.steps = self.steps_per_epoch * recipe.optimizer.epochs
         self.stepper = Stepper(recipe, machine, method, optimizer, bank)
         self.learner = Learner(method, optimizer, self.stepper.scaler)
         self.watch = Watch(source, recipe, run, machine, say)
         self.step = 0
-
-    def _method(self) -> tuple[Method, Wanted]:
-        """Build the method, on the device, and say what it wants of each sample."""
-        recipe, source = self.recipe, self.source
-        try:
-            labels = labels_of(source.names, f"--images {source.folder}")
-        except DiloError as error:
-            labels, reason = None, error
-        data = TrainingSet(len(source.usable), len(labels.classes) if labels else 0)
-        method = make_method(recipe, data).to(self.machine.device)
-        method.to(memory_format=torch.channels_last)
-        if method.needs_labels and labels is None:
-            raise reason
-        if method.needs_masks and source.store is None:
-            raise DiloError(
-                f"method {recipe.method} needs --masks DIR, got none: make it with dilo-prep masks"
-            )
-        numbers = labels.numbers if labels and method.needs_labels else None
-        return method, Wanted(method.view_count, method.needs_masks, numbers)
 
     def run(self) -> Result:
         """Go on from the newest checkpoint, take the steps that are left, and say how it ended."""

@@ -83,11 +83,15 @@ class Method(nn.Module):
         Views of each image that it wants.
     needs_masks, needs_labels : bool
         Whether it wants the saliency in the views, or the classes of the images.
+    encoder_q : Module
+        The network that is trained, by the MoCo repository's name for it, so that its tools
+        read the checkpoints; a method of several overrides `encoders`.
     """
 
     view_count: ClassVar[int] = 2
     needs_masks: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
+    encoder_q: nn.Module
 
     @abstractmethod
     def forward(self, batch: ViewBatch) -> StepOutput:
@@ -104,15 +108,16 @@ class Method(nn.Module):
             Loss and scalars.
         """
 
-    @abstractmethod
     def encoders(self) -> tuple[nn.Module, ...]:
         """Name the networks that are trained, for the compiler and the read-outs.
 
         Returns
         -------
         tuple of Module
-            Each a trunk that ends in a projection head called `fc`.
+            Each a trunk that ends in a projection head called `fc`; the one called
+            ``encoder_q``, unless a method says otherwise.
         """
+        return (self.encoder_q,)
 
     def begin_step(self) -> None:
         """Do what is due before an optimiser step; nothing, unless a method says otherwise."""

@@ -49,19 +49,25 @@ def resume(
         If recipe or data differ from the run's, no checkpoint can be read, or there is one
         or none against what `how` says.
     """
-    path = ranks.decide(lambda: _newest(run, recipe, data, say, how))
+    read: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
+    path = ranks.decide(lambda: _newest(run, recipe, data, say, how, read))
     if path is None:
         return None
-    content = load(path)
+    content = read.pop(path) if path in read else load(path)
     learner.restore(content)
     saved = content["dilo"]
     return data.at(saved["step"], saved["epoch"])
 
 
 def _newest(
-    run: Path, recipe: Recipe, data: Position, say: Callable[[str], None], how: str
+    run: Path,
+    recipe: Recipe,
+    data: Position,
+    say: Callable[[str], None],
+    how: str,
+    read: dict[Path, dict[str, Any]],
 ) -> Path | None:
-    """Find the newest checkpoint that can be read, and refuse one that does not fit."""
+    """Find the newest checkpoint that can be read, and keep it; refuse one that does not fit."""
     sweep(run / "checkpoints")
     found = steps(run)
     if found and how == "never":
@@ -81,6 +87,7 @@ def _newest(
             say(f"{error}; falling back to the one before")
             continue
         _require_same(path, content["dilo"], recipe, data)
+        read[path] = content
         return path
     if found:
         raise CheckpointError(

@@ -15,18 +15,16 @@ from torch.utils.data import DataLoader
 
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import read_file
-from dilo.pipeline.labels import labels_of
 from dilo.train.backgrounds import Bank, Stores
 from dilo.train.batches import Batches, loader
-from dilo.train.data import Sample, Source, Views, Wanted, collate
+from dilo.train.data import Sample, Source, Views, collate
 from dilo.train.draws import sample_order
 from dilo.train.machine import Machine
-from dilo.train.method import TrainingSet, ViewBatch
-from dilo.train.methods import METHODS
+from dilo.train.method import ViewBatch
 from dilo.train.optimizers import make_optimizer
 from dilo.train.prefetch import Arrived, prefetched
 from dilo.train.recipe import Recipe
-from dilo.train.step import Stepper
+from dilo.train.step import Stepper, prepare
 
 #: Rounds of a stage of the device.
 ROUNDS = 5
@@ -74,19 +72,14 @@ class Stages:
         self._recipe = dataclasses.replace(recipe, optimizer=endless)
         self._source, self._machine, self._seconds = source, machine, seconds
         self._first = next(iter(self._batches(source.usable)))  # refuses too few images
-        make = METHODS[recipe.method]
-        needs_labels = getattr(make, "needs_labels", False)
-        labels = labels_of(source.names, f"--images {source.folder}") if needs_labels else None
-        self._classes = len(labels.classes) if labels else 0
-        self.method = make(recipe, TrainingSet(len(source.usable), self._classes))
-        self.method.to(machine.device).to(memory_format=torch.channels_last).train()
+        self.method, wanted = prepare(recipe, source, machine.device)
+        self.method.train()
+        self._classes = 0 if wanted.labels is None else int(wanted.labels.max()) + 1
         optimizer = make_optimizer(self.method, recipe.optimizer)
         bank = Bank(recipe, stores, machine.device)
         bank.fill(0)
         self._stepper = Stepper(recipe, machine, self.method, optimizer, bank)
         self._parts: list[ViewBatch] = []
-        classes = labels.numbers if labels else None
-        wanted = Wanted(self.method.view_count, self.method.needs_masks, classes)
         self._views = Views(source, self._recipe, wanted)
         self._cached: NDArray[np.int64] = source.usable
         self._taken = 0

@@ -8,14 +8,60 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.labels import Labels, labels_of
 from dilo.train import ranks
 from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank
-from dilo.train.data import Batch
+from dilo.train.data import Batch, Source, Wanted
 from dilo.train.devices import DTYPES
 from dilo.train.machine import Machine
-from dilo.train.method import Method, StepOutput, ViewBatch
+from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
+from dilo.train.methods import make_method
 from dilo.train.recipe import Recipe
+
+
+def prepare(recipe: Recipe, source: Source, device: torch.device) -> tuple[Method, Wanted]:
+    """Make the method of a recipe, on a device, and find what it wants of each image.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Method, networks and seed.
+    source : Source
+        Images and masks; the first folder of an image names its class.
+    device : torch.device
+        Where the method is to be.
+
+    Returns
+    -------
+    method : Method
+        Untrained.
+    wanted : Wanted
+        Its views, and masks and labels if it needs them.
+
+    Raises
+    ------
+    DiloError
+        If there is no such method, or no masks or labels where it needs them.
+    """
+    reason: DiloError | None = None
+    labels: Labels | None = None
+    try:
+        labels = labels_of(source.names, f"--images {source.folder}")
+    except DiloError as error:
+        reason = error
+    data = TrainingSet(len(source.usable), len(labels.classes) if labels else 0)
+    method = make_method(recipe, data).to(device)
+    method.to(memory_format=torch.channels_last)
+    if method.needs_labels and reason:
+        raise reason
+    if method.needs_masks and source.store is None:
+        raise DiloError(
+            f"method {recipe.method} needs --masks DIR, got none: make it with dilo-prep masks"
+        )
+    numbers = labels.numbers if labels and method.needs_labels else None
+    return method, Wanted(method.view_count, method.needs_masks, numbers)
 
 
 class Stepper:

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dilo.train.backbones import encoder
 from dilo.train.losses import unit
@@ -51,16 +51,6 @@ class InstDisc(Method):
         k, tau, m = self.settings.negatives, self.settings.temperature, self.settings.momentum
         self.register_buffer("params", torch.tensor([k, tau, -1.0, m]))
         self._seen: list[tuple[Tensor, Tensor]] = []
-
-    def encoders(self) -> tuple[nn.Module, ...]:
-        """Name the encoder.
-
-        Returns
-        -------
-        tuple of Module
-            It alone.
-        """
-        return (self.encoder_q,)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
         """Tell the slot of each image from others.

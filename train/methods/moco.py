@@ -48,16 +48,6 @@ class MoCo(Method):
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.int64))
         self._keys: list[Tensor] = []
 
-    def encoders(self) -> tuple[nn.Module, ...]:
-        """Name the query encoder.
-
-        Returns
-        -------
-        tuple of Module
-            It alone.
-        """
-        return (self.encoder_q,)
-
     def begin_step(self) -> None:
         """Move the key encoder towards the query encoder as the last step left it."""
         follow(self.encoder_k, self.encoder_q, self.momentum)

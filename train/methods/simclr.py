@@ -1,7 +1,6 @@
 """SimCLR: each view of an image finds the other among all views of the batch."""
 
 import torch
-from torch import nn
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.backbones import encoder
@@ -36,16 +35,6 @@ class SimCLR(Method):
         groups = recipe.model.bn_groups
         self.group = recipe.optimizer.batch // groups if groups > 1 else 1
         self.encoder_q = encoder(recipe)
-
-    def encoders(self) -> tuple[nn.Module, ...]:
-        """Name the encoder.
-
-        Returns
-        -------
-        tuple of Module
-            It alone.
-        """
-        return (self.encoder_q,)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
         """Contrast both views of this rank's samples with those of all.

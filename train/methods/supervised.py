@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from torch import nn
 from torch.nn import functional
 
 from dilo.pipeline.errors import RecipeError
@@ -43,16 +42,6 @@ class Supervised(Method):
                 f"got {recipe.model.head!r}"
             )
         self.encoder_q = encoder(recipe, classes=data.classes)
-
-    def encoders(self) -> tuple[nn.Module, ...]:
-        """Name the network.
-
-        Returns
-        -------
-        tuple of Module
-            It alone; its `fc` gives a logit a class.
-        """
-        return (self.encoder_q,)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
         """Tell the class of each view.
