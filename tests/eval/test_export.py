@@ -19,7 +19,7 @@ from dilo.train.loop import train
 def run(tmp_path_factory):
     """Train MoCo v2 with ImageNet's stem."""
     root = tmp_path_factory.mktemp("run")
-    recipe = small_recipe("optimizer.epochs=1", "model.stem=imagenet")
+    recipe = small_recipe("optimizer.epochs=1", "model.stem=imagenet", "model.width=1.0")
     train(recipe, find_source(*photographs_and_masks(root)), root / "run", machine(), print)
     return root / "run"
 

@@ -21,6 +21,7 @@ from dilo.train.recipes import load_recipe
 
 SMALL = (
     "model.dim=8",
+    "model.width=0.25",
     "moco.queue=12",
     "model.bn_groups=2",
     "views.size=16",
