@@ -1,6 +1,7 @@
 """One optimiser step: crops to views on the device, through the method, to new weights."""
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -102,8 +103,11 @@ class Stepper:
                 network.compile()  # in place: wrapped, its parameters would change their names
         self._module: nn.Module = method
         if ranks.size() > 1:
-            # Memory and statistics are kept the same by what is written to them.
-            self._module = DistributedDataParallel(method, broadcast_buffers=False)
+            with warnings.catch_warnings():
+                # Its new name is not known to the oldest torch that serves.
+                warnings.filterwarnings("ignore", "`broadcast_buffers` is dep", FutureWarning)
+                # Memory and statistics are kept the same by what is written to them.
+                self._module = DistributedDataParallel(method, broadcast_buffers=False)
 
     def take(self, parts: Sequence[Batch], *, step: int, epoch: int, rate: float) -> StepOutput:
         """Take a step.
