@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dilo.eval.encoder import Encoder, Pair
+from dilo.eval.encoder import Encoder
+from dilo.eval.pair import Pair
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import DiloError
 

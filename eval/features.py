@@ -9,34 +9,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dilo.eval.encoder import Encoder
+from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.pipeline.finding import find_images
-from dilo.pipeline.labels import labels_of
 from dilo.pipeline.names import Names, escaped
-from dilo.train.colors import to_space
 from dilo.train.evaluationcrops import EvaluationCrops, collate
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledFolder:
-    """Images below a folder, each in the class that its first folder names.
-
-    Attributes
-    ----------
-    root : Path
-        The folder.
-    names : Names
-        Relative paths of the M images.
-    labels : Tensor of shape (M,), int64
-        Class of each, a position in `classes`.
-    classes : tuple of str
-        Names of the classes.
-    """
-
-    root: Path
-    names: Names
-    labels: Tensor
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,32 +41,6 @@ class Features:
     classes: tuple[str, ...]
     paths: Names
     unreadable: tuple[tuple[str, str], ...]
-
-
-def labelled_folder(root: Path, *, classes: tuple[str, ...] | None = None) -> LabelledFolder:
-    """List the images of a folder and number their classes.
-
-    Parameters
-    ----------
-    root : Path
-        A folder of class folders, with images at any depth below them.
-    classes : tuple of str, optional
-        The classes to number by; by default those of the folder, sorted.
-
-    Returns
-    -------
-    LabelledFolder
-        The images in the order of their paths.
-
-    Raises
-    ------
-    DiloError
-        If there is no image, an image lies in no class folder, or a class of the
-        folder is not among `classes`.
-    """
-    names = find_images(root)
-    labels = labels_of(names, str(root), classes=classes)
-    return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
 
 
 def features(
@@ -168,7 +118,7 @@ def features(
 def _pooled(encoder: Encoder, crops: Tensor) -> Tensor:
     """Run the trunk; stop on NaN, whose neighbours would be arbitrary yet look like a result."""
     with torch.inference_mode():
-        pooled: Tensor = encoder.network(to_space(crops / 255, encoder.space)).cpu()
+        pooled = encoder.features(crops / 255).cpu()
     if not bool(pooled.isfinite().all()):
         raise CheckpointError(
             f"features of {encoder.source} must be finite, got NaN or infinity: "

@@ -1,7 +1,7 @@
 """Whose checkpoint it is, told by its keys: to one trunk's weights, or those of a pair."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,12 @@ PAIRS = (
     ("l_to_ab.", "ab_to_l.", "lab"),
     ("module.encoder1.", "module.encoder2.", "ydbdr"),
 )
+#: Where PyContrast keeps the heads, which others keep in the trunk, as `fc`.
+_HEADS = {
+    "module.encoder.": "module.head.",
+    "module.encoder1.": "module.head1.",
+    "module.encoder2.": "module.head2.",
+}
 #: Blocks of layer3 and tensors of a block, by architecture.
 _SHAPES = {(2, 2): "resnet18", (6, 2): "resnet34", (6, 3): "resnet50", (23, 3): "resnet101"}
 
@@ -41,14 +47,23 @@ class Found:
         One trunk, or the two of a pair; torchvision's names, without heads.
     space : str
         The colours it sees, as far as the keys tell.
+    heads : tuple of dict of str to Tensor
+        For each trunk what follows it: the names after ``fc.``. Empty where there is none.
+    joint : dict of str to Tensor
+        What follows both trunks of a pair: a classifier.
+    prefix : str
+        What stood before the names of the first trunk.
     """
 
     trunks: tuple[dict[str, Tensor], ...]
     space: str = "rgb"
+    heads: tuple[dict[str, Tensor], ...] = ()
+    joint: dict[str, Tensor] = field(default_factory=dict)
+    prefix: str = ""
 
 
 def find_trunks(content: object, source: Path) -> Found:
-    """Take the tensors of the trained trunks, under torchvision's names, without their heads.
+    """Take the tensors of the trained trunks, under torchvision's names, and of their heads.
 
     Parameters
     ----------
@@ -72,11 +87,13 @@ def find_trunks(content: object, source: Path) -> Found:
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     for first, second, space in PAIRS:
         if f"{first}conv1.weight" in tensors:
-            return Found((_under(tensors, first), _under(tensors, second)), space)
+            trunks, heads = zip(*(_parted(tensors, part) for part in (first, second)), strict=True)
+            return Found(trunks, space, heads, _under(tensors, "module.fc."), first)
     for prefix in PREFIXES:
         for name in ("conv1.weight", "trunk."):
             if any(key.startswith(prefix + name) for key in tensors):
-                return Found((_under(tensors, prefix),))
+                trunk, head = _parted(tensors, prefix)
+                return Found((trunk,), heads=(head,), prefix=prefix)
     known = ", ".join(f"{prefix}conv1.weight" for prefix in PREFIXES)
     raise CheckpointError(
         f"{source} must hold a ResNet under one of the names {known}; "
@@ -84,10 +101,20 @@ def find_trunks(content: object, source: Path) -> Found:
     )
 
 
+def _parted(
+    tensors: Mapping[str, Tensor], prefix: str
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Take a trunk under a prefix, and the head that follows it."""
+    whole = _under(tensors, prefix)
+    trunk = {name: value for name, value in whole.items() if not name.startswith("fc.")}
+    return trunk, _under(whole, "fc.") or _under(tensors, _HEADS.get(prefix, "no head"))
+
+
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take what stands under a prefix, but the head."""
-    names = {key: key.removeprefix(prefix) for key in tensors if key.startswith(prefix)}
-    return {name: tensors[key] for key, name in names.items() if not name.startswith("fc.")}
+    """Take what stands under a prefix."""
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
 
 
 def shape_of(weights: Mapping[str, Tensor]) -> tuple[str | None, float]:
@@ -110,6 +137,31 @@ def shape_of(weights: Mapping[str, Tensor]) -> tuple[str | None, float]:
     first = weights.get("layer1.0.conv1.weight")
     width = 1.0 if first is None else first.shape[0] / 64
     return _SHAPES.get((len(blocks), convolutions)), width
+
+
+def head_of(weights: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
+    """Tell a projection head by the names of its tensors.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        What stands after ``fc.``; PyContrast's linear head is numbered, too.
+
+    Returns
+    -------
+    tuple of (str, int, int) or None
+        Kind, layers and outputs, as `model.head`, `head_layers` and `dim` of a recipe have
+        them; None if it is none that is known.
+    """
+    matrices = [name for name, value in weights.items() if value.ndim == 2]
+    if not matrices:
+        return None
+    dim = weights[matrices[-1]].shape[0]
+    if any(name.endswith("running_mean") for name in weights):
+        return "simclr", len(matrices), dim
+    if len(matrices) <= 2:
+        return ("linear", "mlp")[len(matrices) - 1], len(matrices), dim
+    return None
 
 
 def entry(content: object, *keys: str) -> Any:

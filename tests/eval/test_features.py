@@ -9,7 +9,8 @@ from support.folders import write_class_folders
 from torch import nn
 
 from dilo.eval.encoder import Encoder, load_encoder
-from dilo.eval.features import features, labelled_folder
+from dilo.eval.features import features
+from dilo.eval.folders import labelled_folder
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.colors import normalise
 from dilo.train.evaluationcrops import evaluation_crop

@@ -1,20 +1,16 @@
 """`dilo-eval export`: a trunk for other programs."""
 
-import json
 from pathlib import Path
 
 import click
 
+from dilo.eval.cli.options import arch_option, checkpoint_option, tell
 from dilo.pipeline.cli.options import json_option, say, user_errors
+from dilo.pipeline.extras import require_torch
 
 
-@click.command()
-@click.option(
-    "--checkpoint",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="A run's folder, or any checkpoint that dilo-eval reads.",
-)
+@click.command("export")
+@checkpoint_option
 @click.option(
     "--format",
     "form",
@@ -27,21 +23,21 @@ from dilo.pipeline.cli.options import json_option, say, user_errors
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file."
 )
 @click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two trunks.")
-@click.option("--arch", help="The network, where the checkpoint does not say.")
+@arch_option
 @json_option
 @user_errors
-def export(
+def command(
     checkpoint: Path, form: str, out: Path, half: str | None, arch: str | None, as_json: bool
 ) -> None:
     """Write the trunk of a checkpoint, without its head, for another program.
 
     A file of that name is replaced, once the new one is whole.
     """
+    require_torch("dilo-eval")
     from dilo.eval.encoder import load_encoder
-    from dilo.eval.export import export as write
+    from dilo.eval.export import export
 
     encoder = load_encoder(checkpoint, arch=arch)
-    count = write(encoder, form, out, half=half)
+    count = export(encoder, form, out, half=half)
     say(f"{out}: {count} tensors of {encoder.source}, for {form}")
-    if as_json:
-        click.echo(json.dumps({"out": str(out), "format": form, "tensors": count}))
+    tell({"out": str(out), "format": form, "tensors": count}, as_json=as_json)

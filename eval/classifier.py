@@ -1,0 +1,185 @@
+"""A frozen trunk with a linear layer that tells classes: what `linear` trains, and others'."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
+from dilo.eval.layouts import entry, few, find_trunks
+from dilo.pipeline.errors import CheckpointError, DiloError
+from dilo.train.reading import read_foreign
+
+#: What `dilo-eval linear` calls its file; below a run, in this folder.
+CLASSIFIER = "classifier.pth"
+LINEAR = Path("eval") / "linear"
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A frozen trunk and the linear layer on its pooled features.
+
+    Attributes
+    ----------
+    encoder : Encoder
+        The trunk.
+    weight : Tensor of shape (C, D), float32
+        One row a class.
+    bias : Tensor of shape (C,), float32
+        One value a class.
+    classes : tuple of str or None
+        Names of the classes, where the file says them.
+    """
+
+    encoder: Encoder
+    weight: Tensor
+    bias: Tensor
+    classes: tuple[str, ...] | None = None
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Score every class.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            RGB in [0, 1], on the device of the network, as are weight and bias.
+
+        Returns
+        -------
+        Tensor of shape (B, C), float32
+            Before the softmax.
+        """
+        return torch.nn.functional.linear(self.encoder.features(images), self.weight, self.bias)
+
+    def to(self, device: torch.device) -> "Classifier":
+        """Move to a device.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where to; the encoder's network is moved in place.
+
+        Returns
+        -------
+        Classifier
+            There.
+        """
+        self.encoder.network.to(device)
+        return Classifier(self.encoder, self.weight.to(device), self.bias.to(device), self.classes)
+
+    def numbers(self, classes: Sequence[str], what: str) -> Tensor:
+        """Find which class of the classifier each class of a folder is.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Names of the folder's classes, in the order of its labels.
+        what : str
+            The folder, for messages.
+
+        Returns
+        -------
+        Tensor of shape (len(classes),), int64
+            Rows of `weight`: by name where the file has names, else by the sorted order.
+
+        Raises
+        ------
+        DiloError
+            If a class is not among the classifier's, or names are missing and the numbers of
+            classes differ.
+        """
+        if self.classes is not None:
+            known = {name: row for row, name in enumerate(self.classes)}
+            if unknown := [name for name in classes if name not in known]:
+                raise DiloError(
+                    f"classes of {what} must be among the {len(known)} of {self.encoder.source}, "
+                    f"got {few(unknown)}: rename or remove these folders"
+                )
+            return torch.tensor([known[name] for name in classes], dtype=torch.int64)
+        if len(classes) != len(self.weight):
+            raise DiloError(
+                f"{what} must have the {len(self.weight)} classes of {self.encoder.source}, which "
+                f"does not name them, got {len(classes)}: give all class folders"
+            )
+        place = {name: i for i, name in enumerate(sorted(classes))}
+        return torch.tensor([place[name] for name in classes], dtype=torch.int64)
+
+
+def load_classifier(path: Path, *, arch: str | None = None, size: int | None = None) -> Classifier:
+    """Read a trunk and the linear layer that follows it.
+
+    Parameters
+    ----------
+    path : Path
+        What `dilo-eval linear` or MoCo's linear script wrote, a checkpoint of supervised
+        training, torchvision's weights; or a folder: of `dilo-eval linear`, or of a run, which
+        stands for what `linear` found there, or else for its newest checkpoint.
+    arch : str, optional
+        Name of the network; by default what the file says.
+    size : int, optional
+        Side of the images in pixels; by default that of training, or 224.
+
+    Returns
+    -------
+    Classifier
+        Frozen, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, it is damaged, or it ends in something else than a classifier,
+        as a projection head.
+    """
+    source = classifier_file(path)
+    content = read_foreign(source)
+    found = find_trunks(content, source)
+    head = found.joint or found.heads[0]
+    if set(head) != {"weight", "bias"} or head["weight"].ndim != 2 or _projects(content, found):
+        raise CheckpointError(
+            f"{source} must end in a classifier, a linear layer fc.weight and fc.bias, got "
+            f"{few(['fc.' + name for name in head]) or 'no layer fc'}"
+            f"{', a projection head' if head else ''}: train one with dilo-eval linear"
+        )
+    encoder = encoder_of(content, found, source, arch, size)
+    names: Any = entry(content, "dilo", "classes")
+    classes = tuple(map(str, names)) if isinstance(names, list | tuple) else None
+    return Classifier(encoder, head["weight"].float(), head["bias"].float(), classes)
+
+
+def classifier_file(path: Path) -> Path:
+    """Find the file of a classifier.
+
+    Parameters
+    ----------
+    path : Path
+        The file, the folder that `dilo-eval linear` wrote, or that of a run.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    if path.is_dir():
+        for folder in (path, path / LINEAR):
+            if (folder / CLASSIFIER).is_file():
+                return folder / CLASSIFIER
+    return checkpoint_file(path)
+
+
+def _projects(content: object, found: Any) -> bool:
+    """Tell whether the one linear layer is a projection head, as MoCo v1's and InstDisc's are."""
+    if entry(content, "dilo") is not None:
+        told = entry(content, "dilo", "classes") is not None
+        return not (told or entry(content, "dilo", "recipe", "method") == "supervised")
+    pretraining = found.prefix not in ("module.", "") or bool(found.heads[1:] and not found.joint)
+    # InstDisc's files are laid out as those of supervised training, but for the bank, which
+    # is dropped on reading, and what they call the accuracy.
+    return pretraining or entry(content, "best_prec1") is not None

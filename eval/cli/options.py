@@ -1,0 +1,83 @@
+"""What the commands of `dilo-eval` share: options, and how a result is told."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dilo.pipeline.atomic import write_text
+
+
+def positive(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse zero, negative numbers, infinity and NaN, which a FloatRange lets pass."""
+    if not 0 < value < math.inf:
+        raise click.BadParameter(f"must be positive and finite, got {value}")
+    return value
+
+
+def writable(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a result file without a folder now, not after the work."""
+    if value is not None and not value.parent.is_dir():
+        raise click.BadParameter(f"its folder must exist, got {value}: create {value.parent}")
+    return value
+
+
+checkpoint_option = click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A checkpoint, whoever wrote it, or the folder of a run, for its newest one.",
+)
+batch_option = click.option(
+    "--batch", default=256, show_default=True, type=click.IntRange(min=1), help="Images at once."
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    show_default="one a core, at most 8",
+    help="Processes that decode; 0 decodes in the main one.",
+)
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where the network runs; auto takes CUDA where there is one.",
+)
+size_option = click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    show_default="as in training, or 224",
+    help="Side of the evaluated crops, in pixels.",
+)
+arch_option = click.option(
+    "--arch",
+    show_default="what the checkpoint says",
+    help="The network, where the file is silent: resnet50, or timm:NAME.",
+)
+classifier_option = click.option(
+    "--classifier",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
+    "weights of torchvision.",
+)
+
+
+def worker_count(workers: int | None) -> int:
+    """Choose how many processes decode, where the user does not."""
+    from joblib import cpu_count
+
+    return min(8, cpu_count()) if workers is None else workers
+
+
+def tell(record: Mapping[str, Any], *, as_json: bool, out: Path | None = None) -> None:
+    """Write a record to a file, and to standard output, as far as asked for."""
+    text = json.dumps(record)
+    if out is not None:
+        write_text(out, f"{text}\n")
+    if as_json:
+        click.echo(text)

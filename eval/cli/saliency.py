@@ -1,0 +1,98 @@
+"""`dilo-eval saliency`: masks against ground truth."""
+
+from pathlib import Path
+
+import click
+
+from dilo.eval.cli.options import tell
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    jobs_option,
+    json_option,
+    say,
+    user_errors,
+)
+from dilo.pipeline.extras import require
+
+
+def _named_folders(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, Path]]:
+    """Part NAME=DIR; a folder that has "=" in its own name is that folder."""
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, folder = value.partition("=")
+        path = Path(folder if equals and not Path(value).is_dir() else value)
+        name = name if equals and not Path(value).is_dir() else path.resolve().name
+        if not path.is_dir():
+            raise click.BadParameter(f"must be a folder, or NAME=DIR, got {value}: no such folder")
+        if not name or not name.isprintable():
+            raise click.BadParameter(f"must name the method in printable letters, got {value!r}")
+        if name in found:
+            raise click.BadParameter(
+                f"must have a name for each method, got {name} twice: give NAME={path}"
+            )
+        found[name] = path
+    return list(found.items())
+
+
+@click.command("saliency")
+@click.option(
+    "--masks",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]DIR",
+    callback=_named_folders,
+    help="A store of dilo-prep, or a folder of PNGs; given again, methods are compared.",
+)
+@click.option("--truth", type=EXISTING, required=True, help="PNGs, white where the object is.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for tables, plots and sheets.")
+@click.option("--images", type=EXISTING, help="The images, to show them on the sheets.")
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Score only images that every method has a mask for; otherwise one missing is an error.",
+)
+@jobs_option
+@click.option("--no-plots", is_flag=True, help="Draw no plots, which takes matplotlib.")
+@json_option
+@user_errors
+def command(
+    masks: list[tuple[str, Path]],
+    truth: Path,
+    out: Path,
+    images: Path | None,
+    allow_missing: bool,
+    jobs: int,
+    no_plots: bool,
+    as_json: bool,
+) -> None:
+    """Score saliency masks against ground truth, as benchmarks do.
+
+    Masks and ground truth pair by relative path, extension aside, or, where no path
+    matches, by file name. Writes saliency.json, table.txt, per-image.csv, two plots and,
+    for each method, a sheet of its best, median and worst masks by weighted F.
+    """
+    for folder in filter(None, (truth, images, *(folder for _, folder in masks))):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise click.BadParameter(
+                f"must be outside the folders that are read, got {out} in {folder}",
+                param_hint="--out",
+            )
+    if not no_plots:
+        require("dilo-eval saliency", ("matplotlib",), "eval", instead=", or give --no-plots")
+    from dilo.eval.saliency.evaluation import Request, evaluate
+
+    request = Request(
+        masks=masks,
+        truth=truth,
+        out=out,
+        images=images,
+        allow_missing=allow_missing,
+        jobs=jobs,
+        plots=not no_plots,
+    )
+    record = evaluate(request, say)
+    say(f"{out}: table.txt has these numbers, saliency.json the curves, per-image.csv the images")
+    tell(record, as_json=as_json)

@@ -1,0 +1,84 @@
+"""Images below a folder, and their classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dilo.pipeline.finding import find_images
+from dilo.pipeline.labels import labels_of
+from dilo.pipeline.names import Names
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFolder:
+    """Images below a folder, each in the class that its first folder names.
+
+    Attributes
+    ----------
+    root : Path
+        The folder.
+    names : Names
+        Relative paths of the M images.
+    labels : Tensor of shape (M,), int64
+        Class of each, a position in `classes`; -1 where there are no classes.
+    classes : tuple of str
+        Names of the classes; empty where images lie outside class folders.
+    """
+
+    root: Path
+    names: Names
+    labels: Tensor
+    classes: tuple[str, ...]
+
+
+def labelled_folder(root: Path, *, classes: tuple[str, ...] | None = None) -> LabelledFolder:
+    """List the images of a folder and number their classes.
+
+    Parameters
+    ----------
+    root : Path
+        A folder of class folders, with images at any depth below them.
+    classes : tuple of str, optional
+        The classes to number by; by default those of the folder, sorted.
+
+    Returns
+    -------
+    LabelledFolder
+        The images in the order of their paths.
+
+    Raises
+    ------
+    DiloError
+        If there is no image, an image lies in no class folder, or a class of the
+        folder is not among `classes`.
+    """
+    names = find_images(root)
+    labels = labels_of(names, str(root), classes=classes)
+    return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
+
+
+def any_folder(root: Path) -> LabelledFolder:
+    """List the images of a folder, with their classes where all lie in class folders.
+
+    Parameters
+    ----------
+    root : Path
+        Any folder with images, at any depth.
+
+    Returns
+    -------
+    LabelledFolder
+        The images in the order of their paths.
+
+    Raises
+    ------
+    DiloError
+        If there is no image.
+    """
+    names = find_images(root)
+    if all("/" in name for name in names):
+        labels = labels_of(names, str(root))
+        return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
+    return LabelledFolder(root, names, torch.full((len(names),), -1), ())

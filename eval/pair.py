@@ -1,0 +1,57 @@
+"""Two trunks that see different colours of an image, as one."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+
+class Pair(nn.Module):
+    """The two trunks of contrastive multiview coding, their features side by side.
+
+    Parameters
+    ----------
+    luminance, colours : Module
+        Trunks of the first channel, and of the other two, or these with their heads.
+
+    References
+    ----------
+    .. [1] Y. Tian, D. Krishnan and P. Isola, "Contrastive Multiview Coding", ECCV 2020.
+    """
+
+    def __init__(self, luminance: nn.Module, colours: nn.Module) -> None:
+        super().__init__()
+        self.l_to_ab, self.ab_to_l = luminance, colours
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the pooled features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            In the space of the encoder.
+
+        Returns
+        -------
+        Tensor of shape (B, 2 D), float32
+            Of luminance, then of colours. Embeddings are normalised each, so that their
+            cosine is the mean of the two.
+        """
+        found = [network(part) for network, part in self.parts(images)]
+        if not isinstance(self.l_to_ab.fc, nn.Identity):
+            found = [normalize(values) for values in found]
+        return torch.cat(found, 1)
+
+    def parts(self, images: Tensor) -> tuple[tuple[nn.Module, Tensor], tuple[nn.Module, Tensor]]:
+        """Give each trunk what it sees.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            In the space of the encoder.
+
+        Returns
+        -------
+        tuple of (Module, Tensor)
+            Luminance's trunk with (B, 1, H, W), and that of colours with (B, 2, H, W).
+        """
+        return (self.l_to_ab, images[:, :1]), (self.ab_to_l, images[:, 1:])
