@@ -10,9 +10,10 @@ SOURCES := $(shell find pipeline train eval -name '*.py' -o -name '*.toml') setu
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py --out demo
 
-# The networks of the tests are so small that threads would wait for each other.
+# A process a core; within one, the networks of the tests are so small that threads would wait
+# for each other. A file stays together, since its tests share what they made.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --durations=20
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
