@@ -25,7 +25,7 @@ class Picture:
     pixels : ndarray of shape (H, W, 3) or (H, W), uint8
         Colour or gray; shown whole, its sides in proportion.
     caption : str, default ""
-        A few words below it, cut to the cell's width.
+        A few words below it; each of its lines is cut to the cell's width.
     """
 
     pixels: NDArray[np.uint8]
@@ -48,7 +48,8 @@ def sheet(rows: Sequence[Sequence[Picture]], *, cell: int = CELL) -> Image.Image
         RGB, on white.
     """
     across = max(len(row) for row in rows)
-    step_x, step_y = cell + GAP, cell + CAPTION + GAP
+    lines = 1 + max((picture.caption.count("\n") for row in rows for picture in row), default=0)
+    step_x, step_y = cell + GAP, cell + lines * CAPTION + GAP
     canvas = Image.new("RGB", (across * step_x + GAP, len(rows) * step_y + GAP), PAPER)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=11)
@@ -59,10 +60,10 @@ def sheet(rows: Sequence[Sequence[Picture]], *, cell: int = CELL) -> Image.Image
             canvas.paste(
                 image, (left + (cell - image.width) // 2, top + (cell - image.height) // 2)
             )
-            caption = picture.caption
-            while caption and draw.textlength(caption, font=font) > cell:
-                caption = caption[:-1]
-            draw.text((left, top + cell), caption, fill=INK, font=font)
+            for n, words in enumerate(picture.caption.split("\n")):
+                while words and draw.textlength(words, font=font) > cell:
+                    words = words[:-1]
+                draw.text((left, top + cell + n * CAPTION), words, fill=INK, font=font)
     return canvas
 
 

@@ -49,3 +49,12 @@ def test_a_mask_of_the_right_size_is_left_alone():
     assert stretched(mask, (5, 7)) is mask
     assert stretched(mask, (5, 7, 3)) is mask
     assert stretched(mask, (10, 9)).shape == (10, 9)
+
+
+def test_a_caption_of_two_lines_makes_room_for_both():
+    blank = np.full((4, 4), 255, np.uint8)
+    one = np.asarray(sheet([[Picture(blank, "one"), Picture(blank)]]))
+    two = np.asarray(sheet([[Picture(blank, "one\ntwo"), Picture(blank)]]))
+    assert two.shape[0] == one.shape[0] + CAPTION
+    assert (two[: one.shape[0] - GAP] == one[: one.shape[0] - GAP]).all()
+    assert (two[one.shape[0] - GAP :, :CELL] < 200).any()
