@@ -2,7 +2,7 @@
 
 import click
 
-from dilo.eval.cli import export, knn, saliency
+from dilo.eval.cli import backgrounds, export, knn, saliency
 
 
 @click.group()
@@ -18,5 +18,5 @@ def main() -> None:
     """
 
 
-for _module in (knn, saliency, export):
+for _module in (backgrounds, knn, saliency, export):
     main.add_command(_module.command)

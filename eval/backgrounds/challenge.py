@@ -1,0 +1,187 @@
+"""The folders of the Backgrounds Challenge: variations of ImageNet-9, made by its authors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import functional
+
+from dilo.eval.backgrounds.mapping import NINE
+from dilo.eval.folders import LabelledFolder, labelled_folder
+from dilo.eval.layouts import few
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images import decode
+from dilo.train.evaluationcrops import Item
+
+#: Folders of a release, but for the masks of the foregrounds.
+CHALLENGE = (
+    *("original", "only_fg", "no_fg", "mixed_same", "mixed_rand", "mixed_next"),
+    *("only_bg_b", "only_bg_t"),
+)
+#: Side of the challenge's images, in pixels.
+SIDE = 224
+
+
+@dataclass(frozen=True, eq=False)
+class Challenge:
+    """A release of the challenge.
+
+    Attributes
+    ----------
+    root : Path
+        Its folder.
+    classes : tuple of str
+        Names of the nine class folders, sorted.
+    folders : dict of str to LabelledFolder
+        The images, by variation.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    folders: dict[str, LabelledFolder]
+
+
+def find_challenge(root: Path, wanted: tuple[str, ...] = ()) -> Challenge:
+    """List the images of a release: ``ROOT/VARIATION/val/CLASS/``.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    wanted : tuple of str, optional
+        Which variations; by default those that are there.
+
+    Returns
+    -------
+    Challenge
+        Variations in the order of `CHALLENGE`.
+
+    Raises
+    ------
+    DiloError
+        If there is none, a wanted one is missing, or its class folders are not the same nine.
+    """
+    there = [name for name in CHALLENGE if (root / name / "val").is_dir()]
+    missing = [name for name in wanted if name not in there]
+    if missing or not there:
+        raise DiloError(
+            f"{root} must hold VARIATION/val/CLASS/, got no {few(missing or list(CHALLENGE))}: "
+            "give the folder that a release of the Backgrounds Challenge unpacks to"
+        )
+    chosen = [name for name in there if not wanted or name in wanted]
+    classes = _classes(root / chosen[0] / "val")
+    folders = {}
+    for name in chosen:
+        folder = root / name / "val"
+        if (found := _classes(folder)) != classes or len(classes) != NINE:
+            raise DiloError(
+                f"{folder} must hold the {NINE} class folders of ImageNet-9, the same in every "
+                f"variation, got {len(found)} ({few(found)}): unpack the release anew"
+            )
+        folders[name] = labelled_folder(folder, classes=classes)
+    return Challenge(root, classes, folders)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    """List class folders, also those without images, so that none moves up."""
+    return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+
+
+def frame(path: Path, side: int) -> Tensor:
+    """Read an image as the challenge shows it: no crop, and no resizing unless it must be.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    side : int
+        Side of the result, in pixels.
+
+    Returns
+    -------
+    Tensor of shape (3, side, side), uint8
+        RGB; the very pixels where the image is of this size, else squashed to it, antialiased.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    image = Image.fromarray(decode(path))
+    if image.size != (side, side):
+        image = functional.resize(image, [side, side])
+    pixels: Tensor = functional.pil_to_tensor(image)
+    return pixels
+
+
+def read_mask(path: Path, side: int) -> Tensor:
+    """Read the mask of a foreground.
+
+    Parameters
+    ----------
+    path : Path
+        An array of 0 and 1, as numpy saves it; nothing in it is run.
+    side : int
+        Side of the result, in pixels.
+
+    Returns
+    -------
+    Tensor of shape (1, side, side), float32
+        1 on the foreground, 0 elsewhere; the nearest value where the mask is of another size.
+
+    Raises
+    ------
+    ImageError
+        If it is something else.
+    """
+    try:
+        # Mapped, so that a file which claims to be huge takes no memory.
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        mask = _hard(found)
+    except (ValueError, OSError, EOFError) as error:
+        raise ImageError(f"a mask must be an array of 0 and 1 as .npy, got {error}") from None
+    resized = Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)
+    return torch.from_numpy(np.array(resized)).float()[None]
+
+
+def _hard(found: object) -> NDArray[np.uint8]:
+    """Check the array of a mask, and hold it in memory."""
+    if not isinstance(found, np.ndarray):
+        raise ValueError("several arrays")
+    if found.ndim != 2 or not 0 < found.size <= 2**28 or found.dtype.kind not in "biuf":
+        raise ValueError(f"{found.dtype} of shape {found.shape}")
+    if not np.isin(found, (0, 1)).all():
+        raise ValueError("other values")
+    return np.asarray(found).astype(np.uint8)
+
+
+class Frames(Dataset[Item]):
+    """A variation's images by position; the reason, in words, where one cannot be read.
+
+    Parameters
+    ----------
+    folder : LabelledFolder
+        The images.
+    positions : ndarray of shape (N,), int64
+        Those that are shown.
+    side : int
+        Side of each, in pixels.
+    """
+
+    def __init__(self, folder: LabelledFolder, positions: NDArray[np.int64], side: int) -> None:
+        self.folder, self.positions, self.side = folder, positions, side
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Item:
+        position = int(self.positions[index])
+        try:
+            return position, frame(self.folder.root / self.folder.names[position], self.side)
+        except ImageError as error:
+            return position, str(error)

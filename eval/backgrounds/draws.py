@@ -1,0 +1,126 @@
+"""What chance decides about variations: whose background each foreground gets."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.chance import generator, permutation
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.names import Names, escaped
+
+#: The variations on other backgrounds. Their places here are what a stream of numbers is for,
+#: half of Philox's key, the seed being the other half.
+MIXED = ("mixed_same", "mixed_rand", "mixed_next")
+
+
+@dataclass(frozen=True, eq=False)
+class Donors:
+    """The images that may lend their background, by class.
+
+    Attributes
+    ----------
+    names : Names
+        Relative paths of all M images of the folder.
+    labels : ndarray of shape (M,), int64
+        Their classes.
+    classes : ndarray of shape (C,), int64
+        The classes that have donors, in their order.
+    members : dict of int to ndarray of shape (N,), int64
+        Positions of a class's donors.
+    seed : int
+        Part of every key.
+    """
+
+    names: Names
+    labels: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    members: dict[int, NDArray[np.int64]]
+    seed: int
+
+    @classmethod
+    def of(
+        cls, names: Names, labels: NDArray[np.int64], usable: NDArray[np.int64], seed: int
+    ) -> Self:
+        """Sort the donors by class.
+
+        Parameters
+        ----------
+        names : Names
+            All images.
+        labels : ndarray of shape (M,), int64
+            Their classes.
+        usable : ndarray of shape (N,), int64
+            Positions of the donors.
+        seed : int
+            From which everything is drawn.
+
+        Returns
+        -------
+        Donors
+            They.
+
+        Raises
+        ------
+        DiloError
+            If they are of fewer than two classes: there is no other background then.
+        """
+        classes = np.unique(labels[usable])
+        if len(classes) < 2:
+            raise DiloError(
+                f"backgrounds must come from at least 2 classes, got {len(classes)} with images "
+                "whose mask can be used: give a folder of several classes"
+            )
+        members = {int(c): usable[labels[usable] == c] for c in classes}
+        return cls(names, labels, classes, members, seed)
+
+    def behind(self, position: int, kind: str) -> int:
+        """Say of which class the background of a foreground is.
+
+        Parameters
+        ----------
+        position : int
+            The image that the foreground is of, itself a donor.
+        kind : {"mixed_same", "mixed_rand", "mixed_next"}
+            The variation.
+
+        Returns
+        -------
+        int
+            Its own class; any class, each as likely, its own too; the next one, after the last
+            the first.
+        """
+        return self._drawn(position, kind)[0]
+
+    def order(self, position: int, kind: str) -> NDArray[np.int64]:
+        """Draw the donors of a foreground: the first one whose background can be had lends it.
+
+        Parameters
+        ----------
+        position : int
+            The image that the foreground is of.
+        kind : {"mixed_same", "mixed_rand", "mixed_next"}
+            The variation.
+
+        Returns
+        -------
+        ndarray of shape (N,), int64
+            All donors of the class that `behind` says, but for the image itself.
+        """
+        behind, numbers = self._drawn(position, kind)
+        members = self.members[behind]
+        members = members[members != position]
+        drawn: NDArray[np.int64] = members[permutation(numbers, len(members))]
+        return drawn
+
+    def _drawn(self, position: int, kind: str) -> tuple[int, np.random.Generator]:
+        """Open the stream of an image's variation, and take the class from it."""
+        # Keyed by the path: a picture does not change because others are looked at.
+        digest = hashlib.sha256(escaped(self.names[position]).encode()).digest()
+        numbers = generator(self.seed, MIXED.index(kind), int.from_bytes(digest[:8], "little"))
+        own = int(np.searchsorted(self.classes, self.labels[position]))
+        any_class = int(numbers.random() * len(self.classes))
+        place = {"mixed_same": own, "mixed_rand": any_class, "mixed_next": own + 1}[kind]
+        return int(self.classes[place % len(self.classes)]), numbers

@@ -1,0 +1,242 @@
+"""Variations of a labelled folder with masks: the same foregrounds on other backgrounds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dilo.eval.backgrounds.draws import MIXED, Donors
+from dilo.eval.backgrounds.tiling import background_of
+from dilo.eval.folders import LabelledFolder
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images import decode
+from dilo.pipeline.names import escaped
+from dilo.pipeline.preview import stretched
+from dilo.pipeline.rows import FAILED
+from dilo.pipeline.store import MaskStore
+from dilo.train.evaluationcrops import evaluation_crop
+from dilo.train.paste import paste
+
+VARIATIONS = ("original", "only_fg", "no_fg", *MIXED)
+#: Least and largest share of an image that its mask may cover.
+COVERAGE = (0.01, 0.95)
+
+
+class Pieces(NamedTuple):
+    """What the variations of an image are put together from; or of B images, stacked.
+
+    Attributes
+    ----------
+    images : Tensor of shape (3, S, S), uint8
+        The evaluation crop.
+    alphas : Tensor of shape (1, S, S), uint8
+        Its mask, soft.
+    backgrounds : Tensor of shape (3, 3, S, S), uint8
+        Of its own class, of any, of the next.
+    """
+
+    images: Tensor
+    alphas: Tensor
+    backgrounds: Tensor
+
+
+def pictures(pieces: Pieces) -> Iterator[tuple[str, Tensor]]:
+    """Put variations together, one at a time.
+
+    Parameters
+    ----------
+    pieces : Pieces
+        Of B images.
+
+    Yields
+    ------
+    str
+        Name of a variation, in the order of `VARIATIONS`.
+    Tensor of shape (B, 3, S, S), float32
+        Its pictures, RGB in [0, 1].
+    """
+    images, alphas = pieces.images / 255, pieces.alphas / 255
+    black = images.new_zeros(1, 1, 1, 1)
+    yield "original", images
+    yield "only_fg", paste(images, alphas, black)
+    yield "no_fg", paste(black, alphas, images)
+    for kind, backgrounds in zip(MIXED, pieces.backgrounds.unbind(1), strict=True):
+        yield kind, paste(images, alphas, backgrounds / 255)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The images whose masks can be used.
+
+    Attributes
+    ----------
+    positions : ndarray of shape (N,), int64
+        In the folder.
+    rows : ndarray of shape (M,), int64
+        Row of every image of the folder in the store; -1 without.
+    left_out : dict of str to int
+        How many images are left out, by the reason.
+    """
+
+    positions: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    left_out: dict[str, int]
+
+
+def select(folder: LabelledFolder, store: MaskStore) -> Selection:
+    """Choose the images whose masks can be used.
+
+    Parameters
+    ----------
+    folder : LabelledFolder
+        The images.
+    store : MaskStore
+        Masks of them, by the same relative paths.
+
+    Returns
+    -------
+    Selection
+        Those whose mask covers 1 % to 95 %.
+
+    Raises
+    ------
+    DiloError
+        If there is none.
+    """
+    places = {name: row for row, name in enumerate(store.names)}
+    rows = np.array([places.get(name, -1) for name in folder.names], np.int64)
+    status, coverage = (column[rows] for column in store.columns("status", "coverage"))
+    reasons = {
+        "no mask in the store": rows < 0,
+        "mask failed": (rows >= 0) & (status == FAILED),
+        "mask covers less than 1 %": (rows >= 0) & (status != FAILED) & (coverage < COVERAGE[0]),
+        "mask covers more than 95 %": (rows >= 0) & (coverage > COVERAGE[1]),
+    }
+    left_out = {reason: int(found.sum()) for reason, found in reasons.items() if found.any()}
+    positions = np.flatnonzero(~np.logical_or.reduce(list(reasons.values())))
+    if not len(positions):
+        told = ", ".join(f"{reason}: {count}" for reason, count in left_out.items())
+        raise DiloError(
+            f"--masks {store.folder} must have masks of the images of {folder.root}, by the same "
+            f"paths, got none that can be used ({told}; the first image is "
+            f"{escaped(folder.names[0])}): give the store that was made of this folder"
+        )
+    return Selection(positions, rows, left_out)
+
+
+def spread(positions: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:
+    """Take some of them, evenly, so that every class is among them.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (N,), int64
+        All.
+    count : int or None
+        How many; None for all.
+
+    Returns
+    -------
+    ndarray of shape (min(N, count),), int64
+        In the same order.
+    """
+    if count is None or count >= len(positions):
+        return positions
+    return positions[np.arange(count) * len(positions) // count]
+
+
+class Variations(Dataset[tuple[int, Pieces | str]]):
+    """The pieces of images' variations; the reason, in words, where there are none.
+
+    Parameters
+    ----------
+    folder : LabelledFolder
+        The images.
+    store : MaskStore
+        Their masks.
+    selection : Selection
+        Where these are.
+    donors : Donors
+        Who lends backgrounds.
+    positions : ndarray of shape (N,), int64
+        The images to vary.
+    size : int
+        Side of the pictures, in pixels.
+    """
+
+    def __init__(
+        self,
+        folder: LabelledFolder,
+        store: MaskStore,
+        selection: Selection,
+        donors: Donors,
+        positions: NDArray[np.int64],
+        size: int,
+    ) -> None:
+        self.folder, self.store, self.rows, self.donors = folder, store, selection.rows, donors
+        self.positions, self.size = positions, size
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> tuple[int, Pieces | str]:
+        position = int(self.positions[index])
+        try:
+            image, alpha = self._crops(position)
+        except ImageError as error:
+            return position, str(error)
+        backgrounds = []
+        for kind in MIXED:
+            behind = self._background(position, kind)
+            if behind is None:
+                name = self.folder.classes[self.donors.behind(position, kind)]
+                return position, f"no other image of {name} gives a background"
+            backgrounds.append(behind)
+        return position, Pieces(image, alpha, torch.stack(backgrounds))
+
+    def _crops(self, position: int) -> tuple[Tensor, Tensor]:
+        """Read an image and its mask, and crop both alike."""
+        image = decode(self.folder.root / self.folder.names[position])
+        mask = stretched(self.store[int(self.rows[position])], image.shape)
+        return evaluation_crop(image, self.size), evaluation_crop(mask, self.size)
+
+    def _background(self, position: int, kind: str) -> Tensor | None:
+        """Take the background of the first donor that has one."""
+        for donor in self.donors.order(position, kind).tolist():
+            try:
+                image, mask = self._crops(donor)
+            except ImageError:
+                continue  # reported where it is to be varied itself
+            found = background_of(image.permute(1, 2, 0).numpy(), mask[0].numpy())
+            if found is not None:
+                return torch.from_numpy(found).permute(2, 0, 1)
+        return None
+
+
+def collate(
+    items: list[tuple[int, Pieces | str]],
+) -> tuple[list[int], Pieces | None, list[tuple[int, str]]]:
+    """Part pieces from failures, and stack the pieces.
+
+    Parameters
+    ----------
+    items : list of (int, Pieces or str)
+        What `Variations` gave.
+
+    Returns
+    -------
+    list of int
+        Positions of the B images that are varied.
+    Pieces or None
+        Theirs; None where B is 0.
+    list of (int, str)
+        Positions of the others, and why.
+    """
+    made = {position: item for position, item in items if not isinstance(item, str)}
+    failures = [(position, item) for position, item in items if isinstance(item, str)]
+    stacked = Pieces(*map(torch.stack, zip(*made.values(), strict=True))) if made else None
+    return list(made), stacked, failures

@@ -1,0 +1,217 @@
+"""`dilo-eval backgrounds`: how far classifiers rely on backgrounds."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dilo.eval.cli.options import (
+    arch_option,
+    device_option,
+    size_option,
+    tell,
+    worker_count,
+    workers_option,
+)
+from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, json_option, say, user_errors
+from dilo.pipeline.extras import require_torch
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from dilo.eval.backgrounds.evaluation import Evaluation, Request
+
+#: Of the challenge; those above the line can be made of a folder and its masks.
+VARIATIONS = (
+    *("original", "only_fg", "no_fg", "mixed_same", "mixed_rand", "mixed_next"),
+    *("only_bg_b", "only_bg_t"),
+)
+ONLY_CHALLENGE = {"mapping": "--mapping", "colours": "--colours", "attack": "--challenge-accuracy"}
+
+
+def _named(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, Path]]:
+    """Part NAME=C; a path that has "=" in itself is that path, and is named after its end."""
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        given = bool(equals) and not Path(value).exists()
+        path = Path(rest if given else value)
+        if not path.exists():
+            raise click.BadParameter(f"must be a classifier, or NAME=C, got {value}: no such file")
+        name = name if given else path.resolve().stem
+        if not name or not name.isprintable():
+            raise click.BadParameter(f"must have a name in printable letters, got {value!r}")
+        if name in found:
+            raise click.BadParameter(
+                f"must have a name for each classifier, got {name} twice: give NAME={path}"
+            )
+        found[name] = path
+    return list(found.items())
+
+
+@click.command("backgrounds")
+@click.option(
+    "--classifier",
+    "classifiers",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]C",
+    callback=_named,
+    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
+    "weights of torchvision. Given again, they are compared.",
+)
+@click.option("--challenge", type=EXISTING, help="A release of the Backgrounds Challenge.")
+@click.option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="in_to_in9.json of the challenge's code, for classifiers of 1000 classes.",
+)
+@click.option(
+    "--colours",
+    type=click.Choice(["training", "in9"]),
+    show_default="in9 for 9 classes in a file that is not dilo's, else training",
+    help="Whose mean and deviation standardise the challenge's images.",
+)
+@click.option(
+    "--challenge-accuracy",
+    "attack",
+    is_flag=True,
+    help="Also paste each foreground of the challenge on each of its backgrounds: long.",
+)
+@click.option("--images", type=EXISTING, help="Class folders, to make the variations of.")
+@click.option("--masks", type=EXISTING, help="The store that dilo-prep masks made of them.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**64 - 1),
+    help="Whose backgrounds are drawn.",
+)
+@click.option(
+    "--variations",
+    multiple=True,
+    type=click.Choice(VARIATIONS),
+    show_default="all",
+    help="Which to show; may be given again.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many images, spread evenly.")
+@click.option("--out", type=FOLDER, show_default="RUN/eval/backgrounds", help="For the results.")
+@click.option(
+    "--batch", default=64, show_default=True, type=click.IntRange(min=1), help="Images at once."
+)
+@workers_option
+@device_option
+@size_option
+@arch_option
+@json_option
+@user_errors
+def command(
+    classifiers: list[tuple[str, Path]],
+    challenge: Path | None,
+    images: Path | None,
+    masks: Path | None,
+    seed: int,
+    variations: tuple[str, ...],
+    limit: int | None,
+    out: Path | None,
+    batch: int,
+    workers: int | None,
+    device: str,
+    size: int | None,
+    arch: str | None,
+    as_json: bool,
+    **only_challenge: Any,
+) -> None:
+    """Measure how far classifiers rely on backgrounds.
+
+    By the Backgrounds Challenge, from a folder of its release; or by the same variations made
+    of any class folders (--images) and their masks (--masks): the image, its foreground alone,
+    its background alone, and its foreground on backgrounds of its own class, of any, of the
+    next. Writes backgrounds.json, table.txt and the sheet variations.png.
+    """
+    _demand_one_source(challenge, images, masks, variations, only_challenge)
+    require_torch("dilo-eval")
+    from dilo.eval.backgrounds.evaluation import Request
+    from dilo.eval.backgrounds.judging import Running
+    from dilo.eval.classifier import load_classifier
+    from dilo.eval.results import result_folder
+    from dilo.train.devices import choose_device
+
+    started = time.monotonic()
+    folder = result_folder("backgrounds", out, classifiers[0][1] if len(classifiers) == 1 else None)
+    for read in filter(None, (challenge, images, masks)):
+        if folder.resolve().is_relative_to(read.resolve()):
+            raise click.BadParameter(
+                f"must be outside the folders that are read, got {folder} in {read}",
+                param_hint="--out",
+            )
+    request = Request(
+        classifiers=[(name, load_classifier(c, arch=arch, size=size)) for name, c in classifiers],
+        variations=variations,
+        limit=limit,
+        running=Running(batch=batch, workers=worker_count(workers), device=choose_device(device)),
+    )
+    if challenge is not None:
+        evaluation = _of_challenge(request, challenge, size, only_challenge)
+    elif images is not None and masks is not None:
+        from dilo.eval.backgrounds.evaluation import evaluate_folder
+
+        evaluation = evaluate_folder(request, images, masks, seed=seed, say=say)
+    _written(evaluation, folder, started, as_json)
+
+
+def _of_challenge(
+    request: "Request", challenge: Path, size: int | None, options: dict[str, Any]
+) -> "Evaluation":
+    """Judge by the challenge."""
+    from dilo.eval.backgrounds.evaluation import ChallengeOptions, evaluate_challenge
+
+    return evaluate_challenge(request, challenge, ChallengeOptions(size=size, **options), say=say)
+
+
+def _written(evaluation: "Evaluation", folder: Path, started: float, as_json: bool) -> None:
+    """Write record, table and sheet, and say what is in them."""
+    from dilo.eval.backgrounds.report import heading, table
+    from dilo.eval.results import provenance, write_result
+    from dilo.pipeline.atomic import published, write_text
+
+    record = evaluation.record | provenance(started)
+    lines = [heading(record), *table(record)]
+    write_result(folder, record)
+    write_text(folder / "table.txt", "\n".join(lines) + "\n")
+    with published(folder / "variations.png") as part:
+        evaluation.sheet.save(part, format="PNG")
+    if failures := record["failures"]:
+        say(f"{len(failures)} images could not be shown and are left out:")
+        for failure in failures[:NAMED]:
+            say(f"  {failure['path']}: {failure['reason']}")
+        if len(failures) > NAMED:
+            say(f"  and {len(failures) - NAMED} more; backgrounds.json names all")
+    for line in lines:
+        say(line)
+    say(f"{folder}: backgrounds.json has all numbers, variations.png shows some pictures")
+    tell(record, as_json=as_json)
+
+
+def _demand_one_source(
+    challenge: Path | None,
+    images: Path | None,
+    masks: Path | None,
+    variations: tuple[str, ...],
+    only_challenge: dict[str, Any],
+) -> None:
+    """Refuse what does not make either the challenge or a folder with masks."""
+    if challenge is not None and (images is not None or masks is not None):
+        raise click.UsageError("--challenge brings its own images: leave out --images and --masks")
+    if challenge is not None:
+        return
+    if images is None or masks is None:
+        raise click.UsageError("give --challenge DIR, or both --images DIR and --masks STORE")
+    if given := [option for name, option in ONLY_CHALLENGE.items() if only_challenge[name]]:
+        raise click.UsageError(f"{given[0]} is for --challenge alone")
+    if others := [name for name in variations if name.startswith("only_bg")]:
+        raise click.BadParameter(
+            f"must be of {', '.join(VARIATIONS[:6])} without --challenge, got {others[0]}",
+            param_hint="--variations",
+        )
