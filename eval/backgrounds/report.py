@@ -14,8 +14,8 @@ MEANINGS = {
     "only_bg_b": "the background, the object's box black",
     "only_bg_t": "the background, the object's box filled with background",
     "BG-gap": "mixed_same less mixed_rand, in points, with its 95 % interval",
-    "-> bg rand": "of mixed_rand on another class's background, answered by that class",
-    "-> bg next": "of mixed_next, answered by the background's class",
+    "follows rand": "of mixed_rand on another class's background, answered by that class",
+    "follows next": "of mixed_next, answered by the background's class",
     "challenge": "foregrounds that no background of the test set makes mistaken",
 }
 
@@ -42,8 +42,8 @@ def table(record: Mapping[str, Any]) -> list[str]:
         cells = [f"{row.get(head, '-'):>{wide[head]}}" for head in heads]
         lines.append("  ".join([f"{result['name']:<{width}}", *cells]))
     chances = sorted({f"{result['chance']:.1f}" for result in record["results"]})
-    lines += ["", *(f"{head:<10} {MEANINGS[head]}" for head in heads)]
-    return [*lines, f"{'chance':<10} of one class: {' or '.join(chances)}"]
+    lines += ["", *(f"{head:<12} {MEANINGS[head]}" for head in heads)]
+    return [*lines, f"{'chance':<12} of one class: {' or '.join(chances)}"]
 
 
 def _row(result: Mapping[str, Any]) -> dict[str, str]:
@@ -52,7 +52,7 @@ def _row(result: Mapping[str, Any]) -> dict[str, str]:
     if gap := result.get("bg_gap"):
         cells["BG-gap"] = f"{gap['value']:.1f} ({gap['low']:.1f} to {gap['high']:.1f})"
     for name, told in result["follows_background"].items():
-        cells[f"-> bg {name.removeprefix('mixed_')}"] = f"{told['value']:.1f}"
+        cells[f"follows {name.removeprefix('mixed_')}"] = f"{told['value']:.1f}"
     if attacked := result.get("challenge"):
         cells["challenge"] = f"{attacked['value']:.1f}"
     return cells

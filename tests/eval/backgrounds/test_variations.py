@@ -1,0 +1,161 @@
+"""Variations: against the definition, pixel by pixel, and which images have them."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.reliance import CLASSES, SIDE, SIZE, mask_store, object_mask, scenes_and_masks
+from torch.utils.data import DataLoader
+
+from dilo.eval.backgrounds.draws import MIXED, Donors
+from dilo.eval.backgrounds.tiling import background_of
+from dilo.eval.backgrounds.variations import (
+    VARIATIONS,
+    Pieces,
+    Variations,
+    collate,
+    pictures,
+    select,
+    spread,
+)
+from dilo.eval.folders import labelled_folder
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images import decode
+from dilo.pipeline.store import MaskStore
+
+
+def varied(images, masks, seed=0):
+    folder, store = labelled_folder(images), MaskStore(masks)
+    selection = select(folder, store)
+    donors = Donors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
+    return Variations(folder, store, selection, donors, selection.positions, SIZE)
+
+
+def test_variations_are_the_definition_read_pixel_by_pixel():
+    rng = torch.Generator().manual_seed(0)
+    parts = [torch.randint(0, 256, shape, generator=rng) for shape in ((2, 3, 4, 4), (2, 1, 4, 4))]
+    behind = torch.randint(0, 256, (2, 3, 3, 4, 4), generator=rng)
+    made = dict(pictures(Pieces(*parts, behind)))
+    assert list(made) == list(VARIATIONS)
+    for i, c, y, x in np.ndindex(2, 3, 4, 4):
+        pixel, alpha = parts[0][i, c, y, x] / 255, parts[1][i, 0, y, x] / 255
+        expected = {"original": pixel, "only_fg": pixel * alpha, "no_fg": pixel * (1 - alpha)}
+        for kind, name in enumerate(MIXED):
+            expected[name] = pixel * alpha + behind[i, kind, c, y, x] / 255 * (1 - alpha)
+        for name, value in expected.items():
+            assert made[name][i, c, y, x] == pytest.approx(float(value), abs=1e-6)
+
+
+def test_pieces_are_the_crops_of_the_image_its_mask_and_its_donors_backgrounds(tmp_path):
+    variations = varied(*scenes_and_masks(tmp_path))
+    inner = slice((SIDE - SIZE) // 2, (SIDE + SIZE) // 2)  # 28 px of the 32 px image
+    mask = object_mask()[inner, inner]
+    for index in range(len(variations)):
+        position, pieces = variations[index]
+        assert (pieces.images.permute(1, 2, 0).numpy() == crop(variations, position)).all()
+        assert (pieces.alphas[0].numpy() == mask).all()
+        for kind, background in zip(MIXED, pieces.backgrounds, strict=True):
+            donor = int(variations.donors.order(position, kind)[0])
+            expected = background_of(crop(variations, donor), mask)
+            assert (background.permute(1, 2, 0).numpy() == expected).all()
+
+
+def crop(variations, position):
+    inner = slice((SIDE - SIZE) // 2, (SIDE + SIZE) // 2)
+    return decode(variations.folder.root / variations.folder.names[position])[inner, inner]
+
+
+def test_a_background_shows_nothing_of_the_other_object(tmp_path):
+    variations = varied(*scenes_and_masks(tmp_path))
+    for index in range(len(variations)):
+        # Objects alone reach 200.
+        assert int(variations[index][1].backgrounds.max()) < 150
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_pieces_are_the_same_in_any_batch_and_any_process(tmp_path):
+    variations = varied(*scenes_and_masks(tmp_path))
+    alone = [variations[index][1] for index in range(len(variations))]
+    loader = DataLoader(variations, batch_size=5, num_workers=1, collate_fn=collate)
+    again = list(loader)
+    assert [position for positions, _, _ in again for position in positions] == list(range(12))
+    for part in range(3):
+        assert torch.cat([pieces[part] for _, pieces, _ in again]).equal(
+            torch.stack([pieces[part] for pieces in alone])
+        )
+    other = varied(tmp_path / "images", tmp_path / "masks", seed=1)
+    assert any(not other[i][1].backgrounds.equal(alone[i].backgrounds) for i in range(12))
+
+
+def test_a_mask_that_failed_or_covers_too_little_or_too_much_leaves_its_image_out(tmp_path):
+    images, _ = scenes_and_masks(tmp_path)
+    masks = dict.fromkeys((f"{name}/{i}.png" for name in CLASSES for i in range(4)), object_mask())
+    masks[f"{CLASSES[0]}/0.png"] = None
+    masks[f"{CLASSES[0]}/1.png"] = np.full((SIDE, SIDE), 2, np.uint8)
+    masks[f"{CLASSES[1]}/2.png"] = np.full((SIDE, SIDE), 243, np.uint8)
+    del masks[f"{CLASSES[2]}/3.png"]
+    variations = varied(images, mask_store(tmp_path / "others", masks))
+    selection = select(variations.folder, variations.store)
+    assert selection.left_out == {
+        "no mask in the store": 1,
+        "mask failed": 1,
+        "mask covers less than 1 %": 1,
+        "mask covers more than 95 %": 1,
+    }
+    assert selection.positions.tolist() == [2, 3, 4, 5, 7, 8, 9, 10]
+    # Nor do they lend a background.
+    tried = {int(d) for p in range(2, 4) for k in MIXED for d in variations.donors.order(p, k)}
+    assert tried <= set(selection.positions.tolist())
+
+
+def test_an_image_that_cannot_be_read_is_said_and_another_lends_its_background(tmp_path):
+    images, masks = scenes_and_masks(tmp_path, each=3)
+    whole = varied(images, masks)
+    first = int(whole.donors.order(0, "mixed_next")[0])
+    (images / whole.folder.names[first]).write_bytes(b"no image")
+    broken = varied(images, masks)
+    assert "not an image" in broken[first][1]
+    second = int(broken.donors.order(0, "mixed_next")[1])
+    expected = background_of(crop(broken, second), object_mask()[2:30, 2:30])
+    assert (broken[0][1].backgrounds[2].permute(1, 2, 0).numpy() == expected).all()
+    assert broken[0][1].backgrounds[0].equal(whole[0][1].backgrounds[0])
+
+
+def test_an_image_whose_class_has_no_other_background_is_left_out_of_all(tmp_path):
+    images, masks = scenes_and_masks(tmp_path, each=1)
+    assert varied(images, masks)[0] == (0, "no other image of blue-ish gives a background")
+
+
+def test_masks_of_other_images_are_refused(tmp_path):
+    images, _ = scenes_and_masks(tmp_path)
+    masks = mask_store(tmp_path / "others", {"elsewhere/0.png": object_mask()})
+    with pytest.raises(DiloError, match=r"got none that can be used \(no mask in the store: 12"):
+        select(labelled_folder(images), MaskStore(masks))
+
+
+def test_a_limit_takes_images_of_every_class():
+    assert spread(np.arange(100, 112), 4).tolist() == [100, 103, 106, 109]
+    assert spread(np.arange(3), 5).tolist() == spread(np.arange(3), None).tolist() == [0, 1, 2]
+
+
+def test_a_batch_without_any_piece_has_none():
+    assert collate([(3, "why")]) == ([], None, [(3, "why")])
+
+
+def test_masks_are_cropped_as_images_are(tmp_path):
+    wide = np.zeros((40, 80, 3), np.uint8)
+    wide[10:30, 30:50] = 250
+    mask = np.zeros((SIDE, SIDE), np.uint8)  # of the image squashed to a square
+    mask[8:24, 12:20] = 255
+    images = tmp_path / "images"
+    for name in ("a", "b"):
+        (images / name).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(wide).save(images / name / f"{i}.png")
+    names = [f"{name}/{i}.png" for name in "ab" for i in range(2)]
+    variations = varied(images, mask_store(tmp_path / "masks", dict.fromkeys(names, mask)))
+    image, alpha = variations._crops(0)
+    assert image.shape == (3, SIZE, SIZE)
+    assert alpha.shape == (1, SIZE, SIZE)
+    # White pixels and mask are in one place, but for the soft edge.
+    assert ((image[0] > 125) == (alpha[0] > 125)).float().mean() > 0.95
