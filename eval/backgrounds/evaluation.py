@@ -241,11 +241,14 @@ def _say_how(
         trained = "" if size == side else f", trained at {size} px: --size {size} shows it those"
         whose = {"training": "its training's", "in9": "ImageNet-9's"}[candidate.colours]
         say(f"{candidate.name}: sees {side} px{trained}; standardised by {whose} statistics")
+    resized: dict[tuple[int, ...], list[str]] = {}
     for name, folder in folders.items():
         with contextlib.suppress(ImageError):  # which is reported with the others
-            height, width = decode(folder.root / folder.names[0]).shape[:2]
-            if (height, width) != (side, side):
-                say(f"{name}: images of {width} x {height} px are resized to {side} x {side}")
+            shape = decode(folder.root / folder.names[0]).shape[:2]
+            if shape != (side, side):
+                resized.setdefault(shape, []).append(name)
+    for (height, width), names in resized.items():
+        say(f"{width} x {height} px are resized to {side} x {side}: images of {', '.join(names)}")
 
 
 def _first(candidates: Sequence[Candidate]) -> dict[str, Any]:

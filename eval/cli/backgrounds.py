@@ -20,11 +20,10 @@ from dilo.pipeline.extras import require_torch
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.backgrounds.evaluation import Evaluation, Request
 
-#: Of the challenge; those above the line can be made of a folder and its masks.
-VARIATIONS = (
-    *("original", "only_fg", "no_fg", "mixed_same", "mixed_rand", "mixed_next"),
-    *("only_bg_b", "only_bg_t"),
-)
+#: What can be made of a folder and its masks, and what only the challenge has; here again, for
+#: --help imports no torch.
+VARIATIONS = ("original", "only_fg", "no_fg", "mixed_same", "mixed_rand", "mixed_next")
+CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
 ONLY_CHALLENGE = {"mapping": "--mapping", "colours": "--colours", "attack": "--challenge-accuracy"}
 
 
@@ -91,7 +90,7 @@ def _named(
 @click.option(
     "--variations",
     multiple=True,
-    type=click.Choice(VARIATIONS),
+    type=click.Choice(CHALLENGE),
     show_default="all",
     help="Which to show; may be given again.",
 )
@@ -210,8 +209,8 @@ def _demand_one_source(
         raise click.UsageError("give --challenge DIR, or both --images DIR and --masks STORE")
     if given := [option for name, option in ONLY_CHALLENGE.items() if only_challenge[name]]:
         raise click.UsageError(f"{given[0]} is for --challenge alone")
-    if others := [name for name in variations if name.startswith("only_bg")]:
+    if others := [name for name in variations if name not in VARIATIONS]:
         raise click.BadParameter(
-            f"must be of {', '.join(VARIATIONS[:6])} without --challenge, got {others[0]}",
+            f"must be of {', '.join(VARIATIONS)} without --challenge, got {others[0]}",
             param_hint="--variations",
         )

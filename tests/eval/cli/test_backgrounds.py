@@ -12,7 +12,9 @@ from support.reliance import (
     write_classifier,
 )
 
-from dilo.eval.cli import main
+from dilo.eval.backgrounds.challenge import CHALLENGE
+from dilo.eval.backgrounds.variations import VARIATIONS
+from dilo.eval.cli import backgrounds, main
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,10 @@ def data(tmp_path_factory):
 
 def evaluate(*words, status=0):
     return invoke(main, "backgrounds", *words, "--device", "cpu", "--workers", 0, status=status)
+
+
+def test_the_variations_that_can_be_named_are_those_there_are():
+    assert (backgrounds.VARIATIONS, backgrounds.CHALLENGE) == (VARIATIONS, CHALLENGE)
 
 
 def test_a_run_gets_numbers_table_and_sheet_beside_its_other_results(data):
