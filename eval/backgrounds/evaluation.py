@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dilo.eval.backgrounds.adversary import attack, find_foregrounds
+from dilo.eval.backgrounds.adversary import Foreground, attack, find_foregrounds
 from dilo.eval.backgrounds.candidate import Candidate, of_challenge, of_folder
-from dilo.eval.backgrounds.challenge import SIDE, find_challenge
+from dilo.eval.backgrounds.challenge import SIDE, Challenge, find_challenge
 from dilo.eval.backgrounds.draws import Donors
 from dilo.eval.backgrounds.judging import (
     Judged,
@@ -214,22 +214,35 @@ def evaluate_challenge(
         **_results(candidates, judged, len(challenge.classes)),
     }
     if options.attack:
-        chosen = spread(np.arange(len(foregrounds)), request.limit)
-        backgrounds, unread = read_backgrounds(whole, request.running, side)
-        with Progress(len(chosen), "foregrounds", say) as progress:
-            verdict = attack(
-                candidates,
-                [foregrounds[i] for i in chosen.tolist()],
-                backgrounds,
-                batch=request.running.batch,
-                progress=progress.advance,
-            )
-        record["backgrounds"] = len(backgrounds)
-        record["failures"] += failures_of([*unread, *verdict.failures])
-        for result, holds in zip(record["results"], verdict.holds, strict=True):
-            told = share(holds)
-            result["challenge"] = None if told is None else vars(told)
+        _add_attack(record, request, candidates, whole, foregrounds, side, say)
     return Evaluation(record, challenge_sheet(challenge, side, candidates, judged.found))
+
+
+def _add_attack(
+    record: dict[str, Any],
+    request: Request,
+    candidates: Sequence[Candidate],
+    challenge: Challenge,
+    foregrounds: Sequence[Foreground],
+    side: int,
+    say: Say,
+) -> None:
+    """Measure the challenge's accuracy, and put it into the record."""
+    chosen = spread(np.arange(len(foregrounds)), request.limit)
+    backgrounds, unread = read_backgrounds(challenge, request.running, side)
+    with Progress(len(chosen), "foregrounds", say) as progress:
+        verdict = attack(
+            candidates,
+            [foregrounds[i] for i in chosen.tolist()],
+            backgrounds,
+            batch=request.running.batch,
+            progress=progress.advance,
+        )
+    record["backgrounds"] = len(backgrounds)
+    record["failures"] += failures_of([*unread, *verdict.failures])
+    for result, holds in zip(record["results"], verdict.holds, strict=True):
+        told = share(holds)
+        result["challenge"] = None if told is None else vars(told)
 
 
 def _say_how(

@@ -139,12 +139,7 @@ def command(
 
     started = time.monotonic()
     folder = result_folder("backgrounds", out, classifiers[0][1] if len(classifiers) == 1 else None)
-    for read in filter(None, (challenge, images, masks)):
-        if folder.resolve().is_relative_to(read.resolve()):
-            raise click.BadParameter(
-                f"must be outside the folders that are read, got {folder} in {read}",
-                param_hint="--out",
-            )
+    _demand_outside(folder, challenge, images, masks)
     request = Request(
         classifiers=[(name, load_classifier(c, arch=arch, size=size)) for name, c in classifiers],
         variations=variations,
@@ -214,3 +209,13 @@ def _demand_one_source(
             f"must be of {', '.join(VARIATIONS)} without --challenge, got {others[0]}",
             param_hint="--variations",
         )
+
+
+def _demand_outside(folder: Path, *sources: Path | None) -> None:
+    """Refuse to write among what is read: a later run would take it for more of that."""
+    for read in filter(None, sources):
+        if folder.resolve().is_relative_to(read.resolve()):
+            raise click.BadParameter(
+                f"must be outside the folders that are read, got {folder} in {read}",
+                param_hint="--out",
+            )
