@@ -1,8 +1,11 @@
 """Which PNG is the mask of which image, in a folder of PNGs that a store becomes or comes from."""
 
+import os
 import posixpath
 from collections import Counter
+from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,3 +72,29 @@ def stem(name: str) -> str:
         The path of its PNG, without ``.png``, where no other image could have that too.
     """
     return posixpath.splitext(name)[0]
+
+
+def write_png(target: Path, pixels: NDArray[np.uint8], part: Path) -> None:
+    """Write a PNG beside and rename it; OpenCV's takes half the time of Pillow's.
+
+    Parameters
+    ----------
+    target : Path
+        Final name of the file; its folder is made if it is missing.
+    pixels : ndarray of shape (H, W), uint8
+        Gray.
+    part : Path
+        Where to write first, on the same disk, as `part_of` names it; gone at the end unless
+        something fails.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names `target`.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        part.replace(target)
+    except OSError as error:  # a full disk's has no name
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from error

@@ -2,13 +2,16 @@
 
 import os
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from dilo.pipeline.atomic import part_of
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.names import Names
-from dilo.pipeline.pngs import full_names
+from dilo.pipeline.pngs import full_names, write_png
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,13 @@ def test_no_two_images_share_a_png_and_none_lies_where_a_folder_is(paths):
 def test_a_png_where_a_folder_must_be_is_refused():
     with pytest.raises(StoreError, match=r"'a.jpg' must become a.jpg.png, got a folder"):
         full_names(Names(["a.jpg", "a.png/b.jpg", "a.jpg.png/c.jpg"]))
+
+
+def test_a_png_is_written_whole_into_a_folder_that_is_made(tmp_path):
+    pixels = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    part = part_of(tmp_path / "mask.png")
+    write_png(tmp_path / "a" / "b.png", pixels, part)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a" / "b.png")), pixels)
+    assert not part.exists()
+    with pytest.raises(OSError, match=r"a/b\.png/c\.png"):
+        write_png(tmp_path / "a" / "b.png" / "c.png", pixels, part)
