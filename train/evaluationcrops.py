@@ -1,5 +1,6 @@
-"""Images as read-outs see them: the middle of each, or why it cannot be read."""
+"""Images as read-outs see them: the middle of each, or all of it, or why it cannot be read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,60 +14,9 @@ from torchvision.transforms import functional
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names
+from dilo.pipeline.saliency.recipe import squash
 
 Item = tuple[int, Tensor | str]
-
-
-class EvaluationCrops(Dataset[Item]):
-    """Evaluation crops by position; the reason, in words, where an image cannot be read.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the images.
-    names : Names
-        Their relative paths.
-    size : int
-        Side of a crop in pixels.
-    """
-
-    def __init__(self, root: Path, names: Names, size: int) -> None:
-        self._root = root
-        self._names = names
-        self._size = size
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, position: int) -> Item:
-        try:
-            image = decode(self._root / self._names[position])
-        except ImageError as error:
-            return position, str(error)
-        return position, evaluation_crop(image, self._size)
-
-
-def collate(items: list[Item]) -> tuple[list[int], Tensor, list[tuple[int, str]]]:
-    """Part the crops from the failures; bytes travel between processes, floats are made later.
-
-    Parameters
-    ----------
-    items : list of (int, Tensor or str)
-        What `EvaluationCrops` gave.
-
-    Returns
-    -------
-    list of int
-        Positions of the B images that could be read.
-    Tensor of shape (B, 3, size, size), uint8
-        Their crops.
-    list of (int, str)
-        Positions of the others, and why.
-    """
-    crops = {position: crop for position, crop in items if isinstance(crop, Tensor)}
-    failures = [(position, reason) for position, reason in items if isinstance(reason, str)]
-    stacked = torch.stack(list(crops.values())) if crops else torch.empty(0)
-    return list(crops), stacked, failures
 
 
 def evaluation_crop(image: NDArray[np.uint8], size: int) -> Tensor:
@@ -92,3 +42,82 @@ def evaluation_crop(image: NDArray[np.uint8], size: int) -> Tensor:
     resized = functional.resize(Image.fromarray(image), [round(size * 256 / 224)])
     crop: Tensor = functional.pil_to_tensor(functional.center_crop(resized, [size, size]))
     return crop
+
+
+def squashed(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Squash the whole image to a square, as masks are made of it.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        The image as RGB.
+    size : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    Tensor of shape (3, size, size), uint8
+        All of the image.
+    """
+    return torch.from_numpy(squash(image, size).transpose(2, 0, 1).copy())
+
+
+class EvaluationCrops(Dataset[Item]):
+    """Evaluation crops by position; the reason, in words, where an image cannot be read.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the images.
+    names : Names
+        Their relative paths.
+    size : int
+        Side of a crop in pixels.
+    crop : callable, default `evaluation_crop`
+        What makes a crop of an image: that, or `squashed`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: Names,
+        size: int,
+        crop: Callable[[NDArray[np.uint8], int], Tensor] = evaluation_crop,
+    ) -> None:
+        self._root = root
+        self._names = names
+        self._size = size
+        self._crop = crop
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, position: int) -> Item:
+        try:
+            image = decode(self._root / self._names[position])
+        except ImageError as error:
+            return position, str(error)
+        return position, self._crop(image, self._size)
+
+
+def collate(items: list[Item]) -> tuple[list[int], Tensor, list[tuple[int, str]]]:
+    """Part the crops from the failures; bytes travel between processes, floats are made later.
+
+    Parameters
+    ----------
+    items : list of (int, Tensor or str)
+        What `EvaluationCrops` gave.
+
+    Returns
+    -------
+    list of int
+        Positions of the B images that could be read.
+    Tensor of shape (B, 3, size, size), uint8
+        Their crops.
+    list of (int, str)
+        Positions of the others, and why.
+    """
+    crops = {position: crop for position, crop in items if isinstance(crop, Tensor)}
+    failures = [(position, reason) for position, reason in items if isinstance(reason, str)]
+    stacked = torch.stack(list(crops.values())) if crops else torch.empty(0)
+    return list(crops), stacked, failures

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
+from dilo.pipeline.names import Names
 from dilo.train.colors import normalise
-from dilo.train.evaluationcrops import evaluation_crop
+from dilo.train.evaluationcrops import EvaluationCrops, evaluation_crop, squashed
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,14 @@ def test_at_224_px_the_short_side_becomes_256():
     stripes = np.zeros((256, 400, 3), np.uint8)
     stripes[:, 88:312] = 255  # the 224 columns in the middle of what is already 256 high
     assert bool((evaluation_crop(stripes, 224) == 255).all())
+
+
+def test_squashed_is_all_of_the_image_at_the_side_of_a_crop(tmp_path):
+    halves = np.zeros((20, 60, 3), np.uint8)
+    halves[:, 30:, 0] = 255  # of which a middle crop would show a third
+    Image.fromarray(halves).save(tmp_path / "a.png")
+    position, crop = EvaluationCrops(tmp_path, Names(["a.png"]), 8, squashed)[0]
+    assert position == 0
+    assert crop.shape == (3, 8, 8)
+    assert crop[0].tolist() == [[0] * 4 + [255] * 4] * 8
+    assert crop[1:].sum() == 0
