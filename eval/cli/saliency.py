@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from dilo.eval.cli.named import named_folders
 from dilo.eval.cli.options import tell
 from dilo.pipeline.cli.options import (
     EXISTING,
@@ -16,34 +17,13 @@ from dilo.pipeline.cli.options import (
 from dilo.pipeline.extras import require
 
 
-def _named_folders(
-    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> list[tuple[str, Path]]:
-    """Part NAME=DIR; a folder that has "=" in its own name is that folder."""
-    found: dict[str, Path] = {}
-    for value in values:
-        name, equals, folder = value.partition("=")
-        path = Path(folder if equals and not Path(value).is_dir() else value)
-        name = name if equals and not Path(value).is_dir() else path.resolve().name
-        if not path.is_dir():
-            raise click.BadParameter(f"must be a folder, or NAME=DIR, got {value}: no such folder")
-        if not name or not name.isprintable():
-            raise click.BadParameter(f"must name the method in printable letters, got {value!r}")
-        if name in found:
-            raise click.BadParameter(
-                f"must have a name for each method, got {name} twice: give NAME={path}"
-            )
-        found[name] = path
-    return list(found.items())
-
-
 @click.command("saliency")
 @click.option(
     "--masks",
     multiple=True,
     required=True,
     metavar="[NAME=]DIR",
-    callback=_named_folders,
+    callback=named_folders("method"),
     help="A store of dilo-prep, or a folder of PNGs; given again, methods are compared.",
 )
 @click.option("--truth", type=EXISTING, required=True, help="PNGs, white where the object is.")
