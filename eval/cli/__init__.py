@@ -2,7 +2,14 @@
 
 import click
 
-from dilo.eval.cli import backgrounds, export, knn, saliency
+from dilo.eval.cli import (
+    backgrounds,
+    export,
+    gradients,
+    knn,
+    neighbors,
+    saliency,
+)
 
 
 @click.group()
@@ -18,5 +25,12 @@ def main() -> None:
     """
 
 
-for _module in (backgrounds, knn, saliency, export):
+for _module in (
+    backgrounds,
+    export,
+    gradients,
+    knn,
+    neighbors,
+    saliency,
+):
     main.add_command(_module.command)

@@ -1,0 +1,188 @@
+"""`dilo-eval gradients`: what a classifier looks at in images."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from dilo.eval.cli.named import named_checkpoints
+from dilo.eval.cli.options import (
+    arch_option,
+    device_option,
+    size_option,
+    tell,
+    worker_count,
+    workers_option,
+)
+from dilo.eval.cli.showing import (
+    class_option,
+    count_option,
+    outside,
+    query_option,
+    rows_of,
+    say_unreadable,
+    seed_option,
+    write_figure,
+)
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
+from dilo.pipeline.extras import require_torch
+from dilo.pipeline.progress import Progress
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from dilo.eval.attribution import Attribution
+    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.gradients import Viewer, Which
+    from dilo.eval.mapfolder import Mapped
+
+
+@click.command("gradients")
+@click.option(
+    "--classifier",
+    "classifiers",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]PATH",
+    callback=named_checkpoints("classifier"),
+    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
+    "weights of torchvision. Given again, they stand side by side.",
+)
+@click.option("--images", required=True, type=EXISTING, help="The images, at any depth.")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    type=click.Choice(["gradient", "cam"]),
+    show_default="both",
+    help="The gradient of the class score, or the class activation map; may be given again.",
+)
+@class_option
+@query_option
+@count_option
+@seed_option
+@click.option(
+    "--maps",
+    type=FOLDER,
+    help="Write the maps of all images too, one gray PNG each, to METHOD/PATH.png in this folder.",
+)
+@click.option(
+    "--batch",
+    default=32,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Images at once, for --maps.",
+)
+@workers_option
+@device_option
+@size_option
+@arch_option
+@json_option
+@click.option(
+    "--out",
+    type=FOLDER,
+    show_default="RUN/eval/gradients of a single run",
+    help="Folder for gradients.png and gradients.json.",
+)
+@user_errors
+def command(
+    classifiers: list[tuple[str, Path]],
+    images: Path,
+    methods: "tuple[Attribution, ...]",
+    which: "Which",
+    query: tuple[str, ...],
+    count: int,
+    seed: int,
+    maps: Path | None,
+    batch: int,
+    workers: int | None,
+    device: str,
+    size: int | None,
+    arch: str | None,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Show which pixels a class score hangs on.
+
+    By the gradient of the score before the softmax, through the linear classifier and the
+    frozen network, its largest magnitude over the channels; and by class activation maps.
+    With --maps, maps are of the whole image, squashed to a square as masks are, and read by
+    `dilo-eval saliency --masks` and `dilo-prep import`; the same command goes on where it
+    stopped.
+    """
+    started = time.monotonic()
+    if maps is not None and len(classifiers) > 1:
+        raise click.BadParameter(
+            f"are those of one classifier, got {len(classifiers)}: give a command for each",
+            param_hint="--maps",
+        )
+    require_torch("dilo-eval")
+    from dilo.eval.classifier import load_classifier
+    from dilo.eval.diagnosis import gradient_figure
+    from dilo.eval.folders import any_folder
+    from dilo.eval.gradients import Viewer, gradients_record, look
+    from dilo.eval.results import provenance, result_folder, write_result
+    from dilo.train.devices import choose_device
+
+    run = classifiers[0][1] if len(classifiers) == 1 else None
+    folder = result_folder("gradients", out, run)
+    outside("--out", folder, (images,))
+    outside("--maps", maps or folder, (images,))
+    wanted = list(dict.fromkeys(methods)) or ["gradient", "cam"]
+    place, listed = choose_device(device), any_folder(images)
+    rows = rows_of(query, listed.names, images)
+    viewers = {
+        name: Viewer(load_classifier(path, arch=arch, size=size).to(place), listed, which)
+        for name, path in classifiers
+    }
+    shown, unreadable = _shown(listed, rows, count, seed)
+    say_unreadable(unreadable)
+    seen = {name: look(viewer, shown, wanted) for name, viewer in viewers.items()}
+    record = gradients_record(viewers, shown, seen) | {"methods": wanted}
+    picture = folder / "gradients.png"
+    write_figure(gradient_figure(listed, shown, seen), picture)
+    say(f"{picture} shows {len(shown)} images")
+    if maps is not None:
+        written = _written(next(iter(viewers.values())), maps, wanted, batch, workers)
+        record["maps"] = {"folder": str(maps), "images": written.written + written.kept}
+        unreadable = list(written.unreadable)
+    record["unreadable"] = [{"path": path, "reason": reason} for path, reason in unreadable]
+    record |= provenance(started)
+    write_result(folder, record)
+    tell(record, as_json=as_json)
+
+
+def _shown(
+    folder: "LabelledFolder", rows: list[int], count: int, seed: int
+) -> tuple[list[int], list[tuple[str, str]]]:
+    """Take what is asked for, or choose images that can be read; give those that cannot too."""
+    from dilo.eval.gradients import readable
+
+    if rows:
+        return rows, []
+    order = np.random.default_rng(seed).permutation(len(folder.names)).tolist()
+    return readable(folder, order, count)
+
+
+def _written(
+    viewer: "Viewer",
+    maps: Path,
+    methods: "list[Attribution]",
+    batch: int,
+    workers: int | None,
+) -> "Mapped":
+    """Write the maps of all images, saying how far it is and what could not be read."""
+    from dilo.eval.mapfolder import write_maps
+
+    with Progress(len(viewer.folder.names), "images", say) as progress:
+        found = write_maps(
+            viewer,
+            maps,
+            methods,
+            batch=batch,
+            workers=worker_count(workers),
+            progress=progress.advance,
+        )
+    say_unreadable(found.unreadable)
+    say(f"{maps}: maps of {found.written} images written, of {found.kept} were there")
+    return found

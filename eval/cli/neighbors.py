@@ -1,0 +1,243 @@
+"""`dilo-eval neighbors`: queries and the images that checkpoints find most similar to them."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dilo.eval.cli.extracting import extracted
+from dilo.eval.cli.named import named_checkpoints
+from dilo.eval.cli.options import (
+    arch_option,
+    batch_option,
+    device_option,
+    size_option,
+    tell,
+    workers_option,
+)
+from dilo.eval.cli.showing import (
+    class_option,
+    count_option,
+    outside,
+    query_option,
+    rows_of,
+    seed_option,
+    write_figure,
+)
+from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
+from dilo.pipeline.extras import require_torch
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    import torch
+
+    from dilo.eval.comparison import Pick
+    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.gradients import Seen, Which
+
+
+@click.command("neighbors")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]PATH",
+    callback=named_checkpoints("checkpoint"),
+    help="A checkpoint, whoever wrote it, or the folder of a run; given again, they stand side "
+    "by side.",
+)
+@click.option("--images", required=True, type=EXISTING, help="The images to look among.")
+@click.option(
+    "--queries",
+    "queries_folder",
+    type=EXISTING,
+    show_default="--images, an image itself left out",
+    help="The images to look for.",
+)
+@click.option(
+    "--k", default=3, show_default=True, type=click.IntRange(min=1), help="Neighbours to show."
+)
+@click.option(
+    "--pick",
+    type=click.Choice(["random", "successes", "failures"]),
+    show_default="random",
+    help="Queries to show: any; those where the first checkpoint is right and the second wrong; "
+    "or the other way round. Right is the vote of the 20 nearest images.",
+)
+@query_option
+@count_option
+@seed_option
+@click.option(
+    "--classifier",
+    "classifiers",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    callback=named_checkpoints("classifier"),
+    help="What `dilo-eval linear` made of a checkpoint: adds the gradient of the query's score; "
+    "NAME is the checkpoint's.",
+)
+@class_option
+@batch_option
+@workers_option
+@device_option
+@size_option
+@arch_option
+@json_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    show_default="RUN/eval/neighbors of a single run",
+    help="Folder for neighbors.png and neighbors.json, or FILE.png.",
+)
+@user_errors
+def command(
+    checkpoints: list[tuple[str, Path]],
+    images: Path,
+    queries_folder: Path | None,
+    k: int,
+    pick: "Pick | None",
+    query: tuple[str, ...],
+    count: int,
+    seed: int,
+    classifiers: list[tuple[str, Path]],
+    which: "Which",
+    batch: int,
+    workers: int | None,
+    device: str,
+    size: int | None,
+    arch: str | None,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Show queries beside the images that a checkpoint finds most similar.
+
+    Similar is the cosine of pooled features. Where the images lie in class folders, a neighbour
+    of the query's class has a green frame and a tick, another a red one and a cross, and the
+    share of neighbours that are of the query's class is told over all queries: precision@k.
+    """
+    started = time.monotonic()
+    _check(checkpoints, classifiers, pick, query)
+    require_torch("dilo-eval")
+    from dilo.eval.comparison import compare
+    from dilo.eval.diagnosis import neighbor_figure
+    from dilo.eval.encoder import load_encoder
+    from dilo.eval.results import provenance
+    from dilo.train.devices import choose_device
+
+    picture, record_file = _files(out, checkpoints[0][1] if len(checkpoints) == 1 else None)
+    outside("--out", picture, (images, queries_folder))
+    place = choose_device(device)
+    bank, asked = _folders(images, queries_folder, pick)
+    # Now, not after an hour of reading.
+    rows_of(query, (asked or bank).names, (asked or bank).root)
+    encoders = {name: load_encoder(path, arch=arch, size=size) for name, path in checkpoints}
+    comparison = compare(
+        encoders,
+        bank,
+        asked,
+        k=k,
+        extract=lambda encoder, folder: extracted(encoder, folder, batch, workers, place),
+        device=place,
+    )
+    shown = rows_of(query, comparison.queries.names, comparison.queries.root)
+    shown = shown or comparison.picked(pick or "random", count=count, seed=seed)
+    seen = {
+        name: _seen(path, comparison.queries, shown, which, place, size)
+        for name, path in classifiers
+    }
+    record = comparison.record(shown) | {"pick": pick or ("query" if query else "random")}
+    record |= provenance(started)
+    write_figure(neighbor_figure(comparison, shown, seen), picture)
+    tell(record, as_json=as_json, out=record_file)
+    for line in _table(record):
+        say(line)
+    say(f"{picture} shows {len(shown)} queries, {record_file.name} lists their neighbours")
+
+
+def _check(
+    checkpoints: list[tuple[str, Path]],
+    classifiers: list[tuple[str, Path]],
+    pick: str | None,
+    query: tuple[str, ...],
+) -> None:
+    """Refuse options that do not go together."""
+    names = list(dict(checkpoints))
+    if query and pick:
+        raise click.BadParameter("must not be given with --query", param_hint="--pick")
+    if pick not in (None, "random") and len(names) < 2:
+        raise click.BadParameter(
+            f"{pick} compares two checkpoints, got one: give --checkpoint twice",
+            param_hint="--pick",
+        )
+    for name, _ in classifiers:
+        if name not in names:
+            raise click.BadParameter(
+                f"must have the name of a checkpoint, {' or '.join(names)}, got {name}: "
+                "give NAME=PATH",
+                param_hint="--classifier",
+            )
+
+
+def _files(out: Path | None, run: Path | None) -> tuple[Path, Path]:
+    """Name the picture and the record beside it."""
+    from dilo.eval.results import result_folder
+
+    if out is not None and out.suffix.lower() == ".png":
+        return out, out.with_suffix(".json")
+    folder = result_folder("neighbors", out, run)
+    return folder / "neighbors.png", folder / "neighbors.json"
+
+
+def _folders(
+    images: Path, queries: Path | None, pick: str | None
+) -> "tuple[LabelledFolder, LabelledFolder | None]":
+    """List the images, and the queries if they are others, numbered by the images' classes."""
+    from dilo.eval.folders import any_folder, labelled_folder
+
+    bank, asked = any_folder(images), None
+    if queries is not None and not queries.samefile(images):
+        asked = any_folder(queries)
+        if bank.classes and asked.classes:
+            asked = labelled_folder(queries, classes=bank.classes)
+    for folder in (bank, asked):
+        if folder is not None and not folder.classes and pick not in (None, "random"):
+            raise click.BadParameter(
+                f"{pick} needs images in class folders, got {folder.root} with images outside any",
+                param_hint="--pick",
+            )
+    return bank, asked
+
+
+def _seen(
+    path: Path,
+    queries: "LabelledFolder",
+    shown: list[int],
+    which: "Which",
+    device: "torch.device",
+    size: int | None,
+) -> "list[Seen]":
+    """Map what a classifier looks at in the queries."""
+    from dilo.eval.classifier import load_classifier
+    from dilo.eval.gradients import Viewer, look
+
+    classifier = load_classifier(path, size=size).to(device)
+    return look(Viewer(classifier, queries, which), shown, ["gradient"])
+
+
+def _table(record: dict[str, Any]) -> list[str]:
+    """Say how often neighbours are of the query's class."""
+    if record["chance"] is None:
+        return []
+    width = max(len(one["name"]) for one in record["checkpoints"])
+    k, count = record["k"], record["asked"]["count"]
+    return [
+        f"{count} queries against {record['images']['count']} images, {record['classes']} classes",
+        f"{'':{width}}  precision@{k}  right by the vote of {record['vote']['k']}",
+        *(
+            f"{one['name']:{width}}  {one['precision']:>{len(str(k)) + 8}.1f} %"
+            f"  {one['accuracy']:.1f} %"
+            for one in record["checkpoints"]
+        ),
+        f"{'chance':{width}}  {record['chance']:>{len(str(k)) + 8}.1f} %",
+    ]

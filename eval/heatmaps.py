@@ -1,0 +1,81 @@
+"""Attribution maps as pictures: gray for programs, colours for people."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.saliency.values import stretch
+
+#: Share of a picture's pixels that may saturate: few pixels have most of a gradient, and beside
+#: them nothing else would be seen.
+SATURATED = 0.01
+#: How much of an overlay is colour, the rest being the image in gray.
+TINT = 0.5
+
+
+def gray(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Stretch a map to 8 bits, as benchmarks of localisation read it.
+
+    Parameters
+    ----------
+    values : ndarray of shape (H, W), float32
+        Any map.
+
+    Returns
+    -------
+    ndarray of shape (H, W), uint8
+        Its smallest value as 0, its largest as 255; all 0 where it is constant or not finite.
+
+    References
+    ----------
+    .. [1] J. Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
+       CVPR 2020, and its repository, evaluation.py.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gray(np.array([[-1.0, 0.0], [3.0, 1.0]], np.float32)).tolist()
+    [[0, 64], [255, 128]]
+    """
+    if not np.isfinite(values).all():
+        return np.zeros(values.shape, np.uint8)
+    return np.rint(255 * stretch(values.astype(np.float64))).astype(np.uint8)
+
+
+def heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colour a map from black over red to yellow.
+
+    Parameters
+    ----------
+    values : ndarray of shape (H, W), float32
+        Any map.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        RGB; the largest hundredth of the values in one colour.
+    """
+    if np.isfinite(values).all():
+        values = np.minimum(values, np.quantile(values, 1 - SATURATED).astype(np.float32))
+    return np.asarray(cv2.applyColorMap(gray(values), cv2.COLORMAP_INFERNO)[:, :, ::-1], np.uint8)
+
+
+def overlay(values: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colour an image by a map, from blue over green to red.
+
+    Parameters
+    ----------
+    values : ndarray of shape (H, W), float32
+        Any map.
+    image : ndarray of shape (H, W, 3), uint8
+        The image, which shows through in gray.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        RGB.
+    """
+    colours = cv2.applyColorMap(gray(values), cv2.COLORMAP_TURBO)[:, :, ::-1]
+    light = image.mean(axis=2, keepdims=True)
+    mixed: NDArray[np.uint8] = np.rint(TINT * colours + (1 - TINT) * light).astype(np.uint8)
+    return mixed
