@@ -50,7 +50,7 @@ def neighbor_figure(
         blocks.append(Block(one.name, _note(comparison, one), rows, heads))
         if one.name in seen:
             blocks.append(
-                Block("gradient", "", [map_panels(maps, None) for maps in seen[one.name]])
+                Block("gradient", one.name, [map_panels(maps, None) for maps in seen[one.name]])
             )
     return panel_figure(blocks)
 

@@ -120,16 +120,20 @@ def _claim(out: Path, viewer: Viewer) -> None:
     with viewer.classifier.encoder.source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     mark = {"classifier": digest, "class": viewer.which, "size": _size(viewer)}
-    text, path = json.dumps(mark, sort_keys=True) + "\n", out / MARK
+    path = out / MARK
     out.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         if any(not file.name.startswith(".") for file in out.iterdir()):
             raise DiloError(f"--maps {out} must be empty or hold maps, got files but no {MARK}")
-        write_text(path, text)
-    found = path.read_text(encoding="utf-8", errors="replace")
-    if found != text:
+        write_text(path, json.dumps(mark) + "\n")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        others = [key for key, value in mark.items() if found.get(key) != value]
+    except (ValueError, AttributeError):  # no JSON, or none of ours
+        others = list(mark)
+    if others:
         raise DiloError(
-            f"--maps {out} must be of this classifier, {text.strip()}, got {MARK} with "
-            f"{found.strip()}: give a fresh folder"
+            f"--maps {out} must hold maps of this command, got another {' and '.join(others)} in "
+            f"{MARK}: give a fresh folder"
         )
     sweep(out)

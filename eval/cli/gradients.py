@@ -136,16 +136,16 @@ def command(
         for name, path in classifiers
     }
     shown, unreadable = _shown(listed, rows, count, seed)
-    say_unreadable(unreadable)
     seen = {name: look(viewer, shown, wanted) for name, viewer in viewers.items()}
     record = gradients_record(viewers, shown, seen) | {"methods": wanted}
-    picture = folder / "gradients.png"
-    write_figure(gradient_figure(listed, shown, seen), picture)
-    say(f"{picture} shows {len(shown)} images")
     if maps is not None:
         written = _written(next(iter(viewers.values())), maps, wanted, batch, workers)
         record["maps"] = {"folder": str(maps), "images": written.written + written.kept}
         unreadable = list(written.unreadable)
+    say_unreadable(unreadable)
+    picture = folder / "gradients.png"
+    write_figure(gradient_figure(listed, shown, seen), picture)
+    say(f"{picture} shows {len(shown)} images")
     record["unreadable"] = [{"path": path, "reason": reason} for path, reason in unreadable]
     record |= provenance(started)
     write_result(folder, record)
@@ -183,6 +183,5 @@ def _written(
             workers=worker_count(workers),
             progress=progress.advance,
         )
-    say_unreadable(found.unreadable)
     say(f"{maps}: maps of {found.written} images written, of {found.kept} were there")
     return found

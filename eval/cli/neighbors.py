@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 
     from dilo.eval.comparison import Pick
     from dilo.eval.folders import LabelledFolder
-    from dilo.eval.gradients import Seen, Which
+    from dilo.eval.gradients import Viewer, Which
 
 
 @click.command("neighbors")
@@ -122,6 +122,7 @@ def command(
     from dilo.eval.comparison import compare
     from dilo.eval.diagnosis import neighbor_figure
     from dilo.eval.encoder import load_encoder
+    from dilo.eval.gradients import look
     from dilo.eval.results import provenance
     from dilo.train.devices import choose_device
 
@@ -129,8 +130,9 @@ def command(
     outside("--out", picture, (images, queries_folder))
     place = choose_device(device)
     bank, asked = _folders(images, queries_folder, pick)
-    # Now, not after an hour of reading.
-    rows_of(query, (asked or bank).names, (asked or bank).root)
+    listed = asked or bank
+    rows_of(query, listed.names, listed.root)  # now, not after an hour of reading
+    viewers = _viewers(classifiers, listed, which, place, size)
     encoders = {name: load_encoder(path, arch=arch, size=size) for name, path in checkpoints}
     comparison = compare(
         encoders,
@@ -142,10 +144,8 @@ def command(
     )
     shown = rows_of(query, comparison.queries.names, comparison.queries.root)
     shown = shown or comparison.picked(pick or "random", count=count, seed=seed)
-    seen = {
-        name: _seen(path, comparison.queries, shown, which, place, size)
-        for name, path in classifiers
-    }
+    rows = [listed.names.index(comparison.queries.names[row]) for row in shown]
+    seen = {name: look(viewer, rows, ["gradient"]) for name, viewer in viewers.items()}
     record = comparison.record(shown) | {"pick": pick or ("query" if query else "random")}
     record |= provenance(started)
     write_figure(neighbor_figure(comparison, shown, seen), picture)
@@ -209,20 +209,21 @@ def _folders(
     return bank, asked
 
 
-def _seen(
-    path: Path,
+def _viewers(
+    classifiers: list[tuple[str, Path]],
     queries: "LabelledFolder",
-    shown: list[int],
     which: "Which",
     device: "torch.device",
     size: int | None,
-) -> "list[Seen]":
-    """Map what a classifier looks at in the queries."""
+) -> "dict[str, Viewer]":
+    """Read the classifiers whose gradients are to be shown."""
     from dilo.eval.classifier import load_classifier
-    from dilo.eval.gradients import Viewer, look
+    from dilo.eval.gradients import Viewer
 
-    classifier = load_classifier(path, size=size).to(device)
-    return look(Viewer(classifier, queries, which), shown, ["gradient"])
+    return {
+        name: Viewer(load_classifier(path, size=size).to(device), queries, which)
+        for name, path in classifiers
+    }
 
 
 def _table(record: dict[str, Any]) -> list[str]:

@@ -66,7 +66,7 @@ def outside(option: str, out: Path, folders: Iterable[Path | None]) -> None:
 def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Name images that could not be read, the first few of many."""
     if unreadable:
-        say(f"{len(unreadable)} of them could not be read and are left out:")
+        say(f"{len(unreadable)} images could not be read and are left out:")
     for path, reason in unreadable[:NAMED]:
         say(f"  {path}: {reason}")
     if len(unreadable) > NAMED:

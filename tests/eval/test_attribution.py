@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.classifiers import MODEL, WIDTH, narrow_trunk
 from torch import nn
 
 from dilo.eval.attribution import attribution_maps, class_activations, predicted
@@ -11,25 +12,11 @@ from dilo.eval.classifier import Classifier
 from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Pair
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.backbones import bare_encoder, trunk_features
+from dilo.train.backbones import trunk_features
 from dilo.train.colors import to_space
-from dilo.train.recipe import ModelRecipe
 from dilo.train.timm_encoder import TimmEncoder
 
 SIDE = 16
-MODEL = ModelRecipe(arch="resnet18", stem="small", width=0.25)
-
-
-def trunk(channels=3):
-    """Draw a small ResNet whose batch norm is no identity."""
-    network = bare_encoder(MODEL, channels=channels)
-    network.fc = nn.Identity()
-    for name, tensor in network.state_dict().items():
-        if name.endswith("running_mean"):
-            tensor.uniform_(-0.2, 0.2)
-        elif name.endswith("running_var"):
-            tensor.uniform_(0.5, 1.5)
-    return network.eval().requires_grad_(False)
 
 
 def classifier_of(network, width, space="rgb"):
@@ -42,7 +29,11 @@ def made():
     """Draw a classifier of four classes on 128 features, three images and a class for each."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        yield classifier_of(trunk(), 128), torch.rand(3, 3, SIDE, SIDE), torch.tensor([2, 0, 3])
+        yield (
+            classifier_of(narrow_trunk(), WIDTH),
+            torch.rand(3, 3, SIDE, SIDE),
+            torch.tensor([2, 0, 3]),
+        )
 
 
 @pytest.fixture
@@ -50,9 +41,9 @@ def paired():
     """Draw the same for a pair that sees Lab."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
-        network = Pair(trunk(1), trunk(2)).eval()
+        network = Pair(narrow_trunk(1), narrow_trunk(2)).eval()
         images = torch.rand(2, 3, SIDE, SIDE)
-        yield classifier_of(network, 256, "lab"), images, torch.tensor([1, 3])
+        yield classifier_of(network, 2 * WIDTH, "lab"), images, torch.tensor([1, 3])
 
 
 def score(classifier, seen, which):
@@ -100,7 +91,8 @@ def test_an_activation_map_weighs_the_channels_of_each_cell(made):
         for y in range(2):
             for x in range(2):
                 terms = [
-                    float(classifier.weight[which, k]) * float(maps[b, k, y, x]) for k in range(128)
+                    float(classifier.weight[which, k]) * float(maps[b, k, y, x])
+                    for k in range(WIDTH)
                 ]
                 assert float(found[b, 0, y, x]) == pytest.approx(sum(terms), rel=1e-4, abs=1e-5)
 
@@ -122,7 +114,7 @@ def test_a_pair_has_a_map_of_luminance_and_one_of_colours_and_their_sum_is_the_m
     cells = class_activations(classifier, images, classes)
     assert cells.shape == (2, 2, 2, 2)
     for b, which in enumerate(classes):
-        first, second = classifier.weight[which][:128], classifier.weight[which][128:]
+        first, second = classifier.weight[which][:WIDTH], classifier.weight[which][WIDTH:]
         torch.testing.assert_close(cells[b, 0], torch.einsum("k,kyx->yx", first, light[b]))
         torch.testing.assert_close(cells[b, 1], torch.einsum("k,kyx->yx", second, colour[b]))
     maps = attribution_maps(classifier, images, "cam", classes)

@@ -1,0 +1,152 @@
+"""`dilo-eval neighbors`: from folders and checkpoints to a picture and a record."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.classifiers import write_classifier
+from support.cli import invoke
+from support.folders import write_class_folders
+
+from dilo.eval.cli import main
+from dilo.eval.encoder import load_encoder
+from dilo.eval.features import features
+from dilo.eval.folders import labelled_folder
+
+CLASSES = ("ant", "bee", "cat")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Write two checkpoints, one of them in a run, images and queries."""
+    write_classifier(tmp_path / "run" / "checkpoints" / "step-00000007.pt", CLASSES)
+    write_classifier(tmp_path / "other.pt", CLASSES, seed=1)
+    write_class_folders(tmp_path / "images", CLASSES, each=4, seed=1)
+    write_class_folders(tmp_path / "queries", CLASSES[:2], each=2, seed=2)
+    return tmp_path
+
+
+def show(data, *more, status=0, checkpoints=("run",), images="images"):
+    given = [word for name in checkpoints for word in ("--checkpoint", data / name)]
+    given += ["--images", data / images, "--device", "cpu", "--workers", 0]
+    return invoke(main, "neighbors", *given, *more, status=status)
+
+
+def test_a_runs_neighbours_are_laid_into_the_run(data):
+    result = show(data, "--json", "--count", 5, "--k", 2)
+    folder = data / "run" / "eval" / "neighbors"
+    assert (folder / "neighbors.json").read_text() == result.stdout
+    record = json.loads(result.stdout)
+    assert record["asked"] == record["images"] == {"folder": str(data / "images"), "count": 12}
+    assert record["checkpoints"][0]["precision"] == 100.0  # colours, which anything tells apart
+    assert record["chance"] == pytest.approx(100 * 3 / 11)
+    assert {"seconds", "versions"} <= record.keys()
+    assert record["pick"] == "random"
+    assert len(record["queries"]) == 5
+    assert all(len(q["checkpoints"][0]["neighbors"]) == 2 for q in record["queries"])
+    for query in record["queries"]:
+        assert query["path"] not in [n["path"] for n in query["checkpoints"][0]["neighbors"]]
+    assert Image.open(folder / "neighbors.png").width > 400
+    assert "12 queries against 12 images, 3 classes" in result.stderr
+
+
+def test_neighbours_are_the_nearest_by_the_features_of_each_checkpoint(data):
+    names, out = ("run", "other.pt"), data / "new" / "fig.png"
+    show(data, "--queries", data / "queries", "--count", 99, "--out", out, checkpoints=names)
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert out.exists()
+    assert [q["path"] for q in record["queries"]] == list(labelled_folder(data / "queries").names)
+    for number, name in enumerate(names):
+        encoder = load_encoder(data / name)
+        bank = features(encoder, labelled_folder(data / "images"))
+        asked = features(encoder, labelled_folder(data / "queries"))
+        cosines = torch.cosine_similarity(asked.vectors[:, None], bank.vectors[None], 2)
+        for row, query in enumerate(record["queries"]):
+            expected = cosines[row].argsort(descending=True)[:3].tolist()
+            found = query["checkpoints"][number]["neighbors"]
+            assert [n["path"] for n in found] == [bank.paths[i] for i in expected]
+            for i, neighbor in zip(expected, found, strict=True):
+                assert neighbor["similarity"] == pytest.approx(float(cosines[row, i]), abs=1e-4)
+
+
+def test_queries_are_taken_by_path_in_the_order_that_is_given(data):
+    wanted = ["cat/1.png", data / "images" / "ant" / "0.png"]
+    out = data / "out"
+    show(data, "--query", wanted[0], "--query", wanted[1], "--out", out)
+    record = json.loads((out / "neighbors.json").read_text())
+    assert [q["path"] for q in record["queries"]] == ["cat/1.png", "ant/0.png"]
+    assert record["pick"] == "query"
+
+
+def test_gradients_stand_beside_the_neighbours_of_their_checkpoint(data):
+    run = data / "run" / "checkpoints" / "step-00000007.pt"
+    show(data, "--count", 2, "--out", data / "plain")
+    show(data, "--count", 2, "--out", data / "both", "--classifier", run)
+    first, second = (Image.open(data / name / "neighbors.png") for name in ("plain", "both"))
+    assert second.width > first.width
+    assert second.height == first.height
+    left = np.asarray(second)[:, : first.width - 16]
+    assert np.array_equal(left, np.asarray(first)[:, : first.width - 16])
+
+
+def test_unreadable_images_are_left_out_and_reported(data):
+    (data / "images" / "ant" / "2.png").write_bytes(b"no image")
+    result = show(data, "--json", "--out", data / "out", "--count", 99)
+    record = json.loads(result.stdout)
+    assert [one["path"] for one in record["unreadable"]] == [str(data / "images/ant/2.png")]
+    assert len(record["queries"]) == 11
+    assert "ant/2.png: not an image" in result.stderr
+
+
+def test_images_without_class_folders_have_neighbours_and_no_precision(data):
+    result = show(data, "--out", data / "out", "--json", images="images/ant")
+    record = json.loads(result.stdout)
+    assert record["chance"] is None
+    assert record["classes"] == 0
+    assert len(record["queries"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param(("--pick", "successes"), "compares two checkpoints, got one", id="one"),
+        pytest.param(("--pick", "random", "--query", "x"), "not be given with --query", id="both"),
+        pytest.param(("--query", "ant/9.png"), "must be an image in {images}, got ant/9", id="no"),
+        pytest.param(("--classifier", "x={run}"), "name of a checkpoint, run, got x", id="name"),
+        pytest.param(("--k", "0"), "x>=1", id="k"),
+        pytest.param(("--out", "{images}/new"), "outside the folders that are read", id="out"),
+    ],
+)
+def test_a_wrong_option_exits_with_2_and_writes_nothing(data, more, words):
+    places = {"images": data / "images", "run": data / "run"}
+    result = show(data, *(word.format(**places) for word in more), status=2)
+    # click may break the line inside of a path
+    assert words.format(**places).replace(" ", "") in "".join(result.stderr.split())
+    assert not (data / "run" / "eval").exists()
+
+
+def test_successes_without_classes_exit_with_2(data):
+    two = ("run", "other.pt")
+    more = ("--pick", "successes", "--out", data / "out")
+    result = show(data, *more, status=2, checkpoints=two, images="images/ant")
+    assert "needs images in class folders" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param(("--k", 12, "--out", "{data}/out"), "--k must be at most 11", id="k"),
+        pytest.param(("--queries", "{data}/none"), "images", id="no-queries"),
+    ],
+)
+def test_what_cannot_go_on_exits_with_3(data, more, words):
+    (data / "none").mkdir()
+    result = show(data, *(str(word).format(data=data) for word in more), status=3)
+    assert words in result.stderr
+
+
+def test_where_a_result_goes_must_be_said_of_two_checkpoints(data):
+    result = show(data, status=3, checkpoints=("run", "other.pt"))
+    assert "--out must say where the result goes" in result.stderr

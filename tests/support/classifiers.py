@@ -1,0 +1,56 @@
+"""Small random classifiers: narrow ResNets with a linear layer, in memory and as files."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dilo.eval.classifier import Classifier
+from dilo.eval.encoder import Encoder
+from dilo.train.backbones import bare_encoder
+from dilo.train.recipe import ModelRecipe
+
+MODEL = ModelRecipe(arch="resnet18", stem="small", width=0.25)
+#: Of its pooled features.
+WIDTH = 128
+
+
+def narrow_trunk(channels: int = 3) -> nn.Module:
+    """Draw a small frozen ResNet whose batch norm is no identity."""
+    network = bare_encoder(MODEL, channels=channels)
+    network.fc = nn.Identity()
+    for name, tensor in network.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.uniform_(-0.2, 0.2)
+        elif name.endswith("running_var"):
+            tensor.uniform_(0.5, 1.5)
+    return network.eval().requires_grad_(False)
+
+
+def small_classifier(
+    classes: tuple[str, ...] | None, *, seed: int = 0, size: int = 16, source: Path = Path("c.pt")
+) -> Classifier:
+    """Draw a classifier of these classes, or of three without names."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network, count = narrow_trunk(), len(classes or "abc")
+        weight, bias = torch.randn(count, WIDTH), torch.randn(count)
+    encoder = Encoder(network, size, source, step=7, model=MODEL)
+    return Classifier(encoder, weight, bias, classes)
+
+
+def write_classifier(
+    path: Path, classes: tuple[str, ...], *, seed: int = 0, size: int = 16
+) -> Path:
+    """Write one as `dilo-eval linear` does."""
+    drawn = small_classifier(classes, seed=seed, size=size)
+    state = {f"module.{k}": v for k, v in drawn.encoder.network.state_dict().items()}
+    state |= {"module.fc.weight": drawn.weight, "module.fc.bias": drawn.bias}
+    recipe = {
+        "model": {"arch": "resnet18", "stem": "small", "width": 0.25},
+        "views": {"size": size},
+    }
+    told = {"recipe": recipe, "step": 7, "classes": list(classes)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"arch": "resnet18", "state_dict": state, "dilo": told}, path)
+    return path
