@@ -42,7 +42,7 @@ def test_a_runs_gradients_are_laid_into_the_run(data):
     assert len(record["shown"]) == 3
     assert record["unreadable"] == []
     assert {"seconds", "versions"} <= record.keys()
-    assert Image.open(folder / "gradients.png").width > 400
+    assert decode(folder / "gradients.png").shape[1] > 400
 
 
 def test_two_classifiers_stand_side_by_side(data):
@@ -58,7 +58,7 @@ def test_two_classifiers_stand_side_by_side(data):
     ]
     one = show(data, "--query", "bee/1.png", "--method", "cam", "--out", data / "one", "--json")
     assert json.loads(one.stdout)["methods"] == ["cam"]
-    narrow, wide = (Image.open(data / name / "gradients.png").width for name in ("one", "out"))
+    narrow, wide = (decode(data / name / "gradients.png").shape[1] for name in ("one", "out"))
     assert narrow < wide
 
 
@@ -78,7 +78,8 @@ def test_saliency_and_import_read_the_maps_of_a_folder(data):
     masks = ("--masks", maps / "gradient", "--masks", maps / "cam")
     more = ("--truth", truth, "--out", data / "scores", "--jobs", 1, "--no-plots", "--json")
     scores = json.loads(invoke(main, "saliency", *masks, *more).stdout)
-    assert [(m["method"], m["images"]) for m in scores["methods"]] == [("gradient", 6), ("cam", 6)]
+    assert [method["method"] for method in scores["methods"]] == ["gradient", "cam"]
+    assert scores["images"] == 6
     where = ("--images", data / "images", "--png", maps / "cam", "--out", data / "store")
     invoke(prep, "import", *where, "--size", 24, "--jobs", 1)
     store = MaskStore(data / "store")
