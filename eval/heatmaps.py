@@ -4,8 +4,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.values import stretch
-
 #: Share of a picture's pixels that may saturate: few pixels have most of a gradient, and beside
 #: them nothing else would be seen.
 SATURATED = 0.01
@@ -24,22 +22,26 @@ def gray(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of shape (H, W), uint8
-        Its smallest value as 0, its largest as 255; all 0 where it is constant or not finite.
+        Its smallest value as 0, its largest as 255, rounded down between them; all 0 where it is
+        constant or not finite.
 
     References
     ----------
     .. [1] J. Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
-       CVPR 2020, and its repository, evaluation.py.
+       CVPR 2020, and its repository, evaluation.py, which cuts boxes from 8-bit maps.
 
     Examples
     --------
     >>> import numpy as np
     >>> gray(np.array([[-1.0, 0.0], [3.0, 1.0]], np.float32)).tolist()
-    [[0, 64], [255, 128]]
+    [[0, 63], [255, 127]]
     """
-    if not np.isfinite(values).all():
+    exact = values.astype(np.float64)
+    low, high = exact.min(), exact.max()
+    if not (np.isfinite(low) and np.isfinite(high)) or low == high:
         return np.zeros(values.shape, np.uint8)
-    return np.rint(255 * stretch(values.astype(np.float64))).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.floor(255 * ((exact - low) / (high - low))).astype(np.uint8)
+    return levels
 
 
 def heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -56,7 +58,9 @@ def heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
         RGB; the largest hundredth of the values in one colour.
     """
     if np.isfinite(values).all():
-        values = np.minimum(values, np.quantile(values, 1 - SATURATED).astype(np.float32))
+        top = np.quantile(values, 1 - SATURATED)
+        if top > values.min():  # or all that there is would be cut
+            values = np.minimum(values, top.astype(np.float32))
     return np.asarray(cv2.applyColorMap(gray(values), cv2.COLORMAP_INFERNO)[:, :, ::-1], np.uint8)
 
 

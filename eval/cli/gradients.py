@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from dilo.eval.cli.named import named_checkpoints
+from dilo.eval.cli.naming import Named, named_checkpoints
 from dilo.eval.cli.options import (
     arch_option,
     device_option,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     multiple=True,
     required=True,
     metavar="[NAME=]PATH",
-    callback=named_checkpoints("classifier"),
+    callback=named_checkpoints,
     help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
     "weights of torchvision. Given again, they stand side by side.",
 )
@@ -86,7 +86,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 )
 @user_errors
 def command(
-    classifiers: list[tuple[str, Path]],
+    classifiers: Named,
     images: Path,
     methods: "tuple[Attribution, ...]",
     which: "Which",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dilo.eval.cli.extracting import extracted
-from dilo.eval.cli.named import named_checkpoints
+from dilo.eval.cli.naming import Named, named_checkpoints
 from dilo.eval.cli.options import (
     arch_option,
     batch_option,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     multiple=True,
     required=True,
     metavar="[NAME=]PATH",
-    callback=named_checkpoints("checkpoint"),
+    callback=named_checkpoints,
     help="A checkpoint, whoever wrote it, or the folder of a run; given again, they stand side "
     "by side.",
 )
@@ -73,7 +73,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     "classifiers",
     multiple=True,
     metavar="[NAME=]PATH",
-    callback=named_checkpoints("classifier"),
+    callback=named_checkpoints,
     help="What `dilo-eval linear` made of a checkpoint: adds the gradient of the query's score; "
     "NAME is the checkpoint's.",
 )
@@ -92,7 +92,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 )
 @user_errors
 def command(
-    checkpoints: list[tuple[str, Path]],
+    checkpoints: Named,
     images: Path,
     queries_folder: Path | None,
     k: int,
@@ -100,7 +100,7 @@ def command(
     query: tuple[str, ...],
     count: int,
     seed: int,
-    classifiers: list[tuple[str, Path]],
+    classifiers: Named,
     which: "Which",
     batch: int,
     workers: int | None,
@@ -156,8 +156,8 @@ def command(
 
 
 def _check(
-    checkpoints: list[tuple[str, Path]],
-    classifiers: list[tuple[str, Path]],
+    checkpoints: Named,
+    classifiers: Named,
     pick: str | None,
     query: tuple[str, ...],
 ) -> None:
@@ -210,7 +210,7 @@ def _folders(
 
 
 def _viewers(
-    classifiers: list[tuple[str, Path]],
+    classifiers: Named,
     queries: "LabelledFolder",
     which: "Which",
     device: "torch.device",

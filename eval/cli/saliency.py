@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.named import named_folders
+from dilo.eval.cli.naming import named_folders
 from dilo.eval.cli.options import tell
 from dilo.pipeline.cli.options import (
     EXISTING,
@@ -23,7 +23,7 @@ from dilo.pipeline.extras import require
     multiple=True,
     required=True,
     metavar="[NAME=]DIR",
-    callback=named_folders("method"),
+    callback=named_folders,
     help="A store of dilo-prep, or a folder of PNGs; given again, methods are compared.",
 )
 @click.option("--truth", type=EXISTING, required=True, help="PNGs, white where the object is.")

@@ -4,7 +4,7 @@ import click
 import pytest
 from support.cli import invoke
 
-from dilo.eval.cli.named import named_checkpoints, named_folders
+from dilo.eval.cli.naming import named_checkpoints, named_folders
 
 
 def given(callback, *values, status=0):
@@ -35,24 +35,24 @@ def run(tmp_path):
 def test_a_checkpoint_is_called_as_it_is_told_or_by_its_run(run, tmp_path):
     files = [run, run / "checkpoints" / "step-1.pt", run / "eval" / "linear" / "classifier.pth"]
     for path in files:
-        assert given(named_checkpoints("checkpoint"), path) == [("dilo", path)]
-        assert given(named_checkpoints("checkpoint"), f"My run={path}") == [("My run", path)]
+        assert given(named_checkpoints, path) == [("dilo", path)]
+        assert given(named_checkpoints, f"My run={path}") == [("My run", path)]
     other = tmp_path / "resnet50=v2.pth"
-    assert given(named_checkpoints("checkpoint"), other) == [("resnet50=v2", other)]
+    assert given(named_checkpoints, other) == [("resnet50=v2", other)]
 
 
 def test_two_of_one_name_are_refused_and_names_tell_them_apart(run):
     first, second = (run / "checkpoints" / f"step-{i}.pt" for i in (1, 2))
-    words = given(named_checkpoints("checkpoint"), first, second, status=2)
+    words = given(named_checkpoints, first, second, status=2)
     assert "a name for each checkpoint, got dilo twice: give NAME=" in words
-    assert given(named_checkpoints("checkpoint"), f"a={first}", second)[1] == ("dilo", second)
+    assert given(named_checkpoints, f"a={first}", second)[1] == ("dilo", second)
 
 
 def test_what_is_not_there_or_has_no_name_is_refused(run):
-    words = given(named_checkpoints("classifier"), "x=nowhere", status=2)
-    assert "must be a classifier, the folder of a run, or NAME=PATH, got x=nowhere" in words
-    assert "must name the checkpoint in printable" in given(
-        named_checkpoints("checkpoint"), f"={run}", status=2
+    words = given(named_checkpoints, "x=nowhere", status=2)
+    assert (
+        "must be a file or the folder of a run, or NAME=PATH, got x=nowhere: no such file" in words
     )
+    assert "must name the checkpoint in printable" in given(named_checkpoints, f"={run}", status=2)
     file = run / "checkpoints" / "step-1.pt"
-    assert "no such folder" in given(named_folders("method"), file, status=2)
+    assert "no such folder" in given(named_folders, file, status=2)

@@ -1,0 +1,57 @@
+"""Several things of a kind on one command line, each by a name: NAME=PATH."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+Named = list[tuple[str, Path]]
+
+
+def named_folders(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
+    """Part NAME=DIR; a folder without a name is called by its own."""
+    words = ("a folder, or NAME=DIR", "no such folder", "method")
+    return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
+
+
+def named_checkpoints(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> Named:
+    """Part NAME=PATH, of a file or of the folder of a run; without a name the run's is one."""
+    words = ("a file or the folder of a run, or NAME=PATH", "no such file", "checkpoint")
+    return _named(values, Path.exists, _run_name, words)
+
+
+def _named(
+    values: tuple[str, ...],
+    there: Callable[[Path], bool],
+    name_of: Callable[[Path], str],
+    words: tuple[str, str, str],
+) -> Named:
+    """Part names from paths; what has "=" in its own path is that path."""
+    what, missing, noun = words
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        parted = bool(equals) and not there(Path(value))
+        path = Path(rest if parted else value)
+        name = name if parted else name_of(path)
+        if not there(path):
+            raise click.BadParameter(f"must be {what}, got {value}: {missing}")
+        if not name or not name.isprintable():
+            raise click.BadParameter(f"must name the {noun} in printable letters, got {value!r}")
+        if name in found:
+            raise click.BadParameter(
+                f"must have a name for each {noun}, got {name} twice: give NAME={path}"
+            )
+        found[name] = path
+    return list(found.items())
+
+
+def _run_name(path: Path) -> str:
+    """Name a file or folder by the run that it lies in, or else by itself."""
+    whole = path.resolve()
+    for folder in (whole, *whole.parents):
+        if (folder / "checkpoints").is_dir():
+            return folder.name
+    return whole.name if whole.is_dir() else whole.stem
