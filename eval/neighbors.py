@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
+from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
 from dilo.train.knn import knn_scores, nearest
 
@@ -117,12 +118,7 @@ def find_neighbors(
     DiloError
         If the bank has fewer images.
     """
-    others = len(bank.labels) - (queries is None)
-    if k > others:
-        raise DiloError(
-            f"--k must be at most {others}, the images of {bank.root} that a query can be "
-            f"compared with, got {k}: give more images, or a smaller --k"
-        )
+    others = others_of(bank, k, itself=queries is None)
     asked = bank if queries is None else queries
     similarities, rows = _nearest(bank, queries, min(max(k, VOTERS), others), device)
     labels, truth = bank.labels[rows], asked.labels
@@ -139,6 +135,37 @@ def find_neighbors(
     return Neighbors(
         name, encoder, similarities, rows, same, votes, (votes == truth) & (truth >= 0)
     )
+
+
+def others_of(bank: Features | LabelledFolder, k: int, *, itself: bool) -> int:
+    """Count the images that a query can be compared with.
+
+    Parameters
+    ----------
+    bank : Features or LabelledFolder
+        The images among which to look.
+    k : int
+        Neighbours that are asked for.
+    itself : bool
+        Whether a query is one of them.
+
+    Returns
+    -------
+    int
+        All, or all but one.
+
+    Raises
+    ------
+    DiloError
+        If they are fewer than `k`.
+    """
+    others = len(bank.labels) - itself
+    if k > others:
+        raise DiloError(
+            f"--k must be at most {others}, the images of {bank.root} that a query can be "
+            f"compared with, got {k}: give more images, or a smaller --k"
+        )
+    return others
 
 
 def _nearest(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
 
     from dilo.eval.comparison import Pick
+    from dilo.eval.encoder import Output
     from dilo.eval.folders import LabelledFolder
     from dilo.eval.gradients import Viewer, Which
 
@@ -69,6 +70,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @count_option
 @seed_option
 @click.option(
+    "--output",
+    default="pooled",
+    show_default=True,
+    type=click.Choice(["pooled", "embedding"]),
+    help="Compare what the trunk pools, or what the projection head makes of it.",
+)
+@click.option(
     "--classifier",
     "classifiers",
     multiple=True,
@@ -100,6 +108,7 @@ def command(
     query: tuple[str, ...],
     count: int,
     seed: int,
+    output: "Output",
     classifiers: Named,
     which: "Which",
     batch: int,
@@ -112,7 +121,7 @@ def command(
 ) -> None:
     """Show queries beside the images that a checkpoint finds most similar.
 
-    Similar is the cosine of pooled features. Where the images lie in class folders, a neighbour
+    Similar is the cosine of features. Where the images lie in class folders, a neighbour
     of the query's class has a green frame and a tick, another a red one and a cross, and the
     share of neighbours that are of the query's class is told over all queries: precision@k.
     """
@@ -123,6 +132,7 @@ def command(
     from dilo.eval.diagnosis import neighbor_figure
     from dilo.eval.encoder import load_encoder
     from dilo.eval.gradients import look
+    from dilo.eval.neighbors import others_of
     from dilo.eval.results import provenance
     from dilo.train.devices import choose_device
 
@@ -131,9 +141,12 @@ def command(
     place = choose_device(device)
     bank, asked = _folders(images, queries_folder, pick)
     listed = asked or bank
-    rows_of(query, listed.names, listed.root)  # now, not after an hour of reading
+    others_of(bank, k, itself=asked is None)  # now, not after an hour of reading
+    rows_of(query, listed.names, listed.root)
     viewers = _viewers(classifiers, listed, which, place, size)
-    encoders = {name: load_encoder(path, arch=arch, size=size) for name, path in checkpoints}
+    encoders = {
+        name: load_encoder(path, arch=arch, size=size, output=output) for name, path in checkpoints
+    }
     comparison = compare(
         encoders,
         bank,
@@ -147,7 +160,7 @@ def command(
     rows = [listed.names.index(comparison.queries.names[row]) for row in shown]
     seen = {name: look(viewer, rows, ["gradient"]) for name, viewer in viewers.items()}
     record = comparison.record(shown) | {"pick": pick or ("query" if query else "random")}
-    record |= provenance(started)
+    record |= {"output": output, **provenance(started)}
     write_figure(neighbor_figure(comparison, shown, seen), picture)
     tell(record, as_json=as_json, out=record_file)
     for line in _table(record):

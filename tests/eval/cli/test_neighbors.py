@@ -1,11 +1,12 @@
 """`dilo-eval neighbors`: from folders and checkpoints to a picture and a record."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
-from support.classifiers import write_classifier
+from support.classifiers import MODEL, write_classifier
 from support.cli import invoke
 from support.folders import write_class_folders
 
@@ -14,6 +15,7 @@ from dilo.eval.encoder import load_encoder
 from dilo.eval.features import features
 from dilo.eval.folders import labelled_folder
 from dilo.pipeline.images import decode
+from dilo.train.backbones import bare_encoder
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -69,6 +71,35 @@ def test_neighbours_are_the_nearest_by_the_features_of_each_checkpoint(data):
             assert [n["path"] for n in found] == [bank.paths[i] for i in expected]
             for i, neighbor in zip(expected, found, strict=True):
                 assert neighbor["similarity"] == pytest.approx(float(cosines[row, i]), abs=1e-4)
+
+
+def test_embeddings_are_compared_where_they_are_asked_for(data):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        headed = bare_encoder(dataclasses.replace(MODEL, head="linear", dim=8))
+    state = {f"module.encoder_q.{name}": value for name, value in headed.state_dict().items()}
+    torch.save({"arch": "resnet18", "state_dict": state}, data / "headed.pt")
+    more = (
+        "--size",
+        16,
+        "--output",
+        "embedding",
+        "--queries",
+        data / "queries",
+        "--out",
+        data / "out",
+        "--json",
+    )
+    record = json.loads(show(data, *more, checkpoints=("headed.pt",)).stdout)
+    encoder = load_encoder(data / "headed.pt", size=16, output="embedding")
+    assert encoder.model.dim == 8
+    bank = features(encoder, labelled_folder(data / "images"))
+    asked = features(encoder, labelled_folder(data / "queries"))
+    assert record["output"] == "embedding"
+    for row, query in enumerate(record["queries"]):
+        cosines = torch.cosine_similarity(asked.vectors[row], bank.vectors, 1)
+        nearest = query["checkpoints"][0]["neighbors"][0]
+        assert nearest["similarity"] == pytest.approx(float(cosines.max()), abs=1e-4)
 
 
 def test_queries_are_taken_by_path_in_the_order_that_is_given(data):
@@ -136,7 +167,6 @@ def test_successes_without_classes_exit_with_2(data):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        pytest.param(("--k", 12, "--out", "{data}/out"), "--k must be at most 11", id="k"),
         pytest.param(("--queries", "{data}/none"), "images", id="no-queries"),
     ],
 )
@@ -144,6 +174,11 @@ def test_what_cannot_go_on_exits_with_3(data, more, words):
     (data / "none").mkdir()
     result = show(data, *(str(word).format(data=data) for word in more), status=3)
     assert words in result.stderr
+
+
+def test_a_k_beyond_all_images_is_refused_before_any_work(data):
+    (data / "run" / "checkpoints" / "step-00000007.pt").write_bytes(b"not even looked at")
+    assert "--k must be at most 11" in show(data, "--k", 12, status=3).stderr
 
 
 def test_where_a_result_goes_must_be_said_of_two_checkpoints(data):
