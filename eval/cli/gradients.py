@@ -146,7 +146,9 @@ def command(
     picture = folder / "gradients.png"
     write_figure(gradient_figure(listed, shown, seen), picture)
     say(f"{picture} shows {len(shown)} images")
-    record["unreadable"] = [{"path": path, "reason": reason} for path, reason in unreadable]
+    record["unreadable"] = [
+        {"path": str(images / path), "reason": reason} for path, reason in unreadable
+    ]
     record |= provenance(started)
     write_result(folder, record)
     tell(record, as_json=as_json)
