@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
+from dilo.eval.formats import read_weights
 from dilo.eval.layouts import entry, few, find_trunks
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.reading import read_foreign
 
 #: What `dilo-eval linear` calls its file; below a run, in this folder.
 CLASSIFIER = "classifier.pth"
@@ -134,8 +134,8 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
         as a projection head.
     """
     source = classifier_file(path)
-    content = read_foreign(source)
-    found = find_trunks(content, source)
+    content = read_weights(source)
+    found = find_trunks(content, source, arch)
     head = found.joint or found.heads[0]
     if set(head) != {"weight", "bias"} or head["weight"].ndim != 2 or _projects(content, found):
         raise CheckpointError(

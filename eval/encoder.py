@@ -1,25 +1,29 @@
 """A checkpoint to a frozen trunk: ours, and those of the repositories whose key names we share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from dilo.eval.layouts import Found, entry, few, find_trunks, head_of, shape_of
-from dilo.eval.pair import Pair
-from dilo.pipeline.errors import CheckpointError, RecipeError
-from dilo.train.backbones import bare_encoder, trunk_features
+from dilo.eval.formats import read_weights
+from dilo.eval.layouts import Found, entry, find_trunks
+from dilo.eval.networks import model_of, network_of, with_head
+from dilo.eval.pair import Half, Pair
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.backbones import trunk_features
 from dilo.train.checkpoint import steps
 from dilo.train.colors import to_space
-from dilo.train.reading import read_foreign
-from dilo.train.recipe import ARCHITECTURES, ModelRecipe
-from dilo.train.timm_encoder import TIMM
+from dilo.train.recipe import ModelRecipe, ViewsRecipe
 
 #: What of a network is read out: what it pools, or what its projection head makes of that.
 Output = Literal["pooled", "embedding"]
+#: The colours that networks see, by name.
+SPACES: tuple[str, ...] = get_args(get_type_hints(ViewsRecipe)["space"])
+#: What our checkpoints say of the data they were trained on.
+_DIGESTS = ("images", "masks", "backgrounds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,9 @@ class Encoder:
         Architecture, stem, width and head.
     recipe : mapping of str to object
         The recipe of its training, as the file has it; empty where it has none.
+    origin : mapping of str to int or str
+        What else the file says of its training: "epoch", and of ours the digests of "images",
+        "masks" and "backgrounds".
     """
 
     network: nn.Module
@@ -52,6 +59,7 @@ class Encoder:
     space: str = "rgb"
     model: ModelRecipe = field(default_factory=ModelRecipe)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, int | str] = field(default_factory=dict)
 
     def features(self, images: Tensor) -> Tensor:
         """Turn images into features.
@@ -88,7 +96,7 @@ class Encoder:
             If the network has none, as a vision transformer.
         """
         seen = to_space(images, self.space)
-        if isinstance(self.network, Pair):
+        if isinstance(self.network, Pair | Half):
             return torch.cat([trunk_features(n, part) for n, part in self.network.parts(seen)], 1)
         return trunk_features(self.network, seen)
 
@@ -107,7 +115,7 @@ def load_encoder(
     path : Path
         A checkpoint, or the folder of a run, which stands for its newest checkpoint.
     arch : str, optional
-        Name of the ResNet; by default what the file says.
+        Name of the network, a ResNet or ``timm:NAME``; by default what the file says.
     size : int, optional
         Side of the evaluated images in pixels; by default that of the recipe in the
         file, or 224.
@@ -131,8 +139,8 @@ def load_encoder(
        Learning", CVPR 2020: the key names, and reading out the query encoder.
     """
     source = checkpoint_file(path)
-    content = read_foreign(source)
-    return encoder_of(content, find_trunks(content, source), source, arch, size, output)
+    content = read_weights(source)
+    return encoder_of(content, find_trunks(content, source, arch), source, arch, size, output)
 
 
 def encoder_of(
@@ -167,76 +175,34 @@ def encoder_of(
         If the weights are not exactly those of the architecture.
     """
     recipe = entry(content, "dilo", "recipe")
-    model = _model(content, found, source, arch)
+    recipe = recipe if isinstance(recipe, Mapping) else {}
+    model = model_of(content, found, source, arch)
     if output == "embedding":
-        model = _with_head(model, found, source)
-    parts = [
-        _network(model, weights, head, source, output)
-        for weights, head in zip(found.trunks, found.heads, strict=True)
-    ]
-    network = parts[0] if len(parts) == 1 else Pair(*parts)
-    network.eval().requires_grad_(False)
+        model = with_head(model, found, source)
+    space = _text(entry(recipe, "views", "space")) or found.space
+    if space not in SPACES:
+        raise CheckpointError(
+            f"{source}: its colours must be one of {', '.join(SPACES)}, got {space!r}: "
+            "take another checkpoint"
+        )
     return Encoder(
-        network,
-        size or entry(recipe, "views", "size") or 224,
+        network_of(model, found, source, headless=output == "pooled"),
+        size or _count(entry(recipe, "views", "size")) or 224,
         source,
-        entry(content, "dilo", "step"),
-        _text(entry(recipe, "views", "space")) or found.space,
+        _count(entry(content, "dilo", "step")),
+        space,
         model,
-        recipe if isinstance(recipe, Mapping) else {},
+        recipe,
+        _origin(content),
     )
 
 
-def _model(content: object, found: Found, source: Path, arch: str | None) -> ModelRecipe:
-    """Tell architecture, width and stem: as the user says, as the file does, or by the shapes."""
-    recipe, trunk = entry(content, "dilo", "recipe"), found.trunks[0]
-    guessed, width = shape_of(trunk)
-    said = _text(entry(content, "arch")) or _text(entry(recipe, "model", "arch"))
-    arch = arch or said or guessed
-    if arch not in ARCHITECTURES and not str(arch).startswith(TIMM):
-        raise CheckpointError(
-            f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
-            f"got {arch}: say it with --arch"
-        )
-    first = trunk.get("conv1.weight")
-    small = first is not None and first.shape[-1] == 3
-    stem: Any = entry(recipe, "model", "stem") or ("small" if small else "imagenet")
-    return ModelRecipe(arch=str(arch), width=width, stem=stem)
-
-
-def _with_head(model: ModelRecipe, found: Found, source: Path) -> ModelRecipe:
-    """Add the projection head that the weights tell of."""
-    told = head_of(found.heads[0])
-    if told is None:
-        raise CheckpointError(
-            f"{source} must hold a projection head of one linear layer, of two, or SimCLR's, got "
-            f"{few(list(found.heads[0])) or 'no head'}: read out the pooled features instead"
-        )
-    kind: Any = told[0]
-    return replace(model, head=kind, head_layers=told[1], dim=told[2])
-
-
-def _network(
-    model: ModelRecipe,
-    weights: dict[str, Tensor],
-    head: dict[str, Tensor],
-    source: Path,
-    output: Output,
-) -> nn.Module:
-    """Build a trunk, with its head if that is asked for, and fill it."""
-    channels = weights["conv1.weight"].shape[1] if "conv1.weight" in weights else 3
-    try:
-        network = bare_encoder(model, channels=channels)
-    except RecipeError as error:
-        raise CheckpointError(f"{source}: {error}") from error
-    if output == "pooled":
-        network.fc = nn.Identity()
-    else:
-        if model.head == "linear":  # PyContrast numbers the layers of this head, too
-            head = {name.removeprefix("0."): value for name, value in head.items()}
-        weights = weights | {f"fc.{name}": value for name, value in head.items()}
-    _fill(network, weights, f"{source} as a {model.arch} with the {model.stem} stem")
-    return network
+def _origin(content: object) -> dict[str, int | str]:
+    """Keep what else a file says of its training."""
+    said: dict[str, int | str | None] = {"epoch": _count(entry(content, "epoch"))}
+    said["epoch"] = said["epoch"] or _count(entry(content, "dilo", "epoch"))
+    said |= {name: _text(entry(content, "dilo", name)) for name in _DIGESTS}
+    return {name: value for name, value in said.items() if value not in (None, "")}
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -292,26 +258,6 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _fill(network: nn.Module, weights: dict[str, Tensor], what: str) -> None:
-    """Load weights that are exactly those of the network."""
-    expected = network.state_dict()
-    # Files of torch 0.4.0 and before do not count batches, and no output depends on it.
-    missing = [
-        name
-        for name in expected
-        if name not in weights and not name.endswith(".num_batches_tracked")
-    ]
-    unexpected = [name for name in weights if name not in expected]
-    misfits = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    faults = {"lacks": missing, "has besides": unexpected, "has": misfits}
-    if any(faults.values()):
-        found = "; it ".join(f"{verb} {few(names)}" for verb, names in faults.items() if names)
-        raise CheckpointError(
-            f"{what} must have all its layers and no others, but it {found}: "
-            "name another architecture with --arch, or take another checkpoint"
-        )
-    network.load_state_dict(weights, strict=False)
+def _count(value: object) -> int | None:
+    """Keep a number that counts something, drop anything else."""
+    return value if type(value) is int and value >= 0 else None

@@ -1,35 +1,38 @@
 """A trunk for other programs: torchvision, timm, detectron2, safetensors, MoCo's own scripts."""
 
+import json
 import pickle
-import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dilo.eval.card import card_of, write_card
+from dilo.eval.detectron2 import to_detectron2
 from dilo.eval.encoder import Encoder
-from dilo.eval.pair import Pair
+from dilo.eval.formats import SAID
+from dilo.eval.gist import gist
+from dilo.eval.pair import Half, Pair
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import DiloError
+from dilo.train.recipe import ARCHITECTURES
+from dilo.train.timm_encoder import TIMM, TimmEncoder
 
 Weights = dict[str, Tensor]
+Said = dict[str, Any]
 
-#: Names of torchvision's ResNets, and what detectron2 calls them.
-_DETECTRON2 = (
-    (r"^conv1\.", "stem.conv1."),
-    (r"^bn1\.", "stem.conv1.norm."),
-    (r"^layer(\d)\.", lambda found: f"res{int(found[1]) + 1}."),
-    (r"\.bn(\d)\.", r".conv\1.norm."),
-    (r"\.downsample\.0\.", ".shortcut."),
-    (r"\.downsample\.1\.", ".shortcut.norm."),
-)
+#: For whom a trunk can be written.
+FORMATS = ("torchvision", "timm", "detectron2", "safetensors", "moco")
 #: What MoCo's scripts look for.
 _MOCO = "module.encoder_q."
+#: Where numpy 2 keeps what an array is pickled with, and where all versions look for it.
+_NUMPY_2, _NUMPY = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
 
 
-def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -> int:
-    """Write a trunk as another program reads it.
+def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -> dict[str, Any]:
+    """Write a trunk as another program reads it, and a card beside it.
 
     Parameters
     ----------
@@ -38,30 +41,38 @@ def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -
     form : {"torchvision", "timm", "detectron2", "safetensors", "moco"}
         For whom.
     out : Path
-        The file.
+        The file; the card is ``OUT.card.json`` and ``OUT.card.md``.
     half : {"l", "ab"}, optional
         Which trunk of a pair.
 
     Returns
     -------
-    int
-        How many tensors were written.
+    dict
+        What the card says, as `card_of` gives it.
 
     Raises
     ------
     DiloError
-        If a pair is not parted, the program has no such network, or a library is missing.
+        If a pair is not parted, the program has no such network, a library is missing, or the
+        file is the checkpoint itself.
     """
-    weights = _weights(encoder, half)
+    trunk, channels = _trunk(encoder, half)
+    weights = _weights(trunk)
     if form in ("timm", "detectron2"):
         _require_stem(weights, form)
+    if form not in ("timm", "safetensors"):
+        _require_resnet(encoder, form)
+    if out.exists() and out.samefile(encoder.source):
+        raise DiloError(f"--out must be another file than the checkpoint, got {out}")
     with published(out) as part:
-        _WRITERS[form](weights, part)
-    return len(weights)
+        _WRITERS[form](weights, _said(encoder), part)
+    card = card_of(encoder, trunk, form, out, tensors=len(weights), channels=channels)
+    write_card(card, out)
+    return card
 
 
-def _weights(encoder: Encoder, half: str | None) -> Weights:
-    """Take the tensors, under torchvision's names."""
+def _trunk(encoder: Encoder, half: str | None) -> tuple[nn.Module, int]:
+    """Take the network, or that of a half, and the channels that it sees."""
     network = encoder.network
     if isinstance(network, Pair) != bool(half):
         raise DiloError(
@@ -70,11 +81,18 @@ def _weights(encoder: Encoder, half: str | None) -> Weights:
             else f"{encoder.source} holds one trunk: leave --half out"
         )
     if isinstance(network, Pair):
-        network = network.l_to_ab if half == "l" else network.ab_to_l
-    state = {
-        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
-    }
-    return {name.removeprefix("trunk."): value for name, value in state.items()}
+        return (network.l_to_ab, 1) if half == "l" else (network.ab_to_l, 2)
+    return (network.network, network.channels) if isinstance(network, Half) else (network, 3)
+
+
+def _weights(trunk: nn.Module) -> Weights:
+    """Take the tensors, under torchvision's names or timm's, without a head."""
+    if isinstance(trunk, TimmEncoder):
+        trunk = trunk.trunk
+        state = trunk.state_dict()
+    else:
+        state = {k: value for k, value in trunk.state_dict().items() if not k.startswith("fc.")}
+    return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
 
 def _require_stem(weights: Weights, form: str) -> None:
@@ -87,30 +105,49 @@ def _require_stem(weights: Weights, form: str) -> None:
         )
 
 
-def _write_torch(weights: Weights, path: Path) -> None:
-    """Write a bare state dict."""
+def _require_resnet(encoder: Encoder, form: str) -> None:
+    """Refuse networks that timm alone has."""
+    if encoder.model.arch.removeprefix(TIMM) not in ARCHITECTURES:
+        raise DiloError(
+            f"--format {form} is for {', '.join(ARCHITECTURES)}, got {encoder.model.arch}: "
+            "give --format timm or safetensors"
+        )
+
+
+def _said(encoder: Encoder) -> Said:
+    """Tell what the network is and saw, where our checkpoints do, so that it comes back so."""
+    recipe = gist(encoder.recipe)
+    views = recipe.get("views")
+    views = views if isinstance(views, dict) else {}
+    recipe["views"] = views | {"size": encoder.size, "space": encoder.space}
+    data = {name: value for name, value in encoder.origin.items() if name != "epoch"}
+    return {
+        "arch": encoder.model.arch,
+        "epoch": encoder.origin.get("epoch"),
+        "dilo": {"step": encoder.step, **data, "recipe": recipe},
+    }
+
+
+def _write_torch(weights: Weights, said: Said, path: Path) -> None:
+    """Write a bare state dict, to which nothing can be added."""
     torch.save(weights, path)
 
 
-def _write_moco(weights: Weights, path: Path) -> None:
-    """Write what MoCo's linear script and detection converter read."""
-    torch.save({"state_dict": {_MOCO + name: value for name, value in weights.items()}}, path)
+def _write_moco(weights: Weights, said: Said, path: Path) -> None:
+    """Write what MoCo's linear script and detection converter read; they take no more of it."""
+    state = {_MOCO + name: value for name, value in weights.items()}
+    torch.save(said | {"state_dict": state}, path)
 
 
-def _write_detectron2(weights: Weights, path: Path) -> None:
-    """Write the pickle of MoCo's converter; this program never reads one."""
-    named = {}
-    for name, value in weights.items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        for pattern, to in _DETECTRON2:
-            name = re.sub(pattern, to, name)
-        named[name] = value.numpy()
+def _write_detectron2(weights: Weights, said: Said, path: Path) -> None:
+    """Write the pickle of MoCo's converter, for numpy of any version."""
+    named = {name: value.numpy() for name, value in to_detectron2(weights).items()}
     content = {"model": named, "__author__": "dilo", "matching_heuristics": True}
-    path.write_bytes(pickle.dumps(content))
+    # Protocol 3 spells names in lines, and the first array's stands before all values.
+    path.write_bytes(pickle.dumps(content, protocol=3).replace(_NUMPY_2, _NUMPY, 1))
 
 
-def _write_safetensors(weights: Weights, path: Path) -> None:
+def _write_safetensors(weights: Weights, said: Said, path: Path) -> None:
     """Write without pickle."""
     try:
         from safetensors.torch import save_file
@@ -118,10 +155,10 @@ def _write_safetensors(weights: Weights, path: Path) -> None:
         raise DiloError(
             "--format safetensors needs the package safetensors: pip install 'dilo[export]'"
         ) from error
-    save_file(weights, path, metadata={"format": "pt"})
+    save_file(weights, path, metadata={"format": "pt", SAID: json.dumps(said)})
 
 
-_WRITERS: dict[str, Callable[[Weights, Path], None]] = {
+_WRITERS: dict[str, Callable[[Weights, Said, Path], None]] = {
     "torchvision": _write_torch,
     "timm": _write_torch,
     "detectron2": _write_detectron2,

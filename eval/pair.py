@@ -1,4 +1,4 @@
-"""Two trunks that see different colours of an image, as one."""
+"""Two trunks that see different colours of an image, as one; and either alone."""
 
 import torch
 from torch import Tensor, nn
@@ -55,3 +55,51 @@ class Pair(nn.Module):
             Luminance's trunk with (B, 1, H, W), and that of colours with (B, 2, H, W).
         """
         return (self.l_to_ab, images[:, :1]), (self.ab_to_l, images[:, 1:])
+
+
+class Half(nn.Module):
+    """One trunk of a pair, alone.
+
+    Parameters
+    ----------
+    network : Module
+        Its trunk, or this with its head.
+    channels : {1, 2}
+        Of its input: luminance, or colours.
+    """
+
+    def __init__(self, network: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.network, self.channels = network, channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the pooled features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            In the space of the encoder.
+
+        Returns
+        -------
+        Tensor of shape (B, D), float32
+            Of what it sees.
+        """
+        ((network, part),) = self.parts(images)
+        found: Tensor = network(part)
+        return found
+
+    def parts(self, images: Tensor) -> tuple[tuple[nn.Module, Tensor]]:
+        """Give the trunk what it sees.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            In the space of the encoder.
+
+        Returns
+        -------
+        tuple of (Module, Tensor)
+            The trunk with (B, channels, H, W).
+        """
+        return ((self.network, images[:, :1] if self.channels == 1 else images[:, 1:]),)

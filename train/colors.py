@@ -108,6 +108,24 @@ def normalise(images: Tensor) -> Tensor:
     return (images - mean).div_(std)
 
 
+def standardisation(space: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Tell what is subtracted from each channel of a space, and what it is divided by.
+
+    Parameters
+    ----------
+    space : {"rgb", "unit", "lab", "ycbcr", "ydbdr"}
+        As `views.space` of a recipe names it.
+
+    Returns
+    -------
+    mean, std : tuple of float
+        Three each: of RGB in [0, 1], L in [0, 100], YCbCr in [16, 240], YDbDr's Y in [0, 1].
+    """
+    if space == "unit":
+        return _NONE, _ONE
+    return (MEAN, STD) if space == "rgb" else (_MIXES[space].mean, _MIXES[space].std)
+
+
 def denormalise(images: Tensor) -> Tensor:
     """Turn normalised images back into pictures.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.options import arch_option, checkpoint_option, tell
+from dilo.eval.cli.options import arch_option, checkpoint_option, tell, writable
 from dilo.pipeline.cli.options import json_option, say, user_errors
 from dilo.pipeline.extras import require_torch
 
@@ -20,7 +20,11 @@ from dilo.pipeline.extras import require_torch
     "safetensors, or what the MoCo repository's scripts read.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    callback=writable,
+    help="The file; OUT.card.md and OUT.card.json beside it say what it is.",
 )
 @click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two trunks.")
 @arch_option
@@ -31,13 +35,18 @@ def command(
 ) -> None:
     """Write the trunk of a checkpoint, without its head, for another program.
 
-    A file of that name is replaced, once the new one is whole.
+    A card beside it says what the network is and takes, how to load it, how it was trained and
+    on what, and what dilo-eval has found for it. Files of these names are replaced, each once
+    the new one is whole.
     """
     require_torch("dilo-eval")
     from dilo.eval.encoder import load_encoder
     from dilo.eval.export import export
 
     encoder = load_encoder(checkpoint, arch=arch)
-    count = export(encoder, form, out, half=half)
-    say(f"{out}: {count} tensors of {encoder.source}, for {form}")
-    tell({"out": str(out), "format": form, "tensors": count}, as_json=as_json)
+    card = export(encoder, form, out, half=half)
+    say(f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}")
+    if encoder.space != "rgb" and form not in ("moco", "safetensors"):
+        say(f"It sees {encoder.space}, which this format cannot say: the card does")
+    say(f"{out}.card.md: {', '.join(card['results']) or 'no results'}")
+    tell({"out": str(out), **card}, as_json=as_json)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.checkpoints import checkpoint_content, trunk_state, write_checkpoint
+from support.checkpoints import checkpoint_content, model_of, trunk_state, write_checkpoint
 from torch import nn
 
 from dilo.eval.encoder import load_encoder, newest_checkpoint
@@ -17,7 +17,7 @@ from dilo.train.recipe import ModelRecipe
 
 def test_the_trunk_gives_the_input_of_the_head(tmp_path):
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt"))
-    whole = resnet(ModelRecipe(arch="resnet18", stem="small"))
+    whole = resnet(model_of())
     whole.load_state_dict(trunk_state())
     whole.eval()
     pooled = []
@@ -197,7 +197,7 @@ def test_a_file_that_would_run_code_is_refused_and_never_does(tmp_path):
         ("module.encoder1.", "module.encoder2.", "ydbdr"),
     ],
 )
-@pytest.mark.parametrize("width", [0.5, 1.0])
+@pytest.mark.parametrize("width", [0.125, 0.25])
 def test_pairs_are_read_with_their_width_and_their_colours(tmp_path, first, second, space, width):
     model = ModelRecipe(arch="resnet18", width=width)
     pair = [resnet(model, channels=channels) for channels in (1, 2)]

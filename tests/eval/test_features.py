@@ -84,7 +84,7 @@ def test_neither_batches_nor_workers_change_the_features(folder, means):
 def test_the_features_of_a_checkpoint_are_finite_and_differ(folder, tmp_path):
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt"))
     found = features(encoder, labelled_folder(folder))
-    assert found.vectors.shape == (12, 512)
+    assert found.vectors.shape == (12, 128)
     assert float(found.vectors.std(0).mean()) > 1e-3
 
 

@@ -1,0 +1,250 @@
+"""The card of an exported trunk: what it is, what it takes, where it is from, what it scored."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dilo.eval.encoder import Encoder
+from dilo.eval.gist import gist, results_of, run_of
+from dilo.pipeline.atomic import write_text
+from dilo.pipeline.names import escaped
+from dilo.train.colors import standardisation
+from dilo.train.recipe import ARCHITECTURES
+from dilo.train.timm_encoder import TIMM, TimmEncoder
+
+#: The colours of a network, in words.
+_COLOURS = {
+    "rgb": "RGB in [0, 1], in this order",
+    "unit": "RGB in [0, 1], in this order, not standardised",
+    "lab": "CIELAB, D65: L in [0, 100], a, b",
+    "ycbcr": "YCbCr: Y in [16, 235], Cb and Cr in [16, 240]",
+    "ydbdr": "YDbDr: Y in [0, 1], Db and Dr in [-1.333, 1.333]",
+}
+_LANGUAGES = {"moco": "bash", "detectron2": "yaml"}
+
+
+def card_of(
+    encoder: Encoder, trunk: nn.Module, form: str, out: Path, *, tensors: int, channels: int
+) -> dict[str, Any]:
+    """Gather what there is to say of an exported trunk.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        What was exported.
+    trunk : Module
+        Its network, or the half of a pair.
+    form : str
+        For whom.
+    out : Path
+        The file, written.
+    tensors : int
+        How many it holds.
+    channels : {1, 2, 3}
+        Of its input: luminance, colours, or all.
+
+    Returns
+    -------
+    dict
+        "file", "format", "bytes", "sha256", "tensors"; "network", "input", "load" (lines),
+        "origin", "recipe" (empty where the checkpoint has none), "results" by task, "versions".
+    """
+    with out.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    network = {
+        "arch": encoder.model.arch,
+        "stem": encoder.model.stem,
+        "width": encoder.model.width,
+        "parameters": sum(p.numel() for n, p in trunk.named_parameters() if n[:3] != "fc."),
+        "features": trunk.width if isinstance(trunk, TimmEncoder) else trunk.inplanes,
+    }
+    return {
+        "file": escaped(out.name),
+        "format": form,
+        "bytes": out.stat().st_size,
+        "sha256": digest,
+        "tensors": tensors,
+        "network": network,
+        "input": _input(encoder, channels),
+        "load": _loading(encoder, form, out.name, channels),
+        "origin": _origin(encoder),
+        "recipe": gist(encoder.recipe),
+        "results": results_of(encoder.source, encoder.step),
+        "versions": {name: version(name) for name in ("dilo", "torch")},
+    }
+
+
+def write_card(card: Mapping[str, Any], out: Path) -> tuple[Path, Path]:
+    """Write a card for machines and for people, the second made of the first alone.
+
+    Parameters
+    ----------
+    card : mapping
+        What `card_of` gathered.
+    out : Path
+        The file that it is of.
+
+    Returns
+    -------
+    tuple of (Path, Path)
+        ``OUT.card.json`` and ``OUT.card.md``.
+    """
+    paths = (out.with_name(f"{out.name}.card.json"), out.with_name(f"{out.name}.card.md"))
+    write_text(paths[0], json.dumps(card, indent=2) + "\n")
+    write_text(paths[1], card_text(card))
+    return paths
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """Write a card in Markdown.
+
+    Parameters
+    ----------
+    card : mapping
+        What `card_of` gathered.
+
+    Returns
+    -------
+    str
+        Words of files and of their authors stand in it as code, so that none of them is markup.
+    """
+    lines = [f"# {code(card['file'])}", "", f"A frozen trunk, for {card['format']}.", ""]
+    parts = {"File": {name: card[name] for name in ("format", "bytes", "sha256", "tensors")}}
+    parts |= {name.capitalize(): card[name] for name in ("network", "input", "origin")}
+    for title, values in parts.items():
+        lines += [f"## {title}", "", *_table(values), ""]
+    language = _LANGUAGES.get(card["format"], "python")
+    lines += ["## Loading", "", f"```{language}", *card["load"], "```", "", "## Results", ""]
+    for task, record in card["results"].items():
+        lines += [f"### {code(task)}", "", *_table(record), ""]
+    if not card["results"]:
+        lines += ["`dilo-eval` has found none for this checkpoint.", ""]
+    lines += ["## Recipe", ""]
+    if card["recipe"]:
+        lines += ["```json", json.dumps(card["recipe"], indent=2), "```"]
+    else:
+        lines += ["The checkpoint does not say how it was trained."]
+    made = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
+    return "\n".join([*lines, "", f"Written by {made}.", ""])
+
+
+def code(value: object) -> str:
+    """Write a value so that Markdown shows it as it is.
+
+    Parameters
+    ----------
+    value : object
+        Text or a number, or a list or dictionary of these.
+
+    Returns
+    -------
+    str
+        A span of code for a cell of a table: of one line, without backticks or bare pipes.
+    """
+    text = value if isinstance(value, str) else json.dumps(value)
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return f"`{shown.replace('`', chr(39)).replace('|', chr(92) + '|')}`" if shown.strip() else "-"
+
+
+def _table(values: Mapping[str, Any]) -> list[str]:
+    """Write names and values as a table; what is nested, a row for each of its parts."""
+    rows = ["| | |", "|---|---|"]
+    for name, value in values.items():
+        parts = value if isinstance(value, list) and value and isinstance(value[0], dict) else []
+        if isinstance(value, dict):
+            rows += [f"| {code(f'{name}.{k}')} | {code(part)} |" for k, part in value.items()]
+        elif parts:
+            rows += [f"| {code(name)} | {_listed(part)} |" for part in parts]
+        else:
+            rows += [f"| {code(name)} | {'-' if value is None else code(value)} |"]
+    return rows
+
+
+def _listed(values: object) -> str:
+    """Write a small dictionary in one cell."""
+    if not isinstance(values, dict):
+        return code(values)
+    return ", ".join(code(f"{name} {value}") for name, value in values.items())
+
+
+def _input(encoder: Encoder, channels: int) -> dict[str, Any]:
+    """Tell what the network takes, and how an evaluation makes it of an image."""
+    seen = {1: slice(0, 1), 2: slice(1, 3), 3: slice(0, 3)}[channels]
+    mean, std = standardisation(encoder.space)
+    short = round(encoder.size * 256 / 224)
+    return {
+        "size": encoder.size,
+        "space": encoder.space,
+        "colours": _COLOURS[encoder.space],
+        "channels": list(range(3))[seen],
+        "mean": list(mean[seen]),
+        "std": list(std[seen]),
+        "crop": f"short side to {short} px, antialiased, then the middle {encoder.size} px",
+    }
+
+
+def _origin(encoder: Encoder) -> dict[str, Any]:
+    """Tell whose weights they are: by the names of the run and its file, not where they lie."""
+    run = run_of(encoder.source)
+    source = encoder.source.resolve()
+    name = str(source.relative_to(run.parent)) if run else source.name
+    method = encoder.recipe.get("method")
+    data = {part: encoder.origin.get(part) for part in ("images", "masks", "backgrounds")}
+    said = {"method": method, "step": encoder.step, "epoch": encoder.origin.get("epoch"), **data}
+    return {"checkpoint": escaped(name), **dict.fromkeys(said), **gist(said)}
+
+
+def _loading(encoder: Encoder, form: str, name: str, channels: int) -> list[str]:
+    """Show how the file is loaded, in a few lines."""
+    arch = encoder.model.arch.removeprefix(TIMM)
+    if form == "detectron2":
+        return _config(encoder, name, arch)
+    if form == "moco":
+        return [f"python main_lincls.py -a {arch} --pretrained {shlex.quote(name)} IMAGENET"]
+    plain = encoder.model.stem == "imagenet" and encoder.model.width == 1 and channels == 3
+    if form == "timm" or arch not in ARCHITECTURES:
+        make = f"timm.create_model({arch!r}, num_classes=0, in_chans={channels}"
+        if encoder.model.width != 1:
+            make += f", channels={tuple(int(encoder.model.width * n) for n in (64, 128, 256, 512))}"
+        return ["import timm", "", f"network = {make}, checkpoint_path={name!r}).eval()"]
+    if not plain:
+        return [
+            "from pathlib import Path",
+            "from dilo.eval.encoder import load_encoder",
+            "",
+            f"encoder = load_encoder(Path({name!r}))  # encoder.features(RGB in [0, 1])",
+        ]
+    read = f"torch.load({name!r}, weights_only=True)"
+    lines = ["import torch", "import torchvision", ""]
+    if form == "safetensors":
+        read, lines[2:] = f"load_file({name!r})", ["from safetensors.torch import load_file", ""]
+    return [
+        *lines,
+        f"network = torchvision.models.{arch}(weights=None)",
+        "network.fc = torch.nn.Identity()",
+        f"network.load_state_dict({read})",
+        "network.eval()",
+    ]
+
+
+def _config(encoder: Encoder, name: str, arch: str) -> list[str]:
+    """Show what detectron2 must be told, whose own defaults are another network's."""
+    mean, std = standardisation(encoder.space)
+    scaled = [[round(255 * value, 3) for value in values] for values in (mean, std)]
+    return [
+        "MODEL:",
+        f"  WEIGHTS: {json.dumps(name)}",
+        f"  PIXEL_MEAN: {scaled[0]}",
+        f"  PIXEL_STD: {scaled[1]}",
+        "  RESNETS:",
+        f"    DEPTH: {arch.removeprefix('resnet')}",
+        "    STRIDE_IN_1X1: False",
+        "INPUT:",
+        '  FORMAT: "RGB"',
+    ]

@@ -1,0 +1,72 @@
+"""Files of weights, told apart by their bytes: torch's, safetensors', pickles of arrays."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dilo.eval.arrays import read_arrays
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.reading import LEGACY, read_foreign
+
+#: How a pickle of the protocols 2 to 5 begins.
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+#: Under which name `dilo-eval export` tells safetensors what our checkpoints say of themselves.
+SAID = "dilo"
+
+
+def read_weights(path: Path) -> object:
+    """Load the tensors and plain values of a file in any of the formats, running nothing in it.
+
+    Parameters
+    ----------
+    path : Path
+        What torch.save or safetensors wrote, or a pickled dictionary of numpy arrays.
+
+    Returns
+    -------
+    object
+        Its content, on the CPU. Of safetensors, the tensors are "state_dict", beside what an
+        export of ours says of itself.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or of no such format, or safetensors is not installed.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(len(LEGACY))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} must be a file that can be read, got: {error.strerror}"
+        ) from error
+    # The header's length, then the header, which is JSON.
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return _safetensors(path)
+    if start.startswith(_PICKLES) and start != LEGACY:
+        return read_arrays(path)
+    return read_foreign(path)
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    """Read tensors, and what is said of them."""
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise CheckpointError(
+            f"{path} is a file of safetensors, which needs the package safetensors: "
+            "pip install 'dilo[export]'"
+        ) from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = json.loads((file.metadata() or {}).get(SAID, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    # The library's own errors, JSON's, and torch's for types that it does not have.
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path} must be a whole file of safetensors, but reading it failed "
+            f"({type(error).__name__}: {reason}): copy it again, or take another checkpoint"
+        ) from error
+    return (said if isinstance(said, dict) else {}) | {"state_dict": tensors}
