@@ -248,6 +248,7 @@ _CALLS: dict[str, Callable[..., object]] = {
     "numpy.ndarray": _uncalled,
     "numpy.dtype": _kind,
     "_codecs.encode": _encoded,
+    "__builtin__.bytes": lambda machine: b"",  # how protocol 2 spells no bytes
     "collections.OrderedDict": _dictionary,
     **{f"numpy.core.{name}": make for name, make in _ARRAYS.items()},  # before numpy 2
     **{f"numpy._core.{name}": make for name, make in _ARRAYS.items()},

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import torch
 from torch import Tensor
@@ -120,6 +120,14 @@ _INERT_CLASS = (InertClass, f"{__name__}.{InertClass.__name__}")
 
 def _load(file: Path | io.BytesIO) -> object:
     """Let torch read a file in its own unpickler, which calls only what it has been allowed to."""
+    if isinstance(file, Path):  # torch would go by its name
+        with file.open("rb") as opened:
+            return _loaded(opened)
+    return _loaded(file)
+
+
+def _loaded(file: BinaryIO) -> object:
+    """Load from an open file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on odd pickles, torch warns before it refuses
         content: object = torch.load(file, map_location="cpu", weights_only=True)

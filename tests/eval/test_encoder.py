@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import foreign
 from support.checkpoints import checkpoint_content, model_of, trunk_state, write_checkpoint
 from torch import nn
 
 from dilo.eval.encoder import load_encoder, newest_checkpoint
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, RecipeError
 from dilo.train.backbones import resnet
 from dilo.train.checkpoint import checkpoint_path
-from dilo.train.recipe import ModelRecipe
+from dilo.train.colors import to_space
 
 
 def test_the_trunk_gives_the_input_of_the_head(tmp_path):
@@ -43,26 +44,6 @@ def test_size_and_step_come_from_the_recipe_and_the_source_from_the_path(tmp_pat
     encoder = load_encoder(path)
     assert (encoder.size, encoder.step, encoder.source) == (48, 123, path)
     assert load_encoder(path, size=64).size == 64
-
-
-@pytest.mark.parametrize(
-    "prefix",
-    [
-        "module.encoder_q.",
-        "encoder_q.",
-        "module.encoder.",
-        "encoder.module.",
-        "module.",
-        "",
-    ],
-)
-def test_every_known_layout_of_keys_is_read(tmp_path, prefix):
-    state = trunk_state()
-    content = {"arch": "resnet18", "state_dict": {f"{prefix}{k}": v for k, v in state.items()}}
-    torch.save(content, tmp_path / "c.pt")
-    loaded = load_encoder(tmp_path / "c.pt").network.state_dict()
-    assert set(loaded) == {name for name in state if not name.startswith("fc.")}
-    assert all(torch.equal(loaded[name], state[name]) for name in loaded)
 
 
 def test_the_query_encoder_is_taken_and_not_the_key_encoder(tmp_path):
@@ -111,56 +92,6 @@ def test_a_folder_without_checkpoints_is_refused(tmp_path):
         load_encoder(tmp_path)
 
 
-def _lose(content):
-    del content["state_dict"]["module.encoder_q.layer1.0.conv1.weight"]
-
-
-def _lose_many(content):
-    state = content["state_dict"]
-    for name in [name for name in state if ".layer2." in name]:
-        del state[name]
-
-
-def _add(content):
-    content["state_dict"]["module.encoder_q.layer5.weight"] = torch.zeros(1)
-
-
-def _reshape(content):
-    content["state_dict"]["module.encoder_q.bn1.weight"] = torch.zeros(65)
-
-
-def _another_name(content):
-    content["state_dict"] = {"backbone.conv1.weight": torch.zeros(64, 3, 7, 7)}
-
-
-def _another_arch(content):
-    content["arch"] = "vgg16"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        pytest.param(_lose, r"lacks layer1\.0\.conv1\.weight: name another", id="layer-missing"),
-        pytest.param(_lose_many, r"lacks layer2.*, layer2.*, layer2\S* and 22 more", id="many"),
-        pytest.param(_add, r"has besides layer5\.weight: name", id="layer-too-many"),
-        pytest.param(_reshape, r"has bn1\.weight \(65,\) instead of \(64,\)", id="shape"),
-        pytest.param(_another_name, r"got backbone\.conv1\.weight: rename", id="no-known-prefix"),
-        pytest.param(_another_arch, r"one of resnet18, .* got vgg16", id="unknown-arch"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, change, message):
-    path = write_checkpoint(tmp_path / "c.pt", change)
-    with pytest.raises(CheckpointError, match=message) as caught:
-        load_encoder(path)
-    assert str(path) in str(caught.value)
-
-
-def test_a_wrong_architecture_is_refused(tmp_path):
-    path = write_checkpoint(tmp_path / "c.pt")
-    with pytest.raises(CheckpointError, match=r"as a resnet50 .*lacks .*; it has .* and \d+ more"):
-        load_encoder(path, arch="resnet50")
-
-
 class Foreign:
     """What a hostile or careless pickle holds: here, a file that betrays a call."""
 
@@ -189,32 +120,67 @@ def test_a_file_that_would_run_code_is_refused_and_never_does(tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "space"),
-    [
-        ("encoder.module.l_to_ab.", "encoder.module.ab_to_l.", "lab"),
-        ("module.l_to_ab.", "module.ab_to_l.", "lab"),
-        ("module.encoder1.", "module.encoder2.", "ydbdr"),
-    ],
-)
-@pytest.mark.parametrize("width", [0.125, 0.25])
-def test_pairs_are_read_with_their_width_and_their_colours(tmp_path, first, second, space, width):
-    model = ModelRecipe(arch="resnet18", width=width)
-    pair = [resnet(model, channels=channels) for channels in (1, 2)]
-    state = {
-        f"{prefix}{name}": value
-        for prefix, network in zip((first, second), pair, strict=True)
-        for name, value in network.state_dict().items()
-    }
-    torch.save({"model": state, "opt": argparse.Namespace(k=1)}, tmp_path / "c.pt")
-    encoder = load_encoder(tmp_path / "c.pt")
-    assert encoder.space == space
-    images = torch.randn(2, 3, 32, 32)
-    for network in pair:
-        network.eval()
-        network.fc = nn.Identity()
-    expected = torch.cat([pair[0](images[:, :1]), pair[1](images[:, 1:])], 1)
-    assert torch.equal(encoder.network(images), expected)
+def wide(network, images):
+    """Give an encoder's features and its maps."""
+    with torch.no_grad():
+        return network.features(images), network.maps(images)
+
+
+@pytest.mark.parametrize("layout", [*foreign.SINGLE, *foreign.PAIR])
+def test_the_mean_over_the_cells_of_the_maps_is_the_features(tmp_path, layout):
+    if layout in foreign.SINGLE:
+        content = foreign.SINGLE[layout](foreign.network().state_dict())
+    else:
+        halves = (foreign.network(channels=c).state_dict() for c in (1, 2))
+        content = foreign.PAIR[layout][0](*halves)
+    encoder = load_encoder(foreign.saved(tmp_path / "x.pth", content))
+    features, maps = wide(encoder, torch.rand(2, 3, 64, 96))
+    assert maps.shape == (*features.shape, 2, 3)
+    torch.testing.assert_close(maps.mean((2, 3)), features)
+
+
+def test_the_maps_of_timms_networks_are_what_they_pool_and_some_have_none(tmp_path):
+    timm = pytest.importorskip("timm")
+    for name in ("test_efficientnet", "test_vit"):
+        made = timm.create_model(name, num_classes=0)
+        torch.save({"arch": f"timm:{name}", "state_dict": made.state_dict()}, tmp_path / name)
+    features, maps = wide(load_encoder(tmp_path / "test_efficientnet"), torch.rand(2, 3, 64, 64))
+    torch.testing.assert_close(maps.mean((2, 3)), features)
+    with pytest.raises(RecipeError, match="take a convolutional"):
+        wide(load_encoder(tmp_path / "test_vit"), torch.rand(2, 3, 160, 160))
+
+
+def test_ours_say_their_recipe_and_what_they_were_trained_on(tmp_path):
+    said = {"images": "a1", "masks": "", "backgrounds": "c3"}
+    path = write_checkpoint(tmp_path / "c.pt", lambda content: content["dilo"].update(said))
+    encoder = load_encoder(path)
+    assert encoder.origin == {"epoch": 1, "images": "a1", "backgrounds": "c3"}
+    assert encoder.recipe["views"]["size"] == 32
+
+
+@pytest.mark.parametrize("space", ["rgb", "unit", "lab", "ycbcr", "ydbdr"])
+def test_the_colours_are_those_of_the_recipe(tmp_path, space):
+    def see(content):
+        content["dilo"]["recipe"]["views"]["space"] = space
+
+    encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", see))
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(encoder.features(images), encoder.network(to_space(images, space)))
+
+
+def test_colours_that_nobody_knows_are_refused_and_other_odd_words_are_dropped(tmp_path):
+    def odd(content):
+        content["dilo"] = {"step": "x", "recipe": {"views": {"size": "big"}, "model": 3}}
+        content["epoch"] = [1]
+
+    encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", odd))
+    assert (encoder.size, encoder.step, encoder.origin) == (224, None, {})
+
+    def infrared(content):
+        content["dilo"]["recipe"]["views"]["space"] = "infrared"
+
+    with pytest.raises(CheckpointError, match=r"one of rgb, unit, lab, .* got 'infrared'"):
+        load_encoder(write_checkpoint(tmp_path / "d.pt", infrared))
 
 
 def _half(content: bytes) -> bytes:

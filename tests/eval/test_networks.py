@@ -1,0 +1,101 @@
+"""Weights to the network that they belong to, or refusals by the names of layers."""
+
+import pytest
+import torch
+from support import foreign
+from support.checkpoints import checkpoint_content, trunk_state, write_checkpoint
+
+from dilo.eval.encoder import load_encoder
+from dilo.pipeline.errors import CheckpointError
+
+
+def _lose(content):
+    del content["state_dict"]["module.encoder_q.layer1.0.conv1.weight"]
+
+
+def _lose_many(content):
+    state = content["state_dict"]
+    for name in [name for name in state if ".layer2." in name]:
+        del state[name]
+
+
+def _add(content):
+    content["state_dict"]["module.encoder_q.layer5.weight"] = torch.zeros(1)
+
+
+def _reshape(content):
+    content["state_dict"]["module.encoder_q.bn1.weight"] = torch.zeros(65)
+
+
+def _another_name(content):
+    content["state_dict"] = {"backbone.conv1.weight": torch.zeros(64, 3, 7, 7)}
+
+
+def _another_arch(content):
+    content["arch"] = "vgg16"
+
+
+def _narrow(content):
+    state = content["state_dict"]
+    for name in ("conv1", "bn1"):
+        state[f"module.encoder_q.layer1.0.{name}.weight"] = torch.zeros(0)
+
+
+def _more_colours(content):
+    content["state_dict"]["module.encoder_q.conv1.weight"] = torch.zeros(64, 5, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(_lose, r"lacks layer1\.0\.conv1\.weight: name another", id="layer-missing"),
+        pytest.param(_lose_many, r"lacks layer2.*, layer2.*, layer2\S* and 22 more", id="many"),
+        pytest.param(_add, r"has besides layer5\.weight: name", id="layer-too-many"),
+        pytest.param(_reshape, r"has bn1\.weight \(65,\) instead of \(64,\)", id="shape"),
+        pytest.param(_another_name, r"got backbone\.conv1\.weight: rename", id="no-known-prefix"),
+        pytest.param(_another_arch, r"one of resnet18, .* got vgg16", id="unknown-arch"),
+        pytest.param(_narrow, r"c\.pt: model\.width must be at least 1/64, got 0", id="no-width"),
+        pytest.param(_more_colours, r"has conv1\.weight \(64, 5, 3, 3\) instead", id="channels"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, change, message):
+    path = write_checkpoint(tmp_path / "c.pt", change)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_encoder(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_wrong_architecture_is_refused(tmp_path):
+    path = write_checkpoint(tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=r"as a resnet50 .*lacks .*; it has .* and \d+ more"):
+        load_encoder(path, arch="resnet50")
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "simclr"])
+def test_a_head_of_any_kind_is_filled(tmp_path, head):
+    made = foreign.network(head)
+    torch.save(checkpoint_content(made.state_dict()), tmp_path / "c.pt")
+    encoder = load_encoder(tmp_path / "c.pt", output="embedding")
+    images = torch.randn(2, 3, 32, 32)
+    assert encoder.model.head == head
+    assert torch.equal(encoder.network(images), made(images))
+    assert encoder.network(images).shape == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        pytest.param({}, r"got no head: read out the pooled features", id="none"),
+        pytest.param(
+            {f"fc.{i}.weight": torch.zeros(128, 128) for i in range(4)},
+            r"got 0\.weight, 1\.weight, 2\.weight and 1 more: read",
+            id="four-layers",
+        ),
+        pytest.param({"fc.weight": torch.zeros(8, 64)}, r"lacks fc\.bias; it has fc", id="width"),
+    ],
+)
+def test_a_head_that_is_not_there_or_unknown_is_refused(tmp_path, head, words):
+    torch.save(foreign.moco(foreign.body(trunk_state()) | head), tmp_path / "c.pt")
+    assert load_encoder(tmp_path / "c.pt").network  # without it, all is well
+    with pytest.raises(CheckpointError, match=words):
+        load_encoder(tmp_path / "c.pt", output="embedding")
