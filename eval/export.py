@@ -65,8 +65,8 @@ def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -
     if out.exists() and out.samefile(encoder.source):
         raise DiloError(f"--out must be another file than the checkpoint, got {out}")
     with published(out) as part:
-        _WRITERS[form](weights, _said(encoder), part)
-    card = card_of(encoder, trunk, form, out, tensors=len(weights), channels=channels)
+        tensors = _WRITERS[form](weights, _said(encoder), part)
+    card = card_of(encoder, trunk, form, out, tensors=tensors, channels=channels)
     write_card(card, out)
     return card
 
@@ -128,26 +128,29 @@ def _said(encoder: Encoder) -> Said:
     }
 
 
-def _write_torch(weights: Weights, said: Said, path: Path) -> None:
-    """Write a bare state dict, to which nothing can be added."""
+def _write_torch(weights: Weights, said: Said, path: Path) -> int:
+    """Write a bare state dict, to which nothing can be added; count its tensors."""
     torch.save(weights, path)
+    return len(weights)
 
 
-def _write_moco(weights: Weights, said: Said, path: Path) -> None:
+def _write_moco(weights: Weights, said: Said, path: Path) -> int:
     """Write what MoCo's linear script and detection converter read; they take no more of it."""
     state = {_MOCO + name: value for name, value in weights.items()}
     torch.save(said | {"state_dict": state}, path)
+    return len(state)
 
 
-def _write_detectron2(weights: Weights, said: Said, path: Path) -> None:
+def _write_detectron2(weights: Weights, said: Said, path: Path) -> int:
     """Write the pickle of MoCo's converter, for numpy of any version."""
     named = {name: value.numpy() for name, value in to_detectron2(weights).items()}
     content = {"model": named, "__author__": "dilo", "matching_heuristics": True}
     # Protocol 3 spells names in lines, and the first array's stands before all values.
     path.write_bytes(pickle.dumps(content, protocol=3).replace(_NUMPY_2, _NUMPY, 1))
+    return len(named)
 
 
-def _write_safetensors(weights: Weights, said: Said, path: Path) -> None:
+def _write_safetensors(weights: Weights, said: Said, path: Path) -> int:
     """Write without pickle."""
     try:
         from safetensors.torch import save_file
@@ -156,9 +159,10 @@ def _write_safetensors(weights: Weights, said: Said, path: Path) -> None:
             "--format safetensors needs the package safetensors: pip install 'dilo[export]'"
         ) from error
     save_file(weights, path, metadata={"format": "pt", SAID: json.dumps(said)})
+    return len(weights)
 
 
-_WRITERS: dict[str, Callable[[Weights, Said, Path], None]] = {
+_WRITERS: dict[str, Callable[[Weights, Said, Path], int]] = {
     "torchvision": _write_torch,
     "timm": _write_torch,
     "detectron2": _write_detectron2,

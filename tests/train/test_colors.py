@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from skimage import color
 
-from dilo.train.colors import MEAN, STD, to_space
+from dilo.train.colors import MEAN, STD, standardisation, to_space
 
 #: Of the three channels, as the CMC and PyContrast repositories have them.
 LAB = ((50, 6.025, -6.6895), (50, 92.208, 101.1675))
@@ -50,6 +50,11 @@ def test_a_space_is_that_of_scikit_image_standardised(images, layout, space, con
     assert torch.equal(images, before)
     expected = as_skimage(images, convert, mean, std)
     assert_allclose(found.permute(0, 2, 3, 1).numpy(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("space", "convert", "mean", "std"), CASES, ids=lambda case: str(case)[:5])
+def test_the_standardisation_of_a_space_is_told(space, convert, mean, std):
+    assert standardisation(space) == (mean, std)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""`dilo-eval export`: arguments in; exit status, words, JSON and files out."""
+
+import json
+
+import pytest
+from support.checkpoints import write_checkpoint
+from support.cli import invoke
+
+from dilo.eval.cli import main
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_checkpoint(tmp_path / "run" / "checkpoints" / "step-00000007.pt")
+    return tmp_path / "run"
+
+
+def export(run, out, *more, form="torchvision", status=0):
+    given = ("--checkpoint", run, "--format", form, "--out", out)
+    return invoke(main, "export", *given, *more, status=status)
+
+
+def test_words_say_what_was_written_and_json_is_the_card(run, tmp_path):
+    out = tmp_path / "trunk.pth"
+    result = export(run, out, "--json")
+    source = run / "checkpoints" / "step-00000007.pt"
+    assert result.stderr.splitlines() == [
+        f"{out}: 126 tensors of {source}, for torchvision",
+        f"{out}.card.md: no results",
+    ]
+    card = json.loads((tmp_path / "trunk.pth.card.json").read_text())
+    assert json.loads(result.stdout) == {"out": str(out), **card}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run", "trunk.pth", "trunk.pth.card.json", "trunk.pth.card.md"
+    }  # fmt: skip
+
+
+def test_results_are_named_and_colours_that_the_format_cannot_say(run, tmp_path):
+    (run / "eval" / "knn").mkdir(parents=True)
+    (run / "eval" / "knn" / "knn.json").write_text('{"task": "knn", "step": 7, "top1": 3}')
+
+    def see(content):
+        content["dilo"]["recipe"]["views"]["space"] = "unit"
+
+    write_checkpoint(run / "checkpoints" / "step-00000007.pt", see)
+    lines = export(run, tmp_path / "x").stderr.splitlines()
+    assert lines[1:] == [
+        "It sees unit, which this format cannot say: the card does",
+        f"{tmp_path / 'x'}.card.md: knn",
+    ]
+    assert len(export(run, tmp_path / "x", form="moco").stderr.splitlines()) == 2
+
+
+def test_what_does_not_fit_exits_with_3_and_leaves_nothing(run, tmp_path):
+    refused = export(run, tmp_path / "x.pth", "--half", "l", status=3)
+    assert "holds one trunk: leave --half out" in refused.stderr
+    assert list(tmp_path.iterdir()) == [run]
+
+
+def test_an_out_without_a_folder_exits_with_2_before_any_work(run, tmp_path):
+    (run / "checkpoints" / "step-00000007.pt").unlink()  # not even looked for
+    assert "its folder must exist" in " ".join(
+        export(run, tmp_path / "no" / "x", status=2).stderr.split()
+    )
+    export(run, tmp_path / "x", form="onnx", status=2)

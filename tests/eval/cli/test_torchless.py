@@ -1,0 +1,35 @@
+"""Every command of `dilo-eval` that needs torch says so where there is none."""
+
+import click
+import pytest
+from support.cli import invoke
+
+from dilo.eval.cli import main
+from dilo.pipeline import extras
+
+#: Commands that do without.
+WITHOUT = {"saliency", "report"}
+
+
+def argument(option: click.Parameter, folder) -> str:
+    """Give an option something that it takes: another folder or file for each."""
+    if isinstance(option.type, click.Choice):
+        return str(option.type.choices[0])
+    path = folder / option.name
+    if not isinstance(option.type, click.Path):
+        return "1"
+    if option.type.exists and option.type.file_okay and not option.type.dir_okay:
+        path.touch()
+    elif option.type.exists:
+        path.mkdir()
+    return str(path)
+
+
+@pytest.mark.parametrize("name", sorted(set(main.commands) - WITHOUT))
+def test_without_torch_a_command_exits_with_3_and_says_how_to_get_it(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "torch" else object())
+    needed = [option for option in main.commands[name].params if option.required]
+    words = [word for o in needed for word in (o.opts[0], argument(o, tmp_path))]
+    result = invoke(main, name, *words, status=3)
+    assert result.stderr == "Error: dilo-eval needs torch: pip install 'dilo[train]'\n"
+    assert result.stdout == ""
