@@ -1,5 +1,6 @@
 """The card of an exported trunk: what it is, what it takes, where it is from, what it scored."""
 
+import dataclasses
 import hashlib
 import json
 import shlex
@@ -13,9 +14,11 @@ from torch import nn
 from dilo.eval.encoder import Encoder
 from dilo.eval.gist import gist, results_of, run_of
 from dilo.pipeline.atomic import write_text
+from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.names import escaped
 from dilo.train.colors import standardisation
-from dilo.train.recipe import ARCHITECTURES
+from dilo.train.recipe import ARCHITECTURES, recipe_from_dict
+from dilo.train.recipes import recipe_text
 from dilo.train.timm_encoder import TIMM, TimmEncoder
 
 #: The colours of a network, in words.
@@ -125,11 +128,7 @@ def card_text(card: Mapping[str, Any]) -> str:
         lines += [f"### {code(task)}", "", *_table(record), ""]
     if not card["results"]:
         lines += ["`dilo-eval` has found none for this checkpoint.", ""]
-    lines += ["## Recipe", ""]
-    if card["recipe"]:
-        lines += ["```json", json.dumps(card["recipe"], indent=2), "```"]
-    else:
-        lines += ["The checkpoint does not say how it was trained."]
+    lines += ["## Recipe", "", *_recipe(card["recipe"])]
     made = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
     return "\n".join([*lines, "", f"Written by {made}.", ""])
 
@@ -150,6 +149,19 @@ def code(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
     return f"`{shown.replace('`', chr(39)).replace('|', chr(92) + '|')}`" if shown.strip() else "-"
+
+
+def _recipe(values: Mapping[str, Any]) -> list[str]:
+    """Write a recipe as the file that trains by it; one that is not whole, as it is."""
+    if not values:
+        return ["The checkpoint does not say how it was trained."]
+    try:
+        recipe = recipe_from_dict(values, "the card")
+    except RecipeError:
+        return ["```json", json.dumps(values, indent=2), "```"]
+    if json.loads(json.dumps(dataclasses.asdict(recipe))) != values:
+        return ["```json", json.dumps(values, indent=2), "```"]
+    return ["```toml", recipe_text(recipe).rstrip(), "```"]
 
 
 def _table(values: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Cards: what they say is true of the file, loads it, and is no markup."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ from dilo.eval.card import card_text, code
 from dilo.eval.encoder import load_encoder
 from dilo.eval.export import export
 from dilo.train.colors import MEAN, STD
+from dilo.train.recipes import load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,11 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoder(run):
     return load_encoder(run)
+
+
+def fenced(language, text):
+    """Take the block of a language."""
+    return re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
 
 
 def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(encoder, tmp_path):
@@ -87,9 +94,8 @@ def test_the_lines_of_the_card_load_the_file(encoder, tmp_path, monkeypatch, for
     ending = ".safetensors" if form == "safetensors" else ".pth"
     export(encoder, form, tmp_path / f"{name}{ending}")
     text = (tmp_path / f"{name}{ending}.card.md").read_text()
-    lines = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
     found = {}
-    exec(lines, found)
+    exec(fenced("python", text), found)
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(found["network"](images), encoder.network(images))
 
@@ -160,6 +166,25 @@ def test_the_card_of_a_half_says_what_it_sees(tmp_path, half, seen, width):
     card = export(load_encoder(tmp_path / "c.pt"), "torchvision", tmp_path / "x.pth", half=half)
     assert (card["input"]["channels"], card["network"]["features"]) == (seen, width)
     assert card["input"]["mean"] == [[50.0, 6.025, -6.6895][i] for i in seen]
+
+
+def test_a_whole_recipe_is_written_as_a_file_to_train_by(run, tmp_path):
+    recipe = load_recipe("table2a-rbd")
+    content = torch.load(run / "checkpoints" / "step-00000007.pt", weights_only=True)
+    content["dilo"]["recipe"] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    content["arch"] = "resnet18"
+    torch.save(content, tmp_path / "c.pt")
+    export(load_encoder(tmp_path / "c.pt"), "torchvision", tmp_path / "x")
+    text = (tmp_path / "x.card.md").read_text()
+    (tmp_path / "again.toml").write_text(fenced("toml", text))
+    assert load_recipe(str(tmp_path / "again.toml")) == recipe
+
+
+def test_a_recipe_of_parts_is_written_as_it_is(encoder, tmp_path):
+    """What it leaves out, nobody knows."""
+    export(encoder, "torchvision", tmp_path / "x")
+    text = (tmp_path / "x.card.md").read_text()
+    assert json.loads(fenced("json", text)) == encoder.recipe
 
 
 HOSTILE = "<script>alert(1)</script>`|` [x](javascript:1) ```\n# big\n| --- |"

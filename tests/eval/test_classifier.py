@@ -109,8 +109,9 @@ def test_the_heads_of_a_pair_are_no_classifier(tmp_path, layout):
 
 def test_a_run_stands_for_what_linear_found_and_else_for_its_newest_checkpoint(tmp_path):
     run = tmp_path / "run"
+    run.mkdir()
     with pytest.raises(CheckpointError, match=r"there is no .*step-\*\.pt"):
-        classifier_file(run if run.mkdir() else run)
+        classifier_file(run)
     newest = write_checkpoint(run / "checkpoints" / "step-00000007.pt")
     assert classifier_file(run) == newest
     found = saved(run / LINEAR / CLASSIFIER, linears(network()))
