@@ -162,4 +162,10 @@ def _fill(network: nn.Module, weights: dict[str, Tensor], what: str) -> None:
             f"{what} must have all its layers and no others, but it {found}: "
             "name another architecture with --arch, or take another checkpoint"
         )
-    network.load_state_dict(weights, strict=False)
+    try:
+        network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{what} must have dense tensors of numbers, but one of them cannot be copied "
+            f"({few(str(error).split(chr(10))[1:2]).strip()}): take another checkpoint"
+        ) from error

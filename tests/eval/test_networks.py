@@ -65,6 +65,19 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, change, message):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change", [torch.Tensor.to_sparse, lambda tensor: tensor.to("meta")], ids=["sparse", "meta"]
+)
+def test_tensors_that_are_not_there_or_not_dense_are_refused(tmp_path, change):
+    def odd(content):
+        state = content["state_dict"]
+        state["module.encoder_q.bn1.weight"] = change(state["module.encoder_q.bn1.weight"])
+
+    path = write_checkpoint(tmp_path / "c.pt", odd)
+    with pytest.raises(CheckpointError, match=r"dense tensors .*bn1\.weight.*: take another"):
+        load_encoder(path)
+
+
 def test_a_wrong_architecture_is_refused(tmp_path):
     path = write_checkpoint(tmp_path / "c.pt")
     with pytest.raises(CheckpointError, match=r"as a resnet50 .*lacks .*; it has .* and \d+ more"):
