@@ -50,6 +50,8 @@ class Encoder:
     origin : mapping of str to int or str
         What else the file says of its training: "epoch", and of ours the digests of "images",
         "masks" and "backgrounds".
+    output : {"pooled", "embedding"}
+        What `network` gives.
     """
 
     network: nn.Module
@@ -60,6 +62,7 @@ class Encoder:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, int | str] = field(default_factory=dict)
+    output: Output = "pooled"
 
     def features(self, images: Tensor) -> Tensor:
         """Turn images into features.
@@ -194,6 +197,7 @@ def encoder_of(
         model,
         recipe,
         _origin(content),
+        output,
     )
 
 
