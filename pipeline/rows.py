@@ -93,7 +93,7 @@ class ImageRows(ABC):
         self._write(file)
         for name in self.columns:
             values = getattr(self, name)
-            data = _fixed_utf8(values) if isinstance(values, list) else values
+            data = fixed_utf8(values) if isinstance(values, list) else values
             file.create_dataset(name, data=data)
 
     @classmethod
@@ -215,8 +215,19 @@ def _crc32(own: Iterator[Any], *rest: Any) -> int:
     return checksum
 
 
-def _fixed_utf8(words: list[str]) -> NDArray[Any]:
-    """Encode with one length for all: unlike HDF5's heap, its bytes follow from the words."""
+def fixed_utf8(words: list[str]) -> NDArray[Any]:
+    """Encode with one length for all: unlike HDF5's heap, its bytes follow from the words.
+
+    Parameters
+    ----------
+    words : list of str
+        Any text without zero characters, as `escaped` gives it.
+
+    Returns
+    -------
+    ndarray of bytes
+        For a dataset of HDF5 strings, UTF-8 and padded with zero bytes.
+    """
     encoded = [word.encode() for word in words]
-    length = max(1, *(len(word) for word in encoded))
+    length = max([1, *(len(word) for word in encoded)])
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+
+from dilo.train.nearest import Rows, nearest
 
 
 @dataclass(frozen=True)
@@ -18,17 +19,20 @@ class Accuracy:
         Neighbours that vote.
     top1, top5 : float
         Per cent of the queries.
+    per_class : tuple of float or None
+        `top1` of the queries of each class; None for a class that no query is of.
     """
 
     k: int
     top1: float
     top5: float
+    per_class: tuple[float | None, ...]
 
 
 def knn_accuracy(
-    bank: Tensor,
+    bank: Rows,
     bank_labels: Tensor,
-    queries: Tensor,
+    queries: Rows,
     query_labels: Tensor,
     *,
     ks: Sequence[int],
@@ -41,11 +45,11 @@ def knn_accuracy(
 
     Parameters
     ----------
-    bank : Tensor of shape (M, D), float32
-        Features of labelled images; normalised here.
+    bank : Rows of shape (M, D), float32
+        Features of labelled images; normalised here, and read as `nearest` says.
     bank_labels : Tensor of shape (M,), int64
         Their classes, 0 to `classes` - 1.
-    queries : Tensor of shape (Q, D), float32
+    queries : Rows of shape (Q, D), float32
         Features of the images to classify; normalised here.
     query_labels : Tensor of shape (Q,), int64
         Their true classes.
@@ -58,7 +62,7 @@ def knn_accuracy(
     chunk : int, default 4096
         Rows of queries, and of the bank, compared at once: bounds the memory.
     device : torch.device, optional
-        Where to compute; by default where the tensors are.
+        Where to compute; by default where `queries` are.
 
     Returns
     -------
@@ -73,8 +77,7 @@ def knn_accuracy(
     Notes
     -----
     The true class counts among the first five only if a neighbour voted for it; between
-    equal scores the lower class goes first. Which of several equally similar rows is a
-    neighbour is not defined.
+    equal scores the lower class goes first, and of equally similar rows the earlier one.
 
     References
     ----------
@@ -86,67 +89,33 @@ def knn_accuracy(
     if not ks or min(ks) < 1 or max(ks) > len(bank):
         raise ValueError(f"ks must be between 1 and {len(bank)}, the rows of bank, got {tuple(ks)}")
     similarities, rows = nearest(bank, queries, k=max(ks), chunk=chunk, device=device)
-    hits = {k: [0, 0] for k in ks}
+    bank_labels, truth = bank_labels.to(rows.device), query_labels.to(rows.device)
+    asked = torch.bincount(truth, minlength=classes)
+    first = {k: torch.zeros_like(asked) for k in ks}
+    among_five = dict.fromkeys(ks, 0)
     for start in range(0, len(queries), chunk):
         block = slice(start, start + chunk)
-        truth = query_labels[block].to(rows.device)
-        votes = bank_labels.to(rows.device)[rows[block]]
-        for k in hits:
+        votes = bank_labels[rows[block]]
+        for k in first:
             scores = knn_scores(
                 similarities[block, :k], votes[:, :k], temperature=temperature, classes=classes
             )
-            rank = _rank(scores, truth)
-            hits[k][0] += int((rank < 1).sum())
-            hits[k][1] += int((rank < 5).sum())
+            rank = _rank(scores, truth[block])
+            first[k] += torch.bincount(truth[block][rank < 1], minlength=classes)
+            among_five[k] += int((rank < 5).sum())
     percent = 100 / len(queries)
-    return tuple(Accuracy(k, hits[k][0] * percent, hits[k][1] * percent) for k in ks)
+    return tuple(
+        Accuracy(
+            k, int(first[k].sum()) * percent, among_five[k] * percent, _shares(first[k], asked)
+        )
+        for k in ks
+    )
 
 
-def nearest(
-    bank: Tensor,
-    queries: Tensor,
-    *,
-    k: int,
-    chunk: int = 4096,
-    device: torch.device | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Find the rows of the bank with the largest cosine similarity to each query.
-
-    Parameters
-    ----------
-    bank : Tensor of shape (M, D), float32
-        Features, not necessarily normalised.
-    queries : Tensor of shape (Q, D), float32
-        Features, not necessarily normalised.
-    k : int
-        Neighbours of each query, between 1 and M.
-    chunk : int, default 4096
-        Rows of queries, and of the bank, compared at once.
-    device : torch.device, optional
-        Where to compute; by default where `queries` are.
-
-    Returns
-    -------
-    similarities : Tensor of shape (Q, k), float32
-        Cosines, largest first, on `device`.
-    rows : Tensor of shape (Q, k), int64
-        Rows of `bank`, on `device`.
-
-    Raises
-    ------
-    ValueError
-        If `k` or `chunk` is out of its range.
-    """
-    if not 1 <= k <= len(bank):
-        raise ValueError(f"k must be between 1 and {len(bank)}, the rows of bank, got {k}")
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, got {chunk}")
-    device = device or queries.device
-    found = [
-        _nearest_of_block(bank, normalize(queries[start : start + chunk].to(device)), k, chunk)
-        for start in range(0, len(queries), chunk)
-    ]
-    return torch.cat([block[0] for block in found]), torch.cat([block[1] for block in found])
+def _shares(hits: Tensor, asked: Tensor) -> tuple[float | None, ...]:
+    """Give per cents by class, None where nothing was asked."""
+    pairs = zip(hits.tolist(), asked.tolist(), strict=True)
+    return tuple(100 * hit / count if count else None for hit, count in pairs)
 
 
 def knn_scores(similarities: Tensor, labels: Tensor, *, temperature: float, classes: int) -> Tensor:
@@ -199,20 +168,6 @@ def knn_scores(similarities: Tensor, labels: Tensor, *, temperature: float, clas
     return strongest + torch.zeros_like(none).scatter_add(1, labels, shares).log()
 
 
-def _nearest_of_block(bank: Tensor, queries: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
-    """Walk the bank in chunks and keep the best k so far; `queries` are normalised."""
-    similarities = queries.new_empty((len(queries), 0))
-    rows = torch.empty((len(queries), 0), dtype=torch.int64, device=queries.device)
-    for start in range(0, len(bank), chunk):
-        block = normalize(bank[start : start + chunk].to(queries.device))
-        best, order = (queries @ block.T).topk(min(k, len(block)))
-        similarities = torch.cat([similarities, best], 1)
-        rows = torch.cat([rows, order + start], 1)
-        similarities, order = similarities.topk(min(k, similarities.shape[1]))
-        rows = rows.gather(1, order)
-    return similarities, rows
-
-
 def _rank(scores: Tensor, truth: Tensor) -> Tensor:
     """Count the classes that come before the true one; all of them if nobody voted for it."""
     own = scores.gather(1, truth[:, None])
@@ -222,9 +177,9 @@ def _rank(scores: Tensor, truth: Tensor) -> Tensor:
     return before.sum(1).masked_fill(unvoted, torch.iinfo(torch.int64).max)
 
 
-def _check_labels(name: str, features: Tensor, labels: Tensor, classes: int) -> None:
+def _check_labels(name: str, features: Rows, labels: Tensor, classes: int) -> None:
     """Refuse an empty matrix, and labels that do not fit it."""
-    if features.ndim != 2 or not len(features) or labels.shape != features.shape[:1]:
+    if len(features.shape) != 2 or not len(features) or labels.shape != features.shape[:1]:
         raise ValueError(
             f"{name} must have shape (M, D) with M > 0 and one label a row, "
             f"got {tuple(features.shape)} and labels {tuple(labels.shape)}"

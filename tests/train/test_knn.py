@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from dilo.train.knn import knn_accuracy, knn_scores, nearest
+from dilo.train.knn import knn_accuracy, knn_scores
+from dilo.train.nearest import nearest
 
 
 def _problem(seed, rows=60, queries=25, width=6, classes=7):
