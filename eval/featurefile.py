@@ -19,6 +19,7 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import fixed_utf8
 from dilo.pipeline.shards import DAMAGE
+from dilo.train.nearest import Rows
 
 #: Version of the file's layout, docs/features.md.
 FORMAT_VERSION = 1
@@ -77,11 +78,11 @@ class JoinedRows:
 
     Parameters
     ----------
-    parts : sequence of StoredRows
+    parts : sequence of Rows
         Those without rows have no width either.
     """
 
-    def __init__(self, parts: Sequence[StoredRows]) -> None:
+    def __init__(self, parts: Sequence[Rows]) -> None:
         self._parts = parts
         self.shape = (sum(map(len, parts)), max(part.shape[1] for part in parts))
 
@@ -222,7 +223,7 @@ def _attributes(features: Features) -> dict[str, str | int]:
         origin["step"] = NO_STEP
     return {
         "dilo": version("dilo"),
-        "folder": str(features.root),
+        "folder": str(features.root.absolute()),
         "images": features.listed,
         **origin,
     }

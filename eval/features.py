@@ -1,20 +1,20 @@
 """A folder of images and a trunk to one matrix of features."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from dilo.eval.encoder import Encoder
+from dilo.eval.extraction import computed
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
-from dilo.pipeline.errors import CheckpointError, DiloError
+from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names, escaped
-from dilo.train.devices import DTYPES, Precision
-from dilo.train.evaluationcrops import EvaluationCrops, collate
+from dilo.train.devices import Precision
 from dilo.train.nearest import Rows
 
 
@@ -51,25 +51,6 @@ class Features:
     unreadable: tuple[tuple[str, str], ...]
     listed: str
     origin: Origin
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """What became of a batch of images.
-
-    Attributes
-    ----------
-    positions : list of int
-        Those of the B images that could be read, in the folder.
-    vectors : Tensor of shape (B, D), float32
-        Their features, on the CPU.
-    failures : list of (int, str)
-        Positions of the others, and why.
-    """
-
-    positions: list[int]
-    vectors: Tensor
-    failures: list[tuple[int, str]]
 
 
 def features(
@@ -129,106 +110,109 @@ def features(
         failures += block.failures
         if progress is not None:
             progress(len(block.positions) + len(block.failures))
-    unreadable = tuple((escaped(folder.names[at]), reason) for at, reason in failures)
-    require_readable(folder.root, len(kept), unreadable)
-    names = Names(folder.names[i] for i in kept) if unreadable else folder.names
-    labels = folder.labels[torch.tensor(kept)]
-    return Features(
-        folder.root,
-        vectors[: len(kept)],
-        labels,
-        folder.classes,
-        names,
-        unreadable,
-        folder.names.digest(),
-        Origin.of(encoder, precision),
-    )
+    found = features_of(folder, kept, vectors[: len(kept)], failures, Origin.of(encoder, precision))
+    require_readable(found)
+    return found
 
 
-def computed(
-    encoder: Encoder,
+def features_of(
     folder: LabelledFolder,
-    batches: Iterable[list[int]],
-    *,
-    workers: int = 0,
-    device: torch.device | None = None,
-    precision: Precision = "fp32",
-) -> Iterator[Block]:
-    """Run the trunk over some images, a batch at a time.
+    positions: list[int],
+    vectors: Rows,
+    failures: Sequence[tuple[int, str]],
+    origin: Origin,
+) -> Features:
+    """Put rows beside what is known of their images.
 
     Parameters
     ----------
-    encoder : Encoder
-        The trunk; it is moved to `device`.
     folder : LabelledFolder
         The images.
-    batches : iterable of list of int
-        Positions of the images that the trunk sees at once.
-    workers : int, default 0
-        Processes that decode; 0 decodes in this one.
-    device : torch.device, optional
-        Where the trunk runs; the CPU by default.
-    precision : {"fp32", "bf16", "fp16"}, default "fp32"
-        In what it computes.
+    positions : list of int
+        Which of them the rows are of.
+    vectors : Rows of shape (M, D), float32
+        The rows.
+    failures : sequence of (int, str)
+        Positions of those that could not be read, and why.
+    origin : Origin
+        What made the rows.
 
-    Yields
-    ------
-    Block
-        One for each batch, in their order.
-
-    Raises
-    ------
-    CheckpointError
-        If a feature is not finite.
+    Returns
+    -------
+    Features
+        Of the folder, or of a part of it.
     """
-    device = device or torch.device("cpu")
-    encoder.network.to(device)
-    loader = DataLoader(
-        EvaluationCrops(folder.root, folder.names, encoder.size),
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=device.type == "cuda",
+    whole = positions == list(range(len(folder.names)))
+    return Features(
+        folder.root,
+        vectors,
+        folder.labels[torch.tensor(positions, dtype=torch.int64)],
+        folder.classes,
+        folder.names if whole else Names(folder.names[position] for position in positions),
+        tuple((escaped(folder.names[position]), reason) for position, reason in failures),
+        folder.names.digest(),
+        origin,
     )
-    for positions, crops, failures in loader:
-        vectors = torch.empty(0)
-        if positions:
-            vectors = _vectors(encoder, crops.to(device, non_blocking=True), precision)
-        yield Block(positions, vectors, failures)
 
 
-def require_readable(root: Path, rows: int, unreadable: Sequence[tuple[str, str]]) -> None:
-    """Refuse a folder of which nothing could be read.
+def require_readable(found: Features) -> None:
+    """Refuse features of a folder of which nothing could be read.
 
     Parameters
     ----------
-    root : Path
-        The folder.
-    rows : int
-        Images that could be read.
-    unreadable : sequence of (str, str)
-        Path and reason of those that could not.
+    found : Features
+        Of the folder.
 
     Raises
     ------
     DiloError
         If there are no rows.
     """
-    if not rows:
+    if not len(found.vectors):
+        path, reason = found.unreadable[0]
         raise DiloError(
-            f"{root} must hold images that can be read, but none of {len(unreadable)} "
-            f"could, the first being {unreadable[0][0]} ({unreadable[0][1]}): check the files"
+            f"{found.root} must hold images that can be read, but none of {len(found.unreadable)} "
+            f"could, the first being {path} ({reason}): check the files"
         )
 
 
-def _vectors(encoder: Encoder, crops: Tensor, precision: Precision) -> Tensor:
-    """Run the trunk; stop on NaN, whose neighbours would be arbitrary yet look like a result."""
-    autocast = torch.autocast(crops.device.type, DTYPES[precision], enabled=precision != "fp32")
-    with torch.inference_mode(), autocast:
-        vectors = encoder.features(crops / 255).float().cpu()
-    if not bool(vectors.isfinite().all()):
-        raise CheckpointError(
-            f"features of {encoder.source} must be finite, got NaN or infinity: "
-            "the training run diverged; take an earlier checkpoint"
-        )
-    return vectors
+def features_record(found: Features) -> dict[str, Any]:
+    """Gather what --json prints.
+
+    Parameters
+    ----------
+    found : Features
+        Of a folder.
+
+    Returns
+    -------
+    dict
+        What made them, how many there are, and what was left out.
+    """
+    rows, width = found.vectors.shape
+    return {
+        "task": "features",
+        **asdict(found.origin),
+        "folder": str(found.root),
+        "images": found.listed,
+        "rows": rows,
+        "width": width,
+        "classes": len(found.classes),
+        "unreadable": unreadable_record(found),
+    }
+
+
+def unreadable_record(found: Features) -> list[dict[str, str]]:
+    """List what was left out, as records have it.
+
+    Parameters
+    ----------
+    found : Features
+        Of a folder.
+
+    Returns
+    -------
+    list of dict
+        "path" and "reason" of each.
+    """
+    return [{"path": str(found.root / path), "reason": why} for path, why in found.unreadable]

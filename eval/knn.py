@@ -1,17 +1,77 @@
 """What a kNN read-out found: as a record for machines, as a table for people."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from dilo.eval.encoder import Encoder
-from dilo.eval.features import Features
+from dilo.eval.features import Features, unreadable_record
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.names import escaped
 from dilo.train.knn import knn_accuracy
 
 
+def relabelled(found: Features, classes: Sequence[str]) -> Features:
+    """Give the classes of features the numbers that they have in another list.
+
+    Parameters
+    ----------
+    found : Features
+        With classes of their own.
+    classes : sequence of str
+        Those to number by.
+
+    Returns
+    -------
+    Features
+        The same rows, their labels positions in `classes`.
+
+    Raises
+    ------
+    DiloError
+        If a class of the rows is not among `classes`.
+    """
+    there = {name: number for number, name in enumerate(classes)}
+    used = torch.unique(found.labels).tolist()
+    if unknown := [found.classes[number] for number in used if found.classes[number] not in there]:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise DiloError(
+            f"classes of {found.root} must be among the {len(classes)} of the training images, got "
+            f"{', '.join(map(escaped, unknown[:3]))}{more}: take features of the same classes"
+        )
+    numbers = torch.tensor([there.get(name, -1) for name in found.classes])
+    return dataclasses.replace(found, labels=numbers[found.labels], classes=tuple(classes))
+
+
+def require_comparable(bank: Features, queries: Features, output: str) -> None:
+    """Refuse features that no cosine compares.
+
+    Parameters
+    ----------
+    bank, queries : Features
+        Of training images and of those to classify.
+    output : str
+        What is to be compared: "pooled" or "embedding".
+
+    Raises
+    ------
+    DiloError
+        If they come from two networks, or two ways of looking, or are of another output.
+    """
+    if differences := bank.origin.differences(queries.origin):
+        raise DiloError(
+            "features of --train and --test must come from one network in one way, got "
+            f"{'; '.join(differences)}: make one of them anew"
+        )
+    if bank.origin.output != output:
+        raise DiloError(
+            f"features must be {output}, got {bank.origin.output} in the files: give "
+            f"--output {bank.origin.output}, or make files with --output {output}"
+        )
+
+
 def knn_record(
-    encoder: Encoder,
     bank: Features,
     queries: Features,
     *,
@@ -23,12 +83,10 @@ def knn_record(
 
     Parameters
     ----------
-    encoder : Encoder
-        What made the features.
     bank : Features
         Of the training images.
     queries : Features
-        Of the images to classify.
+        Of the images to classify, by the same classes.
     ks : sequence of int
         Numbers of neighbours, each between 1 and the rows of `bank`.
     temperature : float
@@ -51,21 +109,29 @@ def knn_record(
         classes=len(bank.classes),
         device=device,
     )
+    origin = queries.origin
     return {
         "task": "knn",
-        "checkpoint": str(encoder.source),
-        "step": encoder.step,
-        "size": encoder.size,
+        "checkpoint": origin.checkpoint,
+        "step": origin.step,
+        "size": origin.size,
+        "output": origin.output,
         "temperature": temperature,
-        "results": [{"k": found.k, "top1": found.top1, "top5": found.top5} for found in results],
+        "results": [
+            {
+                "k": found.k,
+                "top1": found.top1,
+                "top5": found.top5,
+                "per_class": dict(zip(bank.classes, found.per_class, strict=True)),
+            }
+            for found in results
+        ],
         "classes": len(bank.classes),
+        "train": str(bank.root),
+        "test": str(queries.root),
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
-        "unreadable": [
-            {"path": str(part.root / path), "reason": reason}
-            for part in (bank, queries)
-            for path, reason in part.unreadable
-        ],
+        "unreadable": [*unreadable_record(bank), *unreadable_record(queries)],
     }
 
 
@@ -84,8 +150,8 @@ def knn_table(record: dict[str, Any]) -> list[str]:
     """
     classes, images = record["classes"], record["train_images"]
     return [
-        f"weighted kNN, temperature {record['temperature']:g}: {record['test_images']} test images "
-        f"against {images} training images, {classes} classes",
+        f"weighted kNN, {record['output']}, temperature {record['temperature']:g}: "
+        f"{record['test_images']} test images against {images} training images, {classes} classes",
         "     k    top-1    top-5",
         *(f"{r['k']:>6} {r['top1']:>6.1f} % {r['top5']:>6.1f} %" for r in record["results"]),
         f"chance {100 / classes:>6.1f} % {100 * min(5, classes) / classes:>6.1f} %",

@@ -5,6 +5,7 @@ import click
 from dilo.eval.cli import (
     backgrounds,
     export,
+    features,
     gradients,
     knn,
     neighbors,
@@ -28,6 +29,7 @@ def main() -> None:
 for _module in (
     backgrounds,
     export,
+    features,
     gradients,
     knn,
     neighbors,

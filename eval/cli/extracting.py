@@ -19,30 +19,39 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 
 def extracted(
     encoder: "Encoder | None",
-    source: "Path | LabelledFolder",
+    source: "Path | LabelledFolder | Features",
     batch: int,
     workers: int | None,
     device: "torch.device",
     *,
     precision: "Precision" = "fp32",
+    keep: Path | None = None,
 ) -> "Features":
     """Take features from a file of them, or run the network over a folder.
 
-    A file must be of the encoder's, where there is one. Features of a folder lie in memory.
+    A file, or what was opened of it, must be of the encoder's, where there is one. Features of a
+    folder lie in memory, or in a file of the folder `keep`, which is taken if it is there.
     """
-    from dilo.eval.features import features
+    from dilo.eval.featurefile import open_features
+    from dilo.eval.features import Features, features
     from dilo.eval.folders import labelled_folder
 
-    if isinstance(source, Path) and source.is_file():
-        return opened(encoder, source, precision=precision)
-    folder = labelled_folder(source) if isinstance(source, Path) else source
+    if isinstance(source, Path):
+        source = open_features(source) if source.is_file() else labelled_folder(source)
+    if isinstance(source, Features):
+        return _checked(encoder, source)
     if encoder is None:
-        raise DiloError(f"--checkpoint must be given for images, got none for {folder.root}")
-    say(f"{folder.root}: {len(folder.names)} images in {len(folder.classes)} classes")
-    with Progress(len(folder.names), "images", say) as progress:
+        raise DiloError(
+            f"--checkpoint must be given for a folder of images, got none for {source.root}: "
+            "give one, or a file of features"
+        )
+    if keep is not None:
+        return stored(encoder, source, keep, batch, workers, device, precision=precision)
+    say(f"{source.root}: {len(source.names)} images in {len(source.classes)} classes")
+    with Progress(len(source.names), "images", say) as progress:
         found = features(
             encoder,
-            folder,
+            source,
             batch=batch,
             workers=worker_count(workers),
             device=device,
@@ -53,23 +62,52 @@ def extracted(
     return found
 
 
-def opened(
-    encoder: "Encoder | None", path: Path, *, precision: "Precision | None" = None
+def stored(
+    encoder: "Encoder",
+    folder: "LabelledFolder",
+    path: Path,
+    batch: int,
+    workers: int | None,
+    device: "torch.device",
+    *,
+    precision: "Precision" = "fp32",
 ) -> "Features":
-    """Open a file of features, which must be of the encoder's where there is one."""
-    from dilo.eval.featurefile import open_features
+    """Run the network over a folder into a file, going on where a run before was stopped.
+
+    In place of a file, a folder stands for one in it that is named for all it follows from.
+    """
+    from dilo.eval.featureparts import FeatureJob
+
+    classes = f" in {len(folder.classes)} classes" if folder.classes else ""
+    say(f"{folder.root}: {len(folder.names)} images{classes}")
+    job = FeatureJob(encoder, folder, path, precision=precision)
+    if job.kept:
+        whole = job.kept == job.images
+        say(f"{job.path}: {'all' if whole else job.kept} of them are done already")
+    with Progress(job.images - job.kept, "images", say) as progress:
+        found = job.run(
+            batch=batch,
+            workers=worker_count(workers),
+            device=device,
+            progress=progress.advance,
+        )
+    tell_unreadable(found)
+    return found
+
+
+def _checked(encoder: "Encoder | None", found: "Features") -> "Features":
+    """Say what a file of features is of, which must be the encoder's where there is one."""
     from dilo.eval.origin import Origin
 
-    found = open_features(path)
     if encoder is not None:
-        wanted = Origin.of(encoder, precision or found.origin.precision)
+        wanted = Origin.of(encoder, found.origin.precision)
         if differences := found.origin.differences(wanted):
             raise DiloError(
-                f"{path} must hold features as the checkpoint makes them, got "
+                f"features of {found.root} must be what the checkpoint makes, got "
                 f"{'; '.join(differences)}: leave --checkpoint out, or make the file anew"
             )
     classes = f" in {len(found.classes)} classes" if found.classes else ""
-    say(f"{path}: features of {len(found.labels)} images{classes} of {found.root}")
+    say(f"{found.root}: features of {len(found.labels)} images{classes}")
     tell_unreadable(found)
     return found
 

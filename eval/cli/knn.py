@@ -1,6 +1,9 @@
 """`dilo-eval knn`: the read-out that trains nothing."""
 
+import tempfile
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,42 +11,86 @@ from dilo.eval.cli.extracting import extracted
 from dilo.eval.cli.options import (
     arch_option,
     batch_option,
-    checkpoint_option,
     device_option,
+    optional_checkpoint_option,
+    output_option,
     positive,
+    precision_option,
     size_option,
     tell,
     workers_option,
     writable,
 )
-from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
+from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
+from dilo.pipeline.errors import DiloError
 from dilo.pipeline.extras import require_torch
 
-DEFAULT_KS = (1, 20, 200)
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from dilo.eval.encoder import Encoder, Output
+    from dilo.eval.features import Features
+    from dilo.eval.folders import LabelledFolder
+
+    Source = LabelledFolder | Features
+
+#: Bytes of features that are held in memory; more go through a file.
+IN_MEMORY = 2**31
+EITHER = click.Path(exists=True, path_type=Path)
 
 
 @click.command("knn")
-@checkpoint_option
-@click.option("--train", required=True, type=EXISTING, help="Class folders: the known images.")
-@click.option("--test", required=True, type=EXISTING, help="Class folders: the images to classify.")
+@optional_checkpoint_option
+@click.option(
+    "--train",
+    required=True,
+    type=EITHER,
+    help="Class folders, or a file of `dilo-eval features`: the known images.",
+)
+@click.option(
+    "--test",
+    required=True,
+    type=EITHER,
+    help="Class folders, or a file of features: the images to classify.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["dilo", "instdisc", "moco", "lightly", "solo"]),
+    default="dilo",
+    show_default=True,
+    help="Whose output, k and temperature; the next three options override it.",
+)
+@output_option
 @click.option(
     "--k",
     "ks",
     multiple=True,
     type=click.IntRange(min=1),
-    show_default="1, 20 and 200, as far as there are images",
+    show_default="of dilo: 1, 20 and 200, as far as there are images",
     help="Neighbours that vote; may be given again.",
 )
 @click.option(
     "--temperature",
-    default=0.07,
-    show_default=True,
+    type=float,
+    show_default="of dilo: 0.07",
     callback=positive,
     help="A neighbour of cosine similarity s weighs exp(s / temperature).",
+)
+@click.option(
+    "--bank",
+    type=click.Choice(["images", "memory"]),
+    default="images",
+    show_default=True,
+    help="Whether neighbours are features of --train, or the memory of its training.",
+)
+@click.option(
+    "--cache",
+    type=FOLDER,
+    help="Folder for files of features: what is there of the same weights and images is read "
+    "again, what is not is put there.",
 )
 @batch_option
 @workers_option
 @device_option
+@precision_option
 @size_option
 @arch_option
 @json_option
@@ -55,14 +102,19 @@ DEFAULT_KS = (1, 20, 200)
 )
 @user_errors
 def command(
-    checkpoint: Path,
+    checkpoint: Path | None,
     train: Path,
     test: Path,
+    protocol: str,
+    output: "Output | None",
     ks: tuple[int, ...],
-    temperature: float,
+    temperature: float | None,
+    bank: str,
+    cache: Path | None,
     batch: int,
     workers: int | None,
     device: str,
+    precision: str,
     size: int | None,
     arch: str | None,
     as_json: bool,
@@ -70,47 +122,118 @@ def command(
 ) -> None:
     """Classify test images by a vote of the most similar training images.
 
-    The frozen network turns each image into its pooled features; nothing is trained.
-    An image that cannot be read is left out and reported.
+    The frozen network turns each image into its features; nothing is trained. More features than
+    2 GiB go through a file, in --cache, or else in TMPDIR for the while. An image that cannot be
+    read is left out and reported. Of a run, the result is written to RUN/eval/knn as well.
     """
-    if train.samefile(test):
-        raise click.BadParameter(
-            "must be another folder than --train: every image would find itself",
-            param_hint="--test",
-        )
+    started = time.monotonic()
+    wanted = _wanted(checkpoint, train, test, bank, output)
     require_torch("dilo-eval")
     from dilo.eval.encoder import load_encoder
-    from dilo.eval.folders import labelled_folder
-    from dilo.eval.knn import knn_record, knn_table
-    from dilo.train.devices import choose_device
+    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.knn import knn_record, knn_table, require_comparable
+    from dilo.eval.memory import memory_features
+    from dilo.eval.protocols import PROTOCOLS
+    from dilo.eval.results import provenance, result_folder, write_result
+    from dilo.train.devices import choose_device, choose_precision
 
-    place = choose_device(device)
-    bank_folder = labelled_folder(train)
-    query_folder = labelled_folder(test, classes=bank_folder.classes)
-    _fitting(ks, len(bank_folder.names))  # now, not after an hour of reading
-    encoder = load_encoder(checkpoint, arch=arch, size=size)
-    bank = extracted(encoder, bank_folder, batch, workers, place)
-    queries = extracted(encoder, query_folder, batch, workers, place)
-    record = knn_record(
-        encoder,
-        bank,
-        queries,
-        ks=_fitting(ks, len(bank.labels)),
-        temperature=temperature,
-        device=place,
-    )
+    preset, place = PROTOCOLS[protocol], choose_device(device)
+    exactness = choose_precision(precision, place)
+    known = _listed(train)
+    asked = _listed(test, known.classes)
+    _fitting(ks, preset.ks, len(known.labels))  # now, not after an hour of reading
+    compared = wanted or preset.output
+    encoder = None
+    if checkpoint is not None:
+        encoder = load_encoder(checkpoint, arch=arch, size=size, output=compared)
+    with tempfile.TemporaryDirectory(prefix="dilo-knn-") as scratch:
+
+        def read(source: "Source") -> "Features":
+            keep = _keep(encoder, source, cache, Path(scratch))
+            return extracted(encoder, source, batch, workers, place, precision=exactness, keep=keep)
+
+        if bank == "memory" and encoder is not None and isinstance(known, LabelledFolder):
+            neighbours = memory_features(encoder, known)
+        else:
+            neighbours = read(known)
+        queries = read(asked)
+        require_comparable(neighbours, queries, compared)
+        fitting = _fitting(ks, preset.ks, len(neighbours.labels))
+        heat = temperature or preset.temperature_for(encoder.recipe if encoder else {})
+        found = knn_record(neighbours, queries, ks=fitting, temperature=heat, device=place)
+    record = {**found, "protocol": protocol, "bank": bank, **provenance(started)}
     for line in knn_table(record):
         say(line)
-    if left_out := [] if ks else [k for k in DEFAULT_KS if k > len(bank.labels)]:
+    if left_out := [] if ks else [k for k in preset.ks if k not in fitting]:
         say(f"left out: k = {', '.join(map(str, left_out))}, more than the training images")
     tell(record, as_json=as_json, out=out)
+    if checkpoint is not None and (checkpoint / "checkpoints").is_dir():
+        say(f"written to {write_result(result_folder('knn', None, checkpoint), record)}")
 
 
-def _fitting(ks: tuple[int, ...], images: int) -> tuple[int, ...]:
-    """Check the k asked for against the number of training images, or choose those that fit."""
-    if ks and max(ks) > images:
+def _wanted(
+    checkpoint: Path | None, train: Path, test: Path, bank: str, output: "Output | None"
+) -> "Output | None":
+    """Refuse what does not go together, and tell which output the options ask for, if any."""
+    if train.samefile(test):
         raise click.BadParameter(
-            f"must be at most {images}, the training images that can be read, got {max(ks)}",
+            "must be another than --train: every image would find itself", param_hint="--test"
+        )
+    if checkpoint is None and (bank == "memory" or train.is_dir() or test.is_dir()):
+        raise click.UsageError("--checkpoint must be given, unless --train and --test are files.")
+    if bank == "images":
+        return output
+    if train.is_file() or output == "pooled":
+        raise click.BadParameter(
+            "memory holds embeddings of the images of a folder: give --train the folder of the "
+            "training, and leave --output pooled out",
+            param_hint="--bank",
+        )
+    return "embedding"
+
+
+def _listed(path: Path, classes: tuple[str, ...] | None = None) -> "Source":
+    """List the images of a folder, or open a file of features; by given classes or their own."""
+    from dilo.eval.featurefile import open_features
+    from dilo.eval.folders import labelled_folder
+    from dilo.eval.knn import relabelled
+
+    if path.is_dir():
+        return labelled_folder(path, classes=classes)
+    found = open_features(path)
+    if not found.classes:
+        raise DiloError(
+            f"{path} must hold features of images in class folders, got none in any: "
+            "make it of a folder of class folders"
+        )
+    return found if classes is None else relabelled(found, classes)
+
+
+def _keep(
+    encoder: "Encoder | None", source: "Source", cache: Path | None, scratch: Path
+) -> Path | None:
+    """Choose the folder of a file that features go through; None where memory will do."""
+    from dilo.eval.extraction import width_of
+    from dilo.eval.features import Features
+
+    if encoder is None or isinstance(source, Features):
+        return None
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        return cache
+    size = 4 * len(source.names) * width_of(encoder)
+    if size <= IN_MEMORY:
+        return None
+    say(f"{source.root}: {size / 1e9:.1f} GB of features go through {scratch}; --cache keeps them")
+    return scratch
+
+
+def _fitting(ks: tuple[int, ...], preset: tuple[int, ...], images: int) -> tuple[int, ...]:
+    """Check the k asked for against the number of training images, or choose those that fit."""
+    if max(ks, default=min(preset)) > images:
+        raise click.BadParameter(
+            f"must be at most {images}, the training images that can be read, "
+            f"got {max(ks, default=min(preset))}",
             param_hint="--k",
         )
-    return tuple(sorted(set(ks))) or tuple(k for k in DEFAULT_KS if k <= images)
+    return tuple(sorted(set(ks))) or tuple(k for k in preset if k <= images)

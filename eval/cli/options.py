@@ -11,9 +11,9 @@ import click
 from dilo.pipeline.atomic import write_text
 
 
-def positive(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+def positive(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
     """Refuse zero, negative numbers, infinity and NaN, which a FloatRange lets pass."""
-    if not 0 < value < math.inf:
+    if value is not None and not 0 < value < math.inf:
         raise click.BadParameter(f"must be positive and finite, got {value}")
     return value
 
@@ -25,11 +25,17 @@ def writable(ctx: click.Context, parameter: click.Parameter, value: Path | None)
     return value
 
 
+_CHECKPOINT = "A checkpoint, whoever wrote it, or the folder of a run, for its newest one."
 checkpoint_option = click.option(
     "--checkpoint",
     required=True,
     type=click.Path(exists=True, path_type=Path),
-    help="A checkpoint, whoever wrote it, or the folder of a run, for its newest one.",
+    help=_CHECKPOINT,
+)
+optional_checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, path_type=Path),
+    help=f"{_CHECKPOINT} Not needed where features come from files.",
 )
 batch_option = click.option(
     "--batch", default=256, show_default=True, type=click.IntRange(min=1), help="Images at once."
@@ -57,6 +63,19 @@ arch_option = click.option(
     "--arch",
     show_default="what the checkpoint says",
     help="The network, where the file is silent: resnet50, or timm:NAME.",
+)
+output_option = click.option(
+    "--output",
+    type=click.Choice(["pooled", "embedding"]),
+    show_default="pooled",
+    help="What the trunk pools, or what the projection head makes of it.",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="In what the network computes; features are float32 in any case.",
 )
 classifier_option = click.option(
     "--classifier",
