@@ -39,18 +39,22 @@ def evaluate(data, *more, status=0, checkpoint="run"):
 def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
     result = evaluate(data, "--json")
     record = json.loads(result.stdout)
-    assert record["results"] == [
-        {"k": 1, "top1": 100.0, "top5": 100.0},
-        {"k": 20, "top1": 100.0, "top5": 100.0},
-    ]
-    del record["results"]
+    right = {"top1": 100.0, "top5": 100.0, "per_class": {"ant": 100.0, "bee": 100.0}}
+    assert record.pop("results") == [{"k": 1, **right}, {"k": 20, **right}]
+    assert set(record.pop("versions")) == {"dilo", "torch", "torchvision", "numpy"}
+    assert record.pop("seconds") >= 0
     assert record == {
         "task": "knn",
         "checkpoint": str(data / "run" / "checkpoints" / "step-00000007.pt"),
         "step": 7,
         "size": 32,
+        "protocol": "dilo",
+        "bank": "images",
+        "output": "pooled",
         "temperature": 0.07,
         "classes": 2,
+        "train": str(data / "train"),
+        "test": str(data / "test"),
         "train_images": 24,
         "test_images": 6,
         "unreadable": [],
@@ -62,12 +66,14 @@ def test_words_go_to_standard_error_with_what_chance_gives(data):
     assert result.stdout == ""
     table = result.stderr.splitlines()[2:]
     assert table == [
-        "weighted kNN, temperature 0.1: 6 test images against 24 training images, 2 classes",
+        "weighted kNN, pooled, temperature 0.1: 6 test images against 24 training images, "
+        "2 classes",
         "     k    top-1    top-5",
         "     1  100.0 %  100.0 %",
         "    20  100.0 %  100.0 %",
         "chance   50.0 %  100.0 %",
         "left out: k = 200, more than the training images",
+        f"written to {data / 'run' / 'eval' / 'knn' / 'knn.json'}",
     ]
 
 
@@ -76,7 +82,8 @@ def test_wrong_labels_count_as_wrong(data):
     (data / "test" / "bee").rename(data / "test" / "ant")
     (data / "test" / "x").rename(data / "test" / "bee")
     record = json.loads(evaluate(data, "--json", "--k", "1").stdout)
-    assert record["results"] == [{"k": 1, "top1": 0.0, "top5": 0.0}]
+    wrong = {"top1": 0.0, "top5": 0.0, "per_class": {"ant": 0.0, "bee": 0.0}}
+    assert record["results"] == [{"k": 1, **wrong}]
 
 
 def test_a_test_folder_may_hold_fewer_classes_than_the_training_folder(data):
@@ -84,12 +91,14 @@ def test_a_test_folder_may_hold_fewer_classes_than_the_training_folder(data):
         path.unlink()
     record = json.loads(evaluate(data, "--json", "--k", "3", "--k", "1", "--k", "3").stdout)
     assert record["classes"] == 2
-    assert record["results"] == [{"k": k, "top1": 100.0, "top5": 100.0} for k in (1, 3)]
+    right = {"top1": 100.0, "top5": 100.0, "per_class": {"ant": None, "bee": 100.0}}
+    assert record["results"] == [{"k": k, **right} for k in (1, 3)]
 
 
 def test_the_file_holds_the_same_json(data):
     result = evaluate(data, "--json", "--out", str(data / "knn.json"))
     assert (data / "knn.json").read_text() == result.stdout
+    assert (data / "run" / "eval" / "knn" / "knn.json").read_text() == result.stdout
 
 
 def test_options_override_the_checkpoint(data):

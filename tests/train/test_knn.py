@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from dilo.train.knn import knn_accuracy, knn_scores
-from dilo.train.nearest import nearest
 
 
 def _problem(seed, rows=60, queries=25, width=6, classes=7):
@@ -75,15 +74,6 @@ BANK = torch.tensor(
 )
 BANK_LABELS = torch.tensor([1, 0, 0, 2])
 QUERY = torch.tensor([[5.0, 0.0]])
-
-
-def test_four_points_placed_by_hand_are_ranked_by_angle():
-    similarities, rows = nearest(BANK, QUERY, k=4)
-    assert rows[0, 0] == 0
-    assert set(rows[0, 1:3].tolist()) == {1, 2}
-    assert rows[0, 3] == 3
-    expected = [math.cos(math.radians(a)) for a in (10, 20, 20, 180)]
-    assert_allclose(similarities[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +141,21 @@ def test_a_tiny_temperature_neither_overflows_nor_loses_the_order(temperature):
     assert scores[0, 4] == -math.inf
 
 
+def test_hits_are_told_by_class_too_and_nothing_of_a_class_nobody_asked_about():
+    rows = torch.eye(3)
+    (found,) = knn_accuracy(
+        rows,
+        torch.tensor([0, 1, 3]),
+        rows[[0, 0, 1, 2]],
+        torch.tensor([0, 1, 1, 3]),  # the second lies beside a row of class 0
+        ks=[1],
+        temperature=0.07,
+        classes=5,
+    )
+    assert found.per_class == (100.0, 50.0, None, 100.0, None)
+    assert found.top1 == 75.0
+
+
 def test_all_k_in_one_pass_equal_each_alone():
     problem = _problem(1)
     ks = [20, 1, 5, 60]
@@ -163,13 +168,9 @@ def test_all_k_in_one_pass_equal_each_alone():
 
 @pytest.mark.parametrize("chunk", [1, 7, 25, 60, 1000])
 def test_chunks_change_nothing(chunk):
-    bank, _, queries, _ = problem = _problem(2)
+    problem = _problem(2)
     settings_ = {"ks": [1, 20], "temperature": 0.07, "classes": 7}
     assert knn_accuracy(*problem, **settings_, chunk=chunk) == knn_accuracy(*problem, **settings_)
-    whole = nearest(bank, queries, k=20)
-    parts = nearest(bank, queries, k=20, chunk=chunk)
-    assert torch.equal(whole[1], parts[1])
-    assert_allclose(whole[0], parts[0], atol=1e-12)
 
 
 def test_the_order_of_the_bank_does_not_matter():
@@ -197,7 +198,6 @@ def test_the_features_given_are_left_as_they_are():
         pytest.param({"temperature": 0.0}, "must be positive, got 0.0", id="zero-temperature"),
         pytest.param({"temperature": math.nan}, "must be positive, got nan", id="nan-temperature"),
         pytest.param({"classes": 3}, r"between 0 and 2, got 0 to 6", id="label-too-large"),
-        pytest.param({"chunk": 0}, "chunk must be at least 1, got 0", id="chunk"),
     ],
 )
 def test_a_bad_setting_is_named(change, message):

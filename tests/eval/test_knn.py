@@ -1,0 +1,97 @@
+"""What kNN takes, refuses and records."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from support.features import ORIGIN, chosen_features
+
+from dilo.eval.featurefile import open_features, write_features
+from dilo.eval.knn import knn_record, knn_table, relabelled, require_comparable
+from dilo.pipeline.errors import DiloError
+
+CLASSES = ("ant", "bee", "cat")
+BANK_LABELS, QUERY_LABELS = [i % 3 for i in range(40)], [i % 2 for i in range(9)]
+
+
+def drawn(count, seed):
+    """Draw rows of four columns."""
+    return torch.randn(count, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def literal(bank, queries, k, temperature):
+    """Vote as section 3.4 of InstDisc reads, one query and one neighbour at a time."""
+    hits = {0: [], 1: []}
+    for query, truth in zip(queries.tolist(), QUERY_LABELS, strict=True):
+        near = []
+        for row, label in zip(bank.tolist(), BANK_LABELS, strict=True):
+            dot = sum(a * b for a, b in zip(query, row, strict=True))
+            near.append((dot / math.hypot(*query) / math.hypot(*row), label))
+        votes = dict.fromkeys(range(3), 0.0)
+        for similarity, label in sorted(near, reverse=True)[:k]:
+            votes[label] += math.exp(similarity / temperature)
+        hits[truth].append(max(votes, key=votes.get) == truth)
+    return hits
+
+
+@pytest.mark.parametrize("kept", ["in memory", "in files"])
+def test_the_record_holds_what_the_paper_read_literally_gives(tmp_path, kept):
+    bank, queries = drawn(40, 0), drawn(9, 1)
+    found = [
+        chosen_features(bank, BANK_LABELS, CLASSES),
+        chosen_features(queries, QUERY_LABELS, CLASSES),
+    ]
+    if kept == "in files":
+        for number, part in enumerate(found):
+            write_features(tmp_path / f"{number}.h5", part)
+        found = [open_features(tmp_path / f"{number}.h5") for number in range(2)]
+    record = knn_record(*found, ks=(1, 7), temperature=0.2, device=torch.device("cpu"))
+    for result, k in zip(record["results"], (1, 7), strict=True):
+        hits = literal(bank, queries, k, 0.2)
+        assert result["k"] == k
+        assert result["top1"] == pytest.approx(100 * sum(sum(h) for h in hits.values()) / 9)
+        assert result["per_class"] == {
+            "ant": pytest.approx(100 * sum(hits[0]) / 5),
+            "bee": pytest.approx(100 * sum(hits[1]) / 4),
+            "cat": None,
+        }
+    assert (record["train_images"], record["test_images"], record["classes"]) == (40, 9, 3)
+    assert (record["output"], record["checkpoint"], record["step"]) == ("pooled", "c.pt", 7)
+    assert knn_table(record)[0] == (
+        "weighted kNN, pooled, temperature 0.2: 9 test images against 40 training images, 3 classes"
+    )
+
+
+def test_classes_of_a_file_are_numbered_as_the_training_images_are():
+    found = chosen_features(drawn(3, 0), [1, 0, 1], ("bee", "cat"))
+    numbered = relabelled(found, CLASSES)
+    assert numbered.labels.tolist() == [2, 1, 2]
+    assert numbered.classes == CLASSES
+    assert numbered.vectors is found.vectors
+
+
+def test_a_class_without_rows_does_no_harm_and_one_with_rows_is_refused():
+    found = chosen_features(drawn(3, 0), [1, 1, 1], ("wasp", "cat"))
+    assert relabelled(found, CLASSES).labels.tolist() == [2, 2, 2]
+    found = chosen_features(drawn(3, 0), [1, 0, 1], ("wasp", "cat"))
+    with pytest.raises(DiloError, match=r"among the 3 of the training images, got wasp: take"):
+        relabelled(found, CLASSES)
+
+
+def test_features_of_two_networks_are_not_compared():
+    bank = chosen_features(drawn(3, 0), [0, 1, 2], CLASSES)
+    other = dataclasses.replace(ORIGIN, checkpoint="d.pt", weights="cd" * 32, size=24)
+    queries = chosen_features(drawn(3, 0), [0, 1, 2], CLASSES, other)
+    require_comparable(bank, bank, "pooled")
+    words = r"got checkpoint c\.pt \(weights abababab\) and d\.pt \(weights cdcdcdcd\); size 16 and"
+    with pytest.raises(DiloError, match=words):
+        require_comparable(bank, queries, "pooled")
+
+
+def test_features_of_another_output_than_the_protocols_are_refused():
+    bank = chosen_features(drawn(3, 0), [0, 1, 2], CLASSES)
+    with pytest.raises(
+        DiloError, match="must be embedding, got pooled in the files: give --output"
+    ):
+        require_comparable(bank, bank, "embedding")
