@@ -1,7 +1,10 @@
 """`dilo-eval features`: a folder into a file, in words and in JSON."""
 
 import json
+import re
+from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from support.cli import invoke
@@ -95,3 +98,17 @@ def test_what_cannot_be_is_refused_in_words(data, more, status, words):
     result = write(data, *more, status=status)
     assert words in " ".join(result.stderr.split())
     assert not (data / "f.h5").exists()
+
+
+def test_the_page_on_features_reads_a_file_and_names_all_that_is_in_it(data, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "features.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    write(data, "--out", data / "train.h5")
+    monkeypatch.chdir(data)
+    found: dict = {}
+    exec(compile(code, "features.md", "exec"), found)
+    assert (found["features"].shape, found["labels"].tolist()) == ((6, 128), [0, 0, 0, 1, 1, 1])
+    assert (found["paths"][3], found["classes"].tolist()) == ("bee/0.png", ["ant", "bee"])
+    with h5py.File(data / "train.h5") as file:
+        for name in (*file, *file.attrs):
+            assert f"`{name}`" in page, name
