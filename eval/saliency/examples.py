@@ -37,7 +37,7 @@ class Photographs:
     files: Mapping[str, str]
 
 
-def find_photographs(folder: Path, truths: list[str]) -> Photographs:
+def find_photographs(folder: Path, truths: list[str], *, of: str = "--truth") -> Photographs:
     """Find the images of ground truths, by path or by file name, extension aside.
 
     Parameters
@@ -46,6 +46,8 @@ def find_photographs(folder: Path, truths: list[str]) -> Photographs:
         The images.
     truths : list of str
         Keys of the ground truths.
+    of : str, default "--truth"
+        What gave them, for messages.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def find_photographs(folder: Path, truths: list[str]) -> Photographs:
     """
     names = sorted(find_images(folder), key=lambda name: not name.lower().endswith(".png"))
     by_key = {escaped(name.rpartition(".")[0]): name for name in names}
-    pairs = paired(truths, list(by_key), f"--images {folder}")
+    pairs = paired(truths, list(by_key), f"--images {folder}", of=of)
     return Photographs(folder, {truth: by_key[key] for truth, key in pairs.items()})
 
 
@@ -77,7 +79,22 @@ def ranked(score: Score) -> dict[str, list[int]]:
         Rows of `score`: "best" from the best down, "median" about the middle, "worst"
         from the worst up.
     """
-    order = np.argsort(-score.weighted_f, kind="stable").tolist()
+    return chosen(np.argsort(-score.weighted_f, kind="stable").tolist())
+
+
+def chosen(order: list[int]) -> dict[str, list[int]]:
+    """Take the ends and the middle of a ranking.
+
+    Parameters
+    ----------
+    order : list of int
+        Rows from the best down.
+
+    Returns
+    -------
+    dict of str to list of int
+        "best" from the best down, "median" about the middle, "worst" from the worst up.
+    """
     count = min(EACH, len(order))
     middle = (len(order) - count) // 2
     return {

@@ -32,13 +32,13 @@ def precision_recall_plot(scores: Sequence[Score], path: Path) -> None:
     path : Path
         The PNG to write.
     """
-    figure, axes = _blank("Recall, mean over images", "Precision, mean over images", len(scores))
+    figure, axes = blank("Recall, mean over images", "Precision, mean over images", len(scores))
     axes.set_xlim(0, 1)
     for place, score in enumerate(scores):
         best = int(benchmark_f(score).argmax())
         across, up = score.recall.mean(axis=0), score.precision.mean(axis=0)
-        _line(axes, across, up, best, place)
-    _finish(figure, scores, path)
+        line(axes, across, up, best, place)
+    finish(figure, _best_f(scores), "max F", path)
 
 
 def f_threshold_plot(scores: Sequence[Score], path: Path) -> None:
@@ -51,7 +51,7 @@ def f_threshold_plot(scores: Sequence[Score], path: Path) -> None:
     path : Path
         The PNG to write.
     """
-    figure, axes = _blank(
+    figure, axes = blank(
         "Threshold, of masks stretched to 0..255",
         "F of mean precision and recall, β² = 0.3",
         len(scores),
@@ -60,15 +60,30 @@ def f_threshold_plot(scores: Sequence[Score], path: Path) -> None:
     axes.set_xticks([0, 51, 102, 153, 204, 255])
     for place, score in enumerate(scores):
         curve = benchmark_f(score)
-        _line(axes, np.arange(len(curve)), curve, int(curve.argmax()), place)
-    _finish(figure, scores, path)
+        line(axes, np.arange(len(curve)), curve, int(curve.argmax()), place)
+    finish(figure, _best_f(scores), "max F", path)
 
 
-def _blank(across: str, up: str, lines: int) -> "tuple[Figure, Axes]":
-    """Make axes with a grid, without pyplot, which would look for a screen."""
+def blank(across: str, up: str, lines: int) -> "tuple[Figure, Axes]":
+    """Make axes with a grid, without pyplot, which would look for a screen.
+
+    Parameters
+    ----------
+    across, up : str
+        What the axes show.
+    lines : int
+        How many lines there will be; all names must find room.
+
+    Returns
+    -------
+    Figure
+        The figure, for `finish`.
+    Axes
+        From 0 to 1 upwards.
+    """
     from matplotlib.figure import Figure
 
-    height = max(4.5, 0.8 + 0.23 * lines)  # inches; all names must find room
+    height = max(4.5, 0.8 + 0.23 * lines)  # inches
     figure = Figure(figsize=(7.5, height), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(across)
@@ -80,17 +95,41 @@ def _blank(across: str, up: str, lines: int) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _line(
+def line(
     axes: "Axes", across: NDArray[np.generic], up: NDArray[np.float64], best: int, place: int
 ) -> None:
-    """Draw a method's line and its dot; the axes' edge must not cut them."""
+    """Draw a method's line and its dot; the axes' edge must not cut them.
+
+    Parameters
+    ----------
+    axes : Axes
+        What `blank` made.
+    across, up : ndarray of shape (T,)
+        The line.
+    best : int
+        Where on it the dot lies.
+    place : int
+        Which line it is: its colour and style.
+    """
     colour, style = COLOURS[place % len(COLOURS)], STYLES[place % len(STYLES)]
     axes.plot(across, up, color=colour, linestyle=style, linewidth=1.8, clip_on=False)
     axes.plot(across[best], up[best], "o", color=colour, markersize=5, clip_on=False)
 
 
-def _finish(figure: "Figure", scores: Sequence[Score], path: Path) -> None:
-    """Name the lines beside the axes, where no line can run below, and write the file."""
+def finish(figure: "Figure", named: Sequence[tuple[str, float]], title: str, path: Path) -> None:
+    """Name the lines beside the axes, where no line can run below, and write the file.
+
+    Parameters
+    ----------
+    figure : Figure
+        With a line and a dot for each name.
+    named : sequence of (str, float)
+        Names in the order of the lines, and the number that stands before each.
+    title : str
+        What the numbers are.
+    path : Path
+        The PNG to write.
+    """
     lines = figure.axes[0].get_lines()[::2]
     legend = figure.legend(
         lines,
@@ -98,13 +137,18 @@ def _finish(figure: "Figure", scores: Sequence[Score], path: Path) -> None:
         loc="outside right upper",
         frameon=False,
         handlelength=3,
-        title="max F",
+        title=title,
         alignment="left",
     )
-    for text, score in zip(legend.get_texts(), scores, strict=True):
+    for text, (name, number) in zip(legend.get_texts(), named, strict=True):
         text.set_parse_math(False)  # "$" in a name is a dollar
-        name = score.name if len(score.name) <= LONGEST else f"{score.name[: LONGEST - 1]}…"
-        text.set_text(f"{benchmark_f(score).max():.3f}  {name}")
+        short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        text.set_text(f"{number:.3f}  {short}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is a box
         figure.savefig(path, format="png")
+
+
+def _best_f(scores: Sequence[Score]) -> list[tuple[str, float]]:
+    """Put each method's largest F before its name."""
+    return [(score.name, float(benchmark_f(score).max())) for score in scores]

@@ -152,7 +152,9 @@ class Method:
     pairs: Mapping[str, str]
 
 
-def open_method(name: str, folder: Path, truths: Sequence[str]) -> Method:
+def open_method(
+    name: str, folder: Path, truths: Sequence[str], *, option: str = "--masks", of: str = "--truth"
+) -> Method:
     """Find the masks of a method for some ground truths.
 
     Parameters
@@ -163,6 +165,8 @@ def open_method(name: str, folder: Path, truths: Sequence[str]) -> Method:
         A store of dilo-prep, or a folder of PNGs.
     truths : sequence of str
         Keys of the ground truths.
+    option, of : str, optional
+        What gave the folder and the ground truths, for messages.
 
     Returns
     -------
@@ -175,11 +179,13 @@ def open_method(name: str, folder: Path, truths: Sequence[str]) -> Method:
         If the masks cannot be read, or no mask belongs to a ground truth.
     """
     stored = (folder / PLAN).exists()
-    source = StoredMasks(folder) if stored else PngFolder(folder, "--masks")
-    return Method(name, source, paired(truths, source.keys, f"--masks {folder}"))
+    source = StoredMasks(folder) if stored else PngFolder(folder, option)
+    return Method(name, source, paired(truths, source.keys, f"{option} {folder}", of=of))
 
 
-def paired(truths: Sequence[str], others: Sequence[str], what: str) -> Mapping[str, str]:
+def paired(
+    truths: Sequence[str], others: Sequence[str], what: str, *, of: str = "--truth"
+) -> Mapping[str, str]:
     """Pair ground truths with masks or images by path, or, if no path matches, by file name.
 
     Parameters
@@ -190,6 +196,8 @@ def paired(truths: Sequence[str], others: Sequence[str], what: str) -> Mapping[s
         Keys of what to pair them with.
     what : str
         What the latter are, for messages.
+    of : str, default "--truth"
+        What the ground truths are, for messages.
 
     Returns
     -------
@@ -211,7 +219,7 @@ def paired(truths: Sequence[str], others: Sequence[str], what: str) -> Mapping[s
         return by_path
     by_stem = {_stem(key): key for key in others}
     if found := {key: by_stem[_stem(key)] for key in truths if _stem(key) in by_stem}:
-        for keys, where in ((truths, "--truth"), (others, what)):
+        for keys, where in ((truths, of), (others, what)):
             if double := _first_double(map(_stem, keys)):
                 raise DiloError(
                     f"{where} must have the relative paths of its pairs, or each file name once, "
@@ -219,8 +227,8 @@ def paired(truths: Sequence[str], others: Sequence[str], what: str) -> Mapping[s
                 )
         return found
     raise DiloError(
-        f"{what} must have files of the names in --truth, extension aside, "
-        f"got {others[0]} and the like where --truth has {truths[0]}: check both folders"
+        f"{what} must have files of the names in {of}, extension aside, "
+        f"got {others[0]} and the like where {of} has {truths[0]}: check both folders"
     )
 
 
