@@ -8,6 +8,7 @@ from dilo.eval.cli import (
     features,
     gradients,
     knn,
+    localize,
     neighbors,
     saliency,
 )
@@ -32,6 +33,7 @@ for _module in (
     features,
     gradients,
     knn,
+    localize,
     neighbors,
     saliency,
 ):

@@ -1,0 +1,147 @@
+"""`dilo-eval localize`: how much of a map lies on the object."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dilo.eval.cli.naming import Named, named_checkpoints, named_folders
+from dilo.eval.cli.options import (
+    arch_option,
+    device_option,
+    tell,
+    worker_count,
+    workers_option,
+)
+from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
+from dilo.pipeline.extras import require, require_torch
+
+#: The options that say how, not of what: they travel as they are to the request.
+SETTINGS = {
+    "methods": click.option(
+        "--method",
+        "methods",
+        multiple=True,
+        default=("gradient", "cam"),
+        show_default="both",
+        type=click.Choice(["gradient", "cam"]),
+        help="How classifiers make maps; may be given again.",
+    ),
+    "rule": click.option(
+        "--class",
+        "rule",
+        type=click.Choice(["true", "predicted"]),
+        show_default="true where class folders are the classifier's, else predicted",
+        help="Of which class the maps are.",
+    ),
+    "size": click.option(
+        "--size",
+        type=click.IntRange(min=8),
+        show_default="as in training, the largest of several, or 224",
+        help="Side, in pixels, of the squares that images and truth are squashed to.",
+    ),
+    "arch": arch_option,
+    "batch": click.option(
+        "--batch",
+        default=32,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Images at once; gradients take memory.",
+    ),
+    "workers": workers_option,
+    "device": device_option,
+    "allow_missing": click.option(
+        "--allow-missing",
+        is_flag=True,
+        help="Leave out images without truth or map; otherwise one is an error.",
+    ),
+    "no_plots": click.option(
+        "--no-plots", is_flag=True, help="Draw no plot, which takes matplotlib."
+    ),
+    "no_sheets": click.option("--no-sheets", is_flag=True, help="Draw no sheets of examples."),
+}
+
+
+@click.command("localize")
+@click.option(
+    "--classifier",
+    "classifiers",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    callback=named_checkpoints,
+    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
+    "weights of torchvision. Given again, classifiers are compared.",
+)
+@click.option(
+    "--maps",
+    multiple=True,
+    metavar="[NAME=]DIR",
+    callback=named_folders,
+    help="Maps made elsewhere: a store of dilo-prep, or a folder of PNGs; may be given again.",
+)
+@click.option("--images", type=EXISTING, required=True, help="The images, at any depth.")
+@click.option("--truth", type=EXISTING, help="PNGs, white where the object is.")
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, path_type=Path),
+    help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, or a folder of XML as ImageNet's.",
+)
+@grouped("settings", dict, SETTINGS)
+@click.option(
+    "--out",
+    type=FOLDER,
+    show_default="RUN/eval/localize, where the one classifier is a run",
+    help="Folder for tables, the plot and sheets.",
+)
+@json_option
+@user_errors
+def command(
+    classifiers: Named,
+    maps: Named,
+    images: Path,
+    truth: Path | None,
+    boxes: Path | None,
+    settings: dict[str, Any],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure how much of a map lies on the object, beside maps that look at nothing.
+
+    Images pair with masks, boxes and maps by relative path, extension aside, or, where no
+    path matches, by file name. Writes localize.json, table.txt, per-image.csv, the pixels'
+    precision-recall curve and, for each kind of maps, a sheet of its best, median and worst.
+    """
+    if not classifiers and not maps:
+        raise click.UsageError("give --classifier or --maps: nothing else makes maps")
+    if (truth is None) == (boxes is None):
+        raise click.UsageError("give either --truth or --boxes: where the objects are")
+    require_torch("dilo-eval")
+    plots = not settings.pop("no_plots")
+    if plots:
+        require("dilo-eval localize", ("matplotlib",), "eval", instead=", or give --no-plots")
+    from dilo.eval.localization.evaluation import evaluate
+    from dilo.eval.localization.request import Request
+    from dilo.eval.results import result_folder
+
+    alone = classifiers[0][1] if len(classifiers) == 1 else None
+    place = result_folder("localize", out, alone)
+    for folder in filter(None, (images, truth, boxes, *(folder for _, folder in maps))):
+        if place.resolve().is_relative_to(folder.resolve()):
+            raise click.BadParameter(
+                f"must be outside the folders that are read, got {place} in {folder}",
+                param_hint="--out",
+            )
+    request = Request(
+        classifiers=classifiers,
+        maps=maps,
+        images=images,
+        truth=truth,
+        boxes=boxes,
+        out=place,
+        plots=plots,
+        sheets=not settings.pop("no_sheets"),
+        **{**settings, "workers": worker_count(settings["workers"])},
+    )
+    record = evaluate(request, say)
+    say(f"{place}: table.txt has these numbers, localize.json more, per-image.csv the images")
+    tell(record, as_json=as_json)

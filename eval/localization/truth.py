@@ -1,0 +1,193 @@
+"""Where the objects are: by masks, or by boxes alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dilo.eval.localization.annotations import Annotation, read_annotations
+from dilo.eval.localization.boxes import Boxes, components, filled, scaled
+from dilo.eval.saliency.score import read_truth
+from dilo.eval.saliency.sources import PngFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """The objects of an image that was squashed to a square.
+
+    Attributes
+    ----------
+    mask : ndarray of shape (S, S), bool
+        Whether a pixel belongs to an object, or to a box of one.
+    boxes : ndarray of shape (N, 4), int64
+        x0, y0, x1, y1, the last column and row included; none where there is no object.
+    """
+
+    mask: NDArray[np.bool_]
+    boxes: Boxes
+
+
+class Truth(Protocol):
+    """The objects of many images.
+
+    Attributes
+    ----------
+    where : str
+        The option and the path, for messages.
+    path : Path
+        The folder or file.
+    by_pixel : bool
+        Whether it tells the pixels of an object, or boxes alone.
+    """
+
+    where: str
+    path: Path
+    by_pixel: bool
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """List what there is.
+
+        Returns
+        -------
+        sequence of str
+            Relative paths without extension.
+        """
+
+    def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
+        """Tell where the objects of an image are.
+
+        Parameters
+        ----------
+        key : str
+            One of `keys`.
+        shape : tuple of int
+            Height and width of the image, and what may follow.
+        size : int
+            Side of the square that it is squashed to.
+
+        Returns
+        -------
+        Objects
+            In the square.
+        """
+
+
+class MaskTruth:
+    """Objects by masks: PNGs, white where the object is.
+
+    Parameters
+    ----------
+    folder : Path
+        The masks.
+
+    Raises
+    ------
+    DiloError
+        If there is no PNG file, or two have one name.
+    """
+
+    by_pixel = True
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        self.where = f"--truth {folder}"
+        self._folder = PngFolder(folder, "--truth")
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """List what there is.
+
+        Returns
+        -------
+        sequence of str
+            Relative paths without extension, in order.
+        """
+        return self._folder.keys
+
+    def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
+        """Read a mask.
+
+        Parameters
+        ----------
+        key : str
+            One of `keys`.
+        shape : tuple of int
+            Of the image; a mask has its own.
+        size : int
+            Side of the square.
+
+        Returns
+        -------
+        Objects
+            What is above 128 at the pixel nearest to each of the square's; a box about each
+            connected component.
+
+        Raises
+        ------
+        DiloError
+            If the file cannot be read.
+        """
+        picture = Image.fromarray(read_truth(self._folder, key))
+        mask = np.array(picture.resize((size, size), Image.Resampling.NEAREST))
+        return Objects(mask, components(mask)[0])
+
+
+class BoxTruth:
+    """Objects by boxes: of a CSV file, or of XML files.
+
+    Parameters
+    ----------
+    path : Path
+        As `read_annotations` takes it.
+
+    Raises
+    ------
+    DiloError
+        If there is none, or one cannot be read.
+    """
+
+    by_pixel = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.where = f"--boxes {path}"
+        self._annotations: Mapping[str, Annotation] = read_annotations(path)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """List what there is.
+
+        Returns
+        -------
+        sequence of str
+            Relative paths of the images without extension.
+        """
+        return list(self._annotations)
+
+    def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
+        """Scale the boxes of an image.
+
+        Parameters
+        ----------
+        key : str
+            One of `keys`.
+        shape : tuple of int
+            Height and width of the image, for boxes that do not say what they were drawn on.
+        size : int
+            Side of the square.
+
+        Returns
+        -------
+        Objects
+            The boxes, and all that lies in any of them.
+        """
+        annotation = self._annotations[key]
+        width, height = annotation.size or (shape[1], shape[0])
+        drawn = np.array(annotation.boxes, np.float64).reshape(-1, 4)
+        boxes = scaled(drawn, width, height, size)
+        return Objects(filled(boxes, size), boxes)
