@@ -47,5 +47,5 @@ def test_boxes_are_scaled_by_the_image_or_by_what_they_were_drawn_on(tmp_path):
 
 def test_a_mask_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "1.png").write_bytes(b"no picture")
-    with pytest.raises(DiloError, match="1.png must be a picture"):
+    with pytest.raises(DiloError, match=r"1\.png must be a picture"):
         MaskTruth(tmp_path).objects("1", (4, 4), 8)
