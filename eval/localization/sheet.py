@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from dilo.eval.heatmaps import overlay
 from dilo.eval.localization.boxes import Boxes
 from dilo.eval.localization.examples import Example
 from dilo.eval.localization.maps import levels, normalized
@@ -69,7 +69,7 @@ def _cells(
     outlined = image.copy()
     mask = _in_proportion(example.objects.mask.astype(np.uint8) * np.uint8(255), example) > 127
     outlined[mask & ~binary_erosion(mask, iterations=2)] = TRUE
-    heat = _heat(image, _in_proportion(levels(stretched), example))
+    heat = overlay(_in_proportion(levels(stretched), example).astype(np.float32), image)
     for picture in (outlined, heat):
         _draw(picture, box, len(example.image))
     return [Picture(outlined, f"{rank}: {name}"), Picture(heat, numbers)]
@@ -81,13 +81,6 @@ def _in_proportion(square: NDArray[np.uint8], example: Example) -> NDArray[np.ui
     scale = CELL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.array(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))
-
-
-def _heat(image: NDArray[np.uint8], cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay a map in colours over the image in gray."""
-    colours = cv2.applyColorMap(cut, cv2.COLORMAP_INFERNO)[:, :, ::-1]
-    gray = np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
-    return np.rint(0.35 * gray + 0.65 * colours).astype(np.uint8)
 
 
 def _draw(picture: NDArray[np.uint8], boxes: Boxes, size: int) -> None:

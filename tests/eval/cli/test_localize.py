@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from support.classifiers import write_classifier
 from support.cli import invoke
-from support.located import write_classifier, write_objects
+from support.located import SIDE, write_objects
 
 from dilo.eval.cli.localize import command
 
@@ -22,7 +23,7 @@ def localize(root, *more, status=0):
 def test_a_run_s_result_lies_below_the_run(objects):
     run = objects / "run"
     (run / "checkpoints").mkdir(parents=True)
-    write_classifier(run / "eval" / "linear" / "classifier.pth")
+    write_classifier(run / "eval" / "linear" / "classifier.pth", ("ant", "bee"), size=SIDE)
     result = localize(
         *(objects, "--classifier", run, "--truth", objects / "masks"),
         *("--method", "cam", "--class", "predicted", "--no-sheets", "--json"),

@@ -8,7 +8,8 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 from PIL import Image
-from support.located import write_classifier, write_objects
+from support.classifiers import write_classifier
+from support.located import SIDE, write_objects
 from support.maps import save
 
 from dilo.eval.localization.conventions import NUMBERS
@@ -100,12 +101,12 @@ def test_the_record_says_what_was_scored_on_what_and_by_which_versions(objects):
 
 
 def test_a_classifier_maps_the_true_class_where_it_knows_it(objects):
-    file = write_classifier(objects / "c.pth")
+    file = write_classifier(objects / "c.pth", ("ant", "bee"), size=SIDE)
     record, said = run(objects, classifiers=[("c", file)], sheets=True, maps=[], size=None)
     gradient, cam, *_ = record["methods"]
     assert [row["name"] for row in (gradient, cam)] == ["c gradient", "c cam"]
-    assert (cam["class"], cam["checkpoint"], cam["step"]) == ("true", str(file), 3)
-    assert (record["checkpoint"], record["step"], record["size"]) == (str(file), 3, 32)
+    assert (cam["class"], cam["checkpoint"], cam["step"]) == ("true", str(file), 7)
+    assert (record["checkpoint"], record["step"], record["size"]) == (str(file), 7, 32)
     assert cam["numbers"]["gt_known_loc"] == cam["numbers"]["corloc"]
     assert cam["numbers"]["top1"] == gradient["numbers"]["top1"]
     assert "c: maps of the true class" in said
@@ -119,7 +120,7 @@ def test_a_classifier_maps_the_true_class_where_it_knows_it(objects):
 
 def test_a_classifier_maps_its_prediction_where_images_tell_no_class(tmp_path):
     write_objects(tmp_path, ("1", "2"))
-    file = write_classifier(tmp_path / "c.pth")
+    file = write_classifier(tmp_path / "c.pth", ("ant", "bee"), size=SIDE)
     record, said = run(tmp_path, classifiers=[("c", file)], methods=("cam",))
     cam, perfect, *_ = record["methods"]
     assert (cam["class"], perfect["class"]) == ("predicted", None)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from support.located import SIDE, small_classifier
+from support.classifiers import small_classifier
+from support.located import SIDE
 
 from dilo.eval.attribution import attribution_maps
 from dilo.eval.localization.boxes import components
@@ -12,6 +13,7 @@ from dilo.eval.localization.networks import Network, class_of, known_classes
 from dilo.eval.localization.truth import Objects
 from dilo.pipeline.errors import DiloError
 
+CLASSES = ("ant", "bee")
 MASK = np.ones((SIDE, SIDE), bool)
 
 
@@ -26,7 +28,7 @@ def examples(*paths):
 
 @pytest.mark.parametrize("rule", ["true", "predicted"])
 def test_maps_are_those_of_the_class_asked_for(rule):
-    classifier, given = small_classifier(), examples("bee/1.jpg", "ant/1.jpg", "bee/2.jpg")
+    classifier, given = small_classifier(CLASSES), examples("bee/1.jpg", "ant/1.jpg", "bee/2.jpg")
     known = {"ant": 0, "bee": 1}
     network = Network("c", classifier, ("cam", "gradient"), known, rule)
     maps, guessed = network.maps(given)
@@ -41,7 +43,7 @@ def test_maps_are_those_of_the_class_asked_for(rule):
 
 
 def test_a_class_has_its_name_or_its_number():
-    network = Network("c", small_classifier(), ("cam",), None, "predicted")
+    network = Network("c", small_classifier(CLASSES), ("cam",), None, "predicted")
     assert (network.class_name(1), network.true_rows(examples("bee/1.jpg"))) == ("bee", [])
     assert Network("c", small_classifier(None), ("cam",), None, "predicted").class_name(1) == "1"
 
@@ -51,9 +53,9 @@ def test_the_class_is_the_first_folder():
 
 
 def test_the_true_class_is_taken_where_the_classifier_knows_it():
-    found = known_classes(small_classifier(), ["bee"], "--images i", None)
+    found = known_classes(small_classifier(CLASSES), ["bee"], "--images i", None)
     assert found == ({"bee": 1}, "true", "")
-    found = known_classes(small_classifier(), ["bee"], "--images i", "predicted")
+    found = known_classes(small_classifier(CLASSES), ["bee"], "--images i", "predicted")
     assert found == ({"bee": 1}, "predicted", "")
 
 
@@ -61,13 +63,13 @@ def test_the_true_class_is_taken_where_the_classifier_knows_it():
     ("classes", "words"),
     [
         ([], "--images i must hold a folder for each class, got images outside any"),
-        (["cat"], "classes of --images i must be among the 2 of run/c.pt, got cat"),
+        (["cat"], "classes of --images i must be among the 2 of c.pt, got cat"),
     ],
 )
 def test_otherwise_the_predicted_one_is_and_why_is_said(classes, words):
-    known, rule, reason = known_classes(small_classifier(), classes, "--images i", None)
+    known, rule, reason = known_classes(small_classifier(CLASSES), classes, "--images i", None)
     assert (known, rule) == (None, "predicted")
     assert words in reason
-    assert known_classes(small_classifier(), classes, "--images i", "predicted")[2] == ""
+    assert known_classes(small_classifier(CLASSES), classes, "--images i", "predicted")[2] == ""
     with pytest.raises(DiloError, match=f"--class true: {words}.*; or give --class predicted"):
-        known_classes(small_classifier(), classes, "--images i", "true")
+        known_classes(small_classifier(CLASSES), classes, "--images i", "true")

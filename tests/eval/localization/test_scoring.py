@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from support.located import small_classifier, write_objects
+from support.classifiers import small_classifier
+from support.located import write_objects
 
 from dilo.eval.localization.examples import Collection
 from dilo.eval.localization.networks import Network
@@ -26,7 +27,9 @@ def collection(tmp_path):
 
 @pytest.fixture
 def network():
-    return Network("c", small_classifier(), ("cam", "gradient"), {"ant": 0, "bee": 1}, "true")
+    return Network(
+        "c", small_classifier(("ant", "bee")), ("cam", "gradient"), {"ant": 0, "bee": 1}, "true"
+    )
 
 
 def scored(collection, networks=(), *, batch=2, workers=0):
