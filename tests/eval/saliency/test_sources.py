@@ -125,3 +125,13 @@ def test_pairs_are_of_one_path_or_else_of_one_file_name(truths, masks, expected)
 def test_what_cannot_be_paired_is_refused(truths, masks, words):
     with pytest.raises(DiloError, match=re.escape(words)):
         paired(truths, masks, "--masks m")
+
+
+def test_a_message_names_the_options_that_gave_the_files(tmp_path):
+    save(tmp_path / "maps" / "1.png", disc((4, 5), 2))
+    words = f"--maps {tmp_path / 'maps'} must have files of the names in --boxes b.csv"
+    with pytest.raises(DiloError, match=re.escape(words)):
+        open_method("m", tmp_path / "maps", ["2"], option="--maps", of="--boxes b.csv")
+    save(tmp_path / "none" / "1.jpg", disc((4, 5), 2))
+    with pytest.raises(DiloError, match=r"--maps .* must hold PNG files"):
+        open_method("m", tmp_path / "none", ["2"], option="--maps")
