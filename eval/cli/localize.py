@@ -11,7 +11,6 @@ from dilo.eval.cli.options import (
     device_option,
     tell,
     worker_count,
-    workers_option,
 )
 from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
 from dilo.pipeline.extras import require, require_torch
@@ -48,7 +47,12 @@ SETTINGS = {
         type=click.IntRange(min=1),
         help="Images at once; gradients take memory.",
     ),
-    "workers": workers_option,
+    "workers": click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        show_default="one a core, at most 8",
+        help="Processes that score; with 0 or 1 the main one does.",
+    ),
     "device": device_option,
     "allow_missing": click.option(
         "--allow-missing",
@@ -140,7 +144,9 @@ def command(
         out=place,
         plots=plots,
         sheets=not settings.pop("no_sheets"),
-        **{**settings, "workers": worker_count(settings["workers"])},
+        methods=tuple(dict.fromkeys(settings.pop("methods"))),
+        workers=worker_count(settings.pop("workers")),
+        **settings,
     )
     record = evaluate(request, say)
     say(f"{place}: table.txt has these numbers, localize.json more, per-image.csv the images")

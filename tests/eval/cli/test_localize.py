@@ -26,10 +26,11 @@ def test_a_run_s_result_lies_below_the_run(objects):
     write_classifier(run / "eval" / "linear" / "classifier.pth", ("ant", "bee"), size=SIDE)
     result = localize(
         *(objects, "--classifier", run, "--truth", objects / "masks"),
-        *("--method", "cam", "--class", "predicted", "--no-sheets", "--json"),
+        *("--method", "cam", "--method", "cam", "--class", "predicted", "--no-sheets", "--json"),
     )
     record = json.loads(result.stdout)
     assert record == json.loads((run / "eval" / "localize" / "localize.json").read_text())
+    assert [row["method"] for row in record["methods"]] == ["cam", "center", "random"]
     assert record["methods"][0]["name"] == "run cam"
     assert record["methods"][0]["class"] == "predicted"
     assert {path.name for path in (run / "eval" / "localize").iterdir()} == {
