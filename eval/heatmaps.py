@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.eval.localization.maps import levels, normalized
+
 #: Share of a picture's pixels that may saturate: few pixels have most of a gradient, and beside
 #: them nothing else would be seen.
 SATURATED = 0.01
@@ -36,12 +38,7 @@ def gray(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     >>> gray(np.array([[-1.0, 0.0], [3.0, 1.0]], np.float32)).tolist()
     [[0, 63], [255, 127]]
     """
-    exact = values.astype(np.float64)
-    low, high = exact.min(), exact.max()
-    if not (np.isfinite(low) and np.isfinite(high)) or low == high:
-        return np.zeros(values.shape, np.uint8)
-    levels: NDArray[np.uint8] = np.floor(255 * ((exact - low) / (high - low))).astype(np.uint8)
-    return levels
+    return levels(normalized(values))
 
 
 def heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ import click
 
 from dilo.eval.cli.extracting import extracted
 from dilo.eval.cli.options import (
+    EITHER,
     arch_option,
     batch_option,
     device_option,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 
 #: Bytes of features that are held in memory; more go through a file.
 IN_MEMORY = 2**31
-EITHER = click.Path(exists=True, path_type=Path)
 
 
 @click.command("knn")

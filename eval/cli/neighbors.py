@@ -9,9 +9,11 @@ import click
 from dilo.eval.cli.extracting import extracted
 from dilo.eval.cli.naming import Named, named_checkpoints
 from dilo.eval.cli.options import (
+    EITHER,
     arch_option,
     batch_option,
     device_option,
+    output_option,
     size_option,
     tell,
     workers_option,
@@ -25,7 +27,7 @@ from dilo.eval.cli.showing import (
     seed_option,
     write_figure,
 )
-from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
+from dilo.pipeline.cli.options import json_option, say, user_errors
 from dilo.pipeline.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -33,6 +35,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 
     from dilo.eval.comparison import Pick
     from dilo.eval.encoder import Output
+    from dilo.eval.features import Features
     from dilo.eval.folders import LabelledFolder
     from dilo.eval.gradients import Viewer, Which
 
@@ -48,13 +51,18 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     help="A checkpoint, whoever wrote it, or the folder of a run; given again, they stand side "
     "by side.",
 )
-@click.option("--images", required=True, type=EXISTING, help="The images to look among.")
+@click.option(
+    "--images",
+    required=True,
+    type=EITHER,
+    help="The images to look among; of one checkpoint, a file of `dilo-eval features` will do.",
+)
 @click.option(
     "--queries",
-    "queries_folder",
-    type=EXISTING,
+    "asked_of",
+    type=EITHER,
     show_default="--images, an image itself left out",
-    help="The images to look for.",
+    help="The images to look for, likewise.",
 )
 @click.option(
     "--k", default=3, show_default=True, type=click.IntRange(min=1), help="Neighbours to show."
@@ -69,13 +77,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @query_option
 @count_option
 @seed_option
-@click.option(
-    "--output",
-    default="pooled",
-    show_default=True,
-    type=click.Choice(["pooled", "embedding"]),
-    help="Compare what the trunk pools, or what the projection head makes of it.",
-)
+@output_option
 @click.option(
     "--classifier",
     "classifiers",
@@ -102,13 +104,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 def command(
     checkpoints: Named,
     images: Path,
-    queries_folder: Path | None,
+    asked_of: Path | None,
     k: int,
     pick: "Pick | None",
     query: tuple[str, ...],
     count: int,
     seed: int,
-    output: "Output",
+    output: "Output | None",
     classifiers: Named,
     which: "Which",
     batch: int,
@@ -137,22 +139,25 @@ def command(
     from dilo.train.devices import choose_device
 
     picture, record_file = _files(out, checkpoints[0][1] if len(checkpoints) == 1 else None)
-    outside("--out", picture, (images, queries_folder))
-    place = choose_device(device)
-    bank, asked = _folders(images, queries_folder, pick)
+    outside("--out", picture, (path for path in (images, asked_of) if path and path.is_dir()))
+    place, read = choose_device(device), {}
+    bank, asked = _folders(images, asked_of, pick, read)
     listed = asked or bank
     others_of(bank, k, itself=asked is None)  # now, not after an hour of reading
     rows_of(query, listed.names, listed.root)
     viewers = _viewers(classifiers, listed, which, place, size)
     encoders = {
-        name: load_encoder(path, arch=arch, size=size, output=output) for name, path in checkpoints
+        name: load_encoder(path, arch=arch, size=size, output=output or "pooled")
+        for name, path in checkpoints
     }
     comparison = compare(
         encoders,
         bank,
         asked,
         k=k,
-        extract=lambda encoder, folder: extracted(encoder, folder, batch, workers, place),
+        extract=lambda encoder, folder: extracted(
+            encoder, read.get(folder, folder), batch, workers, place
+        ),
         device=place,
     )
     shown = rows_of(query, comparison.queries.names, comparison.queries.root)
@@ -160,7 +165,7 @@ def command(
     rows = [listed.names.index(comparison.queries.names[row]) for row in shown]
     seen = {name: look(viewer, rows, ["gradient"]) for name, viewer in viewers.items()}
     record = comparison.record(shown) | {"pick": pick or ("query" if query else "random")}
-    record |= {"output": output, **provenance(started)}
+    record |= {"output": output or "pooled", **provenance(started)}
     write_figure(neighbor_figure(comparison, shown, seen), picture)
     tell(record, as_json=as_json, out=record_file)
     for line in _table(record):
@@ -203,16 +208,17 @@ def _files(out: Path | None, run: Path | None) -> tuple[Path, Path]:
 
 
 def _folders(
-    images: Path, queries: Path | None, pick: str | None
+    images: Path, asked_of: Path | None, pick: str | None, read: "dict[LabelledFolder, Features]"
 ) -> "tuple[LabelledFolder, LabelledFolder | None]":
-    """List the images, and the queries if they are others, numbered by the images' classes."""
-    from dilo.eval.folders import any_folder, labelled_folder
+    """List the images, and the queries if they are others, numbered by the images' classes.
 
-    bank, asked = any_folder(images), None
-    if queries is not None and not queries.samefile(images):
-        asked = any_folder(queries)
+    Features that lie in files are put into `read`.
+    """
+    bank, asked = _listed(images, read), None
+    if asked_of is not None and not asked_of.samefile(images):
+        asked = _listed(asked_of, read)
         if bank.classes and asked.classes:
-            asked = labelled_folder(queries, classes=bank.classes)
+            asked = _listed(asked_of, read, bank.classes)
     for folder in (bank, asked):
         if folder is not None and not folder.classes and pick not in (None, "random"):
             raise click.BadParameter(
@@ -220,6 +226,23 @@ def _folders(
                 param_hint="--pick",
             )
     return bank, asked
+
+
+def _listed(
+    path: Path, read: "dict[LabelledFolder, Features]", classes: tuple[str, ...] | None = None
+) -> "LabelledFolder":
+    """List the images of a folder, or those that a file has features of."""
+    from dilo.eval.featurefile import open_features
+    from dilo.eval.folders import LabelledFolder, any_folder, labelled_folder
+    from dilo.eval.knn import relabelled
+
+    if path.is_dir():
+        return any_folder(path) if classes is None else labelled_folder(path, classes=classes)
+    found = open_features(path)
+    found = found if classes is None else relabelled(found, classes)
+    folder = LabelledFolder(found.root, found.paths, found.labels, found.classes)
+    read[folder] = found
+    return folder
 
 
 def _viewers(

@@ -10,6 +10,9 @@ import click
 
 from dilo.pipeline.atomic import write_text
 
+#: A folder of images, or a file of their features.
+EITHER = click.Path(exists=True, path_type=Path)
+
 
 def positive(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
     """Refuse zero, negative numbers, infinity and NaN, which a FloatRange lets pass."""

@@ -73,6 +73,33 @@ def test_neighbours_are_the_nearest_by_the_features_of_each_checkpoint(data):
                 assert neighbor["similarity"] == pytest.approx(float(cosines[row, i]), abs=1e-4)
 
 
+def test_files_of_features_serve_in_the_place_of_folders(data):
+    names = ("images", "queries")
+    for name in names:
+        arguments = ("--images", data / name, "--out", data / f"{name}.h5", "--workers", 0)
+        invoke(main, "features", "--checkpoint", data / "run", *arguments, "--device", "cpu")
+    show(data, "--queries", data / "queries", "--count", 99, "--out", data / "folders")
+    files = ("--queries", data / "queries.h5", "--count", 99, "--out", data / "files")
+    result = show(data, *files, images="images.h5")
+    assert f"{data / 'images'}: features of 12 images" in result.stderr
+    folders, read = (
+        json.loads((data / place / "neighbors.json").read_text()) for place in ("folders", "files")
+    )
+    assert read["queries"] == folders["queries"]
+    assert read["checkpoints"] == folders["checkpoints"]
+    assert decode(data / "files" / "neighbors.png").tolist() == (
+        decode(data / "folders" / "neighbors.png").tolist()
+    )
+
+
+def test_features_of_one_checkpoint_do_not_serve_another(data):
+    given = ("--checkpoint", data / "run", "--images", data / "images", "--device", "cpu")
+    invoke(main, "features", *given, "--out", data / "images.h5", "--workers", 0)
+    out = ("--out", data / "figure")
+    result = show(data, *out, checkpoints=("run", "other.pt"), images="images.h5", status=3)
+    assert "must be what the checkpoint makes, got" in result.stderr
+
+
 def test_embeddings_are_compared_where_they_are_asked_for(data):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
