@@ -35,8 +35,16 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encoder(run):
+def plain(run):
     return load_encoder(run)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    """Draw one a quarter as wide."""
+    path = tmp_path_factory.mktemp("narrow") / "c.pt"
+    torch.save(checkpoint_content(trunk_state(stem="imagenet")), path)
+    return load_encoder(path)
 
 
 def fenced(language, text):
@@ -44,9 +52,9 @@ def fenced(language, text):
     return re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
 
 
-def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(encoder, tmp_path):
+def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(plain, tmp_path):
     out = tmp_path / "trunk.pth"
-    card = export(encoder, "torchvision", out)
+    card = export(plain, "torchvision", out)
     assert json.loads((tmp_path / "trunk.pth.card.json").read_text()) == card
     assert card["network"] == {
         "arch": "resnet18",
@@ -73,7 +81,7 @@ def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(encoder,
         "masks": "b" * 64,
         "backgrounds": None,
     }
-    assert card["recipe"] == encoder.recipe | {
+    assert card["recipe"] == plain.recipe | {
         "views": {"size": 32, "crop_scale": [0.2, 1.0]},
     }
     assert card["results"] == {
@@ -85,19 +93,26 @@ def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(encoder,
     assert card["bytes"] == out.stat().st_size
 
 
-@pytest.mark.parametrize("form", ["torchvision", "timm", "safetensors"])
-@pytest.mark.parametrize("name", ["trunk", 'it\'s `a` | "trunk"'])
-def test_the_lines_of_the_card_load_the_file(encoder, tmp_path, monkeypatch, form, name):
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("torchvision", "trunk"),
+        ("torchvision", 'it\'s `a` | "trunk"'),
+        ("timm", "trunk"),
+        ("safetensors", 'it\'s `a` | "trunk"'),
+    ],
+)
+def test_the_lines_of_the_card_load_the_file(plain, tmp_path, monkeypatch, form, name):
     if form != "torchvision":
         pytest.importorskip(form)
     monkeypatch.chdir(tmp_path)
     ending = ".safetensors" if form == "safetensors" else ".pth"
-    export(encoder, form, tmp_path / f"{name}{ending}")
+    export(plain, form, tmp_path / f"{name}{ending}")
     text = (tmp_path / f"{name}{ending}.card.md").read_text()
     found = {}
     exec(fenced("python", text), found)
     images = torch.randn(2, 3, 32, 32)
-    assert torch.equal(found["network"](images), encoder.network(images))
+    assert torch.equal(found["network"](images), plain.network(images))
 
 
 @pytest.mark.parametrize("change", [{"width": 0.5}, {"stem": "small"}])
@@ -168,11 +183,10 @@ def test_the_card_of_a_half_says_what_it_sees(tmp_path, half, seen, width):
     assert card["input"]["mean"] == [[50.0, 6.025, -6.6895][i] for i in seen]
 
 
-def test_a_whole_recipe_is_written_as_a_file_to_train_by(run, tmp_path):
+def test_a_whole_recipe_is_written_as_a_file_to_train_by(tmp_path):
     recipe = load_recipe("table2a-rbd")
-    content = torch.load(run / "checkpoints" / "step-00000007.pt", weights_only=True)
+    content = checkpoint_content(trunk_state())
     content["dilo"]["recipe"] = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    content["arch"] = "resnet18"
     torch.save(content, tmp_path / "c.pt")
     export(load_encoder(tmp_path / "c.pt"), "torchvision", tmp_path / "x")
     text = (tmp_path / "x.card.md").read_text()

@@ -67,7 +67,7 @@ def test_a_pair_is_classified_by_both_halves_together(tmp_path):
     assert found.classes == tuple("abcde")
 
 
-@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet", "resnet10t"])
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet", "test_resnet"])
 def test_the_classifiers_of_timms_networks_come_too(tmp_path, name):
     timm = pytest.importorskip("timm")
     made = settled(timm.create_model(name, num_classes=7)).eval()

@@ -21,8 +21,7 @@ def images(count=2, side=32):
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("old", [False, True])
-@pytest.mark.parametrize("head", ["linear", "mlp"])
+@pytest.mark.parametrize(("head", "old"), [("linear", False), ("linear", True), ("mlp", False)])
 @pytest.mark.parametrize("layout", foreign.SINGLE)
 def test_one_trunk_of_any_layout_gives_its_features_and_its_embedding(tmp_path, layout, head, old):
     made = network(head)
@@ -135,9 +134,9 @@ def test_architecture_and_width_are_told_by_the_shapes(arch, width):
 
 TIMM = [
     ("test_vit", "head", 160),
-    ("test_convnext", "head.fc", 160),
-    ("test_efficientnet", "classifier", 160),
-    ("resnet10t", "fc", 64),
+    ("test_convnext", "head.fc", 64),
+    ("test_efficientnet", "classifier", 64),
+    ("test_resnet", "fc", 64),
 ]
 
 
@@ -154,9 +153,9 @@ def test_networks_of_timms_load_without_their_classifier(tmp_path, name, classif
     state = made.state_dict()
     assert f"{classifier}.weight" in state
     expected = made.forward_head(made.forward_features(images(side=side)), pre_logits=True)
-    for number, prefix in enumerate(PREFIXES):
-        torch.save(under(prefix, state), tmp_path / f"{number}.pth")
-        encoder = load_encoder(tmp_path / f"{number}.pth", arch=f"timm:{name}")
+    for prefix in (PREFIXES[0], ""):
+        torch.save(under(prefix, state), tmp_path / "x.pth")
+        encoder = load_encoder(tmp_path / "x.pth", arch=f"timm:{name}")
         assert torch.equal(encoder.network(images(side=side)), expected), prefix
         assert encoder.model.arch == f"timm:{name}"
 
