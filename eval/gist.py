@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dilo.pipeline.names import escaped
@@ -28,7 +28,7 @@ def gist(values: Mapping[Any, Any], *, deepest: int = _DEEPEST) -> dict[str, Any
     -------
     dict
         Its finite numbers, short texts and None, and short lists and dictionaries of these;
-        JSON can hold it.
+        of an absolute path, the last name. JSON can hold it.
     """
     found = {}
     for name, value in list(values.items())[:_MOST_KEYS]:
@@ -45,6 +45,8 @@ def _kept(value: object, deepest: int) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else ...
     if isinstance(value, str):
+        # Where a folder lies is nobody else's concern.
+        value = PurePosixPath(value).name if value.startswith("/") else value
         return escaped(value) if len(value) <= _LONGEST else ...
     if deepest and isinstance(value, Mapping):
         return gist(value, deepest=deepest)

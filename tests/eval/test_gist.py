@@ -79,6 +79,14 @@ def test_what_json_cannot_hold_is_dropped():
     }
 
 
+def test_of_a_path_the_last_name_is_kept():
+    assert gist({"test": "/home/me/val", "masks": "a/b", "root": "/"}) == {
+        "test": "val",
+        "masks": "a/b",
+        "root": "",
+    }
+
+
 def test_a_record_that_holds_itself_many_times_is_cut_short():
     nested = {"x": 1}
     for _ in range(50):
