@@ -95,12 +95,18 @@ def loader(views: Views, batches: Batches, *, workers: int, pin: bool) -> DataLo
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         prefetch_factor=4 if workers else None,
     )
 
 
-def _start_worker(worker: int) -> None:
-    """Keep OpenCV from starting a thread a core in every worker, and signals from ending it."""
+def start_worker(worker: int) -> None:
+    """Keep OpenCV from starting a thread a core in every worker, and signals from ending it.
+
+    Parameters
+    ----------
+    worker : int
+        Its number, for a loader's ``worker_init_fn``.
+    """
     cv2.setNumThreads(0)
     ignore_in_worker()
