@@ -1,0 +1,185 @@
+"""The training images of a linear probe: random crops, and their order over the epochs."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dilo.eval.folders import LabelledFolder
+from dilo.eval.linear.protocols import Protocol
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images import decode
+from dilo.train import ranks
+from dilo.train.batches import start_worker
+from dilo.train.crops import crop
+from dilo.train.data import NO_MASK
+from dilo.train.draws import sample_order, view_draw
+from dilo.train.recipe import PasteRecipe, ViewsRecipe
+
+#: Stands for the position of no image, where the ranks do not share a batch evenly.
+NONE = -1
+#: Stands for the class of what is not to be learnt from.
+UNLABELLED = -1
+
+
+class Crop(NamedTuple):
+    """A training crop; gray and unlabelled where there is none to be had."""
+
+    position: int
+    label: int
+    pixels: NDArray[np.uint8]
+
+
+class CropBatch(NamedTuple):
+    """What one rank holds of a batch.
+
+    Attributes
+    ----------
+    told : Tensor of shape (b, 2), int64
+        Position in the folder and class of each. Of no image, both are -1; of an image that
+        could not be read, the class is.
+    crops : Tensor of shape (b, 3, s, s), uint8
+        RGB.
+    """
+
+    told: Tensor
+    crops: Tensor
+
+
+class TrainingCrops(Dataset[Crop]):
+    """Random crops by (epoch, position): a function of these and the seed, whoever makes them.
+
+    Parameters
+    ----------
+    folder : LabelledFolder
+        The images.
+    protocol : Protocol
+        How large a crop is, and how often mirrored.
+    size : int
+        Side of a crop in pixels.
+    seed : int
+        Of the draws.
+    """
+
+    def __init__(self, folder: LabelledFolder, protocol: Protocol, size: int, seed: int) -> None:
+        self._folder, self._size, self._seed = folder, size, seed
+        self._views = ViewsRecipe(
+            size=size, crop_scale=protocol.crop_scale, flip=protocol.flip, order=()
+        )
+        self._paste = PasteRecipe(probability=0.0)
+
+    def __getitem__(self, key: tuple[int, int]) -> Crop:
+        epoch, position = key
+        nothing = Crop(position, UNLABELLED, np.zeros((self._size, self._size, 3), np.uint8))
+        if position == NONE:
+            return nothing
+        try:
+            image = decode(self._folder.root / self._folder.names[position])
+        except ImageError:
+            return nothing
+        draw = view_draw(
+            self._views,
+            self._paste,
+            seed=self._seed,
+            epoch=epoch,
+            sample=position,
+            view=0,
+            height=image.shape[0],
+            width=image.shape[1],
+        )
+        pixels, _ = crop(image, NO_MASK, draw, self._size)
+        return Crop(position, int(self._folder.labels[position]), pixels)
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """The share of this rank in the batches from a step on, one stream over the epochs.
+
+    Each epoch visits every image once, so that its last batch may be smaller. A batch is the
+    same whatever the number of ranks: rank r of R holds its r-th run, all of one length.
+
+    Parameters
+    ----------
+    count : int
+        Training images.
+    protocol : Protocol
+        Batch and epochs.
+    seed : int
+        Of the order.
+    start : int, default 0
+        Steps already taken.
+    """
+
+    def __init__(self, count: int, protocol: Protocol, seed: int, start: int = 0) -> None:
+        self._count, self._protocol, self._seed, self._start = count, protocol, seed, start
+        self.steps_per_epoch = -(-count // protocol.batch)
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch * self._protocol.epochs - self._start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        batch = self._protocol.batch
+        begin, step = divmod(self._start, self.steps_per_epoch)
+        for epoch in range(begin, self._protocol.epochs):
+            order = sample_order(self._seed, epoch, self._count)
+            for first in range(step * batch, self._count, batch):
+                whole = order[first : first + batch].tolist()
+                held = -(-len(whole) // ranks.size())
+                mine = whole[ranks.rank() * held : (ranks.rank() + 1) * held]
+                mine += [NONE] * (held - len(mine))
+                yield [(epoch, position) for position in mine]
+            step = 0
+
+
+def collate(crops: Sequence[Crop]) -> CropBatch:
+    """Stack crops into a batch.
+
+    Parameters
+    ----------
+    crops : sequence of Crop
+        In the order of the batch.
+
+    Returns
+    -------
+    CropBatch
+        Bytes: floats are made of them on the device.
+    """
+    return CropBatch(
+        torch.tensor([[crop.position, crop.label] for crop in crops]),
+        torch.from_numpy(np.stack([crop.pixels.transpose(2, 0, 1) for crop in crops])),
+    )
+
+
+def loader(
+    crops: TrainingCrops, batches: EpochBatches, *, workers: int, pin: bool
+) -> DataLoader[Crop]:
+    """Read batches ahead of the device.
+
+    Parameters
+    ----------
+    crops : TrainingCrops
+        The crops.
+    batches : EpochBatches
+        Their order.
+    workers : int
+        Processes that decode and crop; 0 does it in this one.
+    pin : bool
+        Whether to hand over page-locked memory, for a GPU.
+
+    Returns
+    -------
+    DataLoader
+        Yields `CropBatch`.
+    """
+    return DataLoader(
+        crops,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        worker_init_fn=start_worker,
+        prefetch_factor=4 if workers else None,
+    )

@@ -1,0 +1,238 @@
+"""What a linear probe found: as a record for machines, as lines for people."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dilo.eval.encoder import Encoder
+from dilo.eval.features import Features
+from dilo.eval.linear.outcome import EpochResult, Outcome
+from dilo.eval.linear.protocols import Protocol, departures
+from dilo.eval.linear.scoring import Score
+from dilo.eval.linear.sweep import Sweep, Swept
+
+#: Classes named on a terminal, the best and the worst; the record has all.
+NAMED = 3
+FAST_WORDS = (
+    "this is not the published protocol: features were made once, of the middle of each image, "
+    "and the learning rate was chosen by a part of the training images"
+)
+
+
+def linear_record(
+    encoder: Encoder, protocol: Protocol, outcome: Outcome, *, precision: str, seed: int
+) -> dict[str, Any]:
+    """Gather what --json prints of a probe by a protocol.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The trunk.
+    protocol : Protocol
+        How the layer was trained.
+    outcome : Outcome
+        How it ended.
+    precision : str
+        Of the trunk while training.
+    seed : int
+        Of the weights at the beginning, the order, the crops.
+
+    Returns
+    -------
+    dict
+        Settings, the curve, the best epoch and the last, accuracies in per cent.
+    """
+    changes = departures(protocol)
+    return {
+        **_trunk("linear", encoder),
+        "fast": False,
+        "protocol": dataclasses.asdict(protocol),
+        "is_protocol": not changes,
+        "departures": changes,
+        "precision": precision,
+        "seed": seed,
+        "ranks": outcome.ranks,
+        "epochs": [dataclasses.asdict(result) for result in outcome.curve],
+        "best": _told(outcome.best),
+        "last": _told(outcome.curve[-1]),
+        "per_class": outcome.per_class,
+        "classes": outcome.classes,
+        "train_images": outcome.train_images,
+        "test_images": outcome.test_images,
+        "unreadable": _unreadable(outcome.unreadable),
+        "trunk_unchanged": True,  # or there would be no outcome
+        "classifier": str(outcome.classifier),
+    }
+
+
+def fast_record(
+    encoder: Encoder,
+    bank: Features,
+    queries: Features,
+    asked: Sweep,
+    swept: Swept,
+    scored: Score,
+    by_class: dict[str, float],
+    classifier: Path,
+) -> dict[str, Any]:
+    """Gather what --json prints of a sweep over features made once.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The trunk.
+    bank, queries : Features
+        Of the training and of the test images.
+    asked : Sweep
+        What was tried.
+    swept : Swept
+        What was found.
+    scored : Score
+        Of the best layer, on the test images.
+    by_class : dict of str to float
+        Its top-1 of each class.
+    classifier : Path
+        Its file.
+
+    Returns
+    -------
+    dict
+        Settings, the table of the sweep, accuracies in per cent.
+    """
+    return {
+        **_trunk("linear-fast", encoder),
+        "fast": True,
+        "protocol": {"name": "fast", **dataclasses.asdict(asked)},
+        "is_protocol": False,
+        "departures": [FAST_WORDS],
+        "seed": asked.seed,
+        "sweep": [dataclasses.asdict(one) for one in swept.tried],
+        "chosen": dataclasses.asdict(swept.best),
+        "held_out": swept.held_out,
+        "last": {"epoch": asked.epochs, "top1": scored.top1, "top5": scored.top5},
+        "per_class": by_class,
+        "classes": len(bank.classes),
+        "train_images": len(bank.labels),
+        "test_images": len(queries.labels),
+        "unreadable": _unreadable(
+            (str(part.root / path), reason)
+            for part in (bank, queries)
+            for path, reason in part.unreadable
+        ),
+        "classifier": str(classifier),
+    }
+
+
+def _trunk(task: str, encoder: Encoder) -> dict[str, Any]:
+    """Say what was read out."""
+    return {
+        "task": task,
+        "checkpoint": str(encoder.source),
+        "step": encoder.step,
+        "size": encoder.size,
+        "arch": encoder.model.arch,
+        "space": encoder.space,
+    }
+
+
+def _told(result: EpochResult) -> dict[str, Any]:
+    """Keep of an epoch what is compared."""
+    return {"epoch": result.epoch, "top1": result.top1, "top5": result.top5}
+
+
+def _unreadable(found: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Name the images left out."""
+    return [{"path": path, "reason": reason} for path, reason in found]
+
+
+def linear_lines(record: dict[str, Any]) -> list[str]:
+    """Say for people what a probe found.
+
+    Parameters
+    ----------
+    record : dict
+        What `linear_record` gathered.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
+    name = record["protocol"]["name"]
+    return [
+        f"linear probe, protocol {name}"
+        + ("" if record["is_protocol"] else f", but not as published: {_list(record)}"),
+        *(
+            f"{which} epoch, {record[which]['epoch']:>3}: top-1 {record[which]['top1']:.2f} %, "
+            f"top-5 {record[which]['top5']:.2f} %"
+            for which in ("best", "last")
+        ),
+        *_common(record),
+        "the trunk is to the last bit what the checkpoint holds",
+    ]
+
+
+def fast_lines(record: dict[str, Any]) -> list[str]:
+    """Say for people what a sweep found.
+
+    Parameters
+    ----------
+    record : dict
+        What `fast_record` gathered.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
+    chosen, last, tried = record["chosen"], record["last"], record["sweep"]
+    rates = sorted({one["lr"] for one in tried})
+    decays = sorted({one["weight_decay"] for one in tried})
+    cells = {(one["lr"], one["weight_decay"]): one["top1"] for one in tried}
+    lines = [
+        f"top-1 on {record['held_out']} training images held out, by learning rate and decay:",
+        f"{'lr':>10}" + "".join(f"{f'wd {decay:g}':>10}" for decay in decays),
+    ]
+    for lr in rates:
+        row = (cells[lr, decay] for decay in decays)
+        words = ("diverged" if top1 is None else f"{top1:.2f} %" for top1 in row)
+        lines.append(f"{lr:>10g}" + "".join(f"{word:>10}" for word in words))
+    if len(rates) > 1 and chosen["lr"] in (rates[0], rates[-1]):
+        lines.append("the best learning rate is at the end of the list: one beyond may be better")
+    return [
+        *lines,
+        f"chosen: lr {chosen['lr']:g}, weight decay {chosen['weight_decay']:g}",
+        f"on the test images: top-1 {last['top1']:.2f} %, top-5 {last['top5']:.2f} %",
+        *_common(record),
+        FAST_WORDS,
+    ]
+
+
+def _common(record: dict[str, Any]) -> list[str]:
+    """Say what stands behind the numbers, what chance gives, and which classes stand out."""
+    classes = record["classes"]
+    return [
+        f"chance: {100 / classes:.2f} %, {100 * min(5, classes) / classes:.2f} %; "
+        f"{record['train_images']} training and {record['test_images']} test images, "
+        f"{classes} classes, {len(record['unreadable'])} images left out",
+        *_extremes(record["per_class"]),
+    ]
+
+
+def _extremes(by_class: dict[str, float]) -> list[str]:
+    """Name the best and the worst classes, where there are more than both."""
+    ranked: Sequence[tuple[str, float]] = sorted(by_class.items(), key=lambda pair: -pair[1])
+    if len(ranked) <= 2 * NAMED:
+        return [f"by class: {_classes(ranked)}"]
+    return [f"best classes: {_classes(ranked[:NAMED])}; worst: {_classes(ranked[-NAMED:])}"]
+
+
+def _classes(some: Iterable[tuple[str, float]]) -> str:
+    """Write classes and their top-1."""
+    return ", ".join(f"{name} {top1:.1f} %" for name, top1 in some)
+
+
+def _list(record: dict[str, Any]) -> str:
+    """Write the departures from a protocol."""
+    return "; ".join(record["departures"])

@@ -1,0 +1,163 @@
+"""Files of a linear probe: the classifier for others to read, and the state to go on from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dilo.eval.classifier import CLASSIFIER
+from dilo.eval.encoder import Encoder
+from dilo.pipeline.atomic import published
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.checkpoint import PREFIX
+from dilo.train.reading import read
+
+#: Where a probe stands, beside its result.
+STATE = "training.pt"
+#: Version of that file.
+FORMAT_VERSION = 1
+
+
+def write_classifier(
+    folder: Path,
+    encoder: Encoder,
+    layer: tuple[Tensor, Tensor],
+    classes: Sequence[str],
+    *,
+    epoch: int,
+    best_acc1: float,
+    about: Mapping[str, Any],
+) -> Path:
+    """Write trunk and linear layer as the MoCo repository's linear script does.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; it must exist.
+    encoder : Encoder
+        The trunk.
+    layer : (Tensor of shape (C, D), Tensor of shape (C,)), float32
+        Weight and bias.
+    classes : sequence of str
+        Names of the C classes.
+    epoch : int
+        Epochs trained.
+    best_acc1 : float
+        The best top-1 of any epoch, in per cent.
+    about : mapping of str to object
+        What else stands under "dilo": plain values.
+
+    Returns
+    -------
+    Path
+        The file, which `dilo.eval.classifier.load_classifier` reads.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    state = {PREFIX + name: value.cpu() for name, value in encoder.network.state_dict().items()}
+    state |= {f"{PREFIX}fc.weight": layer[0].cpu(), f"{PREFIX}fc.bias": layer[1].cpu()}
+    content = {
+        "epoch": epoch,
+        "arch": encoder.model.arch,
+        "state_dict": state,
+        "best_acc1": best_acc1,
+        "dilo": {
+            "recipe": _recipe(encoder),
+            "step": encoder.step,
+            "classes": list(classes),
+            "checkpoint": str(encoder.source),
+            **about,
+        },
+    }
+    return _save(folder / CLASSIFIER, content)
+
+
+def _recipe(encoder: Encoder) -> dict[str, Any]:
+    """Give the trunk's recipe, with the colours and the size that the layer has seen.
+
+    A checkpoint of another program has no recipe, and its keys, which told the colours, are
+    not those of the classifier.
+    """
+    recipe: dict[str, Any] = dict(encoder.recipe)
+    sections = {name: recipe.get(name) for name in ("model", "views")}
+    model, views = (dict(s) if isinstance(s, Mapping) else {} for s in sections.values())
+    model |= {"arch": encoder.model.arch, "stem": encoder.model.stem, "width": encoder.model.width}
+    views |= {"size": encoder.size, "space": encoder.space}
+    return recipe | {"model": model, "views": views}
+
+
+def write_state(folder: Path, settings: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Write where a probe stands.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the result; it must exist.
+    settings : mapping of str to object
+        What must be the same to go on: plain values.
+    state : mapping of str to object
+        Tensors and plain values.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    content = {"format": FORMAT_VERSION, "settings": dict(settings), "state": dict(state)}
+    _save(folder / STATE, content)
+
+
+def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read where a probe stands.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the result.
+    settings : mapping of str to object
+        What is asked for now.
+
+    Returns
+    -------
+    dict or None
+        The state; None where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, of another format, or was written with other settings.
+    """
+    path = folder / STATE
+    if not path.exists():
+        return None
+    content = read(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} must be what dilo-eval linear of this version left: give another --out"
+        )
+    had = content["settings"]
+    for name, asked in settings.items():
+        if had.get(name) != asked:
+            raise CheckpointError(
+                f"{path} was made with {name} = {had.get(name)!r}, asked for {asked!r}: a probe "
+                f"goes on with what it began with; give the same, or another --out for a new one"
+            )
+    state: dict[str, Any] = content["state"]
+    return state
+
+
+def _save(path: Path, content: Mapping[str, Any]) -> Path:
+    """Publish a file of torch.save."""
+    try:
+        with published(path) as part:
+            torch.save(dict(content), part)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+        raise CheckpointError(
+            f"{path} cannot be written: {error}: make room and give the same command to go on"
+        ) from error
+    return path

@@ -1,0 +1,289 @@
+"""Training a linear layer on a frozen trunk: crops to features to steps, on from where it stood."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dilo.eval.encoder import Encoder
+from dilo.eval.folders import LabelledFolder
+from dilo.eval.linear.crops import UNLABELLED, CropBatch, EpochBatches, TrainingCrops, loader
+from dilo.eval.linear.layer import Layer
+from dilo.eval.linear.outcome import EpochResult, Outcome, reasons
+from dilo.eval.linear.protocols import Protocol, rate
+from dilo.eval.linear.saving import read_state, write_classifier, write_state
+from dilo.eval.linear.scoring import per_class, score
+from dilo.eval.linear.testing import UNREAD, TestImages
+from dilo.eval.linear.unchanged import digest_of, require_unchanged, weights_of
+from dilo.pipeline.errors import CheckpointError, DiloError
+from dilo.pipeline.progress import Progress
+from dilo.train import ranks
+from dilo.train.crops import compile_ahead
+from dilo.train.devices import DTYPES
+from dilo.train.interruption import Interruption
+from dilo.train.machine import Machine
+
+#: A loss is looked at, which waits for the device, once in so many steps.
+LOOK_EVERY = 50
+
+
+def probe(
+    encoder: Encoder,
+    train: LabelledFolder,
+    test: LabelledFolder,
+    protocol: Protocol,
+    folder: Path,
+    machine: Machine,
+    say: Callable[[str], None],
+    *,
+    seed: int = 0,
+) -> Outcome:
+    """Train a linear layer by a protocol, from the beginning or from where it stood.
+
+    Under torchrun, every rank calls it with the same arguments.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The trunk; it is moved to the device, and stays in eval mode.
+    train, test : LabelledFolder
+        The images, with the same classes.
+    protocol : Protocol
+        How.
+    folder : Path
+        Of the result: the classifier, and the state to go on from.
+    machine : Machine
+        Device, precision, workers.
+    say : callable
+        Told in words what happens, on rank 0.
+    seed : int, default 0
+        Of the weights at the beginning, the order, the crops.
+
+    Returns
+    -------
+    Outcome
+        How it ended.
+
+    Raises
+    ------
+    CheckpointError
+        If the state there is of other settings, a score or loss is not finite, or the trunk has
+        changed.
+    DiloError
+        If there are too few classes or images, or none can be read.
+
+    References
+    ----------
+    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
+       Learning", CVPR 2020, section 4.1.
+    """
+    _require_enough(train, test, protocol)
+    with ranks.joined(machine.device) as device, Interruption() as interruption:
+        machine = dataclasses.replace(machine, device=device)
+        say = say if ranks.rank() == 0 else _silence
+        session = _Session(encoder, train, test, protocol, folder, machine, say, seed)
+        return session.run(interruption)
+
+
+def _silence(line: str) -> None:
+    """Say nothing, where rank 0 says it."""
+
+
+def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Protocol) -> None:
+    """Refuse what makes no classifier, before any work."""
+    if len(train.classes) < 2:
+        raise DiloError(
+            f"{train.root} must hold the folders of at least 2 classes, got "
+            f"{len(train.classes)}: there is nothing to tell apart"
+        )
+    if protocol.batch > len(train.names):
+        raise DiloError(
+            f"the batch must be at most the {len(train.names)} images of {train.root}, got "
+            f"{protocol.batch}: give --batch {len(train.names)} or less, which scales the "
+            f"learning rate with it"
+        )
+    if len(test.names) < ranks.size():
+        raise DiloError(
+            f"{test.root} must hold an image for each of {ranks.size()} ranks, got "
+            f"{len(test.names)}: use fewer"
+        )
+
+
+class _Session:
+    """One process's share of a probe: from a start, or a resume, to an end."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        train: LabelledFolder,
+        test: LabelledFolder,
+        protocol: Protocol,
+        folder: Path,
+        machine: Machine,
+        say: Callable[[str], None],
+        seed: int,
+    ) -> None:
+        self.encoder, self.train, self.protocol = encoder, train, protocol
+        self.folder, self.machine, self.say, self.seed = folder, machine, say, seed
+        self.kept = weights_of(encoder)
+        self.settings = {
+            "step": encoder.step,
+            "trunk": digest_of(self.kept),
+            "size": encoder.size,
+            "seed": seed,
+            "precision": machine.precision,
+            "train": train.names.digest(),
+            "test": test.names.digest(),
+            **{f"protocol.{k}": v for k, v in dataclasses.asdict(protocol).items()},
+        }
+        self.state = read_state(folder, self.settings)
+        self.test = TestImages(encoder, test, machine, say)
+        self.layer = Layer(self.test.width, len(train.classes), protocol, machine.device, seed)
+        self.steps_per_epoch = EpochBatches(len(train.names), protocol, seed).steps_per_epoch
+        self.step, self.curve = 0, list[EpochResult]()
+        self.unreadable: set[int] = set()
+        if machine.device.type == "cuda":
+            encoder.network.to(memory_format=torch.channels_last)
+
+    def run(self, interruption: Interruption) -> Outcome:
+        """Take up the state, take the steps that are left, and say how it ended."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        steps = self.steps_per_epoch * self.protocol.epochs
+        if self.step < steps and (signal := self._take(interruption, steps)):
+            return Outcome(curve=tuple(self.curve), signal=signal)
+        return self._finish()
+
+    def _resume(self) -> None:
+        """Stand where the state says, on all ranks alike."""
+        if self.state is not None:
+            self.step = self.state["step"]
+            self.layer.restore(self.state["layer"])
+            self.unreadable = set(self.state["unreadable"])
+            self.curve = [EpochResult(**result) for result in self.state["curve"]]
+            self.say(f"going on from epoch {self.step / self.steps_per_epoch:.2f}")
+        stood = ranks.gather(torch.tensor([self.step])).tolist()
+        if len(set(stood)) > 1:
+            raise CheckpointError(
+                f"{self.folder} must be the same folder on all ranks, got steps {stood}: "
+                f"give an --out that all machines share"
+            )
+
+    def _take(self, interruption: Interruption, steps: int) -> str:
+        """Take the steps that are left; name the signal that stopped them, if one did."""
+        compile_ahead(self.say)
+        batches = EpochBatches(len(self.train.names), self.protocol, self.seed, self.step)
+        crops = TrainingCrops(self.train, self.protocol, self.encoder.size, self.seed)
+        cuda = self.machine.device.type == "cuda"
+        stream: Iterable[Any] = loader(crops, batches, workers=self.machine.workers, pin=cuda)
+        left = (steps - self.step) * self.protocol.batch
+        terminal = None if ranks.rank() == 0 else False
+        with Progress(left, "images", self.say, terminal=terminal) as bar:
+            for batch in stream:
+                self._learn(batch)
+                self.step += 1
+                if self.step % LOOK_EVERY == 0:
+                    self.layer.mean_loss()
+                if self.step % self.steps_per_epoch == 0:
+                    self._end_epoch()
+                bar.advance(self.protocol.batch, self._note())
+                (came,) = ranks.any_of([bool(interruption.came)])
+                if came and self.step < steps:
+                    self._save()
+                    return interruption.came or "on another rank"
+        return ""
+
+    def _learn(self, batch: CropBatch) -> None:
+        """Take one step, all ranks the same one, each having made features of its share.
+
+        Features are exchanged, not gradients: of the usual batch, width and number of classes
+        that is less, and no rank's layer can drift from another's.
+        """
+        told = ranks.gather(batch.told)
+        features = ranks.gather(self._features(batch.crops))
+        position, label = told.unbind(1)
+        self.unreadable.update(position[(label == UNLABELLED) & (position >= 0)].tolist())
+        passed = self.step / self.steps_per_epoch
+        self.layer.learn(features, label, rate(self.protocol, passed))
+
+    @torch.no_grad()
+    def _features(self, crops: Tensor) -> Tensor:
+        """Run the trunk."""
+        device, precision = self.machine.device, self.machine.precision
+        crops = crops.to(device, non_blocking=True)
+        if device.type == "cuda":
+            crops = crops.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+            return self.encoder.features(crops / 255).float()
+
+    def _end_epoch(self) -> None:
+        """Score the layer, start the next epoch's sums, and save."""
+        if not self.layer.seen:
+            raise DiloError(
+                f"{self.train.root} must hold images that can be read, but none could: "
+                "check the files"
+            )
+        epoch, loss = self.step // self.steps_per_epoch, self.layer.mean_loss()
+        found = self._places()
+        scored = score(found[found != UNREAD])
+        self.curve.append(EpochResult(epoch, self.layer.lr, loss, scored.top1, scored.top5))
+        self.say(f"epoch {epoch} of {self.protocol.epochs}: {self._note()}")
+        self.layer.start_epoch()
+        self._save()
+
+    def _note(self) -> str:
+        """Say how the last epoch ended."""
+        if not self.curve:
+            return ""
+        last = self.curve[-1]
+        return f"loss {last.loss:.4f}, top-1 {last.top1:.2f} %, top-5 {last.top5:.2f} %"
+
+    def _places(self) -> Tensor:
+        """Find the places of the true classes of the test images."""
+        return self.test.places(self.layer.weight, self.layer.bias)
+
+    def _save(self) -> None:
+        """Write the state, once the trunk is proved to be what it was."""
+        require_unchanged(self.encoder, self.kept)
+        state = {
+            "step": self.step,
+            "layer": self.layer.state(),
+            "unreadable": sorted(self.unreadable),
+            "curve": [dataclasses.asdict(result) for result in self.curve],
+        }
+        ranks.decide(lambda: write_state(self.folder, self.settings, state))
+
+    def _finish(self) -> Outcome:
+        """Score the last layer class by class, and write the classifier."""
+        require_unchanged(self.encoder, self.kept)
+        found, test = self._places(), self.test.folder
+        read = found != UNREAD
+        outcome = Outcome(
+            curve=tuple(self.curve),
+            per_class=per_class(found[read], test.labels[read], test.classes),
+            classes=len(self.train.classes),
+            train_images=len(self.train.names) - len(self.unreadable),
+            test_images=int(read.sum()),
+            ranks=ranks.size(),
+            unreadable=(
+                *reasons(self.train, sorted(self.unreadable)),
+                *reasons(test, (~read).nonzero().flatten().tolist()),
+            ),
+        )
+        path = ranks.decide(lambda: self._write(outcome))
+        return dataclasses.replace(outcome, classifier=path)
+
+    def _write(self, outcome: Outcome) -> Path:
+        """Write the classifier of the last epoch."""
+        return write_classifier(
+            self.folder,
+            self.encoder,
+            (self.layer.weight, self.layer.bias),
+            self.train.classes,
+            epoch=self.protocol.epochs,
+            best_acc1=outcome.best.top1,
+            about={"protocol": dataclasses.asdict(self.protocol), "seed": self.seed},
+        )
