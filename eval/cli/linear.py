@@ -116,7 +116,7 @@ _asked = {
 @checkpoint_option
 @click.option("--train", required=True, type=EXISTING, help="Class folders: to learn from.")
 @click.option("--test", required=True, type=EXISTING, help="Class folders: to be told apart.")
-@grouped("asked", lambda **values: Asked(**values), _asked)  # type: ignore[arg-type]
+@grouped("asked", Asked, _asked)
 @click.option(
     "--out",
     type=FOLDER,

@@ -1,6 +1,7 @@
 """What a linear probe found: as a record for machines, as lines for people."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,19 @@ def linear_lines(record: dict[str, Any]) -> list[str]:
             for which in ("best", "last")
         ),
         *_common(record),
+        *_learnt(record),
         "the trunk is to the last bit what the checkpoint holds",
+    ]
+
+
+def _learnt(record: dict[str, Any]) -> list[str]:
+    """Warn where guessing would have had a smaller loss: the rate is of other features."""
+    loss, guessing = record["epochs"][-1]["loss"], math.log(record["classes"])
+    if loss <= guessing:
+        return []
+    return [
+        f"the last epoch's loss, {loss:.4g}, is above that of guessing, {guessing:.4g}: the "
+        "learning rate may be too high for these features; --fast tries many"
     ]
 
 

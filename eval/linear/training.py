@@ -16,7 +16,7 @@ from dilo.eval.linear.outcome import EpochResult, Outcome, reasons
 from dilo.eval.linear.protocols import Protocol, rate
 from dilo.eval.linear.saving import read_state, write_classifier, write_state
 from dilo.eval.linear.scoring import per_class, score
-from dilo.eval.linear.testing import UNREAD, TestImages
+from dilo.eval.linear.testimages import UNREAD, TestImages
 from dilo.eval.linear.unchanged import digest_of, require_unchanged, weights_of
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.progress import Progress

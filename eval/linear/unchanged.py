@@ -76,7 +76,7 @@ def require_unchanged(encoder: Encoder, kept: Mapping[str, Tensor]) -> None:
     changed = [name for name in found if not expected[name].equal(found[name].cpu())]
     if changed:
         raise CheckpointError(
-            f"the trunk must stay as {encoder.source} holds it, got {len(changed)} changed "
-            f"entries, {few(changed)}: what was measured is void; was the network in train mode, "
-            "or the file replaced?"
+            f"the trunk must stay as {encoder.source} holds it, got {len(changed)} of "
+            f"{len(found)} entries changed, {few(changed)}: what was measured is void; was the "
+            "network in train mode, or the file replaced?"
         )
