@@ -196,9 +196,9 @@ def test_the_trunk_trains_in_eval_mode_and_its_gradients_are_off(data):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_ranks_together_are_one_process(data, monkeypatch, count):
-    whole, monkeypatch_any = run(data, "whole"), list
+    whole = run(data, "whole")
     encoders = [tiny_encoder(data / "gone.pt") for _ in range(count)]
-    monkeypatch.setattr(ranks, "any_of", monkeypatch_any)
+    monkeypatch.setattr(ranks, "any_of", list)
     monkeypatch.setattr(ranks, "decide", lambda first: first() if ranks.rank() == 0 else None)
     said = [[] for _ in range(count)]
     outcomes = on_ranks(
@@ -255,3 +255,13 @@ def test_one_class_is_refused_before_any_work(tmp_path):
         write_class_folders(tmp_path / part, ("ant",), each=6)
     with pytest.raises(DiloError, match="at least 2 classes, got 1"):
         run(tmp_path)
+
+
+def test_in_bfloat16_the_trunk_alone_is_less_exact(data):
+    exact = run(data, "exact")
+    rounded = run(data, "rounded", machine=dataclasses.replace(CPU, precision="bf16"))
+    ours, theirs = layer(data, "rounded"), layer(data, "exact")
+    assert ours[0].dtype == torch.float32
+    assert not ours[0].equal(theirs[0])
+    torch.testing.assert_close(ours[0], theirs[0], rtol=0.05, atol=0.005)
+    assert rounded.curve[-1].loss == pytest.approx(exact.curve[-1].loss, rel=0.02)
