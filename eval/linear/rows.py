@@ -15,7 +15,7 @@ HELD, ORDER = 100, 101
 ONE_IN = 10
 #: Rows read together, and rows mixed together, of features in a file: each read is of neighbours,
 #: who are mostly of one class, and each mixture is of two thousand places of the file.
-READ, MIXED = 32, 65_536
+READ, MIXED = 64, 131_072
 #: A feature that hardly varies is divided by at least this share of the mean deviation.
 LEAST_DEVIATION = 1e-3
 
