@@ -188,10 +188,8 @@ def protocol_words(protocol: Protocol) -> str:
         if protocol.schedule == "cosine"
         else f"times {protocol.decay:g} after epochs {_words(protocol.milestones)}"
     )
-    return (
-        f"{protocol.name}: {protocol.epochs} epochs, batch {protocol.batch}, "
-        f"lr {protocol.lr:g}, {falls}"
-    )
+    epochs = "1 epoch" if protocol.epochs == 1 else f"{protocol.epochs} epochs"
+    return f"{protocol.name}: {epochs}, batch {protocol.batch}, lr {protocol.lr:g}, {falls}"
 
 
 def _values(protocol: Protocol) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def _common(record: dict[str, Any]) -> list[str]:
     return [
         f"chance: {100 / classes:.2f} %, {100 * min(5, classes) / classes:.2f} %; "
         f"{record['train_images']} training and {record['test_images']} test images, "
-        f"{classes} classes, {len(record['unreadable'])} images left out",
+        f"{classes} classes, {len(record['unreadable'])} left out",
         *_extremes(record["per_class"]),
     ]
 

@@ -68,7 +68,7 @@ def test_people_read_both_ends_beside_chance(outcome, tmp_path):
         "linear probe, protocol moco",
         "best epoch,   1: top-1 40.00 %, top-5 80.00 %",
         "last epoch,   2: top-1 35.00 %, top-5 90.00 %",
-        "chance: 10.00 %, 50.00 %; 11 training and 4 test images, 10 classes, 1 images left out",
+        "chance: 10.00 %, 50.00 %; 11 training and 4 test images, 10 classes, 1 left out",
         "by class: ant 50.0 %, bee 20.0 %",
         "the trunk is to the last bit what the checkpoint holds",
     ]
