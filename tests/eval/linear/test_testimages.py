@@ -21,10 +21,11 @@ def test_every_rank_knows_the_place_of_every_image(tmp_path, monkeypatch, count)
     expected = places(weight, bias, whole.vectors, whole.labels).tolist()
     (tmp_path / "bee" / "1.png").write_bytes(b"no image")
     expected[4] = UNREAD
+    encoders = [tiny_encoder(tmp_path) for _ in range(count)]  # threads share one state of chance
     found = on_ranks(
         monkeypatch,
         count,
-        lambda rank: TestImages(tiny_encoder(tmp_path), folder, CPU, print).places(weight, bias),
+        lambda rank: TestImages(encoders[rank], folder, CPU, print).places(weight, bias),
     )
     assert [places.tolist() for places in found] == [expected] * count
     assert {UNREAD, 0} < set(expected)
