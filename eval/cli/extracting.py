@@ -112,6 +112,23 @@ def _checked(encoder: "Encoder | None", found: "Features") -> "Features":
     return found
 
 
+def listed(path: Path, classes: tuple[str, ...] | None = None) -> "LabelledFolder | Features":
+    """List the images of a folder, or open a file of features; by given classes or their own."""
+    from dilo.eval.featurefile import open_features
+    from dilo.eval.folders import labelled_folder
+    from dilo.eval.knn import relabelled
+
+    if path.is_dir():
+        return labelled_folder(path, classes=classes)
+    found = open_features(path)
+    if not found.classes:
+        raise DiloError(
+            f"{path} must hold features of images in class folders, got none in any: "
+            "make it of a folder of class folders"
+        )
+    return found if classes is None else relabelled(found, classes)
+
+
 def tell_unreadable(found: "Features") -> None:
     """Name images that are left out."""
     if found.unreadable:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dilo.eval.cli.extracting import extracted
+from dilo.eval.cli.extracting import extracted, listed
 from dilo.eval.cli.options import (
     EITHER,
     arch_option,
@@ -23,7 +23,6 @@ from dilo.eval.cli.options import (
     writable,
 )
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
-from dilo.pipeline.errors import DiloError
 from dilo.pipeline.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -139,8 +138,8 @@ def command(
 
     preset, place = PROTOCOLS[protocol], choose_device(device)
     exactness = choose_precision(precision, place)
-    known = _listed(train)
-    asked = _listed(test, known.classes)
+    known = listed(train)
+    asked = listed(test, known.classes)
     _fitting(ks, preset.ks, len(known.labels))  # now, not after an hour of reading
     compared = wanted or preset.output
     encoder = None
@@ -190,23 +189,6 @@ def _wanted(
             param_hint="--bank",
         )
     return "embedding"
-
-
-def _listed(path: Path, classes: tuple[str, ...] | None = None) -> "Source":
-    """List the images of a folder, or open a file of features; by given classes or their own."""
-    from dilo.eval.featurefile import open_features
-    from dilo.eval.folders import labelled_folder
-    from dilo.eval.knn import relabelled
-
-    if path.is_dir():
-        return labelled_folder(path, classes=classes)
-    found = open_features(path)
-    if not found.classes:
-        raise DiloError(
-            f"{path} must hold features of images in class folders, got none in any: "
-            "make it of a folder of class folders"
-        )
-    return found if classes is None else relabelled(found, classes)
 
 
 def _keep(

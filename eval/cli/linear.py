@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dilo.eval.cli.extracting import extracted
+from dilo.eval.cli.extracting import extracted, listed
 from dilo.eval.cli.options import (
+    EITHER,
     arch_option,
     checkpoint_option,
     device_option,
@@ -21,7 +22,6 @@ from dilo.eval.cli.options import (
     workers_option,
 )
 from dilo.pipeline.cli.options import (
-    EXISTING,
     FOLDER,
     NAMED,
     grouped,
@@ -114,8 +114,18 @@ _asked = {
 
 @click.command("linear")
 @checkpoint_option
-@click.option("--train", required=True, type=EXISTING, help="Class folders: to learn from.")
-@click.option("--test", required=True, type=EXISTING, help="Class folders: to be told apart.")
+@click.option(
+    "--train",
+    required=True,
+    type=EITHER,
+    help="Class folders, or with --fast a file of `dilo-eval features`: to learn from.",
+)
+@click.option(
+    "--test",
+    required=True,
+    type=EITHER,
+    help="Class folders, or with --fast a file of features: to be told apart.",
+)
 @grouped("asked", Asked, _asked)
 @click.option(
     "--out",
@@ -164,12 +174,13 @@ def command(
 
     folder = result_folder("linear-fast" if asked.fast else "linear", out, checkpoint)
     place = choose_device(device)
-    learn = labelled_folder(train)
-    tested = labelled_folder(test, classes=learn.classes)
     encoder = load_encoder(checkpoint, arch=arch, size=size)
     if asked.fast:
-        _fast(encoder, learn, tested, asked, folder, place, workers, as_json=as_json)
-    elif not _by_protocol(encoder, learn, tested, asked, folder, place, workers, as_json=as_json):
+        _fast(encoder, train, test, asked, folder, place, workers, as_json=as_json)
+        return
+    learn = labelled_folder(train)
+    tested = labelled_folder(test, classes=learn.classes)
+    if not _by_protocol(encoder, learn, tested, asked, folder, place, workers, as_json=as_json):
         ctx.exit(PREEMPTED)
 
 
@@ -191,6 +202,8 @@ def _require_fitting(train: Path, test: Path, asked: Asked) -> None:
             "was learnt by heart tells nothing",
             param_hint="--test",
         )
+    if not asked.fast and (first.is_file() or second.is_file()):
+        raise click.UsageError("A file of features serves --fast alone: else give class folders.")
     if asked.fast and asked.name:
         raise click.UsageError("--protocol goes without --fast, which follows none.")
     if asked.fast and asked.lr is not None:
@@ -261,8 +274,8 @@ def _name(unreadable: tuple[tuple[str, str], ...]) -> None:
 
 def _fast(
     encoder: "Encoder",
-    train: "LabelledFolder",
-    test: "LabelledFolder",
+    train: Path,
+    test: Path,
     asked: Asked,
     folder: Path,
     device: "torch.device",
@@ -278,16 +291,18 @@ def _fast(
     from dilo.pipeline.progress import Progress
 
     started = time.monotonic()
-    if len(train.classes) < 2:
+    known = listed(train)
+    tested = listed(test, known.classes)
+    if len(known.classes) < 2:
         raise DiloError(
-            f"{train.root} must hold the folders of at least 2 classes, got "
-            f"{len(train.classes)}: there is nothing to tell apart"
+            f"{train} must hold at least 2 classes, got {len(known.classes)}: there is nothing to "
+            "tell apart"
         )
     settings = Sweep(
         epochs=asked.epochs or Sweep.epochs, batch=asked.batch or Sweep.batch, seed=asked.seed
     )
-    bank = extracted(encoder, train, FEATURES_BATCH, workers, device)
-    queries = extracted(encoder, test, FEATURES_BATCH, workers, device)
+    bank = extracted(encoder, known, FEATURES_BATCH, workers, device)
+    queries = extracted(encoder, tested, FEATURES_BATCH, workers, device)
     say(f"{len(settings.settings)} layers in one pass, {settings.epochs} epochs")
     with Progress(len(bank.labels) * settings.epochs, "rows", say) as bar:
         record = fast_probe(encoder, bank, queries, settings, folder, device, bar.advance)

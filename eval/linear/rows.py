@@ -1,13 +1,14 @@
 """Features as rows, in memory or in a file: a part held out, their scale, their order."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dilo.pipeline.chance import generator, permutation
+from dilo.train.nearest import Rows
 
 #: What a stream of numbers is for, beside the seed.
 HELD, ORDER = 100, 101
@@ -18,17 +19,6 @@ ONE_IN = 10
 READ, MIXED = 64, 131_072
 #: A feature that hardly varies is divided by at least this share of the mean deviation.
 LEAST_DEVIATION = 1e-3
-
-
-class Rows(Protocol):
-    """A matrix of features, in memory or in a file, of which slices are read."""
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """Tell rows and columns."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: slice, /) -> Tensor: ...
 
 
 class Standard(NamedTuple):

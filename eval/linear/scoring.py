@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dilo.eval.linear.rows import Rows
 from dilo.pipeline.errors import CheckpointError
+from dilo.train.nearest import Rows
 
 
 @dataclass(frozen=True)

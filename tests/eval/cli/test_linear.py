@@ -87,6 +87,24 @@ def test_the_result_goes_where_the_user_says(data):
     assert "--out must say where the result goes" in result.stderr
 
 
+def test_fast_takes_files_of_features_in_place_of_folders(data):
+    folders = json.loads(evaluate(data, "--fast", "--epochs", 3, "--json").stdout)
+    files = []
+    for part in ("train", "test"):
+        place = ("--device", "cpu", "--workers", 0, "--out", data / f"{part}.h5")
+        checkpoint = ("--checkpoint", data / "run")
+        invoke(main, "features", *checkpoint, "--images", data / part, *place)
+        files += [f"--{part}", data / f"{part}.h5"]
+    found = json.loads(evaluate(data, *files, "--fast", "--epochs", 3, "--json").stdout)
+    assert {**found, "seconds": 0} == {**folders, "seconds": 0}
+    refused = evaluate(data, *files, status=2).stderr
+    assert "A file of features serves --fast alone" in refused
+    write_small(data / "other.pt", step=8)
+    out = ("--out", data / "out")
+    result = evaluate(data, *files, *out, "--fast", "--size", 24, checkpoint="other.pt", status=3)
+    assert "must be what the checkpoint makes" in result.stderr
+
+
 @pytest.mark.parametrize("fast", [(), ("--fast",)])
 def test_unreadable_images_are_left_out_and_reported(data, fast):
     for name in ("train/ant/0.png", "test/bee/2.png"):

@@ -1,5 +1,6 @@
 """The probe in minutes: it learns, never looks at the test images, and its file acts on images."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from support.probes import folders, write_small
 
 from dilo.eval.classifier import load_classifier
 from dilo.eval.encoder import load_encoder
-from dilo.eval.features import Features, features
+from dilo.eval.features import features
 from dilo.eval.linear.fast import fast_probe
 from dilo.eval.linear.sweep import Sweep
 
@@ -55,14 +56,7 @@ def test_the_file_scores_images_by_features_as_they_are(made, tmp_path):
 
 def test_the_test_images_do_not_choose(made, tmp_path):
     encoder, bank, queries = made
-    turned = Features(
-        queries.root,
-        queries.vectors,
-        (queries.labels + 1) % 3,
-        queries.classes,
-        queries.paths,
-        queries.unreadable,
-    )
+    turned = dataclasses.replace(queries, labels=(queries.labels + 1) % 3)
     right = fast_probe(encoder, bank, queries, ASKED, tmp_path, CPU)
     wrong = fast_probe(encoder, bank, turned, ASKED, tmp_path, CPU)
     assert (right["sweep"], right["chosen"]) == (wrong["sweep"], wrong["chosen"])
