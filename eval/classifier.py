@@ -13,9 +13,9 @@ from dilo.eval.formats import read_weights
 from dilo.eval.layouts import entry, few, find_trunks
 from dilo.pipeline.errors import CheckpointError, DiloError
 
-#: What `dilo-eval linear` calls its file; below a run, in this folder.
+#: What `dilo-eval linear` calls its file; below a run, in these folders, best first.
 CLASSIFIER = "classifier.pth"
-LINEAR = Path("eval") / "linear"
+LINEAR = (Path("eval") / "linear", Path("eval") / "linear-fast")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
     path : Path
         What `dilo-eval linear` or MoCo's linear script wrote, a checkpoint of supervised
         training, torchvision's weights; or a folder: of `dilo-eval linear`, or of a run, which
-        stands for what `linear` found there, or else for its newest checkpoint.
+        stands for what `linear` made there, else `linear --fast`, else for its newest checkpoint.
     arch : str, optional
         Name of the network; by default what the file says.
     size : int, optional
@@ -168,7 +168,7 @@ def classifier_file(path: Path) -> Path:
         If there is none.
     """
     if path.is_dir():
-        for folder in (path, path / LINEAR):
+        for folder in (path, *(path / part for part in LINEAR)):
             if (folder / CLASSIFIER).is_file():
                 return folder / CLASSIFIER
     return checkpoint_file(path)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dilo.eval.cli.options import worker_count
-from dilo.pipeline.cli.options import NAMED, say
+from dilo.eval.cli.options import say_unreadable, worker_count
+from dilo.pipeline.cli.options import say
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.progress import Progress
 
@@ -58,7 +58,7 @@ def extracted(
             precision=precision,
             progress=progress.advance,
         )
-    tell_unreadable(found)
+    say_unreadable(found.unreadable)
     return found
 
 
@@ -91,7 +91,7 @@ def stored(
             device=device,
             progress=progress.advance,
         )
-    tell_unreadable(found)
+    say_unreadable(found.unreadable)
     return found
 
 
@@ -108,7 +108,7 @@ def _checked(encoder: "Encoder | None", found: "Features") -> "Features":
             )
     classes = f" in {len(found.classes)} classes" if found.classes else ""
     say(f"{found.root}: features of {len(found.labels)} images{classes}")
-    tell_unreadable(found)
+    say_unreadable(found.unreadable)
     return found
 
 
@@ -127,13 +127,3 @@ def listed(path: Path, classes: tuple[str, ...] | None = None) -> "LabelledFolde
             "make it of a folder of class folders"
         )
     return found if classes is None else relabelled(found, classes)
-
-
-def tell_unreadable(found: "Features") -> None:
-    """Name images that are left out."""
-    if found.unreadable:
-        say(f"{len(found.unreadable)} of them could not be read and are left out:")
-        for path, reason in found.unreadable[:NAMED]:
-            say(f"  {path}: {reason}")
-        if len(found.unreadable) > NAMED:
-            say(f"  and {len(found.unreadable) - NAMED} more; --json names all")

@@ -11,6 +11,7 @@ from dilo.eval.cli.naming import Named, named_checkpoints
 from dilo.eval.cli.options import (
     arch_option,
     device_option,
+    say_unreadable,
     size_option,
     tell,
     worker_count,
@@ -22,7 +23,6 @@ from dilo.eval.cli.showing import (
     outside,
     query_option,
     rows_of,
-    say_unreadable,
     seed_option,
     write_figure,
 )

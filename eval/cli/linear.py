@@ -23,7 +23,6 @@ from dilo.eval.cli.options import (
 )
 from dilo.pipeline.cli.options import (
     FOLDER,
-    NAMED,
     grouped,
     json_option,
     say,
@@ -256,20 +255,12 @@ def _by_protocol(
         record = linear_record(
             encoder, protocol, outcome, precision=machine.precision, seed=asked.seed
         ) | provenance(started)
-        _name(outcome.unreadable)
+        say_unreadable(outcome.unreadable)
         for line in linear_lines(record):
             say(line)
         say(f"{write_result(folder, record)}, with {outcome.classifier} of the last epoch")
         tell(record, as_json=as_json)
     return True
-
-
-def _name(unreadable: tuple[tuple[str, str], ...]) -> None:
-    """Name the images left out, as far as there is room."""
-    if unreadable:
-        say(f"{len(unreadable)} images could not be read and are left out:")
-        for path, reason in unreadable[:NAMED]:
-            say(f"  {path}: {reason}")
 
 
 def _fast(

@@ -140,7 +140,8 @@ def command(
 
     picture, record_file = _files(out, checkpoints[0][1] if len(checkpoints) == 1 else None)
     outside("--out", picture, (path for path in (images, asked_of) if path and path.is_dir()))
-    place, read = choose_device(device), {}
+    place = choose_device(device)
+    read: dict[LabelledFolder, Features] = {}
     bank, asked = _folders(images, asked_of, pick, read)
     listed = asked or bank
     others_of(bank, k, itself=asked is None)  # now, not after an hour of reading

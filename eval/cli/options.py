@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dilo.pipeline.atomic import write_text
+from dilo.pipeline.cli.options import NAMED, say
 
 #: A folder of images, or a file of their features.
 EITHER = click.Path(exists=True, path_type=Path)
@@ -94,6 +95,16 @@ def worker_count(workers: int | None) -> int:
     from joblib import cpu_count
 
     return min(8, cpu_count()) if workers is None else workers
+
+
+def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
+    """Name images that could not be read, the first few of many."""
+    if unreadable:
+        say(f"{len(unreadable)} images could not be read and are left out:")
+    for path, reason in unreadable[:NAMED]:
+        say(f"  {path}: {reason}")
+    if len(unreadable) > NAMED:
+        say(f"  and {len(unreadable) - NAMED} more; --json names all")
 
 
 def tell(record: Mapping[str, Any], *, as_json: bool, out: Path | None = None) -> None:

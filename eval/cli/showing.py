@@ -1,13 +1,12 @@
 """What the commands that draw figures of images share: which images, and where figures go."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from PIL import Image
 
 from dilo.pipeline.atomic import published
-from dilo.pipeline.cli.options import NAMED, say
 from dilo.pipeline.names import Names
 
 query_option = click.option(
@@ -61,16 +60,6 @@ def outside(option: str, out: Path, folders: Iterable[Path | None]) -> None:
                 f"must be outside the folders that are read, got {out} in {folder}",
                 param_hint=option,
             )
-
-
-def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
-    """Name images that could not be read, the first few of many."""
-    if unreadable:
-        say(f"{len(unreadable)} images could not be read and are left out:")
-    for path, reason in unreadable[:NAMED]:
-        say(f"  {path}: {reason}")
-    if len(unreadable) > NAMED:
-        say(f"  and {len(unreadable) - NAMED} more; --json names all")
 
 
 def write_figure(figure: Image.Image, path: Path) -> None:
