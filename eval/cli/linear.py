@@ -16,6 +16,7 @@ from dilo.eval.cli.options import (
     checkpoint_option,
     device_option,
     positive,
+    say_unreadable,
     size_option,
     tell,
     worker_count,
