@@ -61,7 +61,7 @@ class _Run:
     steps_per_epoch: float | None
 
 
-def plot_runs(runs: Sequence[Path], path: Path) -> None:
+def plot_runs(runs: Sequence[Path], path: Path, names: Sequence[str] | None = None) -> None:
     """Draw what runs recorded.
 
     Parameters
@@ -70,6 +70,8 @@ def plot_runs(runs: Sequence[Path], path: Path) -> None:
         Their folders. Lines cut short, and panels for which a run has nothing, are left out.
     path : Path
         The PNG to write.
+    names : sequence of str, optional
+        What to call each run, where `run_names` shall not choose.
 
     Raises
     ------
@@ -92,7 +94,8 @@ def plot_runs(runs: Sequence[Path], path: Path) -> None:
     width = longest * SMOOTHING
     window = f"{width:.2g} epochs" if by_epoch else f"{width:.0f} steps"
     note = f"strong: mean over {window}; light: as recorded"
-    _finish(figure, run_names(runs, [run.recipe for run in read]), note, path)
+    names = names or run_names(runs, [run.recipe for run in read])
+    _finish(figure, names, note, path)
 
 
 def _read(folder: Path) -> _Run:
@@ -108,15 +111,33 @@ def _read(folder: Path) -> _Run:
         per_epoch = facts["steps"] / facts["recipe"]["optimizer"]["epochs"]
     except (KeyError, TypeError, ZeroDivisionError):
         per_epoch = None
-    return _Run(folder, lines, _flat(recipe) if isinstance(recipe, dict) else {}, per_epoch)
+    return _Run(folder, lines, flat(recipe) if isinstance(recipe, dict) else {}, per_epoch)
 
 
-def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Write nested values as words under dotted keys."""
+def flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Write nested values as words under dotted keys.
+
+    Parameters
+    ----------
+    recipe : mapping of str to object
+        Values, some of them mappings themselves.
+    prefix : str, default ""
+        What every key begins with.
+
+    Returns
+    -------
+    dict of str to str
+        Words by key.
+
+    Examples
+    --------
+    >>> flat({"seed": 0, "paste": {"probability": 0.30}})
+    {'seed': '0', 'paste.probability': '0.3'}
+    """
     found: dict[str, str] = {}
     for key, value in recipe.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = f"{value:g}" if isinstance(value, float) else str(value)
     return found

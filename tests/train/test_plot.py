@@ -41,8 +41,8 @@ def drawn(tmp_path, monkeypatch):
         plot, "_finish", lambda figure, *rest: (figures.append(figure), finish(figure, *rest))
     )
 
-    def draw(*runs):
-        plot_runs(runs, tmp_path / "out.png")
+    def draw(*runs, names=None):
+        plot_runs(runs, tmp_path / "out.png", names)
         with Image.open(tmp_path / "out.png") as picture:
             assert picture.format == "PNG"
         axes = {axes.get_title(loc="left"): axes for axes in figures[-1].axes}
@@ -82,6 +82,11 @@ def test_runs_are_told_by_colour_and_by_what_differs_between_their_recipes(tmp_p
     assert colours[0] == colours[1] != colours[2] == colours[3]
     assert [line.get_color() for line in legend.get_lines()] == [colours[0], colours[2]]
     assert "kNN top-1, %" not in axes  # nobody recorded it: no empty panel
+
+
+def test_runs_may_be_given_names(tmp_path, drawn):
+    runs = [write_run(tmp_path / name) for name in "ab"]
+    assert drawn(*runs, names=["with $paste", "without"])[1] == ["with $paste", "without"]
 
 
 def test_torn_lines_numbers_that_are_none_and_missing_panels_do_no_harm(tmp_path, drawn):
