@@ -11,6 +11,7 @@ from dilo.eval.cli import (
     linear,
     localize,
     neighbors,
+    report,
     saliency,
 )
 
@@ -37,6 +38,7 @@ for _module in (
     linear,
     localize,
     neighbors,
+    report,
     saliency,
 ):
     main.add_command(_module.command)

@@ -1,0 +1,60 @@
+"""The section of figures: what lies beside the records, of each run in turn."""
+
+from pathlib import Path
+
+from dilo.eval.report.gathered import Gathered, Section, figure
+from dilo.eval.report.markup import joined, paragraph, tag
+from dilo.eval.report.pictures import chosen
+from dilo.eval.report.reading import Source
+from dilo.eval.report.tasks import TASKS
+
+
+def figures_section(gathered: Gathered) -> Section | None:
+    """Show the pictures of results, those of one name beside each other.
+
+    Parameters
+    ----------
+    gathered : Gathered
+        What was read.
+
+    Returns
+    -------
+    Section or None
+        None where there are no pictures.
+    """
+    by_title: dict[tuple[str, str], list[tuple[Source, Path]]] = {}
+    left_out = 0
+    for source in gathered.sources:
+        kept, more = chosen(source.pictures)
+        left_out += more
+        for path in kept:
+            by_title.setdefault((_task(path, source), path.stem), []).append((source, path))
+    if not by_title:
+        return None
+    order = list(TASKS)
+    parts = []
+    tasks = sorted({t for t, _ in by_title}, key=lambda t: (order.index(t) if t in order else 99, t))
+    for task in tasks:
+        parts.append(tag("h3", TASKS[task].heading if task in TASKS else task))
+        for (of, stem), files in by_title.items():
+            if of != task:
+                continue
+            shown = [
+                figure(
+                    gathered.album.copied(path, source.name, task, stem),
+                    f"{stem} of {source.name}",
+                    f"{source.name}: {stem}",
+                )
+                for source, path in files
+            ]
+            parts.append(tag("div", *shown, class_="pair"))
+    if left_out:
+        words = f"{left_out} more pictures lie beside the records and are not shown."
+        parts.append(paragraph(words, kind="note"))
+    return Section("figures", "Figures", joined(parts))
+
+
+def _task(path: Path, source: Source) -> str:
+    """Tell the task of a picture: by the record beside it, or by the name of the folder."""
+    beside = [result.task for result in source.results if result.path.parent == path.parent]
+    return beside[0] if beside else path.parent.name

@@ -1,0 +1,194 @@
+"""The whole of `dilo-eval report`: read, compare, draw, write."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from dilo.eval.report.curves import curves_section
+from dilo.eval.report.figures import figures_section
+from dilo.eval.report.gathered import Gathered, Section, gather
+from dilo.eval.report.markup import Markup, bullets, escape, joined, printable, tag
+from dilo.eval.report.overview import numbers_section, summary_section
+from dilo.eval.report.places import localisation_section, masks_section
+from dilo.eval.report.provenance import missing_section, provenance_section
+from dilo.eval.report.quantities import Number
+from dilo.eval.report.reading import Source, read_source
+from dilo.eval.report.readouts import task_section
+from dilo.eval.report.runs import recipes_section, runs_section
+from dilo.eval.report.style import PAGE, POLICY, STYLE
+from dilo.pipeline.atomic import write_text
+from dilo.pipeline.errors import DiloError
+
+Say = Callable[[str], None]
+REPORT, NUMBERS = "report.html", "numbers.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to put side by side, and where.
+
+    Attributes
+    ----------
+    runs : sequence of (str, Path)
+        Name and folder of each run; names differ.
+    others : sequence of (str, Path)
+        Folders of results that belong to no single run; these names differ too.
+    out : Path
+        Folder of the report; made if it is missing.
+    title : str
+        Of the page.
+    """
+
+    runs: Sequence[tuple[str, Path]]
+    others: Sequence[tuple[str, Path]]
+    out: Path
+    title: str
+
+
+def make_report(request: Request, say: Say) -> dict[str, Any]:
+    """Write the page, its pictures and its numbers.
+
+    Parameters
+    ----------
+    request : Request
+        What to do.
+    say : callable
+        Writes a line for people.
+
+    Returns
+    -------
+    dict
+        "task", "out", "numbers": what numbers.csv holds, and "notes": what is left out.
+
+    Raises
+    ------
+    DiloError
+        If nothing of a run can be shown.
+    """
+    runs = [read_source(name, folder, is_run=True) for name, folder in request.runs]
+    others = [read_source(name, folder, is_run=False) for name, folder in request.others]
+    for run in runs:
+        _require_something(run)
+    request.out.mkdir(parents=True, exist_ok=True)
+    gathered = gather(runs, others, request.out)
+    sections = _sections(gathered)
+    write_text(request.out / REPORT, page(request.title, sections))
+    write_text(request.out / NUMBERS, numbers_text(gathered.numbers))
+    notes = [note for source in gathered.sources for note in source.notes] + gathered.album.notes
+    for note in notes:
+        say(printable(note))
+    size = (request.out / REPORT).stat().st_size
+    say(f"{request.out / REPORT}: {len(runs)} runs, {len(gathered.numbers)} numbers, {size >> 10} KiB")
+    return {
+        "task": "report",
+        "out": str(request.out),
+        "numbers": [_row(number) for number in gathered.numbers],
+        "notes": notes,
+    }
+
+
+def _require_something(run: Source) -> None:
+    """Refuse a folder that is no run."""
+    if not (run.facts or run.recipe or run.lines or run.results):
+        raise DiloError(
+            f"{run.folder} must be the folder of a run, or hold results of dilo-eval, got neither "
+            "run.json nor recipe.toml nor metrics.jsonl nor a record: give what dilo-train was "
+            "given as --out"
+        )
+
+
+def _sections(gathered: Gathered) -> list[Section]:
+    """Make the parts of the page, in their order; figures before what is said of them."""
+    made = [
+        summary_section(gathered),
+        numbers_section(gathered),
+        runs_section(gathered),
+        recipes_section(gathered),
+        curves_section(gathered),
+        *(task_section(gathered, task) for task in ("knn", "linear", "linear-fast")),
+        localisation_section(gathered),
+        task_section(gathered, "backgrounds"),
+        masks_section(gathered),
+        figures_section(gathered),
+        missing_section(gathered),
+        provenance_section(gathered),
+    ]
+    return [section for section in made if section]
+
+
+def page(title: str, sections: Sequence[Section]) -> str:
+    """Put the page together.
+
+    Parameters
+    ----------
+    title : str
+        Any text.
+    sections : sequence of Section
+        Its parts.
+
+    Returns
+    -------
+    str
+        HTML that needs nothing else.
+    """
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    links = bullets(tag("a", section.heading, href=f"#{section.anchor}") for section in sections)
+    return Template(PAGE).substitute(
+        policy=escape(POLICY),
+        title=escape(title),
+        style=STYLE,
+        made=escape(f"Made by dilo-eval report, dilo {version('dilo')}, {now}"),
+        contents=links,
+        sections=joined(map(_shown, sections)),
+    )
+
+
+def _shown(section: Section) -> Markup:
+    """Write a section under its heading."""
+    heading = tag("h2", section.heading, id=section.anchor)
+    return tag("section", heading, section.body, aria_labelledby=section.anchor)
+
+
+def numbers_text(numbers: Sequence[Number]) -> str:
+    """Write a row a run and number.
+
+    Parameters
+    ----------
+    numbers : sequence of Number
+        All there are.
+
+    Returns
+    -------
+    str
+        CSV with a head; no cell is a formula to a spreadsheet.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "task", "name", "value", "unit"])
+    for number in numbers:
+        row = _row(number)
+        words = [_plain(str(row[key])) for key in ("run", "task", "name")]
+        writer.writerow([*words, f"{number.value:.6g}", number.unit])
+    return text.getvalue()
+
+
+def _row(number: Number) -> dict[str, Any]:
+    """Gather what is told of a number."""
+    return {
+        "run": number.column,
+        "task": number.task,
+        "name": number.label,
+        "value": number.value,
+        "unit": number.unit,
+    }
+
+
+def _plain(text: str) -> str:
+    """Keep a spreadsheet from taking a name for a formula."""
+    return f"'{printable(text)}" if text[:1] in tuple("=+-@\t\r") else printable(text)

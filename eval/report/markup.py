@@ -1,0 +1,185 @@
+"""HTML out of pieces: whatever text enters is escaped, whoever wrote it."""
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+#: What a browser takes for no character at all, or for another than it is.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Markup(str):
+    """HTML that may stand as it is; any other text is escaped where it enters."""
+
+    __slots__ = ()
+
+
+def printable(text: str) -> str:
+    r"""Write what UTF-8 or a terminal has no word for as an escape.
+
+    Parameters
+    ----------
+    text : str
+        From a file, or a file's name.
+
+    Returns
+    -------
+    str
+        Text that can be encoded, without control characters but tab and line feed.
+
+    Examples
+    --------
+    >>> printable("a\udcffb\x1b")
+    'a\\udcffb\\x1b'
+    """
+    sound = text.encode("utf-8", "backslashreplace").decode()
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", sound)
+
+
+def escape(child: object) -> Markup:
+    """Make HTML of anything.
+
+    Parameters
+    ----------
+    child : object
+        `Markup` stays, None is nothing, the rest is text.
+
+    Returns
+    -------
+    Markup
+        Safe between tags and in quotes.
+
+    Examples
+    --------
+    >>> escape("<b>&"), escape(Markup("<b>"))
+    ('&lt;b&gt;&amp;', '<b>')
+    """
+    if isinstance(child, Markup):
+        return child
+    return Markup("" if child is None else html.escape(printable(str(child))))
+
+
+def joined(children: Iterable[object], between: str = "") -> Markup:
+    """Put pieces one after the other.
+
+    Parameters
+    ----------
+    children : iterable of object
+        As `escape` takes them.
+    between : str, default ""
+        Text between each two.
+
+    Returns
+    -------
+    Markup
+        All of them.
+    """
+    return Markup(escape(between).join(map(escape, children)))
+
+
+def tag(element: str, *children: object, **attributes: object) -> Markup:
+    """Write an element.
+
+    Parameters
+    ----------
+    element : str
+        Its name.
+    *children : object
+        What stands in it, as `escape` takes it.
+    **attributes : object
+        Values by name, ``class_`` being class; None leaves one out.
+
+    Returns
+    -------
+    Markup
+        The element.
+
+    Examples
+    --------
+    >>> tag("a", "R&D", href='#"', class_=None)
+    '<a href="#&quot;">R&amp;D</a>'
+    """
+    words = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+    end = "" if element in ("img", "br", "col") else f"</{element}>"
+    return Markup(f"<{element}{words}>{joined(children)}{end}")
+
+
+def table(
+    head: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    *,
+    caption: object = None,
+    numbers: bool = True,
+) -> Markup:
+    """Write a table in a box of its own, in which it scrolls where the page is narrow.
+
+    Parameters
+    ----------
+    head : sequence of object
+        Above the columns.
+    rows : iterable of sequence of object
+        The first cell of each names the row.
+    caption : object, optional
+        Above it.
+    numbers : bool, default True
+        Whether the cells are numbers, to be set against the right.
+
+    Returns
+    -------
+    Markup
+        The table.
+    """
+    body = [
+        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
+        for first, *rest in rows
+    ]
+    inner = tag(
+        "table",
+        tag("caption", caption) if caption else None,
+        tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
+        tag("tbody", *body),
+        class_="numbers" if numbers else None,
+    )
+    # A box that scrolls must be reachable by keyboard.
+    return tag("div", inner, class_="wide", tabindex="0", role="group", aria_label="table")
+
+
+def paragraph(*children: object, kind: str | None = None) -> Markup:
+    """Write a paragraph.
+
+    Parameters
+    ----------
+    *children : object
+        As `escape` takes them.
+    kind : str, optional
+        Its class: "warning", "note", "missing".
+
+    Returns
+    -------
+    Markup
+        The paragraph.
+    """
+    return tag("p", *children, class_=kind)
+
+
+def bullets(items: Iterable[object], kind: str | None = None) -> Markup:
+    """Write a list.
+
+    Parameters
+    ----------
+    items : iterable of object
+        As `escape` takes them.
+    kind : str, optional
+        Its class.
+
+    Returns
+    -------
+    Markup
+        The list; nothing for no items.
+    """
+    lines = [tag("li", item) for item in items]
+    return tag("ul", *lines, class_=kind) if lines else Markup()

@@ -1,0 +1,159 @@
+"""Plots of the page: lines over a number, and dots by a name; one colour and one mark a run."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dilo.pipeline.atomic import published
+from dilo.train.plot import COLOURS, STYLES
+
+if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Against seven colours: 35 runs before two look alike.
+MARKS = ("o", "s", "^", "D", "v")
+LONGEST = 40
+
+
+@dataclass(frozen=True)
+class Line:
+    """Numbers of a run over another number.
+
+    Attributes
+    ----------
+    name : str
+        Of the run.
+    across, up : sequence of float
+        As many of each.
+    ends : sequence of (float, float) or None
+        An interval for each.
+    """
+
+    name: str
+    across: Sequence[float]
+    up: Sequence[float]
+    ends: Sequence[tuple[float, float]] | None = None
+
+
+def lines_plot(
+    lines: Sequence[Line], path: Path, *, across: str, up: str, log: bool = False
+) -> None:
+    """Draw lines.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        One a run.
+    path : Path
+        The PNG to write.
+    across, up : str
+        What the axes are.
+    log : bool, default False
+        Whether the first axis is logarithmic, with a tick at each place.
+    """
+    figure, axes = _blank(7.5, 4.2)
+    for place, line in enumerate(lines):
+        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)]}
+        style = STYLES[place // len(COLOURS) % len(STYLES)]
+        size = 6 if len(line.across) < 30 else 3
+        axes.plot(line.across, line.up, linestyle=style, linewidth=1.8, markersize=size, **look)
+        if line.ends:
+            low, high = zip(*line.ends, strict=True)
+            axes.fill_between(line.across, low, high, color=look["color"], alpha=0.12, linewidth=0)
+    if log:
+        places = sorted({place for line in lines for place in line.across})
+        axes.set_xscale("log")
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.minorticks_off()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    _finish(figure, [line.name for line in lines], path)
+
+
+def dots_plot(
+    values: Mapping[str, Mapping[str, float]], path: Path, *, across: str, labels: Sequence[str]
+) -> None:
+    """Draw a row a label and in it a dot a run.
+
+    Parameters
+    ----------
+    values : mapping of str to mapping of str to float
+        For each run, numbers by label; what is missing has no dot.
+    path : Path
+        The PNG to write.
+    across : str
+        What the numbers are.
+    labels : sequence of str
+        The rows, from above.
+    """
+    figure, axes = _blank(7.5, 1.4 + 0.3 * len(labels))
+    for place, numbers in enumerate(values.values()):
+        rows = [row for row, label in enumerate(labels) if label in numbers]
+        axes.plot(
+            [numbers[labels[row]] for row in rows],
+            rows,
+            linestyle="",
+            marker=MARKS[place % len(MARKS)],
+            markersize=7,
+            color=COLOURS[place % len(COLOURS)],
+            alpha=0.85,
+            clip_on=False,
+        )
+    axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlabel(across)
+    _finish(figure, list(values), path)
+
+
+def _blank(width: float, height: float) -> "tuple[Figure, Axes]":
+    """Make axes with a grid, without pyplot, which would look for a screen."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _finish(figure: "Figure", names: Sequence[str], path: Path) -> None:
+    """Name the runs above the axes, and write the file."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], linewidth=2, markersize=7, **_look(i)) for i in range(len(names))]
+    columns = max(1, min(len(names), int(90 // (8 + max(len(_short(name)) for name in names)))))
+    legend = figure.legend(
+        handles,
+        [""] * len(names),  # matplotlib would leave out a name that begins with "_"
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+    )
+    rows = -(-len(names) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.23 * rows)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_parse_math(False)  # "$" in a name is a dollar
+        text.set_text(_short(name))
+    with warnings.catch_warnings(), published(path) as part:
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is a box
+        figure.savefig(part, format="png")
+
+
+def _look(place: int) -> dict[str, Any]:
+    """Give the colour, style and mark of a run."""
+    return {
+        "color": COLOURS[place % len(COLOURS)],
+        "linestyle": STYLES[place // len(COLOURS) % len(STYLES)],
+        "marker": MARKS[place % len(MARKS)],
+    }
+
+
+def _short(name: str) -> str:
+    """Cut a name to what a legend has room for."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

@@ -1,0 +1,227 @@
+"""The numbers of records: where each stands, what it is called, and which way is better."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dilo.eval.report.proportions import Ends, interval
+from dilo.eval.report.reading import Result, Source, number
+from dilo.eval.report.walking import walk
+
+Better = Literal["more", "less"] | None
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number, or a family of them, in the records of a task.
+
+    Attributes
+    ----------
+    task : str
+        The command whose records hold it.
+    path : str
+        Keys, parted by dots; ``*`` is every item of a list or of an object. What stands there
+        is a number, or an object with its "value", "low" and "high" ends, and "images".
+    label : str
+        What it is called; a word in braces is a field of the item, ``{key}`` its key.
+    unit : str
+        "%", "points", or "" for a share or an index.
+    better : {"more", "less"} or None
+        Which way is better.
+    images : str or None
+        Field with the number of images that it is a share of; None where it is none.
+    place : {"first", "section", "class"}
+        Where it stands: at the beginning of the page too, in the section of its task alone, or
+        as one of many classes.
+    told : bool
+        Whether the summary tells it.
+    """
+
+    task: str
+    path: str
+    label: str
+    unit: str = "%"
+    better: Better = "more"
+    images: str | None = None
+    place: Literal["first", "section", "class"] = "first"
+    told: bool = False
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a run.
+
+    Attributes
+    ----------
+    column : str
+        Run, or other name, that it is of.
+    quantity : Quantity
+        What it is.
+    label : str
+        Of the quantity, without braces.
+    words : dict of str to str
+        What the braces stand for, and other fields that were passed.
+    value : float
+        The number.
+    ends : (float, float) or None
+        Its 95 % interval: as the record has it, or of a share of so many images.
+    images : int or None
+        How many images it is a share of.
+    result : Result
+        The record that it is from.
+    """
+
+    column: str
+    quantity: Quantity
+    label: str
+    words: dict[str, str]
+    value: float
+    ends: Ends | None
+    images: int | None
+    result: Result
+
+    @property
+    def task(self) -> str:
+        """The command whose record holds it."""
+        return self.quantity.task
+
+    @property
+    def unit(self) -> str:
+        """Unit of the value."""
+        return self.quantity.unit
+
+
+#: What becomes of answers when the background changes, and which way is better.
+FATES: tuple[tuple[str, str, Better], ...] = (
+    ("follows_background", "answers of the background's class,", "less"),
+    ("kept", "right answers that stay right,", "more"),
+)
+#: Variations of the Backgrounds Challenge: what is seen, and whether more right is better; what
+#: a classifier makes of a background alone is neither good nor bad.
+VARIATIONS: dict[str, tuple[str, Better]] = {
+    "original": ("of the images as they are", "more"),
+    "only_fg": ("of foregrounds alone (only_fg)", "more"),
+    "no_fg": ("without the foreground (no_fg)", None),
+    "only_bg_b": ("of backgrounds, the object's box black (only_bg_b)", None),
+    "only_bg_t": ("of backgrounds, the object's box filled (only_bg_t)", None),
+    "mixed_same": ("on a background of the same class (mixed_same)", "more"),
+    "mixed_rand": ("on a background of any class (mixed_rand)", "more"),
+    "mixed_next": ("on a background of the next class (mixed_next)", "more"),
+}
+
+QUANTITIES = (
+    Quantity("knn", "results.*.top1", "kNN top-1, k = {k}", images="test_images", told=True),
+    Quantity("knn", "results.*.top5", "kNN top-5, k = {k}", images="test_images", place="section"),
+    Quantity("knn", "per_class.*", "kNN top-1 of {key}", place="class"),
+    Quantity("linear", "last.top1", "linear top-1, last epoch", images="test_images", told=True),
+    Quantity("linear", "best.top1", "linear top-1, best epoch", images="test_images"),
+    Quantity("linear", "last.top5", "linear top-5, last epoch", images="test_images"),
+    Quantity("linear", "per_class.*", "linear top-1 of {key}", place="class"),
+    Quantity("linear-fast", "top1", "fast linear top-1", images="test_images", told=True),
+    Quantity("linear-fast", "top5", "fast linear top-5", images="test_images", place="section"),
+    Quantity("linear-fast", "per_class.*", "fast linear top-1 of {key}", place="class"),
+    *(
+        Quantity(
+            "backgrounds",
+            f"results.*.top1.{name}",
+            f"accuracy {words}",
+            better=better,
+            place="first" if name in ("original", "mixed_rand") else "section",
+        )
+        for name, (words, better) in VARIATIONS.items()
+    ),
+    Quantity("backgrounds", "results.*.bg_gap", "BG-gap", "points", "less", told=True),
+    *(
+        Quantity(
+            "backgrounds",
+            f"results.*.{key}.{name}",
+            f"{what} {VARIATIONS[name][0]}",
+            better=better,
+            place="section",
+        )
+        for key, what, better in FATES
+        for name in VARIATIONS
+    ),
+    Quantity("backgrounds", "results.*.challenge", "Backgrounds Challenge accuracy"),
+)
+
+
+def numbers(runs: Sequence[Source], others: Sequence[Source]) -> list[Number]:
+    """Take the numbers out of records.
+
+    Parameters
+    ----------
+    runs : sequence of Source
+        The runs.
+    others : sequence of Source
+        Folders that belong to no single run; what is named like a run there is that run's.
+
+    Returns
+    -------
+    list of Number
+        In the order of `QUANTITIES`, then of the sources; what a record lacks is not there.
+    """
+    names = {run.name for run in runs}
+    results = [(run, result) for run in runs for result in run.chosen()]
+    results += [(other, result) for other in others for result in other.results]
+    return [
+        found
+        for quantity in QUANTITIES
+        for source, result in results
+        if result.task == quantity.task
+        for found in _numbers(quantity, source, result, names)
+    ]
+
+
+def _numbers(
+    quantity: Quantity, source: Source, result: Result, runs: set[str]
+) -> Iterator[Number]:
+    """Take the numbers of one quantity out of one record."""
+    images = number(result.record.get(quantity.images or ""))
+    found = list(walk(result.record, quantity.path.split(".")))
+    found = [(value, words) for value, words in found if words.get("floor") != "True"]
+    alone = source.is_run and len({words.get("name") for _, words in found}) == 1
+    for item, words in found:
+        measured = item if isinstance(item, Mapping) else {"value": item, "images": images}
+        if (value := number(measured.get("value"))) is not None:
+            count = _count(measured.get("images"))
+            yield Number(
+                column=_column(source, "" if alone else words.get("name", ""), runs),
+                quantity=quantity,
+                label=quantity.label.format_map(_Words(words)),
+                words=words,
+                value=value,
+                ends=_ends(measured, value, count, quantity.unit),
+                images=count,
+                result=result,
+            )
+
+
+def _ends(measured: Mapping[str, Any], value: float, images: int | None, unit: str) -> Ends | None:
+    """Take the interval of a number from its record, or make it where it is a share."""
+    low, high = number(measured.get("low")), number(measured.get("high"))
+    if low is not None and high is not None:
+        return (low, high) if low <= value <= high else None
+    if images and unit == "%" and 0 <= value <= 100:
+        return interval(value, images)
+    return None
+
+
+def _count(value: object) -> int | None:
+    """Take a value for a number of images, if it is one."""
+    found = number(value)
+    return int(found) if found and found >= 1 else None
+
+
+def _column(source: Source, name: str, runs: set[str]) -> str:
+    """Name whose a number is: a run's, or that of what a record names."""
+    if name in runs:
+        return name
+    return f"{source.name}: {name}" if name else source.name
+
+
+class _Words(dict[str, str]):
+    """Words of a label, with "?" for one that a record lacks."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"

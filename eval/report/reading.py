@@ -1,0 +1,219 @@
+"""What lies in the folder of a run, or of results: records, pictures, curves; damage is told."""
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dilo.train.plot import flat
+from dilo.train.record import FACTS, read_facts, read_metrics
+
+#: Bytes of a record, at most; what is larger is no record of ours.
+LARGEST = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Result:
+    """One record that a command of `dilo-eval` wrote.
+
+    Attributes
+    ----------
+    task : str
+        The command.
+    path : Path
+        The file.
+    record : dict
+        Its content.
+    """
+
+    task: str
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def step(self) -> float:
+        """Step of its checkpoint; -1 where it tells none."""
+        step = number(self.record.get("step"))
+        return -1 if step is None else step
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run, or a folder of results that belong to no single run.
+
+    Attributes
+    ----------
+    name : str
+        What the page calls it.
+    folder : Path
+        Where it is.
+    is_run : bool
+        Whether it stands beside the others as a run.
+    facts : dict
+        Of run.json.
+    recipe : dict of str to str
+        Settings in words, by dotted keys; empty where unknown.
+    lines : list of dict
+        Of metrics.jsonl.
+    results : list of Result
+        All records found.
+    pictures : list of Path
+        PNGs beside the records.
+    notes : list of str
+        What is damaged and left out.
+    """
+
+    name: str
+    folder: Path
+    is_run: bool = True
+    facts: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, str] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def result(self, task: str) -> Result | None:
+        """Choose the record of a task: of the latest step, then written last.
+
+        Parameters
+        ----------
+        task : str
+            The command.
+
+        Returns
+        -------
+        Result or None
+            The record; None where there is none.
+        """
+        found = [result for result in self.results if result.task == task]
+        return max(found, key=lambda r: (r.step, r.path.stat().st_mtime), default=None)
+
+    def chosen(self) -> list[Result]:
+        """Choose one record of each task.
+
+        Returns
+        -------
+        list of Result
+            By their tasks.
+        """
+        tasks = dict.fromkeys(result.task for result in self.results)
+        return [found for task in tasks if (found := self.result(task))]
+
+    def left_out(self) -> list[str]:
+        """Name the records that another of the same task stands for.
+
+        Returns
+        -------
+        list of str
+            A sentence each.
+        """
+        return [
+            f"{self.name}: {other.path} is not shown, for {chosen.path} is of a later step, or "
+            "was written later."
+            for chosen in self.chosen()
+            for other in self.results
+            if other.task == chosen.task and other is not chosen
+        ]
+
+
+def number(value: object) -> float | None:
+    """Take a value for a number, if it is one.
+
+    Parameters
+    ----------
+    value : object
+        From a record.
+
+    Returns
+    -------
+    float or None
+        None for what is no number, not finite, or a flag.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def read_source(name: str, folder: Path, *, is_run: bool) -> Source:
+    """Read all that a folder holds.
+
+    Parameters
+    ----------
+    name : str
+        What the page calls it.
+    folder : Path
+        A run; or records and pictures, in it or in folders in it.
+    is_run : bool
+        Whether it is a run.
+
+    Returns
+    -------
+    Source
+        What was found, which may be nothing.
+    """
+    notes: list[str] = []
+    results: list[Result] = []
+    pictures: list[Path] = []
+    for place in _places(folder):
+        files = sorted(path for path in place.iterdir() if path.is_file())
+        found = [r for path in files if path.suffix == ".json" if (r := _result(path, notes))]
+        results += found
+        if found or place.parent.name == "eval" or not is_run:
+            pictures += [path for path in files if path.suffix.lower() == ".png"]
+    return Source(
+        name=name,
+        folder=folder,
+        is_run=is_run,
+        facts=read_facts(folder),
+        recipe=_recipe(folder, notes),
+        lines=read_metrics(folder) if is_run else [],
+        results=results,
+        pictures=pictures,
+        notes=[f"{name}: {note}" for note in notes],
+    )
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """List the folders in which results may lie."""
+    yield folder
+    for above in (folder, folder / "eval"):
+        if above.is_dir():
+            yield from sorted(path for path in above.iterdir() if path.is_dir())
+
+
+def _result(path: Path, notes: list[str]) -> Result | None:
+    """Read a record; what is damaged is noted, what is no record passed over."""
+    try:
+        if path.stat().st_size > LARGEST:
+            notes.append(f"{path} is left out: larger than {LARGEST >> 20} MiB")
+            return None
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if path.name != FACTS:
+            notes.append(f"{path} is left out: it is no JSON that can be read ({error})")
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("task"), str):
+        return None
+    return Result(record["task"], path, record)
+
+
+def _recipe(folder: Path, notes: list[str]) -> dict[str, str]:
+    """Read a run's settings: from run.json, else from recipe.toml."""
+    recipe = read_facts(folder).get("recipe")
+    if not isinstance(recipe, dict):
+        try:
+            recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            notes.append(f"{folder / 'recipe.toml'} is left out: it cannot be read ({error})")
+            return {}
+    return flat(recipe)

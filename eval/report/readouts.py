@@ -1,0 +1,168 @@
+"""The sections of tasks that are numbers of runs: kNN, linear probes, backgrounds."""
+
+from collections.abc import Callable, Sequence
+
+from dilo.eval.report.comparing import Comparison
+from dilo.eval.report.conditions import settings
+from dilo.eval.report.gathered import Gathered, Section, figure, warning
+from dilo.eval.report.markup import Markup, bullets, joined, paragraph, table, tag
+from dilo.eval.report.overview import comparison_table, legend
+from dilo.eval.report.plots import Line, dots_plot, lines_plot
+from dilo.eval.report.quantities import Number
+from dilo.eval.report.reading import number
+from dilo.eval.report.tasks import TASKS
+from dilo.eval.report.walking import walk
+
+#: Classes of a plot, at most: those in which runs differ most.
+CLASSES = 40
+
+
+def task_section(gathered: Gathered, task: str) -> Section | None:
+    """Show the numbers of a task, and how they were measured.
+
+    Parameters
+    ----------
+    gathered : Gathered
+        What was read.
+    task : str
+        The command.
+
+    Returns
+    -------
+    Section or None
+        None where no run has a number.
+    """
+    found = gathered.comparisons(task)
+    if not found:
+        return None
+    columns = gathered.columns(task)
+    parts = [warning(gathered, task)]
+    if shown := [c for c in found if c.first.quantity.place != "class"]:
+        parts += [comparison_table(shown, columns), legend(shown, columns)]
+    parts += [part(gathered) for part in BELOW.get(task, ())]
+    parts.append(_per_class(gathered, task, found))
+    parts.append(_measured(found))
+    return Section(task, TASKS[task].heading, joined(parts))
+
+
+def _measured(found: Sequence[Comparison]) -> Markup:
+    """Say how the numbers were measured, a column a record."""
+    records = {n.column: n.result.record for c in found for n in c.numbers.values()}
+    told = settings(found[0].first.task, records)
+    if not told:
+        return Markup()
+    rows = [
+        [s.words, *(s.values.get(name, "–") for name in records), "differs" if s.differs else ""]
+        for s in told
+    ]
+    head = ["", *records, ""]
+    return joined([tag("h3", "How it was measured"), table(head, rows, numbers=False)])
+
+
+def _per_class(gathered: Gathered, task: str, found: Sequence[Comparison]) -> Markup:
+    """Draw a row a class, those first in which the runs differ most."""
+    classes = [c for c in found if c.first.quantity.place == "class"]
+    if not classes:
+        return Markup()
+    classes.sort(key=_spread, reverse=True)
+    shown = classes[:CLASSES]
+    names = [comparison.first.words["key"] for comparison in shown]
+    values = {
+        column: {c.first.words["key"]: n.value for c in shown if (n := c.numbers.get(column))}
+        for column in gathered.columns(task)
+    }
+    path = gathered.album.place(task, "classes")
+    what = shown[0].first.quantity.label.removesuffix(" of {key}")
+    dots_plot(values, path, across=f"{what}, %", labels=names)
+    caption = f"{what} of each class, those first in which the runs differ most."
+    if len(classes) > CLASSES:
+        caption += f" {CLASSES} of {len(classes)} classes; numbers.csv has all."
+    picture = gathered.album.taken(path)
+    shown_picture = figure(picture, f"{what} by class, a dot a run", caption)
+    return joined([tag("h3", "By class"), shown_picture])
+
+
+def _spread(comparison: Comparison) -> float:
+    """Tell how far runs lie apart."""
+    values = [found.value for found in comparison.numbers.values()]
+    return max(values) - min(values)
+
+
+def _knn_by_k(gathered: Gathered) -> Markup:
+    """Draw kNN by the number of neighbours."""
+    lines = []
+    for column in gathered.columns("knn"):
+        found = [
+            n
+            for n in gathered.numbers
+            if n.column == column and n.task == "knn" and n.quantity.path == "results.*.top1"
+        ]
+        found = sorted((n for n in found if n.words.get("k", "").isdigit()), key=_k)
+        ends = [n.ends for n in found if n.ends]
+        lines.append(
+            Line(
+                column,
+                [_k(n) for n in found],
+                [n.value for n in found],
+                ends if ends and len(ends) == len(found) else None,
+            )
+        )
+    if not any(len(line.across) > 1 for line in lines):
+        return Markup()
+    path = gathered.album.place("knn-by-k")
+    lines_plot(lines, path, across="k, neighbours that vote", up="kNN top-1, %", log=True)
+    caption = "kNN top-1 by the number of neighbours; shaded: 95 % intervals."
+    return figure(gathered.album.taken(path), "kNN top-1 by k, a line a run", caption)
+
+
+def _k(found: Number) -> float:
+    """Tell the number of neighbours."""
+    return float(found.words["k"])
+
+
+def _linear_epochs(gathered: Gathered) -> Markup:
+    """Draw the accuracy of linear probes over their epochs."""
+    lines = []
+    for source, result in gathered.records("linear"):
+        pairs = [
+            (number(epoch.get("epoch")), number(epoch.get("top1")))
+            for epoch, _ in walk(result.record, ["epochs", "*"])
+            if isinstance(epoch, dict)
+        ]
+        points = [(across, up) for across, up in pairs if across is not None and up is not None]
+        lines.append(Line(source.name, [p[0] for p in points], [p[1] for p in points]))
+    if not any(len(line.across) > 1 for line in lines):
+        return Markup()
+    path = gathered.album.place("linear-epochs")
+    lines_plot(lines, path, across="Epoch of the probe", up="linear top-1, %")
+    caption = "Accuracy on the test images after each epoch of the probe."
+    return figure(gathered.album.taken(path), "Linear top-1 over the epochs of the probe", caption)
+
+
+def _protocols(gathered: Gathered) -> Markup:
+    """Say whether linear probes kept to their protocol, and left the trunk as it was."""
+    words = []
+    for source, result in gathered.records("linear"):
+        protocol = result.record.get("protocol")
+        name = protocol.get("name") if isinstance(protocol, dict) else protocol
+        told = f"{source.name}: protocol {name if isinstance(name, str) else 'not told'}"
+        if result.record.get("is_protocol") is False:
+            told += ", but not the protocol as published"
+        if result.record.get("trunk_unchanged") is False:
+            told += "; THE TRUNK CHANGED, so this is no linear probe"
+        words.append(told)
+    return bullets(words)
+
+
+def _fast(gathered: Gathered) -> Markup:
+    """Say what a fast probe is not."""
+    words = "Not the protocol: a layer on features of centre crops, for a first look."
+    return paragraph(words, kind="note")
+
+
+#: What stands below the table of a task's numbers.
+BELOW: dict[str, tuple[Callable[[Gathered], Markup], ...]] = {
+    "knn": (_knn_by_k,),
+    "linear": (_protocols, _linear_epochs),
+    "linear-fast": (_fast,),
+}
