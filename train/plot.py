@@ -61,7 +61,13 @@ class _Run:
     steps_per_epoch: float | None
 
 
-def plot_runs(runs: Sequence[Path], path: Path, names: Sequence[str] | None = None) -> None:
+def plot_runs(
+    runs: Sequence[Path],
+    path: Path,
+    names: Sequence[str] | None = None,
+    *,
+    narrow: bool = False,
+) -> None:
     """Draw what runs recorded.
 
     Parameters
@@ -72,6 +78,8 @@ def plot_runs(runs: Sequence[Path], path: Path, names: Sequence[str] | None = No
         The PNG to write.
     names : sequence of str, optional
         What to call each run, where `run_names` shall not choose.
+    narrow : bool, default False
+        Whether all panels stand in one column.
 
     Raises
     ------
@@ -81,7 +89,7 @@ def plot_runs(runs: Sequence[Path], path: Path, names: Sequence[str] | None = No
     read = [_read(folder) for folder in runs]
     by_epoch = all(run.steps_per_epoch for run in read)
     panels = [panel for panel in PANELS if any(_has(run, panel) for run in read)]
-    figure, all_axes = _blank(len(panels))
+    figure, all_axes = _blank(len(panels), narrow=narrow)
     longest = max(_across(run, by_epoch).max() for run in read)
     for axes, panel in zip(all_axes, panels, strict=True):
         for place, run in enumerate(read):
@@ -242,12 +250,14 @@ def smoothed(across: Numbers, up: Numbers, width: float) -> Numbers:
     return means
 
 
-def _blank(panels: int) -> "tuple[Figure, list[Axes]]":
-    """Make axes in one or two full rows, without pyplot, which would look for a screen."""
+def _blank(panels: int, *, narrow: bool) -> "tuple[Figure, list[Axes]]":
+    """Make axes in one or two full rows or a column, without pyplot, which looks for a screen."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     rows = [panels] if panels <= 3 else [panels - panels // 2, panels // 2]
+    if narrow:
+        rows = [1] * panels
     figure = Figure(
         figsize=(1 + 4.0 * rows[0], 0.7 + 3.0 * len(rows)),
         dpi=130,

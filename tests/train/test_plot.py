@@ -1,5 +1,6 @@
 """Curves of runs: the right numbers at the right places, whatever a run lacks."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def drawn(tmp_path, monkeypatch):
         plot, "_finish", lambda figure, *rest: (figures.append(figure), finish(figure, *rest))
     )
 
-    def draw(*runs, names=None):
-        plot_runs(runs, tmp_path / "out.png", names)
+    def draw(*runs, **options):
+        plot_runs(runs, tmp_path / "out.png", **options)
         with Image.open(tmp_path / "out.png") as picture:
             assert picture.format == "PNG"
         axes = {axes.get_title(loc="left"): axes for axes in figures[-1].axes}
@@ -87,6 +88,14 @@ def test_runs_are_told_by_colour_and_by_what_differs_between_their_recipes(tmp_p
 def test_runs_may_be_given_names(tmp_path, drawn):
     runs = [write_run(tmp_path / name) for name in "ab"]
     assert drawn(*runs, names=["with $paste", "without"])[1] == ["with $paste", "without"]
+
+
+def test_narrow_curves_stand_in_one_column(tmp_path, drawn):
+    axes, _, _ = drawn(write_run(tmp_path / "run"), narrow=True)
+    boxes = [panel.get_position() for panel in axes.values()]
+    assert len(boxes) == 5
+    assert all(below.y1 < above.y0 for above, below in itertools.pairwise(boxes))
+    assert len({round(box.x1, 6) for box in boxes}) == 1
 
 
 def test_torn_lines_numbers_that_are_none_and_missing_panels_do_no_harm(tmp_path, drawn):
