@@ -25,7 +25,13 @@ class Comparison:
 
     @property
     def first(self) -> Number:
-        """Any of the numbers, for what all share."""
+        """Any of the numbers, for what all share.
+
+        Returns
+        -------
+        Number
+            The first.
+        """
         return next(iter(self.numbers.values()))
 
     def ranked(self) -> list[Number]:

@@ -37,6 +37,8 @@ CONDITIONS = (
     Condition("train_images", "training images"),
     Condition("test_images", "test images"),
     Condition("images", "images"),
+    Condition("bank", "bank", ("knn",)),
+    Condition("truth_kind", "truth", ("localize",)),
     Condition("mode", "source of the variations", ("backgrounds",)),
     Condition("masks_fingerprint", "masks", ("backgrounds",)),
     Condition("seed", "seed of the variations", ("backgrounds",)),
@@ -61,7 +63,13 @@ class Setting:
 
     @property
     def differs(self) -> bool:
-        """Whether two of them tell another thing."""
+        """Tell whether two of them say another thing.
+
+        Returns
+        -------
+        bool
+            True where numbers must not be compared.
+        """
         return len(set(self.values.values())) > 1
 
     def sentence(self) -> str:

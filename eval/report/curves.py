@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dilo.eval.report.gathered import Gathered, Section, figure
 from dilo.eval.report.markup import Markup, joined, paragraph, table
 from dilo.eval.report.reading import Source, number
-from dilo.eval.report.words import with_unit
+from dilo.eval.report.words import NOTHING, with_unit
 from dilo.train.plot import plot_runs
 
 #: What is told of the end of a curve: field, what it is, factor, unit.
@@ -32,15 +32,18 @@ def curves_section(gathered: Gathered) -> Section:
     drawn = [run for run in gathered.runs if run.lines]
     parts = []
     if drawn:
-        path = gathered.album.place("curves")
         names = [run.name for run in drawn]
-        plot_runs([run.folder for run in drawn], path, names)
+        wide = gathered.album.place("curves")
+        narrow = gathered.album.place("curves", "narrow")
+        for path in (wide, narrow):
+            plot_runs([run.folder for run in drawn], path, names, narrow=path is narrow)
         alternative = f"Curves of the training of {', '.join(names)}"
         caption = (
             "What the runs recorded. kNN here is the monitor's, while the run trained; the "
             "section on kNN has what was measured afterwards."
         )
-        parts += [figure(gathered.album.taken(path), alternative, caption), _last(drawn)]
+        pictures = [gathered.album.taken(path) for path in (wide, narrow)]
+        parts += [figure(pictures[0], alternative, caption, pictures[1]), _last(drawn)]
     if lacking := [run.name for run in gathered.runs if not run.lines]:
         words = f"Nothing recorded in metrics.jsonl: {', '.join(lacking)}."
         parts.append(paragraph(words, kind="missing"))
@@ -54,7 +57,7 @@ def _last(runs: Sequence[Source]) -> Markup:
         ends = [_end(run, key) for run in runs]
         if any(ends):
             cells = [
-                f"{with_unit(factor * end[1], unit)}, step {end[0]:,}" if end else "–"
+                f"{with_unit(factor * end[1], unit)}, step {end[0]:,}" if end else NOTHING
                 for end in ends
             ]
             rows.append([words, *cells])

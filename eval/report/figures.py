@@ -31,10 +31,9 @@ def figures_section(gathered: Gathered) -> Section | None:
             by_title.setdefault((_task(path, source), path.stem), []).append((source, path))
     if not by_title:
         return None
-    order = list(TASKS)
     parts = []
-    tasks = sorted({t for t, _ in by_title}, key=lambda t: (order.index(t) if t in order else 99, t))
-    for task in tasks:
+    found = sorted({task for task, _ in by_title})
+    for task in [*(t for t in TASKS if t in found), *(t for t in found if t not in TASKS)]:
         parts.append(tag("h3", TASKS[task].heading if task in TASKS else task))
         for (of, stem), files in by_title.items():
             if of != task:

@@ -1,15 +1,16 @@
 """All that the page is made of: runs, other results, numbers, and where the pictures go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dilo.eval.report.comparing import Comparison, comparisons
-from dilo.eval.report.conditions import Setting, differing
-from dilo.eval.report.markup import Markup, escape, paragraph, tag
+from dilo.eval.report.conditions import Setting, differing, settings
+from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
 from dilo.eval.report.pictures import Album, Picture
 from dilo.eval.report.quantities import Number, numbers
 from dilo.eval.report.reading import Result, Source
+from dilo.eval.report.words import NOTHING
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,24 @@ class Gathered:
 
     @property
     def names(self) -> list[str]:
-        """What the runs are called."""
+        """What the runs are called.
+
+        Returns
+        -------
+        list of str
+            In their order.
+        """
         return [run.name for run in self.runs]
 
     @property
     def sources(self) -> list[Source]:
-        """Runs and others."""
+        """All that was read.
+
+        Returns
+        -------
+        list of Source
+            The runs first.
+        """
         return [*self.runs, *self.others]
 
     def comparisons(self, task: str | None = None) -> list[Comparison]:
@@ -151,7 +164,9 @@ def gather(runs: list[Source], others: list[Source], out: Path) -> Gathered:
     return Gathered(runs, others, numbers(runs, others), Album(out))
 
 
-def figure(picture: Picture | None, alternative: str, caption: object) -> Markup:
+def figure(
+    picture: Picture | None, alternative: str, caption: object, narrow: Picture | None = None
+) -> Markup:
     """Show a picture.
 
     Parameters
@@ -162,6 +177,8 @@ def figure(picture: Picture | None, alternative: str, caption: object) -> Markup
         What it shows, for those who cannot see it.
     caption : object
         Below it.
+    narrow : Picture, optional
+        What narrow screens show in its place.
 
     Returns
     -------
@@ -177,7 +194,11 @@ def figure(picture: Picture | None, alternative: str, caption: object) -> Markup
         note = f" Made smaller here; {picture.file} beside this page is the whole picture."
     size = {"width": picture.width, "height": picture.height}
     shown = tag("img", src=picture.data, alt=alternative, **size) if picture.data else None
-    return tag("figure", shown, tag("figcaption", escape(caption), note))
+    if shown and narrow and narrow.data:
+        source = tag("source", media="(max-width: 40rem)", srcset=narrow.data)
+        shown = tag("picture", source, shown)
+    words = tag("figcaption", escape(caption), note)
+    return tag("figure", shown, words, class_="whole" if narrow else None)
 
 
 def warning(gathered: Gathered, task: str) -> Markup:
@@ -199,3 +220,32 @@ def warning(gathered: Gathered, task: str) -> Markup:
     if not found:
         return Markup()
     return paragraph(tag("strong", "Not measured alike: "), found, ".", kind="warning")
+
+
+def measured(found: Sequence[Comparison]) -> Markup:
+    """Say how numbers of a task were measured.
+
+    Parameters
+    ----------
+    found : sequence of Comparison
+        At least one, all of the task.
+
+    Returns
+    -------
+    Markup
+        A table with a column a record; nothing where the records do not tell.
+    """
+    records = {n.column: n.result.record for c in found for n in c.numbers.values()}
+    told = settings(found[0].first.task, records)
+    if not told:
+        return Markup()
+    rows = [
+        [
+            s.words,
+            *(s.values.get(name, NOTHING) for name in records),
+            "differs" if s.differs else "",
+        ]
+        for s in told
+    ]
+    head = ["", *records, ""]
+    return joined([tag("h3", "How it was measured"), table(head, rows, numbers=False)])

@@ -84,7 +84,10 @@ def make_report(request: Request, say: Say) -> dict[str, Any]:
     for note in notes:
         say(printable(note))
     size = (request.out / REPORT).stat().st_size
-    say(f"{request.out / REPORT}: {len(runs)} runs, {len(gathered.numbers)} numbers, {size >> 10} KiB")
+    say(
+        f"{request.out / REPORT}: {len(runs)} runs, {len(gathered.numbers)} numbers, "
+        f"{size >> 10} KiB"
+    )
     return {
         "task": "report",
         "out": str(request.out),

@@ -104,7 +104,7 @@ def tag(element: str, *children: object, **attributes: object) -> Markup:
         for name, value in attributes.items()
         if value is not None
     )
-    end = "" if element in ("img", "br", "col") else f"</{element}>"
+    end = "" if element in ("img", "br", "source") else f"</{element}>"
     return Markup(f"<{element}{words}>{joined(children)}{end}")
 
 
@@ -122,7 +122,7 @@ def table(
     head : sequence of object
         Above the columns.
     rows : iterable of sequence of object
-        The first cell of each names the row.
+        The first cell of each names the row; one cell alone heads the rows below it.
     caption : object, optional
         Above it.
     numbers : bool, default True
@@ -135,6 +135,8 @@ def table(
     """
     body = [
         tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
+        if rest
+        else tag("tr", tag("th", first, scope="rowgroup", colspan=len(head)), class_="group")
         for first, *rest in rows
     ]
     inner = tag(

@@ -8,7 +8,7 @@ from dilo.eval.report.markup import Markup, bullets, escape, joined, paragraph, 
 from dilo.eval.report.quantities import Quantity
 from dilo.eval.report.runs import DIGEST, digest
 from dilo.eval.report.tasks import TASKS
-from dilo.eval.report.words import summary, written
+from dilo.eval.report.words import NOTHING, sentence, span, summary, written
 
 #: Signs of how a number stands, and what they say.
 MARKS = {
@@ -32,7 +32,11 @@ def summary_section(gathered: Gathered) -> Section:
     Section
         The first one.
     """
-    parts = [paragraph(summary(_told(gathered), gathered.names), kind="summary")]
+    told = _told(gathered)
+    parts = [
+        paragraph(summary(told, gathered.names), kind="summary"),
+        bullets(sentence(comparison, gathered.names) for comparison in told),
+    ]
     if warnings := _warnings(gathered):
         parts.append(paragraph(tag("strong", "Before you compare:")))
         parts.append(bullets(warnings, kind="warning"))
@@ -92,9 +96,7 @@ def numbers_section(gathered: Gathered) -> Section:
     if not found:
         return Section("numbers", "Numbers", paragraph("None yet.", kind="missing"))
     body = [comparison_table(found, gathered.names), legend(found, gathered.names)]
-    body.append(
-        paragraph("numbers.csv beside this page has these and all others.", kind="note")
-    )
+    body.append(paragraph("numbers.csv beside this page has these and all others.", kind="note"))
     return Section("numbers", "Numbers", joined(body))
 
 
@@ -117,20 +119,27 @@ def comparison_table(
     Markup
         The table.
     """
-    rows = []
-    for comparison in comparisons:
-        first = comparison.first
-        better = {"more": "more is better", "less": "less is better", None: ""}[first.quantity.better]
-        unit = f", {first.unit}" if first.unit else ""
-        counts = sorted({n.images for n in comparison.numbers.values() if n.images})
-        rows.append(
-            [
-                joined([f"{first.label}{unit}", tag("br"), tag("small", better, class_="note")]),
-                *(_cell(comparison, run) for run in runs),
-                " / ".join(f"{count:,}" for count in counts) or "–",
-            ]
-        )
+    rows: list[list[object]] = []
+    tasks = list(dict.fromkeys(comparison.first.task for comparison in comparisons))
+    for task in tasks:
+        if len(tasks) > 1:
+            rows.append([tag("a", TASKS[task].heading, href=f"#{task}")])
+        rows += [_row(c, runs) for c in comparisons if c.first.task == task]
     return table(["", *runs, "n"], rows, caption=caption)
+
+
+def _row(comparison: Comparison, runs: Sequence[str]) -> list[object]:
+    """Write a number of all runs, and of how many images it is."""
+    quantity = comparison.first.quantity
+    label = comparison.first.label.replace(" = ", "\u00a0=\u00a0")
+    better = {"more": "more is better", "less": "less is better", None: ""}[quantity.better]
+    note = ", ".join(word for word in (quantity.unit, better) if word)
+    counts = sorted({n.images for n in comparison.numbers.values() if n.images})
+    return [
+        joined([label, tag("br"), tag("small", note, class_="note")]),
+        *(_cell(comparison, run) for run in runs),
+        " / ".join(f"{count:,}" for count in counts) or NOTHING,
+    ]
 
 
 def legend(comparisons: Sequence[Comparison], runs: Sequence[str]) -> Markup:
@@ -164,7 +173,7 @@ def _cell(comparison: Comparison, run: str) -> Markup:
     """Write a number with its sign and its interval."""
     found = comparison.numbers.get(run)
     if found is None:
-        return escape("–")
+        return escape(NOTHING)
     standing = _standing(comparison, run)
     text: Markup = escape(written(found.value, found.unit))
     if standing in MARKS:
@@ -172,6 +181,5 @@ def _cell(comparison: Comparison, run: str) -> Markup:
         strong = tag("strong", text) if standing in ("best", "first") else text
         text = joined([tag("span", sign, title=words, aria_label=words, role="img"), " ", strong])
     if found.ends:
-        low, high = (written(end, found.unit) for end in found.ends)
-        text = joined([text, tag("small", f"{low}–{high}")])
+        text = joined([text, tag("small", span(found.ends, found.unit))])
     return text

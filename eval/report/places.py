@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dilo.eval.report.gathered import Gathered, Section, warning
+from dilo.eval.report.conditions import differing
+from dilo.eval.report.gathered import Gathered, Section, measured, warning
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
+from dilo.eval.report.quantities import MEASURES
 from dilo.eval.report.reading import number
 from dilo.eval.report.tasks import TASKS
 from dilo.eval.report.walking import walk
+from dilo.eval.report.words import NOTHING
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,7 @@ class Measure:
     digits: int = 1
 
 
-LOCALISATION = (
-    Measure("energy", "energy in the box, %"),
-    Measure("pointing", "pointing game, %"),
-    Measure("max_box_acc", "MaxBoxAcc, %"),
-    Measure("max_box_acc_v2", "MaxBoxAccV2, %"),
-    Measure("corloc", "CorLoc, %"),
-    Measure("px_ap", "PxAP, %"),
-)
+LOCALISATION = tuple(Measure(f"numbers.{key}", f"{words}, %") for key, words, _ in MEASURES)
 MASKS = (
     Measure("numbers.max_f_benchmark", "max F", 3),
     Measure("numbers.mean_f", "mean F", 3),
@@ -61,33 +57,48 @@ def localisation_section(gathered: Gathered) -> Section | None:
     Section or None
         A table a record; None where there is none.
     """
-    tables = []
-    for source, result in gathered.records("localize"):
-        found = [row for row, _ in walk(result.record, ["rows", "*"]) if isinstance(row, Mapping)]
-        measures = [m for m in LOCALISATION if any(_value(row, m) is not None for row in found)]
-        floors = {m: _floor(found, m) for m in measures}
-        found.sort(key=lambda row: row.get("floor") is True)
-        rows = [
-            [_row_name(row), *(_cell(row, measure, floors[measure]) for measure in measures)]
-            for row in found
-        ]
-        caption = f"{source.name}: {_counted(result.record)}"
-        tables.append(table(["", *(m.head for m in measures)], rows, caption=caption))
-    if not tables:
+    found = [
+        (source.name, result.record, row)
+        for source, result in gathered.records("localize")
+        for row, _ in walk(result.record, ["methods", "*"])
+        if isinstance(row, Mapping)
+    ]
+    if not found:
         return None
+    apart = differing("localize", {name: record for name, record, _ in found})
+    tables: dict[str, list[Mapping[str, Any]]] = {}
+    for name, record, row in found:
+        caption = f"{name}, {_counted(record)}" if apart else _counted(record)
+        rows = tables.setdefault(caption, [])
+        if row not in rows:  # floors are the same in every record of the same images
+            rows.append(row)
+    shown = [_localisation_table(rows, caption) for caption, rows in tables.items()]
     words = (
-        "Floors are maps that saw no image: what any network must exceed. \u25bd marks what does "
-        "not exceed the best floor."
+        "Floors are maps that look at no pixel of the image: what any other must exceed. "
+        "▽ marks what does not exceed the best floor."
     )
-    body = joined([warning(gathered, "localize"), *tables, paragraph(words, kind="note")])
+    parts = [warning(gathered, "localize"), *shown, paragraph(words, kind="note")]
+    if comparisons := gathered.comparisons("localize"):
+        parts.append(measured(comparisons))
+    body = joined(parts)
     return Section("localize", TASKS["localize"].heading, body)
+
+
+def _localisation_table(found: list[Mapping[str, Any]], caption: str) -> Markup:
+    """Write a row a kind of maps, the floors last."""
+    measures = [m for m in LOCALISATION if any(_value(row, m) is not None for row in found)]
+    floors = {measure: _floor(found, measure) for measure in measures}
+    rows = [
+        [_row_name(row), *(_cell(row, measure, floors[measure]) for measure in measures)]
+        for row in sorted(found, key=lambda row: row.get("floor") is True)
+    ]
+    return table(["", *(measure.head for measure in measures)], rows, caption=caption)
 
 
 def _row_name(row: Mapping[str, Any]) -> str:
     """Name a row: whose map, by which method, of which class."""
-    parts = [row.get(key) for key in ("name", "method", "class")]
-    words = ", ".join(dict.fromkeys(str(part) for part in parts if part))
-    return f"floor: {words}" if row.get("floor") is True else words
+    rule = row.get("class")
+    return str(row.get("name", "?")) + (f", of the {rule} class" if isinstance(rule, str) else "")
 
 
 def _floor(rows: Iterable[Mapping[str, Any]], measure: Measure) -> float | None:
@@ -100,12 +111,12 @@ def _cell(row: Mapping[str, Any], measure: Measure, floor: float | None) -> Mark
     """Write a measure, with a sign where it does not exceed the best floor."""
     value = _value(row, measure)
     if value is None:
-        return escape("\u2013")
+        return escape(NOTHING)
     text = f"{value:.{measure.digits}f}"
     if floor is None or row.get("floor") is True or value > floor:
         return escape(text)
     words = "does not exceed the best floor"
-    return joined([tag("span", "\u25bd", title=words, aria_label=words, role="img"), " ", text])
+    return joined([tag("span", "▽", title=words, aria_label=words, role="img"), " ", text])
 
 
 def _value(row: Mapping[str, Any], measure: Measure) -> float | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
 
 #: Against seven colours: 35 runs before two look alike.
 MARKS = ("o", "s", "^", "D", "v")
-LONGEST = 40
+LONGEST = 32
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ def lines_plot(
     log : bool, default False
         Whether the first axis is logarithmic, with a tick at each place.
     """
-    figure, axes = _blank(7.5, 4.2)
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _blank(3.6)
     for place, line in enumerate(lines):
-        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)]}
-        style = STYLES[place // len(COLOURS) % len(STYLES)]
+        look = _look(place)
         size = 6 if len(line.across) < 30 else 3
-        axes.plot(line.across, line.up, linestyle=style, linewidth=1.8, markersize=size, **look)
+        axes.plot(line.across, line.up, linewidth=1.8, markersize=size, **look)
         if line.ends:
             low, high = zip(*line.ends, strict=True)
             axes.fill_between(line.across, low, high, color=look["color"], alpha=0.12, linewidth=0)
@@ -68,6 +69,8 @@ def lines_plot(
         axes.set_xscale("log")
         axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     _finish(figure, [line.name for line in lines], path)
@@ -89,16 +92,13 @@ def dots_plot(
     labels : sequence of str
         The rows, from above.
     """
-    figure, axes = _blank(7.5, 1.4 + 0.3 * len(labels))
+    figure, axes = _blank(1.2 + 0.28 * len(labels))
     for place, numbers in enumerate(values.values()):
         rows = [row for row, label in enumerate(labels) if label in numbers]
         axes.plot(
             [numbers[labels[row]] for row in rows],
             rows,
-            linestyle="",
-            marker=MARKS[place % len(MARKS)],
-            markersize=7,
-            color=COLOURS[place % len(COLOURS)],
+            **_look(place) | {"linestyle": "", "markersize": 7},
             alpha=0.85,
             clip_on=False,
         )
@@ -110,11 +110,12 @@ def dots_plot(
     _finish(figure, list(values), path)
 
 
-def _blank(width: float, height: float) -> "tuple[Figure, Axes]":
+def _blank(height: float) -> "tuple[Figure, Axes]":
     """Make axes with a grid, without pyplot, which would look for a screen."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    # So wide that letters can be read on a telephone, so fine that they are sharp on a desk.
+    figure = Figure(figsize=(5.2, height), dpi=200, layout="constrained")
     axes = figure.add_subplot()
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
@@ -127,7 +128,7 @@ def _finish(figure: "Figure", names: Sequence[str], path: Path) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], linewidth=2, markersize=7, **_look(i)) for i in range(len(names))]
-    columns = max(1, min(len(names), int(90 // (8 + max(len(_short(name)) for name in names)))))
+    columns = max(1, min(len(names), int(60 // (8 + max(len(_short(name)) for name in names)))))
     legend = figure.legend(
         handles,
         [""] * len(names),  # matplotlib would leave out a name that begins with "_"

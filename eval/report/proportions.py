@@ -40,17 +40,19 @@ def interval(percent: float, images: int) -> Ends:
     return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
 
 
-def difference(
-    first: float, first_ends: Ends, second: float, second_ends: Ends
-) -> Ends:
+def difference(first: float, first_ends: Ends, second: float, second_ends: Ends) -> Ends:
     """Give the 95 % interval of a difference out of those of its two parts.
 
     Parameters
     ----------
-    first, second : float
-        Numbers.
-    first_ends, second_ends : (float, float)
-        The 95 % interval of each.
+    first : float
+        A number.
+    first_ends : (float, float)
+        Its 95 % interval.
+    second : float
+        Another.
+    second_ends : (float, float)
+        Its 95 % interval.
 
     Returns
     -------

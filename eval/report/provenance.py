@@ -4,10 +4,11 @@ import shlex
 from typing import Any
 
 from dilo.eval.report.gathered import Gathered, Section
-from dilo.eval.report.markup import Markup, bullets, joined, paragraph, table, tag
+from dilo.eval.report.markup import bullets, joined, paragraph, table, tag
 from dilo.eval.report.reading import number
 from dilo.eval.report.runs import versions_words
 from dilo.eval.report.tasks import TASKS
+from dilo.eval.report.words import NOTHING
 
 
 def missing_section(gathered: Gathered) -> Section:
@@ -75,16 +76,16 @@ def provenance_section(gathered: Gathered) -> Section:
 def _checkpoint(record: dict[str, Any]) -> str:
     """Name the file that was measured."""
     found = record.get("checkpoint", record.get("truth"))
-    return found if isinstance(found, str) else "–"
+    return found if isinstance(found, str) else NOTHING
 
 
 def _step(record: dict[str, Any]) -> str:
     """Tell the step of the checkpoint."""
     found = number(record.get("step"))
-    return "–" if found is None else f"{found:,.0f}"
+    return NOTHING if found is None else f"{found:,.0f}"
 
 
 def _seconds(record: dict[str, Any]) -> str:
     """Tell how long it took."""
     found = number(record.get("seconds"))
-    return "–" if found is None else f"{found:,.1f}\u00a0s"
+    return NOTHING if found is None else f"{found:,.1f}\u00a0s"

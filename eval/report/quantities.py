@@ -29,7 +29,7 @@ class Quantity:
     better : {"more", "less"} or None
         Which way is better.
     images : str or None
-        Field with the number of images that it is a share of; None where it is none.
+        Path of the number of images that it is a share of; None where it is none.
     place : {"first", "section", "class"}
         Where it stands: at the beginning of the page too, in the section of its task alone, or
         as one of many classes.
@@ -82,15 +82,38 @@ class Number:
 
     @property
     def task(self) -> str:
-        """The command whose record holds it."""
+        """The command whose record holds it.
+
+        Returns
+        -------
+        str
+            As of the quantity.
+        """
         return self.quantity.task
 
     @property
     def unit(self) -> str:
-        """Unit of the value."""
+        """Unit of the value.
+
+        Returns
+        -------
+        str
+            As of the quantity.
+        """
         return self.quantity.unit
 
 
+#: Measures of localisation, and whether each is a share of images.
+MEASURES = (
+    ("max_box_acc", "MaxBoxAcc", True),
+    ("max_box_acc_v2", "MaxBoxAccV2", False),
+    ("pixel_ap", "PxAP", False),
+    ("corloc", "CorLoc", True),
+    ("gt_known_loc", "GT-known localisation", True),
+    ("top1_loc", "top-1 localisation", True),
+    ("pointing_game", "pointing game", True),
+    ("energy_inside", "energy on the object", False),
+)
 #: What becomes of answers when the background changes, and which way is better.
 FATES: tuple[tuple[str, str, Better], ...] = (
     ("follows_background", "answers of the background's class,", "less"),
@@ -112,14 +135,27 @@ VARIATIONS: dict[str, tuple[str, Better]] = {
 QUANTITIES = (
     Quantity("knn", "results.*.top1", "kNN top-1, k = {k}", images="test_images", told=True),
     Quantity("knn", "results.*.top5", "kNN top-5, k = {k}", images="test_images", place="section"),
-    Quantity("knn", "per_class.*", "kNN top-1 of {key}", place="class"),
+    Quantity("knn", "results.*.per_class.*", "kNN top-1 of {key}, k = {k}", place="class"),
     Quantity("linear", "last.top1", "linear top-1, last epoch", images="test_images", told=True),
     Quantity("linear", "best.top1", "linear top-1, best epoch", images="test_images"),
     Quantity("linear", "last.top5", "linear top-5, last epoch", images="test_images"),
     Quantity("linear", "per_class.*", "linear top-1 of {key}", place="class"),
-    Quantity("linear-fast", "top1", "fast linear top-1", images="test_images", told=True),
-    Quantity("linear-fast", "top5", "fast linear top-5", images="test_images", place="section"),
+    Quantity("linear-fast", "last.top1", "fast linear top-1", images="test_images", told=True),
+    Quantity(
+        "linear-fast", "last.top5", "fast linear top-5", images="test_images", place="section"
+    ),
     Quantity("linear-fast", "per_class.*", "fast linear top-1 of {key}", place="class"),
+    *(
+        Quantity(
+            "localize",
+            f"methods.*.numbers.{key}",
+            f"{words}, {{method}} of the {{class}} class",
+            images="images" if of_images else None,
+            place="first" if key in ("max_box_acc", "pixel_ap") else "section",
+            told=key == "max_box_acc",
+        )
+        for key, words, of_images in MEASURES
+    ),
     *(
         Quantity(
             "backgrounds",
@@ -143,6 +179,19 @@ QUANTITIES = (
         for name in VARIATIONS
     ),
     Quantity("backgrounds", "results.*.challenge", "Backgrounds Challenge accuracy"),
+    Quantity(
+        "neighbors",
+        "checkpoints.*.precision",
+        "neighbours of the query's class, of {k}",
+        place="section",
+    ),
+    Quantity(
+        "neighbors",
+        "checkpoints.*.accuracy",
+        "queries that neighbours classify rightly",
+        images="asked.images",
+        place="section",
+    ),
 )
 
 
@@ -177,22 +226,27 @@ def _numbers(
     quantity: Quantity, source: Source, result: Result, runs: set[str]
 ) -> Iterator[Number]:
     """Take the numbers of one quantity out of one record."""
-    images = number(result.record.get(quantity.images or ""))
-    found = list(walk(result.record, quantity.path.split(".")))
-    found = [(value, words) for value, words in found if words.get("floor") != "True"]
-    alone = source.is_run and len({words.get("name") for _, words in found}) == 1
+    count = next(walk(result.record, (quantity.images or "-").split(".")), (None, {}))[0]
+    outer = {"k": str(k)} if (k := result.record.get("k")) is not None else {}
+    found = [
+        (item, outer | words)
+        for item, words in walk(result.record, quantity.path.split("."))
+        # Maps that no network made belong to no run.
+        if words.get("floor") != "True" and words.get("method") != "maps"
+    ]
+    alone = source.is_run and len({_owner(words) for _, words in found}) == 1
     for item, words in found:
-        measured = item if isinstance(item, Mapping) else {"value": item, "images": images}
+        measured = item if isinstance(item, Mapping) else {"value": item, "images": count}
         if (value := number(measured.get("value"))) is not None:
-            count = _count(measured.get("images"))
+            images = _count(measured.get("images"))
             yield Number(
-                column=_column(source, "" if alone else words.get("name", ""), runs),
+                column=_column(source, "" if alone else _owner(words), runs),
                 quantity=quantity,
                 label=quantity.label.format_map(_Words(words)),
                 words=words,
                 value=value,
-                ends=_ends(measured, value, count, quantity.unit),
-                images=count,
+                ends=_ends(measured, value, images, quantity.unit),
+                images=images,
                 result=result,
             )
 
@@ -211,6 +265,11 @@ def _count(value: object) -> int | None:
     """Take a value for a number of images, if it is one."""
     found = number(value)
     return int(found) if found and found >= 1 else None
+
+
+def _owner(words: dict[str, str]) -> str:
+    """Name what a number is of, without the method that stands at the end of some names."""
+    return words.get("name", "").removesuffix(f" {words.get('method', '')}")
 
 
 def _column(source: Source, name: str, runs: set[str]) -> str:

@@ -35,7 +35,13 @@ class Result:
 
     @property
     def step(self) -> float:
-        """Step of its checkpoint; -1 where it tells none."""
+        """Step of its checkpoint; -1 where it tells none.
+
+        Returns
+        -------
+        float
+            Optimiser steps.
+        """
         step = number(self.record.get("step"))
         return -1 if step is None else step
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from dilo.eval.report.comparing import Comparison
-from dilo.eval.report.conditions import settings
-from dilo.eval.report.gathered import Gathered, Section, figure, warning
-from dilo.eval.report.markup import Markup, bullets, joined, paragraph, table, tag
+from dilo.eval.report.gathered import Gathered, Section, figure, measured, warning
+from dilo.eval.report.markup import Markup, bullets, joined, paragraph, tag
 from dilo.eval.report.overview import comparison_table, legend
 from dilo.eval.report.plots import Line, dots_plot, lines_plot
 from dilo.eval.report.quantities import Number
@@ -41,22 +40,8 @@ def task_section(gathered: Gathered, task: str) -> Section | None:
         parts += [comparison_table(shown, columns), legend(shown, columns)]
     parts += [part(gathered) for part in BELOW.get(task, ())]
     parts.append(_per_class(gathered, task, found))
-    parts.append(_measured(found))
+    parts.append(measured(found))
     return Section(task, TASKS[task].heading, joined(parts))
-
-
-def _measured(found: Sequence[Comparison]) -> Markup:
-    """Say how the numbers were measured, a column a record."""
-    records = {n.column: n.result.record for c in found for n in c.numbers.values()}
-    told = settings(found[0].first.task, records)
-    if not told:
-        return Markup()
-    rows = [
-        [s.words, *(s.values.get(name, "–") for name in records), "differs" if s.differs else ""]
-        for s in told
-    ]
-    head = ["", *records, ""]
-    return joined([tag("h3", "How it was measured"), table(head, rows, numbers=False)])
 
 
 def _per_class(gathered: Gathered, task: str, found: Sequence[Comparison]) -> Markup:
@@ -64,6 +49,9 @@ def _per_class(gathered: Gathered, task: str, found: Sequence[Comparison]) -> Ma
     classes = [c for c in found if c.first.quantity.place == "class"]
     if not classes:
         return Markup()
+    ks = [c.first.words.get("k") for c in classes]
+    k = "20" if "20" in ks else ks[0]
+    classes = [c for c in classes if c.first.words.get("k") == k]
     classes.sort(key=_spread, reverse=True)
     shown = classes[:CLASSES]
     names = [comparison.first.words["key"] for comparison in shown]
@@ -72,7 +60,7 @@ def _per_class(gathered: Gathered, task: str, found: Sequence[Comparison]) -> Ma
         for column in gathered.columns(task)
     }
     path = gathered.album.place(task, "classes")
-    what = shown[0].first.quantity.label.removesuffix(" of {key}")
+    what = shown[0].first.quantity.label.replace(" of {key}", "").format(k=k)
     dots_plot(values, path, across=f"{what}, %", labels=names)
     caption = f"{what} of each class, those first in which the runs differ most."
     if len(classes) > CLASSES:
@@ -147,7 +135,10 @@ def _protocols(gathered: Gathered) -> Markup:
         name = protocol.get("name") if isinstance(protocol, dict) else protocol
         told = f"{source.name}: protocol {name if isinstance(name, str) else 'not told'}"
         if result.record.get("is_protocol") is False:
-            told += ", but not the protocol as published"
+            told += ", but not as published"
+        changes = result.record.get("departures")
+        if isinstance(changes, list) and changes:
+            told += f": {', '.join(map(str, changes))}"
         if result.record.get("trunk_unchanged") is False:
             told += "; THE TRUNK CHANGED, so this is no linear probe"
         words.append(told)
@@ -156,7 +147,10 @@ def _protocols(gathered: Gathered) -> Markup:
 
 def _fast(gathered: Gathered) -> Markup:
     """Say what a fast probe is not."""
-    words = "Not the protocol: a layer on features of centre crops, for a first look."
+    words = (
+        "Not the protocol of any paper: features were made once, of the middle of each image, and "
+        "the learning rate was chosen by a part of the training images."
+    )
     return paragraph(words, kind="note")
 
 

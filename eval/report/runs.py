@@ -5,6 +5,7 @@ from typing import Any
 from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
 from dilo.eval.report.reading import Source
+from dilo.eval.report.words import NOTHING
 
 #: Settings that say what a run is, whether they differ or not.
 MAIN = (
@@ -61,7 +62,7 @@ def runs_section(gathered: Gathered) -> Section:
             ("images trained on", lambda run: _count(run.facts.get("images"))),
             ("of these never pasted", lambda run: _count(run.facts.get("never_pasted"))),
             ("device", lambda run: _device(run.facts)),
-            ("started", lambda run: _word(run.facts.get("time"))),
+            ("started", lambda run: _word(run.facts.get("time")).replace("+00:00", " UTC")),
             ("commit", lambda run: _word(run.facts.get("commit"))),
             ("versions", lambda run: versions_words(run.facts.get("versions"))),
         )
@@ -89,7 +90,7 @@ def recipes_section(gathered: Gathered) -> Section:
     differ = [key for key in keys if len({run.recipe.get(key) for run in known}) > 1]
     parts = []
     if differ:
-        rows = [[tag("code", k), *(run.recipe.get(k, "–") for run in known)] for k in differ]
+        rows = [[tag("code", k), *(run.recipe.get(k, NOTHING) for run in known)] for k in differ]
         parts.append(table(["setting", *(run.name for run in known)], rows, numbers=False))
         parts.append(
             paragraph(f"The other {len(keys) - len(differ)} settings are the same.", kind="note")
@@ -99,7 +100,9 @@ def recipes_section(gathered: Gathered) -> Section:
     same = [key for key in MAIN if key in keys and key not in differ]
     if known and same:
         each = [tag("code", f"{key} = {known[0].recipe[key]}") for key in same]
-        parts.append(paragraph("In all of them " if len(known) > 1 else "", joined(each, ", "), "."))
+        parts.append(
+            paragraph("In all of them " if len(known) > 1 else "", joined(each, ", "), ".")
+        )
     if unknown:
         parts.append(
             paragraph(
@@ -140,7 +143,7 @@ def _steps(run: Source) -> str:
         state = ""
     taken = max((line["step"] for line in run.lines), default=None)
     steps = run.facts.get("steps")
-    words = "–" if taken is None else f"{taken:,}"
+    words = NOTHING if taken is None else f"{taken:,}"
     if isinstance(steps, int):
         words += f" of {steps:,}"
     return f"{words} ({state})" if state else words
@@ -151,17 +154,17 @@ def _device(facts: dict[str, Any]) -> str:
     words = [_word(facts.get("device")), _word(facts.get("precision"))]
     if isinstance(ranks := facts.get("world_size"), int) and ranks > 1:
         words.append(f"{ranks} processes")
-    return ", ".join(word for word in words if word != "–") or "–"
+    return ", ".join(word for word in words if word != NOTHING) or NOTHING
 
 
 def _count(value: object) -> str:
     """Write a count."""
-    return f"{value:,}" if isinstance(value, int) else "–"
+    return f"{value:,}" if isinstance(value, int) else NOTHING
 
 
 def _word(value: object) -> str:
     """Write a word."""
-    return value if isinstance(value, str) and value else "–"
+    return value if isinstance(value, str) and value else NOTHING
 
 
 def versions_words(value: object) -> str:
@@ -178,5 +181,5 @@ def versions_words(value: object) -> str:
         A dash where there are none.
     """
     if not isinstance(value, dict) or not value:
-        return "–"
+        return NOTHING
     return ", ".join(f"{name} {version}" for name, version in value.items())

@@ -56,6 +56,7 @@ td .path { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; }
 img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 4px;
   border: 1px solid var(--line); }
+section > figure:not(.whole) img { max-width: min(100%, 42rem); }
 figcaption { margin-top: .35rem; max-width: 46rem; }
 .pair { display: grid; gap: 0 1.25rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
@@ -63,7 +64,8 @@ figcaption { margin-top: .35rem; max-width: 46rem; }
   body { padding: 1rem .75rem 3rem; font-size: 15px; }
   h1 { font-size: 1.4rem; }
   th, td { padding: .3rem .5rem; }
-  tbody th { position: sticky; left: 0; background: var(--paper); max-width: 9.5rem; min-width: 7rem; }
+  tbody th { position: sticky; left: 0; background: var(--paper); max-width: 9.5rem;
+    min-width: 7rem; }
 }
 @media print {
   :root { --ink: #000; --soft: #444; --paper: #fff; --line: #bbb; --band: #f2f2f2;

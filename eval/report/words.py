@@ -1,10 +1,13 @@
 """What numbers say, in sentences: nothing is claimed that is missing or within the noise."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dilo.eval.report.comparing import Comparison, noise
+from dilo.eval.report.proportions import Ends
 from dilo.eval.report.quantities import Number
 
+#: Stands where there is nothing.
+NOTHING = "\u2013"
 #: Digits after the point, by unit; shares and indices have three.
 DIGITS = {"%": 1, "points": 1}
 
@@ -50,25 +53,98 @@ def with_unit(value: float, unit: str) -> str:
     return f"{written(value, unit)}\u00a0{unit}" if unit else written(value, unit)
 
 
-def summary(comparisons: Iterable[Comparison], runs: Sequence[str]) -> str:
-    """Say in a paragraph how the runs stand.
+def span(ends: Ends, unit: str) -> str:
+    """Write an interval.
 
     Parameters
     ----------
-    comparisons : iterable of Comparison
-        Of the headline numbers.
+    ends : (float, float)
+        Of it.
+    unit : str
+        "%", "points" or "".
+
+    Returns
+    -------
+    str
+        Both ends without the unit.
+    """
+    return "\u2013".join(written(end, unit) for end in ends)
+
+
+def summary(comparisons: Sequence[Comparison], runs: Sequence[str]) -> str:
+    """Say in a paragraph how the runs stand: who leads where, and where nobody can tell.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        Of the numbers that the summary is about.
     runs : sequence of str
         All runs.
 
     Returns
     -------
     str
-        A sentence a number.
+        Sentences.
     """
-    sentences = [sentence(comparison, runs) for comparison in comparisons]
-    if not sentences:
+    if not comparisons:
         return "No record of these runs holds a number yet: see what is missing, below."
-    return " ".join(sentences)
+    if len(runs) == 1:
+        return f"One run, {runs[0]}: there is nothing to compare it with."
+    groups: dict[tuple[str, str], list[str]] = {}
+    for comparison in comparisons:
+        groups.setdefault(_standing(comparison), []).append(comparison.first.label)
+    each = [_group(kind, first, listed(labels)) for (kind, first), labels in groups.items()]
+    return " ".join([f"{len(runs)} runs: {listed(runs)}.", *each])
+
+
+def listed(words: Sequence[str]) -> str:
+    """Write a list as English does.
+
+    Parameters
+    ----------
+    words : sequence of str
+        At least one.
+
+    Returns
+    -------
+    str
+        With semicolons where a word has a comma itself.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"]), listed(["a, b", "c"])
+    ('a, b and c', 'a, b; and c')
+    """
+    if any("," in word for word in words):
+        return "; and ".join(filter(None, ["; ".join(words[:-1]), words[-1]]))
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _standing(comparison: Comparison) -> tuple[str, str]:
+    """Say how a number stands, and which run is first in it, if that can be said."""
+    if len(comparison.numbers) < 2:
+        return "alone", next(iter(comparison.numbers))
+    if not comparison.comparable:
+        return "apart", ""
+    ranked = comparison.ranked()
+    if not ranked:
+        return "neither", ""
+    kind = comparison.mark(ranked[0].column)
+    if kind == "first" and ranked[0].value == ranked[1].value:
+        kind = "even"
+    return kind, "" if kind == "even" else ranked[0].column
+
+
+def _group(kind: str, first: str, labels: str) -> str:
+    """Say in a sentence how some numbers stand."""
+    return {
+        "best": f"{first} leads, by more than the noise of so many images, in: {labels}.",
+        "even": f"So many images cannot tell the first two apart in: {labels}.",
+        "first": f"{first} leads by the number alone, its noise not being known, in: {labels}.",
+        "apart": f"Not measured alike, and so not compared: {labels}.",
+        "alone": f"Only {first} has: {labels}.",
+        "neither": f"Neither way is better of: {labels}.",
+    }[kind]
 
 
 def sentence(comparison: Comparison, runs: Sequence[str]) -> str:
@@ -99,9 +175,8 @@ def _told(found: Number) -> str:
     """Write a number with its interval."""
     text = with_unit(found.value, found.unit)
     if found.ends:
-        low, high = (written(end, found.unit) for end in found.ends)
         count = f", n\u00a0=\u00a0{found.images:,}" if found.images else ""
-        text += f" ({low}\u2013{high}{count})"
+        text += f" ({span(found.ends, found.unit)}{count})"
     return text
 
 

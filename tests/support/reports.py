@@ -30,17 +30,24 @@ def picture(path: Path, side: int = 40, seed: int = 0) -> Path:
 def knn(run: Path, top1: float = 55.1, **more: Any) -> dict[str, Any]:
     """Make the record of kNN."""
     shifts = {1: -4.0, 20: 0.0, 200: -2.5}
+    results = [
+        {
+            "k": k,
+            "top1": top1 + shift,
+            "top5": 90.0 + shift,
+            "per_class": {name: top1 + 3 * i for i, name in enumerate(CLASSES)},
+        }
+        for k, shift in shifts.items()
+    ]
     return {
         "task": "knn",
         "checkpoint": str(run / "checkpoints" / "step-00001764.pt"),
         "step": 1764,
         "size": 64,
         "output": "pooled",
+        "protocol": "dilo",
         "temperature": 0.07,
-        "results": [
-            {"k": k, "top1": top1 + shift, "top5": 90.0 + shift} for k, shift in shifts.items()
-        ],
-        "per_class": {name: top1 + 3 * i for i, name in enumerate(CLASSES)},
+        "results": results,
         "classes": len(CLASSES),
         "train_images": 9469,
         "test_images": IMAGES,
@@ -63,6 +70,7 @@ def linear(run: Path, top1: float = 61.0, **more: Any) -> dict[str, Any]:
         "size": 64,
         "protocol": {"name": "moco", "epochs": 20, "milestones": [12.0, 16.0]},
         "is_protocol": False,
+        "departures": ["epochs 20 instead of 100"],
         "best": epochs[15],
         "last": epochs[-1],
         "epochs": epochs,
@@ -103,6 +111,24 @@ def backgrounds(*names: str, gap: float = 12.0) -> dict[str, Any]:
     ]
     record = {"task": "backgrounds", "mode": "folder", "images": "val", "seed": 0, "size": 64}
     return {**record, "step": 1764, "results": results, "seconds": 30.0, "versions": VERSIONS}
+
+
+def localize(name: str, box: float) -> dict[str, Any]:
+    """Make the record of localisation: two kinds of maps, and two floors."""
+
+    def row(method: str, value: float, **more: Any) -> dict[str, Any]:
+        numbers = {"max_box_acc": value, "pixel_ap": value - 3, "gt_known_loc": None}
+        numbers |= {"pointing_game": value + 9, "energy_inside": value - 8}
+        return {"name": f"{name} {method}", "method": method, "numbers": numbers, **more}
+
+    methods = [
+        row("gradient", box - 8, floor=False, **{"class": "true"}),
+        row("cam", box, floor=False, **{"class": "true"}),
+        row("center", 41.0, floor=True) | {"name": "floor: center prior"},
+        row("random", 12.0, floor=True) | {"name": "floor: random map"},
+    ]
+    record = {"task": "localize", "step": 1764, "size": 224, "images": 200, "truth_kind": "masks"}
+    return {**record, "methods": methods, "seconds": 12.0, "versions": VERSIONS}
 
 
 def saliency() -> dict[str, Any]:
@@ -151,10 +177,12 @@ def whole_run(run: Path, *, top1: float = 55.1, probability: float = 0.0) -> Pat
     found = run / "eval"
     write_json(found / "knn" / "knn.json", knn(run, top1))
     write_json(found / "linear" / "linear.json", linear(run, top1 + 6))
-    fast = {"task": "linear-fast", "is_protocol": False, "top1": top1 + 5, "top5": 95.0}
-    fast |= {"test_images": IMAGES, "lr": 0.1, "step": 1764}
+    fast: dict[str, Any] = {"task": "linear-fast", "is_protocol": False, "step": 1764}
+    fast |= {"test_images": IMAGES, "last": {"epoch": 30, "top1": top1 + 5, "top5": 95.0}}
     write_json(found / "linear-fast" / "linear-fast.json", fast)
+    write_json(found / "localize" / "localize.json", localize(run.name, 40 + top1 / 10))
     write_json(found / "backgrounds" / "backgrounds.json", backgrounds("classifier"))
+    picture(found / "localize" / f"sheet-{run.name}.png", seed=2)
     picture(found / "backgrounds" / "variations.png")
     picture(found / "neighbors" / "neighbors.png", seed=1)
     return run
