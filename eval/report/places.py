@@ -8,7 +8,7 @@ from dilo.eval.report.conditions import differing
 from dilo.eval.report.gathered import Gathered, Section, measured, warning
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
 from dilo.eval.report.quantities import MEASURES
-from dilo.eval.report.reading import number
+from dilo.eval.report.reading import Source, number
 from dilo.eval.report.tasks import TASKS
 from dilo.eval.report.walking import walk
 from dilo.eval.report.words import NOTHING
@@ -58,7 +58,7 @@ def localisation_section(gathered: Gathered) -> Section | None:
         A table a record; None where there is none.
     """
     found = [
-        (source.name, result.record, row)
+        (source.name, result.record, {**row, "name": _row_name(source, row)})
         for source, result in gathered.records("localize")
         for row, _ in walk(result.record, ["methods", "*"])
         if isinstance(row, Mapping)
@@ -89,15 +89,17 @@ def _localisation_table(found: list[Mapping[str, Any]], caption: str) -> Markup:
     measures = [m for m in LOCALISATION if any(_value(row, m) is not None for row in found)]
     floors = {measure: _floor(found, measure) for measure in measures}
     rows = [
-        [_row_name(row), *(_cell(row, measure, floors[measure]) for measure in measures)]
+        [row["name"], *(_cell(row, measure, floors[measure]) for measure in measures)]
         for row in sorted(found, key=lambda row: row.get("floor") is True)
     ]
     return table(["", *(measure.head for measure in measures)], rows, caption=caption)
 
 
-def _row_name(row: Mapping[str, Any]) -> str:
+def _row_name(source: Source, row: Mapping[str, Any]) -> str:
     """Name a row: whose map, by which method, of which class."""
-    rule = row.get("class")
+    method, rule = row.get("method"), row.get("class")
+    if source.is_run and isinstance(rule, str):
+        return f"{source.name}, {method} of the {rule} class"
     return str(row.get("name", "?")) + (f", of the {rule} class" if isinstance(rule, str) else "")
 
 

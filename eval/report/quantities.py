@@ -189,7 +189,7 @@ QUANTITIES = (
         "neighbors",
         "checkpoints.*.accuracy",
         "queries that neighbours classify rightly",
-        images="asked.images",
+        images="asked.count",
         place="section",
     ),
 )

@@ -154,9 +154,26 @@ def _fast(gathered: Gathered) -> Markup:
     return paragraph(words, kind="note")
 
 
+def _variations(gathered: Gathered) -> Markup:
+    """Draw the accuracy on each variation."""
+    begin = "results.*.top1."
+    found = [n for n in gathered.numbers if n.quantity.path.startswith(begin)]
+    values: dict[str, dict[str, float]] = {name: {} for name in gathered.columns("backgrounds")}
+    for one in found:
+        values[one.column].setdefault(one.quantity.path.removeprefix(begin), one.value)
+    labels = list(dict.fromkeys(one.quantity.path.removeprefix(begin) for one in found))
+    if not labels:
+        return Markup()
+    path = gathered.album.place("backgrounds")
+    dots_plot(values, path, across="accuracy, %", labels=labels)
+    caption = "Accuracy by what is shown; mixed_same less mixed_rand is the BG-gap."
+    return figure(gathered.album.taken(path), "Accuracy by variation, a dot a run", caption)
+
+
 #: What stands below the table of a task's numbers.
 BELOW: dict[str, tuple[Callable[[Gathered], Markup], ...]] = {
     "knn": (_knn_by_k,),
     "linear": (_protocols, _linear_epochs),
     "linear-fast": (_fast,),
+    "backgrounds": (_variations,),
 }

@@ -27,7 +27,7 @@ def picture(path: Path, side: int = 40, seed: int = 0) -> Path:
     return path
 
 
-def knn(run: Path, top1: float = 55.1, **more: Any) -> dict[str, Any]:
+def knn(top1: float = 55.1, run: Path = Path("run"), **more: Any) -> dict[str, Any]:
     """Make the record of kNN."""
     shifts = {1: -4.0, 20: 0.0, 200: -2.5}
     results = [
@@ -57,7 +57,7 @@ def knn(run: Path, top1: float = 55.1, **more: Any) -> dict[str, Any]:
     }
 
 
-def linear(run: Path, top1: float = 61.0, **more: Any) -> dict[str, Any]:
+def linear(top1: float = 61.0, run: Path = Path("run"), **more: Any) -> dict[str, Any]:
     """Make the record of a linear probe of 20 epochs, the last but four being the best."""
     epochs = [
         {"epoch": e, "lr": 30.0, "loss": 2 - e / 20, "top1": top1 - abs(16 - e) / 2, "top5": 93.0}
@@ -175,8 +175,8 @@ def whole_run(run: Path, *, top1: float = 55.1, probability: float = 0.0) -> Pat
     """Write a run with every record and picture."""
     training(run, probability)
     found = run / "eval"
-    write_json(found / "knn" / "knn.json", knn(run, top1))
-    write_json(found / "linear" / "linear.json", linear(run, top1 + 6))
+    write_json(found / "knn" / "knn.json", knn(top1, run))
+    write_json(found / "linear" / "linear.json", linear(top1 + 6, run))
     fast: dict[str, Any] = {"task": "linear-fast", "is_protocol": False, "step": 1764}
     fast |= {"test_images": IMAGES, "last": {"epoch": 30, "top1": top1 + 5, "top5": 95.0}}
     write_json(found / "linear-fast" / "linear-fast.json", fast)
