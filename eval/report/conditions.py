@@ -1,11 +1,15 @@
 """How numbers were measured: what records of a task must agree in to be compared."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dilo.eval.report.walking import walk
+
+#: A digest, of which the beginning does.
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def settings(task: str, records: Mapping[str, Mapping[str, Any]]) -> list[Settin
             continue
         path = condition.path.split(".")
         told = {
-            name: " ".join(_words(value) for value, _ in walk(record, path))
+            name: " ".join(dict.fromkeys(_words(value) for value, _ in walk(record, path)))
             for name, record in records.items()
         }
         if values := {name: value for name, value in told.items() if value}:
@@ -134,7 +138,7 @@ def differing(task: str, records: Mapping[str, Mapping[str, Any]]) -> list[Setti
 def _words(value: object) -> str:
     """Write a value such that equal ones are equal, and others not."""
     if value is None or isinstance(value, str):
-        return value or ""
+        return DIGEST.sub(r"\1", value or "")
     if isinstance(value, dict):
         return ", ".join(f"{key} {_words(inner)}" for key, inner in value.items())
     if isinstance(value, list) and all(isinstance(item, int | float | str) for item in value):

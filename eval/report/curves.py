@@ -38,10 +38,9 @@ def curves_section(gathered: Gathered) -> Section:
         for path in (wide, narrow):
             plot_runs([run.folder for run in drawn], path, names, narrow=path is narrow)
         alternative = f"Curves of the training of {', '.join(names)}"
-        caption = (
-            "What the runs recorded. kNN here is the monitor's, while the run trained; the "
-            "section on kNN has what was measured afterwards."
-        )
+        caption = "What the runs recorded."
+        if any(_end(run, "knn_top1") for run in drawn):
+            caption += " kNN here is the monitor's, while a run trained."
         pictures = [gathered.album.taken(path) for path in (wide, narrow)]
         parts += [figure(pictures[0], alternative, caption, pictures[1]), _last(drawn)]
     if lacking := [run.name for run in gathered.runs if not run.lines]:

@@ -42,7 +42,7 @@ def figures_section(gathered: Gathered) -> Section | None:
                 figure(
                     gathered.album.copied(path, source.name, task, stem),
                     f"{stem} of {source.name}",
-                    f"{source.name}: {stem}",
+                    f"{source.name}: {stem}.",
                 )
                 for source, path in files
             ]

@@ -116,7 +116,7 @@ def _sections(gathered: Gathered) -> list[Section]:
         curves_section(gathered),
         *(task_section(gathered, task) for task in ("knn", "linear", "linear-fast")),
         localisation_section(gathered),
-        task_section(gathered, "backgrounds"),
+        *(task_section(gathered, task) for task in ("backgrounds", "neighbors")),
         masks_section(gathered),
         figures_section(gathered),
         missing_section(gathered),

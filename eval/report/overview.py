@@ -6,9 +6,10 @@ from dilo.eval.report.comparing import Comparison
 from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import Markup, bullets, escape, joined, paragraph, table, tag
 from dilo.eval.report.quantities import Quantity
+from dilo.eval.report.reading import Source
 from dilo.eval.report.runs import DIGEST, digest
 from dilo.eval.report.tasks import TASKS
-from dilo.eval.report.words import NOTHING, sentence, span, summary, written
+from dilo.eval.report.words import NOTHING, sentence, span, summary, unbroken, written
 
 #: Signs of how a number stands, and what they say.
 MARKS = {
@@ -67,7 +68,20 @@ def _told(gathered: Gathered) -> list[Comparison]:
 def _warnings(gathered: Gathered) -> list[str]:
     """List what a reader must know before comparing."""
     each = [f"{task}: {s.sentence()}." for task in TASKS for s in gathered.differing(task)]
-    return each + _data_warnings(gathered)
+    each += _data_warnings(gathered)
+    return each + [words for run in gathered.runs for words in _step_warnings(run)]
+
+
+def _step_warnings(run: Source) -> list[str]:
+    """Say whether the results of a run are of one checkpoint, and that its last."""
+    steps = {r.task: int(r.step) for r in run.chosen() if r.step >= 0}
+    if len(set(steps.values())) > 1:
+        each = ", ".join(f"{task} {step}" for task, step in steps.items())
+        return [f"{run.name}: its results are of several checkpoints (steps: {each})."]
+    taken = max((line["step"] for line in run.lines), default=0)
+    if steps and taken > (step := max(steps.values())):
+        return [f"{run.name}: its results are of step {step}, and it has trained to {taken}."]
+    return []
 
 
 def _data_warnings(gathered: Gathered) -> list[str]:
@@ -131,7 +145,7 @@ def comparison_table(
 def _row(comparison: Comparison, runs: Sequence[str]) -> list[object]:
     """Write a number of all runs, and of how many images it is."""
     quantity = comparison.first.quantity
-    label = comparison.first.label.replace(" = ", "\u00a0=\u00a0")
+    label = unbroken(comparison.first.label)
     better = {"more": "more is better", "less": "less is better", None: ""}[quantity.better]
     note = ", ".join(word for word in (quantity.unit, better) if word)
     counts = sorted({n.images for n in comparison.numbers.values() if n.images})

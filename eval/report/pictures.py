@@ -81,6 +81,7 @@ class Album:
         Path
             In the output folder, in plain letters, and no two alike.
         """
+        words = tuple(dict.fromkeys(words))
         plain = "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-")[:60] for word in words)
         plain = plain.strip("-") or "picture"
         name, count = plain, 1

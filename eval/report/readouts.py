@@ -62,7 +62,8 @@ def _per_class(gathered: Gathered, task: str, found: Sequence[Comparison]) -> Ma
     path = gathered.album.place(task, "classes")
     what = shown[0].first.quantity.label.replace(" of {key}", "").format(k=k)
     dots_plot(values, path, across=f"{what}, %", labels=names)
-    caption = f"{what} of each class, those first in which the runs differ most."
+    several = len(values) > 1
+    caption = f"{what} of each class{', those first in which runs differ most' * several}."
     if len(classes) > CLASSES:
         caption += f" {CLASSES} of {len(classes)} classes; numbers.csv has all."
     picture = gathered.album.taken(path)

@@ -53,6 +53,22 @@ def with_unit(value: float, unit: str) -> str:
     return f"{written(value, unit)}\u00a0{unit}" if unit else written(value, unit)
 
 
+def unbroken(label: str) -> str:
+    """Keep a number on the line of what it is.
+
+    Parameters
+    ----------
+    label : str
+        "kNN top-1, k = 20".
+
+    Returns
+    -------
+    str
+        With spaces around "=" that do not break.
+    """
+    return label.replace(" = ", "\u00a0=\u00a0")
+
+
 def span(ends: Ends, unit: str) -> str:
     """Write an interval.
 
@@ -92,7 +108,7 @@ def summary(comparisons: Sequence[Comparison], runs: Sequence[str]) -> str:
         return f"One run, {runs[0]}: there is nothing to compare it with."
     groups: dict[tuple[str, str], list[str]] = {}
     for comparison in comparisons:
-        groups.setdefault(_standing(comparison), []).append(comparison.first.label)
+        groups.setdefault(_standing(comparison), []).append(unbroken(comparison.first.label))
     each = [_group(kind, first, listed(labels)) for (kind, first), labels in groups.items()]
     return " ".join([f"{len(runs)} runs: {listed(runs)}.", *each])
 
@@ -139,7 +155,7 @@ def _group(kind: str, first: str, labels: str) -> str:
     """Say in a sentence how some numbers stand."""
     return {
         "best": f"{first} leads, by more than the noise of so many images, in: {labels}.",
-        "even": f"So many images cannot tell the first two apart in: {labels}.",
+        "even": f"The images are too few to tell the first two apart in: {labels}.",
         "first": f"{first} leads by the number alone, its noise not being known, in: {labels}.",
         "apart": f"Not measured alike, and so not compared: {labels}.",
         "alone": f"Only {first} has: {labels}.",
@@ -164,7 +180,7 @@ def sentence(comparison: Comparison, runs: Sequence[str]) -> str:
     """
     found = comparison.first
     told = ", ".join(f"{name} {_told(one)}" for name, one in comparison.numbers.items())
-    text = f"{_capital(found.label)}: {told}{_verdict(comparison)}."
+    text = f"{_capital(unbroken(found.label))}: {told}{_verdict(comparison)}."
     lacking = [run for run in runs if run not in comparison.numbers]
     if lacking:
         text += f" {' and '.join(lacking)}: no such number."

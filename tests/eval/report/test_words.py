@@ -77,7 +77,7 @@ def test_the_summary_says_who_leads_in_what_and_where_nobody_can_tell():
     )
     assert told == (
         "2 runs: x and y. y leads, by more than the noise of so many images, in: A and B. "
-        "So many images cannot tell the first two apart in: C and H. "
+        "The images are too few to tell the first two apart in: C and H. "
         "y leads by the number alone, its noise not being known, in: D. "
         "Not measured alike, and so not compared: E. Only x has: F. Neither way is better of: G."
     )
