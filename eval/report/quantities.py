@@ -103,6 +103,8 @@ class Number:
         return self.quantity.unit
 
 
+#: Images that a set may have; more is a fault of the record.
+MOST = 10**12
 #: Measures of localisation, and whether each is a share of images.
 MEASURES = (
     ("max_box_acc", "MaxBoxAcc", True),
@@ -264,7 +266,7 @@ def _ends(measured: Mapping[str, Any], value: float, images: int | None, unit: s
 def _count(value: object) -> int | None:
     """Take a value for a number of images, if it is one."""
     found = number(value)
-    return int(found) if found and found >= 1 else None
+    return int(found) if found and 1 <= found <= MOST else None
 
 
 def _owner(words: dict[str, str]) -> str:

@@ -86,7 +86,7 @@ def _knn_by_k(gathered: Gathered) -> Markup:
             for n in gathered.numbers
             if n.column == column and n.task == "knn" and n.quantity.path == "results.*.top1"
         ]
-        found = sorted((n for n in found if n.words.get("k", "").isdigit()), key=_k)
+        found = sorted((n for n in found if n.words.get("k", "").isdecimal()), key=_k)
         ends = [n.ends for n in found if n.ends]
         lines.append(
             Line(
