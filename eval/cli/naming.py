@@ -14,6 +14,12 @@ def named_folders(ctx: click.Context, parameter: click.Parameter, values: tuple[
     return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
 
 
+def named_results(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
+    """Part NAME=DIR of a run, or of other results; one without a name is called by its own."""
+    words = ("the folder of a run, or NAME=DIR", "no such folder", "folder")
+    return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
+
+
 def named_checkpoints(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> Named:

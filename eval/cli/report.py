@@ -4,23 +4,21 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.named import named_folders
+from dilo.eval.cli.naming import named_results
 from dilo.eval.cli.options import tell
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
 from dilo.pipeline.extras import require, require_torch
 
 
 @click.command("report")
-@click.argument(
-    "runs", nargs=-1, required=True, metavar="[NAME=]RUN ...", callback=named_folders("run")
-)
+@click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN ...", callback=named_results)
 @click.option("--out", type=FOLDER, required=True, help="Folder for the page and its files.")
 @click.option(
     "--include",
     "others",
     multiple=True,
     metavar="[NAME=]DIR",
-    callback=named_folders("folder"),
+    callback=named_results,
     help="Results that belong to no single run, as neighbors of two or scores of masks; may be "
     "given again.",
 )

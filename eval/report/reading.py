@@ -1,7 +1,6 @@
 """What lies in the folder of a run, or of results: records, pictures, curves; damage is told."""
 
 import json
-import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from dilo.train.record import FACTS, read_facts, read_metrics
 
 #: Bytes of a record, at most; what is larger is no record of ours.
 LARGEST = 64 * 2**20
+#: No number of a record is larger, NaN and infinity least of all.
+GREATEST = 1e15
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def number(value: object) -> float | None:
     Returns
     -------
     float or None
-        None for what is no number, not finite, or a flag.
+        None for what is no number, a flag, or beyond anything that is measured.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -145,7 +146,7 @@ def number(value: object) -> float | None:
         found = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) <= GREATEST else None
 
 
 def read_source(name: str, folder: Path, *, is_run: bool) -> Source:

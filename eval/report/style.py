@@ -49,7 +49,9 @@ tbody th { font-weight: 400; min-width: 8rem; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
 tbody tr:hover { background: var(--band); }
 table.numbers td, table.numbers thead th:not(:first-child) { text-align: right;
-  white-space: nowrap; font-variant-numeric: tabular-nums; }
+  font-variant-numeric: tabular-nums; }
+table.numbers td { white-space: nowrap; }
+thead th:not(:first-child) { min-width: 4.5rem; max-width: 12rem; overflow-wrap: anywhere; }
 td small { display: block; color: var(--soft); }
 tr.group th { font-weight: 600; background: var(--band); }
 td .path { overflow-wrap: anywhere; }

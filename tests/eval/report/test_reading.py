@@ -99,8 +99,8 @@ def test_the_recipe_is_read_from_its_file_where_the_facts_lack_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "found"),
-    [(1, 1.0), (2.5, 2.5), (True, None), ("1", None), (None, None), (10**400, None)]
+    [(1, 1.0), (2.5, 2.5), (True, None), ("1", None), (None, None), (10**400, None), (-1e300, None)]
     + [(json.loads(word), None) for word in ("NaN", "Infinity")],
 )
-def test_only_a_finite_number_is_one(value, found):
+def test_only_a_number_that_something_may_measure_is_one(value, found):
     assert number(value) == found
