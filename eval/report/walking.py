@@ -17,7 +17,7 @@ def walk(value: object, path: Sequence[str]) -> Iterator[tuple[Any, dict[str, st
     Yields
     ------
     (object, dict of str to str)
-        What stands there, and the fields of the items that were passed, in words, the key of
+        What stands there, and the fields of the items that ``*`` passed, in words, the key of
         an object's item under "key". Nothing for a key that is missing.
 
     Examples
@@ -33,7 +33,7 @@ def walk(value: object, path: Sequence[str]) -> Iterator[tuple[Any, dict[str, st
     first, *rest = path
     for key, item in _items(value) if first == "*" else _one(value, first):
         words = {"key": key} if key is not None else {}
-        if isinstance(item, Mapping):
+        if first == "*" and isinstance(item, Mapping):
             words |= {k: str(v) for k, v in item.items() if isinstance(v, str | int | float)}
         for found, more in walk(item, rest):
             yield found, words | more
