@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dilo.eval.checkpoints.formats import read_weights
+from dilo.eval.checkpoints.layouts import entry, few, find_trunks
 from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
-from dilo.eval.formats import read_weights
-from dilo.eval.layouts import entry, few, find_trunks
 from dilo.pipeline.errors import CheckpointError, DiloError
 
 #: What `dilo-eval linear` calls its file; below a run, in these folders, best first.

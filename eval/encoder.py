@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from dilo.eval.formats import read_weights
-from dilo.eval.layouts import Found, entry, find_trunks
-from dilo.eval.networks import model_of, network_of, with_head
+from dilo.eval.checkpoints.formats import read_weights
+from dilo.eval.checkpoints.layouts import Found, entry, find_trunks
+from dilo.eval.checkpoints.networks import model_of, network_of, with_head
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.backbones import trunk_features

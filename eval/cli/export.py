@@ -40,8 +40,8 @@ def command(
     the new one is whole.
     """
     require_torch("dilo-eval")
+    from dilo.eval.checkpoints.export import export
     from dilo.eval.encoder import load_encoder
-    from dilo.eval.export import export
 
     encoder = load_encoder(checkpoint, arch=arch)
     card = export(encoder, form, out, half=half)

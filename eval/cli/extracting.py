@@ -116,7 +116,7 @@ def listed(path: Path, classes: tuple[str, ...] | None = None) -> "LabelledFolde
     """List the images of a folder, or open a file of features; by given classes or their own."""
     from dilo.eval.featurefile import open_features
     from dilo.eval.folders import labelled_folder
-    from dilo.eval.knn import relabelled
+    from dilo.eval.knn.record import relabelled
 
     if path.is_dir():
         return labelled_folder(path, classes=classes)

@@ -32,9 +32,9 @@ from dilo.pipeline.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.attribution import Attribution
+    from dilo.eval.figures.gradients import Viewer, Which
+    from dilo.eval.figures.mapfolder import Mapped
     from dilo.eval.folders import LabelledFolder
-    from dilo.eval.gradients import Viewer, Which
-    from dilo.eval.mapfolder import Mapped
 
 
 @click.command("gradients")
@@ -118,9 +118,9 @@ def command(
         )
     require_torch("dilo-eval")
     from dilo.eval.classifier import load_classifier
-    from dilo.eval.diagnosis import gradient_figure
+    from dilo.eval.figures.diagnosis import gradient_figure
+    from dilo.eval.figures.gradients import Viewer, gradients_record, look
     from dilo.eval.folders import any_folder
-    from dilo.eval.gradients import Viewer, gradients_record, look
     from dilo.eval.results import provenance, result_folder, write_result
     from dilo.train.devices import choose_device
 
@@ -158,7 +158,7 @@ def _shown(
     folder: "LabelledFolder", rows: list[int], count: int, seed: int
 ) -> tuple[list[int], list[tuple[str, str]]]:
     """Take what is asked for, or choose images that can be read; give those that cannot too."""
-    from dilo.eval.gradients import readable
+    from dilo.eval.figures.gradients import readable
 
     if rows:
         return rows, []
@@ -174,7 +174,7 @@ def _written(
     workers: int | None,
 ) -> "Mapped":
     """Write the maps of all images, saying how far it is and what could not be read."""
-    from dilo.eval.mapfolder import write_maps
+    from dilo.eval.figures.mapfolder import write_maps
 
     with Progress(len(viewer.folder.names), "images", say) as progress:
         found = write_maps(

@@ -130,9 +130,9 @@ def command(
     require_torch("dilo-eval")
     from dilo.eval.encoder import load_encoder
     from dilo.eval.folders import LabelledFolder
-    from dilo.eval.knn import knn_record, knn_table, require_comparable
-    from dilo.eval.memory import memory_features
-    from dilo.eval.protocols import PROTOCOLS
+    from dilo.eval.knn.memory import memory_features
+    from dilo.eval.knn.protocols import PROTOCOLS
+    from dilo.eval.knn.record import knn_record, knn_table, require_comparable
     from dilo.eval.results import provenance, result_folder, write_result
     from dilo.train.devices import choose_device, choose_precision
 

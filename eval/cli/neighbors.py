@@ -33,11 +33,11 @@ from dilo.pipeline.extras import require_torch
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
 
-    from dilo.eval.comparison import Pick
     from dilo.eval.encoder import Output
     from dilo.eval.features import Features
+    from dilo.eval.figures.comparison import Pick
+    from dilo.eval.figures.gradients import Viewer, Which
     from dilo.eval.folders import LabelledFolder
-    from dilo.eval.gradients import Viewer, Which
 
 
 @click.command("neighbors")
@@ -130,11 +130,11 @@ def command(
     started = time.monotonic()
     _check(checkpoints, classifiers, pick, query)
     require_torch("dilo-eval")
-    from dilo.eval.comparison import compare
-    from dilo.eval.diagnosis import neighbor_figure
     from dilo.eval.encoder import load_encoder
-    from dilo.eval.gradients import look
-    from dilo.eval.neighbors import others_of
+    from dilo.eval.figures.comparison import compare
+    from dilo.eval.figures.diagnosis import neighbor_figure
+    from dilo.eval.figures.gradients import look
+    from dilo.eval.figures.neighbors import others_of
     from dilo.eval.results import provenance
     from dilo.train.devices import choose_device
 
@@ -235,7 +235,7 @@ def _listed(
     """List the images of a folder, or those that a file has features of."""
     from dilo.eval.featurefile import open_features
     from dilo.eval.folders import LabelledFolder, any_folder, labelled_folder
-    from dilo.eval.knn import relabelled
+    from dilo.eval.knn.record import relabelled
 
     if path.is_dir():
         return any_folder(path) if classes is None else labelled_folder(path, classes=classes)
@@ -255,7 +255,7 @@ def _viewers(
 ) -> "dict[str, Viewer]":
     """Read the classifiers whose gradients are to be shown."""
     from dilo.eval.classifier import load_classifier
-    from dilo.eval.gradients import Viewer
+    from dilo.eval.figures.gradients import Viewer
 
     return {
         name: Viewer(load_classifier(path, size=size).to(device), queries, which)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from dilo.eval.checkpoints.layouts import few
 from dilo.eval.encoder import Encoder, load_encoder
-from dilo.eval.layouts import few
 from dilo.pipeline.errors import CheckpointError
 
 

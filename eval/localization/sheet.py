@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from dilo.eval.heatmaps import overlay
+from dilo.eval.figures.heatmaps import overlay
 from dilo.eval.localization.boxes import Boxes
 from dilo.eval.localization.examples import Example
 from dilo.eval.localization.maps import levels, normalized

@@ -9,10 +9,10 @@ from support.folders import write_class_folders
 
 from dilo.eval.attribution import attribution_maps
 from dilo.eval.classifier import load_classifier
+from dilo.eval.figures.gradients import Viewer
+from dilo.eval.figures.heatmaps import gray
+from dilo.eval.figures.mapfolder import write_maps
 from dilo.eval.folders import any_folder
-from dilo.eval.gradients import Viewer
-from dilo.eval.heatmaps import gray
-from dilo.eval.mapfolder import write_maps
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
 from dilo.pipeline.saliency.recipe import squash

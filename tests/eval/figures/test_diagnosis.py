@@ -7,12 +7,12 @@ from PIL import Image
 from support.classifiers import small_classifier
 from support.folders import write_class_folders
 
-from dilo.eval.comparison import compare
-from dilo.eval.diagnosis import gradient_figure, map_panels, neighbor_figure, picture
 from dilo.eval.features import Features
+from dilo.eval.figures.comparison import compare
+from dilo.eval.figures.diagnosis import gradient_figure, map_panels, neighbor_figure, picture
+from dilo.eval.figures.gradients import Seen, Viewer, look
+from dilo.eval.figures.panels import APART, CELL, FRAME, GAP, MARGIN, NO, YES
 from dilo.eval.folders import LabelledFolder, any_folder
-from dilo.eval.gradients import Seen, Viewer, look
-from dilo.eval.panels import APART, CELL, FRAME, GAP, MARGIN, NO, YES
 
 CLASSES = ("ant", "bee")
 

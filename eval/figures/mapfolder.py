@@ -9,8 +9,8 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from dilo.eval.attribution import Attribution
-from dilo.eval.gradients import Viewer
-from dilo.eval.heatmaps import gray
+from dilo.eval.figures.gradients import Viewer
+from dilo.eval.figures.heatmaps import gray
 from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names, escaped

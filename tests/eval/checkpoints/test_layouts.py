@@ -8,9 +8,9 @@ from support.foreign import network, saved, under
 from torch import nn
 from torch.nn.functional import normalize
 
-from dilo.eval.detectron2 import to_detectron2
+from dilo.eval.checkpoints.detectron2 import to_detectron2
+from dilo.eval.checkpoints.layouts import PREFIXES, find_trunks, head_of, shape_of
 from dilo.eval.encoder import load_encoder
-from dilo.eval.layouts import PREFIXES, find_trunks, head_of, shape_of
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.backbones import pooled, resnet
 from dilo.train.colors import to_space

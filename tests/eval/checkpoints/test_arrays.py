@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dilo.eval.arrays import read_arrays
+from dilo.eval.checkpoints.arrays import read_arrays
 from dilo.pipeline.errors import CheckpointError
 
 
@@ -237,7 +237,7 @@ def test_a_file_with_any_byte_changed_gives_arrays_or_is_refused(tmp_path):
 
 
 def test_every_instruction_that_numpy_needs_is_known():
-    from dilo.eval.arrays import _STEPS
+    from dilo.eval.checkpoints.arrays import _STEPS
 
     for protocol in (2, 3, 4, 5):
         raw = pickle.dumps(content(), protocol=protocol)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilo.eval.card import card_of, write_card
-from dilo.eval.detectron2 import to_detectron2
+from dilo.eval.checkpoints.card import card_of, write_card
+from dilo.eval.checkpoints.detectron2 import to_detectron2
+from dilo.eval.checkpoints.formats import SAID
+from dilo.eval.checkpoints.gist import gist
 from dilo.eval.encoder import Encoder
-from dilo.eval.formats import SAID
-from dilo.eval.gist import gist
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import DiloError

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from dilo.eval.checkpoints.layouts import entry
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
 from dilo.eval.folders import LabelledFolder
-from dilo.eval.layouts import entry
 from dilo.eval.origin import Origin
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.reading import read_foreign

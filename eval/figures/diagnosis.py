@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.eval.attribution import Attribution
-from dilo.eval.comparison import Comparison, class_of
+from dilo.eval.figures.comparison import Comparison, class_of
+from dilo.eval.figures.gradients import Seen
+from dilo.eval.figures.heatmaps import heat, overlay
+from dilo.eval.figures.neighbors import Neighbors
+from dilo.eval.figures.panels import CELL, Block, Panel, panel_figure
 from dilo.eval.folders import LabelledFolder
-from dilo.eval.gradients import Seen
-from dilo.eval.heatmaps import heat, overlay
-from dilo.eval.neighbors import Neighbors
-from dilo.eval.panels import CELL, Block, Panel, panel_figure
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import escaped

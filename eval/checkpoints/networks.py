@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dilo.eval.layouts import Found, few, head_of, said_arch, shape_of
+from dilo.eval.checkpoints.layouts import Found, few, head_of, said_arch, shape_of
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.errors import CheckpointError, RecipeError
 from dilo.train.backbones import bare_encoder

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dilo.eval.panels import CELL, FRAME, NO, YES, Block, Panel, cut, panel_figure, wrapped
+from dilo.eval.figures.panels import CELL, FRAME, NO, YES, Block, Panel, cut, panel_figure, wrapped
 
 BLUE = np.zeros((10, 10, 3), np.uint8) + np.array([0, 0, 255], np.uint8)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dilo.eval.formats import read_weights
+from dilo.eval.checkpoints.formats import read_weights
 from dilo.pipeline.errors import CheckpointError
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}

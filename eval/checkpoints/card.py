@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from dilo.eval.checkpoints.gist import gist, results_of, run_of
 from dilo.eval.encoder import Encoder
-from dilo.eval.gist import gist, results_of, run_of
 from dilo.pipeline.atomic import write_text
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.names import escaped

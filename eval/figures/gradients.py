@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dilo.eval.attribution import Attribution, attribution_maps
 from dilo.eval.classifier import Classifier
-from dilo.eval.comparison import class_of
+from dilo.eval.figures.comparison import class_of
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError, DiloError, ImageError
 from dilo.pipeline.images import decode

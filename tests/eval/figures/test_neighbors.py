@@ -7,7 +7,7 @@ import torch
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
-from dilo.eval.neighbors import TEMPERATURE, find_neighbors
+from dilo.eval.figures.neighbors import TEMPERATURE, find_neighbors
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names
 

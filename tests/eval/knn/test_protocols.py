@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from dilo.eval.protocols import PROTOCOLS
+from dilo.eval.knn.protocols import PROTOCOLS
 from dilo.train.recipes import load_recipe
 
 

@@ -10,9 +10,9 @@ import torch
 from support import foreign
 from support.checkpoints import checkpoint_content, trunk_state, write_checkpoint
 
-from dilo.eval.card import card_text, code
+from dilo.eval.checkpoints.card import card_text, code
+from dilo.eval.checkpoints.export import export
 from dilo.eval.encoder import load_encoder
-from dilo.eval.export import export
 from dilo.train.colors import MEAN, STD
 from dilo.train.recipes import load_recipe
 

@@ -13,8 +13,8 @@ from support.photographs import photograph_folder
 from support.runs import machine, small_recipe
 from torch import nn
 
+from dilo.eval.checkpoints.export import FORMATS, export
 from dilo.eval.encoder import load_encoder
-from dilo.eval.export import FORMATS, export
 from dilo.eval.pair import Half
 from dilo.pipeline.errors import DiloError
 from dilo.train import checkpoint

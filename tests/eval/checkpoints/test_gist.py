@@ -4,7 +4,7 @@ import json
 import math
 import time
 
-from dilo.eval.gist import gist, results_of, run_of
+from dilo.eval.checkpoints.gist import gist, results_of, run_of
 
 LINEAR = {
     "task": "linear",

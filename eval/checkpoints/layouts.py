@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dilo.eval import detectron2
+from dilo.eval.checkpoints import detectron2
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.timm_encoder import TIMM
 

@@ -10,8 +10,8 @@ from support.folders import write_class_folders
 
 from dilo.eval.attribution import attribution_maps
 from dilo.eval.classifier import Classifier
+from dilo.eval.figures.gradients import Viewer, gradients_record, look, readable
 from dilo.eval.folders import any_folder
-from dilo.eval.gradients import Viewer, gradients_record, look, readable
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images import decode
 from dilo.train.evaluationcrops import evaluation_crop

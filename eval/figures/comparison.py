@@ -9,8 +9,8 @@ import torch
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
+from dilo.eval.figures.neighbors import TEMPERATURE, Neighbors, find_neighbors
 from dilo.eval.folders import LabelledFolder
-from dilo.eval.neighbors import TEMPERATURE, Neighbors, find_neighbors
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import escaped
 

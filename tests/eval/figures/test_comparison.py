@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dilo.eval.comparison import compare
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
+from dilo.eval.figures.comparison import compare
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names

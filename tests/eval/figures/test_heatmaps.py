@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dilo.eval.heatmaps import gray, heat, overlay
+from dilo.eval.figures.heatmaps import gray, heat, overlay
 
 
 def test_gray_runs_from_the_smallest_value_to_the_largest():

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dilo.eval.arrays import read_arrays
+from dilo.eval.checkpoints.arrays import read_arrays
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.reading import LEGACY, read_foreign
 

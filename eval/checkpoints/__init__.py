@@ -1,0 +1,1 @@
+"""Files of weights: read, whoever wrote them, and written for others."""

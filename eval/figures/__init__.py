@@ -1,0 +1,1 @@
+"""The paper's figures: neighbours, and what a class score hangs on."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours: whose conventions, which memory, what was found."""
