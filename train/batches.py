@@ -1,15 +1,16 @@
 """The order of training: the batches of a run, those of a rank, and the loader that reads ahead."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
-from dilo.train.data import Sample, Views, collate
+from dilo.train.data import collate
 from dilo.train.draws import sample_order
 from dilo.train.interruption import ignore_in_worker
 from dilo.train.recipe import Recipe
@@ -70,30 +71,39 @@ class Batches(Sampler[list[tuple[int, int]]]):
             step = 0
 
 
-def loader(views: Views, batches: Batches, *, workers: int, pin: bool) -> DataLoader[Sample]:
+def loader(
+    samples: Dataset[Any],
+    batches: Sampler[list[tuple[int, int]]],
+    *,
+    workers: int,
+    pin: bool,
+    stack: Callable[[Any], Any] = collate,
+) -> DataLoader[Any]:
     """Read batches ahead of the device.
 
     Parameters
     ----------
-    views : Views
-        The samples.
-    batches : Batches
+    samples : Dataset
+        By epoch and position: `Views`, or another's.
+    batches : Sampler of list of (int, int)
         Their order.
     workers : int
         Processes that decode and crop; 0 does it in this one.
     pin : bool
         Whether to hand over page-locked memory, for a GPU.
+    stack : callable, optional
+        Makes a batch of a list of samples; by default a `Batch` of `Sample`.
 
     Returns
     -------
     DataLoader
-        Yields `Batch`.
+        Yields what `stack` makes.
     """
     return DataLoader(
-        views,
+        samples,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=stack,
         pin_memory=pin,
         worker_init_fn=start_worker,
         prefetch_factor=4 if workers else None,

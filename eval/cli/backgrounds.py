@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
     arch_option,
     device_option,
@@ -27,39 +28,8 @@ CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
 ONLY_CHALLENGE = {"mapping": "--mapping", "colours": "--colours", "attack": "--challenge-accuracy"}
 
 
-def _named(
-    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> list[tuple[str, Path]]:
-    """Part NAME=C; a path that has "=" in itself is that path, and is named after its end."""
-    found: dict[str, Path] = {}
-    for value in values:
-        name, equals, rest = value.partition("=")
-        given = bool(equals) and not Path(value).exists()
-        path = Path(rest if given else value)
-        if not path.exists():
-            raise click.BadParameter(f"must be a classifier, or NAME=C, got {value}: no such file")
-        name = name if given else path.resolve().stem
-        if not name or not name.isprintable():
-            raise click.BadParameter(f"must have a name in printable letters, got {value!r}")
-        if name in found:
-            raise click.BadParameter(
-                f"must have a name for each classifier, got {name} twice: give NAME={path}"
-            )
-        found[name] = path
-    return list(found.items())
-
-
 @click.command("backgrounds")
-@click.option(
-    "--classifier",
-    "classifiers",
-    multiple=True,
-    required=True,
-    metavar="[NAME=]C",
-    callback=_named,
-    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
-    "weights of torchvision. Given again, they are compared.",
-)
+@classifiers_option(required=True)
 @click.option("--challenge", type=EXISTING, help="A release of the Backgrounds Challenge.")
 @click.option(
     "--mapping",
@@ -106,7 +76,7 @@ def _named(
 @json_option
 @user_errors
 def command(
-    classifiers: list[tuple[str, Path]],
+    classifiers: Named,
     challenge: Path | None,
     images: Path | None,
     masks: Path | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from dilo.eval.cli.naming import Named, named_checkpoints
+from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
     arch_option,
     device_option,
@@ -38,16 +38,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 
 
 @click.command("gradients")
-@click.option(
-    "--classifier",
-    "classifiers",
-    multiple=True,
-    required=True,
-    metavar="[NAME=]PATH",
-    callback=named_checkpoints,
-    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
-    "weights of torchvision. Given again, they stand side by side.",
-)
+@classifiers_option(required=True)
 @click.option("--images", required=True, type=EXISTING, help="The images, at any depth.")
 @click.option(
     "--method",

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from dilo.eval.cli.naming import Named, named_checkpoints, named_folders
+from dilo.eval.cli.naming import Named, classifiers_option, named_folders
 from dilo.eval.cli.options import (
     arch_option,
     device_option,
@@ -67,15 +67,7 @@ SETTINGS = {
 
 
 @click.command("localize")
-@click.option(
-    "--classifier",
-    "classifiers",
-    multiple=True,
-    metavar="[NAME=]PATH",
-    callback=named_checkpoints,
-    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
-    "weights of torchvision. Given again, classifiers are compared.",
-)
+@classifiers_option(required=False)
 @click.option(
     "--maps",
     multiple=True,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from dilo.pipeline.cli.options import Command
+
 Named = list[tuple[str, Path]]
 
 
@@ -61,3 +63,17 @@ def _run_name(path: Path) -> str:
         if (folder / "checkpoints").is_dir():
             return folder.name
     return whole.name if whole.is_dir() else whole.stem
+
+
+def classifiers_option(*, required: bool) -> Callable[[Command], Command]:
+    """Make the option of the commands that look through classifiers: any number, named."""
+    return click.option(
+        "--classifier",
+        "classifiers",
+        multiple=True,
+        required=required,
+        metavar="[NAME=]PATH",
+        callback=named_checkpoints,
+        help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
+        "weights of torchvision. Given again, they are compared.",
+    )

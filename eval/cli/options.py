@@ -81,13 +81,6 @@ precision_option = click.option(
     show_default=True,
     help="In what the network computes; features are float32 in any case.",
 )
-classifier_option = click.option(
-    "--classifier",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
-    "weights of torchvision.",
-)
 
 
 def worker_count(workers: int | None) -> int:

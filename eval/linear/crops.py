@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.linear.protocols import Protocol
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.train import ranks
-from dilo.train.batches import start_worker
 from dilo.train.crops import crop
 from dilo.train.data import NO_MASK
 from dilo.train.draws import sample_order, view_draw
@@ -150,36 +149,4 @@ def collate(crops: Sequence[Crop]) -> CropBatch:
     return CropBatch(
         torch.tensor([[crop.position, crop.label] for crop in crops]),
         torch.from_numpy(np.stack([crop.pixels.transpose(2, 0, 1) for crop in crops])),
-    )
-
-
-def loader(
-    crops: TrainingCrops, batches: EpochBatches, *, workers: int, pin: bool
-) -> DataLoader[Crop]:
-    """Read batches ahead of the device.
-
-    Parameters
-    ----------
-    crops : TrainingCrops
-        The crops.
-    batches : EpochBatches
-        Their order.
-    workers : int
-        Processes that decode and crop; 0 does it in this one.
-    pin : bool
-        Whether to hand over page-locked memory, for a GPU.
-
-    Returns
-    -------
-    DataLoader
-        Yields `CropBatch`.
-    """
-    return DataLoader(
-        crops,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pin,
-        worker_init_fn=start_worker,
-        prefetch_factor=4 if workers else None,
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.folders import LabelledFolder
-from dilo.eval.linear.crops import UNLABELLED, CropBatch, EpochBatches, TrainingCrops, loader
+from dilo.eval.linear.crops import UNLABELLED, CropBatch, EpochBatches, TrainingCrops, collate
 from dilo.eval.linear.layer import Layer
 from dilo.eval.linear.outcome import EpochResult, Outcome, reasons
 from dilo.eval.linear.protocols import Protocol, rate
@@ -21,6 +21,7 @@ from dilo.eval.linear.unchanged import digest_of, require_unchanged, weights_of
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.progress import Progress
 from dilo.train import ranks
+from dilo.train.batches import loader
 from dilo.train.crops import compile_ahead
 from dilo.train.devices import DTYPES
 from dilo.train.interruption import Interruption
@@ -178,7 +179,9 @@ class _Session:
         batches = EpochBatches(len(self.train.names), self.protocol, self.seed, self.step)
         crops = TrainingCrops(self.train, self.protocol, self.encoder.size, self.seed)
         cuda = self.machine.device.type == "cuda"
-        stream: Iterable[Any] = loader(crops, batches, workers=self.machine.workers, pin=cuda)
+        stream: Iterable[Any] = loader(
+            crops, batches, workers=self.machine.workers, pin=cuda, stack=collate
+        )
         left = (steps - self.step) * self.protocol.batch
         terminal = None if ranks.rank() == 0 else False
         with Progress(left, "images", self.say, terminal=terminal) as bar:

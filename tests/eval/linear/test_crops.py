@@ -9,8 +9,9 @@ from support.probes import SHORT
 from support.ranks import on_ranks
 
 from dilo.eval.folders import labelled_folder
-from dilo.eval.linear.crops import EpochBatches, TrainingCrops, collate, loader
+from dilo.eval.linear.crops import EpochBatches, TrainingCrops, collate
 from dilo.eval.linear.protocols import PROTOCOLS, Protocol
+from dilo.train.batches import loader
 from dilo.train.draws import view_draw
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 
@@ -101,6 +102,7 @@ def test_workers_and_none_make_the_same_batches(folder):
                 EpochBatches(12, protocol, seed=0),
                 workers=workers,
                 pin=False,
+                stack=collate,
             )
         )
         for workers in (0, 1)
