@@ -93,7 +93,7 @@ def worker_count(workers: int | None) -> int:
 def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Name images that could not be read, the first few of many."""
     if unreadable:
-        say(f"{len(unreadable)} images could not be read and are left out:")
+        say(f"{len(unreadable)} of the images could not be read and are left out:")
     for path, reason in unreadable[:NAMED]:
         say(f"  {path}: {reason}")
     if len(unreadable) > NAMED:

@@ -117,7 +117,7 @@ def test_unreadable_images_are_reported_and_the_others_evaluated(data):
     record = json.loads(result.stdout)
     assert [entry["path"] for entry in record["unreadable"]] == [str(bad)]
     assert (record["train_images"], record["test_images"]) == (23, 6)
-    assert "1 of them could not be read" in result.stderr
+    assert "1 of the images could not be read" in result.stderr
     assert "ant/0.png: " in result.stderr
 
 

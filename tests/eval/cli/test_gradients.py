@@ -111,7 +111,7 @@ def test_unreadable_images_are_left_out_and_reported(data):
         assert sorted(one["path"] for one in record["unreadable"]) == [
             str(data / "images" / name) for name in ("ant/0.png", "cat/1.png")
         ]
-        assert "2 images could not be read" in result.stderr
+        assert "2 of the images could not be read" in result.stderr
     assert not (data / "maps" / "cam" / "ant" / "0.png").exists()
 
 
