@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.eval.features import Features
+from dilo.eval.features import Features, features_of
+from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
 from dilo.pipeline.names import Names
 from dilo.train.backbones import resnet
@@ -25,6 +26,11 @@ def chosen_features(
     )
     folder = Path("/images")
     return Features(folder, rows, torch.tensor(labels), classes, names, (), names.digest(), origin)
+
+
+def features_of_all(listed: LabelledFolder, rows: Tensor) -> Features:
+    """Call rows the features of all images of a folder."""
+    return features_of(listed, list(range(len(listed.names))), rows, (), ORIGIN)
 
 
 def small_checkpoint(path: Path, *, seed: int = 0, dilo: dict[str, Any] | None = None) -> Path:

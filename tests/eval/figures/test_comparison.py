@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.features import features_of_all
 
 from dilo.eval.encoder import Encoder
-from dilo.eval.features import Features
 from dilo.eval.figures.comparison import compare
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
@@ -31,7 +31,7 @@ def extract(encoder, listed):
         labels[len(labels) // 2 :] = 1 - labels[len(labels) // 2 :]
     noise = torch.rand(len(labels), 2, generator=torch.Generator().manual_seed(0)) / 50
     vectors = torch.stack([labels, 1 - labels], 1) + noise
-    return Features(listed.root, vectors, listed.labels, listed.classes, listed.names, ())
+    return features_of_all(listed, vectors)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 from support.classifiers import small_classifier
+from support.features import features_of_all
 from support.folders import write_class_folders
 
-from dilo.eval.features import Features
 from dilo.eval.figures.comparison import compare
 from dilo.eval.figures.diagnosis import gradient_figure, map_panels, neighbor_figure, picture
 from dilo.eval.figures.gradients import Seen, Viewer, look
@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 def extract(encoder, listed):
     vectors = torch.rand(len(listed.names), 4, generator=torch.Generator().manual_seed(0))
-    return Features(listed.root, vectors, listed.labels, listed.classes, listed.names, ())
+    return features_of_all(listed, vectors)
 
 
 def width(*panels):

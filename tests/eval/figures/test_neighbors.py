@@ -4,26 +4,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.features import chosen_features
 
 from dilo.eval.encoder import Encoder
-from dilo.eval.features import Features
 from dilo.eval.figures.neighbors import TEMPERATURE, find_neighbors
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names
 
 ENCODER = Encoder(torch.nn.Identity(), 16, Path("c.pt"), step=7)
 
 
-def features_of(vectors, labels, classes=("a", "b", "c")):
-    vectors = torch.as_tensor(vectors, dtype=torch.float32)
-    names = Names(f"{i}.png" for i in range(len(vectors)))
-    return Features(Path("bank"), vectors, torch.tensor(labels), classes, names, ())
+def chosen(vectors, labels, classes=("a", "b", "c")):
+    return chosen_features(torch.as_tensor(vectors, dtype=torch.float32), labels, classes)
 
 
 def drawn(count, seed):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(3, (count,), generator=generator).tolist()
-    return features_of(torch.randn(count, 5, generator=generator), labels)
+    return chosen(torch.randn(count, 5, generator=generator), labels)
 
 
 @pytest.mark.parametrize("itself", [True, False])
@@ -61,7 +58,7 @@ def test_the_vote_weighs_twenty_neighbors_and_precision_counts_the_first_k():
 
 
 def test_copies_of_an_image_are_its_neighbors_and_the_image_is_not():
-    bank = features_of([[1.0, 0.0]] * 30 + [[0.0, 1.0]] * 30, [0] * 30 + [1] * 30)
+    bank = chosen([[1.0, 0.0]] * 30 + [[0.0, 1.0]] * 30, [0] * 30 + [1] * 30)
     found = find_neighbors("x", ENCODER, bank, None, 3)
     assert found.rows.shape == (60, 20)
     assert not (found.rows == torch.arange(60)[:, None]).any()
@@ -69,7 +66,7 @@ def test_copies_of_an_image_are_its_neighbors_and_the_image_is_not():
 
 
 def test_without_classes_nothing_votes_and_nothing_is_right():
-    bank = features_of(torch.eye(4), [-1] * 4, ())
+    bank = chosen(torch.eye(4), [-1] * 4, ())
     found = find_neighbors("x", ENCODER, bank, None, 2)
     assert found.votes.tolist() == [-1] * 4
     assert not found.same.any()
@@ -77,7 +74,7 @@ def test_without_classes_nothing_votes_and_nothing_is_right():
 
 
 def test_queries_without_classes_have_a_vote_that_is_not_right():
-    found = find_neighbors("x", ENCODER, drawn(9, 4), features_of(torch.eye(5), [-1] * 5, ()), 2)
+    found = find_neighbors("x", ENCODER, drawn(9, 4), chosen(torch.eye(5), [-1] * 5, ()), 2)
     assert (found.votes >= 0).all()
     assert not found.same.any()
     assert not found.right.any()
