@@ -26,6 +26,7 @@ def main() -> None:
       0  done
       2  the command line is wrong
       3  could not go on; the message says why and what to do
+    `linear` alone: 75, stopped by a signal; the same command goes on
     """
 
 
