@@ -153,8 +153,8 @@ QUANTITIES = (
             f"methods.*.numbers.{key}",
             f"{words}, {{method}} of the {{class}} class",
             images="images" if of_images else None,
-            place="first" if key in ("max_box_acc", "pixel_ap") else "section",
-            told=key == "max_box_acc",
+            place="first" if key in ("pointing_game", "max_box_acc", "pixel_ap") else "section",
+            told=key in ("pointing_game", "max_box_acc"),
         )
         for key, words, of_images in MEASURES
     ),
