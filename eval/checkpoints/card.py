@@ -11,8 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from dilo.eval.checkpoints.gist import gist, results_of, run_of
+from dilo.eval.checkpoints.gist import gist, records_of, result_gist, run_of
 from dilo.eval.encoder import Encoder
+from dilo.eval.report.quantities import numbers
+from dilo.eval.report.reading import Result, Source
 from dilo.pipeline.atomic import write_text
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.names import escaped
@@ -56,7 +58,8 @@ def card_of(
     -------
     dict
         "file", "format", "bytes", "sha256", "tensors"; "network", "input", "load" (lines),
-        "origin", "recipe" (empty where the checkpoint has none), "results" by task, "versions".
+        "origin", "recipe" (empty where the checkpoint has none), "numbers" that `dilo-eval` found,
+        as its report has them, "results" by task, "versions".
     """
     with out.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -67,6 +70,7 @@ def card_of(
         "parameters": sum(p.numel() for n, p in trunk.named_parameters() if n[:3] != "fc."),
         "features": trunk.width if isinstance(trunk, TimmEncoder) else trunk.inplanes,
     }
+    records = records_of(encoder.source, encoder.step)
     return {
         "file": escaped(out.name),
         "format": form,
@@ -78,7 +82,8 @@ def card_of(
         "load": _loading(encoder, form, out.name, channels),
         "origin": _origin(encoder),
         "recipe": gist(encoder.recipe),
-        "results": results_of(encoder.source, encoder.step),
+        "numbers": _numbers(records),
+        "results": {name: result_gist(record) for name, record in records.items()},
         "versions": {name: version(name) for name in ("dilo", "torch")},
     }
 
@@ -124,9 +129,13 @@ def card_text(card: Mapping[str, Any]) -> str:
         lines += [f"## {title}", "", *_table(values), ""]
     language = _LANGUAGES.get(card["format"], "python")
     lines += ["## Loading", "", f"```{language}", *card["load"], "```", "", "## Results", ""]
-    for task, record in card["results"].items():
-        lines += [f"### {code(task)}", "", *_table(record), ""]
-    if not card["results"]:
+    if card["numbers"]:
+        found = [
+            f"| {code(n['task'])} | {code(n['name'])} | {_value(n)} |" for n in card["numbers"]
+        ]
+        lines += ["| by | | |", "|---|---|---|", *found, ""]
+        lines += ["How each was measured, and what else was found, is in the card's JSON file.", ""]
+    else:
         lines += ["`dilo-eval` has found none for this checkpoint.", ""]
     lines += ["## Recipe", "", *_recipe(card["recipe"])]
     made = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
@@ -183,6 +192,34 @@ def _listed(values: object) -> str:
     if not isinstance(values, dict):
         return code(values)
     return ", ".join(code(f"{name} {value}") for name, value in values.items())
+
+
+def _numbers(records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Take the numbers out of records, but those of single classes."""
+    results = [Result(record["task"], Path(name), record) for name, record in records.items()]
+    found = numbers([], [Source("card", Path(), is_run=False, results=results)])
+    return [
+        {
+            "task": number.task,
+            "name": escaped(number.label),
+            "value": number.value,
+            "unit": number.unit,
+            "interval": number.ends,
+            "images": number.images,
+        }
+        for number in found
+        if number.quantity.place != "class"
+    ]
+
+
+def _value(number: Mapping[str, Any]) -> str:
+    """Write a number with its unit, its 95 % interval and the number of images behind it."""
+    text = f"{number['value']:.1f} {number['unit']}".strip()
+    if number["interval"] is not None:
+        low, high = number["interval"]
+        text += f" ({low:.1f} to {high:.1f}"
+        text += f", n = {number['images']:,})" if number["images"] else ")"
+    return text
 
 
 def _input(encoder: Encoder, channels: int) -> dict[str, Any]:

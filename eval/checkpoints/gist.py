@@ -73,8 +73,8 @@ def run_of(checkpoint: Path) -> Path | None:
     return next((folder for folder in above if (folder / "checkpoints").is_dir()), None)
 
 
-def results_of(checkpoint: Path, step: int | None) -> dict[str, dict[str, Any]]:
-    """Gather what `dilo-eval` found for a checkpoint of a run.
+def records_of(checkpoint: Path, step: int | None) -> dict[str, dict[str, Any]]:
+    """Read what `dilo-eval` found for a checkpoint of a run.
 
     Parameters
     ----------
@@ -86,10 +86,10 @@ def results_of(checkpoint: Path, step: int | None) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of str to dict
-        For each ``RUN/eval/TASK/NAME.json`` that speaks of this step, by its task: the gist.
-        A file that is no record is passed over.
+        For each ``RUN/eval/TASK/NAME.json`` that speaks of this step, by its task: the record.
+        A file that is none is passed over.
     """
-    run, results = run_of(checkpoint), {}
+    run, records = run_of(checkpoint), {}
     for path in sorted(run.glob("eval/*/*.json")) if run else []:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -99,9 +99,25 @@ def results_of(checkpoint: Path, step: int | None) -> dict[str, dict[str, Any]]:
             continue
         if record.get("step", step) in (step, None):
             name = path.stem if path.parent.name == path.stem else f"{path.parent.name}/{path.stem}"
-            said = {k: value for k, value in record.items() if k not in _LEFT_OUT}
-            unreadable = record.get("unreadable")
-            if isinstance(unreadable, list) and unreadable:
-                said["unreadable"] = len(unreadable)
-            results[escaped(name)] = gist(said)
-    return results
+            records[escaped(name)] = record
+    return records
+
+
+def result_gist(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what is short of a record, but for what a card says once.
+
+    Parameters
+    ----------
+    record : mapping
+        As `records_of` gives it.
+
+    Returns
+    -------
+    dict
+        Its gist; of images that could not be read, their number.
+    """
+    said = {k: value for k, value in record.items() if k not in _LEFT_OUT}
+    unreadable = record.get("unreadable")
+    if isinstance(unreadable, list) and unreadable:
+        said["unreadable"] = len(unreadable)
+    return gist(said)

@@ -88,6 +88,10 @@ def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(plain, t
         "knn": {"results": [{"k": 20, "top1": 61.5}]},
         "linear": {"top1": 70},
     }
+    assert [(n["task"], n["name"], n["value"], n["unit"]) for n in card["numbers"]] == [
+        ("knn", "kNN top-1, k = 20", 61.5, "%")
+    ]
+    assert "| `knn` | `kNN top-1, k = 20` | 61.5 % |" in card_text(card)
     assert (card["file"], card["format"], card["tensors"]) == ("trunk.pth", "torchvision", 120)
     assert card["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert card["bytes"] == out.stat().st_size
@@ -213,7 +217,9 @@ def test_no_word_of_a_file_is_markup(tmp_path):
     encoder = load_encoder(write_checkpoint(source, hostile))
     result = tmp_path / "run" / "eval" / "x" / "x.json"
     result.parent.mkdir(parents=True)
-    result.write_text(json.dumps({"task": HOSTILE, HOSTILE: HOSTILE, "r": [{HOSTILE: HOSTILE}]}))
+    result.write_text(
+        json.dumps({"task": "knn", "results": [{"k": HOSTILE, "top1": 5}], HOSTILE: HOSTILE})
+    )
     text = card_text(export(encoder, "torchvision", tmp_path / "<b>x`.pth"))
     fenced = re.sub(r"^```\w*\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     assert "script" in fenced
@@ -223,11 +229,12 @@ def test_no_word_of_a_file_is_markup(tmp_path):
     assert [line for line in bare.splitlines() if line.startswith("#")] == [
         "# ",
         *("## File", "## Network", "## Input", "## Origin", "## Loading", "## Results"),
-        "### ",
         "## Recipe",
     ]
-    for row in (line for line in fenced.splitlines() if line.startswith("|")):
-        assert len(re.findall(r"(?<!\\)\|", row)) == 3, row
+    before, results = fenced.split("## Results")
+    for part, bars in ((before, 3), (results, 4)):
+        rows = [line for line in part.splitlines() if line.startswith("|")]
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {bars}
 
 
 def test_code_is_one_span_of_one_line():

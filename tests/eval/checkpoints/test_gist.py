@@ -4,7 +4,7 @@ import json
 import math
 import time
 
-from dilo.eval.checkpoints.gist import gist, results_of, run_of
+from dilo.eval.checkpoints.gist import gist, records_of, result_gist, run_of
 
 LINEAR = {
     "task": "linear",
@@ -42,17 +42,19 @@ def test_scalars_and_short_lists_are_kept_of_every_record_of_the_run(tmp_path):
     run, checkpoint = a_run(tmp_path)
     write(run, "linear/linear", LINEAR)
     write(run, "knn/other", {"task": "knn", "top1": 40})
-    assert results_of(checkpoint, 100) == {"linear": GIST, "knn/other": {"top1": 40}}
+    other = {"task": "knn", "top1": 40}
+    assert records_of(checkpoint, 100) == {"linear": LINEAR, "knn/other": other}
+    assert (result_gist(LINEAR), result_gist(other)) == (GIST, {"top1": 40})
     (run / "eval" / "linear" / "classifier.pth").touch()
     assert run_of(run / "eval" / "linear" / "classifier.pth") == run.resolve()
-    assert results_of(run / "eval" / "linear" / "classifier.pth", 100)["linear"] == GIST
+    assert records_of(run / "eval" / "linear" / "classifier.pth", 100)["linear"] == LINEAR
 
 
 def test_records_of_another_step_are_another_checkpoints(tmp_path):
     run, checkpoint = a_run(tmp_path)
     write(run, "linear/linear", LINEAR | {"step": 99})
     write(run, "knn/knn", {"task": "knn", "step": None, "top1": 40})
-    assert set(results_of(checkpoint, 100)) == {"knn"}
+    assert set(records_of(checkpoint, 100)) == {"knn"}
 
 
 def test_what_is_no_record_is_passed_over(tmp_path):
@@ -62,13 +64,13 @@ def test_what_is_no_record_is_passed_over(tmp_path):
     (run / "eval" / "x" / "bytes.json").write_bytes(b"\xff\xfe")
     (run / "eval" / "x" / "folder.json").mkdir()
     write(run, "knn/knn", {"task": "knn", "top1": 40})
-    assert results_of(checkpoint, 100) == {"knn": {"top1": 40}}
+    assert records_of(checkpoint, 100) == {"knn": {"task": "knn", "top1": 40}}
 
 
 def test_a_file_of_no_run_has_no_results(tmp_path):
     (tmp_path / "moco.pth").touch()
     assert run_of(tmp_path / "moco.pth") is None
-    assert results_of(tmp_path / "moco.pth", None) == {}
+    assert records_of(tmp_path / "moco.pth", None) == {}
 
 
 def test_what_json_cannot_hold_is_dropped():
