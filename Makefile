@@ -31,6 +31,7 @@ bench: $(VENV)/installed
 	    --refine grabcut
 	$(BIN)/python benchmarks/loader.py $(if $(IMAGES),--images $(IMAGES))
 	$(BIN)/python benchmarks/augment.py
+	$(BIN)/python benchmarks/knn.py
 
 # The tools and libraries, once for each change of what they are.
 $(VENV)/ready: setup.cfg constraints.txt
