@@ -13,6 +13,8 @@ from dilo.train.colors import to_space
 
 #: How a map is made.
 Attribution = Literal["gradient", "cam"]
+#: Whose score is mapped: that of the image's own class, or of the one with the highest score.
+ClassRule = Literal["true", "predicted"]
 
 
 def attribution_maps(

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from dilo.eval.encoder import Encoder
 from dilo.train.devices import Precision
@@ -63,7 +65,7 @@ class Origin:
         """
         return cls(
             str(encoder.source),
-            _weights_digest(encoder.network),
+            digest_of(encoder.network.state_dict()),
             encoder.step,
             encoder.size,
             encoder.space,
@@ -121,10 +123,22 @@ class Origin:
         return f"{self.checkpoint} (weights {self.weights[:8]})"
 
 
-def _weights_digest(network: torch.nn.Module) -> str:
-    """Digest all tensors that features depend on."""
+def digest_of(weights: Mapping[str, Tensor]) -> str:
+    """Digest weights, by which a copy of a checkpoint is the same and another step is not.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        By name, as a network's `state_dict` has them; the counts of batches, on which no output
+        depends, are passed over.
+
+    Returns
+    -------
+    str
+        SHA-256, as 64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(weights.items()):
         if name.endswith(".num_batches_tracked"):
             continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -102,12 +102,8 @@ def train(
     """
     with ranks.joined(machine.device) as device, Interruption() as interruption:
         machine = dataclasses.replace(machine, device=device)
-        say = say if ranks.rank() == 0 else _silence
+        say = say if ranks.rank() == 0 else ranks.silence
         return _Session(recipe, source, run, machine, say, backgrounds or {}, interruption).run()
-
-
-def _silence(line: str) -> None:
-    """Say nothing, where rank 0 says it."""
 
 
 def _require_shares(recipe: Recipe, machine: Machine) -> None:

@@ -130,6 +130,16 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def silence(line: str) -> None:
+    """Say nothing, where rank 0 says it.
+
+    Parameters
+    ----------
+    line : str
+        Words for people.
+    """
+
+
 def share(values: Tensor) -> Tensor:
     """Take this rank's part of what is known on all.
 

@@ -10,12 +10,13 @@ from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
     arch_option,
     device_option,
+    say_left_out,
     size_option,
     tell,
     worker_count,
     workers_option,
 )
-from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, json_option, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
 from dilo.pipeline.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -142,16 +143,13 @@ def _written(evaluation: "Evaluation", folder: Path, started: float, as_json: bo
 
     record = evaluation.record | provenance(started)
     lines = [heading(record), *table(record)]
-    write_result(folder, record)
+    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.txt", "\n".join(lines) + "\n")
     with published(folder / "variations.png") as part:
         evaluation.sheet.save(part, format="PNG")
-    if failures := record["failures"]:
-        say(f"{len(failures)} images could not be shown and are left out:")
-        for failure in failures[:NAMED]:
-            say(f"  {failure['path']}: {failure['reason']}")
-        if len(failures) > NAMED:
-            say(f"  and {len(failures) - NAMED} more; backgrounds.json names all")
+    write_result(folder, record)  # last: it says that the others are there
+    failures = [(failure["path"], failure["reason"]) for failure in record["failures"]]
+    say_left_out(failures, "images could not be shown", "backgrounds.json")
     for line in lines:
         say(line)
     say(f"{folder}: backgrounds.json has all numbers, variations.png shows some pictures")

@@ -31,8 +31,8 @@ from dilo.pipeline.extras import require_torch
 from dilo.pipeline.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.attribution import Attribution
-    from dilo.eval.figures.gradients import Viewer, Which
+    from dilo.eval.attribution import Attribution, ClassRule
+    from dilo.eval.figures.gradients import Viewer
     from dilo.eval.figures.mapfolder import Mapped
     from dilo.eval.folders import LabelledFolder
 
@@ -80,7 +80,7 @@ def command(
     classifiers: Named,
     images: Path,
     methods: "tuple[Attribution, ...]",
-    which: "Which",
+    which: "ClassRule",
     query: tuple[str, ...],
     count: int,
     seed: int,

@@ -31,7 +31,7 @@ from dilo.pipeline.cli.options import (
 )
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.extras import require_torch
-from dilo.train.cli.training import PREEMPTED
+from dilo.train.cli.training import PREEMPTED, is_first, quiet
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
@@ -184,15 +184,6 @@ def command(
         ctx.exit(PREEMPTED)
 
 
-def _is_first() -> bool:
-    """Tell whether this process speaks, of those that torchrun started."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def _silence(line: str) -> None:
-    """Say nothing: another process does."""
-
-
 def _require_fitting(train: Path, test: Path, asked: Asked) -> None:
     """Refuse folders that share images, and options that mean nothing together."""
     first, second = train.resolve(), test.resolve()
@@ -233,8 +224,8 @@ def _by_protocol(
     from dilo.train.devices import choose_precision
     from dilo.train.machine import Machine
 
-    started, first = time.monotonic(), _is_first()
-    words: Callable[[str], None] = say if first else _silence
+    started, first = time.monotonic(), is_first()
+    words: Callable[[str], None] = say if first else quiet
     protocol = altered(
         PROTOCOLS[asked.name or "paper"], epochs=asked.epochs, batch=asked.batch, lr=asked.lr
     )

@@ -33,10 +33,11 @@ from dilo.pipeline.extras import require_torch
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
 
+    from dilo.eval.attribution import ClassRule
     from dilo.eval.encoder import Output
     from dilo.eval.features import Features
     from dilo.eval.figures.comparison import Pick
-    from dilo.eval.figures.gradients import Viewer, Which
+    from dilo.eval.figures.gradients import Viewer
     from dilo.eval.folders import LabelledFolder
 
 
@@ -112,7 +113,7 @@ def command(
     seed: int,
     output: "Output | None",
     classifiers: Named,
-    which: "Which",
+    which: "ClassRule",
     batch: int,
     workers: int | None,
     device: str,
@@ -249,7 +250,7 @@ def _listed(
 def _viewers(
     classifiers: Named,
     queries: "LabelledFolder",
-    which: "Which",
+    which: "ClassRule",
     device: "torch.device",
     size: int | None,
 ) -> "dict[str, Viewer]":

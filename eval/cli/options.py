@@ -92,12 +92,17 @@ def worker_count(workers: int | None) -> int:
 
 def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Name images that could not be read, the first few of many."""
-    if unreadable:
-        say(f"{len(unreadable)} of the images could not be read and are left out:")
-    for path, reason in unreadable[:NAMED]:
+    say_left_out(unreadable, "of the images could not be read", "--json")
+
+
+def say_left_out(images: Sequence[tuple[str, str]], why: str, all_in: str) -> None:
+    """Name images that are left out, the first few of many, and what names all."""
+    if images:
+        say(f"{len(images)} {why} and are left out:")
+    for path, reason in images[:NAMED]:
         say(f"  {path}: {reason}")
-    if len(unreadable) > NAMED:
-        say(f"  and {len(unreadable) - NAMED} more; --json names all")
+    if len(images) > NAMED:
+        say(f"  and {len(images) - NAMED} more; {all_in} names all")
 
 
 def tell(record: Mapping[str, Any], *, as_json: bool, out: Path | None = None) -> None:

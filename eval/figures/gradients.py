@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dilo.eval.attribution import Attribution, attribution_maps
+from dilo.eval.attribution import Attribution, ClassRule, attribution_maps
 from dilo.eval.classifier import Classifier
 from dilo.eval.figures.comparison import class_of
 from dilo.eval.folders import LabelledFolder
@@ -18,8 +18,6 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.train.evaluationcrops import EvaluationCrops, collate
 
-#: Whose score is mapped: the image's class, or the one with the highest score.
-Which = Literal["true", "predicted"]
 #: Images of a figure that a network sees at once.
 _AT_ONCE = 8
 
@@ -67,7 +65,7 @@ class Viewer:
         If the score of the true class is asked for and it is unknown.
     """
 
-    def __init__(self, classifier: Classifier, folder: LabelledFolder, which: Which) -> None:
+    def __init__(self, classifier: Classifier, folder: LabelledFolder, which: ClassRule) -> None:
         self.classifier, self.folder, self.which = classifier, folder, which
         self._truth: Tensor | None = None
         if which == "true" and not folder.classes:

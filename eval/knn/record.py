@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from dilo.eval.checkpoints.layouts import few
 from dilo.eval.features import Features, unreadable_record
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import escaped
@@ -35,10 +36,9 @@ def relabelled(found: Features, classes: Sequence[str]) -> Features:
     there = {name: number for number, name in enumerate(classes)}
     used = torch.unique(found.labels).tolist()
     if unknown := [found.classes[number] for number in used if found.classes[number] not in there]:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise DiloError(
             f"classes of {found.root} must be among the {len(classes)} of the training images, got "
-            f"{', '.join(map(escaped, unknown[:3]))}{more}: take features of the same classes"
+            f"{few([*map(escaped, unknown)])}: take features of the same classes"
         )
     numbers = torch.tensor([there.get(name, -1) for name in found.classes])
     return dataclasses.replace(found, labels=numbers[found.labels], classes=tuple(classes))

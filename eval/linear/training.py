@@ -17,7 +17,8 @@ from dilo.eval.linear.protocols import Protocol, rate
 from dilo.eval.linear.saving import read_state, write_classifier, write_state
 from dilo.eval.linear.scoring import per_class, score
 from dilo.eval.linear.testimages import UNREAD, TestImages
-from dilo.eval.linear.unchanged import digest_of, require_unchanged, weights_of
+from dilo.eval.linear.unchanged import require_unchanged, weights_of
+from dilo.eval.origin import digest_of
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.progress import Progress
 from dilo.train import ranks
@@ -84,13 +85,9 @@ def probe(
     _require_enough(train, test, protocol)
     with ranks.joined(machine.device) as device, Interruption() as interruption:
         machine = dataclasses.replace(machine, device=device)
-        say = say if ranks.rank() == 0 else _silence
+        say = say if ranks.rank() == 0 else ranks.silence
         session = _Session(encoder, train, test, protocol, folder, machine, say, seed)
         return session.run(interruption)
-
-
-def _silence(line: str) -> None:
-    """Say nothing, where rank 0 says it."""
 
 
 def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Protocol) -> None:

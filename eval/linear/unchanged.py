@@ -1,6 +1,5 @@
 """The proof that a frozen trunk is still what its checkpoint holds."""
 
-import hashlib
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -25,26 +24,6 @@ def weights_of(encoder: Encoder) -> dict[str, Tensor]:
     """
     state = encoder.network.state_dict()
     return {name: value.detach().cpu().clone() for name, value in state.items()}
-
-
-def digest_of(weights: Mapping[str, Tensor]) -> str:
-    """Digest weights, by which a copy of a checkpoint is the same and another step is not.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        On the CPU.
-
-    Returns
-    -------
-    str
-        SHA-256, as 64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for name, value in weights.items():
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def require_unchanged(encoder: Encoder, kept: Mapping[str, Tensor]) -> None:

@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dilo.eval.attribution import Attribution, attribution_maps, predicted
+from dilo.eval.attribution import Attribution, ClassRule, attribution_maps, predicted
 from dilo.eval.classifier import Classifier
 from dilo.eval.localization.examples import Example
 from dilo.pipeline.errors import DiloError
-
-#: Of which class a map is made.
-ClassRule = Literal["true", "predicted"]
 
 
 @dataclass(frozen=True, eq=False)

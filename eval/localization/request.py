@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dilo.eval.attribution import Attribution
-from dilo.eval.localization.networks import ClassRule
+from dilo.eval.attribution import Attribution, ClassRule
 
 
 @dataclass(frozen=True, kw_only=True)

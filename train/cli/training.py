@@ -42,8 +42,8 @@ def run(
     images, name = _required(asked.images, "--images"), _required(asked.name, "--recipe")
     if watching.knn_test and not watching.knn_every:
         raise click.UsageError("--knn-test goes with --knn-every K.")
-    first = _is_first()
-    words = say if first else _quiet
+    first = is_first()
+    words = say if first else quiet
     recipe = load_recipe(name, asked.overrides)
     stores = open_backgrounds(asked.backgrounds)
     source = _source(images, asked.masks, recipe, name, words)
@@ -74,12 +74,12 @@ def _required(value: Value | None, option: str) -> Value:
     return value
 
 
-def _is_first() -> bool:
+def is_first() -> bool:
     """Tell whether this process speaks, of those that torchrun started."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _quiet(line: str) -> None:
+def quiet(line: str) -> None:
     """Say nothing: another process does."""
 
 

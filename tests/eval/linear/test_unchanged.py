@@ -5,7 +5,8 @@ import torch
 from support.probes import tiny_encoder, write_small
 
 from dilo.eval.encoder import load_encoder
-from dilo.eval.linear.unchanged import digest_of, require_unchanged, weights_of
+from dilo.eval.linear.unchanged import require_unchanged, weights_of
+from dilo.eval.origin import digest_of
 from dilo.pipeline.errors import CheckpointError
 
 
