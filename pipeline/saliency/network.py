@@ -1,0 +1,79 @@
+"""A saliency method that is a network: what it must do, and how it is opened. Knows no torch."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.names import Names
+from dilo.pipeline.saliency.networkparameters import NetworkParameters
+from dilo.pipeline.saliency.registry import Step
+
+N = TypeVar("N", bound=NetworkParameters)
+#: What a network looks at: (side, side, 3), of the type that it asks for.
+Seen: TypeAlias = NDArray[Any]
+
+
+class MaskNetwork(Protocol):
+    """A network with its weights, on a device.
+
+    An image goes through three steps. The first and the last are the CPU's, for one image, and
+    are called by several threads at once; between them the device takes a batch.
+    """
+
+    def prepare(self, image: NDArray[np.uint8]) -> Seen:
+        """Make what the network looks at.
+
+        Parameters
+        ----------
+        image : ndarray of shape (H, W, 3), uint8
+            The whole image, RGB.
+
+        Returns
+        -------
+        ndarray of shape (side, side, 3)
+            The image squashed to a square.
+        """
+
+    def maps(self, seen: NDArray[Any], paths: Sequence[str]) -> NDArray[np.float32]:
+        """Compute the maps of a batch, on the device.
+
+        Parameters
+        ----------
+        seen : ndarray of shape (B, side, side, 3)
+            What `prepare` made, stacked.
+        paths : sequence of str
+            The images, as images.txt names them.
+
+        Returns
+        -------
+        ndarray of shape (B, S, S), float32
+            As the network gives them. No map hangs on the others of its batch.
+        """
+
+    def finish(self, seen: Seen, found: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Make saliency of a map.
+
+        Parameters
+        ----------
+        seen : ndarray of shape (side, side, 3)
+            What `prepare` made.
+        found : ndarray of shape (S, S), float32
+            Its map.
+
+        Returns
+        -------
+        ndarray of shape (S', S'), float64
+            Saliency in [0, 1]; zeros for a constant map.
+        """
+
+
+#: Opens a network: from its file of weights, its parameters, a device as torch names it, and the
+#: images of the store, or None outside of one.
+Opener: TypeAlias = Callable[[Path, Any, str, Names | None], MaskNetwork]
+
+
+class NetworkMethod(Step[N]):
+    """A saliency method that is a network; its function is an `Opener`."""
