@@ -1,0 +1,1 @@
+"""Networks for saliency: what they are, and how they learn it."""
