@@ -23,7 +23,7 @@ class UNet(nn.Module):
     -----
     Targets made without labels are wrong in many pixels, and a network that can learn each of
     them by heart will. This one has 4.1 million parameters at the default width, where BASNet
-    has 87 million, and takes 1/170 of its arithmetic. Its finest level is at half the side, for
+    has 87 million, and takes 1/110 of its arithmetic. Its finest level is at half the side, for
     the outlines of such targets say no more.
 
     References
