@@ -1,1 +1,1 @@
-"""Networks for saliency: what they are, and how they learn it."""
+"""Networks that find the salient object: their layers, their weights, and masks by them."""
