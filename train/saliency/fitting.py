@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError
 
 #: What batch norm counts. Files of torch 0.4.0 and before lack it, and no output depends on it.
-COUNTER = ".num_batches_tracked"
+_COUNTER = ".num_batches_tracked"
+_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str) -> None:
@@ -16,7 +18,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: s
     Parameters
     ----------
     network : Module
-        To be filled.
+        To be filled. One on torch's meta device gets the tensors themselves, in its own types.
     weights : mapping of str to Tensor
         By the names of its state dict.
     what : str
@@ -27,24 +29,39 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: s
     Raises
     ------
     CheckpointError
-        If some are missing, unknown, of another shape, or not finite.
+        If some are missing, unknown, of another shape, no dense numbers, or not finite.
     """
     expected = network.state_dict()
-    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    missing = [name for name in expected if name not in weights and not name.endswith(COUNTER)]
+    missing = [name for name in expected if name not in weights and not name.endswith(_COUNTER)]
     unknown = [name for name in weights if name not in expected]
     misfits = [
-        f"{name} of shape {tuple(tensor.shape)} instead of {shapes[name]}"
+        fault
         for name, tensor in weights.items()
-        if name in expected and tuple(tensor.shape) != shapes[name]
+        if name in expected and (fault := _fault(name, tensor, expected[name]))
     ]
-    broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
-    faults = {"no": missing, "the unknown": unknown, "": misfits, "not finite numbers in": broken}
+    faults = {"no ": missing, "the unknown ": unknown, "": misfits}
     if any(faults.values()):
-        got = "; ".join(f"{kind} {_few(names)}".strip() for kind, names in faults.items() if names)
+        got = "; ".join(kind + _few(names) for kind, names in faults.items() if names)
         raise CheckpointError(f"{what}, got {got}: {advice}")
-    # As a plain dict: what a file says of its version would make the counters obligatory.
-    network.load_state_dict(dict(weights))
+    # With counters, so that it does not matter which version a file says it is of.
+    whole = {
+        name: weights.get(name, torch.zeros_like(tensor, device="cpu")).to(tensor.dtype)
+        for name, tensor in expected.items()
+    }
+    network.load_state_dict(whole, assign=next(network.parameters()).is_meta)
+
+
+def _fault(name: str, tensor: Tensor, expected: Tensor) -> str | None:
+    """Say what is wrong with a tensor."""
+    if tensor.shape != expected.shape:
+        return f"{name} of shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}"
+    if name.endswith(_COUNTER):
+        return None
+    if tensor.layout != torch.strided or tensor.dtype not in _NUMBERS:
+        return f"{name} of type {tensor.dtype}, {tensor.layout}, instead of dense floats"
+    if not bool(tensor.isfinite().all()):
+        return f"{name} with values that are not finite"
+    return None
 
 
 def _few(names: Sequence[str]) -> str:

@@ -1,0 +1,183 @@
+"""Masks by a network that was trained for them: what it sees, computes, and what comes of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dilo.pipeline.names import Names
+from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
+from dilo.pipeline.saliency.values import stretch
+from dilo.train.colors import MEAN, STD
+from dilo.train.devices import DTYPES, choose_device, choose_precision
+from dilo.train.saliency.networks import read_network
+
+
+class SalientObjectNetwork:
+    """A network for saliency on a device, fed as BASNet's authors feed theirs.
+
+    Parameters
+    ----------
+    network : Module
+        As `dilo.train.saliency.networks.NETWORKS` says, in eval mode.
+    parameters : SalientObjectParameters
+        Its side, and in what it computes.
+    device : str
+        As `dilo.train.devices.choose_device` takes it.
+
+    Raises
+    ------
+    DiloError
+        If there is no such device, or it cannot compute in the precision.
+    """
+
+    def __init__(
+        self, network: nn.Module, parameters: SalientObjectParameters, device: str
+    ) -> None:
+        self._side = parameters.side
+        self._device = choose_device(device)
+        self._precision = choose_precision(parameters.precision, self._device)
+        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._mean = torch.tensor(MEAN, device=self._device).view(3, 1, 1)
+        self._std = torch.tensor(STD, device=self._device).view(3, 1, 1)
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Squash an image to a square, and divide it by its own maximum.
+
+        Parameters
+        ----------
+        image : ndarray of shape (H, W, 3), uint8
+            The whole image, RGB.
+
+        Returns
+        -------
+        ndarray of shape (side, side, 3), float32
+            In [0, 1]; a black image stays black.
+
+        Notes
+        -----
+        Bilinear, without a filter against aliasing. Of an image with a side smaller than this,
+        the published code (scikit-image 0.14 with mode "constant") darkens the outermost pixels,
+        which it mixes with the black around the image; here they are the image's own.
+        """
+        size = (self._side, self._side)
+        pixels = image.astype(np.float32)
+        squashed = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+        seen: NDArray[np.float32] = squashed / (squashed.max() or np.float32(1))
+        return seen
+
+    def maps(self, seen: NDArray[np.float32], paths: Sequence[str]) -> NDArray[np.float32]:
+        """Compute the maps of a batch, on the device.
+
+        Parameters
+        ----------
+        seen : ndarray of shape (B, side, side, 3), float32
+            What `prepare` made, stacked.
+        paths : sequence of str
+            Not needed.
+
+        Returns
+        -------
+        ndarray of shape (B, side, side), float32
+            Probabilities, whatever the precision.
+        """
+        half = self._precision != "fp32"
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, DTYPES[self._precision], enabled=half),
+        ):
+            # Channels come last in memory already, as the network has them.
+            images = torch.from_numpy(seen).to(self._device).permute(0, 3, 1, 2)
+            logits = self._network((images - self._mean) / self._std)[0]
+            found: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
+        return found
+
+    def finish(
+        self, seen: NDArray[np.float32], found: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Stretch a map to [0, 1].
+
+        Parameters
+        ----------
+        seen : ndarray of shape (side, side, 3), float32
+            Not needed.
+        found : ndarray of shape (side, side), float32
+            A map of `maps`.
+
+        Returns
+        -------
+        ndarray of shape (side, side), float64
+            Its smallest value is 0 and its largest 1; zeros where all are the same.
+
+        Raises
+        ------
+        ValueError
+            If it is not finite.
+        """
+        if not np.isfinite(found).all():
+            raise ValueError(
+                "the map must be finite, got NaN or infinity: compute in another precision"
+            )
+        return stretch(found.astype(np.float64))
+
+
+def open_basnet(
+    weights: Path, parameters: SalientObjectParameters, device: str, names: Names | None
+) -> SalientObjectNetwork:
+    """Open BASNet.
+
+    Parameters
+    ----------
+    weights : Path
+        As `dilo.train.saliency.networks.read_network` takes it.
+    parameters : SalientObjectParameters
+        Its side, and in what it computes.
+    device : str
+        As `dilo.train.devices.choose_device` takes it.
+    names : Names or None
+        Not needed.
+
+    Returns
+    -------
+    SalientObjectNetwork
+        With its weights.
+
+    Raises
+    ------
+    DiloError
+        If the weights are not BASNet's, or the device cannot do what is asked.
+    """
+    return SalientObjectNetwork(read_network(weights, "basnet"), parameters, device)
+
+
+def open_unet(
+    weights: Path, parameters: SalientObjectParameters, device: str, names: Names | None
+) -> SalientObjectNetwork:
+    """Open the light network.
+
+    Parameters
+    ----------
+    weights : Path
+        As `dilo.train.saliency.networks.read_network` takes it.
+    parameters : SalientObjectParameters
+        Its side, and in what it computes.
+    device : str
+        As `dilo.train.devices.choose_device` takes it.
+    names : Names or None
+        Not needed.
+
+    Returns
+    -------
+    SalientObjectNetwork
+        With its weights.
+
+    Raises
+    ------
+    DiloError
+        If the weights are not its own, or the device cannot do what is asked.
+    """
+    return SalientObjectNetwork(read_network(weights, "unet"), parameters, device)

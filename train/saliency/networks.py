@@ -1,0 +1,104 @@
+"""The networks that find salient objects, by name, and the files of their weights."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.checkpoint import PREFIX, steps
+from dilo.train.reading import read
+from dilo.train.saliency.basnet import BASNet
+from dilo.train.saliency.fitting import fill
+
+#: Makes a network of a width. It maps standardised images (B, 3, H, W) to logits (B, 1, H, W), of
+#: which the first is its prediction; the first tensor of its state dict has `width` channels.
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"basnet": BASNet}
+#: What a file may claim to be wide; torch cannot even describe much more.
+_WIDEST = 1024
+
+
+def read_network(path: Path, arch: str) -> nn.Module:
+    """Build a network from its weights.
+
+    Parameters
+    ----------
+    path : Path
+        The weights alone, as the BASNet repository publishes them, or wrapped for many devices;
+        a checkpoint of ``dilo-train saliency``; or the folder of a run of it.
+    arch : str
+        A key of `NETWORKS`.
+
+    Returns
+    -------
+    Module
+        As wide as the weights are; in eval mode, without gradients, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, it cannot be read, or it is not of this network.
+    """
+    file = weights_file(path)
+    what = f"--weights {file} must hold the weights of {arch}"
+    weights = _weights(read(file), arch, what)
+    # Without memory: what a file claims is compared before anything is made of it.
+    with torch.device("meta"):
+        network = NETWORKS[arch](_width(weights, arch))
+    fill(network, weights, what, "give its own file, or another --method")
+    return network.eval().requires_grad_(False)
+
+
+def weights_file(path: Path) -> Path:
+    """Find the file that a path stands for.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the folder of a run.
+
+    Returns
+    -------
+    Path
+        The file, or the newest checkpoint of the run.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    if path.is_file():
+        return path
+    if found := steps(path):
+        return found[0][1]
+    got = "a folder without checkpoints" if path.is_dir() else "nothing there"
+    raise CheckpointError(
+        f"--weights {path} must be a file of weights, or a run with checkpoints/step-*.pt, "
+        f"got {got}: check the path"
+    )
+
+
+def _weights(content: object, arch: str, what: str) -> dict[str, Tensor]:
+    """Take the tensors of a file, by the network's own names."""
+    found = content if isinstance(content, Mapping) else {}
+    said = found.get("arch")
+    if isinstance(said, str) and said != arch:
+        advice = f"give --method {said}" if said in NETWORKS else "give another file"
+        raise CheckpointError(f"{what}, got those of {said}: {advice}")
+    state = found.get("state_dict", found)
+    values = state.items() if isinstance(state, Mapping) else ()
+    tensors = {str(name): value for name, value in values if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{what}, got no tensor: give another file")
+    if all(name.startswith(PREFIX) for name in tensors):
+        return {name.removeprefix(PREFIX): value for name, value in tensors.items()}
+    return tensors
+
+
+def _width(weights: Mapping[str, Tensor], arch: str) -> int:
+    """Tell the width by the first tensor; without one, any will do to say what is missing."""
+    name = next(iter(NETWORKS[arch](1).state_dict()))
+    first = weights.get(name)
+    told = first.shape[0] if first is not None and first.ndim else 0
+    return told if 0 < told <= _WIDEST else 64
