@@ -3,15 +3,12 @@
 import dataclasses
 import itertools
 import math
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from dilo.pipeline.errors import RecipeError
-
-Section = TypeVar("Section")
+from dilo.train.sections import Rule, filled, require
 
 #: Networks of torchvision that recipes may name.
 ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101")
@@ -183,51 +180,9 @@ def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     RecipeError
         If a key is unknown or a value does not fit.
     """
-    recipe = _section(Recipe, values, source, "")
+    recipe = filled(Recipe, values, source)
     _check(recipe, source)
     return recipe
-
-
-def _section(kind: type[Section], values: Mapping[str, Any], source: str, prefix: str) -> Section:
-    """Fill a dataclass, refusing what it does not know."""
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise RecipeError(
-            f"{source}: unknown key {prefix}{unknown[0]}: known are "
-            f"{', '.join(f'{prefix}{key}' for key in hints)}"
-        )
-    return kind(**{k: _value(hints[k], v, source, f"{prefix}{k}") for k, v in values.items()})
-
-
-def _value(hint: Any, value: Any, source: str, key: str) -> Any:
-    """Convert one plain value to its field's type, or refuse it by name."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _section(typing.cast("type[Any]", hint), value, source, f"{key}.")
-    if origin is Literal and value in arguments:
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) == len(value):
-            pairs = zip(kinds, value, strict=True)
-            return tuple(_value(kind, item, source, key) for kind, item in pairs)
-    if hint is str and isinstance(value, str):
-        return value
-    if origin is Mapping and isinstance(value, Mapping):
-        return dict(value)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    rule = (
-        f"one of {', '.join(map(repr, arguments))}"
-        if origin is Literal
-        else getattr(hint, "__name__", None) or str(hint)
-    )
-    if isinstance(hint, types.GenericAlias):
-        rule = str(hint)
-    raise RecipeError(f"{source}: {key} must be {rule}, got {value!r}")
 
 
 def _check(recipe: Recipe, source: str) -> None:
@@ -243,7 +198,7 @@ def _check(recipe: Recipe, source: str) -> None:
     finite = all(map(math.isfinite, weights))
     low, high = views.crop_scale
     strength = views.jitter_strength
-    rules = [
+    rules: list[Rule] = [
         *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
         *((f"{k}.temperature must be positive", v > 0, v) for k, v in temperatures.items()),
         ("views.crop_scale must be 0 < low <= high <= 1", 0 < low <= high <= 1, (low, high)),
@@ -269,9 +224,7 @@ def _check(recipe: Recipe, source: str) -> None:
         *_optimizer_rules(optimizer),
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
     ]
-    for rule, holds, value in rules:
-        if not holds:
-            raise RecipeError(f"{source}: {rule}, got {value!r}")
+    require(rules, source)
     if optimizer.batch % model.bn_groups or optimizer.batch // model.bn_groups < 2:
         raise RecipeError(
             f"{source}: model.bn_groups must divide optimizer.batch into groups of at least 2, "
@@ -279,7 +232,7 @@ def _check(recipe: Recipe, source: str) -> None:
         )
 
 
-def _optimizer_rules(optimizer: OptimizerRecipe) -> list[tuple[str, bool, object]]:
+def _optimizer_rules(optimizer: OptimizerRecipe) -> list[Rule]:
     """Give each rule of the optimiser, whether it holds, and what was got."""
     epochs, warmup, decay = optimizer.epochs, optimizer.warmup, optimizer.weight_decay
     rises = all(a < b for a, b in itertools.pairwise((warmup, *optimizer.milestones)))

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.recipe import Recipe, recipe_from_dict
-from dilo.train.recipes.files import read_recipe, shipped_recipes
+from dilo.train.recipe import Recipe
+from dilo.train.recipes.files import PRETRAINING, Made, Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.listing import Listed, listing, recipe_list
 from dilo.train.recipes.published import Published
+from dilo.train.sections import Plain
 
 __all__ = [
     "Listed",
@@ -19,6 +20,7 @@ __all__ = [
     "load_recipe",
     "published",
     "recipe_list",
+    "recipe_of",
     "recipe_text",
     "shipped_recipes",
 ]
@@ -44,10 +46,35 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     RecipeError
         If there is no such recipe or base, a key is unknown, or a value does not fit.
     """
-    file = read_recipe(name)
+    return recipe_of(PRETRAINING, name, overrides)
+
+
+def recipe_of(shelf: Shelf[Made], name: str, overrides: Sequence[str] = ()) -> Made:
+    """Read a recipe of any command, as `load_recipe` reads one of pretraining.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        Where those that come with dilo lie, and what they become.
+    name : str
+        One of them, or a file ending in ``.toml``.
+    overrides : sequence of str
+        ``section.key=value``.
+
+    Returns
+    -------
+    recipe
+        What the shelf makes, complete and checked.
+
+    Raises
+    ------
+    RecipeError
+        As `load_recipe`.
+    """
+    file = read_recipe(name, shelf)
     for override in overrides:
         _override(file.values, override)
-    return recipe_from_dict(file.values, file.source)
+    return shelf.make(file.values, file.source)
 
 
 def published(name: str) -> Published | None:
@@ -93,12 +120,12 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def recipe_text(recipe: Recipe) -> str:
-    """Write a recipe as TOML, complete, as `load_recipe` reads it.
+def recipe_text(recipe: Plain) -> str:
+    """Write a recipe as TOML, complete, as `recipe_of` reads it.
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : dataclass
         What to write.
 
     Returns

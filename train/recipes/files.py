@@ -2,15 +2,40 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.recipe import recipe_from_dict
+from dilo.train.recipe import Recipe, recipe_from_dict
 from dilo.train.recipes.published import Published, published_from_dict
+
+Made = TypeVar("Made", covariant=True)
+
+
+@dataclass(frozen=True)
+class Shelf(Generic[Made]):
+    """Where the recipes of a command lie, and what they become.
+
+    Attributes
+    ----------
+    package : str
+        Whose folder holds a TOML file for each that comes with dilo.
+    make : callable
+        From plain values and where they come from to a recipe; refuses those that make none.
+    lister : str
+        The command that lists them, for messages.
+    """
+
+    package: str
+    make: Callable[[Mapping[str, Any], str], Made]
+    lister: str
+
+
+#: Recipes of pretraining.
+PRETRAINING: Shelf[Recipe] = Shelf("dilo.train.recipes", recipe_from_dict, "dilo-train --recipe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +63,20 @@ class RecipeFile:
     published: Published | None
 
 
-def shipped_recipes() -> list[str]:
+def shipped_recipes(shelf: Shelf[object] = PRETRAINING) -> list[str]:
     """Name the recipes that come with dilo.
+
+    Parameters
+    ----------
+    shelf : Shelf, optional
+        Of which command; of pretraining unless given.
 
     Returns
     -------
     list of str
         What --recipe takes besides a file.
     """
-    folder = resources.files("dilo.train.recipes")
+    folder = resources.files(shelf.package)
     return sorted(
         entry.name.removesuffix(".toml")
         for entry in folder.iterdir()
@@ -54,13 +84,15 @@ def shipped_recipes() -> list[str]:
     )
 
 
-def read_recipe(name: str) -> RecipeFile:
+def read_recipe(name: str, shelf: Shelf[object] = PRETRAINING) -> RecipeFile:
     """Read a recipe, with its bases below it.
 
     Parameters
     ----------
     name : str
         A shipped recipe, or a file ending in ``.toml``.
+    shelf : Shelf, optional
+        Of which command; of pretraining unless given.
 
     Returns
     -------
@@ -73,23 +105,25 @@ def read_recipe(name: str) -> RecipeFile:
         If it or a base is not there, is no TOML or leads back to itself, a base makes no recipe,
         or its section ``[paper]`` is wrong.
     """
-    return _read(name, "--recipe", Path(), ())
+    return _read(name, "--recipe", shelf, Path(), ())
 
 
-def _read(name: str, asked: str, folder: Path, above: tuple[str, ...]) -> RecipeFile:
+def _read(
+    name: str, asked: str, shelf: Shelf[object], folder: Path, above: tuple[str, ...]
+) -> RecipeFile:
     """Read the recipe that `asked` names, from a folder; `above` are those that stand on it."""
     if name.endswith(".toml"):
         path = folder / name
         source, text = str(path), _read_text(path, asked)
         # However it is spelled: links and dots would hide that a file leads back to itself.
         folder, key = path.parent, str(path.resolve())
-    elif name in shipped_recipes():
+    elif name in shipped_recipes(shelf):
         source = key = f"recipe {name}"
-        text = (resources.files("dilo.train.recipes") / f"{name}.toml").read_text("utf-8")
+        text = (resources.files(shelf.package) / f"{name}.toml").read_text("utf-8")
     else:
-        near = difflib.get_close_matches(name, shipped_recipes())
+        near = difflib.get_close_matches(name, shipped_recipes(shelf))
         raise RecipeError(
-            f"{asked} must be a .toml file or one of those that dilo-train --recipe lists, "
+            f"{asked} must be a .toml file or one of those that {shelf.lister} lists, "
             f"got {name!r}{'; near it: ' if near else ''}{', '.join(near)}"
         )
     if key in above:
@@ -104,8 +138,8 @@ def _read(name: str, asked: str, folder: Path, above: tuple[str, ...]) -> Recipe
     if base is not None:
         if not isinstance(base, str):
             raise RecipeError(f"{source}: base must be the name of a recipe, got {base!r}")
-        below = _read(base, f"{source}: base", folder, (*above, key))
-        recipe_from_dict(below.values, below.source)  # so that a fault is told of its own file
+        below = _read(base, f"{source}: base", shelf, folder, (*above, key))
+        shelf.make(below.values, below.source)  # so that a fault is told of its own file
         values = _merged(below.values, values)
     if paper is not None and not isinstance(paper, Mapping):
         raise RecipeError(f"{source}: paper must be a section, got {paper!r}")

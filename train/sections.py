@@ -1,0 +1,106 @@
+"""Frozen dataclasses of plain values, as TOML or JSON give them: unknown keys are refused."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+from dilo.pipeline.errors import RecipeError
+
+Section = TypeVar("Section")
+#: What must be so, in words; whether it is; and what was got.
+Rule = tuple[str, bool, object]
+
+
+class Plain(Protocol):
+    """Any such dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+def filled(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
+    """Fill a dataclass, and those in it, with plain values.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass whose fields are numbers, text, tuples, literals or such dataclasses.
+    values : mapping
+        Sections and keys.
+    source : str
+        Where they come from, for messages.
+
+    Returns
+    -------
+    dataclass
+        Of that kind; what is not given is as the kind has it.
+
+    Raises
+    ------
+    RecipeError
+        If a key is unknown or a value is of another type.
+    """
+    return _section(kind, values, source, "")
+
+
+def require(rules: Iterable[Rule], source: str) -> None:
+    """Refuse values that are of the right type and still make no run.
+
+    Parameters
+    ----------
+    rules : iterable of (str, bool, object)
+        What must be so, whether it is, and what was got.
+    source : str
+        Where the values come from, for messages.
+
+    Raises
+    ------
+    RecipeError
+        At the first rule that does not hold.
+    """
+    for rule, holds, value in rules:
+        if not holds:
+            raise RecipeError(f"{source}: {rule}, got {value!r}")
+
+
+def _section(kind: type[Section], values: Mapping[str, Any], source: str, prefix: str) -> Section:
+    """Fill a dataclass, refusing what it does not know."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise RecipeError(
+            f"{source}: unknown key {prefix}{unknown[0]}: known are "
+            f"{', '.join(f'{prefix}{key}' for key in hints)}"
+        )
+    return kind(**{k: _value(hints[k], v, source, f"{prefix}{k}") for k, v in values.items()})
+
+
+def _value(hint: Any, value: Any, source: str, key: str) -> Any:
+    """Convert one plain value to its field's type, or refuse it by name."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _section(typing.cast("type[Any]", hint), value, source, f"{key}.")
+    if origin is Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) == len(value):
+            pairs = zip(kinds, value, strict=True)
+            return tuple(_value(kind, item, source, key) for kind, item in pairs)
+    if hint is str and isinstance(value, str):
+        return value
+    if origin is Mapping and isinstance(value, Mapping):
+        return dict(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    rule = (
+        f"one of {', '.join(map(repr, arguments))}"
+        if origin is Literal
+        else getattr(hint, "__name__", None) or str(hint)
+    )
+    if isinstance(hint, types.GenericAlias):
+        rule = str(hint)
+    raise RecipeError(f"{source}: {key} must be {rule}, got {value!r}")
