@@ -13,7 +13,7 @@ from dilo.train import ranks
 from dilo.train.data import collate
 from dilo.train.draws import sample_order
 from dilo.train.interruption import ignore_in_worker
-from dilo.train.recipe import Recipe
+from dilo.train.sections import RunRecipe
 
 
 class Batches(Sampler[list[tuple[int, int]]]):
@@ -26,7 +26,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
     ----------
     usable : ndarray of shape (M,), int64
         Positions of the images to train on.
-    recipe : Recipe
+    recipe : RunRecipe
         Seed, batch size, number of epochs.
     start : int
         Steps already taken.
@@ -40,7 +40,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(
-        self, usable: NDArray[np.int64], recipe: Recipe, start: int, parts: int = 1
+        self, usable: NDArray[np.int64], recipe: RunRecipe, start: int, parts: int = 1
     ) -> None:
         batch = recipe.optimizer.batch
         if len(usable) < batch:

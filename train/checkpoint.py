@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 
@@ -13,7 +13,7 @@ from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.method import Method
 from dilo.train.reading import read
-from dilo.train.recipe import Recipe
+from dilo.train.sections import Plain, RunRecipe
 
 #: Version of what stands under "dilo" in a checkpoint.
 FORMAT_VERSION = 1
@@ -23,6 +23,38 @@ PREFIX = "module."
 KEPT = 2
 
 _NAME = re.compile(r"^step-(\d{8})\.pt$")
+
+
+class Standing(Plain, Protocol):
+    """Where any run stands, and on what: plain values, kept in its checkpoints."""
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps taken."""
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs among them."""
+
+    def at(self, step: int, epoch: int) -> Self:
+        """Stand elsewhere, on the same data."""
+
+    def data(self) -> dict[str, str]:
+        """Name what the run stands on."""
+
+
+class Learns(Protocol):
+    """Whatever learns: it gives its state, and takes one up."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """What takes its steps."""
+
+    def content(self) -> dict[str, Any]:
+        """Give the state, tensors and plain values, with the weights as `state_dict`."""
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take up a state."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +171,7 @@ class Learner:
 
 
 def save(
-    run: Path, learner: Learner, recipe: Recipe, position: Position, *, keep_every: int = 0
+    run: Path, learner: Learns, recipe: RunRecipe, position: Standing, *, keep_every: int = 0
 ) -> Path:
     """Publish a checkpoint and remove those that are no longer needed.
 
@@ -149,11 +181,11 @@ def save(
     ----------
     run : Path
         Folder of the run.
-    learner : Learner
+    learner : Learns
         Networks, memory, optimiser.
-    recipe : Recipe
+    recipe : RunRecipe
         Of the run.
-    position : Position
+    position : Standing
         Where it stands.
     keep_every : int, default 0
         Those of every so many steps stay too; 0 for none.

@@ -70,11 +70,24 @@ class StepOutput:
     scalars: dict[str, Tensor]
 
 
-class Method(nn.Module):
+class Learning(nn.Module):
+    """Whatever learns: from the parts of a batch to losses, one optimiser step a batch.
+
+    One optimiser step is `begin_step`, a `forward` for each part of the batch, which gives a
+    `StepOutput`, backward and the optimiser, and `end_step`.
+    """
+
+    def begin_step(self) -> None:
+        """Do what is due before an optimiser step; nothing, unless a class says otherwise."""
+
+    def end_step(self) -> None:
+        """Do what is due after an optimiser step; nothing, unless a class says otherwise."""
+
+
+class Method(Learning):
     """A method of pretraining; its state dict is the ``state_dict`` of a checkpoint.
 
-    One optimiser step is `begin_step`, a `forward` for each part of the batch, backward and
-    the optimiser, and `end_step`. What a step remembers of its samples, it writes into
+    What a step remembers of its samples, it writes into
     memory in `end_step`, from all ranks, so that all ranks hold the same.
 
     Attributes
@@ -118,9 +131,3 @@ class Method(nn.Module):
             ``encoder_q``, unless a method says otherwise.
         """
         return (self.encoder_q,)
-
-    def begin_step(self) -> None:
-        """Do what is due before an optimiser step; nothing, unless a method says otherwise."""
-
-    def end_step(self) -> None:
-        """Do what is due after an optimiser step; nothing, unless a method says otherwise."""

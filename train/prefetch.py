@@ -1,42 +1,49 @@
 """Batches on their way to the device: the next is copied while the current one is computed."""
 
+import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
-from dilo.train.data import Batch
 from dilo.train.devices import move
+
+Taken = TypeVar("Taken")
 
 #: What of a batch the device takes; draws and counts are read on the CPU, and stay there.
 COPIED = ("images", "masks", "samples", "labels")
 
 
-class Arrived(NamedTuple):
+class Arrived(NamedTuple, Generic[Taken]):
     """A batch that a step can start on.
 
     Attributes
     ----------
-    batch : Batch
-        `images`, `masks`, `samples` and `labels` on the device, the rest on the CPU.
+    batch : NamedTuple
+        What is to be on the device there, the rest on the CPU.
     waited : float
         Seconds that this process was blocked in the loader to get it.
     """
 
-    batch: Batch
+    batch: Taken
     waited: float
 
 
-def prefetched(batches: Iterable[Batch], device: torch.device) -> Generator[Arrived, None, None]:
+def prefetched(
+    batches: Iterable[Taken], device: torch.device, copied: Sequence[str] = COPIED
+) -> Generator[Arrived[Taken], None, None]:
     """Bring the batches of a loader to the device, those of a GPU one ahead of the step.
 
     Parameters
     ----------
-    batches : iterable of Batch
-        On the CPU; for a GPU in pinned memory, or they are pinned here first.
+    batches : iterable of NamedTuple
+        Named tuples of tensors, on the CPU; for a GPU in pinned memory, or they are pinned
+        here first.
     device : torch.device
         Where to. On a CPU they stay what they are, and each is taken when it is asked for.
+    copied : sequence of str, optional
+        Which of a batch's fields the device takes; those of a `Batch` unless given.
 
     Yields
     ------
@@ -47,7 +54,7 @@ def prefetched(batches: Iterable[Batch], device: torch.device) -> Generator[Arri
     loading = iter(batches)
     try:
         if device.type == "cuda":
-            yield from _ahead(loading, device)
+            yield from _ahead(loading, device, copied)
         else:
             yield from _timed(loading)
     finally:
@@ -57,7 +64,28 @@ def prefetched(batches: Iterable[Batch], device: torch.device) -> Generator[Arri
             close()
 
 
-def _timed(loading: Iterator[Batch]) -> Iterator[Arrived]:
+def grouped(
+    arriving: Iterator[Arrived[Taken]], parts: int
+) -> Generator[list[Arrived[Taken]], None, None]:
+    """Put the parts of each batch together.
+
+    Parameters
+    ----------
+    arriving : iterator of Arrived
+        Part by part.
+    parts : int
+        Parts of a batch.
+
+    Yields
+    ------
+    list of Arrived
+        The parts of a batch.
+    """
+    while found := list(itertools.islice(arriving, parts)):
+        yield found
+
+
+def _timed(loading: Iterator[Taken]) -> Iterator[Arrived[Taken]]:
     """Take a batch when it is asked for, and say how long that took."""
     while True:
         begin = time.perf_counter()
@@ -67,20 +95,22 @@ def _timed(loading: Iterator[Batch]) -> Iterator[Arrived]:
         yield Arrived(batch, time.perf_counter() - begin)
 
 
-def _ahead(loading: Iterator[Batch], device: torch.device) -> Iterator[Arrived]:
+def _ahead(
+    loading: Iterator[Taken], device: torch.device, copied: Sequence[str]
+) -> Iterator[Arrived[Taken]]:
     """Start the copy of the next batch before this one is handed over.
 
     So it runs beside the step even where the step ends in waiting for the device, as one whose
     loss is recorded does.
     """
     copying: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    copies = _copies(loading, device, copying)
+    copies = _copies(loading, device, copied, copying)
     arriving = next(copies, None)
     while arriving is not None:
         computing = torch.cuda.current_stream(device)
         # For the copies so far, so before the next one starts.
         computing.wait_stream(copying)
-        for name in COPIED:
+        for name in copied:
             # Their memory is the copying stream's, which else would write the next batch into
             # it as soon as Python has let go of this one, still computed or not.
             getattr(arriving.batch, name).record_stream(computing)
@@ -89,10 +119,10 @@ def _ahead(loading: Iterator[Batch], device: torch.device) -> Iterator[Arrived]:
 
 
 def _copies(
-    loading: Iterator[Batch], device: torch.device, copying: torch.cuda.Stream
-) -> Iterator[Arrived]:
+    loading: Iterator[Any], device: torch.device, copied: Sequence[str], copying: torch.cuda.Stream
+) -> Iterator[Arrived[Any]]:
     """Start copies on a stream, without waiting for them."""
     for batch, waited in _timed(loading):
         with torch.cuda.stream(copying):
-            moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in COPIED}
+            moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in copied}
         yield Arrived(batch._replace(**moved), waited)

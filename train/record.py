@@ -22,8 +22,8 @@ import torchvision
 
 from dilo.pipeline.atomic import write_text
 from dilo.train.checkout import commit
-from dilo.train.recipe import Recipe
 from dilo.train.recipes import recipe_text
+from dilo.train.sections import Plain
 
 METRICS = "metrics.jsonl"
 FACTS = "run.json"
@@ -51,7 +51,7 @@ class Meter:
         self._waited = 0.0
 
     def batch(
-        self, images: int, waited_seconds: float, views: int, pasted: int, skipped: int
+        self, images: int, waited_seconds: float, views: int = 0, pasted: int = 0, skipped: int = 0
     ) -> None:
         """Count a batch.
 
@@ -61,11 +61,11 @@ class Meter:
             Images in it, of all ranks.
         waited_seconds : float
             How long the loader was waited for.
-        views : int
-            Views that the next two are of.
-        pasted : int
+        views : int, default 0
+            Views that the next two are of; 0 where nothing is ever pasted.
+        pasted : int, default 0
             How many of them are pasted on another background.
-        skipped : int
+        skipped : int, default 0
             How many were drawn to be pasted and are not, for want of a mask with enough in it.
         """
         self._images += images
@@ -96,16 +96,18 @@ class Meter:
         -------
         dict of str to float
             `images_per_second`; `data_wait`, the share of the time spent waiting for the
-            loader; `paste_rate`, the share of views pasted; `skipped_pastes`, a count.
+            loader; where there are views, `paste_rate`, the share of them pasted, and
+            `skipped_pastes`, a count.
         """
         # A clock may stand still between two looks.
         seconds = max(self._clock() - self._begin - self._paused, 1e-9)
         found = {
             "images_per_second": round(self._images / seconds, 1),
             "data_wait": round(min(self._waited / seconds, 1.0), 4),
-            "paste_rate": round(self._pasted / max(self._views, 1), 4),
-            "skipped_pastes": self._skipped,
         }
+        if self._views:
+            found["paste_rate"] = round(self._pasted / self._views, 4)
+            found["skipped_pastes"] = self._skipped
         self._start()
         return found
 
@@ -198,14 +200,14 @@ def read_facts(run: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def describe(run: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
+def describe(run: Path, recipe: Plain, facts: dict[str, Any]) -> None:
     """Write recipe.toml and run.json beside the results.
 
     Parameters
     ----------
     run : Path
         Folder of the run.
-    recipe : Recipe
+    recipe : dataclass
         Resolved, with every default.
     facts : dict
         What else a reader needs: data, device, and the ``step`` that this start goes on from.

@@ -4,34 +4,36 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dilo.pipeline.atomic import sweep
 from dilo.pipeline.errors import CheckpointError
 from dilo.train import ranks
-from dilo.train.checkpoint import Learner, Position, load, steps
-from dilo.train.recipe import Recipe
+from dilo.train.checkpoint import Learns, Standing, load, steps
+from dilo.train.sections import RunRecipe
+
+Stood = TypeVar("Stood", bound=Standing)
 
 
 def resume(
     run: Path,
-    learner: Learner,
-    recipe: Recipe,
-    data: Position,
+    learner: Learns,
+    recipe: RunRecipe,
+    data: Stood,
     say: Callable[[str], None],
     how: str = "auto",
-) -> Position | None:
+) -> Stood | None:
     """Bring a run to where its newest readable checkpoint left it.
 
     Parameters
     ----------
     run : Path
         Folder of the run.
-    learner : Learner
+    learner : Learns
         As built from the recipe; filled in place.
-    recipe : Recipe
+    recipe : RunRecipe
         What is asked for; must be the run's own.
-    data : Position
+    data : Standing
         Digests of the images and masks that are given now.
     say : callable
         Told of a checkpoint that cannot be read.
@@ -40,7 +42,7 @@ def resume(
 
     Returns
     -------
-    Position or None
+    Standing or None
         None if the run has no checkpoint yet.
 
     Raises
@@ -61,8 +63,8 @@ def resume(
 
 def _newest(
     run: Path,
-    recipe: Recipe,
-    data: Position,
+    recipe: RunRecipe,
+    data: Standing,
     say: Callable[[str], None],
     how: str,
     read: dict[Path, dict[str, Any]],
@@ -96,7 +98,7 @@ def _newest(
     return None
 
 
-def _require_same(path: Path, saved: dict[str, Any], recipe: Recipe, data: Position) -> None:
+def _require_same(path: Path, saved: dict[str, Any], recipe: RunRecipe, data: Standing) -> None:
     """Refuse to go on with another recipe or other data, naming what differs."""
     asked = _flat(json.loads(json.dumps(dataclasses.asdict(recipe))))
     asked |= data.data()

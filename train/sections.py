@@ -19,6 +19,42 @@ class Plain(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
+class ModelPart(Protocol):
+    """What any recipe says of its network."""
+
+    @property
+    def arch(self) -> str:
+        """Its name."""
+
+
+class OptimizerPart(Protocol):
+    """What any recipe says of its length."""
+
+    @property
+    def batch(self) -> int:
+        """Images of an optimiser step."""
+
+    @property
+    def epochs(self) -> int:
+        """How often each image is seen."""
+
+
+class RunRecipe(Plain, Protocol):
+    """What any recipe of a training says, whatever is trained."""
+
+    @property
+    def seed(self) -> int:
+        """Half of the key of all that is random."""
+
+    @property
+    def model(self) -> ModelPart:
+        """Its network."""
+
+    @property
+    def optimizer(self) -> OptimizerPart:
+        """Its length."""
+
+
 def filled(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
     """Fill a dataclass, and those in it, with plain values.
 

@@ -17,7 +17,7 @@ from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import read_file
 from dilo.train.backgrounds import Bank, Stores
 from dilo.train.batches import Batches, loader
-from dilo.train.data import Sample, Source, Views, collate
+from dilo.train.data import Batch, Sample, Source, Views, collate
 from dilo.train.draws import sample_order
 from dilo.train.machine import Machine
 from dilo.train.method import ViewBatch
@@ -170,7 +170,7 @@ class Stages:
         with contextlib.closing(prefetched(reading, self._machine.device)) as arriving:
             return self.stream(self._trained(arriving))
 
-    def _trained(self, arriving: Iterator[Arrived]) -> Iterator[float]:
+    def _trained(self, arriving: Iterator[Arrived[Batch]]) -> Iterator[float]:
         """Take a step on each batch, and say how long it was waited for."""
         for arrived in arriving:
             self._learn(self._stepper.views(arrived.batch, step=self._taken, part=len(self._parts)))

@@ -1,21 +1,16 @@
 """One optimiser step: crops to views on the device, through the method, to new weights."""
 
-import contextlib
-import warnings
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.labels import Labels, labels_of
-from dilo.train import ranks
 from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank
 from dilo.train.data import Batch, Source, Wanted
-from dilo.train.devices import DTYPES
+from dilo.train.descent import Descent
 from dilo.train.machine import Machine
 from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
 from dilo.train.methods import make_method
@@ -65,7 +60,7 @@ def prepare(recipe: Recipe, source: Source, device: torch.device) -> tuple[Metho
     return method, Wanted(method.view_count, method.needs_masks, numbers)
 
 
-class Stepper:
+class Stepper(Descent):
     """A method, its optimiser, and how this machine takes a step with them.
 
     Parameters
@@ -80,11 +75,6 @@ class Stepper:
         Of its parameters.
     bank : Bank
         Backgrounds, on the device.
-
-    Attributes
-    ----------
-    scaler : GradScaler
-        Of float16's gradients; does nothing in other precisions.
     """
 
     def __init__(
@@ -95,19 +85,8 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         bank: Bank,
     ) -> None:
-        self.recipe, self.machine = recipe, machine
-        self.method, self.optimizer, self.bank = method, optimizer, bank
-        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
-        if machine.compile:
-            for network in method.children():
-                network.compile()  # in place: wrapped, its parameters would change their names
-        self._module: nn.Module = method
-        if ranks.size() > 1:
-            with warnings.catch_warnings():
-                # Its new name is not known to the oldest torch that serves.
-                warnings.filterwarnings("ignore", "`broadcast_buffers` is dep", FutureWarning)
-                # Memory and statistics are kept the same by what is written to them.
-                self._module = DistributedDataParallel(method, broadcast_buffers=False)
+        super().__init__(machine, method, optimizer)
+        self.recipe, self.method, self.bank = recipe, method, bank
 
     def take(self, parts: Sequence[Batch], *, step: int, epoch: int, rate: float) -> StepOutput:
         """Take a step.
@@ -129,47 +108,9 @@ class Stepper:
             Means over the parts of loss and scalars, of this rank, on the device.
         """
         self.bank.fill(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.set_rate(rate)
         views = (self.views(batch, step=step, part=part) for part, batch in enumerate(parts))
         return self.learn(views, len(parts))
-
-    def learn(self, views: Iterable[ViewBatch], parts: int) -> StepOutput:
-        """Take a step on views that lie on the device, at the rate that is set.
-
-        Parameters
-        ----------
-        views : iterable of ViewBatch
-            Part by part.
-        parts : int
-            How many.
-
-        Returns
-        -------
-        StepOutput
-            As `take` gives it.
-        """
-        self.method.begin_step()
-        self.optimizer.zero_grad(set_to_none=True)
-        outputs = [self._backward(part, parts) for part in views]
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.method.end_step()
-        ranks.average_running_statistics(self.method)
-        return _mean(outputs)
-
-    def _backward(self, views: ViewBatch, parts: int) -> StepOutput:
-        """Add the gradients of one part; between ranks they are exchanged with the last one."""
-        module: Any = self._module
-        hold = isinstance(module, DistributedDataParallel) and views.part < parts - 1
-        with module.no_sync() if hold else contextlib.nullcontext():
-            dtype = DTYPES[self.machine.precision]
-            half = dtype is not torch.float32
-            with torch.autocast(self.machine.device.type, dtype, enabled=half):
-                output: StepOutput = module(views)
-            scaled: Any = self.scaler.scale(output.loss / parts)
-            scaled.backward()
-        return StepOutput(output.loss.detach(), output.scalars)
 
     def views(self, batch: Batch, *, step: int = 0, part: int = 0) -> ViewBatch:
         """Augment views on the device.
@@ -230,16 +171,3 @@ class Stepper:
             labels=labels.to(device, non_blocking=True) if method.needs_labels else None,
             masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
         )
-
-
-def _mean(outputs: Sequence[StepOutput]) -> StepOutput:
-    """Average what the parts of a batch came to."""
-    if len(outputs) == 1:
-        return outputs[0]
-    return StepOutput(
-        torch.stack([output.loss for output in outputs]).mean(),
-        {
-            name: torch.stack([output.scalars[name] for output in outputs]).mean()
-            for name in outputs[0].scalars
-        },
-    )

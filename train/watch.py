@@ -2,23 +2,39 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
-from dilo.train.data import Source
 from dilo.train.machine import Machine
-from dilo.train.method import Method, StepOutput
-from dilo.train.monitor import Monitor
+from dilo.train.method import StepOutput
 from dilo.train.prefetch import Arrived
-from dilo.train.recipe import Recipe
 from dilo.train.record import Meter, Record
 from dilo.train.tensorboard import Board
+
+
+class Counted(Protocol):
+    """What is counted of any batch."""
+
+    @property
+    def samples(self) -> Tensor:
+        """One number a sample of this rank."""
+
+    @property
+    def unreadable(self) -> Tensor:
+        """How many of them could not be read and were replaced, of shape ()."""
+
+    @property
+    def pastes(self) -> tuple[int, int, int]:
+        """Views, those pasted, and those that were to be and are not."""
+
+
+Batch = TypeVar("Batch", bound=Counted)
 
 
 class Watch:
@@ -26,14 +42,10 @@ class Watch:
 
     Parameters
     ----------
-    source : Source
-        Images, for read-outs.
-    recipe : Recipe
-        Of the run.
     run : Path
         Folder of the run.
     machine : Machine
-        What to watch, and how often.
+        What to write.
     say : callable
         Told of read-outs.
 
@@ -47,23 +59,12 @@ class Watch:
         Speed, waiting and pastes since the last line.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        recipe: Recipe,
-        run: Path,
-        machine: Machine,
-        say: Callable[[str], None],
-    ) -> None:
+    def __init__(self, run: Path, machine: Machine, say: Callable[[str], None]) -> None:
         self._run, self._machine, self._say = run, machine, say
         self.loss, self.unreadable, self.meter = math.nan, 0, Meter()
         self._writers: list[Record | Board] = []
         self._losses: list[Tensor] = []
         self._last: dict[str, Any] = {}
-        self._monitor: Monitor | None = None
-        if machine.knn_every:
-            device, workers = machine.device, machine.workers
-            self._monitor = Monitor(source, recipe, device, workers, machine.knn_test)
 
     def open(self, stack: contextlib.ExitStack, step: int) -> None:
         """Open what rank 0 writes to, and begin to measure.
@@ -84,12 +85,12 @@ class Watch:
             stack.enter_context(contextlib.closing(writer))
         self.meter = Meter()
 
-    def count(self, parts: Sequence[Arrived], loss: Tensor) -> None:
+    def count(self, parts: Iterable[Arrived[Batch]], loss: Tensor) -> None:
         """Count a step: of all ranks' images, but this one's views.
 
         Parameters
         ----------
-        parts : sequence of Arrived
+        parts : iterable of Arrived
             Its batches.
         loss : Tensor of shape ()
             On the device, where it is left until somebody asks.
@@ -98,13 +99,8 @@ class Watch:
         for arrived in parts:
             batch = arrived.batch
             self.unreadable += int(batch.unreadable.item())
-            self.meter.batch(
-                len(batch.samples) * ranks.size(),
-                arrived.waited,
-                len(batch.parameters.paste),
-                int(batch.parameters.paste.sum().item()),
-                int(batch.skipped.item()),
-            )
+            images = len(batch.samples) * ranks.size()
+            self.meter.batch(images, arrived.waited, *batch.pastes)
 
     def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
         """Write a line of a step; reading its numbers waits for the device.
@@ -166,19 +162,19 @@ class Watch:
                 f"try a lower optimizer.lr"
             )
 
-    def read_out(self, method: Method, step: int, epoch: int) -> None:
-        """Ask the network's nearest neighbours, on all ranks, if that is wanted.
+    def read_out(
+        self, look: Callable[[], dict[str, Any]], words: Callable[[dict[str, Any]], str]
+    ) -> None:
+        """Look at the network, on all ranks, and write down and say what is found.
 
         Parameters
         ----------
-        method : Method
-            Whose networks.
-        step, epoch : int
-            Steps and whole epochs taken.
+        look : callable
+            Makes a line of the record; its time is no time of training.
+        words : callable
+            Says the line for people.
         """
-        if self._monitor:
-            with self.meter.paused():
-                line = self._monitor.line(method.encoders(), step, epoch)
-            self._write(line)
-            found = line["knn_top1"]
-            self._say(f"step {step}: kNN top-1 {'none' if found is None else f'{found:.1f} %'}")
+        with self.meter.paused():
+            line = look()
+        self._write(line)
+        self._say(words(line))

@@ -16,9 +16,9 @@ from dilo.train.cli.options import Asked, Computing, Instead, Keeping, Watching
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.train.backgrounds import Stores
     from dilo.train.data import Source
-    from dilo.train.loop import Result
     from dilo.train.machine import Machine
     from dilo.train.recipe import Recipe
+    from dilo.train.session import Result
 
 Value = TypeVar("Value")
 #: As sysexits.h has EX_TEMPFAIL: try again.
