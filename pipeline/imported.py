@@ -123,7 +123,7 @@ def imported_maker(
     def make(path: str, content: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         whole = decode_reduced(content, 1)[1]
         mask = read_mask(_there(folder, candidates(path, full)))
-        _require_same_picture(mask.shape, whole)
+        require_same_picture(mask.shape, whole)
         return squash(mask, plan.size), whole
 
     return make
@@ -171,10 +171,20 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return mask * np.uint8(255) if mask.max(initial=0) == 1 else mask
 
 
-def _require_same_picture(mask: tuple[int, ...], image: tuple[int, int]) -> None:
+def require_same_picture(mask: tuple[int, ...], image: tuple[int, int]) -> None:
     """Refuse a mask of another shape than its image's, unless it is of a square as a store's are.
 
     A mask that a program turned by the orientation tag, which is ignored here, would not fit.
+
+    Parameters
+    ----------
+    mask, image : tuple of int
+        Height and width of each.
+
+    Raises
+    ------
+    ImageError
+        If the proportions differ by more than a pixel.
     """
     (height, width), (rows, columns) = image, mask
     scaled = abs(rows * width - columns * height) <= max(height, width)  # within a pixel

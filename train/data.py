@@ -1,10 +1,10 @@
 """Training data: an image and its mask to the crops of its views, and those of a batch."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from dilo.train.draws import ViewDraw, view_draw
 from dilo.train.parameters import Parameters, stack
 from dilo.train.paste import alpha_of
 from dilo.train.recipe import Recipe
+
+Loaded = TypeVar("Loaded")
 
 #: How many images after an unreadable one are tried in its place.
 SUBSTITUTES = 16
@@ -66,7 +68,9 @@ class Source:
         return int((~self.pasteable[self.usable]).sum()) if self.store else 0
 
 
-def find_source(images: Path, masks: Path | None, min_coverage: float = 0.0) -> Source:
+def find_source(
+    images: Path, masks: Path | None, min_coverage: float = 0.0, *, option: str = "--masks"
+) -> Source:
     """List the images of a run: those of the store of masks, or of the folder.
 
     Parameters
@@ -78,6 +82,8 @@ def find_source(images: Path, masks: Path | None, min_coverage: float = 0.0) -> 
         read again. Images that it records as failed are left out.
     min_coverage : float, default 0
         An image is pasted only if its mask covers at least this share of it, and anything.
+    option : str, default "--masks"
+        What gave the store, for messages.
 
     Returns
     -------
@@ -96,11 +102,11 @@ def find_source(images: Path, masks: Path | None, min_coverage: float = 0.0) -> 
     status, coverage = store.columns("status", "coverage")
     usable = np.flatnonzero(status != FAILED)
     if not len(usable):
-        raise DiloError(f"--masks {masks}: every image failed; see dilo-prep status {masks}")
+        raise DiloError(f"{option} {masks}: every image failed; see dilo-prep status {masks}")
     first = store.names[int(usable[0])]
     if not (images / first).exists():
         raise DiloError(
-            f"--masks {masks} must be of the images of --images {images}: "
+            f"{option} {masks} must be of the images of --images {images}: "
             f"its first image, {escaped(first)}, is not there"
         )
     pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
@@ -264,18 +270,46 @@ class Views(Dataset[Sample]):
         DiloError
             If neither it nor the images after it can be read.
         """
-        usable, names = self.source.usable, self.source.names
-        first, reason = int(np.searchsorted(usable, index)), ""
-        for row in range(first, first + SUBSTITUTES):
-            row %= len(usable)
-            try:
-                return decode(self.source.folder / names[int(usable[row])]), row
-            except ImageError as error:
-                reason = str(error)
-        raise DiloError(
-            f"--images {self.source.folder}: {SUBSTITUTES} images from "
-            f"{escaped(names[index])} on cannot be read, the last because: {reason}"
-        )
+        source = self.source
+        return first_readable(source, index, lambda i: decode(source.folder / source.names[i]))
+
+
+def first_readable(source: Source, index: int, load: Callable[[int], Loaded]) -> tuple[Loaded, int]:
+    """Load what belongs to an image, or, if it cannot be read, to the next that can.
+
+    Parameters
+    ----------
+    source : Source
+        The images.
+    index : int
+        Position in the source's list, of one to train on.
+    load : callable
+        Loads by position; raises an `ImageError` for what cannot be read.
+
+    Returns
+    -------
+    object
+        What `load` gave.
+    int
+        Of which of the usable images it is.
+
+    Raises
+    ------
+    DiloError
+        If neither it nor the images after it can be read.
+    """
+    usable, names = source.usable, source.names
+    first, reason = int(np.searchsorted(usable, index)), ""
+    for row in range(first, first + SUBSTITUTES):
+        row %= len(usable)
+        try:
+            return load(int(usable[row])), row
+        except ImageError as error:
+            reason = str(error)
+    raise DiloError(
+        f"--images {source.folder}: {SUBSTITUTES} images from "
+        f"{escaped(names[index])} on cannot be read, the last because: {reason}"
+    )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

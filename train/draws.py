@@ -13,7 +13,7 @@ from dilo.train.pastedraw import Box, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
-VIEW, ORDER, SHUFFLE, BANK, NEGATIVES = range(5)
+VIEW, ORDER, SHUFFLE, BANK, NEGATIVES, WINDOW = range(6)
 #: Tries of torchvision's RandomResizedCrop before it takes the middle of the image.
 TRIES: Final = 10
 #: Logarithms of the aspect ratios 3/4 and 4/3, between which a box's ratio is drawn.

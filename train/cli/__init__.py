@@ -16,10 +16,13 @@ from dilo.train.cli.options import (
     watching_options,
 )
 from dilo.train.cli.plotting import plot
+from dilo.train.cli.saliency import saliency
 
 
 @click.group(
-    invoke_without_command=True, no_args_is_help=True, subcommand_metavar="[plot RUN [RUN ...]]"
+    invoke_without_command=True,
+    no_args_is_help=True,
+    subcommand_metavar="[plot RUN [RUN ...] | saliency]",
 )
 @click.version_option(package_name="dilo", prog_name="dilo-train")
 @asked_options
@@ -43,7 +46,7 @@ def main(
     goes on from the last checkpoint, and takes the very steps that it would have taken.
     RUN/checkpoints holds the newest two and the network before training; RUN/metrics.jsonl
     the losses; RUN/recipe.toml every setting; RUN/run.json what it ran on. `dilo-train plot`
-    draws the curves.
+    draws the curves. `dilo-train saliency` trains a network that makes masks.
 
     \b
     Exit status:
@@ -60,3 +63,4 @@ def main(
 
 
 main.add_command(plot)
+main.add_command(saliency)

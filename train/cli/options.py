@@ -192,22 +192,25 @@ keeping_options = grouped(
     },
 )
 
+log_every_option = click.option(
+    "--log-every",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="A line of metrics.jsonl every so many steps.",
+)
+tensorboard_option = click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write the metrics for TensorBoard too, to RUN/tensorboard. Off by default.",
+)
+
 watching_options = grouped(
     "watching",
     Watching,
     {
-        "log_every": click.option(
-            "--log-every",
-            type=click.IntRange(min=1),
-            default=10,
-            show_default=True,
-            help="A line of metrics.jsonl every so many steps.",
-        ),
-        "tensorboard": click.option(
-            "--tensorboard",
-            is_flag=True,
-            help="Write the metrics for TensorBoard too, to RUN/tensorboard. Off by default.",
-        ),
+        "log_every": log_every_option,
+        "tensorboard": tensorboard_option,
         "knn_every": click.option(
             "--knn-every",
             type=click.IntRange(min=0),

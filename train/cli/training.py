@@ -54,14 +54,14 @@ def run(
     if instead.preview is not None:
         _draw_views(instead.preview, source, recipe, stores)
         return 0
-    machine = _machine(computing, keeping, watching)
+    machine = machine_of(computing, keeping, watching)
     if instead.bench:
         found = _bench(recipe, source, machine, stores, words)
         status = 0
     else:
         out = _required(asked.out, "--out")
         result = train(recipe, source, out, machine, words, backgrounds=stores)
-        found, status = _report(result, words)
+        found, status = report(result, words)
     if as_json and first:
         click.echo(json.dumps(found))
     return status
@@ -100,7 +100,7 @@ def _draw_views(path: Path, source: "Source", recipe: "Recipe", stores: "Stores"
     say(f"{path}: image, mask, and both views of epoch 0")
 
 
-def _machine(computing: Computing, keeping: Keeping, watching: Watching) -> "Machine":
+def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "Machine":
     """Find the device and gather how it is used."""
     from dilo.train import devices
     from dilo.train.machine import Machine
@@ -139,7 +139,7 @@ def _bench(
     return found
 
 
-def _report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, Any], int]:
+def report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, Any], int]:
     """Say how a run ended; give what --json prints, and the exit status."""
     words(f"step {result.step} of {result.steps}: {result.checkpoint}")
     if result.unreadable:

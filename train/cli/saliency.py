@@ -1,0 +1,179 @@
+"""`dilo-train saliency`: a network that finds what stands out, trained on masks."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
+from dilo.train.cli.options import (
+    LIST,
+    Computing,
+    Keeping,
+    Watching,
+    computing_options,
+    keeping_options,
+    log_every_option,
+    tensorboard_option,
+)
+from dilo.train.cli.training import is_first, machine_of, quiet, report
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from dilo.train.saliency.pairs import Pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to train on what, and where to leave it."""
+
+    images: Path
+    truth: Path
+    out: Path
+    name: str
+    encoder: Path | None
+    overrides: tuple[str, ...]
+    test_images: Path | None
+    test_truth: Path | None
+    test_every: int
+
+
+def _list_recipes(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
+    """Print the recipes and end, where --recipe names none."""
+    if name == LIST:
+        from dilo.train.saliency.recipes import saliency_listing
+
+        click.echo(saliency_listing())
+        ctx.exit()
+    return name
+
+
+wanted_options = grouped(
+    "wanted",
+    Wanted,
+    {
+        "images": click.option(
+            "--images", type=EXISTING, required=True, help="Folder of images, at any depth."
+        ),
+        "truth": click.option(
+            "--truth",
+            type=EXISTING,
+            required=True,
+            help="Their masks: a folder of gray PNGs of the images' names, or a store that "
+            "dilo-prep made of them.",
+        ),
+        "out": click.option(
+            "--out", type=FOLDER, required=True, help="Folder of the run; the same again goes on."
+        ),
+        "name": click.option(
+            "--recipe",
+            "name",
+            is_flag=False,
+            flag_value=LIST,
+            default="basnet",
+            show_default=True,
+            metavar="NAME",
+            is_eager=True,
+            callback=_list_recipes,
+            help="A shipped recipe, or FILE.toml; without a name, list those shipped.",
+        ),
+        "encoder": click.option(
+            "--encoder",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Weights of a ResNet-34, named as torchvision does, for BASNet's encoder to "
+            "begin with; else it begins at random.",
+        ),
+        "overrides": click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Change one value of the recipe: optimizer.epochs=20. May be repeated.",
+        ),
+        "test_images": click.option(
+            "--test-images", type=EXISTING, help="Images to score by; nothing is learnt from them."
+        ),
+        "test_truth": click.option(
+            "--test-truth", type=EXISTING, help="People's masks of them, PNGs of their names."
+        ),
+        "test_every": click.option(
+            "--test-every",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            metavar="K",
+            help="Score at the beginning and after every K-th epoch.",
+        ),
+    },
+)
+
+
+@click.command()
+@wanted_options
+@computing_options
+@keeping_options
+@log_every_option
+@tensorboard_option
+@json_option
+@user_errors
+def saliency(
+    wanted: Wanted,
+    computing: Computing,
+    keeping: Keeping,
+    log_every: int,
+    tensorboard: bool,
+    as_json: bool,
+) -> None:
+    """Train a network that finds what stands out, on masks of people or of dilo-prep.
+
+    With people's masks: BASNet, by --recipe basnet. Without any: --recipe label-free, on a store
+    that dilo-prep made of the same images. Masks by the network are made by dilo-prep masks
+    --method basnet (or unet) --weights RUN.
+
+    Stop it as you like: the same command goes on from the last checkpoint, and takes the very
+    steps that it would have taken. RUN/checkpoints holds the newest two and the network before
+    training; RUN/network.pth, at the end, the weights alone; RUN/metrics.jsonl the losses;
+    RUN/recipe.toml every setting; RUN/run.json what it ran on.
+
+    \b
+    Exit status:
+      0   done, or --max-minutes are over
+      2   the command line is wrong
+      3   could not go on; the message says why and what to do
+      75  preempted: a signal came, a checkpoint was written; the same command goes on
+    """
+    from dilo.train.saliency.loop import Data, train_saliency
+    from dilo.train.saliency.pairs import find_pairs
+    from dilo.train.saliency.recipes import load_saliency_recipe
+
+    words = say if is_first() else quiet
+    recipe = load_saliency_recipe(wanted.name, wanted.overrides)
+    pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)
+    words(f"{len(pairs.source.usable)} images with masks")
+    for line in pairs.left_out:
+        words(line)
+    test = _test_pairs(wanted, words)
+    data = Data(pairs=pairs, encoder=wanted.encoder, test=test, test_every=wanted.test_every)
+    watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
+    machine = machine_of(computing, keeping, watching)
+    found, status = report(train_saliency(recipe, data, wanted.out, machine, words), words)
+    if as_json and is_first():
+        click.echo(json.dumps(found))
+    click.get_current_context().exit(status)
+
+
+def _test_pairs(wanted: Wanted, words: Callable[[str], None]) -> "Pairs | None":
+    """Find the images to score by, and say how many serve."""
+    from dilo.train.saliency.pairs import find_pairs
+
+    if wanted.test_images is None and wanted.test_truth is None:
+        return None
+    if wanted.test_images is None or wanted.test_truth is None:
+        raise click.UsageError("--test-images goes with --test-truth.")
+    test = find_pairs(wanted.test_images, wanted.test_truth, option="--test-truth")
+    words(f"{len(test.source.usable)} images to score by")
+    for line in test.left_out:
+        words(f"--test-images: {line}")
+    return test

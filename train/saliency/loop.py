@@ -1,0 +1,276 @@
+"""Training a network for saliency: images and masks to weights, on from wherever it stopped."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+
+from dilo.pipeline.atomic import published
+from dilo.pipeline.errors import CheckpointError, RecipeError
+from dilo.train import ranks
+from dilo.train.batches import Batches, loader
+from dilo.train.descent import Descent
+from dilo.train.interruption import Interruption
+from dilo.train.machine import Machine
+from dilo.train.method import StepOutput
+from dilo.train.prefetch import Arrived, grouped, prefetched
+from dilo.train.reading import read
+from dilo.train.recipe import OptimizerRecipe
+from dilo.train.saliency.basnet import BASNet, load_encoder
+from dilo.train.saliency.examples import COPIED, ExampleBatch, Examples, collate, make_lesson
+from dilo.train.saliency.learner import SaliencyLearner, make_adam, make_learning
+from dilo.train.saliency.pairs import Pairs
+from dilo.train.saliency.recipe import AdamRecipe, SaliencyRecipe
+from dilo.train.saliency.score import Tester
+from dilo.train.schedule import learning_rate, rate_words
+from dilo.train.session import Result, Session
+
+#: The weights alone, at the end of a run.
+WEIGHTS = "network.pth"
+
+
+@dataclass(frozen=True)
+class SaliencyPosition:
+    """Where a run stands, and on what.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps taken.
+    epoch : int
+        Whole epochs among them.
+    images : str
+        Digest of the list of images.
+    truth : str
+        Fingerprint of the store of masks, or digest of the list of files.
+    encoder : str
+        Digest of the file that the encoder began with; empty without one.
+    kind : str, default "saliency"
+        What was trained.
+    """
+
+    step: int
+    epoch: int
+    images: str
+    truth: str
+    encoder: str
+    kind: str = "saliency"
+
+    def at(self, step: int, epoch: int) -> Self:
+        """Stand elsewhere, on the same data.
+
+        Parameters
+        ----------
+        step, epoch : int
+            Where.
+
+        Returns
+        -------
+        SaliencyPosition
+            There.
+        """
+        return dataclasses.replace(self, step=step, epoch=epoch)
+
+    def data(self) -> dict[str, str]:
+        """Name what the run stands on.
+
+        Returns
+        -------
+        dict of str to str
+            All but where it stands.
+        """
+        return {name: getattr(self, name) for name in ("kind", "images", "truth", "encoder")}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Data:
+    """What a run learns from.
+
+    Attributes
+    ----------
+    pairs : Pairs
+        Images and masks.
+    encoder : Path or None
+        Weights of a ResNet-34 that BASNet's encoder begins with.
+    test : Pairs or None
+        Images and people's masks to score by, which nothing is learnt from.
+    test_every : int
+        Epochs from one scoring to the next.
+    """
+
+    pairs: Pairs
+    encoder: Path | None = None
+    test: Pairs | None = None
+    test_every: int = 1
+
+
+def train_saliency(
+    recipe: SaliencyRecipe,
+    data: Data,
+    run: Path,
+    machine: Machine,
+    say: Callable[[str], None],
+) -> Result:
+    """Train by a recipe, from the beginning or from the run's newest checkpoint.
+
+    Under torchrun, every rank calls it with the same arguments.
+
+    Parameters
+    ----------
+    recipe : SaliencyRecipe
+        What to do.
+    data : Data
+        On what.
+    run : Path
+        Folder of the run: checkpoints/, metrics.jsonl, recipe.toml, run.json, state, and at the
+        end network.pth.
+    machine : Machine
+        Where to do it.
+    say : callable
+        Told in words what happens, on rank 0.
+
+    Returns
+    -------
+    Result
+        How it ended.
+
+    Raises
+    ------
+    DiloError
+        If the run cannot go on from its checkpoints, the data, the encoder or the number of ranks
+        does not serve, or the loss is no number.
+    """
+    with ranks.joined(machine.device) as device, Interruption() as interruption:
+        machine = dataclasses.replace(machine, device=device)
+        say = say if ranks.rank() == 0 else ranks.silence
+        return _Session(recipe, data, run, machine, say, interruption).run()
+
+
+def schedule_of(settings: AdamRecipe) -> OptimizerRecipe:
+    """Say a schedule as pretraining says it.
+
+    Parameters
+    ----------
+    settings : AdamRecipe
+        Rate, batch, epochs, warm-up, schedule.
+
+    Returns
+    -------
+    OptimizerRecipe
+        The rate is that of any batch, and changes each step.
+    """
+    return OptimizerRecipe(
+        lr=settings.lr,
+        batch=settings.batch,
+        scaling="none",
+        epochs=settings.epochs,
+        warmup=settings.warmup,
+        schedule="cosine" if settings.schedule == "cosine" else "step",
+        milestones=(),
+        by="step",
+    )
+
+
+class _Session(Session[SaliencyRecipe, ExampleBatch]):
+    """One process's share of a training for saliency."""
+
+    def __init__(
+        self,
+        recipe: SaliencyRecipe,
+        data: Data,
+        run: Path,
+        machine: Machine,
+        say: Callable[[str], None],
+        interruption: Interruption,
+    ) -> None:
+        self.pairs, source = data.pairs, data.pairs.source
+        learning = make_learning(recipe)
+        encoder = ""
+        if data.encoder is not None:
+            encoder = _begin_with(data.encoder, learning.network)
+            if learning.teacher is not None:
+                learning.teacher.load_state_dict(learning.network.state_dict())
+        learning.to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        learning.train()
+        optimizer = make_adam(learning.network, recipe.optimizer)
+        self.descent = Descent(machine, learning, optimizer)
+        self.learning = learning
+        self.schedule = schedule_of(recipe.optimizer)
+        super().__init__(
+            *(recipe, run, machine, say, interruption),
+            learner=SaliencyLearner(learning, optimizer, self.descent.scaler),
+            data=SaliencyPosition(0, 0, source.names.digest(), data.pairs.digest(), encoder),
+            steps_per_epoch=Batches(source.usable, recipe, 0, machine.parts).steps_per_epoch,
+        )
+        self.tester: Tester | None = None
+        if data.test is not None:
+            self.tester = Tester(data.test, recipe.data.size, machine)
+            self.read_out_every = data.test_every
+
+    def facts(self) -> dict[str, Any]:
+        return {"images": len(self.pairs.source.usable), "left_out": list(self.pairs.left_out)}
+
+    def rate_words(self) -> str:
+        return rate_words(self.schedule)
+
+    def parts(self) -> Generator[list[Arrived[ExampleBatch]]]:
+        stream: Any = loader(
+            Examples(self.pairs, self.recipe),
+            Batches(self.pairs.source.usable, self.recipe, self.step, self.machine.parts),
+            workers=self.machine.workers,
+            pin=self.machine.device.type == "cuda",
+            stack=collate,
+        )
+        with contextlib.closing(prefetched(stream, self.machine.device, COPIED)) as arriving:
+            yield from grouped(arriving, self.machine.parts)
+
+    def take(self, batches: list[ExampleBatch], epoch: int) -> tuple[StepOutput, float]:
+        rate = learning_rate(self.schedule, self.step, self.steps_per_epoch)
+        self.descent.set_rate(rate)
+        epochs = self.step / self.steps_per_epoch
+        about: dict[str, Any] = {"soft": self.pairs.soft, "step": self.step, "epochs": epochs}
+        lessons = (make_lesson(batch, self.recipe.data, **about) for batch in batches)
+        return self.descent.learn(lessons, len(batches)), rate
+
+    def read_out(self, epoch: int) -> None:
+        self.watch.read_out(functools.partial(self._scored, epoch), _score_words)
+
+    def _scored(self, epoch: int) -> dict[str, Any]:
+        """Score the masks of the network as it stands."""
+        score = cast(Tester, self.tester).score(self.learning.masker)
+        found = {"test_mae": score.mae, "test_max_f": score.max_f}
+        return {"step": self.step, "epoch": epoch, **found}
+
+    def end(self) -> None:
+        weights = {name: value.cpu() for name, value in self.learning.masker.state_dict().items()}
+        try:
+            with published(self.folder / WEIGHTS) as part:
+                torch.save(weights, part)
+        except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+            raise CheckpointError(
+                f"{self.folder / WEIGHTS} cannot be written: {error}: make room and give the same "
+                f"command again"
+            ) from error
+
+
+def _score_words(line: dict[str, Any]) -> str:
+    """Say how good the masks are."""
+    return f"epoch {line['epoch']}: MAE {line['test_mae']:.3f}, max F {line['test_max_f']:.3f}"
+
+
+def _begin_with(file: Path, network: torch.nn.Module) -> str:
+    """Fill BASNet's encoder from a file; give the file's digest."""
+    if not isinstance(network, BASNet):
+        raise RecipeError(
+            f"--encoder {file} is for model.arch basnet alone: leave it out, or take that recipe"
+        )
+    content = read(file)
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    load_encoder(network, state, f"--encoder {file}")
+    return hashlib.sha256(file.read_bytes()).hexdigest()

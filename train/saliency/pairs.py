@@ -1,0 +1,229 @@
+"""Images and what is to be found in them: masks of people in a folder, or those of a store."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.finding import find_images
+from dilo.pipeline.images import decode
+from dilo.pipeline.imported import candidates, read_mask, require_same_picture
+from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.pngs import full_names
+from dilo.pipeline.rows import FAILED
+from dilo.pipeline.store import MaskStore
+from dilo.train.data import Source, find_source
+
+#: How many of the images left out are named.
+NAMED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Images to train on, each with a mask.
+
+    Attributes
+    ----------
+    source : Source
+        The images; those to train on are its `usable`.
+    pngs : Names or None
+        Paths of their masks below `folder`, as many as usable images; None for a store's.
+    folder : Path
+        Of the masks, or the store.
+    left_out : tuple of str
+        What is left out, in words: how many, why, and the first by name.
+    """
+
+    source: Source
+    pngs: Names | None
+    folder: Path
+    left_out: tuple[str, ...]
+
+    @property
+    def soft(self) -> bool:
+        """Tell whether the masks are saliency, not labels.
+
+        Returns
+        -------
+        bool
+            Whether they are a store's.
+        """
+        return self.pngs is None
+
+    def digest(self) -> str:
+        """Tell what the masks are.
+
+        Returns
+        -------
+        str
+            Fingerprint of the store, or digest of the list of files.
+        """
+        if self.source.store is not None:
+            return self.source.store.fingerprint
+        text = "" if self.pngs is None else self.pngs.text()
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Read an image and its mask.
+
+        Parameters
+        ----------
+        position : int
+            Of the image in the source's list; one of the usable.
+
+        Returns
+        -------
+        image : ndarray of shape (H, W, 3), uint8
+            RGB.
+        mask : ndarray of shape (h, w), uint8
+            0 to 255; a store's is a square.
+
+        Raises
+        ------
+        ImageError
+            If either cannot be read, or the mask is of another shape.
+        """
+        image = decode(self.source.folder / self.source.names[position])
+        if self.source.store is not None:
+            return image, self.source.store[position]
+        row = int(np.searchsorted(self.source.usable, position))
+        mask = read_mask(self.folder / (self.pngs or ())[row])
+        require_same_picture(mask.shape, (image.shape[0], image.shape[1]))
+        return image, mask
+
+    def squashed_mask(self, mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+        """Squash a mask to a square: labels by their nearest, a store's soft ones bilinearly.
+
+        Parameters
+        ----------
+        mask : ndarray of shape (h, w), uint8
+            As `read` gives it.
+        side : int
+            Of the square, in pixels.
+
+        Returns
+        -------
+        ndarray of shape (side, side), uint8
+            0 to 255.
+        """
+        # The exact one takes the pixel nearest to the middle; OpenCV's other takes its left.
+        how = cv2.INTER_LINEAR if self.soft else cv2.INTER_NEAREST_EXACT
+        return np.asarray(cv2.resize(mask, (side, side), interpolation=how), np.uint8)
+
+
+def squash_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Squash an image to a square, without a filter against aliasing, as BASNet's authors do.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        RGB.
+    side : int
+        Of the square, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (side, side, 3), uint8
+        Bilinear.
+    """
+    squashed = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(squashed, np.uint8)
+
+
+def find_pairs(
+    images: Path, truth: Path, min_coverage: float = 0.0, *, option: str = "--truth"
+) -> Pairs:
+    """Pair the images of a folder with masks.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of images.
+    truth : Path
+        Folder of gray PNGs named like the images, as `dilo-prep import` takes them; or a store
+        that `dilo-prep` made of these very images.
+    min_coverage : float, default 0
+        Masks of a store that cover less than this share of the image are left out.
+    option : str, default "--truth"
+        What gave the masks, for messages.
+
+    Returns
+    -------
+    Pairs
+        What serves, and what is left out.
+
+    Raises
+    ------
+    DiloError
+        If the store is not whole or is of other images, or nothing is left.
+    """
+    if (truth / "plan.json").exists():
+        return _of_store(images, truth, min_coverage, option)
+    return _of_folder(images, truth, option)
+
+
+def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> Pairs:
+    """Take the masks of a store, but for those that failed, are empty, or cover too little."""
+    source = find_source(images, truth, min_coverage, option=option)
+    store = MaskStore(truth)
+    status, coverage = store.columns("status", "coverage")
+    failed, empty = status == FAILED, coverage == 0
+    serves = source.pasteable & ~failed
+    little = ~(serves | failed | empty)
+    if not serves.any():
+        raise DiloError(
+            f"{option} {truth} must have masks that cover at least {min_coverage:g} of the image, "
+            f"and anything, got none among {len(coverage)}: lower data.min_coverage, or look at "
+            f"them with dilo-prep preview"
+        )
+    left_out = _words(
+        source.names,
+        {
+            "for whom no mask could be made": failed,
+            "whose mask is empty": empty & ~failed,
+            f"whose mask covers under {min_coverage:g}": little,
+        },
+    )
+    usable = np.flatnonzero(serves)
+    kept = Source(source.folder, source.names, usable, serves, source.store)
+    return Pairs(kept, None, truth, left_out)
+
+
+def _of_folder(images: Path, truth: Path, option: str) -> Pairs:
+    """Find the mask of each image by its name."""
+    names, found = find_images(images), find_images(truth, ["*.png"])
+    full = {names[i] for i in full_names(names)}
+    paired: dict[int, str] = {}
+    for position, name in enumerate(names):
+        for png in candidates(name, full):
+            if png in found:
+                paired[position] = png
+                break
+    if not paired:
+        wanted = " or ".join(map(escaped, candidates(names[0], full)))
+        raise DiloError(
+            f"{option} {truth} must be a store, or hold masks named like the images, such as "
+            f"{wanted} for {escaped(names[0])}, got none for any of {len(names)} images"
+        )
+    usable = np.array(list(paired), np.int64)
+    there = np.zeros(len(names), bool)
+    there[usable] = True
+    left_out = _words(names, {f"without a mask in {truth}": ~there})
+    return Pairs(
+        Source(images, names, usable, there, None), Names(paired.values()), truth, left_out
+    )
+
+
+def _words(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
+    """Say of each reason how many images are left out for it, and name the first."""
+    words = []
+    for reason, whose in reasons.items():
+        if count := int(whose.sum()):
+            first = [escaped(names[int(i)]) for i in np.flatnonzero(whose)[:NAMED]]
+            more = ", ..." if count > NAMED else ""
+            words.append(f"{count} left out {reason}: {', '.join(first)}{more}")
+    return tuple(words)

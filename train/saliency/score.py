@@ -1,0 +1,197 @@
+"""How far the masks of a network are from people's, while it trains: MAE, and the best F."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from dilo.train import ranks
+from dilo.train.batches import start_worker
+from dilo.train.data import first_readable
+from dilo.train.devices import DTYPES
+from dilo.train.machine import Machine
+from dilo.train.saliency.examples import standardise
+from dilo.train.saliency.pairs import Pairs, squash_image
+
+#: A map in [0, 1] is cut at ``floor(255 * saliency) >= t`` for t = 0 .. 255.
+THRESHOLDS: Final = 256
+#: The weight of precision in F, as saliency benchmarks have it.
+BETA_SQUARED: Final = 0.3
+#: Images that the network sees at once.
+BATCH: Final = 16
+
+
+@dataclass(frozen=True)
+class Score:
+    """What masks score.
+
+    Attributes
+    ----------
+    mae : float
+        Mean over images of the mean absolute error of the soft mask.
+    max_f : float
+        Largest, over thresholds, F of mean precision and mean recall over images.
+    """
+
+    mae: float
+    max_f: float
+
+
+def image_score(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Compare a mask with the truth.
+
+    Parameters
+    ----------
+    saliency : ndarray of shape (H, W), float64
+        The mask, 0 to 1.
+    truth : ndarray of shape (H, W), bool
+        Whether a pixel belongs to the object.
+
+    Returns
+    -------
+    ndarray of shape (513,), float64
+        The mean absolute error; precision at each of 256 thresholds, then recall; a share of
+        nothing is 0.
+    """
+    levels = (255 * saliency).astype(np.intp)
+    found, hits = (
+        np.bincount(values.ravel(), minlength=THRESHOLDS)[::-1].cumsum()[::-1]
+        for values in (levels, levels[truth])
+    )
+    precision = hits / np.maximum(found, 1)
+    recall = hits / max(int(truth.sum()), 1)
+    return np.concatenate([[np.abs(saliency - truth).mean()], precision, recall])
+
+
+def score_of(total: NDArray[np.float64], images: int) -> Score:
+    """Sum up what images score.
+
+    Parameters
+    ----------
+    total : ndarray of shape (513,), float64
+        The sum of what `image_score` gave.
+    images : int
+        How many.
+
+    Returns
+    -------
+    Score
+        Over all of them.
+    """
+    mae, curves = total[0] / images, total[1:] / images
+    precision, recall = np.split(curves, 2)
+    under = BETA_SQUARED * precision + recall
+    over = (1 + BETA_SQUARED) * precision * recall
+    f = np.divide(over, under, out=np.zeros_like(under), where=under > 0)
+    return Score(mae=float(mae), max_f=float(f.max()))
+
+
+def saliency_of(found: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Turn a map of a network into a mask of an image.
+
+    Parameters
+    ----------
+    found : ndarray of shape (s, s), float32
+        Its probabilities.
+    shape : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float64
+        Stretched to [0, 1], zeros where the map is flat, then resized bilinearly.
+    """
+    low, high = float(found.min()), float(found.max())
+    stretched = (found - low) / (high - low) if high > low else np.zeros_like(found)
+    resized = cv2.resize(stretched, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.clip(resized.astype(np.float64), 0.0, 1.0)
+
+
+class _Asked(Dataset[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
+    """Images squashed to what the network sees, and their truths."""
+
+    def __init__(self, pairs: Pairs, positions: NDArray[np.int64], side: int) -> None:
+        self._pairs, self._positions, self._side = pairs, positions, side
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        position = int(self._positions[index])
+        (image, mask), _ = first_readable(self._pairs.source, position, self._pairs.read)
+        return squash_image(image, self._side).transpose(2, 0, 1), mask > 128
+
+
+class Tester:
+    """Compare a network's masks with people's, the same images each time.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Images and their truths, which people made.
+    side : int
+        Of the square that the network sees, in pixels.
+    machine : Machine
+        Device, precision, workers.
+    """
+
+    def __init__(self, pairs: Pairs, side: int, machine: Machine) -> None:
+        self._machine, self._count = machine, len(pairs.source.usable)
+        mine = pairs.source.usable[ranks.rank() :: ranks.size()]
+        self._asked = _Asked(pairs, mine, side)
+
+    def score(self, network: nn.Module) -> Score:
+        """Score a network, on all ranks together.
+
+        Parameters
+        ----------
+        network : Module
+            On the device; left in the mode that it is in.
+
+        Returns
+        -------
+        Score
+            The same on all ranks.
+        """
+        mode = network.training
+        network.eval()
+        total = np.zeros(1 + 2 * THRESHOLDS)
+        for found, truth in self._maps(network):
+            total += image_score(saliency_of(found, truth.shape), truth)  # type: ignore[arg-type]
+        network.train(mode)
+        # Of a device that all backends speak of; there float64 may be missing, not on these.
+        summed = ranks.mean(torch.from_numpy(total).to(self._machine.device)) * ranks.size()
+        return score_of(summed.cpu().numpy(), self._count)
+
+    def _maps(self, network: nn.Module) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        """Give the map and the truth of each image of this rank."""
+        machine = self._machine
+        loading: DataLoader[tuple[Tensor, list[NDArray[np.bool_]]]] = DataLoader(
+            self._asked,  # type: ignore[arg-type]
+            batch_size=BATCH,
+            num_workers=machine.workers,
+            collate_fn=_stacked,
+            worker_init_fn=start_worker,
+        )
+        half = machine.precision != "fp32"
+        for images, truths in loading:
+            with (
+                torch.no_grad(),
+                torch.autocast(machine.device.type, DTYPES[machine.precision], enabled=half),
+            ):
+                logits = network(standardise(images.to(machine.device) / 255))[0]
+            maps = logits[:, 0].float().sigmoid().cpu().numpy()
+            yield from zip(maps, truths, strict=True)
+
+
+def _stacked(
+    items: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]],
+) -> tuple[Tensor, list[NDArray[np.bool_]]]:
+    """Stack the images; the truths are of several shapes."""
+    return torch.from_numpy(np.stack([image for image, _ in items])), [mask for _, mask in items]
