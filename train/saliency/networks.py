@@ -11,10 +11,11 @@ from dilo.train.checkpoint import PREFIX, steps
 from dilo.train.reading import read
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.fitting import fill
+from dilo.train.saliency.unet import UNet
 
 #: Makes a network of a width. It maps standardised images (B, 3, H, W) to logits (B, 1, H, W), of
 #: which the first is its prediction; the first tensor of its state dict has `width` channels.
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {"basnet": BASNet}
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"basnet": BASNet, "unet": UNet}
 #: What a file may claim to be wide; torch cannot even describe much more.
 _WIDEST = 1024
 
