@@ -1,4 +1,4 @@
-"""BASNet read literally, layer by layer, from a state dict alone: no module, no loop over stages."""
+"""BASNet read literally, layer by layer, from a state dict alone: no module and no table."""
 
 import numpy as np
 import torch

@@ -44,9 +44,9 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: s
         got = "; ".join(kind + _few(names) for kind, names in faults.items() if names)
         raise CheckpointError(f"{what}, got {got}: {advice}")
     # With counters, so that it does not matter which version a file says it is of.
+    uncounted = torch.tensor(0)
     whole = {
-        name: weights.get(name, torch.zeros_like(tensor, device="cpu")).to(tensor.dtype)
-        for name, tensor in expected.items()
+        name: weights.get(name, uncounted).to(tensor.dtype) for name, tensor in expected.items()
     }
     network.load_state_dict(whole, assign=next(network.parameters()).is_meta)
 

@@ -33,6 +33,11 @@ class SalientObjectNetwork:
     ------
     DiloError
         If there is no such device, or it cannot compute in the precision.
+
+    Notes
+    -----
+    In memory, channels come last: that saves a tenth to a third of the time on a CPU. On a GPU
+    "fp32" multiplies in TensorFloat-32 where the GPU has it, as torch does unless told otherwise.
     """
 
     def __init__(
@@ -41,7 +46,7 @@ class SalientObjectNetwork:
         self._side = parameters.side
         self._device = choose_device(device)
         self._precision = choose_precision(parameters.precision, self._device)
-        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(MEAN, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(STD, device=self._device).view(3, 1, 1)
 
@@ -96,9 +101,7 @@ class SalientObjectNetwork:
             found: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
         return found
 
-    def finish(
-        self, seen: NDArray[np.float32], found: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
+    def finish(self, seen: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float64]:
         """Stretch a map to [0, 1].
 
         Parameters

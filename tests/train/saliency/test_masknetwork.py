@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from skimage import data
 from support import basnet_reference
-from support.photographs import photograph
-from support.salientnetworks import basnet, double
+from support.photographs import disc_and_truth, photograph
+from support.salientnetworks import basnet, double, taught
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
@@ -21,10 +21,12 @@ PARAMETERS = SalientObjectParameters(side=SIDE)
 NETWORK = basnet()
 PHOTOGRAPHS = ["astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry"]
 
+OPENED = SalientObjectNetwork(NETWORK, PARAMETERS, "cpu")
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def opened():
-    return SalientObjectNetwork(NETWORK, PARAMETERS, "cpu")
+    return OPENED
 
 
 def masks(network, images):
@@ -51,7 +53,7 @@ def test_a_mask_is_that_of_the_definition_read_literally(opened, name):
 def test_an_image_is_squashed_bilinearly_and_divided_by_its_own_maximum(height, width, seed):
     image = np.random.default_rng(seed).integers(0, 200, (height, width, 3), dtype=np.uint8)
     image[0, 0] = 1  # never black
-    seen = SalientObjectNetwork(NETWORK, PARAMETERS, "cpu").prepare(image)
+    seen = OPENED.prepare(image)
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].double()
     squashed = F.interpolate(pixels, (SIDE, SIDE), mode="bilinear", align_corners=False)
     expected = squashed[0].permute(1, 2, 0).numpy() / squashed.max().item()
@@ -83,7 +85,7 @@ def test_a_map_hangs_on_no_other_of_its_batch(opened):
     others = opened.maps(np.concatenate([seen[:1], 1 - seen[1:]]), "aefg")
     assert_array_equal(together[0], others[0])
     for alone, mate in zip(seen, together, strict=True):
-        assert_allclose(opened.maps(alone[None], "a")[0], mate, atol=1e-6)
+        assert_allclose(opened.maps(alone[None], "a")[0], mate, atol=1e-5)
 
 
 def test_a_mask_spans_the_whole_range_and_a_constant_map_gives_none(opened):
@@ -103,8 +105,36 @@ def test_a_map_that_is_not_finite_is_refused(opened, value):
 def test_weights_come_from_a_file(tmp_path, opened):
     torch.save(NETWORK.state_dict(), tmp_path / "basnet.pth")
     image = photograph(0)
-    (mask,) = masks(open_basnet(tmp_path / "basnet.pth", PARAMETERS, "auto", None), [image])
-    assert_allclose(mask, masks(opened, [image])[0], atol=1e-2 if torch.cuda.is_available() else 0)
+    (mask,) = masks(open_basnet(tmp_path / "basnet.pth", PARAMETERS, "cpu", None), [image])
+    assert_array_equal(mask, masks(opened, [image])[0])
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Teach a network what is salient: of one that knows nothing, any rounding changes masks."""
+    return taught()
+
+
+def errors(network, device, precision):
+    """Compute the mean absolute error of the photographs that it was taught."""
+    parameters = SalientObjectParameters(side=32, precision=precision)
+    images, truths = zip(*(disc_and_truth(seed, 32) for seed in range(8)), strict=True)
+    found = masks(SalientObjectNetwork(network, parameters, device), images)
+    return np.array([np.abs(f - t).mean() for f, t in zip(found, truths, strict=True)])
+
+
+def test_bfloat16_costs_less_than_two_thousandths(learned):
+    exact, rounded = errors(learned, "cpu", "fp32"), errors(learned, "cpu", "bf16")
+    assert exact.mean() < 0.1
+    assert 0 < np.abs(rounded - exact).max() < 0.002
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_costs_less_than_two_thousandths(learned, precision):
+    exact, there = errors(learned, "cpu", "fp32"), errors(learned, "cuda", precision)
+    assert np.abs(there - exact).max() < 0.002
 
 
 def test_float16_on_a_cpu_is_refused():
