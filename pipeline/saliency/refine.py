@@ -1,19 +1,11 @@
 """Refine a saliency map by the image it came from: a GrabCut that the map seeds."""
 
-from typing import TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.compiled import compiled
+from dilo.pipeline.saliency.colormodels import NO_RECTANGLE, ColorModels, color_models, likelihood
 from dilo.pipeline.saliency.parameters import GrabCutParameters
 from dilo.pipeline.saliency.values import otsu_threshold, stretch
-
-#: Mixtures of Gaussians of the background's and of the foreground's colours, as OpenCV has them
-ColorModels: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-_GAUSSIANS, _GAUSSIAN_VALUES = 5, 13  # OpenCV's own: a weight, three means, nine covariances
-_NO_RECTANGLE = (0, 0, 0, 0)  # the seeds say it all
 
 
 def grabcut(
@@ -87,51 +79,18 @@ def _color_models(
     import cv2
 
     side = max(1, len(image) // parameters.model_reduction)
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
     share = cv2.resize(above.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    seeds = np.where(share > 0.5, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
-    count = int((seeds == cv2.GC_FGD).sum())
-    if min(count, seeds.size - count) < parameters.smallest_model:
+    inside = share > 0.5
+    count = int(inside.sum())
+    if min(count, inside.size - count) < parameters.smallest_model:
         return None
-    background, foreground = (np.zeros((1, _GAUSSIANS * _GAUSSIAN_VALUES)) for _ in range(2))
-    cv2.setRNGSeed(parameters.seed)  # the mixtures start from clusters drawn at random
-    cv2.grabCut(small, seeds, _NO_RECTANGLE, background, foreground, 0, cv2.GC_INIT_WITH_MASK)
+    background, foreground = color_models(small, inside, parameters.seed)
     pixels = small.reshape(-1, 3).astype(np.float64)
-    likelier = _likelihood(pixels, foreground) > _likelihood(pixels, background)
-    inside = seeds.ravel() == cv2.GC_FGD
+    likelier = likelihood(pixels, foreground) > likelihood(pixels, background)
+    inside = inside.ravel()
     told_apart = float(likelier[inside].mean() - likelier[~inside].mean())
     return (background, foreground) if told_apart >= parameters.told_apart else None
-
-
-def _likelihood(pixels: NDArray[np.float64], model: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Evaluate a mixture of Gaussians at (N, 3) colours, but for a constant factor."""
-    weights, values = np.split(model.ravel(), [_GAUSSIANS])
-    means, covariances = np.split(values, [3 * _GAUSSIANS])
-    used = weights > 0  # a cluster may have come out empty
-    whitening = np.linalg.inv(np.linalg.cholesky(covariances.reshape(-1, 3, 3)[used]))
-    factors = weights[used] * np.linalg.det(whitening)
-    return _mixture(pixels, means.reshape(-1, 3)[used], whitening, factors)
-
-
-@compiled
-def _mixture(
-    pixels: NDArray[np.float64],
-    means: NDArray[np.float64],
-    whitening: NDArray[np.float64],
-    factors: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Sum Gaussians, each given by its mean, the triangle that whitens it, and its factor."""
-    likelihood = np.zeros(len(pixels))
-    for i in range(len(pixels)):
-        for k in range(len(means)):
-            distance = 0.0
-            for row in range(3):
-                white = 0.0
-                for column in range(row + 1):
-                    white += whitening[k, row, column] * (pixels[i, column] - means[k, column])
-                distance += white * white
-            likelihood[i] += factors[k] * np.exp(-0.5 * distance)
-    return likelihood
 
 
 def _cut(
@@ -148,7 +107,7 @@ def _cut(
         np.where(above, cv2.GC_PR_FGD, cv2.GC_PR_BGD),
         np.where(above, cv2.GC_FGD, cv2.GC_BGD),
     ).astype(np.uint8)
-    cv2.grabCut(image, seeds, _NO_RECTANGLE, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    cv2.grabCut(image, seeds, NO_RECTANGLE, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     foreground: NDArray[np.bool_] = (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
     return foreground
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from scipy.stats import multivariate_normal
 
 from dilo.pipeline.saliency.parameters import GrabCutParameters
-from dilo.pipeline.saliency.refine import _likelihood, grabcut
+from dilo.pipeline.saliency.refine import grabcut
 
 PARAMETERS = GrabCutParameters()
 ECSSD = Path(__file__).resolve().parents[4] / "shared" / "data" / "ecssd-dev"
@@ -211,20 +210,6 @@ def test_an_image_whose_colours_tell_nothing_leaves_the_map(image):
     trusting = dataclasses.replace(PARAMETERS, told_apart=0.0)
     assert not np.array_equal(grabcut(_picture(), rough, trusting), rough)
     assert_array_equal(grabcut(_picture(), rough, trusting), grabcut(_picture(), rough, PARAMETERS))
-
-
-def test_a_mixture_is_the_weighted_sum_of_its_gaussians():
-    rng = np.random.default_rng(0)
-    weights = np.array([0.5, 0.0, 0.2, 0.3, 0.0])  # two clusters came out empty
-    means, roots = rng.uniform(0, 255, (5, 3)), rng.normal(0, 20, (5, 3, 3))
-    covariances = roots @ roots.transpose(0, 2, 1)
-    covariances[[1, 4]] = 0.0
-    pixels = rng.uniform(0, 255, (40, 3))
-    expected = sum(
-        weights[k] * multivariate_normal(means[k], covariances[k]).pdf(pixels) for k in (0, 2, 3)
-    )
-    found = _likelihood(pixels, np.concatenate([weights, means.ravel(), covariances.ravel()]))
-    assert_allclose(found, expected * (2 * np.pi) ** 1.5, rtol=1e-9)
 
 
 def test_what_opencv_would_stumble_over_is_refused():
