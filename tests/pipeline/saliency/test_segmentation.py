@@ -17,7 +17,7 @@ from dilo.pipeline.saliency.graphcut import color_energy, minimal_cut
 from dilo.pipeline.saliency.networkparameters import SEGMENTATIONS, GradientParameters
 from dilo.pipeline.saliency.recipe import squash
 from dilo.pipeline.saliency.seeds import seeds_of
-from dilo.pipeline.saliency.segmentation import CUTS, segmented
+from dilo.pipeline.saliency.segmentation import CUTS, _largest, segmented
 
 SIDE = 64
 OBJECT = np.zeros((SIDE, SIDE), bool)
@@ -147,6 +147,17 @@ def test_the_mask_is_the_largest_part_that_holds_a_sure_seed(parameters):
     assert_array_equal(segmented(image, saliency, parameters), expected.astype(float))
 
 
+def test_parts_without_a_seed_are_no_object_and_corners_join():
+    foreground, seeds = np.zeros((6, 9), bool), np.zeros((6, 9), bool)
+    foreground[:, 6:] = True  # the largest, but without a seed
+    foreground[0, 0] = seeds[0, 0] = True
+    foreground[2, 2] = foreground[3, 3] = foreground[4, 4] = seeds[4, 4] = True
+    foreground[5, 0:2] = seeds[5, 0] = True
+    expected = np.zeros((6, 9), bool)
+    expected[[2, 3, 4], [2, 3, 4]] = True
+    assert_array_equal(_largest(foreground, seeds), expected)
+
+
 @both
 def test_a_reduced_cut_is_stretched_bilinearly(parameters):
     small = dataclasses.replace(parameters, cut_side=32)
@@ -200,13 +211,34 @@ def test_image_and_map_are_left_as_they_were(parameters):
     assert_array_equal(saliency, before[1])
 
 
+def _colorful(seed):
+    """Draw what leaves much to chance: many colours, no edges, and half of the pixels as seeds."""
+    rng = np.random.default_rng(seed)
+    smooth = cv2.GaussianBlur(rng.normal(size=(28, 28, 3)), (0, 0), 1.5)
+    image = np.clip(128 + 300 * smooth, 0, 255).astype(np.uint8)
+    return image, rng.exponential(1.0, (28, 28)) * (0.2 + (image[..., 0] > 128))
+
+
+MANY = {"foreground": 0.6, "sure_foreground": 0.97, "background": 0.4, "sure_background": 0.03}
+
+
+@both
+def test_what_opencv_drew_before_does_not_matter_but_the_seed_does(parameters):
+    masks = []
+    for seed in (0, 0, 1, 2, 3):
+        cv2.setRNGSeed(len(masks))
+        reseeded = dataclasses.replace(parameters, seed=seed, **MANY)
+        masks.append([segmented(*_colorful(i), reseeded) for i in range(6)])
+    assert_array_equal(masks[1], masks[0])
+    assert any(not np.array_equal(other, masks[0]) for other in masks[2:])
+
+
 @both
 def test_several_threads_make_the_masks_of_one(parameters):
-    """Of images without an object, so that what is drawn at random matters."""
     rng = np.random.default_rng(8)
-    problems = [(_scattered(rng, 32), rng.random((32, 32))) for _ in range(6)]
+    problems = [_colorful(seed) for seed in range(6)]
+    parameters = dataclasses.replace(parameters, **MANY)
     expected = [segmented(image, saliency, parameters) for image, saliency in problems]
-    cv2.setRNGSeed(77)
     wrong = []
 
     def work(order):
