@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from dilo.pipeline.lettering import cut, font, wrapped
 from dilo.pipeline.sheets import INK, PAPER, fitted
 
 #: Side of a picture, width of its frame and distance to the next, in pixels.
@@ -101,16 +102,16 @@ def panel_figure(blocks: Sequence[Block]) -> Image.Image:
     canvas = Image.new("RGB", size, PAPER)
     draw, left = ImageDraw.Draw(canvas), MARGIN
     for block, lines in zip(blocks, notes, strict=True):
-        draw.text((left, MARGIN), cut(block.title, block.width, 15), fill=INK, font=_font(15))
+        draw.text((left, MARGIN), cut(block.title, block.width, 15), fill=INK, font=font(15))
         for i, line in enumerate(lines):
-            draw.text((left, MARGIN + TITLE_LINE + i * LINE), line, fill=INK, font=_font(12))
+            draw.text((left, MARGIN + TITLE_LINE + i * LINE), line, fill=INK, font=font(12))
         rule = MARGIN + header - GAP // 2
         draw.line((left, rule, left + block.width, rule), fill=FAINT)
         for r, row in enumerate(block.rows):
             top = MARGIN + header + r * row_height
             if block.heads:
                 head = cut(block.heads[r], block.width, 12)
-                draw.text((left, top), head, fill=INK, font=_font(12))
+                draw.text((left, top), head, fill=INK, font=font(12))
             for c, panel in enumerate(row):
                 _place(canvas, panel, left + c * (CELL + 2 * FRAME + GAP), top + headed)
         left += block.width + APART
@@ -133,7 +134,7 @@ def _place(canvas: Image.Image, panel: Panel, left: int, top: int) -> None:
         canvas.paste(mark, (x + image.width - _MARK, y), mark)
     for i, line in enumerate(panel.lines[:2]):
         place = (left + FRAME, top + outer + i * LINE)
-        draw.text(place, cut(line, CELL, 12), fill=INK, font=_font(12))
+        draw.text(place, cut(line, CELL, 12), fill=INK, font=font(12))
 
 
 @functools.cache
@@ -149,68 +150,3 @@ def _mark(yes: bool) -> Image.Image:
     for stroke in strokes:
         draw.line(stroke, fill=PAPER, width=11, joint="curve")
     return mark.resize((_MARK, _MARK), Image.Resampling.LANCZOS)
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Load the font that Pillow brings."""
-    return ImageFont.load_default(size=size)
-
-
-def _long(text: str, size: int) -> float:
-    """Measure words in pixels."""
-    return _font(size).getlength(text)
-
-
-def cut(text: str, width: int, size: int) -> str:
-    """Cut words to a width, and show that they were cut.
-
-    Parameters
-    ----------
-    text : str
-        The words.
-    width : int
-        Pixels.
-    size : int
-        Of the font.
-
-    Returns
-    -------
-    str
-        All of them, or as many letters as fit before an ellipsis.
-    """
-    if _long(text, size) <= width:
-        return text
-    while text and _long(f"{text}…", size) > width:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
-
-
-def wrapped(text: str, width: int, size: int = 12) -> list[str]:
-    """Break words into lines.
-
-    Parameters
-    ----------
-    text : str
-        Words; a line feed ends a line.
-    width : int
-        Pixels.
-    size : int, default 12
-        Of the font.
-
-    Returns
-    -------
-    list of str
-        Lines, a word that is too long by itself cut.
-    """
-    lines: list[str] = []
-    for part in text.splitlines():
-        line = ""
-        for word in part.split():
-            longer = f"{line} {word}".lstrip()
-            if line and _long(longer, size) > width:
-                lines.append(cut(line, width, size))
-                longer = word
-            line = longer
-        lines.append(cut(line, width, size))
-    return lines

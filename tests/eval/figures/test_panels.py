@@ -1,8 +1,8 @@
-"""Figures: every panel in its place, in its frame, with words that fit."""
+"""Figures: every panel in its place, in its frame."""
 
 import numpy as np
 
-from dilo.eval.figures.panels import CELL, FRAME, NO, YES, Block, Panel, cut, panel_figure, wrapped
+from dilo.eval.figures.panels import CELL, FRAME, NO, YES, Block, Panel, panel_figure
 
 BLUE = np.zeros((10, 10, 3), np.uint8) + np.array([0, 0, 255], np.uint8)
 
@@ -41,21 +41,3 @@ def test_rows_of_blocks_are_in_line():
     across = blue.sum(axis=1)
     assert sorted(set(across.tolist())) == [0, 4 * CELL]
     assert (across > 0).sum() == 2 * CELL
-
-
-def test_words_that_are_too_long_are_cut_with_an_ellipsis():
-    assert cut("short", 100, 12) == "short"
-    found = cut("word " * 50, 100, 12)
-    assert found.endswith("…")
-    assert "word word".startswith(found[:9])
-    assert 8 < len(found) < 40
-
-
-def test_a_note_is_broken_between_words_and_at_line_feeds():
-    text = "one two three four five six seven eight nine ten\neleven"
-    lines = wrapped(text, 100)
-    assert " ".join(lines).split() == text.split()
-    assert lines[-1] == "eleven"
-    assert len(lines) > 3
-    assert wrapped("", 100) == []
-    assert wrapped("x" * 99, 100)[0].endswith("…")
