@@ -1,5 +1,6 @@
 """Show a store of masks: a sheet of image, mask and foreground for some of its images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,28 @@ def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.
     return np.rint(image * share + NOTHING * (1.0 - share)).astype(np.uint8)
 
 
-def mask_sheet(store: MaskStore, images: Path, *, count: int, seed: int) -> Image.Image:
+def drawn(names: Sequence[str], *, count: int, seed: int) -> list[str]:
+    """Draw some of a store's images to show.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The images.
+    count : int
+        How many to draw; all if there are fewer.
+    seed : int
+        Which ones.
+
+    Returns
+    -------
+    list of str
+        In the order of `names`.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(names))[:count]
+    return [names[index] for index in sorted(chosen.tolist())]
+
+
+def mask_sheet(store: MaskStore, images: Path, chosen: Sequence[str]) -> Image.Image:
     """Draw a contact sheet of a store.
 
     Parameters
@@ -83,10 +105,8 @@ def mask_sheet(store: MaskStore, images: Path, *, count: int, seed: int) -> Imag
         The masks.
     images : Path
         Folder that the store's paths are relative to.
-    count : int
-        How many images to show, drawn from `seed`; all if there are fewer.
-    seed : int
-        Which ones.
+    chosen : sequence of str
+        Which of its images to show, at least one.
 
     Returns
     -------
@@ -94,17 +114,15 @@ def mask_sheet(store: MaskStore, images: Path, *, count: int, seed: int) -> Imag
         Two images a row, each as image, mask, foreground; for one that cannot be read,
         a blank with the reason.
     """
-    chosen = np.random.default_rng(seed).permutation(len(store))[:count]
-    triples = [_triple(store, images, int(index)) for index in sorted(chosen)]
+    triples = [_triple(store, images, name) for name in chosen]
     pairs = [triples[i : i + 2] for i in range(0, len(triples), 2)]
     return sheet([[picture for triple in pair for picture in triple] for pair in pairs])
 
 
-def _triple(store: MaskStore, images: Path, index: int) -> list[Picture]:
+def _triple(store: MaskStore, images: Path, name: str) -> list[Picture]:
     """Make the three cells of one image."""
-    name = store.names[index]
     caption = escaped(name)
-    mask = store[index]
+    mask = store[name]
     try:
         image = decode(images / name)
     except ImageError as error:

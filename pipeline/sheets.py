@@ -37,7 +37,11 @@ class Picture:
 
 
 def sheet(
-    rows: Sequence[Sequence[Picture]], *, cell: int = CELL, heads: Sequence[str] = ()
+    rows: Sequence[Sequence[Picture]],
+    *,
+    cell: int = CELL,
+    heads: Sequence[str] = (),
+    tight: bool = False,
 ) -> Image.Image:
     """Lay pictures out in rows.
 
@@ -50,6 +54,8 @@ def sheet(
     heads : sequence of str, default ()
         Words above each column, from the first on; each of their lines is cut to the cell's
         width.
+    tight : bool, default False
+        Whether a row is as high as its highest picture, and not as a cell.
 
     Returns
     -------
@@ -57,20 +63,23 @@ def sheet(
         RGB, on white.
     """
     across = max(len(row) for row in rows)
-    lines = _most_lines([picture.caption for row in rows for picture in row])
+    under = _most_lines([picture.caption for row in rows for picture in row]) * CAPTION + GAP
     head = _most_lines(heads) * CAPTION + GAP if heads else 0
-    step_x, step_y = cell + GAP, cell + lines * CAPTION + GAP
-    canvas = Image.new("RGB", (across * step_x + GAP, head + len(rows) * step_y + GAP), PAPER)
+    images = [[fitted(picture.pixels, cell) for picture in row] for row in rows]
+    heights = [max(image.height for image in row) if tight else cell for row in images]
+    step, whole = cell + GAP, head + sum(height + under for height in heights)
+    canvas = Image.new("RGB", (across * step + GAP, whole + GAP), PAPER)
     draw = ImageDraw.Draw(canvas)
     for c, words in enumerate(heads):
-        _write(draw, (GAP + c * step_x, GAP), words, cell, LARGE)
-    for r, row in enumerate(rows):
-        for c, picture in enumerate(row):
-            left, top = GAP + c * step_x, GAP + head + r * step_y
-            image = fitted(picture.pixels, cell)
-            middle = (left + (cell - image.width) // 2, top + (cell - image.height) // 2)
+        _write(draw, (GAP + c * step, GAP), words, cell, LARGE)
+    top = GAP + head
+    for row, shown, height in zip(rows, images, heights, strict=True):
+        for c, (picture, image) in enumerate(zip(row, shown, strict=True)):
+            left = GAP + c * step
+            middle = (left + (cell - image.width) // 2, top + (height - image.height) // 2)
             canvas.paste(image, middle)
-            _write(draw, (left, top + cell), picture.caption, cell, SMALL)
+            _write(draw, (left, top + height), picture.caption, cell, SMALL)
+        top += height + under
     return canvas
 
 
@@ -80,18 +89,20 @@ def notice(words: str, *, cell: int = CELL) -> NDArray[np.uint8]:
     Parameters
     ----------
     words : str
-        The reason, broken into as many lines as there is room for.
+        The reason.
     cell : int, default 160
         Side of the cell, in pixels.
 
     Returns
     -------
-    ndarray of shape (cell, cell, 3), uint8
-        The words on gray.
+    ndarray of shape (H, cell, 3), uint8
+        The words on gray, as high as they are, and no higher than a cell.
     """
-    canvas = fitted(BLANK, cell)
-    lines = wrapped(words, cell - 2 * GAP, SMALL)[: (cell - 2 * GAP) // CAPTION]
-    _write(ImageDraw.Draw(canvas), (GAP, GAP), "\n".join(lines), cell - 2 * GAP, SMALL)
+    room = cell - 2 * GAP
+    lines = wrapped(words, room, SMALL)[: room // CAPTION]
+    height = max(1, len(lines)) * CAPTION + 2 * GAP
+    canvas = Image.fromarray(np.broadcast_to(BLANK, (height, cell)).copy()).convert("RGB")
+    _write(ImageDraw.Draw(canvas), (GAP, GAP), "\n".join(lines), room, SMALL)
     return np.asarray(canvas)
 
 

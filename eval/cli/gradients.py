@@ -21,12 +21,11 @@ from dilo.eval.cli.showing import (
     class_option,
     count_option,
     outside,
-    query_option,
-    rows_of,
     seed_option,
     write_figure,
 )
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.showing import query_option, rows_of
 from dilo.pipeline.extras import require_torch
 from dilo.pipeline.progress import Progress
 

@@ -22,12 +22,11 @@ from dilo.eval.cli.showing import (
     class_option,
     count_option,
     outside,
-    query_option,
-    rows_of,
     seed_option,
     write_figure,
 )
 from dilo.pipeline.cli.options import json_option, say, user_errors
+from dilo.pipeline.cli.showing import query_option, rows_of
 from dilo.pipeline.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it

@@ -3,7 +3,7 @@
 import functools
 import json
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
@@ -16,6 +16,10 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.showing import query_option, rows_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @click.command()
@@ -98,11 +102,11 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 
 
 @click.command()
-@click.argument("store", type=EXISTING)
+@click.argument("stores", type=EXISTING, nargs=-1, required=True, metavar="STORE...")
 @click.option(
     "--images",
     type=EXISTING,
-    help="The folder the store is of; of backgrounds, to see their windows in the images.",
+    help="The folder the stores are of; of backgrounds, to see their windows in the images.",
 )
 @click.option(
     "--out",
@@ -116,27 +120,65 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Which images."
 )
+@query_option
 @user_errors
-def preview(store: Path, images: Path | None, out: Path, count: int, seed: int) -> None:
-    """Draw a contact sheet of STORE: image, mask, foreground; or backgrounds."""
-    from dilo.pipeline.backgrounds.sheets import crop_sheet, window_sheet
-    from dilo.pipeline.backgrounds.store import BackgroundStore
-    from dilo.pipeline.plan import Plan
-    from dilo.pipeline.preview import mask_sheet
-    from dilo.pipeline.store import MaskStore
+def preview(
+    stores: tuple[Path, ...],
+    images: Path | None,
+    out: Path,
+    count: int,
+    seed: int,
+    query: tuple[str, ...],
+) -> None:
+    """Draw a contact sheet of STORE: image, mask, foreground; or backgrounds.
 
-    if Plan.load(store).kind == "backgrounds":
-        backgrounds = BackgroundStore(store)
+    Of several stores of masks, a row an image: the image, then what each store has of it, in
+    the order given, under the name of its method. Images are matched by path; those that not
+    all stores have are left out. The same seed draws the same of the same images.
+    """
+    from dilo.pipeline.plan import Plan
+
+    if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
         if images is None:
-            picture = crop_sheet(backgrounds, count=count, seed=seed)
-        else:
-            picture = window_sheet(backgrounds, images, count=count, seed=seed)
-    elif images is None:
-        raise click.UsageError("a preview of masks needs the folder they are of: --images DIR")
+            raise click.UsageError("a preview of masks needs the folder they are of: --images DIR")
+        picture = _masks(stores, images, query, count=count, seed=seed)
+    elif query:
+        raise click.UsageError("--query chooses among masks, and a store of backgrounds has none")
     else:
-        picture = mask_sheet(MaskStore(store), images, count=count, seed=seed)
+        picture = _backgrounds(stores[0], images, count=count, seed=seed)
     picture.save(out, format="PNG")
     say(f"{out}: {picture.width} x {picture.height}")
+
+
+def _masks(
+    stores: tuple[Path, ...], images: Path, query: tuple[str, ...], *, count: int, seed: int
+) -> "Image":
+    """Draw the masks of a store, or of several side by side."""
+    from dilo.pipeline.comparison import Comparison
+    from dilo.pipeline.preview import drawn, mask_sheet
+
+    compared = Comparison.opened(stores)
+    names = compared.names
+    rule = f"an image of {' and '.join(map(str, stores))}"
+    chosen = [names[row] for row in rows_of(query, names, images, rule)]
+    chosen = chosen or drawn(names, count=count, seed=seed)
+    if len(stores) == 1:
+        return mask_sheet(compared.stores[0], images, chosen)
+    left_out = compared.left_out
+    without = f", without {left_out} that only some have" if left_out else ""
+    say(f"{len(names)} images that all {len(stores)} stores have{without}")
+    return compared.sheet(images, chosen)
+
+
+def _backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
+    """Draw the backgrounds of a store, or where they lie in their images."""
+    from dilo.pipeline.backgrounds.sheets import crop_sheet, window_sheet
+    from dilo.pipeline.backgrounds.store import BackgroundStore
+
+    backgrounds = BackgroundStore(store)
+    if images is None:
+        return crop_sheet(backgrounds, count=count, seed=seed)
+    return window_sheet(backgrounds, images, count=count, seed=seed)
 
 
 @click.command()

@@ -6,9 +6,9 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.build import Builder
 from dilo.pipeline.masks import prepare
-from dilo.pipeline.preview import foreground, mask_sheet, stretched
+from dilo.pipeline.preview import drawn, foreground, mask_sheet, stretched
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.sheets import CAPTION, CELL, GAP, Picture, sheet
+from dilo.pipeline.sheets import CAPTION, CELL, GAP, Picture, notice, sheet
 from dilo.pipeline.store import MaskStore
 
 
@@ -39,9 +39,19 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
     for shard in range(plan.shards):
         Builder(images, store)(shard)
-    picture = mask_sheet(MaskStore(store), images, count=count, seed=0)
+    masks = MaskStore(store)
+    picture = mask_sheet(masks, images, drawn(masks.names, count=count, seed=0))
     assert picture.height == rows * (CELL + CAPTION + GAP) + GAP
     assert np.asarray(picture).std() > 10
+
+
+def test_what_is_drawn_hangs_on_the_seed_and_keeps_the_order():
+    names = [f"{i}.jpg" for i in range(20)]
+    some = [drawn(names, count=5, seed=seed) for seed in (0, 0, 1)]
+    assert some[0] == some[1] != some[2]
+    assert all(sorted(found, key=names.index) == found for found in some)
+    assert all(len(set(found)) == 5 for found in some)
+    assert drawn(names, count=99, seed=3) == names
 
 
 def test_a_mask_of_the_right_size_is_left_alone():
@@ -58,3 +68,36 @@ def test_a_caption_of_two_lines_makes_room_for_both():
     assert two.shape[0] == one.shape[0] + CAPTION
     assert (two[: one.shape[0] - GAP] == one[: one.shape[0] - GAP]).all()
     assert (two[one.shape[0] - GAP :, :CELL] < 200).any()
+
+
+def test_words_above_columns_make_room_for_themselves():
+    blank = np.full((4, 4), 255, np.uint8)
+    plain = np.asarray(sheet([[Picture(blank, "word"), Picture(blank)]]))
+    headed = np.asarray(sheet([[Picture(blank, "word"), Picture(blank)]], heads=["", "two\nlines"]))
+    added = 2 * CAPTION + GAP
+    assert (headed[added:] == plain).all()
+    assert (headed[:added, : GAP + CELL] == 255).all()
+    assert (headed[GAP : GAP + CAPTION, GAP + CELL :] < 128).any()
+    assert (headed[GAP + CAPTION : added, GAP + CELL :] < 128).any()
+
+
+def test_a_tight_row_is_as_high_as_its_highest_picture():
+    wide, square = np.zeros((10, 40, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
+    pixels = np.asarray(sheet([[Picture(wide)], [Picture(wide), Picture(square)]], tight=True))
+    assert pixels.shape[0] == CELL // 4 + CELL + 2 * (CAPTION + GAP) + GAP
+    rows = (pixels[:, GAP] == 0).all(axis=1).nonzero()[0]
+    middle = GAP + CELL // 4 + CAPTION + GAP + CELL // 2
+    expected = [*range(GAP, GAP + CELL // 4), *range(middle - CELL // 8, middle + CELL // 8)]
+    assert rows.tolist() == expected
+
+
+def test_a_notice_is_as_high_as_its_words_and_no_higher_than_a_cell():
+    none, few, many = notice(""), notice("word"), notice("word " * 200)
+    assert none.shape == few.shape == (CAPTION + 2 * GAP, CELL, 3)
+    assert CELL - CAPTION < many.shape[0] <= CELL
+    assert (none == 230).all()
+    for cell in (few, many):
+        inside = cell[GAP:-GAP, GAP:-GAP]
+        assert (cell == 230).sum() - (inside == 230).sum() == cell.size - inside.size
+        lines = inside.reshape(-1, CAPTION, *inside.shape[1:])
+        assert (lines < 128).any(axis=(1, 2, 3)).all()

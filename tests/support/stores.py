@@ -1,0 +1,48 @@
+"""Stores of even masks, whose gray tells which image and which store they are of; their images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dilo.pipeline.maskrows import MaskRows
+from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.plan import shard_path
+from dilo.pipeline.planning import planner, start_store
+from dilo.pipeline.shards import write_shard
+
+
+def even_store(
+    folder: Path,
+    levels: Mapping[str, int | str],
+    *,
+    method: str = "rbd",
+    parameters: Mapping[str, Any] | None = None,
+    size: int = 8,
+) -> Path:
+    """Write a store of an even mask an image, or of a failure with its reason, two a shard."""
+    names = Names(levels)
+    plan = planner("masks", method, parameters or {}, size)(names, 2)
+    start_store(folder, plan, names)
+    for shard in range(plan.shards):
+        paths = [names[row] for row in plan.rows(shard)]
+        rows = MaskRows.blank([escaped(path) for path in paths], size)
+        for row, path in enumerate(paths):
+            if isinstance(level := levels[path], str):
+                rows.error[row] = level
+            else:
+                rows.masks[row] = level
+        write_shard(shard_path(folder, shard), rows, plan.fingerprint())
+    return folder
+
+
+def even_images(root: Path, names: list[str]) -> Path:
+    """Write square images of one colour each: the first red, and on towards blue."""
+    for number, name in enumerate(names):
+        pixels = np.zeros((30, 30, 3), np.uint8)
+        pixels[:] = (255 - 20 * number, 0, 20 * number)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / name)
+    return root
