@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dilo.pipeline.names import Names
+if TYPE_CHECKING:
+    from dilo.pipeline.names import Names
 
 query_option = click.option(
     "--query",
@@ -15,7 +17,7 @@ query_option = click.option(
 )
 
 
-def rows_of(paths: Iterable[str], names: Names, root: Path, rule: str | None = None) -> list[int]:
+def rows_of(paths: Iterable[str], names: "Names", root: Path, rule: str | None = None) -> list[int]:
     """Find images by their paths, or by their paths in the folder."""
     rows = []
     for path in paths:
