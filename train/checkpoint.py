@@ -3,17 +3,17 @@
 import dataclasses
 import json
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.method import Method
 from dilo.train.reading import read
-from dilo.train.sections import Plain, RunRecipe
+from dilo.train.sections import RunRecipe
 
 #: Version of what stands under "dilo" in a checkpoint.
 FORMAT_VERSION = 1
@@ -25,41 +25,9 @@ KEPT = 2
 _NAME = re.compile(r"^step-(\d{8})\.pt$")
 
 
-class Standing(Plain, Protocol):
-    """Where any run stands, and on what: plain values, kept in its checkpoints."""
-
-    @property
-    def step(self) -> int:
-        """Optimiser steps taken."""
-
-    @property
-    def epoch(self) -> int:
-        """Whole epochs among them."""
-
-    def at(self, step: int, epoch: int) -> Self:
-        """Stand elsewhere, on the same data."""
-
-    def data(self) -> dict[str, str]:
-        """Name what the run stands on."""
-
-
-class Learns(Protocol):
-    """Whatever learns: it gives its state, and takes one up."""
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """What takes its steps."""
-
-    def content(self) -> dict[str, Any]:
-        """Give the state, tensors and plain values, with the weights as `state_dict`."""
-
-    def restore(self, content: dict[str, Any]) -> None:
-        """Take up a state."""
-
-
 @dataclass(frozen=True)
-class Position:
-    """Where a run stands, and on what.
+class Standing:
+    """Where any run stands; classes derived from it add, as text, what it stands on.
 
     Attributes
     ----------
@@ -67,19 +35,10 @@ class Position:
         Optimiser steps taken.
     epoch : int
         Whole epochs among them.
-    images : str
-        Digest of the list of images.
-    masks : str
-        Fingerprint of the store of masks; empty without one.
-    backgrounds : str, default ""
-        Fingerprints of the stores of backgrounds, in the order of their kinds.
     """
 
     step: int
     epoch: int
-    images: str
-    masks: str
-    backgrounds: str = ""
 
     def at(self, step: int, epoch: int) -> Self:
         """Stand elsewhere, on the same data.
@@ -91,7 +50,7 @@ class Position:
 
         Returns
         -------
-        Position
+        Standing
             There.
         """
         return dataclasses.replace(self, step=step, epoch=epoch)
@@ -104,7 +63,26 @@ class Position:
         dict of str to str
             All but where it stands.
         """
-        return {name: getattr(self, name) for name in ("images", "masks", "backgrounds")}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("step", "epoch")}
+
+
+@dataclass(frozen=True)
+class Position(Standing):
+    """Where a run of pretraining stands, and on what.
+
+    Attributes
+    ----------
+    images : str
+        Digest of the list of images.
+    masks : str
+        Fingerprint of the store of masks; empty without one.
+    backgrounds : str, default ""
+        Fingerprints of the stores of backgrounds, in the order of their kinds.
+    """
+
+    images: str
+    masks: str
+    backgrounds: str = ""
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -125,23 +103,39 @@ def checkpoint_path(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:08d}.pt"
 
 
-@dataclass(frozen=True)
-class Learner:
-    """What learns, and so what a checkpoint must hold.
+class Learns(ABC):
+    """Whatever learns, and so what a checkpoint must hold.
 
     Attributes
     ----------
-    method : Method
-        Networks and memory.
     optimizer : Optimizer
         Its momentum.
     scaler : GradScaler
         Its scale, where gradients are float16.
     """
 
-    method: Method
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+
+    @abstractmethod
+    def weights(self) -> dict[str, Any]:
+        """Give what is learnt.
+
+        Returns
+        -------
+        dict
+            `state_dict`, and what else there is.
+        """
+
+    @abstractmethod
+    def take_up(self, content: dict[str, Any]) -> None:
+        """Take up what was learnt.
+
+        Parameters
+        ----------
+        content : dict
+            What `weights` gave, and more.
+        """
 
     def content(self) -> dict[str, Any]:
         """Give the state.
@@ -149,11 +143,10 @@ class Learner:
         Returns
         -------
         dict
-            `state_dict` and `optimizer` as the MoCo repository saves them, and `scaler`.
+            The weights, `optimizer` as the MoCo repository saves it, and `scaler`.
         """
-        state = {PREFIX + name: value for name, value in self.method.state_dict().items()}
         optimizer, scaler = self.optimizer.state_dict(), self.scaler.state_dict()
-        return {"state_dict": state, "optimizer": optimizer, "scaler": scaler}
+        return {**self.weights(), "optimizer": optimizer, "scaler": scaler}
 
     def restore(self, content: dict[str, Any]) -> None:
         """Take up a state.
@@ -163,11 +156,34 @@ class Learner:
         content : dict
             As `content` gives it.
         """
-        state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items()}
-        self.method.load_state_dict(state)
+        self.take_up(content)
         self.optimizer.load_state_dict(content["optimizer"])
         if content["scaler"]:
             self.scaler.load_state_dict(content["scaler"])
+
+
+def write(path: Path, content: dict[str, Any], advice: str) -> None:
+    """Publish a file of torch.save.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : dict
+        Tensors and plain values.
+    advice : str
+        What to do where it cannot be written.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    try:
+        with published(path) as part:
+            torch.save(content, part)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+        raise CheckpointError(f"{path} cannot be written: {error}: {advice}") from error
 
 
 def save(
@@ -212,14 +228,8 @@ def save(
             "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
         },
     }
-    try:
-        with published(path) as part:
-            torch.save(content, part)
-    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
-        raise CheckpointError(
-            f"{path} cannot be written: {error}: the checkpoints before are kept; make room "
-            f"and give the same command to go on"
-        ) from error
+    advice = "the checkpoints before are kept; make room and give the same command to go on"
+    write(path, content, advice)
     for step, old in steps(run)[KEPT:]:
         if step % keep_every if keep_every else step:
             old.unlink(missing_ok=True)

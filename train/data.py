@@ -1,10 +1,10 @@
 """Training data: an image and its mask to the crops of its views, and those of a batch."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.errors import DiloError
 from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
@@ -22,12 +22,9 @@ from dilo.train.crops import crop
 from dilo.train.draws import ViewDraw, view_draw
 from dilo.train.parameters import Parameters, stack
 from dilo.train.paste import alpha_of
+from dilo.train.readable import first_readable
 from dilo.train.recipe import Recipe
 
-Loaded = TypeVar("Loaded")
-
-#: How many images after an unreadable one are tried in its place.
-SUBSTITUTES = 16
 #: Stands for the mask of a view that nothing is pasted in.
 NO_MASK: NDArray[np.uint8] = np.zeros((1, 1), np.uint8)
 
@@ -272,44 +269,6 @@ class Views(Dataset[Sample]):
         """
         source = self.source
         return first_readable(source, index, lambda i: decode(source.folder / source.names[i]))
-
-
-def first_readable(source: Source, index: int, load: Callable[[int], Loaded]) -> tuple[Loaded, int]:
-    """Load what belongs to an image, or, if it cannot be read, to the next that can.
-
-    Parameters
-    ----------
-    source : Source
-        The images.
-    index : int
-        Position in the source's list, of one to train on.
-    load : callable
-        Loads by position; raises an `ImageError` for what cannot be read.
-
-    Returns
-    -------
-    object
-        What `load` gave.
-    int
-        Of which of the usable images it is.
-
-    Raises
-    ------
-    DiloError
-        If neither it nor the images after it can be read.
-    """
-    usable, names = source.usable, source.names
-    first, reason = int(np.searchsorted(usable, index)), ""
-    for row in range(first, first + SUBSTITUTES):
-        row %= len(usable)
-        try:
-            return load(int(usable[row])), row
-        except ImageError as error:
-            reason = str(error)
-    raise DiloError(
-        f"--images {source.folder}: {SUBSTITUTES} images from "
-        f"{escaped(names[index])} on cannot be read, the last because: {reason}"
-    )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

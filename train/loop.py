@@ -11,9 +11,10 @@ from dilo.pipeline.errors import RecipeError
 from dilo.train import ranks
 from dilo.train.backgrounds import Bank, Stores
 from dilo.train.batches import Batches, loader
-from dilo.train.checkpoint import Learner, Position
+from dilo.train.checkpoint import Position
 from dilo.train.data import Batch, Source, Views
 from dilo.train.interruption import Interruption
+from dilo.train.learner import Learner
 from dilo.train.machine import Machine
 from dilo.train.method import StepOutput
 from dilo.train.monitor import Monitor

@@ -234,17 +234,47 @@ def _check(recipe: Recipe, source: str) -> None:
 
 def _optimizer_rules(optimizer: OptimizerRecipe) -> list[Rule]:
     """Give each rule of the optimiser, whether it holds, and what was got."""
-    epochs, warmup, decay = optimizer.epochs, optimizer.warmup, optimizer.weight_decay
+    warmup = optimizer.warmup
     rises = all(a < b for a, b in itertools.pairwise((warmup, *optimizer.milestones)))
     rises |= optimizer.schedule != "step"
-    most, least = f"optimizer.epochs, {epochs}", f"optimizer.warmup, {warmup:g}"
+    least = f"optimizer.warmup, {warmup:g}"
     return [
         ("optimizer.batch must be at least 2", optimizer.batch >= 2, optimizer.batch),
-        ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
-        ("optimizer.lr must be positive", 0 < optimizer.lr < math.inf, optimizer.lr),
+        *schedule_rules(
+            lr=optimizer.lr,
+            epochs=optimizer.epochs,
+            warmup=warmup,
+            weight_decay=optimizer.weight_decay,
+        ),
         ("optimizer.lr_batch must be at least 1", optimizer.lr_batch >= 1, optimizer.lr_batch),
         ("optimizer.momentum must be in [0, 1)", 0 <= optimizer.momentum < 1, optimizer.momentum),
-        ("optimizer.weight_decay must be >= 0", decay >= 0, decay),
-        (f"optimizer.warmup must be >= 0 and less than {most}", 0 <= warmup < epochs, warmup),
         (f"optimizer.milestones must rise from over {least}", rises, optimizer.milestones),
+    ]
+
+
+def schedule_rules(*, lr: float, epochs: int, warmup: float, weight_decay: float) -> list[Rule]:
+    """Give the rules of any optimiser's section.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate.
+    epochs : int
+        Of the run.
+    warmup : float
+        Epochs of it in which the rate rises.
+    weight_decay : float
+        Of the weights.
+
+    Returns
+    -------
+    list of Rule
+        Each in words, whether it holds, and what was got.
+    """
+    most = f"optimizer.epochs, {epochs}"
+    return [
+        ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
+        ("optimizer.lr must be positive", 0 < lr < math.inf, lr),
+        ("optimizer.weight_decay must be >= 0", 0 <= weight_decay < math.inf, weight_decay),
+        (f"optimizer.warmup must be >= 0 and less than {most}", 0 <= warmup < epochs, warmup),
     ]

@@ -20,23 +20,23 @@ class Plain(Protocol):
 
 
 class ModelPart(Protocol):
-    """What any recipe says of its network."""
+    """The part of any recipe on its network."""
 
     @property
     def arch(self) -> str:
-        """Its name."""
+        """Name it."""
 
 
 class OptimizerPart(Protocol):
-    """What any recipe says of its length."""
+    """The part of any recipe on its length."""
 
     @property
     def batch(self) -> int:
-        """Images of an optimiser step."""
+        """Give the images of an optimiser step."""
 
     @property
     def epochs(self) -> int:
-        """How often each image is seen."""
+        """Tell how often each image is seen."""
 
 
 class RunRecipe(Plain, Protocol):
@@ -44,15 +44,15 @@ class RunRecipe(Plain, Protocol):
 
     @property
     def seed(self) -> int:
-        """Half of the key of all that is random."""
+        """Give half of the key of all that is random."""
 
     @property
     def model(self) -> ModelPart:
-        """Its network."""
+        """Describe its network."""
 
     @property
     def optimizer(self) -> OptimizerPart:
-        """Its length."""
+        """Describe its length."""
 
 
 def filled(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:

@@ -111,22 +111,61 @@ class Session(ABC, Generic[Asked, Batch]):
 
     @abstractmethod
     def parts(self) -> Generator[list[Arrived[Batch]]]:
-        """Load this rank's share of each batch that is left, part by part."""
+        """Load this rank's share of each batch that is left.
+
+        Yields
+        ------
+        list of Arrived
+            The parts of a batch.
+        """
 
     @abstractmethod
     def take(self, batches: list[Batch], epoch: int) -> tuple[StepOutput, float]:
-        """Take an optimiser step on the parts of a batch; give what it came to, and its rate."""
+        """Take an optimiser step.
+
+        Parameters
+        ----------
+        batches : list
+            The parts of a batch.
+        epoch : int
+            Whole epochs taken before.
+
+        Returns
+        -------
+        output : StepOutput
+            What it came to.
+        rate : float
+            Its learning rate.
+        """
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Tell what a reader of run.json needs to know of what is trained on what."""
+        """Tell a reader of run.json what is trained on what.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
 
     @abstractmethod
     def rate_words(self) -> str:
-        """Say where the learning rate comes from."""
+        """Say where the learning rate comes from.
+
+        Returns
+        -------
+        str
+            For the log.
+        """
 
     def read_out(self, epoch: int) -> None:
-        """Look at the network, which has taken so many epochs; nothing, unless a class does."""
+        """Look at the network as it stands; nothing, unless a class does.
+
+        Parameters
+        ----------
+        epoch : int
+            Whole epochs taken.
+        """
 
     def end(self) -> None:
         """Do what is due, on rank 0, once all steps are taken; nothing, unless a class does."""

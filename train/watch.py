@@ -23,15 +23,15 @@ class Counted(Protocol):
 
     @property
     def samples(self) -> Tensor:
-        """One number a sample of this rank."""
+        """Give one number a sample of this rank."""
 
     @property
     def unreadable(self) -> Tensor:
-        """How many of them could not be read and were replaced, of shape ()."""
+        """Count those that could not be read and were replaced, in shape ()."""
 
     @property
     def pastes(self) -> tuple[int, int, int]:
-        """Views, those pasted, and those that were to be and are not."""
+        """Count views, those pasted, and those that were to be and are not."""
 
 
 Batch = TypeVar("Batch", bound=Counted)

@@ -4,7 +4,8 @@ import torch
 from support.runs import small_recipe
 
 from dilo.train import checkpoint
-from dilo.train.checkpoint import Learner, Position
+from dilo.train.checkpoint import Position
+from dilo.train.learner import Learner
 from dilo.train.method import TrainingSet, ViewBatch
 from dilo.train.methods.moco import MoCo
 

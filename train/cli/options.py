@@ -1,8 +1,9 @@
 """The options of a training, in groups, each as one argument."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -65,30 +66,50 @@ class Instead:
     bench: bool
 
 
-def _list_recipes(ctx: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
-    """Print the recipes and end, where --recipe names none."""
-    if name == LIST:
-        from dilo.train.recipes import listing
+def recipe_option(listing: Callable[[], str], **more: Any) -> Callable[[Any], Any]:
+    """Make --recipe, which without a name prints those there are, and ends."""
 
-        click.echo(listing())
-        ctx.exit()
-    return name
+    def list_recipes(
+        ctx: click.Context, parameter: click.Parameter, name: str | None
+    ) -> str | None:
+        if name == LIST:
+            click.echo(listing())
+            ctx.exit()
+        return name
 
+    return click.option(
+        "--recipe",
+        "name",
+        is_flag=False,
+        flag_value=LIST,
+        metavar="NAME",
+        callback=list_recipes,
+        help="A shipped recipe, or FILE.toml; without a name, list those shipped.",
+        **more,
+    )
+
+
+def _listing() -> str:
+    """List the recipes of pretraining."""
+    from dilo.train.recipes import listing
+
+    return listing()
+
+
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the recipe: optimizer.epochs=20. May be repeated.",
+)
 
 asked_options = grouped(
     "asked",
     Asked,
     {
         "images": click.option("--images", type=EXISTING, help="Folder of images, at any depth."),
-        "name": click.option(
-            "--recipe",
-            "name",
-            is_flag=False,
-            flag_value=LIST,
-            metavar="NAME",
-            callback=_list_recipes,
-            help="A shipped recipe, or FILE.toml; without a name, list those shipped.",
-        ),
+        "name": recipe_option(_listing),
         "masks": click.option(
             "--masks", type=EXISTING, help="Store that dilo-prep masks made of the images."
         ),
@@ -102,13 +123,7 @@ asked_options = grouped(
         "out": click.option(
             "--out", type=FOLDER, help="Folder of the run; the same again goes on."
         ),
-        "overrides": click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Change one value of the recipe: optimizer.epochs=20. May be repeated.",
-        ),
+        "overrides": set_option,
     },
 )
 

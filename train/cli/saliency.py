@@ -10,13 +10,14 @@ import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
 from dilo.train.cli.options import (
-    LIST,
     Computing,
     Keeping,
     Watching,
     computing_options,
     keeping_options,
     log_every_option,
+    recipe_option,
+    set_option,
     tensorboard_option,
 )
 from dilo.train.cli.training import is_first, machine_of, quiet, report
@@ -40,14 +41,11 @@ class Wanted:
     test_every: int
 
 
-def _list_recipes(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
-    """Print the recipes and end, where --recipe names none."""
-    if name == LIST:
-        from dilo.train.saliency.recipes import saliency_listing
+def _listing() -> str:
+    """List the recipes."""
+    from dilo.train.saliency.recipes import saliency_listing
 
-        click.echo(saliency_listing())
-        ctx.exit()
-    return name
+    return saliency_listing()
 
 
 wanted_options = grouped(
@@ -67,31 +65,14 @@ wanted_options = grouped(
         "out": click.option(
             "--out", type=FOLDER, required=True, help="Folder of the run; the same again goes on."
         ),
-        "name": click.option(
-            "--recipe",
-            "name",
-            is_flag=False,
-            flag_value=LIST,
-            default="basnet",
-            show_default=True,
-            metavar="NAME",
-            is_eager=True,
-            callback=_list_recipes,
-            help="A shipped recipe, or FILE.toml; without a name, list those shipped.",
-        ),
+        "name": recipe_option(_listing, default="basnet", show_default=True, is_eager=True),
         "encoder": click.option(
             "--encoder",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Weights of a ResNet-34, named as torchvision does, for BASNet's encoder to "
             "begin with; else it begins at random.",
         ),
-        "overrides": click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Change one value of the recipe: optimizer.epochs=20. May be repeated.",
-        ),
+        "overrides": set_option,
         "test_images": click.option(
             "--test-images", type=EXISTING, help="Images to score by; nothing is learnt from them."
         ),

@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 from dilo.train.augment import augment
 from dilo.train.colors import normalise
-from dilo.train.data import first_readable
 from dilo.train.draws import ViewDraw, view_draw
 from dilo.train.parameters import Parameters, stack
+from dilo.train.readable import first_readable
 from dilo.train.recipe import PasteRecipe
 from dilo.train.saliency.draws import window_draw
 from dilo.train.saliency.pairs import Pairs, squash_image
@@ -114,8 +114,12 @@ class Examples(Dataset[Example]):
         (image, mask), row = first_readable(source, asked, self._pairs.read)
         window = window_draw(data, seed=seed, epoch=epoch, sample=asked)
         draw = view_draw(
-            *(self._views, _NO_PASTE),
-            **{"seed": seed, "epoch": epoch, "sample": asked, "view": 0},
+            self._views,
+            _NO_PASTE,
+            seed=seed,
+            epoch=epoch,
+            sample=asked,
+            view=0,
             height=data.crop,
             width=data.crop,
         )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dilo.train.checkpoint import Learns
 from dilo.train.method import Learning, StepOutput
 from dilo.train.momentum import follow
 from dilo.train.saliency.examples import Lesson
@@ -121,7 +122,7 @@ class SaliencyLearning(Learning):
             rule.ssim * structural_dissimilarity(prediction, wanted, weight) if rule.ssim else zero,
             rule.iou * union_loss(prediction, wanted, weight) if rule.iou else zero,
         ]
-        return torch.stack(parts).unflatten(1, (count, -1))
+        return torch.stack(parts).view(3, count, -1)
 
     @torch.no_grad()
     def _wanted(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
@@ -190,13 +191,16 @@ def make_adam(network: nn.Module, settings: AdamRecipe) -> torch.optim.Optimizer
         return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     decayed = [weight for weight in weights if weight.ndim > 1]
     spared = [weight for weight in weights if weight.ndim <= 1]
-    groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed},
+        {"params": spared, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
 @dataclass(frozen=True)
-class SaliencyLearner:
-    """What a checkpoint of a network for saliency must hold.
+class SaliencyLearner(Learns):
+    """A network for saliency that learns.
 
     Attributes
     ----------
@@ -212,36 +216,28 @@ class SaliencyLearner:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
 
-    def content(self) -> dict[str, Any]:
-        """Give the state.
+    def weights(self) -> dict[str, Any]:
+        """Give what is learnt.
 
         Returns
         -------
         dict
             `state_dict`, the weights that masks are made by; where these are a teacher's, the
-            trained ones as `student`; `optimizer` and `scaler`.
+            trained ones as `student`.
         """
-        student = {}
+        state = {"state_dict": self.learning.masker.state_dict()}
         if self.learning.teacher is not None:
-            student = {"student": self.learning.network.state_dict()}
-        return {
-            "state_dict": self.learning.masker.state_dict(),
-            **student,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-        }
+            state["student"] = self.learning.network.state_dict()
+        return state
 
-    def restore(self, content: dict[str, Any]) -> None:
-        """Take up a state.
+    def take_up(self, content: dict[str, Any]) -> None:
+        """Take up what was learnt.
 
         Parameters
         ----------
         content : dict
-            As `content` gives it.
+            As `weights` gives it.
         """
         self.learning.masker.load_state_dict(content["state_dict"])
         if self.learning.teacher is not None:
             self.learning.network.load_state_dict(content["student"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        if content["scaler"]:
-            self.scaler.load_state_dict(content["scaler"])

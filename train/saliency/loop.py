@@ -7,14 +7,14 @@ import hashlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 
-from dilo.pipeline.atomic import published
-from dilo.pipeline.errors import CheckpointError, RecipeError
+from dilo.pipeline.errors import RecipeError
 from dilo.train import ranks
 from dilo.train.batches import Batches, loader
+from dilo.train.checkpoint import Standing, write
 from dilo.train.descent import Descent
 from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
@@ -36,15 +36,11 @@ WEIGHTS = "network.pth"
 
 
 @dataclass(frozen=True)
-class SaliencyPosition:
+class SaliencyPosition(Standing):
     """Where a run stands, and on what.
 
     Attributes
     ----------
-    step : int
-        Optimiser steps taken.
-    epoch : int
-        Whole epochs among them.
     images : str
         Digest of the list of images.
     truth : str
@@ -55,37 +51,10 @@ class SaliencyPosition:
         What was trained.
     """
 
-    step: int
-    epoch: int
     images: str
     truth: str
     encoder: str
     kind: str = "saliency"
-
-    def at(self, step: int, epoch: int) -> Self:
-        """Stand elsewhere, on the same data.
-
-        Parameters
-        ----------
-        step, epoch : int
-            Where.
-
-        Returns
-        -------
-        SaliencyPosition
-            There.
-        """
-        return dataclasses.replace(self, step=step, epoch=epoch)
-
-    def data(self) -> dict[str, str]:
-        """Name what the run stands on.
-
-        Returns
-        -------
-        dict of str to str
-            All but where it stands.
-        """
-        return {name: getattr(self, name) for name in ("kind", "images", "truth", "encoder")}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -196,7 +165,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
             encoder = _begin_with(data.encoder, learning.network)
             if learning.teacher is not None:
                 learning.teacher.load_state_dict(learning.network.state_dict())
-        learning.to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        learning.to(machine.device).to(memory_format=torch.channels_last)
         learning.train()
         optimizer = make_adam(learning.network, recipe.optimizer)
         self.descent = Descent(machine, learning, optimizer)
@@ -249,14 +218,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
 
     def end(self) -> None:
         weights = {name: value.cpu() for name, value in self.learning.masker.state_dict().items()}
-        try:
-            with published(self.folder / WEIGHTS) as part:
-                torch.save(weights, part)
-        except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
-            raise CheckpointError(
-                f"{self.folder / WEIGHTS} cannot be written: {error}: make room and give the same "
-                f"command again"
-            ) from error
+        write(self.folder / WEIGHTS, weights, "make room and give the same command again")
 
 
 def _score_words(line: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ def structural_dissimilarity(
     variances = (square_p - mean_p**2).clamp(min=0) + (square_y - mean_y**2).clamp(min=0)
     over = (2 * means + C1) * (2 * covariance + C2)
     under = (mean_p**2 + mean_y**2 + C1) * (variances + C2)
-    each = 1 - over / under
+    each: Tensor = 1 - over / under
     return (each if weight is None else each * weight.float()).mean((1, 2, 3))
 
 

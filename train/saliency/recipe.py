@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from dilo.train.recipe import ViewsRecipe
+from dilo.train.recipe import ViewsRecipe, schedule_rules
 from dilo.train.sections import Rule, filled, require
 
 #: What the sides that a network sees must be multiples of.
@@ -164,7 +164,7 @@ def _picture_rules(recipe: SaliencyRecipe) -> list[Rule]:
 def _learning_rules(recipe: SaliencyRecipe) -> list[Rule]:
     """Give each rule of loss, optimiser and noise, whether it holds, and what was got."""
     loss, optimizer, noise = recipe.loss, recipe.optimizer, recipe.noise
-    epochs, warmup = optimizer.epochs, optimizer.warmup
+    epochs = optimizer.epochs
     weights = (loss.bce, loss.ssim, loss.iou)
     finite = all(map(math.isfinite, weights)) and min(weights) >= 0
     exponents = {k: getattr(noise, k) for k in ("confidence", "agreement")}
@@ -173,17 +173,11 @@ def _learning_rules(recipe: SaliencyRecipe) -> list[Rule]:
         ("loss.bce, ssim, iou must be finite and >= 0", finite, weights),
         ("loss.bce, ssim, iou must not all be 0", any(weights), weights),
         ("optimizer.batch must be at least 1", optimizer.batch >= 1, optimizer.batch),
-        ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
-        ("optimizer.lr must be positive", 0 < optimizer.lr < math.inf, optimizer.lr),
-        (
-            "optimizer.weight_decay must be >= 0",
-            0 <= optimizer.weight_decay < math.inf,
-            optimizer.weight_decay,
-        ),
-        (
-            f"optimizer.warmup must be >= 0 and less than optimizer.epochs, {epochs}",
-            0 <= warmup < epochs,
-            warmup,
+        *schedule_rules(
+            lr=optimizer.lr,
+            epochs=epochs,
+            warmup=optimizer.warmup,
+            weight_decay=optimizer.weight_decay,
         ),
         *((f"noise.{k} must be >= 0", 0 <= v < math.inf, v) for k, v in exponents.items()),
         ("noise.teacher must be in [0, 1)", 0 <= noise.teacher < 1, noise.teacher),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from dilo.train import ranks
 from dilo.train.batches import start_worker
-from dilo.train.data import first_readable
 from dilo.train.devices import DTYPES
 from dilo.train.machine import Machine
+from dilo.train.readable import first_readable
 from dilo.train.saliency.examples import standardise
 from dilo.train.saliency.pairs import Pairs, squash_image
 
@@ -163,7 +163,7 @@ class Tester:
         network.eval()
         total = np.zeros(1 + 2 * THRESHOLDS)
         for found, truth in self._maps(network):
-            total += image_score(saliency_of(found, truth.shape), truth)  # type: ignore[arg-type]
+            total += image_score(saliency_of(found, truth.shape), truth)
         network.train(mode)
         # Of a device that all backends speak of; there float64 may be missing, not on these.
         summed = ranks.mean(torch.from_numpy(total).to(self._machine.device)) * ranks.size()
@@ -172,8 +172,8 @@ class Tester:
     def _maps(self, network: nn.Module) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         """Give the map and the truth of each image of this rank."""
         machine = self._machine
-        loading: DataLoader[tuple[Tensor, list[NDArray[np.bool_]]]] = DataLoader(
-            self._asked,  # type: ignore[arg-type]
+        loading: DataLoader[Any] = DataLoader(
+            self._asked,
             batch_size=BATCH,
             num_workers=machine.workers,
             collate_fn=_stacked,
