@@ -1,0 +1,89 @@
+"""Images with an object in each, its mask, and a training on them that takes seconds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dilo.pipeline.build import Builder
+from dilo.pipeline.masks import prepare
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.train import checkpoint
+from dilo.train.saliency.loop import Data, train_saliency
+from dilo.train.saliency.pairs import Pairs, find_pairs
+from dilo.train.saliency.recipe import SaliencyRecipe
+from dilo.train.saliency.recipes import load_saliency_recipe
+from dilo.train.session import Result
+
+SMALL = (
+    "model.width=4",
+    "data.size=48",
+    "data.crop=32",
+    "optimizer.batch=4",
+    "optimizer.epochs=2",
+    "optimizer.warmup=0",
+    "noise.trust_from=0.5",
+)
+
+
+def objects_and_masks(root: Path, count: int = 11) -> tuple[Path, Path]:
+    """Write bright discs on dark noise as JPEGs, and their masks as PNGs."""
+    images, masks = root / "images", root / "truth"
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        height, width = 50 + number % 3, 60 - number % 4
+        rows, columns = np.mgrid[:height, :width]
+        centre = rng.uniform(0.3, 0.7, 2) * (height, width)
+        disc = np.hypot(rows - centre[0], columns - centre[1]) < rng.uniform(10, 18)
+        image = np.where(disc[..., None], rng.integers(150, 256, 3), rng.integers(0, 100, 3))
+        noisy = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(images / f"{number:03d}.jpg")
+        Image.fromarray((disc * 255).astype(np.uint8)).save(masks / f"{number:03d}.png")
+    return images, masks
+
+
+def store_of(images: Path, store: Path) -> Path:
+    """Make the store of their masks by RBD."""
+    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
+    for shard in range(plan.shards):
+        Builder(images, store)(shard)
+    return store
+
+
+def small(*overrides: str, name: str = "label-free") -> SaliencyRecipe:
+    """Two epochs of batches of four."""
+    return load_saliency_recipe(name, [*SMALL, *overrides])
+
+
+def pairs_of(made: tuple[Path, Path]) -> Pairs:
+    """Pair them."""
+    return find_pairs(*made)
+
+
+def taught(
+    made: tuple[Path, Path], run: Path, machine: Any, *overrides: str, **more: Any
+) -> Result:
+    """Train on them."""
+    data = Data(pairs=find_pairs(*made), **more)
+    return train_saliency(small(*overrides), data, run, machine, lambda line: None)
+
+
+def same_state(one: Path, other: Path, step: int) -> bool:
+    """Tell whether two runs have come to the same checkpoint, to the last bit."""
+    a, b = (checkpoint.load(checkpoint.checkpoint_path(run, step)) for run in (one, other))
+    return _same({k: a[k] for k in a}, {k: b[k] for k in b})
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Compare nested values."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)

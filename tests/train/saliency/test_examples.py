@@ -1,0 +1,99 @@
+"""Examples: image and mask cut and mirrored alike, colours of the image alone, exact labels."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from support.objects import objects_and_masks, small, store_of
+
+from dilo.train.colors import MEAN, STD
+from dilo.train.saliency.draws import window_draw
+from dilo.train.saliency.examples import Examples, collate, make_lesson, standardise
+from dilo.train.saliency.pairs import find_pairs, squash_image
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("objects")
+    images, truth = objects_and_masks(root)
+    return images, truth, store_of(images, root / "masks")
+
+
+def lesson_of(pairs, recipe, keys):
+    batch = collate([Examples(pairs, recipe)[key] for key in keys])
+    return batch, make_lesson(batch, recipe.data, soft=pairs.soft, step=3, epochs=0.5)
+
+
+def test_an_example_is_the_squashed_image_and_mask_cut_at_the_drawn_place_and_mirrored(made):
+    pairs, recipe = find_pairs(*made[:2]), small("data.flip=0.5")
+    flips = set()
+    for epoch in range(6):
+        example = Examples(pairs, recipe)[epoch, 2]
+        window = window_draw(recipe.data, seed=recipe.seed, epoch=epoch, sample=2)
+        image, mask = pairs.read(2)
+        cut = np.s_[window.top : window.top + 32, window.left : window.left + 32]
+        seen = squash_image(image, window.side)[cut]
+        found = pairs.squashed_mask(mask, window.side)[cut]
+        if example.draw.flip:
+            seen, found = seen[:, ::-1], found[:, ::-1]
+        assert_array_equal(example.image.transpose(1, 2, 0), seen)
+        assert_array_equal(example.mask, found)
+        flips.add(example.draw.flip)
+    assert flips == {False, True}
+
+
+def test_an_example_is_a_function_of_its_key(made):
+    pairs, recipe = find_pairs(*made[:2]), small()
+    one, again = (Examples(pairs, recipe)[1, 4] for _ in range(2))
+    assert one.draw == again.draw
+    assert_array_equal(one.image, again.image)
+    other = Examples(pairs, small("seed=1"))[1, 4]
+    assert one.draw != other.draw
+
+
+def test_without_jitter_a_network_sees_the_crop_over_its_own_maximum_standardised(made):
+    pairs, recipe = find_pairs(*made[:2]), small("data.jitter=0")
+    batch, lesson = lesson_of(pairs, recipe, [(0, i) for i in range(4)])
+    for image, seen in zip(batch.images.numpy(), lesson.images, strict=True):
+        expected = (image / image.max() - np.array(MEAN)[:, None, None]) / np.array(STD)[
+            :, None, None
+        ]
+        assert_allclose(seen, expected, atol=1e-5)
+    assert (lesson.step, lesson.epochs) == (3, 0.5)
+
+
+def test_jitter_changes_colours_and_no_mask(made):
+    pairs = find_pairs(*made[:2])
+    keys = [(0, i) for i in range(4)]
+    _, plain = lesson_of(pairs, small("data.jitter=0"), keys)
+    _, jittered = lesson_of(pairs, small("data.jitter=0.4"), keys)
+    assert torch.equal(plain.truth, jittered.truth)
+    assert (plain.images - jittered.images).abs().mean() > 0.05
+
+
+def test_labels_are_divided_by_their_maximum_and_saliency_is_not(made):
+    for folder, soft in ((made[1], False), (made[2], True)):
+        pairs, recipe = find_pairs(made[0], folder), small()
+        batch, lesson = lesson_of(pairs, recipe, [(0, i) for i in range(4)])
+        dim = batch._replace(truth=batch.truth // 2)
+        found = make_lesson(dim, recipe.data, soft=soft, step=0, epochs=0)
+        truth = (batch.truth // 2).numpy()
+        tops = truth.max((1, 2, 3), keepdims=True)
+        assert_allclose(found.truth, truth / 255 if soft else truth / tops, atol=1e-6)
+        assert pairs.soft == soft
+
+
+def test_a_black_image_and_an_empty_mask_stay_numbers():
+    assert standardise(torch.zeros(1, 3, 4, 4)).isfinite().all()
+    assert_allclose(standardise(torch.zeros(1, 3, 1, 1)).flatten(), -np.divide(MEAN, STD), 1e-5)
+
+
+def test_an_image_or_mask_that_broke_is_replaced_by_the_next_and_counted(made, tmp_path):
+    images, truth = objects_and_masks(tmp_path, 5)
+    pairs = find_pairs(images, truth)
+    (images / "001.jpg").write_bytes(b"")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8) + np.uint8([1, 2, 3])).save(truth / "002.png")
+    example = Examples(pairs, small())[0, 1]
+    assert (example.row, example.unreadable) == (3, 1)
+    assert collate([example] * 4).unreadable == 4
