@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import StoreError
+from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode_reduced
 from dilo.pipeline.plan import PLAN, Plan
 from dilo.pipeline.planning import PlanOf, Selection, plan_store, planner, start_store
@@ -21,7 +21,7 @@ def prepare(
     store: Path,
     *,
     recipe: MaskRecipe,
-    size: int,
+    size: int | None = None,
     shard_size: int | None = None,
     trust_plan: bool = False,
 ) -> Plan:
@@ -35,8 +35,8 @@ def prepare(
         The store; made if it is missing, and swept of what killed writers left.
     recipe : MaskRecipe
         What decides a mask.
-    size : int
-        Side of a mask, in pixels.
+    size : int, optional
+        Side of a mask, in pixels; unless given, what the recipe says.
     shard_size : int, optional
         Images a shard; as for `plan_store`.
     trust_plan : bool, default False
@@ -58,22 +58,30 @@ def prepare(
     return plan
 
 
-def mask_plan(recipe: MaskRecipe, size: int) -> PlanOf:
+def mask_plan(recipe: MaskRecipe, size: int | None = None) -> PlanOf:
     """Say what the plan of a store of masks is.
 
     Parameters
     ----------
     recipe : MaskRecipe
         What decides a mask.
-    size : int
-        Side of a mask, in pixels.
+    size : int, optional
+        Side of a mask, in pixels; unless given, what the recipe says.
 
     Returns
     -------
     callable
         From images and shard size to a plan with every number that decides a mask.
+
+    Raises
+    ------
+    DiloError
+        If the recipe is of a network, and of no weights.
     """
-    return planner("masks", recipe.name, recipe.parameters(), size)
+    parameters = recipe.parameters()
+    if recipe.is_network and not parameters["weights"]:
+        raise DiloError(f"--method {recipe.name} is a network: give its --weights FILE")
+    return planner("masks", recipe.name, parameters, recipe.size(size))
 
 
 def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:

@@ -1,21 +1,28 @@
 """Saliency methods by name, and `saliency`: any image to a square, soft 8-bit mask."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.saliency.masking import open_masks
 from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS
+from dilo.pipeline.saliency.network import NetworkMethod
+from dilo.pipeline.saliency.networkparameters import NetworkParameters
 from dilo.pipeline.saliency.parameters import Parameters
 from dilo.pipeline.saliency.recipe import MaskRecipe
 from dilo.pipeline.saliency.registry import Method, Refinement
+from dilo.pipeline.saliency.weights import weights_digest, weights_file
 
 __all__ = [
     "METHODS",
     "REFINEMENTS",
     "MaskRecipe",
     "Method",
+    "NetworkMethod",
+    "NetworkParameters",
     "Parameters",
     "Refinement",
     "saliency",
@@ -26,9 +33,11 @@ def saliency(
     image: NDArray[np.uint8],
     method: str = "rbd",
     *,
-    size: int = 224,
+    size: int | None = None,
     refine: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    weights: Path | str | None = None,
+    device: str = "cpu",
 ) -> NDArray[np.uint8]:
     """Compute the saliency mask of an image squashed to a square.
 
@@ -38,13 +47,19 @@ def saliency(
         RGB image of any size from 1 x 1 up.
     method : str, default "rbd"
         A key of `METHODS`.
-    size : int, default 224
-        Side of the mask in pixels, whatever the image's shape.
+    size : int, optional
+        Side of the mask in pixels, whatever the image's shape; unless given, 224, or what a
+        network makes.
     refine : str, optional
         A key of `REFINEMENTS`.
     settings : mapping, optional
         Values for some of the method's parameters, and, as ``refine.NAME``, for the
         refinement's.
+    weights : Path or str, optional
+        Of a network: its file of weights, or the run that trained it. The network is opened for
+        this image alone; for many, open it once by `dilo.pipeline.saliency.masking.open_masks`.
+    device : str, default "cpu"
+        Of a network: where it computes, as torch names it.
 
     Returns
     -------
@@ -55,7 +70,10 @@ def saliency(
     Raises
     ------
     ValueError
-        If the image is not (H, W, 3) uint8, the size not positive, or a name or value unknown.
+        If the image is not (H, W, 3) uint8, the size not positive, a name or value unknown, or
+        weights are missing or needless.
+    DiloError
+        If the weights do not fit their network, or torch is not installed.
 
     Examples
     --------
@@ -66,6 +84,13 @@ def saliency(
         raise ValueError(
             f"image must be (H, W, 3) uint8 with H, W >= 1, got {image.shape} {image.dtype}"
         )
-    if size < 1:
+    if size is not None and size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-    return MaskRecipe.named(method, refine, settings)(image, size)
+    file = weights_file(Path(weights)) if weights is not None else None
+    digest = weights_digest(file) if file is not None else ""
+    recipe = MaskRecipe.named(method, refine, settings, weights=digest)
+    if not recipe.is_network:
+        return recipe(image, recipe.size(size))
+    if file is None:
+        raise ValueError(f"weights must be given for {method}, which is a network, got none")
+    return open_masks(recipe, file, device)(image, recipe.size(size))

@@ -7,9 +7,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
-from dilo.pipeline.saliency.registry import Step
+from dilo.pipeline.saliency.step import Step
 
 N = TypeVar("N", bound=NetworkParameters)
 #: What a network looks at: (side, side, 3), of the type that it asks for.
@@ -75,5 +76,41 @@ class MaskNetwork(Protocol):
 Opener: TypeAlias = Callable[[Path, Any, str, Names | None], MaskNetwork]
 
 
+#: What networks need that dilo-prep alone does not bring.
+_TORCH = ("torch", "torchvision")
+
+
 class NetworkMethod(Step[N]):
     """A saliency method that is a network; its function is an `Opener`."""
+
+    def open(self, weights: Path, device: str, names: Names | None = None) -> MaskNetwork:
+        """Open the network with its parameters.
+
+        Parameters
+        ----------
+        weights : Path
+            Its file of weights.
+        device : str
+            As torch names it: "cpu", "cuda:0".
+        names : Names, optional
+            The images of the store; none outside of one.
+
+        Returns
+        -------
+        MaskNetwork
+            Ready for images.
+
+        Raises
+        ------
+        DiloError
+            If the weights do not fit, or torch is not installed.
+        """
+        try:
+            network: MaskNetwork = self.function(weights, self.parameters, device, names)
+        except ModuleNotFoundError as error:
+            if error.name not in _TORCH:
+                raise
+            raise DiloError(
+                f"masks from a network need {' and '.join(_TORCH)}: pip install 'dilo[train]'"
+            ) from error
+        return network

@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS
-from dilo.pipeline.saliency.registry import Method, Refinement
+from dilo.pipeline.saliency.network import NetworkMethod
+from dilo.pipeline.saliency.registry import AnyMethod, Refinement
 
 #: What the names of a refinement's parameters start with, among a method's.
 _AFTER = "refine."
+#: Side of a mask in pixels, unless it is asked for; that of a network's is its own.
+SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class MaskRecipe:
     ----------
     name : str
         The method's.
-    method : Method
+    method : Method or NetworkMethod
         With its parameters.
     refine : str or None
         The refinement's name.
@@ -31,13 +34,18 @@ class MaskRecipe:
     """
 
     name: str
-    method: Method[Any]
+    method: AnyMethod
     refine: str | None = None
     refinement: Refinement[Any] | None = None
 
     @classmethod
     def named(
-        cls, method: str, refine: str | None = None, settings: Mapping[str, Any] | None = None
+        cls,
+        method: str,
+        refine: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        weights: str = "",
     ) -> Self:
         """Look a method and a refinement up, and change their parameters.
 
@@ -50,16 +58,19 @@ class MaskRecipe:
         settings : mapping, optional
             Values for some of the method's parameters, and, as ``refine.NAME``, for the
             refinement's.
+        weights : str, optional
+            Of a network: digest of its file of weights, as `weights_digest` gives it.
 
         Returns
         -------
         MaskRecipe
-            Ready to make masks.
+            Ready to make masks; that of a network, to be opened.
 
         Raises
         ------
         ValueError
-            If a name is unknown or a value does not fit.
+            If a name is unknown or a value does not fit, or weights are given to a method that
+            has none.
         DiloError
             If the method of another package cannot be imported.
         """
@@ -71,6 +82,8 @@ class MaskRecipe:
         after = {name[len(_AFTER) :]: v for name, v in (settings or {}).items() if name not in own}
         if after and refine is None:
             raise ValueError(f"refine.{next(iter(after))} needs a refinement, got none")
+        if weights:
+            own |= _weighed(method, own, weights)
         return cls(
             method,
             METHODS[method].changed(own),
@@ -133,10 +146,65 @@ class MaskRecipe:
         """
         return int(self.method.parameters.side)
 
+    @property
+    def is_network(self) -> bool:
+        """Tell whether the method is a network, which takes weights.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
+        return isinstance(self.method, NetworkMethod)
+
+    def size(self, asked: int | None) -> int:
+        """Tell how large a mask is.
+
+        Parameters
+        ----------
+        asked : int or None
+            The side that is asked for.
+
+        Returns
+        -------
+        int
+            That, or else what a network makes, which is not resized then, or `SIZE`.
+        """
+        if asked is not None:
+            return asked
+        return self.side if self.is_network else SIZE
+
     def __call__(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         """Make the (size, size) mask of an (H, W, 3) image; see `saliency`."""
+        if isinstance(self.method, NetworkMethod):
+            raise ValueError(f"{self.name} is a network, and must be opened with its weights")
         squashed = squash(image, self.side)
-        found = self.method(squashed)
+        return self.finished(squashed, self.method(squashed), size)
+
+    def finished(
+        self, squashed: NDArray[np.uint8], found: NDArray[np.float64], size: int
+    ) -> NDArray[np.uint8]:
+        """Make a mask of a map.
+
+        Parameters
+        ----------
+        squashed : ndarray of shape (side, side, 3), uint8
+            The image, for the refinement.
+        found : ndarray of shape (S, S), float64
+            The method's map of it.
+        size : int
+            Side of the mask, in pixels.
+
+        Returns
+        -------
+        ndarray of shape (size, size), uint8
+            Refined, if the recipe says so, and rounded.
+
+        Raises
+        ------
+        ValueError
+            If it is no map of values from 0 to 1.
+        """
         # Also false for NaN. A foreign method may err; what it gives must not pass for a mask.
         if found.ndim != 2 or len(set(found.shape)) > 1 or not 0 <= found.min() <= found.max() <= 1:
             raise ValueError(
@@ -146,6 +214,15 @@ class MaskRecipe:
         if self.refinement is not None:
             found = self.refinement(squash(squashed, len(found)), found)
         return squash(np.floor(255.0 * found + 0.5).astype(np.uint8), size)
+
+
+def _weighed(method: str, own: Mapping[str, Any], weights: str) -> dict[str, str]:
+    """Make weights a parameter, of a method that has some and was not told them otherwise."""
+    if not isinstance(METHODS[method], NetworkMethod):
+        raise ValueError(f"weights belong to a method that is a network, got {method!r}")
+    if "weights" in own:
+        raise ValueError("weights are known by their file alone: leave weights=... out")
+    return {"weights": weights}
 
 
 def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -1,0 +1,85 @@
+"""A part of the way to a mask: its parameters, which a plan keeps, and its function."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar, cast
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Step(Generic[P]):
+    """A part of the way to a mask: its parameters, and the function they are given to.
+
+    Attributes
+    ----------
+    parameters : P
+        Every number that decides what comes out: a frozen dataclass of numbers, strings,
+        booleans and tuples of numbers.
+    function : callable
+        What is computed or opened by these parameters, which are among its arguments.
+    """
+
+    parameters: P
+    function: Callable[..., Any]
+
+    def values(self) -> dict[str, Any]:
+        """Give every parameter, as JSON gives them back.
+
+        Returns
+        -------
+        dict
+            Names and values: numbers, strings, booleans and lists.
+        """
+        values: dict[str, Any] = json.loads(
+            json.dumps(dataclasses.asdict(cast("Any", self.parameters)))
+        )
+        return values
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """Make the same step with other parameters.
+
+        Parameters
+        ----------
+        values : mapping
+            Names and new values, of the types that `values` gives.
+
+        Returns
+        -------
+        Step
+            With these values.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, or a value is not of its parameter's type or out of range.
+        """
+        known = self.values()
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got no such parameter")
+            if not _alike(value, known[name]):
+                raise ValueError(f"{name} must be like {known[name]!r}, got {value!r}")
+        typed = {name: _typed(value, known[name]) for name, value in values.items()}
+        return dataclasses.replace(
+            self, parameters=dataclasses.replace(cast("Any", self.parameters), **typed)
+        )
+
+
+def _alike(value: Any, known: Any) -> bool:
+    """Tell whether a value can take the place of another; a whole number serves for any."""
+    if isinstance(known, list):
+        same = isinstance(value, list | tuple) and len(value) == len(known)
+        return same and all(_alike(v, k) for v, k in zip(value, known, strict=True))
+    if isinstance(known, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(known)
+
+
+def _typed(value: Any, known: Any) -> Any:
+    """Give a value that is alike the very type of the one it takes the place of."""
+    if isinstance(known, list):
+        return tuple(_typed(v, k) for v, k in zip(value, known, strict=True))
+    return type(known)(value)
