@@ -7,21 +7,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import joblib
 
 from dilo.pipeline.doctor.disk import free_space, nearest
 from dilo.pipeline.doctor.machine import gigabytes
+from dilo.pipeline.making import Maker
 from dilo.pipeline.names import Names
 from dilo.pipeline.plan import PLAN, Plan
-from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.sample import Sample, spread_rows, take_sample
 from dilo.pipeline.status import missing_shards
 from dilo.pipeline.tasks import Task
 
 #: Bytes of a shard without its rows, measured on shards of 8 to 1000.
 SHARD_BYTES = 12_000
+#: What a worker has one of.
+Unit: TypeAlias = Literal["core", "GPU"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Estimate:
         Which task of an array this is.
     share : Load or None
         What that task does of it.
+    unit : {"core", "GPU"}
+        What a worker has one of.
     """
 
     plan: Plan
@@ -94,10 +98,11 @@ class Estimate:
     writable: bool = True
     task: Task | None = None
     share: Load | None = None
+    unit: Unit = "core"
 
     @property
-    def core_hours(self) -> float:
-        """Tell what all that is to do takes of a core.
+    def hours(self) -> float:
+        """Tell what all that is to do takes of a core, or of a GPU.
 
         Returns
         -------
@@ -144,8 +149,8 @@ class Estimate:
         ]
         if sample.images:
             each = f"{1000 * sample.seconds_each:.1f} ms and {sample.bytes_each / 1000:.1f} kB"
-            lines.append(f"sample: {sample.images} images, {each} each on one core")
-            hours = f"{self.core_hours:.{1 if self.core_hours >= 1 else 4}f} core-hours"
+            lines.append(f"sample: {sample.images} images, {each} each on one {self.unit}")
+            hours = f"{self.hours:.{1 if self.hours >= 1 else 4}f} {self.unit}-hours"
             lines.append(f"time: {load.words()}; {hours}")
         if self.task and self.share:
             which = f"task {self.task.index} of {self.task.count}"
@@ -177,7 +182,7 @@ class Estimate:
             "bytes_an_image": self.sample.bytes_each,
             "workers": load.workers,
             "seconds": load.seconds,
-            "core_hours": self.core_hours,
+            f"{self.unit.lower()}_hours": self.hours,
             "task": {**vars(self.task), **vars(share)} if self.task and share else None,
             "bytes": self.bytes,
             "free_bytes": self.free,
@@ -192,9 +197,10 @@ def estimate(
     store: Path,
     plan: Plan,
     names: Names,
-    recipe: MaskRecipe,
+    maker: Maker,
     *,
     jobs: int,
+    unit: Unit = "core",
     cluster: bool = False,
     task: Task | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -211,10 +217,12 @@ def estimate(
         Its plan.
     names : Names
         Its images.
-    recipe : MaskRecipe
-        What decides a mask.
+    maker : callable
+        What makes the masks.
     jobs : int
         Workers, as joblib counts them.
+    unit : {"core", "GPU"}
+        What a worker has one of.
     cluster : bool, default False
         Whether others than this machine compute.
     task : Task, optional
@@ -229,7 +237,7 @@ def estimate(
     """
     shards = missing_shards(store, plan)
     chosen = [names[row] for row in spread_rows(plan, shards)]
-    sample = take_sample(images, chosen, recipe, plan.size, clock=clock)
+    sample = take_sample(images, chosen, plan.method, maker, clock=clock)
     workers = None if cluster else min(joblib.effective_n_jobs(jobs), joblib.cpu_count())
     each = sample.seconds_each
     load = load_of(plan, shards, each, workers)
@@ -239,7 +247,7 @@ def estimate(
         size += len(names.text().encode()) + len(plan.text())
     place = nearest(store)
     free, writable = free_space(place)[0], os.access(place, os.W_OK | os.X_OK)
-    return Estimate(plan, load, sample, size, place, free, writable, task, share)
+    return Estimate(plan, load, sample, size, place, free, writable, task, share, unit)
 
 
 def load_of(plan: Plan, shards: Sequence[int], seconds: float, workers: int | None) -> Load:

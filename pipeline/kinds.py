@@ -7,8 +7,9 @@ from dilo.pipeline.backgrounds.rows import BackgroundRows
 from dilo.pipeline.imported import IMPORTED, imported_maker
 from dilo.pipeline.making import Maker, mask_by_mask
 from dilo.pipeline.maskrows import MaskRows
-from dilo.pipeline.masks import mask_maker
-from dilo.pipeline.plan import Plan
+from dilo.pipeline.masks import planned_recipe, recipe_maker
+from dilo.pipeline.networkrun import NetworkRun
+from dilo.pipeline.plan import Plan, names_once
 from dilo.pipeline.rows import ImageRows
 
 
@@ -28,7 +29,7 @@ def rows_of(plan: Plan) -> type[ImageRows]:
     return BackgroundRows if plan.kind == "backgrounds" else MaskRows
 
 
-def maker_of(store: Path, plan: Plan, given: Path | None) -> Maker:
+def maker_of(store: Path, plan: Plan, given: Path | None, run: NetworkRun | None = None) -> Maker:
     """Prepare what makes the rows of a planned store.
 
     Parameters
@@ -39,6 +40,8 @@ def maker_of(store: Path, plan: Plan, given: Path | None) -> Maker:
         Its plan.
     given : Path or None
         What it is made of besides the images: ready masks, as PNGs or as a store.
+    run : NetworkRun, optional
+        How the network runs that makes it.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def maker_of(store: Path, plan: Plan, given: Path | None) -> Maker:
     """
     if plan.kind == "backgrounds":
         return background_maker(store, plan, given)
-    make = (
-        imported_maker(store, plan, given) if plan.method == IMPORTED else mask_maker(store, plan)
-    )
-    return mask_by_mask(make, plan.size)
+    if plan.method == IMPORTED:
+        return mask_by_mask(imported_maker(store, plan, given), plan.size)
+    recipe = planned_recipe(store, plan)
+    return recipe_maker(recipe, plan.size, names_once(store, plan.digest), run)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.batched import Batching
 from dilo.pipeline.maskrows import MaskRows
 from dilo.pipeline.names import escaped
 from dilo.pipeline.rows import ImageRows
@@ -23,11 +24,14 @@ class Making:
         The rows whose images are to be read, in this order.
     fill : callable
         Fills a row from the content of its image file; where that raises, the row stays blank.
+    batching : Batching, optional
+        How rows are made several at a time, where that is faster; they come out the same.
     """
 
     rows: ImageRows
     todo: Sequence[int]
     fill: Callable[[int, bytes], None]
+    batching: Batching | None = None
 
 
 #: From a shard's images, as positions in images.txt and as paths, to the making of their rows.

@@ -1,6 +1,5 @@
 """What a store of masks is: its plan, and the mask of an image by that plan."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,10 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode_reduced
+from dilo.pipeline.making import Maker, mask_by_mask
+from dilo.pipeline.names import Names
+from dilo.pipeline.networkmaking import network_maker
+from dilo.pipeline.networkrun import NetworkRun
 from dilo.pipeline.plan import PLAN, Plan
 from dilo.pipeline.planning import PlanOf, Selection, plan_store, planner, start_store
 from dilo.pipeline.saliency import MaskRecipe
@@ -113,31 +116,37 @@ def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
         ) from error
 
 
-def mask_maker(store: Path, plan: Plan) -> Callable[[str, bytes], MaskOf]:
-    """Prepare what makes the masks of a planned store.
+def recipe_maker(
+    recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None = None
+) -> Maker:
+    """Prepare what makes the masks of a recipe.
 
     Parameters
     ----------
-    store : Path
-        The store, for the message.
-    plan : Plan
-        Its plan.
+    recipe : MaskRecipe
+        What decides a mask.
+    size : int
+        Side of a mask, in pixels.
+    names : Names
+        The images of the store.
+    run : NetworkRun, optional
+        How its network runs, if it is one.
 
     Returns
     -------
     callable
-        From an image's path and the content of its file to its mask, an (S, S) uint8 array,
-        and the height and width of the image.
+        From some images to the making of their rows.
 
     Raises
     ------
-    StoreError
-        If this version of dilo makes other masks by that name.
+    DiloError
+        If a network cannot be opened.
     """
-    recipe = planned_recipe(store, plan)
+    if recipe.is_network:
+        return network_maker(recipe, size, names, run)
 
     def make(path: str, content: bytes) -> MaskOf:
         image, whole = decode_reduced(content, recipe.side)
-        return recipe(image, plan.size), whole
+        return recipe(image, size), whole
 
-    return make
+    return mask_by_mask(make, size)

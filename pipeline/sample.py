@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode_reduced, read_file
-from dilo.pipeline.maskrows import compressed
+from dilo.pipeline.attempts import Attempts
+from dilo.pipeline.build import make
+from dilo.pipeline.making import Maker
+from dilo.pipeline.maskrows import MaskRows, compressed
 from dilo.pipeline.names import escaped
 from dilo.pipeline.plan import Plan
-from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.workers import one_core
 
 #: Images of a sample: as many as these seconds allow, within these bounds.
@@ -30,7 +31,7 @@ class Sample:
     images : int
         How many.
     seconds : float
-        For all of them, from file to compressed row, on one core.
+        For all of them, from file to compressed row, in one process.
     bytes : int
         Of all their rows.
     failed : dict of str to str
@@ -49,7 +50,7 @@ class Sample:
         Returns
         -------
         float
-            Seconds on one core; 0 for an empty sample.
+            Seconds of one process; 0 for an empty sample.
         """
         return self.seconds / max(1, self.images)
 
@@ -92,12 +93,12 @@ def spread_rows(plan: Plan, shards: Sequence[int], most: int = MOST) -> list[int
 def take_sample(
     images: Path,
     names: Sequence[str],
-    recipe: MaskRecipe,
-    size: int,
+    method: str,
+    maker: Maker,
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Sample:
-    """Make masks of some images on one core and forget them.
+    """Make masks of some images, as a worker would, and forget them.
 
     Parameters
     ----------
@@ -105,34 +106,43 @@ def take_sample(
         Folder that the names are relative to.
     names : sequence of str
         The images.
-    recipe : MaskRecipe
-        What decides a mask; compiled already, or compiling is timed too.
-    size : int
-        Side of a mask, in pixels.
+    method : str
+        What makes the masks, for the messages.
+    maker : callable
+        How; compiled already, or compiling is timed too.
     clock : callable
         Seconds.
 
     Returns
     -------
     Sample
-        What those took that were done after `SECONDS`, or `FEWEST` where that takes longer.
+        What those took that were done after `SECONDS`, or `FEWEST` where that takes longer; of
+        a network, in whole batches.
+
+    Raises
+    ------
+    DiloError
+        If no image is at fault, as for a run.
     """
     failed: dict[str, str] = {}
     longest = max((len(escaped(name).encode()) for name in names), default=0)
     done, total = 0, 0
     with one_core():
+        if names and maker(range(1), [names[0]]).batching is not None:
+            _make_some(images, names, method, maker)  # a device takes longer at first
         start = now = clock()
-        for name in names:
-            if done >= FEWEST and now - start >= SECONDS:
-                break
-            mask = np.zeros((size, size), np.uint8)
-            try:
-                mask = recipe(decode_reduced(read_file(images / name), recipe.side)[0], size)
-            except ImageError as error:
-                failed[escaped(name)] = str(error)
-            # A run makes a row of this too: a method that stumbles over one image.
-            except Exception as error:
-                failed[escaped(name)] = f"{recipe.name} failed: {type(error).__name__}: {error}"
-            total += len(compressed(mask)) + ROW_BYTES + longest
-            done, now = done + 1, clock()
+        while done < len(names) and (done < FEWEST or now - start < SECONDS):
+            rows = _make_some(images, names[done:], method, maker)
+            failed |= {path: why for path, why in zip(rows.path, rows.error, strict=True) if why}
+            total += sum(len(compressed(mask)) + ROW_BYTES + longest for mask in rows.masks)
+            done, now = done + len(rows.path), clock()
     return Sample(done, now - start, total, failed)
+
+
+def _make_some(images: Path, names: Sequence[str], method: str, maker: Maker) -> MaskRows:
+    """Make masks of the first image, or of the first batch."""
+    batching = maker(range(1), [names[0]]).batching
+    some = list(names[: batching.size if batching is not None else 1])
+    making = maker(range(len(some)), some)
+    make(making, Attempts(images, method, making.rows))
+    return cast(MaskRows, making.rows)

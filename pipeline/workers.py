@@ -68,7 +68,7 @@ def one_core() -> Iterator[None]:
 
 
 def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
-    """Compile what a classical method runs, if this machine has not yet done so.
+    """Compile what a classical method or a refinement runs, if this machine has not yet done so.
 
     Before workers start: so each of them loads what is there, and none compiles it again.
 
@@ -79,7 +79,8 @@ def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
     say : callable
         Writes a line for people, who may have to wait.
     """
-    if not isinstance(recipe.method.parameters, SuperpixelParameters):
+    classical = isinstance(recipe.method.parameters, SuperpixelParameters)
+    if not classical and recipe.refinement is None:
         return
     with one_core():
         from dilo.pipeline.saliency.compiled import nothing_compiled
@@ -87,4 +88,8 @@ def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
         if nothing_compiled():
             say("compiling, which takes about 15 s once a machine")
         rng = np.random.default_rng(0)  # in one colour, a method would stop half way
-        recipe(rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8), recipe.side)
+        image = rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8)
+        if classical:
+            recipe(image, recipe.side)
+        else:  # a network compiles nothing, and is opened by the workers alone
+            recipe.finished(image, rng.random(image.shape[:2]), recipe.side)

@@ -40,6 +40,33 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def gpus() -> int:
+    """Count the GPUs that this process may use.
+
+    Returns
+    -------
+    int
+        As torch numbers them, from 0; no GPU is touched by asking.
+    """
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def gpu_name(index: int) -> str:
+    """Name a GPU as no other is named, whatever number a process sees it under.
+
+    Parameters
+    ----------
+    index : int
+        Its number here.
+
+    Returns
+    -------
+    str
+        Its UUID.
+    """
+    return f"gpu-{torch.cuda.get_device_properties(index).uuid}"
+
+
 def choose_precision(name: str, device: torch.device) -> Precision:
     """Find the precision of matrix products and convolutions that an option names.
 

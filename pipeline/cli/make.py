@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_weights
 from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, say, settings_of, user_errors
 from dilo.pipeline.cli.selecting import (
     found_so_far,
@@ -16,6 +17,7 @@ from dilo.pipeline.cli.selecting import (
 from dilo.pipeline.cli.sharding import Sharding, make_shards, sharding_options
 
 if TYPE_CHECKING:
+    from dilo.pipeline.build import Builder
     from dilo.pipeline.names import Names
     from dilo.pipeline.plan import Plan
     from dilo.pipeline.planning import Selection
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     "--method",
     default="rbd",
     show_default=True,
-    help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree), or one that "
-    "another package registers.",
+    help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree); a network, "
+    "with its --weights: basnet, unet, cam, gradient; or one that another package registers.",
 )
 @click.option(
     "--refine",
@@ -46,13 +48,19 @@ if TYPE_CHECKING:
     help="Change a parameter of the method (superpixels=200) or of the refinement "
     "(refine.certain=0.4); plan.json lists them. May be given again.",
 )
-@size_option
+@click.option(
+    "--size",
+    type=click.IntRange(16, 4096),
+    show_default="224, of a network its own",
+    help="Side of a mask, in pixels.",
+)
 @shard_size_option
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Write nothing: time a few of the images, and say what all of them would take.",
 )
+@network_options
 @sharding_options
 @user_errors
 def masks(
@@ -61,9 +69,10 @@ def masks(
     method: str,
     refine: str | None,
     settings: dict[str, Any],
-    size: int,
+    size: int | None,
     shard_size: int | None,
     dry_run: bool,
+    network: NetworkOptions,
     how: Sharding,
 ) -> None:
     """Compute a saliency mask for every image below a folder.
@@ -76,7 +85,8 @@ def masks(
     from dilo.pipeline.planning import plan_store, start_store
     from dilo.pipeline.workers import compile_ahead
 
-    recipe = _recipe(method, refine, settings)
+    recipe = network.recipe(method, refine, settings)
+    run, how = network.run(recipe, how)
     plan, names = plan_store(
         images,
         out,
@@ -86,11 +96,12 @@ def masks(
         found=found_so_far(),
     )
     if dry_run:
-        _foretell(images.root, out, plan, names, recipe, how)
+        _foretell(Builder(images.root, out, network=run), plan, names, recipe, how)
         return
+    require_weights(recipe, run, out, names, how)
     start_store(out, plan, names)
     # Workers of a cluster were started in folders of their own.
-    builder = Builder(images.root.absolute(), out.absolute())
+    builder = Builder(images.root.absolute(), out.absolute(), network=run)
     make_shards(builder, plan, how, ready=lambda: compile_ahead(recipe, say))
 
 
@@ -140,33 +151,28 @@ def import_masks(
     make_shards(Builder(images.root.absolute(), out.absolute(), png.absolute()), plan, how)
 
 
-def _recipe(method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":
-    """Find a method and its parameters by their names."""
-    from dilo.pipeline.saliency import METHODS, MaskRecipe
-
-    if method not in METHODS:
-        raise click.BadParameter(
-            f"must be one of {', '.join(METHODS)}, got {method!r}", param_hint="--method"
-        )
-    try:
-        return MaskRecipe.named(method, refine, settings)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--set") from error
-
-
 def _foretell(
-    images: Path, out: Path, plan: "Plan", names: "Names", recipe: "MaskRecipe", how: Sharding
+    builder: "Builder", plan: "Plan", names: "Names", recipe: "MaskRecipe", how: Sharding
 ) -> None:
     """Say what a store would take, and write none of it."""
     from dilo.pipeline.estimate import estimate
+    from dilo.pipeline.masks import recipe_maker
     from dilo.pipeline.status import missing_shards
     from dilo.pipeline.workers import compile_ahead
 
-    if missing_shards(out, plan):
+    run = builder.network
+    if missing_shards(builder.store, plan):
         compile_ahead(recipe, say)
-    cluster = how.backend in ("dask", "ray")
     found = estimate(
-        images, out, plan, names, recipe, jobs=how.jobs, cluster=cluster, task=how.task()
+        builder.images,
+        builder.store,
+        plan,
+        names,
+        recipe_maker(recipe, plan.size, names, run),
+        jobs=how.jobs,
+        unit="GPU" if run and run.device == "cuda" else "core",
+        cluster=how.backend in ("dask", "ray"),
+        task=how.task(),
     )
     for line in found.lines(named=NAMED):
         say(line)

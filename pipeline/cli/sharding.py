@@ -12,6 +12,7 @@ from dilo.pipeline.cli.stores import finish
 
 if TYPE_CHECKING:
     from dilo.pipeline.build import Builder
+    from dilo.pipeline.pace import Pace
     from dilo.pipeline.plan import Plan
     from dilo.pipeline.tasks import Task
 
@@ -110,16 +111,19 @@ def make_shards(
     if todo:
         ready()
     try:
-        _compute(builder, plan, todo, how)
+        pace = _compute(builder, plan, todo, how)
     finally:
         with suppress(OSError):  # what ended the run says more
             sweep(builder.store)  # of workers that were killed as this run began, or by its end
+    if pace.images:
+        say(pace.words(plan.method))
     finish(
         builder.store,
         share=share,
         say_missing=task is None,
         strict=how.strict,
         as_json=how.as_json,
+        more={"pace": pace.record() if pace.images else None} if builder.network else {},
     )
 
 
@@ -140,10 +144,11 @@ def _left_of(share: list[int], builder: "Builder", plan: "Plan", *, look_back: b
     return todo
 
 
-def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -> None:
-    """Build shards, showing how far it is; a stop says what is done."""
+def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -> "Pace":
+    """Build shards, showing how far it is; a stop says what is done. Give a network's pace."""
     from dilo.pipeline.isolation import Apart
     from dilo.pipeline.jobs import run
+    from dilo.pipeline.pace import Pace
     from dilo.pipeline.progress import Progress
     from dilo.pipeline.status import missing_shards
 
@@ -155,11 +160,12 @@ def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -
         scheduler=how.scheduler,
         apart=Apart(builder),
     )
-    total, failed = sum(len(plan.rows(shard)) for shard in todo), 0
+    total, failed, pace = sum(len(plan.rows(shard)) for shard in todo), 0, Pace()
     with closing(outcomes), Progress(total, "images", say, steady=True) as progress:
         try:
             for outcome in outcomes:
                 failed += len(outcome.failed)
+                pace += outcome.pace or Pace()
                 progress.advance(outcome.images, f"{failed} failed")
         except KeyboardInterrupt:
             left = set(missing_shards(builder.store, plan)).intersection(todo)
@@ -168,3 +174,4 @@ def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -
                 f"stopped; {done} of {total} images are done and kept: "
                 f"give the same command to go on"
             ) from None
+    return pace

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -238,13 +239,14 @@ def finish(
     say_missing: bool,
     strict: bool,
     as_json: bool,
+    more: Mapping[str, object] | None = None,
 ) -> NoReturn:
-    """Say how far a store is, or some of its shards, and exit accordingly."""
+    """Say how far a store is, or some of its shards, and exit accordingly; JSON says `more`."""
     from dilo.pipeline.status import status as store_status
 
     found = store_status(store, share)
     for line in found.lines(store, say_missing=say_missing, named=NAMED):
         say(line)
     if as_json:
-        click.echo(json.dumps(found.record(store)))
+        click.echo(json.dumps({**found.record(store), **(more or {})}))
     raise SystemExit(1 if strict and found.failed else 0)

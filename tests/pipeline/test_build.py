@@ -8,7 +8,7 @@ import h5py
 import pytest
 from support.photographs import photograph_folder
 
-from dilo.pipeline import build
+from dilo.pipeline import attempts
 from dilo.pipeline.build import Builder
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.masks import prepare
@@ -77,14 +77,14 @@ def test_a_disk_that_fails_stops_the_run_but_one_bad_sector_does_not(tmp_path, m
     images = photograph_folder(tmp_path / "images", 16)
     recipe = MaskRecipe.named("rbd")
     prepare(images, tmp_path / "store", recipe=recipe, size=16, shard_size=16)
-    read, bad = build.read_file, {"class0/000.jpg"}
+    read, bad = attempts.read_file, {"class0/000.jpg"}
 
     def failing(path):
         if path.relative_to(images).as_posix() in bad:
             raise ImageError("Input/output error", errno.EIO)
         return read(path)
 
-    monkeypatch.setattr(build, "read_file", failing)
+    monkeypatch.setattr(attempts, "read_file", failing)
     assert Builder(images, tmp_path / "store")(0).failed == {"class0/000.jpg": "Input/output error"}
     (tmp_path / "store" / "shard-00000.h5").unlink()
     bad |= {path.relative_to(images).as_posix() for path in images.rglob("*.jpg")}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.data import astronaut, chelsea, coffee, rocket
-from support.fakes import Fake, ticking
+from support.fakes import Fake, fake_maker, ticking
 from support.photographs import photograph_folder
 
 from dilo.pipeline import sample
@@ -23,7 +23,7 @@ from dilo.pipeline.estimate import (
     load_of,
 )
 from dilo.pipeline.maskrows import compressed
-from dilo.pipeline.masks import mask_plan, prepare
+from dilo.pipeline.masks import mask_plan, prepare, recipe_maker
 from dilo.pipeline.names import Names
 from dilo.pipeline.planning import Selection, plan_store
 from dilo.pipeline.saliency import MaskRecipe
@@ -31,6 +31,7 @@ from dilo.pipeline.sample import ROW_BYTES, Sample
 from dilo.pipeline.tasks import Task
 
 RBD = MaskRecipe.named("rbd")
+FAKE = fake_maker(Fake(), 32)
 
 
 @pytest.fixture
@@ -54,12 +55,12 @@ def test_every_field_follows_from_the_clock_and_the_recipe(images, tmp_path, mon
     monkeypatch.setattr(joblib, "cpu_count", lambda: 16)
     monkeypatch.setattr(sample, "SECONDS", 1e9)
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32, shard_size=6)
-    found = estimate(images, tmp_path / "s", plan, names, Fake(), jobs=3, clock=ticking(0.5))
+    found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=3, clock=ticking(0.5))
     row = len(compressed(np.full((32, 32), 7, np.uint8))) + ROW_BYTES + len("class0/000.jpg")
     assert found.sample == Sample(20, 10.0, 20 * row, {})
     # Shards of 6, 6, 6 and 2 images: the fourth goes to a worker that has done six.
     assert found.load == Load(4, 20, 3, 8 * 0.5)
-    assert found.core_hours == pytest.approx(20 * 0.5 / 3600)
+    assert found.hours == pytest.approx(20 * 0.5 / 3600)
     beside = len(names.text()) + len(plan.text())
     assert found.bytes == 4 * SHARD_BYTES + 20 * row + beside
     assert found.place == tmp_path
@@ -73,7 +74,7 @@ def test_more_workers_than_cores_or_shards_save_no_time(images, tmp_path, monkey
 
     def load(cores):
         monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
-        taken = estimate(images, tmp_path / "s", plan, names, Fake(), jobs=50, clock=ticking(1e-3))
+        taken = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=50, clock=ticking(1e-3))
         return taken.load
 
     assert load(64).workers == 2
@@ -84,7 +85,7 @@ def test_more_workers_than_cores_or_shards_save_no_time(images, tmp_path, monkey
 def test_a_task_of_an_array_is_told_its_share(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32, shard_size=3)
     options = {"jobs": 1, "clock": ticking(1e-3), "task": Task(2, 4)}
-    found = estimate(images, tmp_path / "s", plan, names, Fake(), **options)
+    found = estimate(images, tmp_path / "s", plan, names, FAKE, **options)
     assert found.load.images == 20
     assert (found.share.shards, found.share.images) == (2, 3 + 2)  # shards 2 and 6
     assert "task 2 of 4: 5 images, about 0:00:00 with 1 worker" in found.lines(named=3)
@@ -94,7 +95,7 @@ def test_a_task_of_an_array_is_told_its_share(images, tmp_path):
 
 def test_a_cluster_is_told_its_core_hours_alone(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
-    found = estimate(images, tmp_path / "s", plan, names, Fake(), jobs=1, cluster=True)
+    found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=1, cluster=True)
     assert (found.load.workers, found.load.seconds) == (None, None)
     assert any("time: as the cluster has cores; 0.0" in line for line in found.lines(named=3))
 
@@ -114,13 +115,13 @@ def test_what_is_done_is_not_counted_and_nothing_is_written(images, tmp_path):
     Builder(images, store)(1)
     before = content(tmp_path)
     plan, names = planned(images, store, recipe=RBD, size=32)
-    found = estimate(images, store, plan, names, Fake(), jobs=1)
+    found = estimate(images, store, plan, names, FAKE, jobs=1)
     assert content(tmp_path) == before
     assert (found.load.shards, found.load.images) == (3, 15)
     assert found.lines(named=3)[0] == "20 images in 4 shards; to do: 15 images in 3"
     for shard in (0, 2, 3):
         Builder(images, store)(shard)
-    done = estimate(images, store, plan, names, Fake(), jobs=1)
+    done = estimate(images, store, plan, names, FAKE, jobs=1)
     assert (done.load, done.bytes) == (Load(0, 0, 0, 0.0), 0)
     assert len(done.lines(named=3)) == 2
 
@@ -160,7 +161,7 @@ def test_the_tasks_of_an_array_take_the_list_that_is_there(images, tmp_path):
 
 def test_what_does_not_fit_is_warned_of(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
-    found = estimate(images, tmp_path / "s", plan, names, Fake(), jobs=1)
+    found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=1)
     assert found.warnings() == []
     full = replace(found, bytes=3_000_000_000, free=2_000_000)
     assert full.lines(named=3)[-1] == (
@@ -193,7 +194,9 @@ def test_the_bytes_foretold_are_those_of_the_run(tmp_path):
     store = tmp_path / "store"
     options = {"recipe": RBD, "size": 224, "shard_size": 8}
     plan, names = planned(tmp_path / "images", store, **options)
-    foretold = estimate(tmp_path / "images", store, plan, names, RBD, jobs=1).bytes
+    foretold = estimate(
+        tmp_path / "images", store, plan, names, recipe_maker(RBD, 224, names), jobs=1
+    ).bytes
     assert not store.exists()
     prepare(tmp_path / "images", store, **options)
     for shard in range(plan.shards):

@@ -1,7 +1,7 @@
 """Samples: spread over what is to do, ended in time, with reasons for what failed."""
 
 import pytest
-from support.fakes import Fake, ticking
+from support.fakes import Fake, fake_maker, ticking
 from support.photographs import photograph_folder
 
 from dilo.pipeline.masks import mask_plan
@@ -20,7 +20,7 @@ def test_a_sample_ends_when_its_time_is_up_but_not_before_a_few(tmp_path, step, 
     images = photograph_folder(tmp_path / "images", 40)
     names = sorted(str(path.relative_to(images)) for path in images.rglob("*.jpg"))
     recipe = Fake()
-    found = take_sample(images, names, recipe, 32, clock=ticking(step))
+    found = take_sample(images, names, "fake", fake_maker(recipe, 32), clock=ticking(step))
     assert found.images == recipe.calls == done
     assert found.seconds == pytest.approx(done * step)
 
@@ -28,7 +28,8 @@ def test_a_sample_ends_when_its_time_is_up_but_not_before_a_few(tmp_path, step, 
 def test_images_without_a_mask_are_told_with_their_reasons(tmp_path):
     images = photograph_folder(tmp_path / "images", 2)
     (images / "bad.jpg").write_bytes(b"no image")
-    found = take_sample(images, ["bad.jpg", "class0/000.jpg", "class1/001.jpg"], Fake({2}), 32)
+    names = ["bad.jpg", "class0/000.jpg", "class1/001.jpg"]
+    found = take_sample(images, names, "fake", fake_maker(Fake({2}), 32))
     assert found.failed == {
         "bad.jpg": "not an image",
         "class1/001.jpg": "fake failed: ZeroDivisionError: by nothing",
@@ -48,6 +49,6 @@ def test_rows_are_spread_evenly_over_what_is_to_do_and_each_is_met_once():
 
 
 def test_an_empty_sample_takes_nothing(tmp_path):
-    found = take_sample(tmp_path, [], Fake(), 32)
+    found = take_sample(tmp_path, [], "fake", fake_maker(Fake(), 32))
     assert found == Sample(0, 0.0, 0, {})
     assert (found.seconds_each, found.bytes_each) == (0.0, 0.0)

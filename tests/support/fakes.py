@@ -5,6 +5,9 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from dilo.pipeline.images import decode_content
+from dilo.pipeline.making import Maker, mask_by_mask
+
 
 class Fake:
     """A recipe that gives one mask, in no time."""
@@ -19,6 +22,16 @@ class Fake:
         if self.calls in self.bad:
             raise ZeroDivisionError("by nothing")
         return np.full((size, size), 7, np.uint8)
+
+
+def fake_maker(recipe: Callable[[np.ndarray, int], np.ndarray], size: int) -> Maker:
+    """Make rows by such a recipe."""
+
+    def make(path: str, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+        image = decode_content(content)
+        return recipe(image, size), image.shape[:2]
+
+    return mask_by_mask(make, size)
 
 
 def ticking(step: float) -> Callable[[], float]:

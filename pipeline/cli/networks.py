@@ -1,0 +1,169 @@
+"""The options of methods that are networks: which weights, where they compute, how fast."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dilo.pipeline.cli.options import grouped
+
+if TYPE_CHECKING:
+    from dilo.pipeline.cli.sharding import Sharding
+    from dilo.pipeline.names import Names
+    from dilo.pipeline.networkrun import NetworkRun
+    from dilo.pipeline.saliency import MaskRecipe
+
+#: Options that are parameters: what `NetworkOptions` calls them is what plan.json does.
+_PARAMETERS = {"precision": "--precision", "label": "--class", "segmentation": "--segmentation"}
+#: Those that say how it runs.
+_RUNNING = {"device": "--device", "batch": "--batch", "workers": "--workers"}
+#: Backends of which others than this machine compute.
+_CLUSTERS = ("dask", "ray")
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What the options of networks say; None where nothing was said."""
+
+    weights: Path | None
+    device: str | None
+    precision: str | None
+    batch: int | None
+    workers: int | None
+    label: str | None
+    segmentation: str | None
+
+    def recipe(self, method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":
+        """Find a method and its parameters by their names, and refuse options it has not."""
+        from dilo.pipeline.saliency import METHODS, MaskRecipe, NetworkMethod
+        from dilo.pipeline.saliency.weights import weights_digest, weights_file
+
+        if method not in METHODS:
+            raise click.BadParameter(
+                f"must be one of {', '.join(METHODS)}, got {method!r}", param_hint="--method"
+            )
+        found = METHODS[method]
+        network = isinstance(found, NetworkMethod)
+        self._refuse_others(method, set(found.values()) if network else set(), network=network)
+        given = {name: v for name in _PARAMETERS if (v := getattr(self, name)) is not None}
+        for name in set(given) & set(settings):
+            raise click.UsageError(f"{_PARAMETERS[name]} and --set {name}=... say the same: one do")
+        if network and self.weights is None:
+            raise click.UsageError(f"--method {method} is a network: give its --weights FILE")
+        digest = weights_digest(weights_file(self.weights)) if self.weights else ""
+        try:
+            return MaskRecipe.named(method, refine, settings | given, weights=digest)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--set") from error
+
+    def _refuse_others(self, method: str, known: set[str], *, network: bool) -> None:
+        """Refuse options that the method has not."""
+        for name, option in ({"weights": "--weights"} | _RUNNING).items():
+            if getattr(self, name) is not None and not network:
+                raise click.UsageError(
+                    f"{option} belongs to a --method that is a network, such as basnet, "
+                    f"got {method}"
+                )
+        for name, option in _PARAMETERS.items():
+            if getattr(self, name) is not None and name not in known:
+                others = {"segmentation": "gradient", "label": "cam or gradient"}
+                whose = others.get(name, "basnet or another network")
+                raise click.UsageError(f"{option} belongs to --method {whose}, got {method}")
+
+    def run(self, recipe: "MaskRecipe", how: "Sharding") -> tuple["NetworkRun | None", "Sharding"]:
+        """Say how a network runs, and in how many processes; nothing changes for other methods."""
+        import joblib
+
+        from dilo.pipeline.gpus import gpus, require_gpus
+        from dilo.pipeline.networkrun import NetworkRun
+        from dilo.pipeline.saliency.weights import weights_file
+
+        if self.weights is None:
+            return None, how
+        cluster = how.backend in _CLUSTERS
+        device = self.device or "auto"
+        if device == "auto":
+            device = "cuda" if gpus() else "cpu"
+        if device == "cpu" and recipe.parameters()["precision"] == "fp16":
+            raise click.UsageError("--precision fp16 needs a GPU, got a CPU: give bf16 or fp32")
+        if device == "cuda" and not cluster:
+            count = require_gpus()
+            if how.jobs == -1:  # one a GPU; threads of one process share its own
+                how = dataclasses.replace(how, jobs=1 if how.backend == "threading" else count)
+        file = weights_file(self.weights).absolute()
+        processes = 1 if cluster else joblib.effective_n_jobs(how.jobs)
+        return NetworkRun(file, device, self.batch, self.workers, processes), how
+
+
+def require_weights(
+    recipe: "MaskRecipe", run: "NetworkRun | None", out: Path, names: "Names", how: "Sharding"
+) -> None:
+    """Refuse weights that do not fit before a store is begun with them.
+
+    In full precision on the CPU: a GPU is for the workers. Those of a cluster see for themselves,
+    as this machine need not have torch.
+    """
+    from dilo.pipeline.plan import PLAN
+    from dilo.pipeline.saliency.masking import open_masks
+
+    if run is None or how.backend in _CLUSTERS or (out / PLAN).exists():
+        return
+    method = recipe.method.changed({"precision": "fp32"})
+    open_masks(dataclasses.replace(recipe, method=method), run.weights, "cpu", names)
+
+
+network_options = grouped(
+    "network",
+    NetworkOptions,
+    {
+        "weights": click.option(
+            "--weights",
+            type=click.Path(exists=True, path_type=Path),
+            metavar="FILE",
+            help="Of a network: its weights, or the run that trained it (its newest checkpoint).",
+        ),
+        "device": click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            show_default="auto",
+            help="Of a network: GPUs, one process each unless --jobs says more, or CPUs, one "
+            "process a core. That takes memory, about 1 GB a process for basnet: see --jobs. "
+            "auto: GPUs where there are any.",
+        ),
+        "precision": click.option(
+            "--precision",
+            type=click.Choice(["fp32", "bf16", "fp16"]),
+            show_default="fp32",
+            help="Of a network: in what it computes. bf16 and fp16 are faster on GPUs, and cost "
+            "less than 0.002 in MAE.",
+        ),
+        "batch": click.option(
+            "--batch",
+            type=click.IntRange(min=1),
+            show_default="32 on a GPU, 1 on a CPU",
+            help="Of a network: images at a time.",
+        ),
+        "workers": click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            show_default="1 on a CPU, for a GPU its process's share of the cores, to 16",
+            help="Of a network: threads a process that read images and finish masks.",
+        ),
+        "label": click.option(
+            "--class",
+            "label",
+            type=click.Choice(["predicted", "folder"]),
+            show_default="predicted",
+            help="Of cam and gradient: whose score is mapped, of the class that the classifier "
+            "predicts, or of the image's own, which its first folder names.",
+        ),
+        "segmentation": click.option(
+            "--segmentation",
+            type=click.Choice(["grabcut", "star"]),
+            show_default="grabcut",
+            help="Of gradient: what cuts the image, OpenCV's GrabCut or a cut with geodesic stars.",
+        ),
+    },
+)
