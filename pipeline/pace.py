@@ -41,23 +41,23 @@ class Pace:
         str
             Images a second, and how much of the time was lost.
         """
+        rate, waiting = self._rate(), 100 * self._waiting()
         return (
-            f"{method}: {self._rate():.1f} images/s a process, {100 * self._waiting():.0f} % of "
-            f"the time waiting for data"
+            f"{method}: {rate:.1f} images/s a process, {waiting:.0f} % of the time waiting for data"
         )
 
-    def record(self) -> dict[str, float]:
+    def record(self) -> dict[str, float | None]:
         """Say it for machines.
 
         Returns
         -------
-        dict of str to float
-            Ready for JSON.
+        dict
+            Ready for JSON; None where no image was made.
         """
+        made = self.images > 0
         return {
-            "images": self.images,
-            "images_a_second": self._rate(),
-            "waiting": self._waiting(),
+            "images_per_second": self._rate() if made else None,
+            "data_wait": self._waiting() if made else None,
         }
 
     def _rate(self) -> float:

@@ -123,7 +123,7 @@ def make_shards(
         say_missing=task is None,
         strict=how.strict,
         as_json=how.as_json,
-        more={"pace": pace.record() if pace.images else None} if builder.network else {},
+        more=pace.record() if builder.network else {},
     )
 
 

@@ -107,10 +107,16 @@ class NetworkMethod(Step[N]):
         """
         try:
             network: MaskNetwork = self.function(weights, self.parameters, device, names)
-        except ModuleNotFoundError as error:
-            if error.name not in _TORCH:
-                raise
+        except DiloError:
+            raise
+        # Of a foreign network, too, whatever its code meets in a file.
+        except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name in _TORCH:
+                raise DiloError(
+                    f"masks from a network need {' and '.join(_TORCH)}: pip install 'dilo[train]'"
+                ) from error
             raise DiloError(
-                f"masks from a network need {' and '.join(_TORCH)}: pip install 'dilo[train]'"
+                f"--weights {weights} must be the weights of this network, got: "
+                f"{type(error).__name__}: {error}"
             ) from error
         return network

@@ -10,42 +10,10 @@ import pytest
 from support.plugins import lay_out
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.saliency import METHODS, Parameters
+from dilo.pipeline.saliency import METHODS, NetworkMethod, Parameters
 from dilo.pipeline.saliency.registry import Later, Method, Registry
 
 RBD = METHODS["rbd"]
-
-
-def test_other_parameters_make_another_method_and_leave_the_first():
-    changed = RBD.changed({"superpixels": 99, "compactness": 7, "geodesic_sigma": [1, 2.5]})
-    assert changed.parameters.superpixels == 99
-    assert (changed.parameters.compactness, type(changed.parameters.compactness)) == (7.0, float)
-    assert changed.parameters.geodesic_sigma == (1.0, 2.5)
-    assert changed.values()["geodesic_sigma"] == [1.0, 2.5]
-    assert RBD.parameters.superpixels != 99
-    assert changed == RBD.changed(changed.values())
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"nonsense": 1}, "nonsense must be one of side, frame_reach.*got no such parameter"),
-        ({"superpixels": "many"}, "superpixels must be like 250, got 'many'"),
-        ({"superpixels": 2.5}, "superpixels must be like 250, got 2.5"),
-        ({"superpixels": True}, "superpixels must be like 250, got True"),
-        ({"compactness": "20"}, "compactness must be like 20.0, got '20'"),
-        ({"geodesic_sigma": [1]}, r"geodesic_sigma must be like \[5.0, 10.0\], got \[1\]"),
-        ({"superpixels": 0}, "superpixels must be at least 1 and finite, got 0"),
-        ({"side": -3}, "side must be at least 1 and finite, got -3"),
-        ({"iterations": 0}, "iterations must be at least 1"),
-        ({"compactness": float("nan")}, "compactness must be at least 0.001 and finite, got nan"),
-        ({"smallest_superpixel": -1}, "smallest_superpixel must be at least 0"),
-        ({"segmentation": "magic"}, "one of compiled, scikit-image, got 'magic'"),
-    ],
-)
-def test_a_parameter_that_does_not_fit_is_refused(values, message):
-    with pytest.raises(ValueError, match=message):
-        RBD.changed(values)
 
 
 def test_a_function_named_for_later_is_imported_when_called():
@@ -114,13 +82,39 @@ def test_a_method_that_cannot_be_imported_is_named_with_its_package(tmp_path, mo
 
 @pytest.mark.parametrize(
     "code",
-    ["CENTRE = 5\n", "from dilo.pipeline.saliency import Method\nCENTRE = Method({}, print)\n"],
-    ids=["no-method", "other-parameters"],
+    [
+        "CENTRE = 5\n",
+        "from dilo.pipeline.saliency import NetworkMethod, Parameters\n"
+        "CENTRE = NetworkMethod(Parameters(), print)\n",
+        "from dilo.pipeline.saliency import Method\nCENTRE = Method({}, print)\n",
+    ],
+    ids=["no-method", "no-weights", "other-parameters"],
 )
 def test_what_is_no_method_is_refused(tmp_path, monkeypatch, code):
     install(tmp_path, monkeypatch, code=code)
     with pytest.raises(DiloError, match=r"must be a dilo\.pipeline\.saliency\.Method whose param"):
         METHODS["centre"]
+
+
+def test_another_package_s_network_is_found_as_its_method_is(tmp_path, monkeypatch):
+    code = (
+        "from dilo.pipeline.saliency import NetworkMethod, NetworkParameters\n"
+        "CENTRE = NetworkMethod(NetworkParameters(side=48), print)\n"
+    )
+    install(tmp_path, monkeypatch, code=code)
+    assert isinstance(METHODS["centre"], NetworkMethod)
+    assert METHODS["centre"].values() == {"side": 48, "weights": "", "precision": "fp32"}
+
+
+def test_ours_are_methods_or_networks_and_no_network_is_imported():
+    code = (
+        "import sys\n"
+        "from dilo.pipeline.saliency import METHODS, NetworkMethod\n"
+        "print(*(n for n in METHODS if isinstance(METHODS[n], NetworkMethod)))\n"
+        "assert not {'torch', 'dilo.train', 'dilo.eval'} & set(sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["basnet", "cam", "gradient", "unet"]
 
 
 def test_an_unknown_name_is_no_key():
