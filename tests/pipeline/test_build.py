@@ -12,6 +12,7 @@ from dilo.pipeline import attempts
 from dilo.pipeline.build import Builder
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.masks import prepare
+from dilo.pipeline.networkrun import NetworkRun
 from dilo.pipeline.saliency import MaskRecipe
 
 
@@ -71,6 +72,8 @@ def test_it_can_be_sent_as_an_object_and_in_words(planned):
     assert pickle.loads(pickle.dumps(builder)) == builder
     assert Builder.at(builder.places()) == builder
     assert Builder.at(Builder(images, store).places()) == Builder(images, store)
+    opened = Builder(images, store, network=NetworkRun(images / "weights.pth", "cuda", 8, 2, 4))
+    assert pickle.loads(pickle.dumps(opened)) == Builder.at(opened.places()) == opened
 
 
 def test_a_disk_that_fails_stops_the_run_but_one_bad_sector_does_not(tmp_path, monkeypatch):

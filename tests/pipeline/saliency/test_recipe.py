@@ -10,8 +10,13 @@ from skimage import data
 from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, Parameters, saliency
 from dilo.pipeline.saliency.recipe import squash
 
+CLASSICAL = [name for name in sorted(METHODS) if isinstance(METHODS[name], Method)]
+NETWORKS = sorted(set(METHODS) - set(CLASSICAL))
+#: As `weights_digest` gives one.
+DIGEST = "ab" * 32
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+
+@pytest.mark.parametrize("method", CLASSICAL)
 @pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
 def test_a_recipe_written_down_makes_the_same_masks(method, refine):
     settings = {"side": 100, "superpixels": 90} | ({"refine.seed": 3} if refine else {})
@@ -25,6 +30,46 @@ def test_a_recipe_written_down_makes_the_same_masks(method, refine):
     assert_array_equal(
         recipe(photo, 64), saliency(photo, method, size=64, refine=refine, settings=settings)
     )
+
+
+@pytest.mark.parametrize("method", NETWORKS)
+@pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
+def test_a_network_s_weights_are_written_down_by_their_digest_and_read_again(method, refine):
+    recipe = MaskRecipe.named(method, refine, {"precision": "bf16"}, weights=DIGEST)
+    written = json.loads(json.dumps(recipe.parameters()))
+    assert (written["weights"], written["precision"]) == (DIGEST, "bf16")
+    assert MaskRecipe.planned(method, written) == recipe
+    assert recipe.is_network
+    with pytest.raises(ValueError, match=f"{method} is a network, and must be opened with its wei"):
+        recipe(data.chelsea(), 16)
+
+
+def test_a_mask_is_as_large_as_asked_for_or_as_its_network_makes_it():
+    sizes = {name: MaskRecipe.named(name).size(None) for name in METHODS}
+    assert sizes == dict.fromkeys(CLASSICAL, 224) | {
+        "basnet": 256,
+        "cam": 224,
+        "gradient": 224,
+        "unet": 128,
+    }
+    assert {MaskRecipe.named(name).size(99) for name in METHODS} == {99}
+    assert MaskRecipe.named("unet", None, {"side": 64}).size(None) == 64
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("rbd", {}, "weights belong to a method that is a network, got 'rbd'"),
+        (
+            "basnet",
+            {"weights": "x"},
+            r"weights are known by their file alone: leave weights=\.\.\.",
+        ),
+    ],
+)
+def test_weights_are_a_network_s_and_of_a_file(method, settings, message):
+    with pytest.raises(ValueError, match=message):
+        MaskRecipe.named(method, None, settings, weights=DIGEST)
 
 
 def test_a_refinement_and_its_parameters_are_part_of_what_is_written_down():

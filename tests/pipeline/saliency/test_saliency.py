@@ -1,4 +1,8 @@
-"""The contract of every saliency method, and of `saliency`, which runs them."""
+"""The contract of every saliency method, and of `saliency`, which runs them.
+
+That of networks is what holds whatever they have learned: here, nothing. What they find in an
+image is their training's; what the other methods find, follows from what they are.
+"""
 
 import dataclasses
 import json
@@ -12,11 +16,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from skimage import data
+from support.networks import weights_of
 
-from dilo.pipeline.saliency import METHODS, REFINEMENTS, saliency
+from dilo.pipeline.saliency import METHODS, REFINEMENTS, Method, saliency
 
 RNG = np.random.default_rng(0)
+CLASSICAL = [name for name in sorted(METHODS) if isinstance(METHODS[name], Method)]
+NETWORKS = sorted(set(METHODS) - set(CLASSICAL))
 methods = pytest.mark.parametrize("method", sorted(METHODS))
+classical = pytest.mark.parametrize("method", CLASSICAL)
+networks = pytest.mark.parametrize("method", NETWORKS)
 refined = pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
 
 
@@ -62,26 +71,55 @@ images = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Give a function that makes a mask: a network's with small weights, on a small image."""
+    folder = tmp_path_factory.mktemp("weights")
+    files = {method: weights_of(method, folder) for method in NETWORKS}
+
+    def make(image, method, **options):
+        if method in NETWORKS:
+            settings = {"side": 64} | options.pop("settings", {})
+            return saliency(image, method, weights=files[method], settings=settings, **options)
+        return saliency(image, method, **options)
+
+    return make
+
+
 @methods
 @refined
 @images
-def test_any_image_has_a_mask_and_always_the_same(method, refine, image):
+def test_any_image_has_a_mask_and_always_the_same(made, method, refine, image):
     before = image.copy()
-    mask = saliency(image, method, refine=refine)
-    assert mask.shape == (224, 224)
+    mask = made(image, method, refine=refine)
+    assert mask.shape == ((64, 64) if method in NETWORKS else (224, 224))
     assert mask.dtype == np.uint8
-    assert_array_equal(mask, saliency(image.copy(), method, refine=refine))
+    assert_array_equal(mask, made(image.copy(), method, refine=refine))
     assert_array_equal(image, before)
 
 
 @methods
 @images
 @pytest.mark.parametrize("size", [1, 2, 7, 30])
-def test_a_mask_may_be_small(method, image, size):
-    assert saliency(image, method, size=size).shape == (size, size)
+def test_a_mask_may_be_small(made, method, image, size):
+    assert made(image, method, size=size).shape == (size, size)
 
 
-@methods
+@networks
+@refined
+@given(
+    arrays(
+        np.uint8, st.tuples(*[st.integers(1, 30)] * 2, st.just(3)), elements=st.integers(0, 255)
+    ),
+    st.sampled_from([32, 96]),
+)
+@settings(max_examples=8, deadline=None)
+def test_no_image_fails_or_warns_in_a_network_of_any_side(made, method, refine, image, side):
+    mask = made(image, method, size=48, refine=refine, settings={"side": side})
+    assert mask.shape == (48, 48)
+
+
+@classical
 @refined
 @given(
     arrays(
@@ -95,7 +133,7 @@ def test_no_image_fails_or_warns_at_any_working_size(method, refine, image, side
     assert mask.shape == (48, 48)
 
 
-@methods
+@classical
 @refined
 @given(
     st.integers(0, 2**32 - 1),
@@ -112,14 +150,25 @@ def test_a_mask_holds_0_and_255_or_is_empty(method, refine, seed, blocks, shape)
     assert (mask.min(), mask.max()) in ((0, 255), (0, 0))
 
 
-@methods
+@classical
 @refined
 @pytest.mark.parametrize("image", [pytest.param(i, id=name) for name, i in NOTHING.items()])
 def test_nothing_is_salient_in_one_colour(method, refine, image):
     assert saliency(image, method, refine=refine).max() == 0
 
 
-@methods
+@networks
+def test_a_network_of_any_weights_finds_something_in_a_photograph_and_it_is_the_brightest(
+    made, method
+):
+    mask = made(data.chelsea(), method)
+    assert mask.max() == 255
+    assert mask.min() == 0
+    other = made(data.rocket(), method)
+    assert not np.array_equal(mask, other)
+
+
+@classical
 def test_a_method_gives_values_from_nought_to_one(method):
     values = METHODS[method](data.chelsea()[:160, :160].copy())
     assert values.dtype == np.float64
@@ -127,14 +176,14 @@ def test_a_method_gives_values_from_nought_to_one(method):
     assert (values.min(), values.max()) == pytest.approx((0, 1))
 
 
-@methods
+@classical
 @refined
 def test_masks_run_from_0_to_255(method, refine):
     mask = saliency(data.chelsea(), method, refine=refine)
     assert (mask.min(), mask.max()) == (0, 255)
 
 
-@methods
+@classical
 @refined
 def test_an_object_is_more_salient_than_the_ground_it_lies_on(method, refine):
     mask = saliency(_square((150, 150), slice(50, 100)), method, refine=refine)
@@ -142,7 +191,7 @@ def test_an_object_is_more_salient_than_the_ground_it_lies_on(method, refine):
     assert mask[:40].mean() < 40
 
 
-@methods
+@classical
 def test_a_frame_round_a_picture_is_not_salient(method):
     picture = data.chelsea()[:290, :440]
     framed = np.zeros((300, 450, 3), np.uint8)
@@ -154,7 +203,7 @@ def test_a_frame_round_a_picture_is_not_salient(method):
     assert np.corrcoef(mask[6:-6, 6:-6].ravel(), inner[6:-6, 6:-6].ravel())[0, 1] > 0.7
 
 
-@methods
+@classical
 @pytest.mark.parametrize("axis", [0, 1], ids=["upside-down", "left-right"])
 def test_a_mirrored_photograph_has_the_mirrored_mask_but_for_ties(method, axis):
     for photo in (data.chelsea(), data.rocket(), data.coffee()):
@@ -217,7 +266,7 @@ BESIDE = {
 
 @pytest.mark.parametrize(
     ("method", "field"),
-    [(method, field) for method in sorted(METHODS) for field in METHODS[method].values()],
+    [(method, field) for method in CLASSICAL for field in METHODS[method].values()],
 )
 def test_every_parameter_changes_a_mask(method, field):
     image = np.zeros((160, 160, 3), np.uint8)

@@ -1,0 +1,205 @@
+"""`dilo-prep masks` of a network: its options, their refusals, what is said, and the same store."""
+
+import json
+
+import click
+import joblib
+import numpy as np
+import pytest
+from support.cli import invoke
+from support.networks import gain
+from support.photographs import photograph_folder
+
+from dilo.pipeline import gpus
+from dilo.pipeline.cli import main
+from dilo.pipeline.cli.networks import NetworkOptions
+from dilo.pipeline.cli.sharding import Sharding
+from dilo.pipeline.plan import Plan
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.saliency.networkparameters import CLASS_RULES, PRECISIONS, SEGMENTATIONS
+from dilo.pipeline.saliency.weights import weights_digest
+from dilo.pipeline.store import MaskStore
+
+
+@pytest.fixture
+def images(networks, tmp_path):
+    gain(tmp_path / "weights.pt")
+    return photograph_folder(tmp_path / "images", 9)
+
+
+def masks(images, out, *more, method="net", status=0, weights=True):
+    given = ("--weights", images.parent / "weights.pt", "--device", "cpu") if weights else ()
+    arguments = ("masks", "--images", images, "--out", out, "--method", method, *given)
+    return invoke(main, *arguments, *more, status=status)
+
+
+def test_it_goes_by_shards_says_its_pace_and_resumes(images, tmp_path):
+    store = tmp_path / "store"
+    first = masks(images, store, "--jobs", 2, "--shard-size", 4, "--batch", 3, "--json")
+    assert "net: " in first.stderr
+    assert " images/s a process, " in first.stderr
+    record = json.loads(first.stdout)
+    assert record["images_per_second"] > 0
+    assert 0 < record["data_wait"] <= 1
+    plan = Plan.load(store)
+    assert (plan.size, plan.parameters["weights"]) == (
+        32,
+        weights_digest(images.parent / "weights.pt"),
+    )
+    before = (store / "shard-00001.h5").read_bytes()
+    (store / "shard-00001.h5").unlink()
+    options = ("--workers", 2, "--jobs", 1, "--backend", "threading")
+    again = masks(images, store, *options)
+    assert "to do: 4 images in 1" in again.stderr
+    assert (store / "shard-00001.h5").read_bytes() == before
+    nothing = masks(images, store, "--json")
+    assert "images/s" not in nothing.stderr
+    assert json.loads(nothing.stdout)["images_per_second"] is None
+    invoke(main, "verify", store, "--images", images)
+
+
+def test_tasks_of_an_array_make_the_store_that_one_run_makes(images, tmp_path):
+    masks(images, tmp_path / "one", "--jobs", 1, "--shard-size", 4)
+    masks(images, tmp_path / "many", "--shard-size", 4, "--plan-only")
+    for task in (2, 0, 1):
+        share = ("--num-tasks", 3, "--task-id", task, "--jobs", 1)
+        masks(images, tmp_path / "many", "--shard-size", 4, *share)
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert (tmp_path / "many" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_another_size_a_run_for_its_checkpoint_and_a_refinement(images, tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    gain(tmp_path / "run" / "checkpoints" / "step-00000001.pt", 0.0)
+    gain(tmp_path / "run" / "checkpoints" / "step-00000002.pt", 1.0)
+    options = ("--jobs", 1, "--shard-size", 9, "--size", 48, "--refine", "grabcut")
+    masks(images, tmp_path / "file", *options)
+    run = ("--weights", tmp_path / "run", "--device", "cpu")
+    masks(images, tmp_path / "run-store", *options, *run, weights=False)
+    stores = [MaskStore(tmp_path / name) for name in ("file", "run-store")]
+    assert stores[0][0].shape == (48, 48)
+    assert stores[0].plan == stores[1].plan
+    assert all(np.array_equal(*pair) for pair in zip(*stores, strict=True))
+
+
+def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path):
+    result = masks(images, tmp_path / "s", "--dry-run", "--json", "--batch", 4, "--jobs", 1)
+    found = json.loads(result.stdout)
+    assert (found["sampled"], found["failed"]) == (9, {})
+    assert found["core_hours"] > 0
+    assert not (tmp_path / "s").exists()
+    slow = masks(images, tmp_path / "s", "--dry-run", "--json", "--jobs", 1, method="slow")
+    assert json.loads(slow.stdout)["seconds_an_image"] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "weights", "message"),
+    [
+        ("net", (), False, "--method net is a network: give its --weights FILE"),
+        ("rbd", (), True, "--weights belongs to a --method that is a network, such as basnet, got"),
+        ("rbd", ("--batch", 3), False, "--batch belongs to a --method that is a network"),
+        ("rbd", ("--workers", 3), False, "--workers belongs to a --method that is a network"),
+        ("rbd", ("--device", "cpu"), False, "--device belongs to a --method that is a network"),
+        (
+            "rbd",
+            ("--precision", "bf16"),
+            False,
+            "--precision belongs to --method basnet or another",
+        ),
+        ("rbd", ("--segmentation", "star"), False, "--segmentation belongs to --method gradient, "),
+        ("net", ("--segmentation", "star"), True, "--segmentation belongs to --method gradient, "),
+        (
+            "net",
+            ("--class", "folder"),
+            True,
+            "--class belongs to --method cam or gradient, got net",
+        ),
+        (
+            "net",
+            ("--precision", "fp16"),
+            True,
+            "--precision fp16 needs a GPU, got a CPU: give bf16",
+        ),
+        (
+            "net",
+            ("--precision", "bf16", "--set", "precision=fp32"),
+            True,
+            "--precision and --set precision=... say the same",
+        ),
+        ("net", ("--set", "weights=abc"), True, "weights are known by their file alone"),
+        ("net", ("--set", "nonsense=1"), True, "nonsense must be one of side, weights, precision"),
+        ("magic", (), True, "must be one of basnet, cam, .*, got 'magic'"),
+    ],
+)
+def test_what_does_not_belong_together_is_wrong_usage(
+    images, tmp_path, method, options, weights, message
+):
+    result = masks(images, tmp_path / "s", *options, method=method, weights=weights, status=2)
+    words = " ".join(result.stderr.split())
+    assert message.split(".*")[0] in words
+    assert message.split(".*")[-1] in words
+    assert not (tmp_path / "s").exists()
+
+
+def test_weights_that_do_not_fit_are_refused_before_a_store_is_begun(images, tmp_path):
+    (images.parent / "weights.pt").write_text("no number")
+    result = masks(images, tmp_path / "s", status=3)
+    assert "must be the weights of this network, got: ValueError: could not conv" in result.stderr
+    lacking = masks(images, tmp_path / "s", method="lacking", status=3)
+    assert "masks from a network need torch and torchvision: pip install" in lacking.stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_other_weights_are_refused_by_name(images, tmp_path):
+    masks(images, tmp_path / "s", "--jobs", 1)
+    gain(images.parent / "weights.pt", 2)
+    result = masks(images, tmp_path / "s", "--jobs", 1, status=3)
+    assert "plan.json says weights '" in result.stderr
+    assert "asked for weights '" in result.stderr
+
+
+def how(**changes):
+    given = {"jobs": -1, "backend": "loky", "scheduler": None, "num_tasks": None, "task_id": None}
+    return Sharding(**(given | {"plan_only": False, "strict": False, "as_json": False} | changes))
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "backend", "jobs", "expected"),
+    [
+        ("cuda", 4, "loky", -1, ("cuda", 4, 4)),
+        (None, 4, "loky", -1, ("cuda", 4, 4)),
+        ("cuda", 4, "loky", 2, ("cuda", 2, 2)),
+        ("cuda", 4, "threading", -1, ("cuda", 1, 1)),
+        ("cuda", 0, "dask", -1, ("cuda", -1, 1)),  # its workers have GPUs, if any has
+        (None, 0, "loky", -1, ("cpu", -1, 16)),
+        ("cpu", 4, "loky", -1, ("cpu", -1, 16)),
+    ],
+)
+def test_there_is_a_process_for_each_gpu_and_for_each_core_of_a_cpu(
+    images, monkeypatch, device, count, backend, jobs, expected
+):
+    monkeypatch.setattr(gpus, "_COUNT", lambda: count)
+    monkeypatch.setattr(joblib, "effective_n_jobs", lambda jobs: 16 if jobs < 0 else jobs)
+    file = images.parent / "weights.pt"
+    options = NetworkOptions(file, device, None, None, None, None, None)
+    recipe = MaskRecipe.named("net", weights=weights_digest(file))
+    run, chosen = options.run(recipe, how(backend=backend, jobs=jobs))
+    assert (run.device, chosen.jobs, run.processes) == expected
+    assert run.weights == file
+
+
+def test_gpus_are_asked_for_only_where_there_are_some(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpus, "_COUNT", lambda: 0)
+    result = masks(images, tmp_path / "s", "--device", "cuda", status=3)
+    assert "--device cuda needs a GPU that torch can use, got none" in result.stderr
+
+
+def test_the_words_of_the_options_are_those_of_the_parameters():
+    choices = {
+        parameter.name: tuple(parameter.type.choices)
+        for parameter in main.commands["masks"].params
+        if isinstance(parameter.type, click.Choice)
+    }
+    assert choices["precision"] == PRECISIONS
+    assert choices["label"] == CLASS_RULES
+    assert choices["segmentation"] == SEGMENTATIONS
