@@ -27,10 +27,12 @@ from skimage import data
 
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.maskrows import compressed
-from dilo.pipeline.saliency import METHODS, MaskRecipe
+from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
 from dilo.pipeline.workers import one_core
 
 SIZE = 224
+#: Networks have weights and devices, and a benchmark of their own.
+CLASSICAL = [name for name in METHODS if isinstance(METHODS[name], Method)]
 #: Stage, and the function that does it, by the name under which another module calls it.
 STAGES = (
     ("decode", "__main__", "decode_reduced"),
@@ -157,7 +159,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--images", type=Path, help="folder of JPEGs, at any depth")
-    parser.add_argument("--method", choices=list(METHODS), action="append", help="all unless given")
+    parser.add_argument("--method", choices=CLASSICAL, action="append", help="all unless given")
     parser.add_argument("--refine", choices=["grabcut"])
     parser.add_argument("--limit", type=int, default=200, help="images at most")
     parser.add_argument("--repeats", type=int, default=5)
@@ -171,7 +173,7 @@ def main() -> None:
             files = sorted(found)[: options.limit]
         if not files:
             parser.error(f"--images must hold .jpg or .jpeg files, got none in {options.images}")
-        for method in options.method or METHODS:
+        for method in options.method or CLASSICAL:
             print(json.dumps(measure(method, options.refine, files, options.repeats)), flush=True)
 
 

@@ -23,10 +23,12 @@ from dilo.eval.saliency.measures import normalised
 from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.preview import stretched
-from dilo.pipeline.saliency import METHODS, MaskRecipe
+from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
 from dilo.pipeline.workers import one_core
 
 SIZE = 224
+#: Networks have weights and devices, and a benchmark of their own.
+CLASSICAL = [name for name in METHODS if isinstance(METHODS[name], Method)]
 SWEPT = ("side", "superpixels", "iterations", "segmentation")
 
 
@@ -55,7 +57,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--truth", type=Path, required=True, help="folder of STEM.png")
-    parser.add_argument("--method", choices=list(METHODS), default="rbd")
+    parser.add_argument("--method", choices=CLASSICAL, default="rbd")
     parser.add_argument("--refine", choices=["grabcut"])
     for name in SWEPT[:3]:
         parser.add_argument(f"--{name}", type=int, action="append")

@@ -153,6 +153,25 @@ def test_the_page_on_pretraining_adds_a_method_that_trains(tmp_path, monkeypatch
     sys.modules.pop("pairs")
 
 
+def test_the_page_on_networks_adds_a_network_that_works(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "networks.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", page, flags=re.S)[0]
+    (points,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
+    lay_out(tmp_path, "glow", code, points)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.save(tmp_path / "weights.npy", np.float32([1, 2, 3]))
+    images, store = photograph_folder(tmp_path / "photos", 3), tmp_path / "masks"
+    options = ["--method", "glow", "--weights", tmp_path / "weights.npy", "--set", "gamma=2.0"]
+    where = ["--device", "cpu", "--backend", "threading", "--jobs", 1]
+    main = program("dilo-prep")
+    invoke(main, "masks", "--images", images, "--out", store, *options, *where)
+    masks = MaskStore(store)
+    assert masks.plan.parameters["gamma"] == 2.0
+    assert [mask.shape for mask in masks] == [(64, 64)] * 3
+    assert all(mask.max() == 255 for mask in masks)
+    sys.modules.pop("glow")
+
+
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):

@@ -89,7 +89,7 @@ def test_a_refinement_changes_the_mask():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("magic",), "method must be one of .*rbd, got 'magic'"),
+        (("magic",), "method must be one of .*rbd.*, got 'magic'"),
         (("rbd", "magic"), "refine must be one of grabcut, got 'magic'"),
         (("rbd", None, {"refine.seed": 1}), "refine.seed needs a refinement, got none"),
         (("rbd", "grabcut", {"refine.nonsense": 1}), "nonsense must be one of .*no such param"),

@@ -288,7 +288,7 @@ def test_every_parameter_changes_a_mask(method, field):
             for dtype in ("bool", "int8", "uint16", "int64", "float16", "float32", "float64")
         ),
         pytest.param(_plain(0), {"size": 0}, "at least 1, got 0", id="size"),
-        pytest.param(_plain(0), {"method": "magic"}, "one of .*rbd, got 'magic'", id="method"),
+        pytest.param(_plain(0), {"method": "magic"}, "one of .*rbd.*, got 'magic'", id="method"),
         pytest.param(_plain(0), {"refine": "magic"}, "one of grabcut, got 'magic'", id="refine"),
     ],
 )
