@@ -60,6 +60,22 @@ def open_backgrounds(folders: Sequence[Path]) -> Stores:
     return found
 
 
+def fingerprints(stores: Stores) -> str:
+    """Name stores for a checkpoint.
+
+    Parameters
+    ----------
+    stores : mapping of int to BackgroundStore
+        By kind.
+
+    Returns
+    -------
+    str
+        Their fingerprints in the order of their kinds; empty for none.
+    """
+    return " ".join(stores[kind].fingerprint for kind in sorted(stores))
+
+
 def require_drawn(stores: Stores, recipe: Recipe, name: str) -> None:
     """Refuse stores that a recipe does not draw from, and kinds that it draws without a store.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train import ranks
-from dilo.train.backgrounds import Bank, Stores
+from dilo.train.backgrounds import Bank, Stores, fingerprints
 from dilo.train.batches import Batches, loader
 from dilo.train.checkpoint import Position
 from dilo.train.data import Batch, Source, Views
@@ -109,7 +109,7 @@ class _Session(Session[Recipe, Batch]):
                 epoch=0,
                 images=source.names.digest(),
                 masks=source.store.fingerprint if source.store else "",
-                backgrounds=" ".join(stores[kind].fingerprint for kind in sorted(stores)),
+                backgrounds=fingerprints(stores),
             ),
             steps_per_epoch=Batches(source.usable, recipe, 0, machine.parts).steps_per_epoch,
         )

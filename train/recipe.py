@@ -188,14 +188,10 @@ def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
 def _check(recipe: Recipe, source: str) -> None:
     """Refuse values that are of the right type and still make no run."""
     moco, memory, model = recipe.moco, recipe.memory, recipe.model
-    views, paste, optimizer = recipe.views, recipe.paste, recipe.optimizer
+    views, optimizer = recipe.views, recipe.optimizer
     shares = {f"views.{k}": getattr(views, k) for k in ("flip", "jitter", "gray", "blur")}
-    pasted = ("probability", "threshold", "min_coverage")
-    shares |= {f"paste.{k}": getattr(paste, k) for k in pasted}
     shares |= {"moco.momentum": moco.momentum, "memory.momentum": memory.momentum}
     temperatures = {k: getattr(recipe, k).temperature for k in ("moco", "memory", "simclr")}
-    weights = list(dataclasses.asdict(paste.backgrounds).values())
-    finite = all(map(math.isfinite, weights))
     low, high = views.crop_scale
     strength = views.jitter_strength
     rules: list[Rule] = [
@@ -206,10 +202,7 @@ def _check(recipe: Recipe, source: str) -> None:
         ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
         ("views.jitter_strength must be >= 0", min(strength) >= 0, strength),
         ("views.jitter_strength's hue must be at most 0.5", strength[3] <= 0.5, strength),
-        ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
-        ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
-        ("paste.backgrounds must be finite and >= 0", finite and min(weights) >= 0, weights),
-        ("paste.backgrounds must not all be 0", any(weights), weights),
+        *paste_rules(recipe.paste),
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
         ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
         (
@@ -230,6 +223,31 @@ def _check(recipe: Recipe, source: str) -> None:
             f"{source}: model.bn_groups must divide optimizer.batch into groups of at least 2, "
             f"got {model.bn_groups} groups of a batch of {optimizer.batch}"
         )
+
+
+def paste_rules(paste: PasteRecipe) -> list[Rule]:
+    """Give each rule of copy-paste, whether it holds, and what was got.
+
+    Parameters
+    ----------
+    paste : PasteRecipe
+        What to check.
+
+    Returns
+    -------
+    list of Rule
+        As `require` takes them.
+    """
+    shares = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
+    weights = list(dataclasses.asdict(paste.backgrounds).values())
+    finite = all(map(math.isfinite, weights))
+    return [
+        *((f"paste.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+        ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
+        ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
+        ("paste.backgrounds must be finite and >= 0", finite and min(weights) >= 0, weights),
+        ("paste.backgrounds must not all be 0", any(weights), weights),
+    ]
 
 
 def _optimizer_rules(optimizer: OptimizerRecipe) -> list[Rule]:

@@ -104,6 +104,13 @@ set_option = click.option(
     help="Change one value of the recipe: optimizer.epochs=20. May be repeated.",
 )
 
+backgrounds_option = click.option(
+    "--backgrounds",
+    type=EXISTING,
+    multiple=True,
+    help="Store that dilo-prep backgrounds made; one for each kind that the recipe pastes on.",
+)
+
 asked_options = grouped(
     "asked",
     Asked,
@@ -113,13 +120,7 @@ asked_options = grouped(
         "masks": click.option(
             "--masks", type=EXISTING, help="Store that dilo-prep masks made of the images."
         ),
-        "backgrounds": click.option(
-            "--backgrounds",
-            type=EXISTING,
-            multiple=True,
-            help="Store that dilo-prep backgrounds made; one for each kind that the recipe "
-            "pastes on.",
-        ),
+        "backgrounds": backgrounds_option,
         "out": click.option(
             "--out", type=FOLDER, help="Folder of the run; the same again goes on."
         ),

@@ -13,6 +13,7 @@ from dilo.train.cli.options import (
     Computing,
     Keeping,
     Watching,
+    backgrounds_option,
     computing_options,
     keeping_options,
     log_every_option,
@@ -32,6 +33,7 @@ class Wanted:
 
     images: Path
     truth: Path
+    backgrounds: tuple[Path, ...]
     out: Path
     name: str
     encoder: Path | None
@@ -62,6 +64,7 @@ wanted_options = grouped(
             help="Their masks: a folder of gray PNGs of the images' names, or a store that "
             "dilo-prep made of them.",
         ),
+        "backgrounds": backgrounds_option,
         "out": click.option(
             "--out", type=FOLDER, required=True, help="Folder of the run; the same again goes on."
         ),
@@ -125,18 +128,27 @@ def saliency(
       3   could not go on; the message says why and what to do
       75  preempted: a signal came, a checkpoint was written; the same command goes on
     """
+    from dilo.train.backgrounds import open_backgrounds, require_drawn
     from dilo.train.saliency.loop import Data, train_saliency
     from dilo.train.saliency.pairs import find_pairs
     from dilo.train.saliency.recipes import load_saliency_recipe
 
     words = say if is_first() else quiet
     recipe = load_saliency_recipe(wanted.name, wanted.overrides)
+    stores = open_backgrounds(wanted.backgrounds)
+    require_drawn(stores, recipe.pretraining(), wanted.name)
     pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)
     words(f"{len(pairs.source.usable)} images with masks")
     for line in pairs.left_out:
         words(line)
     test = _test_pairs(wanted, words)
-    data = Data(pairs=pairs, encoder=wanted.encoder, test=test, test_every=wanted.test_every)
+    data = Data(
+        pairs=pairs,
+        backgrounds=stores,
+        encoder=wanted.encoder,
+        test=test,
+        test_every=wanted.test_every,
+    )
     watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
     machine = machine_of(computing, keeping, watching)
     found, status = report(train_saliency(recipe, data, wanted.out, machine, words), words)

@@ -1,5 +1,6 @@
 """What a network for saliency learns from: crops of images and masks, and batches of them."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -11,9 +12,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilo.train.augment import augment
+from dilo.train.backgrounds import Bank
+from dilo.train.blur import blur
 from dilo.train.colors import normalise
 from dilo.train.draws import ViewDraw, view_draw
 from dilo.train.parameters import Parameters, stack
+from dilo.train.paste import alpha_of
 from dilo.train.readable import first_readable
 from dilo.train.recipe import PasteRecipe
 from dilo.train.saliency.draws import window_draw
@@ -22,21 +26,26 @@ from dilo.train.saliency.recipe import DataRecipe, SaliencyRecipe
 
 #: What of a batch the device takes.
 COPIED: Final = ("images", "truth")
+#: A mask of less than this share of its crop is no foreground.
+SOME: Final = 1e-3
 #: Stands for the maximum of a black image.
 TINY: Final = 1e-6
-_NO_PASTE: Final = PasteRecipe(probability=0.0)
 
 
 class Example(NamedTuple):
-    """A crop of an image and of its mask, mirrored if they are to be, and the draw of its colours.
+    """A crop of an image and of its mask, mirrored if they are to be, and the draw of the rest.
 
     Attributes
     ----------
     image : ndarray of shape (3, c, c), uint8
     mask : ndarray of shape (c, c), uint8
+        Where the crop is to be pasted, the alpha.
     draw : ViewDraw
+        Its paste and its colours.
     row : int
         Which of the usable images it is of.
+    skipped : int
+        1 if it was drawn to be pasted and is not, for want of foreground.
     unreadable : int
         1 if it stands for another that could not be read.
     """
@@ -45,6 +54,7 @@ class Example(NamedTuple):
     mask: NDArray[np.uint8]
     draw: ViewDraw
     row: int
+    skipped: int
     unreadable: int
 
 
@@ -56,9 +66,11 @@ class ExampleBatch(NamedTuple):
     images : Tensor of shape (B, 3, c, c), uint8
     truth : Tensor of shape (B, 1, c, c), uint8
     parameters : Parameters
-        The draws of their colours.
+        The draws of their pastes and colours.
     samples : Tensor of shape (B,), int64
         Which of the usable images.
+    skipped : Tensor of shape (), int64
+        How many were drawn to be pasted and are not.
     unreadable : Tensor of shape (), int64
         How many stand for others that could not be read.
     """
@@ -67,18 +79,20 @@ class ExampleBatch(NamedTuple):
     truth: Tensor
     parameters: Parameters
     samples: Tensor
+    skipped: Tensor
     unreadable: Tensor
 
     @property
     def pastes(self) -> tuple[int, int, int]:
-        """Tell that nothing is pasted.
+        """Count what is pasted.
 
         Returns
         -------
         tuple of int
             As `Meter.batch` takes them.
         """
-        return 0, 0, 0
+        pasted = self.parameters.paste
+        return len(pasted), int(pasted.sum().item()), int(self.skipped.item())
 
 
 class Examples(Dataset[Example]):
@@ -115,7 +129,7 @@ class Examples(Dataset[Example]):
         window = window_draw(data, seed=seed, epoch=epoch, sample=asked)
         draw = view_draw(
             self._views,
-            _NO_PASTE,
+            self._recipe.paste,
             seed=seed,
             epoch=epoch,
             sample=asked,
@@ -130,7 +144,24 @@ class Examples(Dataset[Example]):
         if draw.flip:
             seen, found = seen[:, ::-1], found[:, ::-1]
         replaced = int(int(source.usable[row]) != asked)
-        return Example(seen.transpose(2, 0, 1), found, draw, row, replaced)
+        alpha = _alpha(found, draw, self._recipe.paste)
+        if alpha is None:
+            draw = dataclasses.replace(draw, paste=None)
+        skipped = int(alpha is None)
+        mask = found if alpha is None else alpha
+        return Example(seen.transpose(2, 0, 1), mask, draw, row, skipped, replaced)
+
+
+def _alpha(
+    mask: NDArray[np.uint8], draw: ViewDraw, recipe: PasteRecipe
+) -> NDArray[np.uint8] | None:
+    """Give what is to be learnt of a crop: if it is pasted, the alpha; None if too little is."""
+    if draw.paste is None:
+        return mask
+    if mask.mean() < 255 * max(recipe.min_coverage, SOME):
+        return None
+    alpha, sigma = alpha_of(mask, recipe), draw.paste.blend_sigma
+    return blur(alpha, (sigma, sigma)) if sigma > 0 else alpha
 
 
 def collate(examples: Sequence[Example]) -> ExampleBatch:
@@ -151,6 +182,7 @@ def collate(examples: Sequence[Example]) -> ExampleBatch:
         torch.from_numpy(np.stack([example.mask for example in examples])[:, None]),
         stack([example.draw for example in examples]),
         torch.tensor([example.row for example in examples]),
+        torch.tensor(sum(example.skipped for example in examples)),
         torch.tensor(sum(example.unreadable for example in examples)),
     )
 
@@ -178,7 +210,13 @@ class Lesson:
 
 
 def make_lesson(
-    batch: ExampleBatch, data: DataRecipe, *, soft: bool, step: int, epochs: float
+    batch: ExampleBatch,
+    data: DataRecipe,
+    bank: Bank | None = None,
+    *,
+    soft: bool,
+    step: int,
+    epochs: float,
 ) -> Lesson:
     """Turn a batch that lies on the device into what the network sees, and is to say.
 
@@ -188,6 +226,8 @@ def make_lesson(
         Its images and masks on the device.
     data : DataRecipe
         How strong the jitter is.
+    bank : Bank, optional
+        Backgrounds, on the device; unless given, all pastes must be on gray.
     soft : bool
         Whether masks are saliency; labels are divided by their own maximum.
     step : int
@@ -198,9 +238,9 @@ def make_lesson(
     Returns
     -------
     Lesson
-        Each image, after the jitter, divided by its own maximum and standardised.
+        Each image, after paste and jitter, divided by its own maximum and standardised.
     """
-    images = augment(batch.images, batch.truth, batch.parameters, data.views())
+    images = augment(batch.images, batch.truth, batch.parameters, data.views(), bank)
     truth = batch.truth / 255
     if not soft:
         truth = truth / truth.amax((1, 2, 3), keepdim=True).clamp(min=TINY)

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import torch
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train import ranks
+from dilo.train.backgrounds import Bank, Stores, fingerprints
 from dilo.train.batches import Batches, loader
 from dilo.train.checkpoint import Standing, write
 from dilo.train.descent import Descent
@@ -45,6 +46,8 @@ class SaliencyPosition(Standing):
         Digest of the list of images.
     truth : str
         Fingerprint of the store of masks, or digest of the list of files.
+    backgrounds : str
+        Fingerprints of the stores of backgrounds, in the order of their kinds; empty without.
     encoder : str
         Digest of the file that the encoder began with; empty without one.
     kind : str, default "saliency"
@@ -53,6 +56,7 @@ class SaliencyPosition(Standing):
 
     images: str
     truth: str
+    backgrounds: str
     encoder: str
     kind: str = "saliency"
 
@@ -65,6 +69,8 @@ class Data:
     ----------
     pairs : Pairs
         Images and masks.
+    backgrounds : mapping of int to BackgroundStore
+        What the recipe pastes on, but gray and noise.
     encoder : Path or None
         Weights of a ResNet-34 that BASNet's encoder begins with.
     test : Pairs or None
@@ -74,6 +80,7 @@ class Data:
     """
 
     pairs: Pairs
+    backgrounds: Stores = field(default_factory=dict)
     encoder: Path | None = None
     test: Pairs | None = None
     test_every: int = 1
@@ -171,10 +178,18 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
         self.descent = Descent(machine, learning, optimizer)
         self.learning = learning
         self.schedule = schedule_of(recipe.optimizer)
+        self.bank = Bank(recipe.pretraining(), data.backgrounds, machine.device)
         super().__init__(
             *(recipe, run, machine, say, interruption),
             learner=SaliencyLearner(learning, optimizer, self.descent.scaler),
-            data=SaliencyPosition(0, 0, source.names.digest(), data.pairs.digest(), encoder),
+            data=SaliencyPosition(
+                step=0,
+                epoch=0,
+                images=source.names.digest(),
+                truth=data.pairs.digest(),
+                backgrounds=fingerprints(data.backgrounds),
+                encoder=encoder,
+            ),
             steps_per_epoch=Batches(source.usable, recipe, 0, machine.parts).steps_per_epoch,
         )
         self.tester: Tester | None = None
@@ -202,9 +217,10 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
     def take(self, batches: list[ExampleBatch], epoch: int) -> tuple[StepOutput, float]:
         rate = learning_rate(self.schedule, self.step, self.steps_per_epoch)
         self.descent.set_rate(rate)
+        self.bank.fill(epoch)
         epochs = self.step / self.steps_per_epoch
         about: dict[str, Any] = {"soft": self.pairs.soft, "step": self.step, "epochs": epochs}
-        lessons = (make_lesson(batch, self.recipe.data, **about) for batch in batches)
+        lessons = (make_lesson(batch, self.recipe.data, self.bank, **about) for batch in batches)
         return self.descent.learn(lessons, len(batches)), rate
 
     def read_out(self, epoch: int) -> None:

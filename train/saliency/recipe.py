@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from dilo.train.recipe import ViewsRecipe, schedule_rules
+from dilo.train.recipe import PasteRecipe, Recipe, ViewsRecipe, paste_rules, schedule_rules
 from dilo.train.sections import Rule, filled, require
 
 #: What the sides that a network sees must be multiples of.
@@ -111,9 +111,20 @@ class SaliencyRecipe:
     seed: int = 0
     model: NetworkRecipe = field(default_factory=NetworkRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
+    paste: PasteRecipe = field(default_factory=lambda: PasteRecipe(probability=0.0))
     loss: LossRecipe = field(default_factory=LossRecipe)
     optimizer: AdamRecipe = field(default_factory=AdamRecipe)
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)
+
+    def pretraining(self) -> Recipe:
+        """Say the same of seed, colours and pastes as a recipe of pretraining.
+
+        Returns
+        -------
+        Recipe
+            What backgrounds are drawn by; the rest of it means nothing.
+        """
+        return Recipe(seed=self.seed, views=self.data.views(), paste=self.paste)
 
 
 def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
@@ -137,7 +148,7 @@ def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
         If a key is unknown or a value does not fit.
     """
     recipe = filled(SaliencyRecipe, values, source)
-    require([*_picture_rules(recipe), *_learning_rules(recipe)], source)
+    require([*_picture_rules(recipe), *paste_rules(recipe.paste), *_learning_rules(recipe)], source)
     return recipe
 
 

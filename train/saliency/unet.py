@@ -1,4 +1,6 @@
-"""A U-Net for saliency, a hundredth of BASNet's arithmetic: for noisy targets and small machines."""
+"""A U-Net for saliency, of a hundredth of the arithmetic of BASNet: for masks that are noisy."""
+
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -40,11 +42,10 @@ class UNet(nn.Module):
             nn.Sequential(
                 _unit(fine, coarse, stride=2), *(_Residual(coarse) for _ in range(_BLOCKS))
             )
-            for fine, coarse in zip(channels[:-1], channels[1:], strict=True)
+            for fine, coarse in itertools.pairwise(channels)
         )
         self.up = nn.ModuleList(
-            _unit(coarse + fine, fine)
-            for fine, coarse in zip(channels[:-1], channels[1:], strict=True)
+            _unit(coarse + fine, fine) for fine, coarse in itertools.pairwise(channels)
         )
         self.out = nn.ModuleList(nn.Conv2d(count, 1, 3, padding=1) for count in channels)
 
