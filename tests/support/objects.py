@@ -1,16 +1,19 @@
 """Images with an object in each, its mask, and a training on them that takes seconds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from support.runs import losses
 
 from dilo.pipeline.build import Builder
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train import checkpoint
+from dilo.train.machine import Machine
 from dilo.train.saliency.loop import Data, train_saliency
 from dilo.train.saliency.pairs import Pairs, find_pairs
 from dilo.train.saliency.recipe import SaliencyRecipe
@@ -65,11 +68,22 @@ def pairs_of(made: tuple[Path, Path]) -> Pairs:
 
 
 def taught(
-    made: tuple[Path, Path], run: Path, machine: Any, *overrides: str, **more: Any
+    made: tuple[Path, Path], run: Path, machine: Machine, *overrides: str, **more: Any
 ) -> Result:
     """Train on them."""
     data = Data(pairs=find_pairs(*made), **more)
     return train_saliency(small(*overrides), data, run, machine, lambda line: None)
+
+
+def weights_after(
+    made: tuple[Path, Path], run: Path, machines: Sequence[Machine]
+) -> dict[str, Any]:
+    """Train in as many goes; give step, losses, and a sum of all the weights to the last bit."""
+    for machine in machines:
+        result = taught(made, run, machine)
+    weights = checkpoint.load(result.checkpoint)["student"].values()
+    total = sum(float(value.double().abs().sum()) for value in weights)
+    return {"step": result.step, "losses": losses(run), "weights": total}
 
 
 def same_state(one: Path, other: Path, step: int) -> bool:

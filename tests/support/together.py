@@ -78,6 +78,18 @@ def difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float((ours.double() - theirs.double()).abs().max())
 
 
+def find_objects(images: Path, masks: Path, out: Path) -> dict[str, object]:
+    """Train a network for saliency, at once and with stops."""
+    from support.objects import weights_after
+    from support.runs import machine
+
+    data, stop = (images, masks), machine(max_minutes=1e-9)
+    return {
+        "undisturbed": weights_after(data, out / "undisturbed", [machine()]),
+        "stopped": weights_after(data, out / "stopped", [stop, stop, machine()]),
+    }
+
+
 def main(images: Path, masks: Path, out: Path) -> None:
     """Do all of it, and print it."""
     from support.runs import METHODS_SMALL, interrupted, undisturbed
@@ -90,6 +102,7 @@ def main(images: Path, masks: Path, out: Path) -> None:
                 "undisturbed": undisturbed(name, images, masks, run / "undisturbed"),
                 "interrupted": interrupted(name, images, masks, run / "interrupted"),
             }
+        found["saliency"] = find_objects(images, masks, out / "saliency")
         sys.stdout.write(json.dumps(found))
 
 

@@ -66,6 +66,13 @@ def test_two_ranks_go_on_to_the_last_bit(found, method):
         assert rank[method]["interrupted"] == rank[method]["undisturbed"]
 
 
+def test_two_ranks_find_objects_alike_and_go_on_to_the_last_bit(found):
+    one, other = (rank["saliency"] for rank in found)
+    assert one == other
+    assert one["stopped"] == one["undisturbed"]
+    assert one["undisturbed"]["step"] == 6
+
+
 @methods
 def test_two_ranks_learn_what_one_does_and_one_goes_on_too(found, made, method, tmp_path):
     """In the same order, from the same draws; but for the order in which numbers are added."""

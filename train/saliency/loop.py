@@ -28,7 +28,7 @@ from dilo.train.saliency.examples import COPIED, ExampleBatch, Examples, collate
 from dilo.train.saliency.learner import SaliencyLearner, make_adam, make_learning
 from dilo.train.saliency.pairs import Pairs
 from dilo.train.saliency.recipe import AdamRecipe, SaliencyRecipe
-from dilo.train.saliency.score import Tester
+from dilo.train.saliency.score import Scorer
 from dilo.train.schedule import learning_rate, rate_words
 from dilo.train.session import Result, Session
 
@@ -192,9 +192,9 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
             ),
             steps_per_epoch=Batches(source.usable, recipe, 0, machine.parts).steps_per_epoch,
         )
-        self.tester: Tester | None = None
+        self.scorer: Scorer | None = None
         if data.test is not None:
-            self.tester = Tester(data.test, recipe.data.size, machine)
+            self.scorer = Scorer(data.test, recipe.data.size, machine)
             self.read_out_every = data.test_every
 
     def facts(self) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
 
     def _scored(self, epoch: int) -> dict[str, Any]:
         """Score the masks of the network as it stands."""
-        score = cast(Tester, self.tester).score(self.learning.masker)
+        score = cast(Scorer, self.scorer).score(self.learning.masker)
         found = {"test_mae": score.mae, "test_max_f": score.max_f}
         return {"step": self.step, "epoch": epoch, **found}
 

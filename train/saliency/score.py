@@ -128,7 +128,7 @@ class _Asked(Dataset[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
         return squash_image(image, self._side).transpose(2, 0, 1), mask > 128
 
 
-class Tester:
+class Scorer:
     """Compare a network's masks with people's, the same images each time.
 
     Parameters

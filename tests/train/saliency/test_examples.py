@@ -75,7 +75,7 @@ def test_jitter_changes_colours_and_no_mask(made):
 def test_labels_are_divided_by_their_maximum_and_saliency_is_not(made):
     for folder, soft in ((made[1], False), (made[2], True)):
         pairs, recipe = find_pairs(made[0], folder), small()
-        batch, lesson = lesson_of(pairs, recipe, [(0, i) for i in range(4)])
+        batch, _ = lesson_of(pairs, recipe, [(0, i) for i in range(4)])
         dim = batch._replace(truth=batch.truth // 2)
         found = make_lesson(dim, recipe.data, soft=soft, step=0, epochs=0)
         truth = (batch.truth // 2).numpy()

@@ -45,7 +45,7 @@ def test_cross_entropy_is_that_of_each_pixel(weighted):
 
 
 def window():
-    """The Gaussian of 11 x 11 pixels with sigma 1.5, of sum 1."""
+    """Make the Gaussian of 11 x 11 pixels with sigma 1.5, of sum 1."""
     values = np.array(
         [[math.exp(-(r * r + c * c) / (2 * 1.5**2)) for c in range(-5, 6)] for r in range(-5, 6)]
     )
@@ -53,7 +53,7 @@ def window():
 
 
 def ssim_at(p, y, row, column):
-    """SSIM at one pixel, with zeros beyond the edges."""
+    """Compute SSIM at one pixel, with zeros beyond the edges."""
     p, y = np.pad(p, 5), np.pad(y, 5)
     a, b = p[row : row + 11, column : column + 11], y[row : row + 11, column : column + 11]
     g = window()

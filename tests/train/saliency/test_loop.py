@@ -1,0 +1,192 @@
+"""A training for saliency: it learns, records, stops and goes on to the last bit."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from support.objects import objects_and_masks, pairs_of, same_state, small, store_of, taught
+from support.runs import losses, machine
+
+from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
+from dilo.train import checkpoint
+from dilo.train.reading import read
+from dilo.train.saliency.learner import SaliencyLearning
+from dilo.train.saliency.loop import WEIGHTS, Data, schedule_of, train_saliency
+from dilo.train.saliency.recipe import AdamRecipe
+from dilo.train.schedule import learning_rate
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return objects_and_masks(tmp_path_factory.mktemp("objects"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(made, tmp_path_factory):
+    run = tmp_path_factory.mktemp("undisturbed")
+    result = taught(made, run, machine())
+    assert (result.step, result.steps) == (4, 4)
+    return run
+
+
+def lines_of(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_what_its_reader_needs(made, undisturbed):
+    fields = {"step", "epoch", "loss", "lr", "l0", "bce", "ssim", "iou"}
+    assert [set(line) for line in lines_of(undisturbed)] == [
+        fields | {"images_per_second", "data_wait"}
+    ] * 4
+    assert (undisturbed / "state").read_text() == "done\n"
+    facts = json.loads((undisturbed / "run.json").read_text())
+    assert (facts["images"], facts["steps"], facts["left_out"]) == (11, 4, [])
+    assert facts["data"]["truth"] == pairs_of(made).digest()
+    assert [step for step, _ in checkpoint.steps(undisturbed)] == [4, 2, 0]
+
+
+def test_a_checkpoint_says_what_it_is_and_holds_the_teacher_and_the_student(undisturbed):
+    content = checkpoint.load(checkpoint.checkpoint_path(undisturbed, 4))
+    assert (content["arch"], content["epoch"]) == ("unet", 2)
+    about = content["dilo"]
+    assert (about["kind"], about["step"], about["epoch"]) == ("saliency", 4, 2)
+    assert about["recipe"]["noise"]["trust"] == 0.5
+    bare = read(undisturbed / WEIGHTS)
+    assert list(bare) == list(content["state_dict"]) == list(content["student"])
+    assert all(torch.equal(bare[name], content["state_dict"][name]) for name in bare)
+    changed = [n for n in bare if not torch.equal(bare[n], content["student"][n])]
+    assert changed
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stops_in_the_middle_of_epochs_change_nothing_to_the_last_bit(
+    made, undisturbed, tmp_path, workers
+):
+    at_once = dataclasses.replace(machine(max_minutes=1e-9), workers=workers)
+    for step in (1, 2, 3):
+        assert taught(made, tmp_path, at_once).step == step
+        assert not (tmp_path / WEIGHTS).exists()
+    assert taught(made, tmp_path, machine()).step == 4
+    assert losses(tmp_path) == losses(undisturbed)
+    assert same_state(tmp_path, undisturbed, 4)
+
+
+def test_a_kill_after_a_step_that_no_checkpoint_holds_changes_nothing(
+    made, undisturbed, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    plain = SaliencyLearning.end_step
+
+    def kill(self):
+        plain(self)
+        if self._step == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SaliencyLearning, "end_step", kill)
+        with pytest.raises(Killed):
+            taught(made, tmp_path, machine())
+    assert checkpoint.steps(tmp_path)[0][0] == 2
+    taught(made, tmp_path, machine())
+    assert losses(tmp_path) == losses(undisturbed)
+    assert same_state(tmp_path, undisturbed, 4)
+
+
+def test_a_damaged_checkpoint_is_passed_over(made, undisturbed, tmp_path):
+    at_once = machine(max_minutes=1e-9)
+    for _ in range(3):
+        taught(made, tmp_path, at_once)
+    checkpoint.checkpoint_path(tmp_path, 3).write_bytes(b"torn")
+    taught(made, tmp_path, machine())
+    assert same_state(tmp_path, undisturbed, 4)
+
+
+def test_a_signal_leaves_a_checkpoint_and_is_named(made, undisturbed, tmp_path, monkeypatch):
+    plain = SaliencyLearning.end_step
+
+    def interrupt(self):
+        plain(self)
+        if self._step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(SaliencyLearning, "end_step", interrupt)
+    result = taught(made, tmp_path, machine())
+    assert (result.step, result.signal) == (3, "SIGTERM")
+    assert (tmp_path / "state").read_text() == "preempted\n"
+    monkeypatch.undo()
+    taught(made, tmp_path, machine())
+    assert same_state(tmp_path, undisturbed, 4)
+
+
+def test_a_run_goes_on_only_as_it_began(made, undisturbed, tmp_path):
+    with pytest.raises(CheckpointError, match=r"noise.trust = 0.5, asked for 0.25: .* --out"):
+        taught(made, undisturbed, machine(), "noise.trust=0.25")
+    other = objects_and_masks(tmp_path, 11)
+    (other[1] / "003.png").unlink()
+    with pytest.raises(CheckpointError, match="made with truth = "):
+        taught(other, undisturbed, machine())
+
+
+def test_a_network_learns_what_stands_out_from_labels_and_from_a_store(made, tmp_path):
+    store = store_of(made[0], tmp_path / "store")
+    long = ("optimizer.epochs=30", "noise.trust_from=20", "optimizer.lr=0.01", "model.width=8")
+    for name, truth in (("labels", made[1]), ("store", store)):
+        run = tmp_path / name
+        test = {"test": pairs_of(made), "test_every": 15}
+        taught((made[0], truth), run, machine(), *long, "noise.teacher=0.9", **test)
+        scored = [line for line in lines_of(run) if "test_mae" in line]
+        assert [line["epoch"] for line in scored] == [0, 15, 30]
+        assert scored[-1]["test_mae"] < 0.15 < scored[0]["test_mae"]
+        assert scored[-1]["test_max_f"] > 0.85
+
+
+def test_a_scored_epoch_is_said_and_changes_nothing(made, undisturbed, tmp_path):
+    said = []
+    data = Data(pairs=pairs_of(made), test=pairs_of(made))
+    train_saliency(small(), data, tmp_path, machine(), said.append)
+    words = [line for line in said if "MAE" in line]
+    assert [line.split(":")[0] for line in words] == ["epoch 0", "epoch 1", "epoch 2"]
+    assert "max F 0." in words[0]
+    assert losses(tmp_path) == losses(undisturbed)
+    assert same_state(tmp_path, undisturbed, 4)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_in_words(made, tmp_path, monkeypatch):
+    plain = SaliencyLearning.forward
+
+    def broken(self, lesson):
+        output = plain(self, lesson)
+        return dataclasses.replace(output, loss=output.loss * (torch.nan if lesson.step else 1))
+
+    monkeypatch.setattr(SaliencyLearning, "forward", broken)
+    with pytest.raises(DiloError, match="the loss must stay a number, got nan at step 2"):
+        taught(made, tmp_path, machine())
+    assert [step for step, _ in checkpoint.steps(tmp_path)] == [0]
+
+
+def test_half_precision_trains_too(made, tmp_path):
+    taught(made, tmp_path, machine(precision="bf16"))
+    assert np.isfinite(losses(tmp_path)).all()
+
+
+def test_too_few_images_and_an_encoder_for_another_network_are_refused(made, tmp_path):
+    with pytest.raises(DiloError, match=r"a batch needs at least optimizer.batch = 12 images"):
+        taught(made, tmp_path, machine(), "optimizer.batch=12")
+    with pytest.raises(RecipeError, match=r"--encoder .* is for model.arch basnet alone"):
+        taught(made, tmp_path, machine(), encoder=tmp_path / "resnet34.pth")
+
+
+def test_the_rate_is_constant_or_half_a_cosine_after_a_straight_rise():
+    steady = schedule_of(AdamRecipe(lr=0.5, epochs=10))
+    assert {learning_rate(steady, step, 4) for step in range(40)} == {0.5}
+    falling = schedule_of(AdamRecipe(lr=0.5, epochs=10, warmup=2, schedule="cosine"))
+    rates = [learning_rate(falling, step, 4) for step in range(40)]
+    assert rates[:9] == pytest.approx([0.5 * step / 8 for step in range(8)] + [0.5])
+    expected = [0.25 * (1 + np.cos(np.pi * step / 32)) for step in range(32)]
+    assert rates[8:] == pytest.approx(expected)

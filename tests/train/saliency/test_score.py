@@ -1,0 +1,106 @@
+"""MAE and the best F while training: those of dilo-eval saliency, whoever's network."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from support.objects import objects_and_masks, pairs_of
+from support.runs import machine
+from torch import nn
+
+from dilo.eval.saliency.thresholds import counts, f_measure
+from dilo.train.saliency.examples import standardise
+from dilo.train.saliency.pairs import squash_image
+from dilo.train.saliency.score import Scorer, image_score, saliency_of, score_of
+
+
+def test_a_score_is_that_of_the_definitions_threshold_by_threshold():
+    rng = np.random.default_rng(3)
+    masks = [rng.random((5, 7)) ** 2 for _ in range(4)]
+    truths = [rng.random((5, 7)) < share for share in (0.4, 0.7, 0.0, 1.0)]
+    found = score_of(sum(map(image_score, masks, truths)), 4)
+    assert_allclose(
+        found.mae, np.mean([np.abs(m - t).mean() for m, t in zip(masks, truths, strict=True)])
+    )
+    best = 0.0
+    for threshold in range(256):
+        precisions, recalls = [], []
+        for mask, truth in zip(masks, truths, strict=True):
+            cut = np.floor(255 * mask) >= threshold
+            hits = (cut & truth).sum()
+            precisions.append(hits / cut.sum() if cut.any() else 0.0)
+            recalls.append(hits / truth.sum() if truth.any() else 0.0)
+        p, r = np.mean(precisions), np.mean(recalls)
+        best = max(best, 1.3 * p * r / (0.3 * p + r) if p + r else 0.0)
+    assert_allclose(found.max_f, best)
+
+
+def test_precision_recall_and_f_are_those_of_dilo_eval():
+    rng = np.random.default_rng(0)
+    mask, truth = rng.random((9, 8)), rng.random((9, 8)) < 0.5
+    counted = counts(mask, truth)
+    found = image_score(mask, truth)
+    recall = counted.hits / counted.positives
+    precision = counted.hits / np.maximum(counted.found, 1)
+    assert_allclose(found[1:], np.concatenate([precision, recall]))
+    assert_allclose(score_of(found, 1).max_f, f_measure(precision, recall).max())
+
+
+def test_a_map_is_stretched_then_brought_to_the_images_size():
+    found = saliency_of(np.float32([[0.2, 0.4], [0.3, 0.6]]), (2, 2))
+    assert_allclose(found, [[0, 0.5], [0.25, 1]], atol=1e-6)
+    assert saliency_of(np.full((4, 4), 0.7, np.float32), (3, 5)).tolist() == [[0.0] * 5] * 3
+    wide = saliency_of(np.float32([[0, 1]]), (1, 4))
+    assert_allclose(wide, [[0, 0.25, 0.75, 1]])
+
+
+class Redness(nn.Module):
+    """The first channel it is given, and a bad second output."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        assert not self.training
+        self.seen.append(images.clone())
+        return images[:, :1], -images[:, :1]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return objects_and_masks(tmp_path_factory.mktemp("objects"), 5)
+
+
+def test_a_scorer_shows_whole_squashed_images_and_scores_output_0_at_the_truths_size(made):
+    pairs, network = pairs_of(made), Redness().train()
+    found = Scorer(pairs, 32, machine()).score(network)
+    assert network.training
+    total = 0.0
+    for position in range(5):
+        image, mask = pairs.read(position)
+        squashed = torch.tensor(squash_image(image, 32)).permute(2, 0, 1)[None] / 255
+        shown = standardise(squashed)
+        assert_allclose(network.seen[0][position], shown[0], atol=1e-6)
+        logits = shown[0, 0].sigmoid().numpy()
+        total = total + image_score(saliency_of(logits, mask.shape), mask > 128)
+    expected = score_of(total, 5)
+    assert_allclose(dataclasses.astuple(found), dataclasses.astuple(expected), atol=1e-6)
+    assert found.mae < 0.45
+
+
+def test_ranks_score_what_one_does(made, monkeypatch):
+    pairs = pairs_of(made)
+    alone = Scorer(pairs, 32, machine()).score(Redness())
+    from dilo.train import ranks
+
+    sums = []
+    monkeypatch.setattr(ranks, "size", lambda: 2)
+    monkeypatch.setattr(ranks, "mean", lambda values: sums.append(values) or values)
+    for rank in (0, 1):
+        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        Scorer(pairs, 32, machine()).score(Redness())
+    together = score_of((sums[0] + sums[1]).numpy(), 5)
+    assert_allclose(dataclasses.astuple(together), dataclasses.astuple(alone), rtol=1e-9)
