@@ -169,7 +169,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
         learning = make_learning(recipe)
         encoder = ""
         if data.encoder is not None:
-            encoder = _begin_with(data.encoder, learning.network)
+            encoder = _begin_with(data.encoder, recipe.model.arch, learning.network)
             if learning.teacher is not None:
                 learning.teacher.load_state_dict(learning.network.state_dict())
         learning.to(machine.device).to(memory_format=torch.channels_last)
@@ -242,13 +242,13 @@ def _score_words(line: dict[str, Any]) -> str:
     return f"epoch {line['epoch']}: MAE {line['test_mae']:.3f}, max F {line['test_max_f']:.3f}"
 
 
-def _begin_with(file: Path, network: torch.nn.Module) -> str:
+def _begin_with(file: Path, arch: str, network: torch.nn.Module) -> str:
     """Fill BASNet's encoder from a file; give the file's digest."""
-    if not isinstance(network, BASNet):
+    if arch != "basnet":
         raise RecipeError(
             f"--encoder {file} is for model.arch basnet alone: leave it out, or take that recipe"
         )
     content = read(file)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    load_encoder(network, state, f"--encoder {file}")
+    load_encoder(cast(BASNet, network), state, f"--encoder {file}")
     return hashlib.sha256(file.read_bytes()).hexdigest()

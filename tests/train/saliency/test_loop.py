@@ -14,6 +14,7 @@ from support.runs import losses, machine
 from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
 from dilo.train import checkpoint
 from dilo.train.reading import read
+from dilo.train.saliency import loop
 from dilo.train.saliency.learner import SaliencyLearning
 from dilo.train.saliency.loop import WEIGHTS, Data, schedule_of, train_saliency
 from dilo.train.saliency.recipe import AdamRecipe
@@ -180,6 +181,34 @@ def test_too_few_images_and_an_encoder_for_another_network_are_refused(made, tmp
         taught(made, tmp_path, machine(), "optimizer.batch=12")
     with pytest.raises(RecipeError, match=r"--encoder .* is for model.arch basnet alone"):
         taught(made, tmp_path, machine(), encoder=tmp_path / "resnet34.pth")
+
+
+def test_basnets_encoder_begins_with_a_resnet_and_a_run_goes_on_with_the_same_alone(
+    made, tmp_path, monkeypatch
+):
+    told = []
+
+    def fill(network, state, what):
+        told.append((state, what))
+        with torch.no_grad():
+            next(network.parameters()).fill_(7)
+
+    monkeypatch.setattr(loop, "load_encoder", fill)
+    files = [tmp_path / "bare.pth", tmp_path / "wrapped.pth"]
+    weights = {"layer1.0.conv1.weight": torch.ones(2)}
+    torch.save(weights, files[0])
+    torch.save({"state_dict": weights}, files[1])
+    basnet = ("model.arch=basnet", "model.width=2", "data.size=32")
+    stop = machine(max_minutes=1e-9)
+    for number, file in enumerate(files):
+        taught(made, tmp_path / str(number), stop, *basnet, encoder=file)
+        state, what = told[-1]
+        assert (list(state), what) == (list(weights), f"--encoder {file}")
+        begun = checkpoint.load(checkpoint.checkpoint_path(tmp_path / str(number), 0))
+        for network in ("student", "state_dict"):
+            assert (next(iter(begun[network].values())) == 7).all()
+    with pytest.raises(CheckpointError, match=r"made with encoder = '[0-9a-f]{64}', asked for ''"):
+        taught(made, tmp_path / "0", machine(), *basnet)
 
 
 def test_the_rate_is_constant_or_half_a_cosine_after_a_straight_rise():

@@ -1,0 +1,39 @@
+"""What stands in for what cannot be read: the next that can, of those to train on."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.names import Names
+from dilo.train.readable import SUBSTITUTES, first_readable
+
+
+def listed(usable):
+    names = Names(f"{number}.jpg" for number in range(40))
+    return SimpleNamespace(folder=Path("photos"), names=names, usable=np.array(usable))
+
+
+def reading(broken):
+    def load(position):
+        if position in broken:
+            raise ImageError(f"{position} is torn")
+        return f"image {position}"
+
+    return load
+
+
+def test_the_next_of_the_usable_that_can_be_read_stands_in_around_the_end():
+    source = listed([3, 5, 8, 9])
+    assert first_readable(source, 5, reading({})) == ("image 5", 1)
+    assert first_readable(source, 5, reading({5, 8})) == ("image 9", 3)
+    assert first_readable(source, 9, reading({9})) == ("image 3", 0)
+
+
+def test_where_many_in_a_row_cannot_be_read_the_run_ends_with_the_reason():
+    source, all_of_them = listed(range(40)), set(range(40))
+    message = rf"--images photos: {SUBSTITUTES} images from 2.jpg on .* because: 17 is torn"
+    with pytest.raises(DiloError, match=message):
+        first_readable(source, 2, reading(all_of_them))
