@@ -15,9 +15,10 @@ from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
 from dilo.train import checkpoint
 from dilo.train.reading import read
 from dilo.train.saliency import loop
-from dilo.train.saliency.learner import SaliencyLearning
+from dilo.train.saliency.learner import SaliencyLearning, make_learning
 from dilo.train.saliency.loop import WEIGHTS, Data, schedule_of, train_saliency
 from dilo.train.saliency.recipe import AdamRecipe
+from dilo.train.saliency.score import Scorer
 from dilo.train.schedule import learning_rate
 
 
@@ -154,6 +155,11 @@ def test_a_scored_epoch_is_said_and_changes_nothing(made, undisturbed, tmp_path)
     words = [line for line in said if "MAE" in line]
     assert [line.split(":")[0] for line in words] == ["epoch 0", "epoch 1", "epoch 2"]
     assert "max F 0." in words[0]
+    # Of the network that makes masks, which is the teacher.
+    learning = make_learning(small())
+    learning.masker.load_state_dict(read(tmp_path / WEIGHTS))
+    expected = Scorer(pairs_of(made), small().data.size, machine()).score(learning.masker)
+    assert lines_of(tmp_path)[-1]["test_mae"] == pytest.approx(expected.mae, rel=1e-6)
     assert losses(tmp_path) == losses(undisturbed)
     assert same_state(tmp_path, undisturbed, 4)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from PIL import Image
 from support.objects import objects_and_masks, pairs_of
 from support.runs import machine
 from torch import nn
@@ -89,6 +90,16 @@ def test_a_scorer_shows_whole_squashed_images_and_scores_output_0_at_the_truths_
     expected = score_of(total, 5)
     assert_allclose(dataclasses.astuple(found), dataclasses.astuple(expected), atol=1e-6)
     assert found.mae < 0.45
+
+
+def test_truth_is_what_lies_above_128_as_dilo_eval_has_it(tmp_path):
+    images, truth = objects_and_masks(tmp_path, 1)
+    found = []
+    for dark in (0, 128, 129):
+        mask = np.array(Image.open(truth / "000.png"))
+        Image.fromarray(np.where(mask > 200, 255, dark).astype(np.uint8)).save(truth / "000.png")
+        found.append(Scorer(pairs_of((images, truth)), 32, machine()).score(Redness()).mae)
+    assert found[0] == found[1] != found[2]
 
 
 def test_ranks_score_what_one_does(made, monkeypatch):
