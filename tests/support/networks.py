@@ -1,5 +1,6 @@
 """Networks for tests: of numpy, in somebody else's package, with faults; and tiny weights."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -129,16 +130,10 @@ def weights_of(method: str, folder: Path) -> Path:
     return file
 
 
-def _basnet() -> object:
-    from dilo.train.saliency.basnet import BASNet
+def _salient(arch: str) -> object:
+    from dilo.train.saliency.networks import NETWORKS
 
-    return _shaken(BASNet(width=4))
-
-
-def _unet() -> object:
-    from dilo.train.saliency.unet import UNet
-
-    return _shaken(UNet(width=4))
+    return _shaken(NETWORKS[arch](4))
 
 
 def _classifier() -> object:
@@ -161,8 +156,8 @@ def _shaken(network: object) -> object:
 
 
 _STATES: dict[str, Callable[[], object]] = {
-    "basnet": _basnet,
+    "basnet": functools.partial(_salient, "basnet"),
     "cam": _classifier,
     "gradient": _classifier,
-    "unet": _unet,
+    "unet": functools.partial(_salient, "unet"),
 }

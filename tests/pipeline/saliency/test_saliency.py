@@ -5,6 +5,7 @@ image is their training's; what the other methods find, follows from what they a
 """
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from numpy.testing import assert_array_equal
 from skimage import data
 from support.networks import weights_of
 
-from dilo.pipeline.saliency import METHODS, REFINEMENTS, Method, saliency
+from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, saliency
+from dilo.pipeline.saliency.masking import open_masks
+from dilo.pipeline.saliency.weights import weights_digest
 
 RNG = np.random.default_rng(0)
 CLASSICAL = [name for name in sorted(METHODS) if isinstance(METHODS[name], Method)]
@@ -75,13 +78,20 @@ images = pytest.mark.parametrize(
 def made(tmp_path_factory):
     """Give a function that makes a mask: a network's with small weights, on a small image."""
     folder = tmp_path_factory.mktemp("weights")
-    files = {method: weights_of(method, folder) for method in NETWORKS}
 
-    def make(image, method, **options):
-        if method in NETWORKS:
-            settings = {"side": 64} | options.pop("settings", {})
-            return saliency(image, method, weights=files[method], settings=settings, **options)
-        return saliency(image, method, **options)
+    @functools.cache
+    def opened(method, refine, side):
+        file = weights_of(method, folder)
+        digest = weights_digest(file)
+        return open_masks(
+            MaskRecipe.named(method, refine, {"side": side}, weights=digest), file, "cpu"
+        )
+
+    def make(image, method, refine=None, **options):
+        if method in CLASSICAL:
+            return saliency(image, method, refine=refine, **options)
+        masks = opened(method, refine, options.get("settings", {}).get("side", 64))
+        return masks(image, masks.recipe.size(options.get("size")))
 
     return make
 
@@ -158,14 +168,18 @@ def test_nothing_is_salient_in_one_colour(method, refine, image):
 
 
 @networks
-def test_a_network_of_any_weights_finds_something_in_a_photograph_and_it_is_the_brightest(
-    made, method
-):
-    mask = made(data.chelsea(), method)
-    assert mask.max() == 255
-    assert mask.min() == 0
-    other = made(data.rocket(), method)
-    assert not np.array_equal(mask, other)
+def test_a_network_of_any_weights_tells_photographs_apart_and_uses_all_values(made, method):
+    cat, rocket = (made(image, method) for image in (data.chelsea(), data.rocket()))
+    assert (cat.min(), cat.max()) == (rocket.min(), rocket.max()) == (0, 255)
+    assert not np.array_equal(cat, rocket)
+
+
+@networks
+def test_a_mask_in_a_line_is_that_of_the_network_opened_once(made, method, tmp_path):
+    file, image = weights_of(method, tmp_path), data.chelsea()
+    for refine in (None, *REFINEMENTS):
+        mask = saliency(image, method, refine=refine, settings={"side": 64}, weights=file)
+        assert_array_equal(mask, made(image, method, refine))
 
 
 @classical
