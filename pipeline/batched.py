@@ -23,12 +23,10 @@ class Batching:
     Attributes
     ----------
     size : int
-        Rows that the device takes at once.
+        Rows that the device takes at once. A batch that lacks some is filled up, for how a device
+        computes hangs on the shape of a batch, and with it the last bit of what comes of an image.
     threads : int
         Threads beside it.
-    padded : bool
-        Whether a batch that is not full is filled up: then what comes of an image does not
-        hang on how many others there are.
     prepare : callable
         From a row and the content of its file to what the device takes; for several threads
         at once.
@@ -43,7 +41,6 @@ class Batching:
 
     size: int
     threads: int
-    padded: bool
     prepare: Callable[[int, bytes], Any]
     compute: Callable[[Sequence[int], Sequence[Any]], Sequence[Any]]
     finish: Callable[[int, Any, Any], None]
@@ -83,7 +80,7 @@ class Batching:
             If it makes nothing of any image, even of a blank one.
         """
         count = len(rows)
-        lacking = self.size - count if self.padded else 0
+        lacking = self.size - count
         found = self._computed(
             [*rows, *[rows[-1]] * lacking], [*prepared, *[prepared[-1]] * lacking]
         )

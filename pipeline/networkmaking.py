@@ -94,6 +94,4 @@ def _batching(
         seen = np.zeros_like(image.prepared.seen)
         return replace(image, prepared=replace(image.prepared, seen=seen))
 
-    # A GPU chooses how to compute by the shape of a batch; a CPU does not, and would take longer.
-    padded = run.device != "cpu"
-    return Batching(run.images, run.threads, padded, prepare, compute, finish, blank)
+    return Batching(run.images, run.threads, prepare, compute, finish, blank)

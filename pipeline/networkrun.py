@@ -9,7 +9,7 @@ import joblib
 
 #: Threads that keep a GPU fed, at most: more of them wait for each other.
 MOST_WORKERS = 16
-#: Images that a device takes at once, unless it is said. A core is as fast with one.
+#: Images that a device takes at once, unless it is said. A core is as fast with one as with more.
 BATCHES = {"cpu": 1, "cuda": 32}
 
 

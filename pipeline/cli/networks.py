@@ -129,7 +129,7 @@ network_options = grouped(
             type=click.Choice(["auto", "cpu", "cuda"]),
             show_default="auto",
             help="Of a network: GPUs, one process each unless --jobs says more, or CPUs, one "
-            "process a core. That takes memory, about 1 GB a process for basnet: see --jobs. "
+            "process a core. That takes memory, 1.5 GB a process for basnet: see --jobs. "
             "auto: GPUs where there are any.",
         ),
         "precision": click.option(

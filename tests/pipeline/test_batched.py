@@ -15,11 +15,11 @@ from dilo.pipeline.maskrows import MaskRows
 class Device:
     """Adds up what it is given, and can be made to fail."""
 
-    def __init__(self, rows, size=3, threads=2, *, padded=False, room=None, bad=(), slow=()):
+    def __init__(self, rows, size=3, threads=2, *, room=None, bad=(), slow=()):
         self.rows, self.room, self.bad, self.slow = rows, room, bad, slow
         self.batches, self.finished, self.threads = [], {}, set()
         self.batching = Batching(
-            size, threads, padded, self.prepare, self.compute, self.finish, lambda image: 0
+            size, threads, self.prepare, self.compute, self.finish, lambda image: 0
         )
 
     def prepare(self, row, content):
@@ -80,9 +80,10 @@ def test_batches_are_in_the_order_of_rows_whichever_thread_is_first(tmp_path, th
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_every_row_is_made_once_however_many_are_taken_at_once(tmp_path, count, size):
     device = made(tmp_path, [b"x"] * count, size=size)
-    assert [row for batch in device.batches for row, _ in batch] == list(range(count))
+    rows = [row for batch in device.batches for row, _ in batch]
+    assert rows == [*range(count), *[count - 1] * (-count % size)]
     assert sorted(device.finished) == list(range(count))
-    assert {len(batch) for batch in device.batches[:-1]} <= {size}
+    assert {len(batch) for batch in device.batches} <= {size}
 
 
 def test_only_rows_that_are_to_do_are_made(tmp_path):
@@ -104,9 +105,9 @@ def test_what_fails_beside_the_device_is_its_row_s_error_and_leaves_no_gap(tmp_p
     ]
 
 
-@pytest.mark.parametrize("padded", [False, True])
-def test_of_a_batch_that_fails_each_image_is_tried_down_to_itself(tmp_path, padded):
-    device = made(tmp_path, [b"1", b"22", b"1", b"1", b"22"], size=5, bad=(2,), padded=padded)
+@pytest.mark.parametrize("size", [5, 8])
+def test_of_a_batch_that_fails_each_image_is_tried_down_to_itself(tmp_path, size):
+    device = made(tmp_path, [b"1", b"22", b"1", b"1", b"22"], size=size, bad=(2,))
     assert sorted(device.finished) == [0, 2, 3]
     assert device.rows.error[1] == device.rows.error[4] == "net failed: FloatingPointError: bad"
     assert device.finished[0] == (1, 10)
@@ -133,8 +134,8 @@ def test_images_that_all_fail_are_at_fault_where_a_blank_one_does_not(tmp_path):
     assert device.rows.error == ["net failed: FloatingPointError: bad"] * 3
 
 
-def test_a_batch_is_filled_up_where_its_shape_matters_and_alone_too(tmp_path):
-    device = made(tmp_path, [b"1", b"22", b"333", b"4444"], padded=True)
+def test_every_batch_has_one_shape_also_the_last_and_that_of_a_row_alone(tmp_path):
+    device = made(tmp_path, [b"1", b"22", b"333", b"4444"])
     assert device.batches[1] == [(3, 4), (3, 4), (3, 4)]
     assert sorted(device.finished) == [0, 1, 2, 3]
     device.batching.fill(0, b"1")
@@ -167,6 +168,6 @@ def test_no_more_is_read_ahead_than_the_device_will_soon_take(tmp_path):
         begun.append(row)
         return row
 
-    fill = Batching(4, 3, False, prepare, compute, lambda *made: None, lambda image: image)
+    fill = Batching(4, 3, prepare, compute, lambda *made: None, lambda image: image)
     make_batched(attempts, fill, range(60))
     assert max(ahead) <= 4 + 2 * 4 + 3

@@ -143,7 +143,7 @@ def test_neither_the_weights_place_nor_the_device_is_in_the_store(images, tmp_pa
     assert b"cpu" not in (tmp_path / "a" / "plan.json").read_bytes()
 
 
-def test_on_gpus_a_process_opens_its_network_on_its_own_and_fills_batches_up(
+def test_a_process_opens_its_network_on_its_own_gpu_and_every_batch_has_one_shape(
     images, tmp_path, monkeypatch
 ):
     opened, lengths = [], []
