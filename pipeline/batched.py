@@ -117,10 +117,11 @@ class Batching:
         """Stop where it is not the images that the device cannot take."""
         error = self._computed([row], [blank])
         if isinstance(error, Exception):
+            less = f"--batch less than {self.size}" if self.size > 1 else "fewer --jobs"
             raise DiloError(
                 f"the network failed for each image, and for a blank one: {type(error).__name__}: "
-                f"{error}: give --batch less than {self.size} if memory ran out; finished shards "
-                f"are kept, and the same command goes on"
+                f"{error}: give {less} if memory ran out; finished shards are kept, and the same "
+                f"command goes on"
             ) from error
 
 

@@ -100,6 +100,16 @@ def test_a_cluster_is_told_its_core_hours_alone(images, tmp_path):
     assert any("time: as the cluster has cores; 0.0" in line for line in found.lines(named=3))
 
 
+def test_what_gpus_compute_is_counted_in_their_hours(images, tmp_path):
+    plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
+    options = {"jobs": 1, "unit": "GPU", "clock": ticking(1e-3)}
+    found = estimate(images, tmp_path / "s", plan, names, FAKE, **options)
+    assert any(line.endswith("each on one GPU") for line in found.lines(named=3))
+    assert any(line.endswith(" GPU-hours") for line in found.lines(named=3))
+    assert found.record()["gpu_hours"] == found.hours
+    assert "core_hours" not in found.record()
+
+
 def test_workers_take_the_next_shard_when_they_are_done():
     plan = plan_of(11, 4)  # 4, 4 and 3 images
     assert load_of(plan, range(3), 1.0, 1) == Load(3, 11, 1, 11.0)

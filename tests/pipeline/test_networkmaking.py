@@ -97,7 +97,9 @@ def test_what_fails_with_one_image_is_its_row_s_error_and_nothing_else(
 
 
 def test_a_network_that_takes_no_image_ends_the_run_and_leaves_no_shard(images, tmp_path):
-    with pytest.raises(DiloError, match="blank one: RuntimeError: device lost: give --batch less"):
+    with pytest.raises(
+        DiloError, match="blank one: RuntimeError: device lost: give fewer --jobs if"
+    ):
         planned(images, tmp_path / "store", "dead")(0)
     assert not list((tmp_path / "store").glob("shard-*"))
 

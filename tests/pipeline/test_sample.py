@@ -2,11 +2,14 @@
 
 import pytest
 from support.fakes import Fake, fake_maker, ticking
+from support.networks import gain
 from support.photographs import photograph_folder
 
-from dilo.pipeline.masks import mask_plan
+from dilo.pipeline.masks import mask_plan, recipe_maker
 from dilo.pipeline.names import Names
+from dilo.pipeline.networkrun import NetworkRun
 from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.saliency.weights import weights_digest
 from dilo.pipeline.sample import FEWEST, MOST, Sample, spread_rows, take_sample
 
 
@@ -35,6 +38,24 @@ def test_images_without_a_mask_are_told_with_their_reasons(tmp_path):
         "class1/001.jpg": "fake failed: ZeroDivisionError: by nothing",
     }
     assert found.images == 3
+
+
+def test_a_network_s_sample_is_of_whole_batches_after_one_that_does_not_count(tmp_path, networks):
+    images = photograph_folder(tmp_path / "images", 11)
+    names = sorted(str(path.relative_to(images)) for path in images.rglob("*.jpg"))
+    weights = gain(tmp_path / "weights.pt")
+    recipe = MaskRecipe.named("net", weights=weights_digest(weights))
+    batches = []
+
+    def maker(rows, paths):
+        batches.append(len(paths))
+        return make(rows, paths)
+
+    make = recipe_maker(recipe, 32, Names(names), NetworkRun(weights, batch=4))
+    found = take_sample(images, names, "net", maker, clock=ticking(0.001))
+    assert (found.images, found.failed) == (11, {})
+    assert [count for count in batches if count > 1] == [4, 4, 4, 3]
+    assert found.seconds == pytest.approx(0.003)
 
 
 def test_rows_are_spread_evenly_over_what_is_to_do_and_each_is_met_once():

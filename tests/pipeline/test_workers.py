@@ -8,6 +8,7 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.workers import compile_ahead
 
 
 def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
@@ -38,6 +39,15 @@ def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
     assert int(worker.stdout) == 0
     assert int(again.stdout) == 0
     assert again.stderr == ""
+
+
+def test_of_a_network_its_refinement_alone_is_compiled(monkeypatch):
+    asked, said = [], []
+    monkeypatch.setattr(MaskRecipe, "finished", lambda recipe, *given: asked.append(recipe.name))
+    compile_ahead(MaskRecipe.named("basnet"), said.append)
+    assert (asked, said) == ([], [])
+    compile_ahead(MaskRecipe.named("basnet", "grabcut"), said.append)
+    assert asked == ["basnet"]
 
 
 def test_a_worker_keeps_to_one_core(tmp_path):

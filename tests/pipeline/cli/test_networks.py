@@ -9,6 +9,7 @@ import pytest
 from support.cli import invoke
 from support.networks import gain
 from support.photographs import photograph_folder
+from support.plugins import mark
 
 from dilo.pipeline import gpus
 from dilo.pipeline.cli import main
@@ -66,6 +67,20 @@ def test_tasks_of_an_array_make_the_store_that_one_run_makes(images, tmp_path):
         masks(images, tmp_path / "many", "--shard-size", 4, *share)
     for file in sorted((tmp_path / "one").iterdir()):
         assert (tmp_path / "many" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_an_image_that_kills_a_worker_is_found_and_recorded(images, tmp_path):
+    mark(images / "class0" / "red.png")
+    options = ("--jobs", 2, "--shard-size", 5, "--batch", 3, "--json")
+    found = json.loads(masks(images, tmp_path / "s", *options, method="killer").stdout)
+    assert (found["done_images"], list(found["failed"])) == (10, ["class0/red.png"])
+    why = found["failed"]["class0/red.png"]
+    assert why.startswith("killed the process that computed it, twice: SIGKILL")
+
+
+def test_a_device_that_takes_nothing_ends_the_run_in_words(images, tmp_path):
+    result = masks(images, tmp_path / "s", "--jobs", 2, method="dead", status=3)
+    assert "device lost: give fewer --jobs if memory ran out" in result.stderr
 
 
 def test_another_size_a_run_for_its_checkpoint_and_a_refinement(images, tmp_path):
