@@ -22,7 +22,7 @@ from dilo.train.session import Result
 
 SMALL = (
     "model.width=4",
-    "data.size=48",
+    "data.size=64",
     "data.crop=32",
     "optimizer.batch=4",
     "optimizer.epochs=2",

@@ -258,7 +258,7 @@ def standardise(images: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (B, 3, H, W), float32
-        What a network for saliency takes; channels last in memory.
+        What a network for saliency takes.
     """
     peaks = images.amax((1, 2, 3), keepdim=True).clamp(min=TINY)
-    return normalise(images / peaks).contiguous(memory_format=torch.channels_last)
+    return normalise(images / peaks)

@@ -26,6 +26,7 @@ from dilo.train.recipe import OptimizerRecipe
 from dilo.train.saliency.basnet import BASNet, load_encoder
 from dilo.train.saliency.examples import COPIED, ExampleBatch, Examples, collate, make_lesson
 from dilo.train.saliency.learner import SaliencyLearner, make_adam, make_learning
+from dilo.train.saliency.networks import learning_format
 from dilo.train.saliency.pairs import Pairs
 from dilo.train.saliency.recipe import AdamRecipe, SaliencyRecipe
 from dilo.train.saliency.score import Scorer
@@ -166,13 +167,14 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
         interruption: Interruption,
     ) -> None:
         self.pairs, source = data.pairs, data.pairs.source
-        learning = make_learning(recipe)
+        learning, model = make_learning(recipe), recipe.model
         encoder = ""
         if data.encoder is not None:
-            encoder = _begin_with(data.encoder, recipe.model.arch, learning.network)
+            encoder = _begin_with(data.encoder, model.arch, learning.network)
             if learning.teacher is not None:
                 learning.teacher.load_state_dict(learning.network.state_dict())
-        learning.to(machine.device).to(memory_format=torch.channels_last)
+        layout = learning_format(model.arch, model.width, machine.device)
+        learning.to(machine.device).to(memory_format=layout)
         learning.train()
         optimizer = make_adam(learning.network, recipe.optimizer)
         self.descent = Descent(machine, learning, optimizer)

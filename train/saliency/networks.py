@@ -80,6 +80,30 @@ def weights_file(path: Path) -> Path:
     )
 
 
+def learning_format(arch: str, width: int, device: torch.device) -> torch.memory_format:
+    """Choose how a network that learns lies in memory.
+
+    Parameters
+    ----------
+    arch : str
+        A key of `NETWORKS`.
+    width : int
+        Its width.
+    device : device
+        Where it learns.
+
+    Returns
+    -------
+    memory_format
+        Channels last, which is faster, where torch survives it.
+    """
+    # With channels last, oneDNN (its issue 6035, in torch 2.14) writes beyond its buffers where it
+    # computes the gradient of a strided 1 x 1 convolution of fewer than 16 channels, as BASNet's
+    # second stage has one.
+    narrow = arch == "basnet" and width < 16
+    return torch.contiguous_format if narrow and device.type == "cpu" else torch.channels_last
+
+
 def _weights(content: object, arch: str, what: str) -> dict[str, Tensor]:
     """Take the tensors of a file, by the network's own names."""
     found = content if isinstance(content, Mapping) else {}

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from dilo.train.recipe import PasteRecipe, Recipe, ViewsRecipe, paste_rules, schedule_rules
 from dilo.train.sections import Rule, filled, require
 
-#: What the sides that a network sees must be multiples of.
+#: What the side of a crop must be a multiple of.
 STRIDES: Final = {"basnet": 32, "unet": 16}
 
 
@@ -155,18 +155,17 @@ def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
 def _picture_rules(recipe: SaliencyRecipe) -> list[Rule]:
     """Give each rule of network and data, whether it holds, and what was got."""
     model, data = recipe.model, recipe.data
-    stride = STRIDES[model.arch]
+    size, crop, stride = data.size, data.crop, STRIDES[model.arch]
     low, high = data.scale
-    sides = {"data.size": data.size, "data.crop": data.crop}
+    whole = crop > 0 and crop % stride == 0
     shares = {k: getattr(data, k) for k in ("flip", "jitter", "min_coverage")}
     return [
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
         ("model.width must be at least 1", model.width >= 1, model.width),
-        *(
-            (f"{k} must be a multiple of {stride}, for {model.arch}", v > 0 and v % stride == 0, v)
-            for k, v in sides.items()
-        ),
-        (f"data.crop must be at most data.size, {data.size}", data.crop <= data.size, data.crop),
+        # As `SalientObjectParameters` has it of the side at which masks are made.
+        ("data.size must be a multiple of 32", size > 0 and size % 32 == 0, size),
+        (f"data.crop must be a multiple of {stride}, for {model.arch}", whole, crop),
+        (f"data.crop must be at most data.size, {size}", crop <= size, crop),
         ("data.scale must be 0.1 <= low <= high <= 10", 0.1 <= low <= high <= 10, data.scale),
         *((f"data.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
     ]

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from support.backgrounds import built
 from support.cli import invoke
 from support.objects import SMALL, objects_and_masks, store_of
 
+from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
+from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.train.cli import main
 from dilo.train.recipes.files import shipped_recipes
 from dilo.train.saliency.recipes import SHELF
@@ -58,6 +61,26 @@ def test_a_resolved_recipe_is_a_recipe(made, tmp_path):
 def test_a_recipe_without_a_name_lists_those_there_are_whatever_else_lacks():
     shown = invoke(main, "saliency", "--recipe").stdout
     assert all(f"  {name} " in shown for name in shipped_recipes(SHELF))
+
+
+def test_backgrounds_that_a_recipe_does_not_ask_for_or_lacks_are_refused_in_words(made, tmp_path):
+    crops = built(made[0], tmp_path / "crops", BackgroundRecipe(kind="images"))
+    given = ["--out", tmp_path / "run", "--backgrounds", crops]
+    refused = train(made[0], made[1], *given, status=3)
+    assert "--backgrounds is for recipes that paste, got label-free with paste" in refused.stderr
+    pasting = ["--set", "paste.probability=0.5"]
+    never = train(made[0], made[1], *given, *pasting, status=3)
+    assert "holds images, which recipe label-free never draws" in never.stderr
+    on_images = [*pasting, "--set", "paste.backgrounds.images=1", "--out", tmp_path / "run"]
+    lacking = train(made[0], made[1], *on_images, status=3)
+    assert (
+        "pastes on images (paste.backgrounds.images = 1) and needs --backgrounds" in lacking.stderr
+    )
+    assert not (tmp_path / "run").exists()
+    few = ["--set", "paste.bank=4", "--set", "optimizer.epochs=1"]
+    train(made[0], made[1], *on_images, *few, "--backgrounds", crops)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["data"]["backgrounds"] == BackgroundStore(crops).fingerprint
 
 
 @pytest.mark.parametrize(

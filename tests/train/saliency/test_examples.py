@@ -6,8 +6,12 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from support.objects import objects_and_masks, small, store_of
+from support.pictures import Pictures
 
+from dilo.train.backgrounds import Bank
+from dilo.train.blur import blur
 from dilo.train.colors import MEAN, STD
+from dilo.train.pastedraw import CROPS, GRAY
 from dilo.train.saliency.draws import window_draw
 from dilo.train.saliency.examples import Examples, collate, make_lesson, standardise
 from dilo.train.saliency.pairs import find_pairs, squash_image
@@ -97,3 +101,77 @@ def test_an_image_or_mask_that_broke_is_replaced_by_the_next_and_counted(made, t
     example = Examples(pairs, small())[0, 1]
     assert (example.row, example.unreadable) == (3, 1)
     assert collate([example] * 4).unreadable == 4
+
+
+PASTED = ("data.jitter=0", "data.flip=0", "paste.probability=1", 'paste.blend="none"')
+KEYS = [(0, i) for i in range(4)]
+
+
+def standardised(image):
+    return (image / image.max() - np.array(MEAN)[:, None, None]) / np.array(STD)[:, None, None]
+
+
+def cut_of(pairs, recipe, row):
+    """Give the crop and its mask, as of a recipe that does not paste."""
+    example = Examples(pairs, recipe)[0, row]
+    assert example.draw.paste is None
+    return example.image, example.mask
+
+
+@pytest.mark.parametrize("alpha", ["soft", "binary"])
+@pytest.mark.parametrize("ground", ["gray", "crops"])
+def test_a_pasted_crop_lies_on_another_background_and_its_truth_is_the_alpha(made, alpha, ground):
+    pairs = find_pairs(made[0], made[2])
+    behind = ("paste.backgrounds.gray=0", "paste.backgrounds.crops=1", "paste.bank=3")
+    recipe = small(*PASTED, f"paste.alpha={alpha}", *(behind if ground == "crops" else ()))
+    stores = {CROPS: Pictures("crops", [(40, 50)] * 5)} if ground == "crops" else {}
+    bank = Bank(recipe.pretraining(), stores, torch.device("cpu"))
+    bank.fill(0)
+    batch = collate([Examples(pairs, recipe)[key] for key in KEYS])
+    lesson = make_lesson(batch, recipe.data, bank, soft=True, step=0, epochs=0)
+    assert (len(batch.samples), batch.pastes) == (4, (4, 4, 0))
+    for row, (_, sample) in enumerate(KEYS):
+        draw = Examples(pairs, recipe)[0, sample].draw.paste
+        assert draw.kind == (GRAY if ground == "gray" else CROPS)
+        image, mask = cut_of(pairs, small(*PASTED[:2]), sample)
+        share = mask / 255 if alpha == "soft" else (mask >= 127.5).astype(float)
+        background = draw.gray_level / 255
+        if ground == "crops":
+            background = bank.behind(batch.parameters.rows(slice(row, row + 1)))[0].numpy()
+        expected = image / 255 * share + background * (1 - share)
+        assert_allclose(lesson.truth[row, 0], share, atol=1e-6)
+        assert_allclose(lesson.images[row], standardised(expected), atol=1e-4)
+
+
+def test_where_a_paste_blends_the_blurred_alpha_is_what_is_to_be_learnt(made):
+    pairs = find_pairs(*made[:2])
+    recipe = small(*PASTED[:3], 'paste.blend="gaussian"', "paste.blend_sigma=2")
+    example = Examples(pairs, recipe)[0, 3]
+    image, mask = cut_of(pairs, small(*PASTED[:2]), 3)
+    assert example.draw.paste.blend_sigma == 2
+    assert_array_equal(example.image, image)
+    assert_array_equal(example.mask, blur(mask, (2, 2)))
+    assert len(np.unique(example.mask)) > len(np.unique(mask))
+
+
+def test_a_crop_with_too_little_foreground_is_not_pasted_but_counted(made):
+    pairs = find_pairs(*made[:2])
+    shares = [cut_of(pairs, small(*PASTED[:2]), row)[1].mean() / 255 for row in range(4)]
+    bound = sorted(shares)[2]
+    batch = collate(
+        [Examples(pairs, small(*PASTED, f"paste.min_coverage={bound}"))[k] for k in KEYS]
+    )
+    assert batch.parameters.paste.tolist() == [share >= bound for share in shares]
+    assert batch.pastes == (4, 2, 2)
+    for row, share in enumerate(shares):
+        if share < bound:
+            image, mask = cut_of(pairs, small(*PASTED[:2]), row)
+            assert_array_equal(batch.images[row], image)
+            assert_array_equal(batch.truth[row, 0], mask)
+
+
+def test_a_crop_without_foreground_is_never_pasted(made, tmp_path):
+    images, truth = objects_and_masks(tmp_path, 3)
+    Image.fromarray(np.zeros((51, 59), np.uint8)).save(truth / "001.png")
+    example = Examples(find_pairs(images, truth), small(*PASTED, "paste.min_coverage=0"))[0, 1]
+    assert (example.draw.paste, example.skipped, example.mask.any()) == (None, 1, False)

@@ -4,15 +4,19 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from support.objects import objects_and_masks, pairs_of, same_state, small, store_of, taught
+from support.pictures import Pictures
 from support.runs import losses, machine
 
 from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
 from dilo.train import checkpoint
+from dilo.train.pastedraw import CROPS
 from dilo.train.reading import read
 from dilo.train.saliency import loop
 from dilo.train.saliency.learner import SaliencyLearning, make_learning
@@ -41,9 +45,9 @@ def lines_of(run):
 
 def test_a_run_leaves_what_its_reader_needs(made, undisturbed):
     fields = {"step", "epoch", "loss", "lr", "l0", "bce", "ssim", "iou"}
-    assert [set(line) for line in lines_of(undisturbed)] == [
-        fields | {"images_per_second", "data_wait"}
-    ] * 4
+    fields |= {"images_per_second", "data_wait", "paste_rate", "skipped_pastes"}
+    assert [set(line) for line in lines_of(undisturbed)] == [fields] * 4
+    assert [line["paste_rate"] for line in lines_of(undisturbed)] == [0] * 4
     assert (undisturbed / "state").read_text() == "done\n"
     facts = json.loads((undisturbed / "run.json").read_text())
     assert (facts["images"], facts["steps"], facts["left_out"]) == (11, 4, [])
@@ -215,6 +219,46 @@ def test_basnets_encoder_begins_with_a_resnet_and_a_run_goes_on_with_the_same_al
             assert (next(iter(begun[network].values())) == 7).all()
     with pytest.raises(CheckpointError, match=r"made with encoder = '[0-9a-f]{64}', asked for ''"):
         taught(made, tmp_path / "0", machine(), *basnet)
+
+
+def test_a_narrow_basnet_takes_a_step_on_a_cpu(made, tmp_path):
+    # In a process of its own: where memory is overwritten, it dies.
+    values = ("model.width=8", "data.size=64", "data.crop=64", "optimizer.batch=4")
+    words = [word for value in values for word in ("--set", value)]
+    folders = ["--images", made[0], "--truth", made[1], "--out", tmp_path / "run"]
+    options = ["--recipe", "basnet", "--workers", "0", "--device", "cpu", "--max-minutes", "1e-9"]
+    code = "from dilo.train.cli import main; main()"
+    command = [sys.executable, "-W", "ignore", "-c", code, "saliency", *folders, *options, *words]
+    subprocess.run(command, check=True, capture_output=True)
+    assert checkpoint.steps(tmp_path / "run")[0][0] == 1
+
+
+ON_CROPS = (
+    *("paste.probability=0.7", "paste.bank=6"),
+    *("paste.backgrounds.crops=2", "paste.backgrounds.noise=1"),
+)
+
+
+def test_stops_change_nothing_about_what_is_pasted_on(made, tmp_path):
+    stores = {CROPS: Pictures("crops", [(40, 40)] * 9)}
+    at_once = machine(max_minutes=1e-9)
+    for run, goes in (("whole", [machine()]), ("cut", [at_once, at_once, at_once, machine()])):
+        for go in goes:
+            taught(made, tmp_path / run, go, *ON_CROPS, backgrounds=stores)
+    assert same_state(tmp_path / "whole", tmp_path / "cut", 4)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    assert any(0 < line["paste_rate"] < 1 for line in lines_of(tmp_path / "whole"))
+    other = {CROPS: Pictures("crops", [(40, 40)] * 8)}
+    taught(made, tmp_path / "other", machine(), *ON_CROPS, backgrounds=other)
+    assert losses(tmp_path / "other") != losses(tmp_path / "whole")
+
+
+def test_a_run_does_not_go_on_with_other_backgrounds(made, tmp_path):
+    stores = {CROPS: Pictures("crops", [(40, 40)] * 9)}
+    taught(made, tmp_path, machine(max_minutes=1e-9), *ON_CROPS, backgrounds=stores)
+    stores[CROPS].fingerprint = "of other crops"
+    with pytest.raises(CheckpointError, match=r"backgrounds = 'digest of crops', asked for 'of ot"):
+        taught(made, tmp_path, machine(), *ON_CROPS, backgrounds=stores)
 
 
 def test_the_rate_is_constant_or_half_a_cosine_after_a_straight_rise():

@@ -7,7 +7,7 @@ import torch
 from support.salientnetworks import WIDTH, basnet
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.saliency.networks import NETWORKS, read_network, weights_file
+from dilo.train.saliency.networks import NETWORKS, learning_format, read_network, weights_file
 
 NETWORK = basnet()
 
@@ -196,3 +196,19 @@ def test_a_file_that_is_not_of_torch_is_refused(tmp_path):
 def test_the_whole_width_is_told_by_the_file(tmp_path):
     path = saved(tmp_path / "x.pth", basnet(width=4).state_dict())
     assert read_network(path, "basnet").inconv.out_channels == 4
+
+
+@pytest.mark.parametrize(
+    ("arch", "width", "device", "last"),
+    [
+        ("basnet", 15, "cpu", False),
+        ("basnet", 16, "cpu", True),
+        ("basnet", 15, "cuda", True),
+        ("unet", 4, "cpu", True),
+    ],
+)
+def test_channels_come_last_in_what_learns_but_where_torch_would_overwrite_memory(
+    arch, width, device, last
+):
+    found = learning_format(arch, width, torch.device(device))
+    assert found == (torch.channels_last if last else torch.contiguous_format)

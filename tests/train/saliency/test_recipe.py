@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.train.recipes import recipe_text
 from dilo.train.recipes.files import shipped_recipes
 from dilo.train.saliency.recipe import SaliencyRecipe, saliency_recipe
@@ -22,6 +23,14 @@ NAMES = shipped_recipes(SHELF)
         ({"model": {"width": 0}}, "model.width must be at least 1, got 0"),
         ({"data": {"crop": 100}}, "data.crop must be a multiple of 32, for basnet, got 100"),
         ({"data": {"size": 0}}, "data.size must be a multiple of 32"),
+        (
+            {"model": {"arch": "unet"}, "data": {"size": 144, "crop": 112}},
+            "data.size must be a multiple of 32, got 144",
+        ),
+        (
+            {"model": {"arch": "unet"}, "data": {"crop": 40}},
+            "data.crop must be a multiple of 16, for unet, got 40",
+        ),
         ({"data": {"crop": 288}}, "data.crop must be at most data.size, 256, got 288"),
         ({"data": {"scale": [1.0, 0.5]}}, r"data.scale must be 0.1 <= low <= high <= 10, got"),
         ({"data": {"flip": 2}}, r"data.flip must be in \[0, 1\], got 2"),
@@ -54,6 +63,19 @@ def test_basnet_is_as_published():
     steps = recipe.optimizer.epochs * (10_553 // recipe.optimizer.batch)
     assert published == 395_850
     assert abs(steps - published) < 200
+
+
+@pytest.mark.parametrize("arch", ["basnet", "unet"])
+def test_masks_can_be_made_at_every_size_that_a_recipe_may_say(arch):
+    for size in range(16, 300, 16):
+        values = {"model": {"arch": arch}, "data": {"size": size, "crop": 32}}
+        try:
+            saliency_recipe(values, "here")
+        except RecipeError:
+            with pytest.raises(ValueError, match=r"side must be a multiple of 32|at least"):
+                SalientObjectParameters(side=size)
+        else:
+            SalientObjectParameters(side=size)
 
 
 @pytest.mark.parametrize("name", NAMES)
