@@ -248,7 +248,7 @@ def test_stops_change_nothing_about_what_is_pasted_on(made, tmp_path):
     assert same_state(tmp_path / "whole", tmp_path / "cut", 4)
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     assert any(0 < line["paste_rate"] < 1 for line in lines_of(tmp_path / "whole"))
-    other = {CROPS: Pictures("crops", [(40, 40)] * 8)}
+    other = {CROPS: Pictures("crops", [(40, 40)] * 90)}
     taught(made, tmp_path / "other", machine(), *ON_CROPS, backgrounds=other)
     assert losses(tmp_path / "other") != losses(tmp_path / "whole")
 
