@@ -12,6 +12,8 @@ from dilo.pipeline.saliency.registry import Later
 # Named in words: imports run one way, and torch is not asked for where no network runs.
 _COUNT = Later("dilo.train.devices", "gpus")
 _NAME = Later("dilo.train.devices", "gpu_name")
+_DEVICE = Later("dilo.train.devices", "choose_device")
+_PRECISION = Later("dilo.train.devices", "choose_precision")
 
 
 def gpus() -> int:
@@ -28,8 +30,13 @@ def gpus() -> int:
         return 0
 
 
-def require_gpus() -> int:
+def require_gpus(precision: str) -> int:
     """Count the GPUs that this process may use, of which there must be some.
+
+    Parameters
+    ----------
+    precision : {"fp32", "bf16", "fp16"}
+        In what they are to compute.
 
     Returns
     -------
@@ -39,8 +46,16 @@ def require_gpus() -> int:
     Raises
     ------
     DiloError
-        If there are none.
+        If there are none, or they cannot.
     """
+    count = _gpus()
+    if precision == "bf16":  # which alone not all can; to look takes memory of a GPU
+        _PRECISION(precision, _DEVICE("cuda"))
+    return count
+
+
+def _gpus() -> int:
+    """Count the GPUs, of which there must be some."""
     count = gpus()
     if not count:
         raise DiloError(
@@ -74,7 +89,7 @@ def own_device(device: str) -> str:
 @functools.cache
 def _claimed() -> int:
     """Claim a GPU that no process of this machine has; the claim ends with the process."""
-    count = require_gpus()
+    count = _gpus()
     for index in range(count):
         if _locked(Path(tempfile.gettempdir()) / f"dilo-{_NAME(index)}.lock"):
             return index

@@ -86,10 +86,11 @@ class NetworkOptions:
         device = self.device or "auto"
         if device == "auto":
             device = "cuda" if gpus() else "cpu"
-        if device == "cpu" and recipe.parameters()["precision"] == "fp16":
+        precision = recipe.parameters()["precision"]
+        if device == "cpu" and precision == "fp16":
             raise click.UsageError("--precision fp16 needs a GPU, got a CPU: give bf16 or fp32")
         if device == "cuda" and not cluster:
-            count = require_gpus()
+            count = require_gpus(precision)
             if how.jobs == -1:  # one a GPU; threads of one process share its own
                 how = dataclasses.replace(how, jobs=1 if how.backend == "threading" else count)
         file = weights_file(self.weights).absolute()

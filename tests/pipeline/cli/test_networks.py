@@ -6,6 +6,7 @@ import click
 import joblib
 import numpy as np
 import pytest
+import torch
 from support.cli import invoke
 from support.networks import gain
 from support.photographs import photograph_folder
@@ -207,6 +208,21 @@ def test_gpus_are_asked_for_only_where_there_are_some(images, tmp_path, monkeypa
     monkeypatch.setattr(gpus, "_COUNT", lambda: 0)
     result = masks(images, tmp_path / "s", "--device", "cuda", status=3)
     assert "--device cuda needs a GPU that torch can use, got none" in result.stderr
+
+
+@pytest.mark.parametrize("asked", [("--precision", "bf16"), ("--set", "precision=bf16")])
+def test_a_gpu_that_cannot_compute_as_asked_is_refused_before_a_store_is_begun(
+    images, tmp_path, monkeypatch, asked
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    result = masks(images, tmp_path / "s", "--device", "cuda", *asked, status=3)
+    words = "--precision bf16 needs a GPU that computes in bfloat16, got Tesla T4: give fp16 or"
+    assert words in result.stderr
+    assert not (tmp_path / "s").exists()
+    masks(images, tmp_path / "s", "--device", "cuda", "--precision", "fp16", "--plan-only")
 
 
 def test_the_words_of_the_options_are_those_of_the_parameters():
