@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,17 +16,15 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.labels import labels_of
 from dilo.pipeline.names import Names
 from dilo.pipeline.saliency.network import MaskNetwork
-from dilo.pipeline.saliency.networkparameters import (
-    CamParameters,
-    ClassParameters,
-    GradientParameters,
-)
+from dilo.pipeline.saliency.networkparameters import ClassParameters, GradientParameters
 from dilo.pipeline.saliency.recipe import squash
 from dilo.pipeline.saliency.segmentation import segmented
 from dilo.train.devices import DTYPES, Precision, choose_device, choose_precision
 
 #: What messages call the images of a store.
 _STORE = "the folder of images"
+#: From what a classifier saw, and the map of it, to saliency.
+Finishing: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.float64]], NDArray[np.float64]]
 # Values of a map that differ by a smaller share of the largest differ by float32's rounding.
 _ROUNDING = 1e-6
 
@@ -56,7 +55,7 @@ class ClassNetwork:
     side: int
     precision: Precision
     rows: Mapping[str, int] | None
-    finishing: Callable[[NDArray[np.uint8], NDArray[np.float64]], NDArray[np.float64]]
+    finishing: Finishing
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Squash the whole image to what the classifier sees.
@@ -131,17 +130,17 @@ class ClassNetwork:
         return self.finishing(seen, found.astype(np.float64))
 
 
-def open_cam(
-    weights: Path, parameters: CamParameters, device: str, names: Names | None
+def open_classifier(
+    weights: Path, parameters: ClassParameters, device: str, names: Names | None
 ) -> MaskNetwork:
-    """Open a classifier for class activation maps.
+    """Open a classifier, for class activation maps or for gradients of its scores.
 
     Parameters
     ----------
     weights : Path
         As `load_classifier` takes it.
-    parameters : CamParameters
-        What it sees, and whose score is mapped.
+    parameters : CamParameters or GradientParameters
+        What it sees, and whose score is mapped; of a gradient, how it is segmented.
     device : str
         As torch names it, or "auto".
     names : Names or None
@@ -150,71 +149,29 @@ def open_cam(
     Returns
     -------
     MaskNetwork
-        Whose saliency is the map, stretched by its own least and greatest value as
-        `dilo-eval localization` scores it: negative activations, which speak against the
-        class, stay below all others.
+        Of gradients, whose saliency is the graph cut. Of activations, whose saliency is the map,
+        stretched by its own least and greatest value as `dilo-eval localize` scores it: negative
+        activations, which speak against the class, stay below all others.
 
     Raises
     ------
     DiloError
-        If the file is no classifier with feature maps, the device cannot be had, or the images'
-        own classes are asked for and are not those of the classifier.
+        If the file is no classifier, or none with feature maps for activations; the device cannot
+        be had; or the images' own classes are asked for and are not those of the classifier.
     """
-    return _opened(weights, "cam", parameters, device, names, lambda _, found: _stretched(found))
-
-
-def open_gradient(
-    weights: Path, parameters: GradientParameters, device: str, names: Names | None
-) -> MaskNetwork:
-    """Open a classifier for gradients of its scores, which graph cuts make masks of.
-
-    Parameters
-    ----------
-    weights : Path
-        As `load_classifier` takes it.
-    parameters : GradientParameters
-        What it sees, whose score is mapped, and how the map is segmented.
-    device : str
-        As torch names it, or "auto".
-    names : Names or None
-        All images of the store; None outside of one.
-
-    Returns
-    -------
-    MaskNetwork
-        Whose saliency is the cut.
-
-    Raises
-    ------
-    DiloError
-        If the file is no classifier, the device cannot be had, or the images' own classes are
-        asked for and are not those of the classifier.
-    """
-
-    def finishing(seen: NDArray[np.uint8], found: NDArray[np.float64]) -> NDArray[np.float64]:
-        return segmented(seen, found, parameters)
-
-    return _opened(weights, "gradient", parameters, device, names, finishing)
-
-
-def _opened(
-    weights: Path,
-    method: Attribution,
-    parameters: ClassParameters,
-    device: str,
-    names: Names | None,
-    finishing: Callable[[NDArray[np.uint8], NDArray[np.float64]], NDArray[np.float64]],
-) -> ClassNetwork:
-    """Put a classifier on its device, and try it on a black image."""
     place = choose_device(device)
     precision = choose_precision(parameters.precision, place)
     classifier = load_classifier(weights, size=parameters.side)
     rows = None if parameters.label == "predicted" else _rows(classifier, names)
-    network = ClassNetwork(
-        classifier.to(place), method, parameters.side, precision, rows, finishing
-    )
-    black = np.zeros((1, parameters.side, parameters.side, 3), np.uint8)
-    network.maps(black, [f"{next(iter(rows or ['']))}/"])
+    if isinstance(parameters, GradientParameters):
+        method: Attribution = "gradient"
+        finishing: Finishing = partial(segmented, parameters=parameters)
+    else:
+        method, finishing = "cam", lambda _, found: _stretched(found)
+    side = parameters.side
+    network = ClassNetwork(classifier.to(place), method, side, precision, rows, finishing)
+    # On a black image, to see that it has what maps are made of.
+    network.maps(np.zeros((1, side, side, 3), np.uint8), [f"{next(iter(rows or ['']))}/"])
     return network
 
 

@@ -26,9 +26,9 @@ _TRAIN, _EVAL = "dilo.train.saliency.masknetwork", "dilo.eval.masknetwork"
 METHODS = Registry(
     {
         "basnet": NetworkMethod(SalientObjectParameters(), Later(_TRAIN, "open_basnet")),
-        "cam": NetworkMethod(CamParameters(), Later(_EVAL, "open_cam")),
+        "cam": NetworkMethod(CamParameters(), Later(_EVAL, "open_classifier")),
         "consensus": Method(ConsensusParameters(), Later(f"{_HERE}.consensus", "consensus")),
-        "gradient": NetworkMethod(GradientParameters(), Later(_EVAL, "open_gradient")),
+        "gradient": NetworkMethod(GradientParameters(), Later(_EVAL, "open_classifier")),
         "gs": Method(GsParameters(), Later(f"{_HERE}.gs", "gs")),
         "mc": Method(McParameters(), Later(f"{_HERE}.mc", "mc")),
         "mr": Method(MrParameters(), Later(f"{_HERE}.mr", "mr")),

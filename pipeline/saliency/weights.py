@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import CheckpointError
 
 #: Where a run of training keeps its checkpoints; the newest has the last name.
 CHECKPOINTS = "checkpoints/step-*.pt"
@@ -24,20 +24,18 @@ def weights_file(given: Path) -> Path:
 
     Raises
     ------
-    DiloError
+    CheckpointError
         If there is none.
     """
-    if not given.is_dir():
-        if given.exists():
-            return given
-        raise DiloError(f"--weights {given} must be a file of weights, got nothing there")
-    found = sorted(given.glob(CHECKPOINTS))
-    if not found:
-        raise DiloError(
-            f"--weights {given} must be a file of weights, or a run with checkpoints, got a folder "
-            f"without {CHECKPOINTS}: give the file itself"
-        )
-    return found[-1]
+    if given.is_file():
+        return given
+    if found := sorted(given.glob(CHECKPOINTS)):
+        return found[-1]
+    got = "a folder without them" if given.is_dir() else "nothing there"
+    raise CheckpointError(
+        f"--weights {given} must be a file of weights, or a run with {CHECKPOINTS}, "
+        f"got {got}: check the path"
+    )
 
 
 def weights_digest(file: Path) -> str:
@@ -55,11 +53,11 @@ def weights_digest(file: Path) -> str:
 
     Raises
     ------
-    DiloError
+    CheckpointError
         If it cannot be read.
     """
     try:
         with open(file, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DiloError(f"--weights {file}: cannot be read: {error.strerror}") from error
+        raise CheckpointError(f"--weights {file}: cannot be read: {error.strerror}") from error

@@ -10,7 +10,7 @@ from support.photographs import photograph
 from dilo.eval.attribution import attribution_maps, predicted
 from dilo.eval.classifier import load_classifier
 from dilo.eval.localization.maps import normalized
-from dilo.eval.masknetwork import open_cam, open_gradient
+from dilo.eval.masknetwork import open_classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.names import Names
 from dilo.pipeline.saliency.networkparameters import CamParameters, GradientParameters
@@ -19,13 +19,10 @@ from dilo.pipeline.saliency.segmentation import segmented
 
 CLASSES = ("zebra", "cat", "ant", "bee")  # in an order of their own
 SIDE = 32
-OPENED = {
-    "cam": (open_cam, CamParameters(side=SIDE)),
-    "gradient": (open_gradient, GradientParameters(side=SIDE)),
-}
+PARAMETERS = {"cam": CamParameters, "gradient": GradientParameters}
 PATHS = ["ant/0.jpg", "bee/1.jpg", "cat/2.jpg", "ant/sub/3.jpg"]
 
-both = pytest.mark.parametrize("method", OPENED)
+both = pytest.mark.parametrize("method", PARAMETERS)
 
 
 @pytest.fixture
@@ -35,8 +32,8 @@ def weights(tmp_path):
 
 
 def opened(method, weights, names=None, device="cpu", **options):
-    how, parameters = OPENED[method]
-    return how(weights, type(parameters)(**{"side": SIDE, **options}), device, names)
+    parameters = PARAMETERS[method](**{"side": SIDE, **options})
+    return open_classifier(weights, parameters, device, names)
 
 
 def seen_by(network, count=4):

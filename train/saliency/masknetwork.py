@@ -1,6 +1,7 @@
 """Masks by a network that was trained for them: what it sees, computes, and what comes of it."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -128,42 +129,19 @@ class SalientObjectNetwork:
         return stretch(found.astype(np.float64))
 
 
-def open_basnet(
-    weights: Path, parameters: SalientObjectParameters, device: str, names: Names | None
+def open_network(
+    arch: str,
+    weights: Path,
+    parameters: SalientObjectParameters,
+    device: str,
+    names: Names | None,
 ) -> SalientObjectNetwork:
-    """Open BASNet.
+    """Open a network that was trained for saliency.
 
     Parameters
     ----------
-    weights : Path
-        As `dilo.train.saliency.networks.read_network` takes it.
-    parameters : SalientObjectParameters
-        Its side, and in what it computes.
-    device : str
-        As `dilo.train.devices.choose_device` takes it.
-    names : Names or None
-        Not needed.
-
-    Returns
-    -------
-    SalientObjectNetwork
-        With its weights.
-
-    Raises
-    ------
-    DiloError
-        If the weights are not BASNet's, or the device cannot do what is asked.
-    """
-    return SalientObjectNetwork(read_network(weights, "basnet"), parameters, device)
-
-
-def open_unet(
-    weights: Path, parameters: SalientObjectParameters, device: str, names: Names | None
-) -> SalientObjectNetwork:
-    """Open the light network.
-
-    Parameters
-    ----------
+    arch : str
+        A key of `dilo.train.saliency.networks.NETWORKS`.
     weights : Path
         As `dilo.train.saliency.networks.read_network` takes it.
     parameters : SalientObjectParameters
@@ -183,4 +161,8 @@ def open_unet(
     DiloError
         If the weights are not its own, or the device cannot do what is asked.
     """
-    return SalientObjectNetwork(read_network(weights, "unet"), parameters, device)
+    return SalientObjectNetwork(read_network(weights, arch), parameters, device)
+
+
+open_basnet = partial(open_network, "basnet")
+open_unet = partial(open_network, "unet")

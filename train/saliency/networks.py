@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.checkpoint import PREFIX, steps
+from dilo.pipeline.saliency.weights import weights_file
+from dilo.train.checkpoint import PREFIX
 from dilo.train.reading import read
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.fitting import fill
@@ -49,35 +50,6 @@ def read_network(path: Path, arch: str) -> nn.Module:
         network = NETWORKS[arch](_width(weights, arch))
     fill(network, weights, what, "give its own file, or another --method")
     return network.eval().requires_grad_(False)
-
-
-def weights_file(path: Path) -> Path:
-    """Find the file that a path stands for.
-
-    Parameters
-    ----------
-    path : Path
-        A file, or the folder of a run.
-
-    Returns
-    -------
-    Path
-        The file, or the newest checkpoint of the run.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none.
-    """
-    if path.is_file():
-        return path
-    if found := steps(path):
-        return found[0][1]
-    got = "a folder without checkpoints" if path.is_dir() else "nothing there"
-    raise CheckpointError(
-        f"--weights {path} must be a file of weights, or a run with checkpoints/step-*.pt, "
-        f"got {got}: check the path"
-    )
 
 
 def learning_format(arch: str, width: int, device: torch.device) -> torch.memory_format:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import CheckpointError
 from dilo.pipeline.saliency.weights import weights_digest, weights_file
 
 
@@ -18,9 +18,14 @@ def test_a_file_is_itself_and_a_run_its_newest_checkpoint(tmp_path):
 
 
 def test_where_there_are_no_weights_it_is_said_what_is_looked_for(tmp_path):
-    with pytest.raises(DiloError, match=r"none must be a file of weights, got nothing there"):
+    rule = r"must be a file of weights, or a run with checkpoints/step-\*\.pt"
+    with pytest.raises(
+        CheckpointError, match=rf"--weights .*none {rule}, got nothing there: check"
+    ):
         weights_file(tmp_path / "none")
-    with pytest.raises(DiloError, match=r"got a folder without checkpoints/step-\*\.pt: give the"):
+    with pytest.raises(
+        CheckpointError, match=rf"{rule}, got a folder without them: check the path"
+    ):
         weights_file(tmp_path)
 
 
@@ -28,5 +33,5 @@ def test_a_digest_is_that_of_the_bytes(tmp_path):
     file = tmp_path / "weights.pth"
     file.write_bytes(b"some weights")
     assert weights_digest(file) == hashlib.sha256(b"some weights").hexdigest()
-    with pytest.raises(DiloError, match=r"gone.pth: cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match=r"gone.pth: cannot be read: No such file"):
         weights_digest(tmp_path / "gone.pth")
