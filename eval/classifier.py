@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from dilo.eval.checkpoints.formats import read_weights
-from dilo.eval.checkpoints.layouts import entry, few, find_trunks
+from dilo.eval.checkpoints.layouts import entry, find_trunks
 from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
-from dilo.pipeline.errors import CheckpointError, DiloError
+from dilo.pipeline.errors import CheckpointError, DiloError, few
 
 #: What `dilo-eval linear` calls its file; below a run, in these folders, best first.
 CLASSIFIER = "classifier.pth"

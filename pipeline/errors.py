@@ -1,5 +1,7 @@
 """What a user can mend: errors that name the thing, the rule, what was got and what to do."""
 
+from collections.abc import Sequence
+
 
 class DiloError(Exception):
     """Something the user can act on; a command line prints it without a traceback."""
@@ -32,3 +34,20 @@ class RecipeError(DiloError):
 
 class CheckpointError(DiloError):
     """A checkpoint that cannot be read or does not fit."""
+
+
+def few(names: Sequence[str]) -> str:
+    """List the first three names and count the rest.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All.
+
+    Returns
+    -------
+    str
+        For a sentence.
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -12,9 +12,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
 from dilo.eval.backgrounds.mapping import NINE
-from dilo.eval.checkpoints.layouts import few
 from dilo.eval.folders import LabelledFolder, labelled_folder
-from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.errors import DiloError, ImageError, few
 from dilo.pipeline.images import decode
 from dilo.train.evaluationcrops import Item
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from dilo.eval.checkpoints import detectron2
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, few
 from dilo.train.timm_encoder import TIMM
 
 #: What stands before torchvision's names, most telling first: a MoCo file also has keys
@@ -263,20 +263,3 @@ def entry(content: object, *keys: str) -> Any:
             return None
         content = content.get(key)
     return content
-
-
-def few(names: Sequence[str]) -> str:
-    """List the first three names and count the rest.
-
-    Parameters
-    ----------
-    names : sequence of str
-        All.
-
-    Returns
-    -------
-    str
-        For a sentence.
-    """
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

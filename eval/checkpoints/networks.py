@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dilo.eval.checkpoints.layouts import Found, few, head_of, said_arch, shape_of
+from dilo.eval.checkpoints.layouts import Found, head_of, said_arch, shape_of
 from dilo.eval.pair import Half, Pair
-from dilo.pipeline.errors import CheckpointError, RecipeError
+from dilo.pipeline.errors import CheckpointError, RecipeError, few
 from dilo.train.backbones import bare_encoder
+from dilo.train.fitting import fill
 from dilo.train.recipe import ARCHITECTURES, ModelRecipe
 from dilo.train.timm_encoder import TIMM
 
@@ -136,36 +137,8 @@ def _filled(
         if model.head == "linear":  # PyContrast numbers the layers of this head, too
             head = {name.removeprefix("0."): value for name, value in head.items()}
         weights = weights | {f"fc.{name}": value for name, value in head.items()}
-    _fill(network, weights, f"{source} as a {model.arch} with the {model.stem} stem")
+    what = f"{source} as a {model.arch} with the {model.stem} stem must have all its layers"
+    fill(
+        network, weights, what, "name another architecture with --arch, or take another checkpoint"
+    )
     return network
-
-
-def _fill(network: nn.Module, weights: dict[str, Tensor], what: str) -> None:
-    """Load weights that are exactly those of the network."""
-    expected = network.state_dict()
-    # Files of torch 0.4.0 and before do not count batches, and no output depends on it.
-    missing = [
-        name
-        for name in expected
-        if name not in weights and not name.endswith(".num_batches_tracked")
-    ]
-    unexpected = [name for name in weights if name not in expected]
-    misfits = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    faults = {"lacks": missing, "has besides": unexpected, "has": misfits}
-    if any(faults.values()):
-        found = "; it ".join(f"{verb} {few(names)}" for verb, names in faults.items() if names)
-        raise CheckpointError(
-            f"{what} must have all its layers and no others, but it {found}: "
-            "name another architecture with --arch, or take another checkpoint"
-        )
-    try:
-        network.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{what} must have dense tensors of numbers, but one of them cannot be copied "
-            f"({few(str(error).split(chr(10))[1:2]).strip()}): take another checkpoint"
-        ) from error

@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
-from dilo.eval.checkpoints.layouts import few
 from dilo.eval.features import Features, unreadable_record
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import DiloError, few
 from dilo.pipeline.names import escaped
 from dilo.train.knn import knn_accuracy
 

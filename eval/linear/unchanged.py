@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dilo.eval.checkpoints.layouts import few
 from dilo.eval.encoder import Encoder, load_encoder
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, few
 
 
 def weights_of(encoder: Encoder) -> dict[str, Tensor]:

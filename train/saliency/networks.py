@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from dilo.pipeline.errors import CheckpointError
 from dilo.pipeline.saliency.weights import weights_file
 from dilo.train.checkpoint import PREFIX
+from dilo.train.fitting import fill
 from dilo.train.reading import read
 from dilo.train.saliency.basnet import BASNet
-from dilo.train.saliency.fitting import fill
 from dilo.train.saliency.unet import UNet
 
 #: Makes a network of a width. It maps standardised images (B, 3, H, W) to logits (B, 1, H, W), of

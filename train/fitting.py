@@ -1,11 +1,11 @@
 """Weights into the network that they are of, and into no other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, few
 
 #: What batch norm counts. Files of torch 0.4.0 and before lack it, and no output depends on it.
 _COUNTER = ".num_batches_tracked"
@@ -41,7 +41,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: s
     ]
     faults = {"no ": missing, "the unknown ": unknown, "": misfits}
     if any(faults.values()):
-        got = "; ".join(kind + _few(names) for kind, names in faults.items() if names)
+        got = "; ".join(kind + few(names) for kind, names in faults.items() if names)
         raise CheckpointError(f"{what}, got {got}: {advice}")
     # With counters, so that it does not matter which version a file says it is of.
     uncounted = torch.tensor(0)
@@ -57,14 +57,8 @@ def _fault(name: str, tensor: Tensor, expected: Tensor) -> str | None:
         return f"{name} of shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}"
     if name.endswith(_COUNTER):
         return None
-    if tensor.layout != torch.strided or tensor.dtype not in _NUMBERS:
+    if tensor.layout != torch.strided or tensor.dtype not in _NUMBERS or tensor.is_meta:
         return f"{name} of type {tensor.dtype}, {tensor.layout}, instead of dense floats"
     if not bool(tensor.isfinite().all()):
         return f"{name} with values that are not finite"
     return None
-
-
-def _few(names: Sequence[str]) -> str:
-    """List the first three names and count the rest."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
