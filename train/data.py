@@ -138,18 +138,6 @@ class Batch(NamedTuple):
     skipped: Tensor
     unreadable: Tensor
 
-    @property
-    def pastes(self) -> tuple[int, int, int]:
-        """Count the views, those that are pasted, and those that were to be and are not.
-
-        Returns
-        -------
-        tuple of int
-            As `Meter.batch` takes them.
-        """
-        paste = self.parameters.paste
-        return len(paste), int(paste.sum().item()), int(self.skipped.item())
-
 
 class Sample(NamedTuple):
     """The crops and draws of one image's views."""

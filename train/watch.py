@@ -13,6 +13,7 @@ from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
 from dilo.train.machine import Machine
 from dilo.train.method import StepOutput
+from dilo.train.parameters import Parameters
 from dilo.train.prefetch import Arrived
 from dilo.train.record import Meter, Record
 from dilo.train.tensorboard import Board
@@ -30,8 +31,12 @@ class Counted(Protocol):
         """Count those that could not be read and were replaced, in shape ()."""
 
     @property
-    def pastes(self) -> tuple[int, int, int]:
-        """Count views, those pasted, and those that were to be and are not."""
+    def parameters(self) -> Parameters:
+        """Give the draws, of which those of pastes are counted."""
+
+    @property
+    def skipped(self) -> Tensor:
+        """Count those drawn to be pasted that are not, in shape ()."""
 
 
 Batch = TypeVar("Batch", bound=Counted)
@@ -100,7 +105,9 @@ class Watch:
             batch = arrived.batch
             self.unreadable += int(batch.unreadable.item())
             images = len(batch.samples) * ranks.size()
-            self.meter.batch(images, arrived.waited, *batch.pastes)
+            pastes = batch.parameters.paste
+            counts = len(pastes), int(pastes.sum().item()), int(batch.skipped.item())
+            self.meter.batch(images, arrived.waited, *counts)
 
     def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
         """Write a line of a step; reading its numbers waits for the device.

@@ -24,6 +24,7 @@ from dilo.eval.cli.options import (
 )
 from dilo.pipeline.cli.options import (
     FOLDER,
+    PRECISION,
     grouped,
     json_option,
     say,
@@ -97,7 +98,7 @@ _asked = {
     ),
     "precision": click.option(
         "--precision",
-        type=click.Choice(["fp32", "bf16", "fp16"]),
+        type=PRECISION,
         default="fp32",
         show_default=True,
         help="Of the trunk while training; the layer and the test are in fp32.",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dilo.pipeline.atomic import write_text
-from dilo.pipeline.cli.options import NAMED, say
+from dilo.pipeline.cli.options import DEVICE, NAMED, PRECISION, say
 
 #: A folder of images, or a file of their features.
 EITHER = click.Path(exists=True, path_type=Path)
@@ -54,7 +54,7 @@ device_option = click.option(
     "--device",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=DEVICE,
     help="Where the network runs; auto takes CUDA where there is one.",
 )
 size_option = click.option(
@@ -76,7 +76,7 @@ output_option = click.option(
 )
 precision_option = click.option(
     "--precision",
-    type=click.Choice(["fp32", "bf16", "fp16"]),
+    type=PRECISION,
     default="fp32",
     show_default=True,
     help="In what the network computes; features are float32 in any case.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import grouped
+from dilo.pipeline.cli.options import DEVICE, PRECISION, grouped
 
 if TYPE_CHECKING:
     from dilo.pipeline.cli.sharding import Sharding
@@ -127,7 +127,7 @@ network_options = grouped(
         ),
         "device": click.option(
             "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
+            type=DEVICE,
             show_default="auto",
             help="Of a network: GPUs, one process each unless --jobs says more, or CPUs, one "
             "process a core. That takes memory, 1.5 GB a process for basnet: see --jobs. "
@@ -135,7 +135,7 @@ network_options = grouped(
         ),
         "precision": click.option(
             "--precision",
-            type=click.Choice(["fp32", "bf16", "fp16"]),
+            type=PRECISION,
             show_default="fp32",
             help="Of a network: in what it computes. bf16 and fp16 are faster on GPUs, and cost "
             "less than 0.002 in MAE.",

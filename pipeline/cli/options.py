@@ -18,6 +18,9 @@ from dilo.pipeline.errors import DiloError
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+#: Where, and in what, a network computes.
+DEVICE = click.Choice(["auto", "cpu", "cuda"])
+PRECISION = click.Choice(["fp32", "bf16", "fp16"])
 Command = TypeVar("Command", bound=Callable[..., None])
 
 #: How many failed images are named on a terminal; --json names all.

@@ -14,10 +14,11 @@ from dilo.pipeline.masks import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train import checkpoint
 from dilo.train.machine import Machine
+from dilo.train.recipes import recipe_of
 from dilo.train.saliency.loop import Data, train_saliency
 from dilo.train.saliency.pairs import Pairs, find_pairs
 from dilo.train.saliency.recipe import SaliencyRecipe
-from dilo.train.saliency.recipes import load_saliency_recipe
+from dilo.train.saliency.recipes import SHELF
 from dilo.train.session import Result
 
 SMALL = (
@@ -59,7 +60,7 @@ def store_of(images: Path, store: Path) -> Path:
 
 def small(*overrides: str, name: str = "label-free") -> SaliencyRecipe:
     """Two epochs of batches of four."""
-    return load_saliency_recipe(name, [*SMALL, *overrides])
+    return recipe_of(SHELF, name, [*SMALL, *overrides])
 
 
 def pairs_of(made: tuple[Path, Path]) -> Pairs:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped
+from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, grouped
 
 PICTURE = click.Path(dir_okay=False, path_type=Path)
 #: Stands for a --recipe without a name.
@@ -134,7 +134,7 @@ computing_options = grouped(
     {
         "device": click.option(
             "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
+            type=DEVICE,
             default="auto",
             show_default=True,
             help="Where the network is; auto: a GPU where there is one.",

@@ -129,12 +129,13 @@ def saliency(
       75  preempted: a signal came, a checkpoint was written; the same command goes on
     """
     from dilo.train.backgrounds import open_backgrounds, require_drawn
+    from dilo.train.recipes import recipe_of
     from dilo.train.saliency.loop import Data, train_saliency
     from dilo.train.saliency.pairs import find_pairs
-    from dilo.train.saliency.recipes import load_saliency_recipe
+    from dilo.train.saliency.recipes import SHELF
 
     words = say if is_first() else quiet
-    recipe = load_saliency_recipe(wanted.name, wanted.overrides)
+    recipe = recipe_of(SHELF, wanted.name, wanted.overrides)
     stores = open_backgrounds(wanted.backgrounds)
     require_drawn(stores, recipe.pretraining(), wanted.name)
     pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)

@@ -82,18 +82,6 @@ class ExampleBatch(NamedTuple):
     skipped: Tensor
     unreadable: Tensor
 
-    @property
-    def pastes(self) -> tuple[int, int, int]:
-        """Count what is pasted.
-
-        Returns
-        -------
-        tuple of int
-            As `Meter.batch` takes them.
-        """
-        pasted = self.parameters.paste
-        return len(pasted), int(pasted.sum().item()), int(self.skipped.item())
-
 
 class Examples(Dataset[Example]):
     """Examples by (epoch, position in the list); nothing in one depends on a worker.

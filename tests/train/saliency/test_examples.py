@@ -129,7 +129,7 @@ def test_a_pasted_crop_lies_on_another_background_and_its_truth_is_the_alpha(mad
     bank.fill(0)
     batch = collate([Examples(pairs, recipe)[key] for key in KEYS])
     lesson = make_lesson(batch, recipe.data, bank, soft=True, step=0, epochs=0)
-    assert (len(batch.samples), batch.pastes) == (4, (4, 4, 0))
+    assert (batch.parameters.paste.tolist(), batch.skipped) == ([True] * 4, 0)
     for row, (_, sample) in enumerate(KEYS):
         draw = Examples(pairs, recipe)[0, sample].draw.paste
         assert draw.kind == (GRAY if ground == "gray" else CROPS)
@@ -162,7 +162,7 @@ def test_a_crop_with_too_little_foreground_is_not_pasted_but_counted(made):
         [Examples(pairs, small(*PASTED, f"paste.min_coverage={bound}"))[k] for k in KEYS]
     )
     assert batch.parameters.paste.tolist() == [share >= bound for share in shares]
-    assert batch.pastes == (4, 2, 2)
+    assert batch.skipped == 2
     for row, share in enumerate(shares):
         if share < bound:
             image, mask = cut_of(pairs, small(*PASTED[:2]), row)

@@ -6,10 +6,10 @@ import pytest
 
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
-from dilo.train.recipes import recipe_text
+from dilo.train.recipes import recipe_of, recipe_text
 from dilo.train.recipes.files import shipped_recipes
 from dilo.train.saliency.recipe import SaliencyRecipe, saliency_recipe
-from dilo.train.saliency.recipes import SHELF, load_saliency_recipe, saliency_listing
+from dilo.train.saliency.recipes import SHELF, saliency_listing
 
 NAMES = shipped_recipes(SHELF)
 
@@ -53,7 +53,7 @@ def test_what_makes_no_run_is_refused_by_name(values, message):
 
 
 def test_basnet_is_as_published():
-    recipe = load_saliency_recipe("basnet")
+    recipe = recipe_of(SHELF, "basnet")
     assert recipe == SaliencyRecipe()
     assert (recipe.data.size, recipe.data.crop, recipe.data.scale) == (256, 224, (1.0, 1.0))
     assert dataclasses.astuple(recipe.loss) == (1, 1, 1)
@@ -80,15 +80,15 @@ def test_masks_can_be_made_at_every_size_that_a_recipe_may_say(arch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_recipe_is_whole_and_reads_back(name, tmp_path):
-    recipe = load_saliency_recipe(name)
+    recipe = recipe_of(SHELF, name)
     (tmp_path / "again.toml").write_text(recipe_text(recipe))
-    assert load_saliency_recipe(str(tmp_path / "again.toml")) == recipe
+    assert recipe_of(SHELF, str(tmp_path / "again.toml")) == recipe
     assert f"  {name}  " in saliency_listing()
 
 
 def test_a_recipe_is_changed_by_set_and_a_name_that_is_none_is_answered():
-    assert load_saliency_recipe("label-free", ["noise.trust=0.25"]).noise.trust == 0.25
+    assert recipe_of(SHELF, "label-free", ["noise.trust=0.25"]).noise.trust == 0.25
     with pytest.raises(RecipeError, match=r"saliency --recipe lists, got 'basent'; near"):
-        load_saliency_recipe("basent")
+        recipe_of(SHELF, "basent")
     with pytest.raises(RecipeError, match="got 'moco-v2'"):  # one of pretraining
-        load_saliency_recipe("moco-v2")
+        recipe_of(SHELF, "moco-v2")
