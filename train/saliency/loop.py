@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from dilo.pipeline.errors import RecipeError
 from dilo.train import ranks
 from dilo.train.backgrounds import Bank, Stores, fingerprints
@@ -25,7 +23,7 @@ from dilo.train.reading import read
 from dilo.train.recipe import OptimizerRecipe
 from dilo.train.saliency.basnet import BASNet, load_encoder
 from dilo.train.saliency.examples import COPIED, ExampleBatch, Examples, collate, make_lesson
-from dilo.train.saliency.learner import SaliencyLearner, make_adam, make_learning
+from dilo.train.saliency.learner import SaliencyLearner, SaliencyLearning, make_adam, make_learning
 from dilo.train.saliency.networks import learning_format
 from dilo.train.saliency.pairs import Pairs
 from dilo.train.saliency.recipe import AdamRecipe, SaliencyRecipe
@@ -168,11 +166,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
     ) -> None:
         self.pairs, source = data.pairs, data.pairs.source
         learning, model = make_learning(recipe), recipe.model
-        encoder = ""
-        if data.encoder is not None:
-            encoder = _begin_with(data.encoder, model.arch, learning.network)
-            if learning.teacher is not None:
-                learning.teacher.load_state_dict(learning.network.state_dict())
+        encoder = _begin_with(data.encoder, model.arch, learning)
         layout = learning_format(model.arch, model.width, machine.device)
         learning.to(machine.device).to(memory_format=layout)
         learning.train()
@@ -244,13 +238,17 @@ def _score_words(line: dict[str, Any]) -> str:
     return f"epoch {line['epoch']}: MAE {line['test_mae']:.3f}, max F {line['test_max_f']:.3f}"
 
 
-def _begin_with(file: Path, arch: str, network: torch.nn.Module) -> str:
-    """Fill BASNet's encoder from a file; give the file's digest."""
+def _begin_with(file: Path | None, arch: str, learning: SaliencyLearning) -> str:
+    """Fill BASNet's encoder from a file, if there is one; give the file's digest."""
+    if file is None:
+        return ""
     if arch != "basnet":
         raise RecipeError(
             f"--encoder {file} is for model.arch basnet alone: leave it out, or take that recipe"
         )
     content = read(file)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    load_encoder(cast(BASNet, network), state, f"--encoder {file}")
+    load_encoder(cast(BASNet, learning.network), state, f"--encoder {file}")
+    if learning.teacher is not None:
+        learning.teacher.load_state_dict(learning.network.state_dict())
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -18,12 +18,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from skimage import data
 from support.networks import weights_of
+from support.odd_images import NOTHING, ODD, plain, square
 
 from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, saliency
 from dilo.pipeline.saliency.masking import open_masks
 from dilo.pipeline.saliency.weights import weights_digest
 
-RNG = np.random.default_rng(0)
 CLASSICAL = [name for name in sorted(METHODS) if isinstance(METHODS[name], Method)]
 NETWORKS = sorted(set(METHODS) - set(CLASSICAL))
 methods = pytest.mark.parametrize("method", sorted(METHODS))
@@ -32,43 +32,6 @@ networks = pytest.mark.parametrize("method", NETWORKS)
 refined = pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
 
 
-def _plain(color, shape=(50, 60)):
-    return np.full((*shape, 3), color, np.uint8)
-
-
-def _halves():
-    image = _plain(30, (100, 120))
-    image[:, 60:] = 200
-    return image
-
-
-def _square(shape=(100, 120), pixels=slice(30, 70)):
-    image = _plain(30, shape)
-    image[pixels, pixels] = (200, 50, 50)
-    return image
-
-
-NOTHING = {
-    "gray": _plain(77),
-    "black": _plain(0),
-    "white": _plain(255),
-    "colour": _plain((255, 3, 17)),
-    "one-pixel": _plain(9, (1, 1)),
-}
-ODD = {
-    "halves": _halves(),
-    "square": _square(),
-    "square-unresized": _square((160, 160)),
-    "dot": _square(pixels=slice(50, 51)),
-    "wide": RNG.integers(0, 256, (3, 900, 3), dtype=np.uint8),
-    "tall": RNG.integers(0, 256, (900, 3, 3), dtype=np.uint8),
-    "sliver": RNG.integers(0, 256, (1, 40000, 3), dtype=np.uint8),
-    "noise": RNG.integers(0, 256, (150, 200, 3), dtype=np.uint8),
-    "faint-noise": RNG.integers(100, 103, (150, 200, 3), dtype=np.uint8),
-    "gray-noise": np.repeat(RNG.integers(0, 256, (90, 80, 1), dtype=np.uint8), 3, axis=2),
-    "read-only-view": np.broadcast_to(_square()[:, :1], (100, 120, 3))[::-1],
-    "colours-reversed": _square()[:, :, ::-1],
-}
 images = pytest.mark.parametrize(
     "image", [pytest.param(image, id=name) for name, image in (NOTHING | ODD).items()]
 )
@@ -200,7 +163,7 @@ def test_masks_run_from_0_to_255(method, refine):
 @classical
 @refined
 def test_an_object_is_more_salient_than_the_ground_it_lies_on(method, refine):
-    mask = saliency(_square((150, 150), slice(50, 100)), method, refine=refine)
+    mask = saliency(square((150, 150), slice(50, 100)), method, refine=refine)
     assert mask[90:134, 90:134].mean() > 200
     assert mask[:40].mean() < 40
 
@@ -301,9 +264,9 @@ def test_every_parameter_changes_a_mask(method, field):
             pytest.param(np.zeros((5, 5, 3), dtype), {}, f"uint8.*got .* {dtype}", id=dtype)
             for dtype in ("bool", "int8", "uint16", "int64", "float16", "float32", "float64")
         ),
-        pytest.param(_plain(0), {"size": 0}, "at least 1, got 0", id="size"),
-        pytest.param(_plain(0), {"method": "magic"}, "one of .*rbd.*, got 'magic'", id="method"),
-        pytest.param(_plain(0), {"refine": "magic"}, "one of grabcut, got 'magic'", id="refine"),
+        pytest.param(plain(0), {"size": 0}, "at least 1, got 0", id="size"),
+        pytest.param(plain(0), {"method": "magic"}, "one of .*rbd.*, got 'magic'", id="method"),
+        pytest.param(plain(0), {"refine": "magic"}, "one of grabcut, got 'magic'", id="refine"),
     ],
 )
 def test_a_bad_argument_is_named(image, options, message):
