@@ -103,6 +103,7 @@ def checkpoint_path(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:08d}.pt"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Learns(ABC):
     """Whatever learns, and so what a checkpoint must hold.
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from dilo.train.checkpoint import PREFIX, Learns
 from dilo.train.method import Method
 
@@ -17,15 +15,9 @@ class Learner(Learns):
     ----------
     method : Method
         Networks and memory.
-    optimizer : Optimizer
-        Its momentum.
-    scaler : GradScaler
-        Its scale, where gradients are float16.
     """
 
     method: Method
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
 
     def weights(self) -> dict[str, Any]:
         """Give what is learnt.

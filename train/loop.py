@@ -103,7 +103,7 @@ class _Session(Session[Recipe, Batch]):
         self.stepper = Stepper(recipe, machine, method, optimizer, bank)
         super().__init__(
             *(recipe, run, machine, say, interruption),
-            learner=Learner(method, optimizer, self.stepper.scaler),
+            learner=Learner(method, optimizer=optimizer, scaler=self.stepper.scaler),
             data=Position(
                 step=0,
                 epoch=0,

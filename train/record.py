@@ -51,7 +51,7 @@ class Meter:
         self._waited = 0.0
 
     def batch(
-        self, images: int, waited_seconds: float, views: int = 0, pasted: int = 0, skipped: int = 0
+        self, images: int, waited_seconds: float, views: int, pasted: int, skipped: int
     ) -> None:
         """Count a batch.
 
@@ -61,11 +61,11 @@ class Meter:
             Images in it, of all ranks.
         waited_seconds : float
             How long the loader was waited for.
-        views : int, default 0
-            Views that the next two are of; 0 where nothing is ever pasted.
-        pasted : int, default 0
+        views : int
+            Views that the next two are of.
+        pasted : int
             How many of them are pasted on another background.
-        skipped : int, default 0
+        skipped : int
             How many were drawn to be pasted and are not, for want of a mask with enough in it.
         """
         self._images += images
@@ -96,18 +96,16 @@ class Meter:
         -------
         dict of str to float
             `images_per_second`; `data_wait`, the share of the time spent waiting for the
-            loader; where there are views, `paste_rate`, the share of them pasted, and
-            `skipped_pastes`, a count.
+            loader; `paste_rate`, the share of views pasted; `skipped_pastes`, a count.
         """
         # A clock may stand still between two looks.
         seconds = max(self._clock() - self._begin - self._paused, 1e-9)
         found = {
             "images_per_second": round(self._images / seconds, 1),
             "data_wait": round(min(self._waited / seconds, 1.0), 4),
+            "paste_rate": round(self._pasted / max(self._views, 1), 4),
+            "skipped_pastes": self._skipped,
         }
-        if self._views:
-            found["paste_rate"] = round(self._pasted / self._views, 4)
-            found["skipped_pastes"] = self._skipped
         self._start()
         return found
 

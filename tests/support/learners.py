@@ -15,7 +15,7 @@ RECIPE = small_recipe()
 def learner(recipe=RECIPE):
     method = MoCo(recipe, TrainingSet(13))
     optimizer = torch.optim.SGD(method.encoder_q.parameters(), lr=0.1, momentum=0.9)
-    return Learner(method, optimizer, torch.amp.GradScaler("cpu", enabled=False))
+    return Learner(method, optimizer=optimizer, scaler=torch.amp.GradScaler("cpu", enabled=False))
 
 
 def trained(run, *steps, keep_every=0):

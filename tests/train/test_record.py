@@ -86,14 +86,6 @@ def test_a_pause_is_no_time_of_training():
     assert (line["images_per_second"], line["data_wait"]) == (6.0, 0.2)
 
 
-def test_where_nothing_is_ever_pasted_a_line_tells_of_no_pastes():
-    clock = Clock()
-    meter = Meter(clock)
-    meter.batch(images=32, waited_seconds=0.5)
-    clock.now += 2
-    assert meter.line() == {"images_per_second": 16.0, "data_wait": 0.25}
-
-
 def test_a_line_at_once_after_another_divides_by_nothing():
     meter = Meter(Clock())
     assert set(meter.line().values()) == {0}

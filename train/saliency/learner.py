@@ -206,15 +206,9 @@ class SaliencyLearner(Learns):
     ----------
     learning : SaliencyLearning
         Network and teacher.
-    optimizer : Optimizer
-        Its averages.
-    scaler : GradScaler
-        Its scale, where gradients are float16.
     """
 
     learning: SaliencyLearning
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
 
     def weights(self) -> dict[str, Any]:
         """Give what is learnt.

@@ -177,7 +177,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
         self.bank = Bank(recipe.pretraining(), data.backgrounds, machine.device)
         super().__init__(
             *(recipe, run, machine, say, interruption),
-            learner=SaliencyLearner(learning, optimizer, self.descent.scaler),
+            learner=SaliencyLearner(learning, optimizer=optimizer, scaler=self.descent.scaler),
             data=SaliencyPosition(
                 step=0,
                 epoch=0,

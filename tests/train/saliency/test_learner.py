@@ -176,11 +176,12 @@ def test_a_checkpoint_holds_the_weights_that_make_masks_under_the_networks_own_n
         for weight in learns.network.parameters():
             weight.add_(1.0)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    content = SaliencyLearner(learns, optimizer, scaler).content()
+    content = SaliencyLearner(learns, optimizer=optimizer, scaler=scaler).content()
     assert list(content["state_dict"]) == list(Linear().state_dict())
     assert ("student" in content) == bool(teacher)
     again = learning(NoiseRecipe(teacher=teacher))
-    SaliencyLearner(again, make_adam(again.network, AdamRecipe()), scaler).restore(content)
+    adam = make_adam(again.network, AdamRecipe())
+    SaliencyLearner(again, optimizer=adam, scaler=scaler).restore(content)
     for name, value in learns.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
     assert np.isfinite(content["state_dict"]["first.weight"].numpy()).all()
