@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -70,9 +70,7 @@ class SalientObjectNetwork:
         the published code (scikit-image 0.14 with mode "constant") darkens the outermost pixels,
         which it mixes with the black around the image; here they are the image's own.
         """
-        size = (self._side, self._side)
-        pixels = image.astype(np.float32)
-        squashed = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+        squashed = _squashed(image, self._side)
         seen: NDArray[np.float32] = squashed / (squashed.max() or np.float32(1))
         return seen
 
@@ -166,3 +164,31 @@ def open_network(
 
 open_basnet = partial(open_network, "basnet")
 open_unet = partial(open_network, "unet")
+
+
+def _squashed(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Interpolate bilinearly to (side, side, 3).
+
+    Only what counts becomes floats: all of a large image would take gigabytes, once a thread.
+    """
+    top, bottom, down = _between(image.shape[0], side)
+    left, right, across = _between(image.shape[1], side)
+    upper, lower = (
+        _mixed(*(image[np.ix_(rows, columns)] for columns in (left, right)), across[:, None])
+        for rows in (top, bottom)
+    )
+    return _mixed(upper, lower, down[:, None, None])
+
+
+def _between(length: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+    """Tell between which two pixels each of a line's new ones lies, and how far from the first."""
+    places = ((np.arange(side) + 0.5) * (length / side) - 0.5).clip(0, length - 1)
+    first = places.astype(np.intp)
+    return first, np.minimum(first + 1, length - 1), (places - first).astype(np.float32)
+
+
+def _mixed(first: NDArray[Any], second: NDArray[Any], share: NDArray[Any]) -> NDArray[np.float32]:
+    """Mix two, by the share of the second."""
+    start = first.astype(np.float32)
+    mixed: NDArray[np.float32] = start + share * (second - start)
+    return mixed

@@ -1,5 +1,7 @@
 """A network makes masks: as its authors do, whatever else is in the batch."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,17 @@ def test_no_filter_smooths_an_image_whose_sides_are_multiples(opened, factor):
     image = np.zeros((SIDE * factor, SIDE * factor, 3), np.uint8)
     image[::factor, ::factor] = 255  # between the samples of all but the factor 2
     assert opened.prepare(image).max() == (factor == 2)
+
+
+def test_a_large_image_is_never_held_a_second_time(opened):
+    image = np.zeros((2000, 1500, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        opened.prepare(image)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < image.nbytes / 4
 
 
 def test_a_black_image_is_seen_black_and_has_a_mask(opened):
