@@ -45,6 +45,8 @@ PANELS = (
     _Panel("loss", "Loss", from_zero=False),
     _Panel("accuracy", "Accuracy of the contrastive task, %", 100),
     _Panel("knn_top1", "kNN top-1, %", smooth=False, marker="o", from_zero=False),
+    _Panel("test_max_f", "Maximal F of masks", smooth=False, marker="o", from_zero=False),
+    _Panel("test_mae", "Mean absolute error of masks", smooth=False, marker="o", from_zero=False),
     _Panel("lr", "Learning rate", smooth=False),
     _Panel("images_per_second", "Images a second"),
     _Panel("data_wait", "Time waiting for data, %", 100),

@@ -21,6 +21,7 @@ LINES = [
     for step in range(2, 42, 2)
 ]
 KNN = [{"step": step, "knn_top1": 30.0 + step, "knn_k": 20} for step in (0, 20, 40)]
+SCORES = [{"step": s, "test_mae": 0.3 - s / 200, "test_max_f": s / 50} for s in (0, 20, 40)]
 
 
 def write_run(folder, lines=LINES, recipe=None, steps=40):
@@ -54,7 +55,7 @@ def drawn(tmp_path, monkeypatch):
 
 
 def test_each_panel_shows_its_numbers_over_epochs(tmp_path, drawn):
-    axes, names, legend = drawn(write_run(tmp_path / "run", LINES + KNN))
+    axes, names, legend = drawn(write_run(tmp_path / "run", LINES + KNN + SCORES))
     assert list(axes) == [panel.title for panel in plot.PANELS]
     assert names == ["run"]
     assert legend.get_title().get_text() == "strong: mean over 0.16 epochs; light: as recorded"
@@ -70,6 +71,12 @@ def test_each_panel_shows_its_numbers_over_epochs(tmp_path, drawn):
         assert axes[title].get_xlabel() == "Epoch"
     (knn,) = axes["kNN top-1, %"].get_lines()
     assert knn.get_xydata().tolist() == [[0, 30], [2, 50], [4, 70]]
+    for title, wanted in (
+        ("Maximal F of masks", [0, 0.4, 0.8]),
+        ("Mean absolute error of masks", [0.3, 0.2, 0.1]),
+    ):
+        (score,) = axes[title].get_lines()
+        assert_allclose(score.get_xydata(), list(zip([0, 2, 4], wanted, strict=True)))
 
 
 def test_runs_are_told_by_colour_and_by_what_differs_between_their_recipes(tmp_path, drawn):

@@ -16,8 +16,8 @@ from dilo.train.cli.options import PICTURE
 def plot(runs: tuple[Path, ...], out: Path) -> None:
     """Draw the curves of one or several runs over their epochs, one colour a run.
 
-    Loss, accuracy of the contrastive task, kNN read-out, learning rate, images a second and
-    waiting for data: as far as a run has recorded them, at any time, also while it trains.
+    Loss, accuracy of the contrastive task, kNN read-out, scores of masks, learning rate, images
+    a second and waiting for data: as far as a run has recorded them, also while it trains.
     """
     require("dilo-train plot", ("matplotlib",), "eval")
     from dilo.train.plot import plot_runs
