@@ -195,7 +195,7 @@ def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> Pa
 
 def _of_folder(images: Path, truth: Path, option: str) -> Pairs:
     """Find the mask of each image by its name."""
-    names, found = find_images(images), find_images(truth, ["*.png"])
+    names, found = find_images(images), find_images(truth)
     full = {names[i] for i in full_names(names)}
     paired: dict[int, str] = {}
     for position, name in enumerate(names):

@@ -43,9 +43,12 @@ def test_another_list_of_masks_is_another_truth(folders):
     assert find_pairs(*folders).digest() != before
 
 
-def test_a_folder_of_other_masks_is_refused_with_the_name_that_was_looked_for(folders, tmp_path):
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_a_folder_of_other_masks_is_refused_with_the_name_that_was_looked_for(
+    folders, tmp_path, name
+):
     other = tmp_path / "other"
-    write(other / "x.png", np.zeros((4, 6)))
+    write(other / name, np.zeros((4, 6)))
     with pytest.raises(DiloError, match=r"--truth .*other must be a store, or hold .* a/b.png"):
         find_pairs(folders[0], other)
 
