@@ -6,10 +6,33 @@ import torch
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError, few
+from dilo.train.checkpoint import PREFIX
 
 #: What batch norm counts. Files of torch 0.4.0 and before lack it, and no output depends on it.
 _COUNTER = ".num_batches_tracked"
 _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def tensors_of(content: object) -> dict[str, Tensor]:
+    """Take the tensors of a file, whatever else is in it.
+
+    Parameters
+    ----------
+    content : object
+        As `dilo.train.reading.read` gives it: a state dict, or a dict with one as `state_dict`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        By their names; those that a network wrapped for many devices adds are taken off.
+    """
+    found = content if isinstance(content, Mapping) else {}
+    state = found.get("state_dict", found)
+    values = state.items() if isinstance(state, Mapping) else ()
+    tensors = {str(name): value for name, value in values if isinstance(value, Tensor)}
+    if all(name.startswith(PREFIX) for name in tensors):
+        return {name.removeprefix(PREFIX): value for name, value in tensors.items()}
+    return tensors
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str) -> None:

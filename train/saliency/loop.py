@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from dilo.train.backgrounds import Bank, Stores, fingerprints
 from dilo.train.batches import Batches, loader
 from dilo.train.checkpoint import Standing, write
 from dilo.train.descent import Descent
+from dilo.train.fitting import tensors_of
 from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
 from dilo.train.method import StepOutput
@@ -246,9 +247,7 @@ def _begin_with(file: Path | None, arch: str, learning: SaliencyLearning) -> str
         raise RecipeError(
             f"--encoder {file} is for model.arch basnet alone: leave it out, or take that recipe"
         )
-    content = read(file)
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    load_encoder(cast(BASNet, learning.network), state, f"--encoder {file}")
+    load_encoder(cast(BASNet, learning.network), tensors_of(read(file)), f"--encoder {file}")
     if learning.teacher is not None:
         learning.teacher.load_state_dict(learning.network.state_dict())
     return hashlib.sha256(file.read_bytes()).hexdigest()

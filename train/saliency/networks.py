@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError
 from dilo.pipeline.saliency.weights import weights_file
-from dilo.train.checkpoint import PREFIX
-from dilo.train.fitting import fill
+from dilo.train.fitting import fill, tensors_of
 from dilo.train.reading import read
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.unet import UNet
@@ -83,13 +82,9 @@ def _weights(content: object, arch: str, what: str) -> dict[str, Tensor]:
     if isinstance(said, str) and said != arch:
         advice = f"give --method {said}" if said in NETWORKS else "give another file"
         raise CheckpointError(f"{what}, got those of {said}: {advice}")
-    state = found.get("state_dict", found)
-    values = state.items() if isinstance(state, Mapping) else ()
-    tensors = {str(name): value for name, value in values if isinstance(value, Tensor)}
+    tensors = tensors_of(content)
     if not tensors:
         raise CheckpointError(f"{what}, got no tensor: give another file")
-    if all(name.startswith(PREFIX) for name in tensors):
-        return {name.removeprefix(PREFIX): value for name, value in tensors.items()}
     return tensors
 
 

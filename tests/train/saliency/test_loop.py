@@ -193,6 +193,18 @@ def test_too_few_images_and_an_encoder_for_another_network_are_refused(made, tmp
         taught(made, tmp_path, machine(), encoder=tmp_path / "resnet34.pth")
 
 
+@pytest.mark.parametrize(
+    "content", [{"state_dict": 5}, {"layer1.0.conv1.weight": 5}, {3: torch.zeros(2)}, [1]]
+)
+def test_an_encoder_without_the_layers_of_a_resnet_is_refused_whatever_it_holds(
+    made, tmp_path, content
+):
+    torch.save(content, tmp_path / "x.pth")
+    basnet = ["model.arch=basnet", "model.width=1", "data.size=32", "data.crop=32"]
+    with pytest.raises(CheckpointError, match=r"--encoder .*x\.pth must hold layer1 to layer4 of"):
+        taught(made, tmp_path, machine(), *basnet, encoder=tmp_path / "x.pth")
+
+
 def test_basnets_encoder_begins_with_a_resnet_and_a_run_goes_on_with_the_same_alone(
     made, tmp_path, monkeypatch
 ):
