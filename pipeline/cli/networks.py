@@ -38,7 +38,8 @@ class NetworkOptions:
     def recipe(self, method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":
         """Find a method and its parameters by their names, and refuse options it has not."""
         from dilo.pipeline.saliency import METHODS, MaskRecipe, NetworkMethod
-        from dilo.pipeline.saliency.weights import weights_digest, weights_file
+        from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
+        from dilo.pipeline.saliency.weights import trained_side, weights_digest, weights_file
 
         if method not in METHODS:
             raise click.BadParameter(
@@ -53,6 +54,9 @@ class NetworkOptions:
         if network and self.weights is None:
             raise click.UsageError(f"--method {method} is a network: give its --weights FILE")
         digest = weights_digest(weights_file(self.weights)) if self.weights else ""
+        if self.weights and isinstance(found.parameters, SalientObjectParameters):
+            side = trained_side(self.weights)  # a network knows the scale that it was trained at
+            settings = ({} if side is None else {"side": side}) | settings
         try:
             return MaskRecipe.named(method, refine, settings | given, weights=digest)
         except ValueError as error:

@@ -1,12 +1,15 @@
 """The file of a network's weights: found, and told apart from every other."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from dilo.pipeline.errors import CheckpointError
 
 #: Where a run of training keeps its checkpoints; the newest has the last name.
 CHECKPOINTS = "checkpoints/step-*.pt"
+#: Where it says what it was asked for.
+FACTS = "run.json"
 
 
 def weights_file(given: Path) -> Path:
@@ -36,6 +39,27 @@ def weights_file(given: Path) -> Path:
         f"--weights {given} must be a file of weights, or a run with {CHECKPOINTS}, "
         f"got {got}: check the path"
     )
+
+
+def trained_side(given: Path) -> int | None:
+    """Find the side that a network for saliency was trained to make masks at.
+
+    Parameters
+    ----------
+    given : Path
+        As `weights_file` takes it.
+
+    Returns
+    -------
+    int or None
+        In pixels; None of a file, and of what is no run of a training for saliency.
+    """
+    try:
+        facts = json.loads((given / FACTS).read_text())
+        side = facts["recipe"]["data"]["size"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return side if isinstance(side, int) else None
 
 
 def weights_digest(file: Path) -> str:

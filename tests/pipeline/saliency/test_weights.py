@@ -1,11 +1,12 @@
 """The file of weights: found in a run, and told from all others by its bytes."""
 
 import hashlib
+import json
 
 import pytest
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.pipeline.saliency.weights import weights_digest, weights_file
+from dilo.pipeline.saliency.weights import trained_side, weights_digest, weights_file
 
 
 def test_a_file_is_itself_and_a_run_its_newest_checkpoint(tmp_path):
@@ -35,3 +36,21 @@ def test_a_digest_is_that_of_the_bytes(tmp_path):
     assert weights_digest(file) == hashlib.sha256(b"some weights").hexdigest()
     with pytest.raises(CheckpointError, match=r"gone.pth: cannot be read: No such file"):
         weights_digest(tmp_path / "gone.pth")
+
+
+@pytest.mark.parametrize(
+    ("facts", "side"),
+    [
+        ({"recipe": {"data": {"size": 64}}}, 64),
+        ({"recipe": {"data": {"size": "64"}}}, None),
+        ({"recipe": {"views": {"size": 64}}}, None),  # a run of pretraining
+        ({"recipe": 3}, None),
+        ([], None),
+    ],
+)
+def test_a_run_for_saliency_says_at_which_side_it_was_trained(tmp_path, facts, side):
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    assert trained_side(tmp_path) == side
+    assert trained_side(tmp_path / "run.json") is None
+    (tmp_path / "run.json").write_text("{")
+    assert trained_side(tmp_path) is None

@@ -9,6 +9,9 @@ from support.objects import SMALL, objects_and_masks, store_of
 
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
+from dilo.pipeline.cli import main as prep
+from dilo.pipeline.plan import Plan
+from dilo.pipeline.store import MaskStore
 from dilo.train.cli import main
 from dilo.train.recipes.files import shipped_recipes
 from dilo.train.saliency.recipes import SHELF
@@ -40,6 +43,18 @@ def test_a_run_on_a_store_ends_with_weights_says_where_and_goes_on(made, tmp_pat
     assert "epoch 2: MAE 0." in result.stderr
     again = train(made[0], made[2], "--out", run, *test)
     assert "going on from step 4 of 4" in again.stderr
+
+
+def test_the_masks_of_a_run_are_made_at_the_side_that_it_was_trained_at(made, tmp_path):
+    run, options = tmp_path / "run", ("--method", "unet", "--device", "cpu", "--jobs", 1)
+    train(made[0], made[1], "--out", run)
+    for name, more, side in (("own", (), 48), ("asked", ("--set", "side=64"), 64)):
+        out = tmp_path / name
+        given = ("--images", made[0], "--out", out, "--weights", run, *more)
+        invoke(prep, "masks", *given, *options)
+        plan = Plan.load(out)
+        assert (plan.size, plan.parameters["side"]) == (side, side)
+        assert MaskStore(out)[0].shape == (side, side)
 
 
 def test_what_is_left_out_is_said_by_name(made, tmp_path):
