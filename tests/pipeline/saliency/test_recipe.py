@@ -35,9 +35,9 @@ def test_a_recipe_written_down_makes_the_same_masks(method, refine):
 @pytest.mark.parametrize("method", NETWORKS)
 @pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
 def test_a_network_s_weights_are_written_down_by_their_digest_and_read_again(method, refine):
-    recipe = MaskRecipe.named(method, refine, {"precision": "bf16"}, weights=DIGEST)
+    recipe = MaskRecipe.named(method, refine, {"side": 64}, weights=DIGEST)
     written = json.loads(json.dumps(recipe.parameters()))
-    assert (written["weights"], written["precision"]) == (DIGEST, "bf16")
+    assert (written["weights"], written["side"]) == (DIGEST, 64)
     assert MaskRecipe.planned(method, written) == recipe
     assert recipe.is_network
     with pytest.raises(ValueError, match=f"{method} is a network, and must be opened with its wei"):
