@@ -174,21 +174,24 @@ def _squashed(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     top, bottom, down = _between(image.shape[0], side)
     left, right, across = _between(image.shape[1], side)
     upper, lower = (
-        _mixed(*(image[np.ix_(rows, columns)] for columns in (left, right)), across[:, None])
+        _mixed(image[np.ix_(rows, left)], image[np.ix_(rows, right)], across[:, None])
         for rows in (top, bottom)
     )
     return _mixed(upper, lower, down[:, None, None])
 
 
-def _between(length: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+def _between(
+    length: int, side: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     """Tell between which two pixels each of a line's new ones lies, and how far from the first."""
     places = ((np.arange(side) + 0.5) * (length / side) - 0.5).clip(0, length - 1)
     first = places.astype(np.intp)
     return first, np.minimum(first + 1, length - 1), (places - first).astype(np.float32)
 
 
-def _mixed(first: NDArray[Any], second: NDArray[Any], share: NDArray[Any]) -> NDArray[np.float32]:
+def _mixed(
+    first: NDArray[Any], second: NDArray[Any], share: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Mix two, by the share of the second."""
     start = first.astype(np.float32)
-    mixed: NDArray[np.float32] = start + share * (second - start)
-    return mixed
+    return np.asarray(start + share * (second.astype(np.float32) - start), np.float32)
