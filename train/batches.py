@@ -1,6 +1,7 @@
 """The order of training: the batches of a run, those of a rank, and the loader that reads ahead."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -71,6 +72,52 @@ class Batches(Sampler[list[tuple[int, int]]]):
             step = 0
 
 
+class Told(Dataset[Any]):
+    """Samples; an error that a user can mend is handed over as one, for its words to stay its own.
+
+    Raised in a worker, it would come out of the loader with a traceback for its words.
+
+    Parameters
+    ----------
+    samples : Dataset
+        Of a length, or asked by a sampler of batches.
+    """
+
+    def __init__(self, samples: Dataset[Any]) -> None:
+        self._samples: Any = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Give a sample, or the error in its place."""
+        try:
+            return self._samples[key]
+        except DiloError as error:
+            return error.with_traceback(None)
+
+
+def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
+    """Make a batch of samples that were `Told`.
+
+    Parameters
+    ----------
+    stack : callable
+        Makes a batch of a list of samples.
+    samples : sequence
+        Samples, or errors.
+
+    Returns
+    -------
+    object
+        What `stack` makes, or the first error.
+    """
+    for sample in samples:
+        if isinstance(sample, DiloError):
+            return sample
+    return stack(samples)
+
+
 def loader(
     samples: Dataset[Any],
     batches: Sampler[list[tuple[int, int]]],
@@ -97,13 +144,13 @@ def loader(
     Returns
     -------
     DataLoader
-        Yields what `stack` makes.
+        Yields what `stack` makes, or the error of a sample, which `prefetched` raises.
     """
     return DataLoader(
-        samples,
+        Told(samples),
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=stack,
+        collate_fn=functools.partial(stack_told, stack),
         pin_memory=pin,
         worker_init_fn=start_worker,
         prefetch_factor=4 if workers else None,

@@ -2,11 +2,13 @@
 
 import itertools
 import time
+import traceback
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
+from dilo.pipeline.errors import DiloError
 from dilo.train.devices import move
 
 Taken = TypeVar("Taken")
@@ -50,6 +52,11 @@ def prefetched(
     Arrived
         In the same order, to be used on the stream that is current when it is asked for.
         Closing the generator closes the loader's iterator, which ends its workers.
+
+    Raises
+    ------
+    DiloError
+        If the loader gives one for a batch.
     """
     loading = iter(batches)
     try:
@@ -57,11 +64,17 @@ def prefetched(
             yield from _ahead(loading, device, copied)
         else:
             yield from _timed(loading)
+    except BaseException as error:
+        # What the error remembers would keep the iterator, whose workers outlive all signals: at
+        # its end, the program would wait for them for ever.
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         # The iterator of a DataLoader has no close(): it ends with the last reference to it.
         close = getattr(loading, "close", None)
         if close is not None:
             close()
+        del loading, close
 
 
 def grouped(
@@ -92,6 +105,8 @@ def _timed(loading: Iterator[Taken]) -> Iterator[Arrived[Taken]]:
         batch = next(loading, None)
         if batch is None:
             return
+        if isinstance(batch, DiloError):
+            raise batch
         yield Arrived(batch, time.perf_counter() - begin)
 
 

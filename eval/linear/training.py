@@ -27,6 +27,7 @@ from dilo.train.crops import compile_ahead
 from dilo.train.devices import DTYPES
 from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
+from dilo.train.prefetch import prefetched
 
 #: A loss is looked at, which waits for the device, once in so many steps.
 LOOK_EVERY = 50
@@ -182,7 +183,7 @@ class _Session:
         left = (steps - self.step) * self.protocol.batch
         terminal = None if ranks.rank() == 0 else False
         with Progress(left, "images", self.say, terminal=terminal) as bar:
-            for batch in stream:
+            for batch, _ in prefetched(stream, torch.device("cpu")):
                 self._learn(batch)
                 self.step += 1
                 if self.step % LOOK_EVERY == 0:

@@ -1,14 +1,18 @@
 """The order of training: the same whoever reads it, from wherever it begins, on any ranks."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
 from support.runs import photographs_and_masks, small_recipe
+from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
 from dilo.train.batches import Batches, loader
 from dilo.train.data import Views, find_source
+from dilo.train.prefetch import prefetched
 
 RECIPE = small_recipe("paste.probability=0.7")
 
@@ -78,3 +82,20 @@ def test_ranks_that_do_not_divide_a_batch_are_refused(monkeypatch):
     monkeypatch.setattr(ranks, "size", lambda: 3)
     with pytest.raises(DiloError, match="a multiple of 3 ranks times --accumulate 1, got 4"):
         Batches(np.arange(13), RECIPE, 0)
+
+
+class Unmended(Dataset):
+    """Has nothing but an error."""
+
+    def __getitem__(self, key):
+        raise DiloError("mend it")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes:UserWarning")
+def test_an_error_keeps_its_words_and_leaves_no_worker_that_would_be_waited_for(workers):
+    stream = loader(Unmended(), [[(0, 0)]] * 4, workers=workers, pin=False)
+    with pytest.raises(DiloError, match=r"^mend it$") as caught:
+        list(prefetched(stream, torch.device("cpu")))
+    assert not multiprocessing.active_children(), caught.traceback

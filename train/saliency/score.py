@@ -1,5 +1,7 @@
 """How far the masks of a network are from people's, while it trains: MAE, and the best F."""
 
+import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from dilo.train import ranks
-from dilo.train.batches import start_worker
+from dilo.train.batches import Told, stack_told, start_worker
 from dilo.train.devices import DTYPES
 from dilo.train.machine import Machine
+from dilo.train.prefetch import prefetched
 from dilo.train.readable import first_readable
 from dilo.train.saliency.examples import standardise
 from dilo.train.saliency.pairs import Pairs, squash_image
@@ -173,21 +176,22 @@ class Scorer:
         """Give the map and the truth of each image of this rank."""
         machine = self._machine
         loading: DataLoader[Any] = DataLoader(
-            self._asked,
+            Told(self._asked),
             batch_size=BATCH,
             num_workers=machine.workers,
-            collate_fn=_stacked,
+            collate_fn=functools.partial(stack_told, _stacked),
             worker_init_fn=start_worker,
         )
         half = machine.precision != "fp32"
-        for images, truths in loading:
-            with (
-                torch.no_grad(),
-                torch.autocast(machine.device.type, DTYPES[machine.precision], enabled=half),
-            ):
-                logits = network(standardise(images.to(machine.device) / 255))[0]
-            maps = logits[:, 0].float().sigmoid().cpu().numpy()
-            yield from zip(maps, truths, strict=True)
+        with contextlib.closing(prefetched(loading, torch.device("cpu"))) as arriving:
+            for (images, truths), _ in arriving:
+                with (
+                    torch.no_grad(),
+                    torch.autocast(machine.device.type, DTYPES[machine.precision], enabled=half),
+                ):
+                    logits = network(standardise(images.to(machine.device) / 255))[0]
+                maps = logits[:, 0].float().sigmoid().cpu().numpy()
+                yield from zip(maps, truths, strict=True)
 
 
 def _stacked(
