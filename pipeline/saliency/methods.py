@@ -6,7 +6,6 @@ from dilo.pipeline.saliency.network import NetworkMethod
 from dilo.pipeline.saliency.networkparameters import (
     CamParameters,
     GradientParameters,
-    LightParameters,
     SalientObjectParameters,
 )
 from dilo.pipeline.saliency.parameters import (
@@ -34,7 +33,7 @@ METHODS = Registry(
         "mc": Method(McParameters(), Later(f"{_HERE}.mc", "mc")),
         "mr": Method(MrParameters(), Later(f"{_HERE}.mr", "mr")),
         "rbd": Method(RbdParameters(), Later(f"{_HERE}.rbd", "rbd")),
-        "unet": NetworkMethod(LightParameters(), Later(_TRAIN, "open_unet")),
+        "unet": NetworkMethod(SalientObjectParameters(side=128), Later(_TRAIN, "open_unet")),
     },
     GROUP,
 )

@@ -1,7 +1,6 @@
 """Every number that decides the mask of a network, a frozen class a method; light to import."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from dilo.pipeline.saliency.parameters import Parameters, require
 
@@ -61,22 +60,12 @@ class SalientObjectParameters(NetworkParameters):
     """
 
     side: int = 256
-    #: What the side is a multiple of: five halvings must divide it
-    stride: ClassVar[int] = 32
 
     def __post_init__(self) -> None:
-        """Refuse a side that does not serve."""
+        """Refuse a side that its five halvings do not divide."""
         super().__post_init__()
-        if self.side % self.stride:
-            raise ValueError(f"side must be a multiple of {self.stride}, got {self.side}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LightParameters(SalientObjectParameters):
-    """The light network, on any side that it may be trained on."""
-
-    side: int = 128
-    stride: ClassVar[int] = 16
+        if self.side % 32:
+            raise ValueError(f"side must be a multiple of 32, got {self.side}")
 
 
 @dataclass(frozen=True, kw_only=True)
