@@ -139,7 +139,7 @@ def test_a_folder_without_a_readable_image_is_refused(encoder, images, tmp_path)
 
 def test_features_that_are_not_finite_are_refused(images, tmp_path):
     content = torch.load(small_checkpoint(tmp_path / "c.pt"))
-    content["state_dict"]["module.encoder_q.bn1.weight"].fill_(torch.nan)
+    content["state_dict"]["module.encoder_q.bn1.weight"].fill_(3e38)
     torch.save(content, tmp_path / "c.pt")
     job = FeatureJob(load_encoder(tmp_path / "c.pt"), labelled_folder(images), tmp_path / "f.h5")
     with pytest.raises(CheckpointError, match=r"c\.pt must be finite, got NaN"):

@@ -120,7 +120,7 @@ def test_a_folder_without_a_readable_image_is_refused(folder, means):
 
 def test_features_that_are_not_finite_are_refused(folder, tmp_path):
     def diverge(content):
-        content["state_dict"]["module.encoder_q.bn1.weight"] = torch.full((64,), torch.nan)
+        content["state_dict"]["module.encoder_q.bn1.weight"] = torch.full((64,), 3e38)
 
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", diverge))
     with pytest.raises(CheckpointError, match=r"c\.pt must be finite, got NaN .* diverged"):
