@@ -161,7 +161,7 @@ def open_classifier(
     """
     place = choose_device(device)
     precision = choose_precision(parameters.precision, place)
-    classifier = load_classifier(weights, size=parameters.side)
+    classifier = load_classifier(weights, arch=parameters.arch or None, size=parameters.side)
     rows = None if parameters.label == "predicted" else _rows(classifier, names)
     if isinstance(parameters, GradientParameters):
         method: Attribution = "gradient"

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from dilo.pipeline.saliency import MaskRecipe
 
 #: Options that are parameters: what `NetworkOptions` calls them is what plan.json does.
-_PARAMETERS = {"precision": "--precision", "label": "--class", "segmentation": "--segmentation"}
+_PARAMETERS = {
+    "precision": "--precision",
+    "arch": "--arch",
+    "label": "--class",
+    "segmentation": "--segmentation",
+}
+#: Whose some of them are.
+_OWNERS = {"arch": "cam or gradient", "label": "cam or gradient", "segmentation": "gradient"}
 #: Those that say how it runs.
 _RUNNING = {"device": "--device", "batch": "--batch", "workers": "--workers"}
 #: Backends of which others than this machine compute.
@@ -32,6 +39,7 @@ class NetworkOptions:
     precision: str | None
     batch: int | None
     workers: int | None
+    arch: str | None
     label: str | None
     segmentation: str | None
 
@@ -72,8 +80,7 @@ class NetworkOptions:
                 )
         for name, option in _PARAMETERS.items():
             if getattr(self, name) is not None and name not in known:
-                others = {"segmentation": "gradient", "label": "cam or gradient"}
-                whose = others.get(name, "basnet or another network")
+                whose = _OWNERS.get(name, "basnet or another network")
                 raise click.UsageError(f"{option} belongs to --method {whose}, got {method}")
 
     def run(self, recipe: "MaskRecipe", how: "Sharding") -> tuple["NetworkRun | None", "Sharding"]:
@@ -155,6 +162,12 @@ network_options = grouped(
             type=click.IntRange(min=1),
             show_default="1 on a CPU, for a GPU its process's share of the cores, to 16",
             help="Of a network: threads a process that read images and finish masks.",
+        ),
+        "arch": click.option(
+            "--arch",
+            show_default="what the weights say",
+            help="Of cam and gradient: the classifier, where its file is silent: resnet50, or "
+            "timm:NAME.",
         ),
         "label": click.option(
             "--class",

@@ -73,6 +73,8 @@ class ClassParameters(NetworkParameters):
     """A classifier whose score of one class is mapped."""
 
     side: int = 224
+    #: The network where the file does not say it, as "resnet50" or "timm:NAME"; empty where it does
+    arch: str = ""
     #: Which class: "predicted" or "folder"
     label: str = "predicted"
 

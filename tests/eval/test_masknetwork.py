@@ -167,6 +167,17 @@ def test_a_network_without_feature_maps_is_refused_when_it_is_opened(tmp_path):
     assert found.maps(np.zeros((1, 160, 160, 3), np.uint8), ["a/b.jpg"]).shape == (1, 160, 160)
 
 
+@both
+def test_a_network_that_its_file_does_not_name_is_named_by_arch(method, tmp_path):
+    timm = pytest.importorskip("timm")
+    path = tmp_path / "bare.pt"
+    torch.save(timm.create_model("test_efficientnet", num_classes=4).state_dict(), path)
+    with pytest.raises(CheckpointError, match=r"name another architecture with --arch"):
+        opened(method, path, side=64)
+    network = opened(method, path, side=64, arch="timm:test_efficientnet")
+    assert network.maps(np.zeros((1, 64, 64, 3), np.uint8), ["a/b.jpg"]).shape == (1, 64, 64)
+
+
 def test_a_cpu_does_not_compute_in_fp16(weights):
     with pytest.raises(DiloError, match="fp16 needs a GPU, got a CPU"):
         opened("cam", weights, precision="fp16")

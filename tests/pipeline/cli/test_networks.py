@@ -1,5 +1,6 @@
 """`dilo-prep masks` of a network: its options, their refusals, what is said, and the same store."""
 
+import dataclasses
 import json
 
 import click
@@ -126,6 +127,12 @@ def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path)
         ("net", ("--segmentation", "star"), True, "--segmentation belongs to --method gradient, "),
         (
             "net",
+            ("--arch", "resnet50"),
+            True,
+            "--arch belongs to --method cam or gradient, got net",
+        ),
+        (
+            "net",
             ("--class", "folder"),
             True,
             "--class belongs to --method cam or gradient, got net",
@@ -197,7 +204,8 @@ def test_there_is_a_process_for_each_gpu_and_for_each_core_of_a_cpu(
     monkeypatch.setattr(gpus, "_COUNT", lambda: count)
     monkeypatch.setattr(joblib, "effective_n_jobs", lambda jobs: 16 if jobs < 0 else jobs)
     file = images.parent / "weights.pt"
-    options = NetworkOptions(file, device, None, None, None, None, None)
+    nothing = dict.fromkeys(field.name for field in dataclasses.fields(NetworkOptions))
+    options = NetworkOptions(**nothing | {"weights": file, "device": device})
     recipe = MaskRecipe.named("net", weights=weights_digest(file))
     run, chosen = options.run(recipe, how(backend=backend, jobs=jobs))
     assert (run.device, chosen.jobs, run.processes) == expected
