@@ -61,15 +61,44 @@ def count_masks(names: Names, pngs: Names, folder: Path) -> int:
     DiloError
         If none has.
     """
+    return len(paired(names, pngs, f"--png {folder} must"))
+
+
+def paired(names: Names, pngs: Names, rule: str) -> dict[int, str]:
+    """Find the masks of images by their names.
+
+    Parameters
+    ----------
+    names : Names
+        The images.
+    pngs : Names
+        The PNGs of a folder of masks.
+    rule : str
+        How an error begins, before "hold masks named like the images".
+
+    Returns
+    -------
+    dict of int to str
+        Of each image that has a mask, by its position, the PNG.
+
+    Raises
+    ------
+    DiloError
+        If none has.
+    """
     full = {names[i] for i in full_names(names)}
-    count = sum(any(png in pngs for png in candidates(name, full)) for name in names)
-    if not count:
+    found: dict[int, str] = {}
+    for position, name in enumerate(names):
+        there = (png for png in candidates(name, full) if png in pngs)
+        if (first := next(there, None)) is not None:
+            found[position] = first
+    if not found:
         wanted = " or ".join(map(escaped, candidates(names[0], full)))
         raise DiloError(
-            f"--png {folder} must hold masks named like the images, such as {wanted} for "
+            f"{rule} hold masks named like the images, such as {wanted} for "
             f"{escaped(names[0])}, got none for any of {len(names)} images"
         )
-    return count
+    return found
 
 
 def candidates(name: str, full: set[str]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import DiloError, few
 from dilo.pipeline.names import Names, escaped
 
 
@@ -59,10 +59,9 @@ def labels_of(names: Names, what: str, *, classes: Sequence[str] | None = None) 
         found[folder] = None
     numbers = {name: i for i, name in enumerate(sorted(found) if classes is None else classes)}
     if unknown := sorted(found.keys() - numbers.keys()):
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise DiloError(
             f"classes of {what} must be among the {len(numbers)} of the training images, "
-            f"got {', '.join(unknown[:3])}{more}: rename or remove these folders"
+            f"got {few(unknown)}: rename or remove these folders"
         )
     labels = np.fromiter((numbers[name.partition("/")[0]] for name in names), np.int64, len(names))
     return Labels(labels, tuple(numbers))

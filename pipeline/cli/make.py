@@ -171,7 +171,7 @@ def _foretell(
         recipe_maker(recipe, plan.size, names, run),
         jobs=how.jobs,
         unit="GPU" if run and run.device == "cuda" else "core",
-        cluster=how.backend in ("dask", "ray"),
+        cluster=how.on_cluster,
         task=how.task(),
     )
     for line in found.lines(named=NAMED):

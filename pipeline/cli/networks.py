@@ -26,8 +26,6 @@ _PARAMETERS = {
 _OWNERS = {"arch": "cam or gradient", "label": "cam or gradient", "segmentation": "gradient"}
 #: Those that say how it runs.
 _RUNNING = {"device": "--device", "batch": "--batch", "workers": "--workers"}
-#: Backends of which others than this machine compute.
-_CLUSTERS = ("dask", "ray")
 
 
 @dataclass(frozen=True)
@@ -93,19 +91,18 @@ class NetworkOptions:
 
         if self.weights is None:
             return None, how
-        cluster = how.backend in _CLUSTERS
         device = self.device or "auto"
         if device == "auto":
             device = "cuda" if gpus() else "cpu"
         precision = recipe.parameters()["precision"]
         if device == "cpu" and precision == "fp16":
             raise click.UsageError("--precision fp16 needs a GPU, got a CPU: give bf16 or fp32")
-        if device == "cuda" and not cluster:
+        if device == "cuda" and not how.on_cluster:
             count = require_gpus(precision)
             if how.jobs == -1:  # one a GPU; threads of one process share its own
                 how = dataclasses.replace(how, jobs=1 if how.backend == "threading" else count)
         file = weights_file(self.weights).absolute()
-        processes = 1 if cluster else joblib.effective_n_jobs(how.jobs)
+        processes = 1 if how.on_cluster else joblib.effective_n_jobs(how.jobs)
         return NetworkRun(file, device, self.batch, self.workers, processes), how
 
 
@@ -120,7 +117,7 @@ def require_weights(
     from dilo.pipeline.plan import PLAN
     from dilo.pipeline.saliency.masking import open_masks
 
-    if run is None or how.backend in _CLUSTERS or (out / PLAN).exists():
+    if run is None or how.on_cluster or (out / PLAN).exists():
         return
     method = recipe.method.changed({"precision": "fp32"})
     open_masks(dataclasses.replace(recipe, method=method), run.weights, "cpu", names)

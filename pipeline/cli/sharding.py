@@ -43,6 +43,11 @@ class Sharding:
     strict: bool
     as_json: bool
 
+    @property
+    def on_cluster(self) -> bool:
+        """Tell whether others than this machine compute."""
+        return self.backend in ("dask", "ray")
+
     def task(self) -> "Task | None":
         """Tell which share of the work is this process's; None for all of it."""
         from dilo.pipeline.tasks import find_task

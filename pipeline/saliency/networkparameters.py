@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dilo.pipeline.saliency.parameters import Parameters, require
+from dilo.pipeline.saliency.parameters import Parameters, require, require_one_of
 
 #: In what a network computes. All but the first cost less than 0.002 in mean absolute error.
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -11,27 +11,6 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 CLASS_RULES = ("predicted", "folder")
 #: How the gradient of a class score becomes a mask.
 SEGMENTATIONS = ("grabcut", "star")
-
-
-def require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse a word that is not among those known.
-
-    Parameters
-    ----------
-    name : str
-        What it is.
-    value : str
-        The word.
-    known : tuple of str
-        Those that serve.
-
-    Raises
-    ------
-    ValueError
-        If it is another.
-    """
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

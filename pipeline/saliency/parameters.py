@@ -26,6 +26,27 @@ def require(name: str, value: float, *, at_least: float) -> None:
         raise ValueError(f"{name} must be at least {at_least:g} and finite, got {value!r}")
 
 
+def require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a word that is not among those known.
+
+    Parameters
+    ----------
+    name : str
+        What it is.
+    value : str
+        The word.
+    known : tuple of str
+        Those that serve.
+
+    Raises
+    ------
+    ValueError
+        If it is another.
+    """
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
     """What every method has. A method of one's own derives its parameters from this class."""
@@ -75,10 +96,7 @@ class SuperpixelParameters(Parameters):
         require("iterations", self.iterations, at_least=1)
         require("compactness", self.compactness, at_least=1e-3)
         require("smallest_superpixel", self.smallest_superpixel, at_least=0)
-        if self.segmentation not in SEGMENTATIONS:
-            raise ValueError(
-                f"segmentation must be one of {', '.join(SEGMENTATIONS)}, got {self.segmentation!r}"
-            )
+        require_one_of("segmentation", self.segmentation, SEGMENTATIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train import ranks
 from dilo.train.backgrounds import Bank, Stores, fingerprints
 from dilo.train.batches import Batches, loader
@@ -250,4 +250,4 @@ def _begin_with(file: Path | None, arch: str, learning: SaliencyLearning) -> str
     load_encoder(cast(BASNet, learning.network), tensors_of(read(file)), f"--encoder {file}")
     if learning.teacher is not None:
         learning.teacher.load_state_dict(learning.network.state_dict())
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return weights_digest(file)

@@ -13,7 +13,7 @@ from torch import nn
 from dilo.pipeline.names import Names
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.pipeline.saliency.values import stretch
-from dilo.train.colors import MEAN, STD
+from dilo.train.colors import normalise
 from dilo.train.devices import DTYPES, choose_device, choose_precision
 from dilo.train.saliency.networks import read_network
 
@@ -48,8 +48,6 @@ class SalientObjectNetwork:
         self._device = choose_device(device)
         self._precision = choose_precision(parameters.precision, self._device)
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
-        self._mean = torch.tensor(MEAN, device=self._device).view(3, 1, 1)
-        self._std = torch.tensor(STD, device=self._device).view(3, 1, 1)
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Squash an image to a square, and divide it by its own maximum.
@@ -96,7 +94,7 @@ class SalientObjectNetwork:
         ):
             # Channels come last in memory already, as the network has them.
             images = torch.from_numpy(seen).to(self._device).permute(0, 3, 1, 2)
-            logits = self._network((images - self._mean) / self._std)[0]
+            logits = self._network(normalise(images))[0]
             found: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
         return found
 

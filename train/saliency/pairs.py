@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
-from dilo.pipeline.imported import candidates, read_mask, require_same_picture
+from dilo.pipeline.imported import paired, read_mask, require_same_picture
 from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.pngs import full_names
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
 from dilo.train.data import Source, find_source
@@ -195,27 +194,13 @@ def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> Pa
 
 def _of_folder(images: Path, truth: Path, option: str) -> Pairs:
     """Find the mask of each image by its name."""
-    names, found = find_images(images), find_images(truth)
-    full = {names[i] for i in full_names(names)}
-    paired: dict[int, str] = {}
-    for position, name in enumerate(names):
-        for png in candidates(name, full):
-            if png in found:
-                paired[position] = png
-                break
-    if not paired:
-        wanted = " or ".join(map(escaped, candidates(names[0], full)))
-        raise DiloError(
-            f"{option} {truth} must be a store, or hold masks named like the images, such as "
-            f"{wanted} for {escaped(names[0])}, got none for any of {len(names)} images"
-        )
-    usable = np.array(list(paired), np.int64)
+    names = find_images(images)
+    pngs = paired(names, find_images(truth), f"{option} {truth} must be a store, or")
+    usable = np.array(list(pngs), np.int64)
     there = np.zeros(len(names), bool)
     there[usable] = True
     left_out = _words(names, {f"without a mask in {truth}": ~there})
-    return Pairs(
-        Source(images, names, usable, there, None), Names(paired.values()), truth, left_out
-    )
+    return Pairs(Source(images, names, usable, there, None), Names(pngs.values()), truth, left_out)
 
 
 def _words(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
