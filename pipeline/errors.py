@@ -1,6 +1,10 @@
 """What a user can mend: errors that name the thing, the rule, what was got and what to do."""
 
+import errno
+import os
+import re
 from collections.abc import Sequence
+from typing import Final
 
 
 class DiloError(Exception):
@@ -51,3 +55,96 @@ def few(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+class ContentError(DiloError, ValueError):
+    """A file that was read, and whose content is not what it must be."""
+
+
+class AccessError(DiloError):
+    """A file that the system does not give or take now; its content may be sound.
+
+    Never a reason to repair, to replace or to pass over what could not be read.
+
+    Parameters
+    ----------
+    words : str
+        The sentence, with path and remedy.
+    errno : int
+        What the system said.
+    """
+
+    def __init__(self, words: str, errno: int) -> None:
+        super().__init__(words)
+        self.errno = errno
+
+
+_OWNER = "this user has no right to it: ask its owner, or give the right with chmod"
+_HANDLES = "too many files are open: raise the limit with ulimit -n 4096"
+_DISK = "the disk does not answer as it should: wait until it does, or ask who runs it"
+_ROOM = "make room, or name a folder on another disk"
+_MEMORY = "memory is short: use fewer workers (--jobs or --workers), or ask for more"
+#: What to do about an error that lies in the system, never in what a file holds.
+REMEDIES: Final = {
+    errno.EACCES: _OWNER,
+    errno.EPERM: _OWNER,
+    errno.EMFILE: _HANDLES,
+    errno.ENFILE: _HANDLES,
+    errno.EIO: _DISK,
+    errno.ESTALE: _DISK,
+    errno.ETIMEDOUT: _DISK,
+    errno.ENOTCONN: _DISK,
+    errno.EHOSTDOWN: _DISK,
+    errno.EREMOTEIO: _DISK,
+    errno.ENOMEM: _MEMORY,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "its disk may only be read: name a folder on another disk",
+}
+#: HDF5 says the number in the middle of its words.
+_NUMBER = re.compile(r"\berrno = (\d+)")
+
+
+def system_errno(error: BaseException) -> int | None:
+    """Find which error of the system an exception stands for.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised, by Python or by HDF5.
+
+    Returns
+    -------
+    int or None
+        A key of `REMEDIES`; None where the system is not to blame: then the file is missing, or
+        its content is wrong.
+    """
+    if isinstance(error, AccessError):
+        return error.errno
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    if not isinstance(error, OSError):
+        return None
+    inside = _NUMBER.search(str(error))
+    number = error.errno or (int(inside[1]) if inside else None)
+    return number if number in REMEDIES else None
+
+
+def require_access(error: BaseException, path: object) -> None:
+    """Raise what the system is to blame for as such; return where it is not.
+
+    Parameters
+    ----------
+    error : BaseException
+        What reading or writing a file raised.
+    path : Path or str
+        The file.
+
+    Raises
+    ------
+    AccessError
+        If the system is to blame.
+    """
+    if (number := system_errno(error)) is not None:
+        words = f"{path}: {os.strerror(number)}: {REMEDIES[number]}"
+        raise AccessError(words, number) from error

@@ -51,6 +51,8 @@ class DataRecipe:
         """
         return ViewsRecipe(
             size=self.crop,
+            # The cut is made before: a view shows all of it, and so does a paste's background.
+            crop_scale=(1.0, 1.0),
             flip=self.flip,
             jitter=1.0,
             jitter_strength=(self.jitter, self.jitter, self.jitter, self.jitter / 4),

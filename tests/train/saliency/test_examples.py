@@ -143,6 +143,20 @@ def test_a_pasted_crop_lies_on_another_background_and_its_truth_is_the_alpha(mad
         assert_allclose(lesson.images[row], standardised(expected), atol=1e-4)
 
 
+def test_a_background_is_shown_at_the_scale_of_the_foreground_not_zoomed(made):
+    pairs = find_pairs(made[0], made[2])
+    recipe = small(*PASTED[:1], *PASTED[2:], "paste.backgrounds.gray=0", "paste.backgrounds.crops=1")
+    side = recipe.data.crop
+    flips = set()
+    for epoch in range(8):
+        draw = Examples(pairs, recipe)[epoch, 1].draw
+        flips.add(draw.flip)
+        mirrored = (0.0, float(side), float(side), float(-side))
+        expected = mirrored if draw.flip else (0.0, 0.0, float(side), float(side))
+        assert draw.paste.background_box == expected
+    assert flips == {False, True}
+
+
 def test_where_a_paste_blends_the_blurred_alpha_is_what_is_to_be_learnt(made):
     pairs = find_pairs(*made[:2])
     recipe = small(*PASTED[:3], 'paste.blend="gaussian"', "paste.blend_sigma=2")

@@ -1,0 +1,143 @@
+"""Read small files that people and programs write: whole, bounded, and never for ever."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from dilo.pipeline.errors import ContentError
+
+#: Bytes of the largest record, recipe or table that is read.
+MAX_BYTES = 64 * 2**20
+#: Bytes of the largest list of names: a hundred million of them.
+MAX_LIST = 2**34
+#: No integer of ours is larger: seeds are below it.
+MAX_INTEGER = 2**64
+
+
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Read a regular file, whole.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int, optional
+        Bytes that it may have.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    ContentError
+        If it is a pipe, a device or a folder, which have no end, or larger than `most`.
+    OSError
+        If it is missing or cannot be read.
+    """
+    # A pipe that nobody writes to would be waited for.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ContentError(f"{path} must be a regular file, got a pipe or a device")
+        content = file.read(most + 1) if status.st_size <= most else b""
+        # Files of /proc say that they are empty, and one that grows says too little.
+        if status.st_size > most or len(content) > most:
+            raise ContentError(
+                f"{path} must have at most {most} bytes, got {max(status.st_size, len(content))}: "
+                f"is it the file that was meant?"
+            )
+        return content
+
+
+def read_text(path: Path, most: int = MAX_BYTES) -> str:
+    """Read a text file in UTF-8, with or without a byte-order mark.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int, optional
+        Bytes that it may have.
+
+    Returns
+    -------
+    str
+        Its text; line ends are ``\\n``.
+
+    Raises
+    ------
+    ContentError
+        If it is no regular file, too large, or not in UTF-8.
+    OSError
+        If it is missing or cannot be read.
+    """
+    try:
+        text = read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ContentError(f"{path} must be text in UTF-8, got other bytes: {error}") from error
+    return text.replace("\r\n", "\n")
+
+
+def parse_json(text: str | bytes, source: object) -> Any:
+    """Read JSON, whoever wrote it.
+
+    Parameters
+    ----------
+    text : str or bytes
+        The JSON.
+    source : Path or str
+        Where it comes from, for the error.
+
+    Returns
+    -------
+    object
+        Dictionaries, lists, text, numbers, booleans and None; integers fit into 64 bits.
+
+    Raises
+    ------
+    ContentError
+        If it is no JSON, is nested too deep, or holds an integer that is too large.
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise ContentError(f"{source} must be JSON, got brackets nested too deep") from None
+    except ValueError as error:  # of JSON, or of its encoding
+        raise ContentError(f"{source} must be JSON, but reading it failed: {error}") from error
+
+
+def read_json(path: Path, most: int = MAX_BYTES) -> Any:
+    """Read a file of JSON.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int, optional
+        Bytes that it may have.
+
+    Returns
+    -------
+    object
+        As `parse_json` gives it.
+
+    Raises
+    ------
+    ContentError
+        If it is no regular file, too large, or no JSON.
+    OSError
+        If it is missing or cannot be read.
+    """
+    return parse_json(read_text(path, most), path)
+
+
+def _integer(digits: str) -> int:
+    """Read an integer that a program can use."""
+    number = int(digits) if len(digits) <= 21 else MAX_INTEGER
+    if abs(number) >= MAX_INTEGER:
+        raise ValueError(f"an integer must be below 2**64, got {digits[:20]}...")
+    return number
