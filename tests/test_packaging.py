@@ -13,6 +13,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipeline", "train", "eval")
+#: Installed as the top of the package.
+DOORS = Path("pipeline/doors")
+
+
+def installed(file):
+    """Name where a file of the repository is installed."""
+    path = file.relative_to(ROOT)
+    top = DOORS if DOORS in path.parents else Path()
+    return (Path("dilo") / path.relative_to(top)).as_posix()
 
 
 def setup_cfg():
@@ -38,7 +47,7 @@ def wheel(tmp_path_factory):
 def test_every_package_directory_is_listed():
     listed = set(setup_cfg()["options"]["packages"].split())
     found = {
-        ".".join(("dilo", *file.parent.relative_to(ROOT).parts))
+        installed(file).removesuffix("/__init__.py").replace("/", ".")
         for folder in FOLDERS
         for file in (ROOT / folder).rglob("__init__.py")
     }
@@ -49,7 +58,7 @@ def test_every_source_file_is_in_the_wheel(wheel):
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     sources = {
-        f"dilo/{file.relative_to(ROOT).as_posix()}"
+        installed(file)
         for folder in FOLDERS
         for file in (ROOT / folder).rglob("*")
         if file.suffix in (".py", ".toml") or file.name == "py.typed"
@@ -63,6 +72,17 @@ def test_only_dilo_lands_in_site_packages(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"dilo"}
     assert not (ROOT / "dilo").exists()
     assert not any((ROOT / folder / "dilo").exists() for folder in FOLDERS)
+
+
+def test_the_package_says_its_version_and_imports_nothing_heavy():
+    code = (
+        "import sys, dilo; print(dilo.__version__); "
+        "assert not {'numpy', 'torch', 'click'} & set(sys.modules)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-Pc", code], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == setup_cfg()["metadata"]["version"]
 
 
 def test_the_base_install_has_no_torch():
