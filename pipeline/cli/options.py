@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.printing import printable
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -130,7 +131,7 @@ def settings_of(
 def say(line: str) -> None:
     """Print words for people, on standard error; a log that is full or closed ends no work."""
     with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
 
 
 def grouped(
