@@ -45,7 +45,7 @@ def sentence_of(error: BaseException, *, sharing: str, out: Path | None = None) 
     error : BaseException
         What reached the command line.
     sharing : str
-        What to do where shared memory cannot be had.
+        What else to do where shared memory cannot be had, as "give --workers 0, or "; may be "".
     out : Path, optional
         Where the command writes.
 
@@ -57,7 +57,7 @@ def sentence_of(error: BaseException, *, sharing: str, out: Path | None = None) 
     words = str(error)
     if _of_shared_memory(error):
         return (
-            f"/dev/shm: {_reason(error)}: processes cannot share memory: {sharing}, or mount a "
+            f"/dev/shm: {_reason(error)}: processes cannot share memory: {sharing}mount a "
             f"tmpfs there that this user may write (docker run --shm-size=8g or --ipc=host)"
         )
     if isinstance(error, OSError):
