@@ -203,9 +203,11 @@ class Program(click.Group):
         open_streams()
         # Where memory cannot be shared; whoever needs to says it, with the remedy.
         warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
-        # Half-built loaders complain when they are cleared away: the error itself says more.
-        before, debug = sys.unraisablehook, "--debug" in words
-        sys.unraisablehook = before if debug else lambda _: None
+        debug = "--debug" in words
+        if not debug and sys.unraisablehook is sys.__unraisablehook__:
+            # Half-built loaders complain when they are cleared away, at the very end: the error
+            # itself says more.
+            sys.unraisablehook = lambda _: None
         try:
             with sentences(debug=debug):
                 status = super().main(words, *rest, **{**more, "standalone_mode": False})
@@ -217,8 +219,6 @@ class Program(click.Group):
         except click.Abort:  # Ctrl-C before a command began
             Failure("stopped; give the same command to go on").show()
             sys.exit(Failure.exit_code)
-        finally:
-            sys.unraisablehook = before
 
 
 def settings_of(
