@@ -1,9 +1,10 @@
 """What a user can mend: errors that name the thing, the rule, what was got and what to do."""
 
+import difflib
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 
@@ -55,6 +56,30 @@ def few(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def near(name: object, known: Iterable[str]) -> str:
+    """Guess which name was meant.
+
+    Parameters
+    ----------
+    name : object
+        What was given.
+    known : iterable of str
+        What there is.
+
+    Returns
+    -------
+    str
+        ": did you mean ...?", to end a sentence with; empty where nothing is near.
+
+    Examples
+    --------
+    >>> near("rdb", ["rbd", "gs"]), near("zzz", ["rbd", "gs"])
+    (': did you mean rbd?', '')
+    """
+    alike = difflib.get_close_matches(str(name)[:100], sorted(known))
+    return f": did you mean {' or '.join(alike[:2])}?" if alike else ""
 
 
 class ContentError(DiloError, ValueError):

@@ -9,6 +9,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+from dilo.pipeline.printing import printable
+
 #: Seconds between two lines in a log.
 PERIOD = 30.0
 
@@ -84,9 +86,9 @@ class Progress:
             What else to show: failures, the loss.
         """
         self.done += count
-        self._note = note
+        self._note = printable(note)
         if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
         else:
             self._speak()

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,36 @@ def parse_json(text: str | bytes, source: object) -> Any:
         raise ContentError(f"{source} must be JSON, got brackets nested too deep") from None
     except ValueError as error:  # of JSON, or of its encoding
         raise ContentError(f"{source} must be JSON, but reading it failed: {error}") from error
+
+
+def parse_toml(text: str, source: object) -> dict[str, Any]:
+    """Read TOML, whoever wrote it.
+
+    Parameters
+    ----------
+    text : str
+        The TOML.
+    source : Path or str
+        Where it comes from, for the error.
+
+    Returns
+    -------
+    dict
+        Keys and values.
+
+    Raises
+    ------
+    ContentError
+        If it is no TOML, is nested too deep, or holds an integer of thousands of digits.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ContentError(f"{source} must be TOML, got brackets nested too deep") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ContentError(f"{source} must be TOML: {error}") from error
+    except ValueError:  # of Python, which reads no integer of thousands of digits
+        raise ContentError(f"{source}: an integer must be below 2**64, got a longer one") from None
 
 
 def read_json(path: Path, most: int = MAX_BYTES) -> Any:

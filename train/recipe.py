@@ -3,13 +3,27 @@
 import dataclasses
 import itertools
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dilo.pipeline.errors import RecipeError
-from dilo.train.sections import Rule, filled, require
+from dilo.pipeline.errors import RecipeError, near
+from dilo.train.sections import Plain, Rule, filled, require
 
+#: What no machine that exists could train with: a value beyond is a slip.
+MOST = {
+    "model.width": 64,
+    "model.dim": 2**16,
+    "model.head_layers": 100,
+    "moco.queue": 2**28,
+    "memory.negatives": 2**24,
+    "views.size": 4096,
+    "paste.bank": 2**20,
+    "paste.blend_sigma": 4096,
+    "optimizer.batch": 2**20,
+    "optimizer.epochs": 10**6,
+}
 #: Networks of torchvision that recipes may name.
 ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101")
 
@@ -193,6 +207,8 @@ def _check(recipe: Recipe, source: str) -> None:
     shares |= {"moco.momentum": moco.momentum, "memory.momentum": memory.momentum}
     temperatures = {k: getattr(recipe, k).temperature for k in ("moco", "memory", "simclr")}
     low, high = views.crop_scale
+    least_blur, most_blur = views.blur_sigma
+    blurs = 0 < least_blur <= most_blur <= 1000
     strength = views.jitter_strength
     rules: list[Rule] = [
         *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
@@ -202,14 +218,11 @@ def _check(recipe: Recipe, source: str) -> None:
         ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
         ("views.jitter_strength must be >= 0", min(strength) >= 0, strength),
         ("views.jitter_strength's hue must be at most 0.5", strength[3] <= 0.5, strength),
+        ("views.blur_sigma must be 0 < low <= high <= 1000", blurs, views.blur_sigma),
+        *most_rules(recipe, MOST),
         *paste_rules(recipe.paste),
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
         ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
-        (
-            f"model.arch must be one of {', '.join(ARCHITECTURES)} or timm:NAME",
-            model.arch in ARCHITECTURES or model.arch.startswith("timm:"),
-            model.arch,
-        ),
         ("model.width must be positive", model.width > 0, model.width),
         ("model.dim must be at least 1", model.dim >= 1, model.dim),
         ("model.head_layers must be at least 1", model.head_layers >= 1, model.head_layers),
@@ -218,11 +231,38 @@ def _check(recipe: Recipe, source: str) -> None:
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
     ]
     require(rules, source)
+    if model.arch not in ARCHITECTURES and not model.arch.startswith("timm:"):
+        raise RecipeError(
+            f"{source}: model.arch must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
+            f"got {model.arch!r}{near(model.arch, ARCHITECTURES)}"
+        )
     if optimizer.batch % model.bn_groups or optimizer.batch // model.bn_groups < 2:
         raise RecipeError(
             f"{source}: model.bn_groups must divide optimizer.batch into groups of at least 2, "
             f"got {model.bn_groups} groups of a batch of {optimizer.batch}"
         )
+
+
+def most_rules(recipe: Plain, most: Mapping[str, float]) -> list[Rule]:
+    """Give the rules of the largest values.
+
+    Parameters
+    ----------
+    recipe : dataclass
+        What to check.
+    most : mapping
+        Section and key, and the largest value of each.
+
+    Returns
+    -------
+    list of Rule
+        As `require` takes them.
+    """
+    values = {key: operator.attrgetter(key)(recipe) for key in most}
+    return [
+        (f"{key} must be at most {bound}", values[key] <= bound, values[key])
+        for key, bound in most.items()
+    ]
 
 
 def paste_rules(paste: PasteRecipe) -> list[Rule]:

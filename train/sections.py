@@ -1,12 +1,14 @@
 """Frozen dataclasses of plain values, as TOML or JSON give them: unknown keys are refused."""
 
 import dataclasses
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
-from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.errors import RecipeError, near
+from dilo.pipeline.textfiles import MAX_INTEGER
 
 Section = TypeVar("Section")
 #: What must be so, in words; whether it is; and what was got.
@@ -107,7 +109,7 @@ def _section(kind: type[Section], values: Mapping[str, Any], source: str, prefix
     if unknown:
         raise RecipeError(
             f"{source}: unknown key {prefix}{unknown[0]}: known are "
-            f"{', '.join(f'{prefix}{key}' for key in hints)}"
+            f"{', '.join(f'{prefix}{key}' for key in hints)}{near(unknown[0], hints)}"
         )
     return kind(**{k: _value(hints[k], v, source, f"{prefix}{k}") for k, v in values.items()})
 
@@ -128,10 +130,13 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
         return value
     if origin is Mapping and isinstance(value, Mapping):
         return dict(value)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
+    if hint in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < MAX_INTEGER:  # nor for NaN
+            raise RecipeError(
+                f"{source}: {key} must be finite and below 2**64, got {_brief(value)}"
+            )
+        if hint is float or isinstance(value, int):
+            return hint(value)
     rule = (
         f"one of {', '.join(map(repr, arguments))}"
         if origin is Literal
@@ -139,4 +144,12 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
     )
     if isinstance(hint, types.GenericAlias):
         rule = str(hint)
-    raise RecipeError(f"{source}: {key} must be {rule}, got {value!r}")
+    guess = near(value, map(str, arguments)) if origin is Literal else ""
+    raise RecipeError(f"{source}: {key} must be {rule}, got {_brief(value)}{guess}")
+
+
+def _brief(value: object) -> str:
+    """Show a value, however large it is."""
+    # Python writes no integer of more than 4300 digits.
+    huge = isinstance(value, int) and abs(value) >= 10**40
+    return "a number of over 40 digits" if huge else reprlib.repr(value)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dilo.eval.checkpoints.layouts import Found, head_of, said_arch, shape_of
 from dilo.eval.pair import Half, Pair
-from dilo.pipeline.errors import CheckpointError, RecipeError, few
+from dilo.pipeline.errors import CheckpointError, RecipeError, few, near
 from dilo.train.backbones import bare_encoder
 from dilo.train.fitting import fill
 from dilo.train.recipe import ARCHITECTURES, ModelRecipe
@@ -45,7 +45,7 @@ def model_of(content: object, found: Found, source: Path, arch: str | None = Non
     if arch not in ARCHITECTURES and not str(arch).startswith(TIMM):
         raise CheckpointError(
             f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
-            f"got {arch}: say it with --arch"
+            f"got {arch}: say it with --arch{near(arch, ARCHITECTURES)}"
         )
     first = trunk.get("conv1.weight")
     small = first is not None and first.shape[-1] == 3

@@ -164,6 +164,7 @@ def command(
       0   done
       2   the command line is wrong
       3   could not go on; the message says why and what to do
+      70  a bug of dilo; the message says what to report
       75  stopped by a signal, with all that was learnt: the same command goes on
     """
     _require_fitting(train, test, asked)

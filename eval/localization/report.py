@@ -1,7 +1,5 @@
 """Scores as text: the table, the JSON record, the CSV of images."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ from dilo.eval.localization.conventions import (
     box_threshold,
 )
 from dilo.eval.localization.measures import RIGHT_V2
+from dilo.pipeline.tables import csv_text
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -109,19 +108,18 @@ def per_image(rows: Sequence[Row], images: Sequence[str]) -> str:
     str
         CSV with a head; shares from 0 to 1.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["map", "image", "class", "predicted", "energy", "pointing", "iou", "blank"])
+    head = ("map", "image", "class", "predicted", "energy", "pointing", "iou", "blank")
+    lines: list[tuple[object, ...]] = []
     for row in rows:
         score, nothing = row.score, [""] * len(images)
         columns = (
             images,
             row.classes or nothing,
             score.predicted or nothing,
-            [f"{value:.6f}" for value in score.energy],
-            [f"{value:.6f}" for value in score.pointing],
-            [f"{value:.6f}" for value in score.overlap],
+            map(float, score.energy),
+            map(float, score.pointing),
+            map(float, score.overlap),
             map(int, score.blank),
         )
-        writer.writerows([row.name, *cells] for cells in zip(*columns, strict=True))
-    return text.getvalue()
+        lines += [(row.name, *cells) for cells in zip(*columns, strict=True)]
+    return csv_text(head, lines, floats=".6f")

@@ -1,7 +1,5 @@
 """The whole of `dilo-eval report`: read, compare, draw, write."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +11,7 @@ from typing import Any
 from dilo.eval.report.curves import curves_section
 from dilo.eval.report.figures import figures_section
 from dilo.eval.report.gathered import Gathered, Section, gather
-from dilo.eval.report.markup import Markup, bullets, escape, joined, printable, tag
+from dilo.eval.report.markup import Markup, bullets, escape, joined, tag
 from dilo.eval.report.overview import numbers_section, summary_section
 from dilo.eval.report.places import localisation_section, masks_section
 from dilo.eval.report.provenance import missing_section, provenance_section
@@ -24,6 +22,8 @@ from dilo.eval.report.runs import recipes_section, runs_section
 from dilo.eval.report.style import PAGE, POLICY, STYLE
 from dilo.pipeline.atomic import write_text
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.printing import printable
+from dilo.pipeline.tables import csv_text
 
 Say = Callable[[str], None]
 REPORT, NUMBERS = "report.html", "numbers.csv"
@@ -171,14 +171,8 @@ def numbers_text(numbers: Sequence[Number]) -> str:
     str
         CSV with a head; no cell is a formula to a spreadsheet.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "task", "name", "value", "unit"])
-    for number in numbers:
-        row = _row(number)
-        words = [_plain(str(row[key])) for key in ("run", "task", "name")]
-        writer.writerow([*words, f"{number.value:.6g}", number.unit])
-    return text.getvalue()
+    keys = ("run", "task", "name", "value", "unit")
+    return csv_text(keys, ([_row(number)[key] for key in keys] for number in numbers))
 
 
 def _row(number: Number) -> dict[str, Any]:
@@ -190,8 +184,3 @@ def _row(number: Number) -> dict[str, Any]:
         "value": number.value,
         "unit": number.unit,
     }
-
-
-def _plain(text: str) -> str:
-    """Keep a spreadsheet from taking a name for a formula."""
-    return f"'{printable(text)}" if text[:1] in tuple("=+-@\t\r") else printable(text)

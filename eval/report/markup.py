@@ -1,39 +1,15 @@
 """HTML out of pieces: whatever text enters is escaped, whoever wrote it."""
 
 import html
-import re
 from collections.abc import Iterable, Sequence
 
-#: What a browser takes for no character at all, or for another than it is.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from dilo.pipeline.printing import printable
 
 
 class Markup(str):
     """HTML that may stand as it is; any other text is escaped where it enters."""
 
     __slots__ = ()
-
-
-def printable(text: str) -> str:
-    r"""Write what UTF-8 or a terminal has no word for as an escape.
-
-    Parameters
-    ----------
-    text : str
-        From a file, or a file's name.
-
-    Returns
-    -------
-    str
-        Text that can be encoded, without control characters but tab and line feed.
-
-    Examples
-    --------
-    >>> printable("a\udcffb\x1b")
-    'a\\udcffb\\x1b'
-    """
-    sound = text.encode("utf-8", "backslashreplace").decode()
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", sound)
 
 
 def escape(child: object) -> Markup:

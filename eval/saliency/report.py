@@ -1,7 +1,5 @@
 """Scores as text: the table, the JSON record, the CSV of images."""
 
-import csv
-import io
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -10,6 +8,7 @@ import numpy as np
 
 from dilo.eval.saliency.conventions import NUMBERS, PREPARATION, benchmark_f
 from dilo.eval.saliency.score import Score
+from dilo.pipeline.tables import csv_text
 
 PACKAGES = ("dilo", "numpy", "pillow", "scipy")
 
@@ -108,9 +107,8 @@ def per_image(scores: Sequence[Score]) -> str:
         CSV with a head; F and E are the image's own, at its own best threshold where
         the name says max.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    heads = None
+    heads: list[str] = []
+    rows: list[list[object]] = []
     for score in scores:
         columns = {
             "max_f": score.f.max(axis=1),
@@ -123,11 +121,8 @@ def per_image(scores: Sequence[Score]) -> str:
             "e_measure_mean": score.e.mean(axis=1),
             "e_measure_adaptive": score.adaptive_e,
         }
-        if heads is None:
-            heads = ["method", "image", *columns, "failed"]
-            writer.writerow(heads)
+        heads = ["method", "image", *columns, "failed"]
         failed = set(score.failed)
         for image, values in zip(score.images, np.stack([*columns.values()], 1), strict=True):
-            numbers = [f"{value:.6f}" for value in values]
-            writer.writerow([score.name, image, *numbers, int(image in failed)])
-    return text.getvalue()
+            rows.append([score.name, image, *values.tolist(), image in failed])
+    return csv_text(heads, rows, floats=".6f")

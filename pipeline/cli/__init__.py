@@ -3,22 +3,22 @@
 import click
 
 from dilo.pipeline.cli import backgrounds, machine, make, stores
-from dilo.pipeline.cli.options import open_streams
+from dilo.pipeline.cli.options import Program
 
 
-@click.group()
+@click.group(cls=Program)
 @click.version_option(package_name="dilo", prog_name="dilo-prep")
 def main() -> None:
     """Compute saliency masks for a folder of images, once, into shards that training streams.
 
     \b
     Exit status of every command:
-      0  done
-      1  done, but images failed and --strict was given, or verify or doctor found faults
-      2  the command line is wrong
-      3  could not go on; the message says why and what to do
+      0   done
+      1   done, but images failed and --strict was given, or verify or doctor found faults
+      2   the command line is wrong
+      3   could not go on; the message says why and what to do
+      70  a bug of dilo; the message says what to report
     """
-    open_streams()
 
 
 for command in (

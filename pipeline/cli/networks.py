@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dilo.pipeline.cli.options import DEVICE, PRECISION, grouped
+from dilo.pipeline.errors import near
 
 if TYPE_CHECKING:
     from dilo.pipeline.cli.sharding import Sharding
@@ -49,7 +50,8 @@ class NetworkOptions:
 
         if method not in METHODS:
             raise click.BadParameter(
-                f"must be one of {', '.join(METHODS)}, got {method!r}", param_hint="--method"
+                f"must be one of {', '.join(METHODS)}, got {method!r}{near(method, METHODS)}",
+                param_hint="--method",
             )
         found = METHODS[method]
         network = isinstance(found, NetworkMethod)

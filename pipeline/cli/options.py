@@ -7,14 +7,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
 import click
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import ContentError, DiloError
+from dilo.pipeline.foreseen import one_line, sentence_of
+from dilo.pipeline.printing import printable
+from dilo.pipeline.textfiles import parse_json
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -23,6 +28,8 @@ DEVICE = click.Choice(["auto", "cpu", "cuda"])
 PRECISION = click.Choice(["fp32", "bf16", "fp16"])
 Command = TypeVar("Command", bound=Callable[..., None])
 
+#: What the context of a command holds where --debug was given.
+DEBUG = "dilo.debug"
 #: How many failed images are named on a terminal; --json names all.
 NAMED = 10
 
@@ -55,6 +62,18 @@ class Failure(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print the sentence without click's usage lines."""
         say(f"Error: {self.message}")
+
+
+class Unforeseen(Failure):
+    """A bug, in one line, with a status of its own: 1 says that images failed."""
+
+    exit_code = os.EX_SOFTWARE
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(
+            f"{one_line(error)}: this is a bug of dilo: please report it with what --debug, at "
+            f"the end of the same command, prints"
+        )
 
 
 def open_streams() -> None:
@@ -91,46 +110,140 @@ def _interruptible() -> Iterator[None]:
             signal.signal(name, handler)
 
 
+def _debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Keep the word for whoever shows an error."""
+    if value:
+        ctx.meta[DEBUG] = True
+
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_debug,
+    help="If it fails, print the traceback too, for a report.",
+)
+
+
 def user_errors(command: Command) -> Command:
-    """Turn what a user can mend into `Failure`, and an interrupt into a word on resuming."""
+    """Turn what a user can mend into `Failure`, an interrupt into a word on resuming.
+
+    What nobody foresaw becomes `Unforeseen`; the option --debug shows where it came from.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            with _interruptible():
-                command(*args, **kwargs)
-        except DiloError as error:
-            raise Failure(str(error)) from error
-        except KeyboardInterrupt:
-            raise Failure("stopped; give the same command to go on") from None
-        except OSError as error:
-            # A full disk, a folder that cannot be written: h5py's errors name no file.
-            where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            raise Failure(f"{where}: finished work is kept") from error
+        ctx = click.get_current_context(silent=True)
+        debug = ctx is not None and DEBUG in ctx.meta
+        with sentences(debug=debug, out=_output(kwargs)), _interruptible():
+            command(*args, **kwargs)
 
-    return wrapped  # type: ignore[return-value]  # same signature, which wraps() keeps
+    return debug_option(wrapped)  # type: ignore[return-value]  # same signature, by wraps()
+
+
+@contextlib.contextmanager
+def sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
+    """Turn every error into what click prints in a line; its own go on as they are."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        raise Failure("stopped; give the same command to go on") from None
+    except Exception as error:
+        if debug:
+            say("".join(traceback.format_exception(error)).rstrip())
+        raise _told(error, out) from error
+
+
+def _told(error: Exception, out: Path | None) -> Failure:
+    """Choose the sentence of an error."""
+    if isinstance(error, DiloError):
+        return Failure(str(error))
+    sentence = sentence_of(error, sharing=_without_sharing(), out=out)
+    if sentence is None:
+        return Unforeseen(error)
+    # Of an output that is gone, or was never begun, nothing is kept.
+    return Failure(f"{sentence}; finished work is kept" if out and _begun(out) else sentence)
+
+
+def _output(values: Mapping[str, Any]) -> Path | None:
+    """Find where a command writes: its --out, alone or in a group of options."""
+    for value in (values.get("out"), *(getattr(group, "out", None) for group in values.values())):
+        if isinstance(value, Path):
+            return value
+    return None
+
+
+def _begun(out: Path) -> bool:
+    """Tell whether a folder is there with something in it."""
+    with contextlib.suppress(OSError):
+        return any(out.iterdir())
+    return False
+
+
+def _without_sharing() -> str:
+    """Say how the command of this moment does without shared memory, by the options it has."""
+    ctx = click.get_current_context(silent=True)
+    options = {word for option in ctx.command.params for word in option.opts} if ctx else set()
+    if "--backend" in options:
+        return "give --backend threading, or "
+    return "give --workers 0, or " if "--workers" in options else ""
+
+
+class Program(click.Group):
+    """A group of commands that ends in a sentence and a status, whatever happens within."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
+        """Run, and exit; click's own errors are printed without the orders of a file, too."""
+        if not more.get("standalone_mode", True):
+            return super().main(args, *rest, **more)
+        words = sys.argv[1:] if args is None else list(args)
+        open_streams()
+        # Where memory cannot be shared; whoever needs to says it, with the remedy.
+        warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
+        debug = "--debug" in words
+        if not debug and sys.unraisablehook is sys.__unraisablehook__:
+            # Half-built loaders complain when they are cleared away, at the very end: the error
+            # itself says more.
+            sys.unraisablehook = lambda _: None
+        try:
+            with sentences(debug=debug):
+                status = super().main(words, *rest, **{**more, "standalone_mode": False})
+            sys.exit(status if isinstance(status, int) else 0)
+        except click.ClickException as error:
+            vars(error)["message"] = printable(error.message)
+            error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:  # Ctrl-C before a command began
+            Failure("stopped; give the same command to go on").show()
+            sys.exit(Failure.exit_code)
 
 
 def settings_of(
     ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
 ) -> dict[str, Any]:
     """Read NAME=VALUE, the value being a number, a list, true, false or else a word."""
-    settings = {}
+    settings: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise click.BadParameter(f"must be NAME=VALUE, got {word!r}")
         try:
-            settings[name] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[name] = value
+            settings[name] = parse_json(value, name)
+        except ContentError as error:
+            if isinstance(error.__cause__, json.JSONDecodeError):
+                settings[name] = value
+                continue
+            raise click.BadParameter(str(error)) from error
     return settings
 
 
 def say(line: str) -> None:
     """Print words for people, on standard error; a log that is full or closed ends no work."""
     with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
 
 
 def grouped(

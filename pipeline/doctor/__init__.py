@@ -103,11 +103,12 @@ def _memory(jobs: int) -> Finding:
 
 
 def _shared_memory(folder: Path) -> Finding:
-    """Ask how large shared memory is."""
+    """Ask how large shared memory is, and write to it."""
     if not folder.is_dir():
         return machine.shared_memory(None)
     found = os.statvfs(folder)
-    return machine.shared_memory(found.f_blocks * found.f_frsize, disk.free_space(folder)[0])
+    size = found.f_blocks * found.f_frsize
+    return machine.shared_memory(size, disk.free_space(folder)[0], machine.refusal(folder))
 
 
 def _temporary() -> Finding:

@@ -1,6 +1,7 @@
 """Checks of a machine: cores, threads, memory, open files, shared memory, compiled code."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -193,8 +194,8 @@ def open_files(soft: int, hard: int) -> Finding:
     return Finding("open files", "breaks", f"{soft} a process", advice)
 
 
-def shared_memory(size: int | None, free: int = 0) -> Finding:
-    """Judge /dev/shm, through which a trainer's loaders hand over their batches.
+def shared_memory(size: int | None, free: int = 0, refusal: str = "") -> Finding:
+    """Judge /dev/shm, through which processes share locks, and a trainer's loaders batches.
 
     Parameters
     ----------
@@ -202,21 +203,51 @@ def shared_memory(size: int | None, free: int = 0) -> Finding:
         Its bytes; None where there is none.
     free : int
         How many of them are free.
+    refusal : str, default ""
+        What the system said when a small file was written there; empty if it was.
 
     Returns
     -------
     Finding
-        Breaks where batches do not fit.
+        Breaks where nothing can be written, or batches do not fit.
     """
     mend = "docker run --shm-size=8g or --ipc=host; Kubernetes: emptyDir, medium: Memory"
     if size is None:
         advice = f"workers cannot start: mount a tmpfs there ({mend})"
         return Finding("/dev/shm", "breaks", "none", advice)
     found = f"{gigabytes(free)} free of {gigabytes(size)}"
+    if refusal:
+        advice = (
+            f"no worker can start: give --backend threading to dilo-prep, --workers 0 to "
+            f"dilo-train and dilo-eval, or mount a tmpfs that this user may write ({mend})"
+        )
+        return Finding("/dev/shm", "breaks", f"a file cannot be written: {refusal}", advice)
     if free >= SHARED_BYTES:
         return Finding("/dev/shm", "ok", found)
     advice = f"masks do without, dilo-train's loaders die of it (Bus error): {mend}"
     return Finding("/dev/shm", "breaks", found, advice)
+
+
+def refusal(folder: Path) -> str:
+    """Write a small file and remove it: room alone does not tell whether one may.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+
+    Returns
+    -------
+    str
+        What the system said against it; empty if it went well.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".dilo-doctor-") as file:
+            file.write(bytes(4096))
+            file.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def compiled_code(folder: Path | None, network: str | None, free: int) -> Finding:

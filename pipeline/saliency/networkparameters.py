@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dilo.pipeline.saliency.parameters import Parameters, require, require_one_of
+from dilo.pipeline.saliency.parameters import MAX_SIDE, Parameters, require, require_one_of
 
 #: In what a network computes. All but the first cost less than 0.002 in mean absolute error.
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -120,10 +120,10 @@ class GradientParameters(ClassParameters):
                 "sure_background <= background < foreground <= sure_foreground must be quantiles "
                 f"from 0 to 1, got {', '.join(f'{bound:g}' for bound in bounds)}"
             )
-        require("cut_side", self.cut_side, at_least=16)
-        require("iterations", self.iterations, at_least=1)
+        require("cut_side", self.cut_side, at_least=16, at_most=MAX_SIDE)
+        require("iterations", self.iterations, at_least=1, at_most=1e4)
         require("edge_weight", self.edge_weight, at_least=0)
-        require("seed", self.seed, at_least=0)
+        require("seed", self.seed, at_least=0, at_most=2**31 - 1)
         if not 0 < self.uniform <= 1:  # without it a colour far from all would be of no side
             raise ValueError(f"uniform must be above 0 and at most 1, got {self.uniform!r}")
         if not 0 <= self.geodesic_weight <= 1:

@@ -1,12 +1,19 @@
 """Every number that decides a mask, a frozen class a method; light to import."""
 
+import math
 from dataclasses import dataclass
+
+from dilo.pipeline.errors import near
 
 SEGMENTATIONS = ("compiled", "scikit-image")
 
 
-def require(name: str, value: float, *, at_least: float) -> None:
-    """Refuse a number that is too small, or none.
+#: Pixels of the largest side that anything is computed at.
+MAX_SIDE = 4096
+
+
+def require(name: str, value: float, *, at_least: float, at_most: float = math.inf) -> None:
+    """Refuse a number that is too small or too large, or none.
 
     Parameters
     ----------
@@ -16,14 +23,18 @@ def require(name: str, value: float, *, at_least: float) -> None:
         The number.
     at_least : float
         The smallest that serves.
+    at_most : float, optional
+        The largest that serves; unless given, any.
 
     Raises
     ------
     ValueError
-        If it is smaller, infinite or NaN.
+        If it is smaller or larger, infinite or NaN.
     """
-    if not at_least <= value < float("inf"):
+    if not at_least <= value < math.inf:
         raise ValueError(f"{name} must be at least {at_least:g} and finite, got {value!r}")
+    if value > at_most:
+        raise ValueError(f"{name} must be at most {at_most:g}, got {value!r}")
 
 
 def require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -44,7 +55,9 @@ def require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         If it is another.
     """
     if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(known)}, got {value!r}{near(value, known)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +69,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         """Refuse what no method could work with."""
-        require("side", self.side, at_least=1)
+        require("side", self.side, at_least=1, at_most=MAX_SIDE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +105,11 @@ class SuperpixelParameters(Parameters):
     def __post_init__(self) -> None:
         """Refuse what would not end, or make no superpixels."""
         super().__post_init__()
-        require("superpixels", self.superpixels, at_least=1)
-        require("iterations", self.iterations, at_least=1)
+        require("superpixels", self.superpixels, at_least=1, at_most=1e5)
+        require("iterations", self.iterations, at_least=1, at_most=1e4)
         require("compactness", self.compactness, at_least=1e-3)
-        require("smallest_superpixel", self.smallest_superpixel, at_least=0)
+        require("smallest_superpixel", self.smallest_superpixel, at_least=0, at_most=100)
+        require("frame_reach", self.frame_reach, at_least=0, at_most=1)
         require_one_of("segmentation", self.segmentation, SEGMENTATIONS)
 
 
@@ -138,6 +152,17 @@ class RbdParameters(ColorGraphParameters):
     #: Weight of plain adjacency in the optimisation's smoothness (mu of the paper)
     adjacency_weight: float = 0.1
 
+    def __post_init__(self) -> None:
+        """Refuse what leaves the optimisation without a solution."""
+        super().__post_init__()
+        require("geodesic_sigma", min(self.geodesic_sigma), at_least=1e-6)
+        require("neighbor_sigma", self.neighbor_sigma, at_least=1e-6)
+        require("connectivity_sigma", self.connectivity_sigma, at_least=1e-6)
+        require("position_sigma", self.position_sigma, at_least=1e-6)
+        require("certain_weight", self.certain_weight, at_least=0, at_most=1e9)
+        require("background_factor", self.background_factor, at_least=0, at_most=1e9)
+        require("adjacency_weight", self.adjacency_weight, at_least=0, at_most=1e9)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GsParameters(ColorGraphParameters):
@@ -161,6 +186,11 @@ class GsParameters(ColorGraphParameters):
     boundary_remote: float = 0.5
     #: Share of the superpixels, the most salient, that get full saliency
     top_superpixels: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse more superpixels than there are."""
+        super().__post_init__()
+        require("top_superpixels", self.top_superpixels, at_least=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +233,12 @@ class MrParameters(SuperpixelParameters):
     #: How far a rank spreads over the graph, below 1 (alpha of the paper)
     manifold_reach: float = 0.99
 
+    def __post_init__(self) -> None:
+        """Refuse what leaves ranks without a solution."""
+        super().__post_init__()
+        require("manifold_decay", self.manifold_decay, at_least=0, at_most=500)
+        require("manifold_reach", self.manifold_reach, at_least=0, at_most=0.999999)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConsensusParameters(RbdParameters, McParameters):
@@ -240,7 +276,7 @@ class GrabCutParameters:
     def __post_init__(self) -> None:
         """Refuse what OpenCV would stumble over."""
         require("certain", self.certain, at_least=0)
-        require("model_reduction", self.model_reduction, at_least=1)
-        require("smallest_model", self.smallest_model, at_least=1)
+        require("model_reduction", self.model_reduction, at_least=1, at_most=MAX_SIDE)
+        require("smallest_model", self.smallest_model, at_least=1, at_most=MAX_SIDE**2)
         require("told_apart", self.told_apart, at_least=0)
-        require("seed", self.seed, at_least=0)
+        require("seed", self.seed, at_least=0, at_most=2**31 - 1)

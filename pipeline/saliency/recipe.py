@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.errors import near
 from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS
 from dilo.pipeline.saliency.network import NetworkMethod
 from dilo.pipeline.saliency.registry import AnyMethod, Refinement
@@ -75,9 +76,14 @@ class MaskRecipe:
             If the method of another package cannot be imported.
         """
         if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+            raise ValueError(
+                f"method must be one of {', '.join(METHODS)}, got {method!r}{near(method, METHODS)}"
+            )
         if refine is not None and refine not in REFINEMENTS:
-            raise ValueError(f"refine must be one of {', '.join(REFINEMENTS)}, got {refine!r}")
+            raise ValueError(
+                f"refine must be one of {', '.join(REFINEMENTS)}, got {refine!r}"
+                f"{near(refine, REFINEMENTS)}"
+            )
         own = {name: v for name, v in (settings or {}).items() if not name.startswith(_AFTER)}
         after = {name[len(_AFTER) :]: v for name, v in (settings or {}).items() if name not in own}
         if after and refine is None:

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar, cast
+
+from dilo.pipeline.errors import near
 
 P = TypeVar("P")
 
@@ -59,9 +62,14 @@ class Step(Generic[P]):
         known = self.values()
         for name, value in values.items():
             if name not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got no such parameter")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}, got no such parameter"
+                    f"{near(name, known)}"
+                )
             if not _alike(value, known[name]):
                 raise ValueError(f"{name} must be like {known[name]!r}, got {value!r}")
+            if not _usable(value):
+                raise ValueError(f"{name} must be finite and below 2**63, got {value!r}")
         typed = {name: _typed(value, known[name]) for name, value in values.items()}
         return dataclasses.replace(
             self, parameters=dataclasses.replace(cast("Any", self.parameters), **typed)
@@ -76,6 +84,15 @@ def _alike(value: Any, known: Any) -> bool:
     if isinstance(known, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is type(known)
+
+
+def _usable(value: Any) -> bool:
+    """Tell whether numbers are finite, and fit into what compiled code computes with."""
+    if isinstance(value, list | tuple):
+        return all(map(_usable, value))
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _typed(value: Any, known: Any) -> Any:

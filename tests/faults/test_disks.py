@@ -15,7 +15,8 @@ def test_a_full_disk_is_named_and_filled_no_further_when_there_is_room_again(
         for _ in range(2):
             said = run(*masks(photographs, store), status=3)
             assert re.search(
-                rf"Error: {store}/shard-\d+.h5: No space left on device: finished work is kept",
+                rf"Error: {store}/shard-\d+.h5: No space left on device: make room, or name a "
+                r"folder on another disk; finished work is kept",
                 said,
             )
             there = content(store)
@@ -43,7 +44,8 @@ def test_a_disk_that_becomes_read_only_is_named_and_what_is_there_still_serves(
         (store / "shard-00003.h5").unlink()
         remount(folder, "ro")
         said = run(*masks(photographs, store), status=3)
-        assert f"{store}/shard-00003.h5: Read-only file system: finished work is kept" in said
+        assert f"{store}/shard-00003.h5: Read-only file system: its disk may only be read" in said
+        assert "; finished work is kept" in said
         run("status", store)
         run("verify", store, status=1)  # for a shard is missing
         remount(folder, "rw")

@@ -247,7 +247,7 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing_behind(tmp_pa
         refused = exported(store, tmp_path / "out", "--size", "store", status=3).stderr
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert f"{tmp_path / 'out' / 'a' / 'b.png'}: File too large: finished work is kept" in refused
+    assert f"{tmp_path / 'out' / 'a' / 'b.png'}: File too large: neither its disk nor" in refused
     assert files(tmp_path / "out").keys() == {"export.json"}
     exported(store, tmp_path / "out", "--size", "store")
     assert files(tmp_path / "out").keys() == {"export.json", "a/b.png"}

@@ -2,7 +2,7 @@
 
 import click
 
-from dilo.pipeline.cli.options import json_option, user_errors
+from dilo.pipeline.cli.options import Program, json_option, user_errors
 from dilo.train.cli.options import (
     Asked,
     Computing,
@@ -20,6 +20,7 @@ from dilo.train.cli.saliency import saliency
 
 
 @click.group(
+    cls=Program,
     invoke_without_command=True,
     no_args_is_help=True,
     subcommand_metavar="[plot RUN [RUN ...] | saliency]",
@@ -53,6 +54,7 @@ def main(
       0   done, or --max-minutes are over
       2   the command line is wrong
       3   could not go on; the message says why and what to do
+      70  a bug of dilo; the message says what to report
       75  preempted: a signal came, a checkpoint was written; the same command goes on
     """
     ctx = click.get_current_context()

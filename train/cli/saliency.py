@@ -126,6 +126,7 @@ def saliency(
       0   done, or --max-minutes are over
       2   the command line is wrong
       3   could not go on; the message says why and what to do
+      70  a bug of dilo; the message says what to report
       75  preempted: a signal came, a checkpoint was written; the same command goes on
     """
     from dilo.train.backgrounds import open_backgrounds, require_drawn

@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from dilo.pipeline.errors import DiloError, RecipeError
+from dilo.pipeline.errors import DiloError, RecipeError, near
 from dilo.pipeline.plugins import Plugins
 from dilo.train.method import Method, TrainingSet
 from dilo.train.recipe import Recipe
@@ -86,6 +86,7 @@ def make_method(recipe: Recipe, data: TrainingSet) -> Method:
         raise RecipeError(
             f"method must be one of {', '.join(METHODS)}, got {recipe.method!r}: correct the "
             f"recipe, or install the package that registers it under {GROUP}"
+            f"{near(recipe.method, METHODS)}"
         )
     method = METHODS[recipe.method](recipe, data)
     if not isinstance(method, Method):

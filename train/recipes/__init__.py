@@ -6,7 +6,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.errors import ContentError, RecipeError
+from dilo.pipeline.textfiles import parse_toml
 from dilo.train.recipe import Recipe
 from dilo.train.recipes.files import PRETRAINING, Made, Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.listing import Listed, listing, recipe_list
@@ -109,8 +110,10 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals:
         raise RecipeError(f"--set must be key=value, got {override!r}")
     try:
-        value = tomllib.loads(f"value = {word}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {word}", f"--set {key}")["value"]
+    except ContentError as error:
+        if not isinstance(error.__cause__, tomllib.TOMLDecodeError):
+            raise RecipeError(str(error)) from error
         value = word
     *sections, last = key.strip().split(".")
     for section in sections:

@@ -1,14 +1,13 @@
 """Recipe files: what one says, over what its base says."""
 
-import difflib
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.errors import ContentError, RecipeError, near, require_access
+from dilo.pipeline.textfiles import parse_toml, read_text
 from dilo.train.recipe import Recipe, recipe_from_dict
 from dilo.train.recipes.published import Published, published_from_dict
 
@@ -121,19 +120,18 @@ def _read(
         source = key = f"recipe {name}"
         text = (resources.files(shelf.package) / f"{name}.toml").read_text("utf-8")
     else:
-        near = difflib.get_close_matches(name, shipped_recipes(shelf))
         raise RecipeError(
             f"{asked} must be a .toml file or one of those that {shelf.lister} lists, "
-            f"got {name!r}{'; near it: ' if near else ''}{', '.join(near)}"
+            f"got {name!r}{near(name, shipped_recipes(shelf))}"
         )
     if key in above:
         raise RecipeError(
             f"{asked} must not go round in a circle, got {name!r}, itself based on this file"
         )
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} must be TOML: {error}") from error
+        values = parse_toml(text, source)
+    except ContentError as error:
+        raise RecipeError(str(error)) from error
     paper, base = values.pop("paper", None), values.pop("base", None)
     if base is not None:
         if not isinstance(base, str):
@@ -155,8 +153,9 @@ def _read(
 def _read_text(path: Path, asked: str) -> str:
     """Read a user's recipe."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except (OSError, ContentError) as error:
+        require_access(error, path)
         raise RecipeError(f"{asked} {path} cannot be read: {error}") from error
 
 

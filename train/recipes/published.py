@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
-from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.errors import RecipeError, near
 
 #: The paper's tables of linear top-1 on ImageNet, and what each compares.
 TABLES: Final = {
@@ -68,7 +68,7 @@ def published_from_dict(values: Mapping[str, Any], source: str) -> Published:
     known = {field.name: field for field in fields(Published)}
     for key in sorted(set(values) - set(known)):
         names = ", ".join(f"paper.{name}" for name in known)
-        raise RecipeError(f"{source}: unknown key paper.{key}: known are {names}")
+        raise RecipeError(f"{source}: unknown key paper.{key}: known are {names}{near(key, known)}")
     for key, field in known.items():
         if key not in values and field.default is MISSING:
             raise RecipeError(f"{source}: [paper] must have the key {key}, got none")

@@ -5,9 +5,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from dilo.train.recipe import PasteRecipe, Recipe, ViewsRecipe, paste_rules, schedule_rules
+from dilo.train.recipe import (
+    PasteRecipe,
+    Recipe,
+    ViewsRecipe,
+    most_rules,
+    paste_rules,
+    schedule_rules,
+)
 from dilo.train.sections import Rule, filled, require
 
+#: What no machine that exists could train with: a value beyond is a slip.
+MOST: Final = {
+    "model.width": 1024,
+    "data.size": 4096,
+    "paste.bank": 2**20,
+    "paste.blend_sigma": 4096,
+    "optimizer.batch": 2**20,
+    "optimizer.epochs": 10**6,
+}
 #: What the side of a crop must be a multiple of.
 STRIDES: Final = {"basnet": 32, "unet": 16}
 
@@ -150,7 +166,13 @@ def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
         If a key is unknown or a value does not fit.
     """
     recipe = filled(SaliencyRecipe, values, source)
-    require([*_picture_rules(recipe), *paste_rules(recipe.paste), *_learning_rules(recipe)], source)
+    rules = [
+        *_picture_rules(recipe),
+        *paste_rules(recipe.paste),
+        *_learning_rules(recipe),
+        *most_rules(recipe, MOST),
+    ]
+    require(rules, source)
     return recipe
 
 

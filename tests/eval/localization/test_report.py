@@ -70,3 +70,10 @@ def test_each_image_of_each_row_has_a_line(rows):
         "blank": "1",
     }
     assert lines[2]["predicted"] == ""
+
+
+def test_no_name_of_an_image_or_a_class_is_a_formula_in_the_csv(rows):
+    rows[0].score.predicted[:] = ["@SUM(1)", "-1"]
+    lines = list(csv.DictReader(io.StringIO(per_image(rows, ["=1+1", "\uff1d1"]))))
+    assert [lines[0]["image"], lines[1]["image"]] == ["'=1+1", "'\uff1d1"]
+    assert [lines[0]["predicted"], lines[1]["predicted"]] == ["'@SUM(1)", "'-1"]

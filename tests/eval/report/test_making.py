@@ -218,12 +218,13 @@ def test_pictures_beyond_the_first_of_a_folder_are_counted(tmp_path):
     assert "2 more pictures lie beside the records and are not shown." in page.text
 
 
-def test_no_cell_of_the_csv_is_a_formula(tmp_path):
+@pytest.mark.parametrize("name", ["=1+1", " =1+1", "\uff1d1+1"])
+def test_no_cell_of_the_csv_is_a_formula(tmp_path, name):
     _, run = small(tmp_path, "a")
-    report(tmp_path / "out", ("=1+1", run))
+    report(tmp_path / "out", (name, run))
     rows = (tmp_path / "out" / "numbers.csv").read_text().splitlines()[1:]
     assert rows
-    assert all(row.startswith("'=1+1,") for row in rows)
+    assert all(row.startswith(f"'{name},") for row in rows)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -52,6 +52,12 @@ def test_names_with_commas_and_quotes_survive_the_csv():
     assert (row["method"], row["image"]) == ('a, "b"', "c,d/é")
 
 
+def test_no_name_of_an_image_or_a_method_is_a_formula_in_the_csv():
+    score = made_of(mae=np.zeros(1), name=" =1+1", images=['=HYPERLINK("http://x")'])
+    (row,) = csv.DictReader(per_image([score]).splitlines())
+    assert (row["method"], row["image"]) == ("' =1+1", '\'=HYPERLINK("http://x")')
+
+
 def test_the_columns_of_the_table_stand_under_their_heads():
     long = made_of(mae=np.array([0.25]), name="a rather long name")
     lines = table([long, made_of(mae=np.array([0.5]))])

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
+from support.disks import disk
 
+from dilo.pipeline.doctor import _shared_memory
 from dilo.pipeline.doctor.machine import (
     compiled_code,
     cores,
     memory,
     memory_room,
     open_files,
+    refusal,
     shared_memory,
     threads,
 )
@@ -103,6 +106,28 @@ def test_dockers_64_mb_of_shared_memory_break_and_the_option_is_said():
     assert "--shm-size" in small.advice
     assert shared_memory(8 << 30, 1 << 20).level == "breaks"
     assert shared_memory(None).found == "none"
+
+
+def test_shared_memory_with_room_that_cannot_be_written_breaks_and_what_does_without_is_said():
+    found = shared_memory(8 << 30, 8 << 30, "Read-only file system")
+    assert (found.level, found.found) == (
+        "breaks",
+        "a file cannot be written: Read-only file system",
+    )
+    assert "--backend threading to dilo-prep, --workers 0 to dilo-train" in found.advice
+
+
+def test_the_doctor_writes_to_shared_memory_instead_of_measuring_room_alone(tmp_path):
+    assert refusal(tmp_path) == ""
+    assert not list(tmp_path.iterdir())
+    assert refusal(tmp_path / "gone") == "No such file or directory"
+    with disk(tmp_path / "shm", "ro,size=8m") as folder:
+        assert refusal(folder) == "Read-only file system"
+        found = _shared_memory(folder)
+        assert (found.level, found.found) == (
+            "breaks",
+            "a file cannot be written: Read-only file system",
+        )
 
 
 def test_compiled_code_is_kept_on_this_machines_own_disk(tmp_path):

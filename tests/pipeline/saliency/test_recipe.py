@@ -89,7 +89,11 @@ def test_a_refinement_changes_the_mask():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("magic",), "method must be one of .*rbd.*, got 'magic'"),
+        (("magic",), "method must be one of .*rbd.*, got 'magic'$"),
+        (("rdb",), "method must be one of .*rbd.*, got 'rdb': did you mean rbd"),
+        (("rbd", "grabcat"), "refine must be one of grabcut, got 'grabcat': did you mean grabcut"),
+        (("rbd", None, {"superpixel": 9}), "no such parameter: did you mean superpixels"),
+        (("rbd", None, {"segmentation": "compile"}), "got 'compile': did you mean compiled"),
         (("rbd", "magic"), "refine must be one of grabcut, got 'magic'"),
         (("rbd", None, {"refine.seed": 1}), "refine.seed needs a refinement, got none"),
         (("rbd", "grabcut", {"refine.nonsense": 1}), "nonsense must be one of .*no such param"),
@@ -153,3 +157,34 @@ def test_squashing_gives_a_square_of_any_shape_and_keeps_one_colour(shape, side)
 def test_a_square_of_the_size_asked_for_is_left_as_it_is():
     image = data.chelsea()[:50, :50]
     assert_array_equal(squash(image, 50), image)
+
+
+@pytest.mark.parametrize(
+    ("method", "refine", "settings", "words"),
+    [
+        ("rbd", None, {"side": 10**30}, r"side must be finite and below 2\*\*63, got 1000"),
+        ("rbd", None, {"side": 5000}, "side must be at most 4096, got 5000"),
+        ("rbd", None, {"superpixels": 10**9}, "superpixels must be at most 100000, got"),
+        ("rbd", None, {"iterations": 10**9}, "iterations must be at most 10000, got"),
+        ("rbd", None, {"frame_reach": 1e300}, "frame_reach must be at most 1, got 1e.300"),
+        ("rbd", None, {"position_sigma": float("nan")}, "must be finite and below"),
+        ("rbd", None, {"frame_edge": float("inf")}, "frame_edge must be finite and below"),
+        ("rbd", None, {"smallest_superpixel": 1e300}, "must be at most 100"),
+        ("rbd", None, {"geodesic_sigma": [-1, -1]}, "geodesic_sigma must be at least 1e-06"),
+        ("rbd", None, {"geodesic_sigma": [5, float("nan")]}, "must be finite and below"),
+        ("rbd", None, {"connectivity_sigma": 0}, "connectivity_sigma must be at least 1e-06"),
+        ("rbd", None, {"certain_weight": -1}, "certain_weight must be at least 0"),
+        ("consensus", None, {"background_factor": -1}, "background_factor must be at least 0"),
+        ("rbd", None, {"adjacency_weight": -1}, "adjacency_weight must be at least 0"),
+        ("gs", None, {"top_superpixels": 9}, "top_superpixels must be at most 1, got 9"),
+        ("mr", None, {"manifold_reach": 1}, "manifold_reach must be at most 0.999999, got 1"),
+        ("mr", None, {"manifold_decay": 1e9}, "manifold_decay must be at most 500"),
+        ("rbd", "grabcut", {"refine.seed": 2**40}, "seed must be at most 2.14748e"),
+        ("gradient", None, {"cut_side": 10**6}, "cut_side must be at most 4096"),
+    ],
+)
+def test_a_number_that_no_method_can_use_is_refused_before_any_image(
+    method, refine, settings, words
+):
+    with pytest.raises(ValueError, match=words):
+        MaskRecipe.named(method, refine, settings)

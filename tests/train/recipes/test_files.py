@@ -1,9 +1,12 @@
 """Recipe files: a file says what differs from its base, at any depth."""
 
+import errno
+import os
+
 import pytest
 from support.recipes import flat
 
-from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.errors import AccessError, RecipeError
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.files import read_recipe
 
@@ -47,7 +50,10 @@ def test_without_a_base_the_defaults_stand_under_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a": 'base = "moco-v3"'}, r"a.toml: base must be .* got 'moco-v3'; near it: moco-v\d"),
+        (
+            {"a": 'base = "moco-v3"'},
+            r"a.toml: base must be .* got 'moco-v3': did you mean moco-v\d",
+        ),
         ({"a": 'base = "zzz"'}, r"a.toml: base must be a .toml file or one of .* got 'zzz'$"),
         ({"a": 'base = "none.toml"'}, r"a.toml: base .*none.toml cannot be read"),
         ({"a": "base = 3"}, r"a.toml: base must be the name of a recipe, got 3"),
@@ -61,6 +67,9 @@ def test_without_a_base_the_defaults_stand_under_a_file(tmp_path):
         ({"a": 'base = "b.toml"', "b": "[views]\nsiez = 3"}, r"b.toml: unknown key views.siez"),
         ({"a": 'base = "moco-v1"\n[views]\nsiez = 3'}, r"a.toml: unknown key views.siez"),
         ({"a": 'base = "moco-v1"\nviews = 3'}, r"a.toml: views must be ViewsRecipe, got 3"),
+        ({"a": "a = " + "[" * 200_000}, r"a.toml must be TOML, got brackets nested too deep"),
+        ({"a": "seed = " + "9" * 5000}, r"a.toml: an integer must be below 2\*\*64, got a longer"),
+        ({"a": 'base = "moco-v1"\n[views]\nsize = 1' + "0" * 30}, r"views.size must be finite and"),
         ({"a": "paper = 3"}, r"a.toml: paper must be a section, got 3"),
     ],
 )
@@ -70,9 +79,37 @@ def test_a_base_that_does_not_serve_is_refused_by_name_with_its_file(tmp_path, f
 
 
 def test_a_recipe_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"--recipe lists, got 'moco-v3'; near it: moco-v\d, "):
+    with pytest.raises(
+        RecipeError, match=r"--recipe lists, got 'moco-v3': did you mean moco-v\d or "
+    ):
         load_recipe("moco-v3")
     with pytest.raises(RecipeError, match=r"--recipe .*none.toml cannot be read"):
         load_recipe(str(tmp_path / "none.toml"))
     with pytest.raises(RecipeError, match="must be TOML"):
         load_recipe(write(tmp_path, bad="= 3"))
+
+
+def test_a_recipe_with_a_byte_order_mark_and_ends_of_lines_of_windows_is_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'\xef\xbb\xbf# What it is.\r\nbase = "moco-v1"\r\nseed = 5\r\n')
+    assert load_recipe(str(path)).seed == 5
+    assert read_recipe(str(path)).summary == "What it is."
+
+
+def test_a_pipe_and_a_device_are_no_recipe_and_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name in ("pipe.toml", "zero.toml"):
+        with pytest.raises(
+            RecipeError, match=f"{name} .*must be a regular file, got a pipe or a d"
+        ):
+            load_recipe(str(tmp_path / name))
+
+
+def test_a_recipe_that_the_system_does_not_give_is_no_wrong_recipe(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("dilo.train.recipes.files.read_text", refuse)
+    with pytest.raises(AccessError, match="Permission denied: this user has no right to it"):
+        load_recipe(str(tmp_path / "mine.toml"))

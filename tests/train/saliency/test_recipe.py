@@ -44,6 +44,12 @@ NAMES = shipped_recipes(SHELF)
         ({"noise": {"trust": 0.5}}, "noise.teacher must be positive, as 0.999, where noise.trust"),
         ({"noise": {"agreement": 1}}, "where noise.trust or noise.agreement is, got 0"),
         ({"noise": {"trust_from": 300}}, "noise.trust_from .* less than optimizer.epochs, 300"),
+        ({"modle": {}}, r"known are seed, model, .*: did you mean model\?$"),
+        ({"data": {"size": 32 * 10**6}}, "data.size must be at most 4096, got 32000000"),
+        ({"data": {"size": 10**30}}, r"data.size must be finite and below 2\*\*64, got 10000000"),
+        ({"model": {"width": 10**6}}, "model.width must be at most 1024, got 1000000"),
+        ({"optimizer": {"batch": 2**40}}, "optimizer.batch must be at most 1048576, got 109951"),
+        ({"loss": {"bce": float("nan")}}, r"loss.bce must be finite and below 2\*\*64, got nan"),
         ({"noise": {"confidence": -1}}, "noise.confidence must be >= 0, got -1"),
     ],
 )
@@ -88,7 +94,9 @@ def test_a_shipped_recipe_is_whole_and_reads_back(name, tmp_path):
 
 def test_a_recipe_is_changed_by_set_and_a_name_that_is_none_is_answered():
     assert recipe_of(SHELF, "label-free", ["noise.trust=0.25"]).noise.trust == 0.25
-    with pytest.raises(RecipeError, match=r"saliency --recipe lists, got 'basent'; near"):
+    with pytest.raises(
+        RecipeError, match=r"saliency --recipe lists, got 'basent': did you mean basnet"
+    ):
         recipe_of(SHELF, "basent")
     with pytest.raises(RecipeError, match="got 'moco-v2'"):  # one of pretraining
         recipe_of(SHELF, "moco-v2")

@@ -1,0 +1,46 @@
+"""One door for words that come from files: what a terminal, a page or a table shows of them."""
+
+import unicodedata
+
+#: Categories of what is not to be seen, or orders others about: control, format (directions,
+#: zero width), lone surrogates, separators of lines and paragraphs.
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_PLAIN = frozenset("\t\n")
+
+
+def printable(text: str, most: int | None = None) -> str:
+    r"""Write what a terminal would obey, or nobody would see, as an escape.
+
+    Parameters
+    ----------
+    text : str
+        From a file, or a file's name.
+    most : int, optional
+        Characters to show; a longer text ends in an ellipsis.
+
+    Returns
+    -------
+    str
+        Text that can be encoded, without control characters but tab and line feed, marks of
+        direction, characters of no width, and lone surrogates.
+
+    Examples
+    --------
+    >>> printable("a\udcffb\x1b[0m\u202egpj.exe")
+    'a\\udcffb\\x1b[0m\\u202egpj.exe'
+    """
+    if most is not None and len(text) > most:
+        text = f"{text[: max(most - 3, 0)]}..."
+    if text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    """Show one character."""
+    if character in _PLAIN or unicodedata.category(character) not in _UNSEEN:
+        return character
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
