@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.pngs import full_names, stem, write_png
 from dilo.pipeline.preview import stretched
@@ -130,7 +131,8 @@ def export_shard(
     """
     masks = _opened(store, Plan.load(store).fingerprint())
     path = shard_path(store, shard)
-    with reading(path), open_shard(path, masks.fingerprint) as file:
+    layout = layout_of(masks.plan, shard)
+    with reading(path), open_shard(path, masks.fingerprint, layout) as file:
         shapes, status = file["shape"][:], file["status"][:]
     rows = masks.plan.rows(shard)
     whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
@@ -151,7 +153,7 @@ def export_shard(
                 written += 1
     finally:
         part.unlink(missing_ok=True)
-    return Exported(written, kept, read_tally(path, masks.fingerprint).failed)
+    return Exported(written, kept, read_tally(path, masks.fingerprint, layout).failed)
 
 
 @functools.lru_cache(maxsize=1)

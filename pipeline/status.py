@@ -9,6 +9,7 @@ from typing import Any
 
 from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.plan import Plan, load_names, shard_path
 from dilo.pipeline.shards import read_tally
 
@@ -187,7 +188,10 @@ def status(store: Path, share: Sequence[int] | None = None) -> Status:
     counted = set(shards)
     missing = [shard for shard in missing_shards(store, plan) if shard in counted]
     done = sorted(counted - set(missing))
-    tallies = [read_tally(shard_path(store, shard), plan.fingerprint()) for shard in done]
+    tallies = [
+        read_tally(shard_path(store, shard), plan.fingerprint(), layout_of(plan, shard))
+        for shard in done
+    ]
     failed: dict[str, str] = {}
     for tally in tallies:
         failed |= tally.failed
