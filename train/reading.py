@@ -166,7 +166,7 @@ def _refusing(path: Path) -> Iterator[None]:
         if isinstance(error, pickle.UnpicklingError) and foreign:
             raise CheckpointError(
                 f"{path} must hold only tensors and plain values, got a pickled "
-                f"{foreign[1][:_MOST_WORDS]}, which could run code: where you trust the file, "
+                f"{shown(foreign[1])}, which could run code: where you trust the file, "
                 'save its weights alone again, torch.save({"arch": ..., "state_dict": ...}, FILE)'
             ) from error
         raise CheckpointError(
@@ -193,9 +193,26 @@ def reason_of(error: BaseException) -> str:
     if "weights_only" in text:  # the reason stands after the advice
         text = text.rpartition("WeightsUnpickler error:")[2]
     line = "" if "weights_only" in text else text.strip().partition("\n")[0]
-    line = line if line.isprintable() else ascii(line)
-    shown = f"{line[:_MOST_WORDS]}..." if len(line) > _MOST_WORDS else line
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+    return f"{type(error).__name__}: {shown(line, _MOST_WORDS)}" if line else type(error).__name__
+
+
+def shown(words: str, most: int = 60) -> str:
+    """Make a file's words such that a sentence can hold them.
+
+    Parameters
+    ----------
+    words : str
+        From a file.
+    most : int, default 60
+        Characters to show.
+
+    Returns
+    -------
+    str
+        In one line, without what a terminal obeys; a longer text ends in dots.
+    """
+    words = f"{words[:most]}..." if len(words) > most else words
+    return words if words.isprintable() else ascii(words)
 
 
 def _require_memory(error: Exception, path: Path) -> None:

@@ -50,7 +50,7 @@ def refused(reading, path, words):
 
 @both
 def test_a_storage_that_is_larger_than_its_part_of_the_file_is_refused(tmp_path, reading):
-    """torch would show the memory behind it."""
+    """Else torch would show the memory behind it."""
     sound = archive(tmp_path / "x.pt", holding(tensor(4, 4)), [bytes(16)])
     assert torch.equal(reading(sound)["w"], torch.zeros(4))
     for count in (5, 10**6, 2**62, 2**70):
