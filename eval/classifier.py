@@ -1,9 +1,9 @@
 """A frozen trunk with a linear layer that tells classes: what `linear` trains, and others'."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,7 +11,10 @@ from torch import Tensor
 from dilo.eval.checkpoints.formats import read_weights
 from dilo.eval.checkpoints.layouts import entry, find_trunks
 from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
+from dilo.eval.pair import Half, Pair
 from dilo.pipeline.errors import CheckpointError, DiloError, few
+from dilo.train.fitting import fill
+from dilo.train.timm_encoder import TimmEncoder
 
 #: What `dilo-eval linear` calls its file; below a run, in these folders, best first.
 CLASSIFIER = "classifier.pth"
@@ -144,9 +147,45 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
             f"{', a projection head' if head else ''}: train one with dilo-eval linear"
         )
     encoder = encoder_of(content, found, source, arch, size)
-    names: Any = entry(content, "dilo", "classes")
-    classes = tuple(map(str, names)) if isinstance(names, list | tuple) else None
-    return Classifier(encoder, head["weight"].float(), head["bias"].float(), classes)
+    weight, bias = _layer(head, _width(encoder.network), source)
+    classes = _class_names(entry(content, "dilo", "classes"), len(weight), source)
+    return Classifier(encoder, weight, bias, classes)
+
+
+def _width(network: torch.nn.Module) -> int:
+    """Tell how many features a trunk pools."""
+    if isinstance(network, Pair):
+        return _width(network.l_to_ab) + _width(network.ab_to_l)
+    if isinstance(network, Half):
+        return _width(network.network)
+    return network.width if isinstance(network, TimmEncoder) else cast(Any, network).inplanes
+
+
+def _layer(head: Mapping[str, Tensor], width: int, source: Path) -> tuple[Tensor, Tensor]:
+    """Fill a linear layer with the weights of a file, which are compared as any others are."""
+    weight = head["weight"]
+    with torch.device("meta"):
+        layer = torch.nn.Linear(width, weight.shape[0])
+    fill(
+        layer,
+        head,
+        f"{source} must end in a linear layer of {len(weight)} classes on {width} features",
+        "train one with dilo-eval linear, or take another file",
+    )
+    return layer.weight.detach(), layer.bias.detach()
+
+
+def _class_names(names: object, count: int, source: Path) -> tuple[str, ...] | None:
+    """Take the names of the classes, where a file has them: one for each."""
+    if names is None:
+        return None
+    fits = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if not fits or not len(set(cast("list[str]", names))) == len(cast("list[str]", names)) == count:
+        raise CheckpointError(
+            f"{source} must name each of its {count} classes once, got other names: train the "
+            "classifier again, or take another file"
+        )
+    return tuple(cast("list[str]", names))
 
 
 def classifier_file(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """A checkpoint to a frozen trunk: ours, and those of the repositories whose key names we share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -24,6 +24,11 @@ Output = Literal["pooled", "embedding"]
 SPACES: tuple[str, ...] = get_args(get_type_hints(ViewsRecipe)["space"])
 #: What our checkpoints say of the data they were trained on.
 _DIGESTS = ("images", "masks", "backgrounds")
+#: Counts in a file are below it; sides of images, in pixels, are not above.
+_BEYOND = 2**63
+_LARGEST_SIDE = 2**14
+#: Characters of a name or of digests: longer text in their place is none.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,8 @@ class Encoder:
         "masks" and "backgrounds".
     output : {"pooled", "embedding"}
         What `network` gives.
+    part : str or None
+        Which network of a file that holds several, by its place.
     """
 
     network: nn.Module
@@ -63,6 +70,7 @@ class Encoder:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, int | str] = field(default_factory=dict)
     output: Output = "pooled"
+    part: str | None = None
 
     def features(self, images: Tensor) -> Tensor:
         """Turn images into features.
@@ -110,6 +118,7 @@ def load_encoder(
     arch: str | None = None,
     size: int | None = None,
     output: Output = "pooled",
+    part: str | None = None,
 ) -> Encoder:
     """Read the trunk of a checkpoint, with or without its projection head.
 
@@ -124,6 +133,8 @@ def load_encoder(
         file, or 224.
     output : {"pooled", "embedding"}, default "pooled"
         What the network is to give: what it pools, or what its projection head makes of that.
+    part : str, optional
+        Where the file holds several networks: which, by its place, as "teacher".
 
     Returns
     -------
@@ -143,7 +154,9 @@ def load_encoder(
     """
     source = checkpoint_file(path)
     content = read_weights(source)
-    return encoder_of(content, find_trunks(content, source, arch), source, arch, size, output)
+    found = find_trunks(content, source, arch, part)
+    encoder = encoder_of(content, found, source, arch, size, output)
+    return replace(encoder, part=part)
 
 
 def encoder_of(
@@ -185,12 +198,12 @@ def encoder_of(
     space = _text(entry(recipe, "views", "space")) or found.space
     if space not in SPACES:
         raise CheckpointError(
-            f"{source}: its colours must be one of {', '.join(SPACES)}, got {space!r}: "
+            f"{source}: its colours must be one of {', '.join(SPACES)}, got {space[:40]!r}: "
             "take another checkpoint"
         )
     return Encoder(
         network_of(model, found, source, headless=output == "pooled"),
-        size or _count(entry(recipe, "views", "size")) or 224,
+        size or _side(entry(recipe, "views", "size"), source) or 224,
         source,
         _count(entry(content, "dilo", "step")),
         space,
@@ -259,9 +272,20 @@ def newest_checkpoint(run: Path) -> Path:
 
 def _text(value: object) -> str | None:
     """Keep a string, drop anything else that a foreign file may hold in its place."""
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and len(value) <= _LONGEST else None
 
 
 def _count(value: object) -> int | None:
     """Keep a number that counts something, drop anything else."""
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < _BEYOND else None
+
+
+def _side(value: object, source: Path) -> int | None:
+    """Keep a side of images that can be; a file that says none has none."""
+    if type(value) is int and not 0 < value <= _LARGEST_SIDE:
+        got = value if abs(value) < _BEYOND else "a number beyond all images"
+        raise CheckpointError(
+            f"{source}: views.size of its recipe must be 1 to {_LARGEST_SIDE} pixels, got {got}: "
+            "say another with --size, or take another checkpoint"
+        )
+    return value if type(value) is int else None

@@ -4,15 +4,17 @@ import dataclasses
 import json
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from dilo.pipeline.atomic import published
-from dilo.pipeline.errors import CheckpointError
-from dilo.train.reading import read
+from dilo.pipeline.errors import CheckpointError, few
+from dilo.train.reading import read, reason_of
 from dilo.train.sections import RunRecipe
 
 #: Version of what stands under "dilo" in a checkpoint.
@@ -22,6 +24,9 @@ PREFIX = "module."
 #: Checkpoints kept: the newest, and one to fall back to.
 KEPT = 2
 
+#: Steps that no run takes, and the name of a file has no room for.
+_MOST_STEPS = 10**8
+_REMEDY = "move it elsewhere, to go on from the one before, or give another --out"
 _NAME = re.compile(r"^step-(\d{8})\.pt$")
 
 
@@ -156,11 +161,62 @@ class Learns(ABC):
         ----------
         content : dict
             As `content` gives it.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not the state of these networks and this optimiser, or not at a step.
         """
-        self.take_up(content)
-        self.optimizer.load_state_dict(content["optimizer"])
-        if content["scaler"]:
-            self.scaler.load_state_dict(content["scaler"])
+        _require_state(content)
+        try:
+            self.take_up(content)
+            self.optimizer.load_state_dict(content["optimizer"])
+            _require_fitting(self.optimizer)
+            if content["scaler"]:
+                self.scaler.load_state_dict(content["scaler"])
+        # Values that are no weights, or fit another network, fail anywhere in torch.
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                "the checkpoint to go on from must hold the state of this network and its "
+                f"optimiser, but taking it up failed ({reason_of(error)}): {_REMEDY}"
+            ) from error
+
+
+def _require_state(content: Mapping[str, Any]) -> None:
+    """Refuse a state that has other values than training can use."""
+    about = content.get("dilo", {"step": 0, "epoch": 0})
+    state = content.get("state_dict")
+    sound = {
+        "step": _counts(about.get("step")),
+        "epoch": _counts(about.get("epoch")),
+        "state_dict": isinstance(state, Mapping)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()),
+        "optimizer": isinstance(content.get("optimizer"), Mapping),
+        "scaler": isinstance(content.get("scaler"), Mapping),
+    }
+    if wrong := [name for name, fits in sound.items() if not fits]:
+        raise CheckpointError(
+            "the checkpoint to go on from must hold what dilo-train wrote, got other values in "
+            f"{few(wrong)}: {_REMEDY}"
+        )
+
+
+def _require_fitting(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse an optimiser's state that torch takes up as it is, and steps with later."""
+    for group in optimizer.param_groups:
+        for name, usual in optimizer.defaults.items():
+            if isinstance(usual, float | int) and not isinstance(group[name], float | int | Tensor):
+                raise ValueError(f"{name} of the optimiser is no number")
+        for weight in group["params"]:
+            for name, value in optimizer.state.get(weight, {}).items():
+                of_shape = isinstance(value, Tensor) and value.shape in (weight.shape, ())
+                if value is not None and not of_shape and not isinstance(value, float | int):
+                    raise ValueError(f"{name} of the optimiser is not of its weight's shape")
+
+
+def _counts(value: object) -> bool:
+    """Tell whether a value counts steps that a run can have taken."""
+    return type(value) is int and 0 <= value < _MOST_STEPS
 
 
 def write(path: Path, content: dict[str, Any], advice: str) -> None:

@@ -6,8 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError, few
-from dilo.train.checkpoint import PREFIX
 
+#: What other programs wrap a network or a part of it in; a name means the same without.
+_WRAPPERS = frozenset(
+    ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+)
+#: Under which names files keep a network's weights, and how they call a network in another.
+_FRAMES = ("state_dict", "model", "module")
+_MODEL = "model."
 #: What batch norm counts. Files of torch 0.4.0 and before lack it, and no output depends on it.
 _COUNTER = ".num_batches_tracked"
 _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -19,7 +25,8 @@ def tensors_of(content: object) -> dict[str, Tensor]:
     Parameters
     ----------
     content : object
-        As `dilo.train.reading.read` gives it: a state dict, or a dict with one as `state_dict`.
+        As `dilo.train.reading.read` gives it: a state dict, or a dict with one as `state_dict`,
+        `model` or `module`.
 
     Returns
     -------
@@ -27,12 +34,35 @@ def tensors_of(content: object) -> dict[str, Tensor]:
         By their names; those that a network wrapped for many devices adds are taken off.
     """
     found = content if isinstance(content, Mapping) else {}
-    state = found.get("state_dict", found)
-    values = state.items() if isinstance(state, Mapping) else ()
-    tensors = {str(name): value for name, value in values if isinstance(value, Tensor)}
-    if all(name.startswith(PREFIX) for name in tensors):
-        return {name.removeprefix(PREFIX): value for name, value in tensors.items()}
+    states = (found.get(name) for name in _FRAMES)
+    state = next((state for state in states if isinstance(state, Mapping)), found)
+    tensors = unwrapped(
+        {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    )
+    while tensors and all(name.startswith(_MODEL) for name in tensors):
+        tensors = {name.removeprefix(_MODEL): value for name, value in tensors.items()}
     return tensors
+
+
+def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take out of names what other programs wrap a network, or a part of it, in.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        By their names.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The same without ``module.``, ``_orig_mod.`` and the like anywhere in a name; as they
+        were where two names would be one.
+    """
+    plain = {
+        ".".join(part for part in name.split(".") if part not in _WRAPPERS): value
+        for name, value in tensors.items()
+    }
+    return plain if len(plain) == len(tensors) else dict(tensors)
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str) -> None:
@@ -78,10 +108,13 @@ def _fault(name: str, tensor: Tensor, expected: Tensor) -> str | None:
     """Say what is wrong with a tensor."""
     if tensor.shape != expected.shape:
         return f"{name} of shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}"
-    if name.endswith(_COUNTER):
+    dense = tensor.layout == torch.strided and not tensor.is_meta
+    if name.endswith(_COUNTER) and dense and not tensor.is_complex() and not tensor.is_quantized:
         return None
-    if tensor.layout != torch.strided or tensor.dtype not in _NUMBERS or tensor.is_meta:
+    if not dense or tensor.dtype not in _NUMBERS:
         return f"{name} of type {tensor.dtype}, {tensor.layout}, instead of dense floats"
     if not bool(tensor.isfinite().all()):
         return f"{name} with values that are not finite"
+    if not bool(tensor.to(expected.dtype).isfinite().all()):
+        return f"{name} with values too large for {expected.dtype}"
     return None

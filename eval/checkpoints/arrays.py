@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, require_access
+from dilo.train.reading import reason_of
 
 #: Element types that weights have: float, signed, unsigned, bool, with their bytes.
 _KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
@@ -84,10 +85,10 @@ def read_arrays(path: Path) -> dict[str, Any]:
         ) from error
     # A damaged pickle may fail in any way at all.
     except Exception as error:
-        reason = str(error).partition("\n")[0]
+        require_access(error, path)
         raise CheckpointError(
             f"{path} must be a whole pickle of numpy arrays, but reading it failed "
-            f"({type(error).__name__}: {reason}): copy it again, or take another checkpoint"
+            f"({reason_of(error)}): copy it again, or take another checkpoint"
         ) from error
 
 

@@ -1,15 +1,16 @@
 """Files of weights, told apart by their bytes: torch's, safetensors', pickles of arrays."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from dilo.eval.checkpoints.arrays import read_arrays
-from dilo.pipeline.errors import CheckpointError
-from dilo.train.reading import LEGACY, read_foreign
+from dilo.pipeline.errors import CheckpointError, require_access
+from dilo.pipeline.textfiles import parse_json
+from dilo.train.reading import begins_as_legacy, read_foreign, read_start, reason_of
 
 #: How a pickle of the protocols 2 to 5 begins.
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_LONGEST_HEADER = 100_000_000
 #: Under which name `dilo-eval export` tells safetensors what our checkpoints say of themselves.
 SAID = "dilo"
 
@@ -34,17 +35,16 @@ def read_weights(path: Path) -> object:
         If the file is damaged or of no such format, or safetensors is not installed.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(len(LEGACY))
+        start = read_start(path)
     except OSError as error:
+        require_access(error, path)
         raise CheckpointError(
             f"{path} must be a file that can be read, got: {error.strerror}"
         ) from error
-    # The header's length, then the header, which is JSON.
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+    # The header's length, of which the format allows 100 MB, then the header, which is JSON.
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER:
         return _safetensors(path)
-    if start.startswith(_PICKLES) and start != LEGACY:
+    if start.startswith(_PICKLES) and not begins_as_legacy(start):
         return read_arrays(path)
     return read_foreign(path)
 
@@ -60,13 +60,13 @@ def _safetensors(path: Path) -> dict[str, Any]:
         ) from error
     try:
         with safe_open(path, framework="pt") as file:
-            said = json.loads((file.metadata() or {}).get(SAID, "{}"))
+            said = parse_json((file.metadata() or {}).get(SAID, "{}"), path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     # The library's own errors, JSON's, and torch's for types that it does not have.
     except Exception as error:
-        reason = str(error).partition("\n")[0]
+        require_access(error, path)
         raise CheckpointError(
             f"{path} must be a whole file of safetensors, but reading it failed "
-            f"({type(error).__name__}: {reason}): copy it again, or take another checkpoint"
+            f"({reason_of(error)}): copy it again, or take another checkpoint"
         ) from error
     return (said if isinstance(said, dict) else {}) | {"state_dict": tensors}

@@ -1,9 +1,11 @@
 """The network that a checkpoint's weights belong to: told, built, and filled with them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dilo.eval.checkpoints.layouts import Found, head_of, said_arch, shape_of
@@ -48,7 +50,7 @@ def model_of(content: object, found: Found, source: Path, arch: str | None = Non
             f"got {arch}: say it with --arch{near(arch, ARCHITECTURES)}"
         )
     first = trunk.get("conv1.weight")
-    small = first is not None and first.shape[-1] == 3
+    small = first is not None and first.ndim == 4 and first.shape[-1] == 3
     return ModelRecipe(arch=str(arch), width=width, stem="small" if small else "imagenet")
 
 
@@ -127,18 +129,34 @@ def _filled(
     source: Path,
 ) -> nn.Module:
     """Build a trunk, with its head if there is one to fill, and fill it."""
-    try:
-        network = bare_encoder(model, channels=channels)
-    except RecipeError as error:
-        raise CheckpointError(f"{source}: {error}") from error
-    if head is None:
-        network.fc = nn.Identity()
-    else:
+    if head is not None:
         if model.head == "linear":  # PyContrast numbers the layers of this head, too
             head = {name.removeprefix("0."): value for name, value in head.items()}
         weights = weights | {f"fc.{name}": value for name, value in head.items()}
     what = f"{source} as a {model.arch} with the {model.stem} stem must have all its layers"
-    fill(
-        network, weights, what, "name another architecture with --arch, or take another checkpoint"
-    )
+    advice = "name another architecture with --arch, or take another checkpoint"
+    if not model.arch.startswith(TIMM):
+        # Without memory: what a file claims is compared before anything as large is made.
+        with torch.device("meta"):
+            claimed = _empty(model, channels, source, headless=head is None)
+        if _numbers(claimed.state_dict()) > 2 * _numbers(weights):
+            fill(claimed, weights, what, advice)
+    network = _empty(model, channels, source, headless=head is None)
+    fill(network, weights, what, advice)
     return network
+
+
+def _empty(model: ModelRecipe, channels: int, source: Path, *, headless: bool) -> nn.Module:
+    """Build a network that is not filled."""
+    try:
+        network = bare_encoder(model, channels=channels)
+    except RecipeError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    if headless:
+        network.fc = nn.Identity()
+    return network
+
+
+def _numbers(weights: Mapping[str, Tensor]) -> int:
+    """Count the numbers in weights."""
+    return sum(tensor.numel() for tensor in weights.values())

@@ -28,10 +28,20 @@ from dilo.pipeline.extras import require_torch
 )
 @click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two trunks.")
 @arch_option
+@click.option(
+    "--part",
+    help="Of a file with several networks: which, by its place in it, as teacher.",
+)
 @json_option
 @user_errors
 def command(
-    checkpoint: Path, form: str, out: Path, half: str | None, arch: str | None, as_json: bool
+    checkpoint: Path,
+    form: str,
+    out: Path,
+    half: str | None,
+    arch: str | None,
+    part: str | None,
+    as_json: bool,
 ) -> None:
     """Write the trunk of a checkpoint, without its head, for another program.
 
@@ -43,7 +53,7 @@ def command(
     from dilo.eval.checkpoints.export import export
     from dilo.eval.encoder import load_encoder
 
-    encoder = load_encoder(checkpoint, arch=arch)
+    encoder = load_encoder(checkpoint, arch=arch, part=part)
     card = export(encoder, form, out, half=half)
     say(f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}")
     if encoder.space != "rgb" and form not in ("moco", "safetensors"):

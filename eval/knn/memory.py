@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from dilo.eval.checkpoints.formats import read_weights
 from dilo.eval.checkpoints.layouts import entry
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.reading import read_foreign
 
 #: Where memories lie, and under which names: ours and InstDisc's; the CMC repository's, whose
 #: InstDisc has one; PyContrast's. Of a pair, luminance's is first.
@@ -53,7 +53,7 @@ def memory_features(encoder: Encoder, folder: LabelledFolder) -> Features:
     .. [1] Z. Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
        Discrimination", CVPR 2018; test.py of the released code.
     """
-    content = read_foreign(encoder.source)
+    content = read_weights(encoder.source)
     rows = _memory(content, encoder.source)
     trained = entry(content, "dilo", "images")
     if len(rows) != len(folder.names) or trained not in (None, folder.names.digest()):
@@ -84,9 +84,21 @@ def _memory(content: object, source: Path) -> Tensor:
         for names in _NAMES:
             found = [entry(content, place, name) for name in names]
             if all(isinstance(part, Tensor) and part.ndim == 2 for part in found):
+                if any(_is_odd(part) for part in found) or len({len(part) for part in found}) > 1:
+                    raise CheckpointError(
+                        f"{source} must hold a memory of finite numbers, a row an image, got "
+                        f"{' and '.join(names)} with others: take an earlier checkpoint, or leave "
+                        "--bank memory out, and the images are read"
+                    )
                 parts = [part.float() for part in found]
                 return parts[0] if len(parts) == 1 else torch.cat([*map(normalize, parts)], 1)
     raise CheckpointError(
         f"{source} must hold a memory, a row an image, for --bank memory, got none: only InstDisc "
         "and CMC train with one; leave the option out, and the images are read"
     )
+
+
+def _is_odd(part: Tensor) -> bool:
+    """Tell whether a memory is no dense matrix of finite numbers."""
+    dense = part.layout == torch.strided and part.is_floating_point() and not part.is_meta
+    return not dense or not bool(part.float().isfinite().all())

@@ -18,6 +18,8 @@ from dilo.train.reading import read
 STATE = "training.pt"
 #: Version of that file.
 FORMAT_VERSION = 1
+#: Steps that no probe takes.
+_MOST_STEPS = 2**48
 
 
 def write_classifier(
@@ -140,14 +142,18 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
         raise CheckpointError(
             f"{path} must be what dilo-eval linear of this version left: give another --out"
         )
-    had = content["settings"]
+    had, state = content.get("settings"), content.get("state")
+    if not isinstance(had, dict) or not isinstance(state, dict):
+        raise CheckpointError(f"{path} must hold settings and a state: give another --out")
     for name, asked in settings.items():
         if had.get(name) != asked:
             raise CheckpointError(
                 f"{path} was made with {name} = {had.get(name)!r}, asked for {asked!r}: a probe "
                 f"goes on with what it began with; give the same, or another --out for a new one"
             )
-    state: dict[str, Any] = content["state"]
+    step = state.get("step")
+    if type(step) is not int or not 0 <= step < _MOST_STEPS:
+        raise CheckpointError(f"{path} must say which step it is of: give another --out")
     return state
 
 

@@ -14,7 +14,7 @@ from dilo.eval.linear.crops import UNLABELLED, CropBatch, EpochBatches, Training
 from dilo.eval.linear.layer import Layer
 from dilo.eval.linear.outcome import EpochResult, Outcome, reasons
 from dilo.eval.linear.protocols import Protocol, rate
-from dilo.eval.linear.saving import read_state, write_classifier, write_state
+from dilo.eval.linear.saving import STATE, read_state, write_classifier, write_state
 from dilo.eval.linear.scoring import per_class, score
 from dilo.eval.linear.testimages import UNREAD, TestImages
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
@@ -28,6 +28,7 @@ from dilo.train.devices import DTYPES
 from dilo.train.interruption import Interruption
 from dilo.train.machine import Machine
 from dilo.train.prefetch import prefetched
+from dilo.train.reading import reason_of
 
 #: A loss is looked at, which waits for the device, once in so many steps.
 LOOK_EVERY = 50
@@ -159,10 +160,7 @@ class _Session:
     def _resume(self) -> None:
         """Stand where the state says, on all ranks alike."""
         if self.state is not None:
-            self.step = self.state["step"]
-            self.layer.restore(self.state["layer"])
-            self.unreadable = set(self.state["unreadable"])
-            self.curve = [EpochResult(**result) for result in self.state["curve"]]
+            self._take_up(self.state)
             self.say(f"going on from epoch {self.step / self.steps_per_epoch:.2f}")
         stood = ranks.gather(torch.tensor([self.step])).tolist()
         if len(set(stood)) > 1:
@@ -170,6 +168,19 @@ class _Session:
                 f"{self.folder} must be the same folder on all ranks, got steps {stood}: "
                 f"give an --out that all machines share"
             )
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        """Take up a state, whose values are whoever's wrote the file."""
+        try:
+            self.step = state["step"]
+            self.layer.restore(state["layer"])
+            self.unreadable = set(state["unreadable"])
+            self.curve = [EpochResult(**result) for result in state["curve"]]
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{self.folder / STATE} must hold the state of this layer and its optimiser, but "
+                f"taking it up failed ({reason_of(error)}): give another --out"
+            ) from error
 
     def _take(self, interruption: Interruption, steps: int) -> str:
         """Take the steps that are left; name the signal that stopped them, if one did."""

@@ -48,7 +48,9 @@ def require_unchanged(encoder: Encoder, kept: Mapping[str, Tensor]) -> None:
     """
     expected = kept
     if encoder.source.exists():
-        again = load_encoder(encoder.source, arch=encoder.model.arch, size=encoder.size)
+        again = load_encoder(
+            encoder.source, arch=encoder.model.arch, size=encoder.size, part=encoder.part
+        )
         expected = again.network.state_dict()
     found = encoder.network.state_dict()
     changed = [name for name in found if not expected[name].equal(found[name].cpu())]

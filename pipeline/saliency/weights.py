@@ -1,15 +1,17 @@
 """The file of a network's weights: found, and told apart from every other."""
 
 import hashlib
-import json
 from pathlib import Path
 
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, require_access
+from dilo.pipeline.textfiles import read_json
 
 #: Where a run of training keeps its checkpoints; the newest has the last name.
 CHECKPOINTS = "checkpoints/step-*.pt"
 #: Where it says what it was asked for.
 FACTS = "run.json"
+#: Pixels that no network's masks are larger than.
+_LARGEST_SIDE = 2**14
 
 
 def weights_file(given: Path) -> Path:
@@ -34,7 +36,10 @@ def weights_file(given: Path) -> Path:
         return given
     if found := sorted(given.glob(CHECKPOINTS)):
         return found[-1]
-    got = "a folder without them" if given.is_dir() else "nothing there"
+    if given.is_dir():
+        got = "a folder without them"
+    else:
+        got = "a pipe or a device" if given.exists() else "nothing there"
     raise CheckpointError(
         f"--weights {given} must be a file of weights, or a run with {CHECKPOINTS}, "
         f"got {got}: check the path"
@@ -55,11 +60,10 @@ def trained_side(given: Path) -> int | None:
         In pixels; None of a file, and of what is no run of a training for saliency.
     """
     try:
-        facts = json.loads((given / FACTS).read_text())
-        side = facts["recipe"]["data"]["size"]
+        side = read_json(given / FACTS)["recipe"]["data"]["size"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return side if isinstance(side, int) else None
+    return side if type(side) is int and 0 < side <= _LARGEST_SIDE else None
 
 
 def weights_digest(file: Path) -> str:
@@ -84,4 +88,5 @@ def weights_digest(file: Path) -> str:
         with open(file, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
+        require_access(error, file)
         raise CheckpointError(f"--weights {file}: cannot be read: {error.strerror}") from error

@@ -139,3 +139,30 @@ def test_classes_without_names_go_by_the_sorted_order(tmp_path):
     assert found.numbers(["n3", "n1", "n2"], "images").tolist() == [2, 0, 1]
     with pytest.raises(DiloError, match=r"images must have the 3 classes .* got 2: give all class"):
         found.numbers(["n1", "n2"], "images")
+
+
+ODD = {
+    "no number": lambda w, b: (w * float("nan"), b),
+    "too large": lambda w, b: (w.double() + 1e300, b),
+    "whole numbers": lambda w, b: (w.long(), b),
+    "another width": lambda w, b: (w[:, :7], b),
+    "another bias": lambda w, b: (w, b[:3]),
+    "a bias that is a matrix": lambda w, b: (w, b[:, None]),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_linear_layer_of_odd_values_is_refused(tmp_path, odd):
+    state = network().state_dict()
+    state["fc.weight"], state["fc.bias"] = ODD[odd](state["fc.weight"], state["fc.bias"])
+    path = saved(tmp_path / "c.pth", foreign.moco_linear(state))
+    with pytest.raises(CheckpointError, match=r"in a linear layer of 8 classes on 128 features, g"):
+        load_classifier(path)
+
+
+@pytest.mark.parametrize("names", [["a"] * 8, ["a", "b"], [1, 2, 3, 4, 5, 6, 7, 8], "abcdefgh"])
+def test_names_that_are_not_one_for_each_class_are_refused(tmp_path, names):
+    content = linears(network())
+    content["dilo"]["classes"] = names
+    with pytest.raises(CheckpointError, match=r"must name each of its 8 classes once, got other"):
+        load_classifier(saved(tmp_path / "c.pth", content))

@@ -216,3 +216,22 @@ def test_one_wrong_bit_among_the_weights_is_noticed(tmp_path):
     path.write_bytes(_flipped(path.read_bytes()))
     with pytest.raises(CheckpointError, match=r"wrong bytes in|Bad CRC"):
         load_encoder(path)
+
+
+def test_counts_that_count_nothing_and_endless_words_are_dropped(tmp_path):
+    for number in (-7, 2**70, 10**600, 2.5, "7"):
+
+        def odd(content, number=number):
+            content["dilo"] |= {"step": number, "epoch": number, "images": "a" * 10**6}
+            content["epoch"] = number
+
+        encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", odd))
+        assert (encoder.step, encoder.origin) == (None, {})
+
+
+@pytest.mark.parametrize("size", [0, -7, 10**18])
+def test_a_side_that_no_image_has_is_refused_unless_another_is_given(tmp_path, size):
+    path = write_checkpoint(tmp_path / "c.pt", size=size)
+    with pytest.raises(CheckpointError, match=r"must be 1 to 16384 pixels, got .*: say another wi"):
+        load_encoder(path)
+    assert load_encoder(path, size=64).size == 64

@@ -112,6 +112,126 @@ def bare(state: State) -> Content:
     return dict(state)
 
 
+def _average(state: State) -> State:
+    """Make what is not to be read: another network of the same names."""
+    return {name: value + 1 for name, value in state.items()}
+
+
+def _sequential(state: State) -> State:
+    """Give the children of a ResNet the numbers that a Sequential of them gives."""
+    numbers = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+    parts = ((name.partition("."), value) for name, value in body(state).items())
+    return {f"{numbers[first]}.{rest}": value for (first, _, rest), value in parts}
+
+
+def lightly(state: State) -> Content:
+    """Lay out as lightly's examples for Lightning do: MoCo, with backbone_momentum beside."""
+    trunk = _sequential(state)
+    weights = under("backbone.", trunk) | under("backbone_momentum.", _average(trunk))
+    weights |= {"projection_head.layers.0.weight": torch.zeros(8, 128)}
+    weights |= {"projection_head_momentum.layers.0.weight": torch.zeros(8, 128)}
+    return {"epoch": 99, "state_dict": weights, "optimizer_states": [], "loops": {}}
+
+
+def solo_learn(state: State) -> Content:
+    """Lay out as solo-learn's BYOL does."""
+    trunk = body(state)
+    weights = under("backbone.", trunk) | under("momentum_backbone.", _average(trunk))
+    weights |= {"classifier.weight": torch.zeros(10, 128), "projector.0.weight": torch.zeros(8, 8)}
+    return {"epoch": 399, "state_dict": weights, "hyper_parameters": {"method": "byol"}}
+
+
+def mmselfsup(state: State) -> Content:
+    """Lay out as mmselfsup's MoCo does: encoder and neck in one Sequential."""
+    trunk = body(state)
+    weights = under("encoder_q.0.", trunk) | under("encoder_k.0.", _average(trunk))
+    weights |= {"encoder_q.1.mlp.0.weight": torch.zeros(8, 8), "queue": torch.zeros(8, 16)}
+    return {"meta": {"epoch": 200, "mmcv_version": "1.3"}, "state_dict": weights}
+
+
+def moco_v3(state: State) -> Content:
+    """Lay out as MoCo v3's main_moco.py does."""
+    weights = under("module.base_encoder.", state)
+    weights |= under("module.momentum_encoder.", _average(state))
+    weights |= {"module.predictor.0.weight": torch.zeros(8, 8)}
+    return {"epoch": 300, "arch": "resnet18", "state_dict": weights, "scaler": {"scale": 1.0}}
+
+
+def simsiam(state: State) -> Content:
+    """Lay out as SimSiam's main_simsiam.py does."""
+    weights = under("module.encoder.", state) | {"module.predictor.0.weight": torch.zeros(8, 8)}
+    return {"epoch": 100, "arch": "resnet18", "state_dict": weights}
+
+
+def barlow_twins(state: State) -> Content:
+    """Lay out as Barlow Twins' main.py does."""
+    weights = under("module.backbone.", body(state)) | {
+        "module.projector.0.weight": torch.zeros(8, 8),
+        "module.bn.running_mean": torch.zeros(8),
+    }
+    return {"epoch": 1000, "model": weights, "optimizer": {"state": {}}}
+
+
+def dino(state: State) -> Content:
+    """Lay out as DINO's main_dino.py does: two networks, of which its evaluation takes one."""
+    student = under("module.backbone.", body(state))
+    student |= {"module.head.mlp.0.weight": torch.zeros(8, 8)}
+    teacher = {name.removeprefix("module."): value + 1 for name, value in student.items()}
+    loss = {"center": torch.zeros(1, 8)}
+    found = {"student": student, "teacher": teacher, "epoch": 800, "dino_loss": loss}
+    return found | {"args": argparse.Namespace(arch="resnet18"), "optimizer": {"state": {}}}
+
+
+def swav(state: State) -> Content:
+    """Lay out as SwAV's main_swav.py does: the heads beside the layers."""
+    weights = body(state) | {
+        "projection_head.0.weight": torch.zeros(8, 128),
+        "projection_head.1.running_mean": torch.zeros(8),
+        "prototypes.weight": torch.zeros(30, 8),
+    }
+    return {"epoch": 800, "arch": "resnet18", "state_dict": under("module.", weights), "amp": {}}
+
+
+def deepspeed(state: State) -> Content:
+    """Lay out as DeepSpeed's mp_rank_00_model_states.pt is."""
+    weights = under("backbone.", body(state))
+    return {"module": weights, "buffer_names": [], "optimizer": None, "global_steps": 1000}
+
+
+def compiled(state: State) -> Content:
+    """Lay out as torch.compile and wrappers in wrappers leave the names."""
+    renamed = {
+        name.replace("layer1.", "layer1._orig_mod.").replace("layer2.0.", "layer2.0.module."): value
+        for name, value in state.items()
+    }
+    return {"model": under("_orig_mod.module._orig_mod.model.module.", renamed)}
+
+
+def ema(state: State) -> Content:
+    """Lay out as timm's trainer does: a network, and its moving average in a second place."""
+    return {"arch": "resnet18", "state_dict": state, "state_dict_ema": _average(state)}
+
+
+def ema_alone(state: State) -> Content:
+    """Lay out as an average that torch makes, which is published alone."""
+    weights = under("module.", state) | {"n_averaged": torch.tensor(9)}
+    return {"ema_state_dict": weights, "step": 9}
+
+
+#: Layouts of one trunk of which no head is known.
+HEADLESS: dict[str, Callable[[State], Content]] = {
+    "lightly": lightly,
+    "solo-learn": solo_learn,
+    "mmselfsup": mmselfsup,
+    "moco-v3": moco_v3,
+    "simsiam": simsiam,
+    "barlow-twins": barlow_twins,
+    "swav": swav,
+    "deepspeed": deepspeed,
+    "compiled": compiled,
+    "ema": ema,
+    "ema-alone": ema_alone,
+}
 #: Layouts of one trunk that ends in a projection head.
 SINGLE: dict[str, Callable[[State], Content]] = {
     "moco": moco,

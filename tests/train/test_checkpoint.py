@@ -52,3 +52,44 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match="must be a checkpoint of dilo-train"):
         checkpoint.load(tmp_path / "x.pt")
+
+
+def _first_momentum(content):
+    return content["optimizer"]["state"][0]
+
+
+ODD = {
+    "step -7": lambda c: c["dilo"].update(step=-7),
+    "step 2**70": lambda c: c["dilo"].update(step=2**70),
+    "epoch of text": lambda c: c["dilo"].update(epoch="2"),
+    "no state": lambda c: c.pop("state_dict"),
+    "a list for the state": lambda c: c.update(state_dict=[1]),
+    "text for a weight": lambda c: c["state_dict"].update({"module.queue": "x"}),
+    "a scalar for a convolution": lambda c: c["state_dict"].update(
+        {"module.encoder_q.conv1.weight": torch.tensor(1.0)}
+    ),
+    "a name that is no text": lambda c: c["state_dict"].update({7: torch.zeros(1)}),
+    "an unknown weight": lambda c: c["state_dict"].update({"module.more": torch.zeros(1)}),
+    "no optimiser": lambda c: c.pop("optimizer"),
+    "an optimiser of text": lambda c: c.update(optimizer="sgd"),
+    "no groups": lambda c: c["optimizer"].update(param_groups=[]),
+    "a group of text": lambda c: c["optimizer"].update(param_groups=["x"]),
+    "a rate of text": lambda c: c["optimizer"]["param_groups"][0].update(lr="fast"),
+    "a momentum of another shape": lambda c: _first_momentum(c).update(
+        momentum_buffer=torch.zeros(3)
+    ),
+    "a momentum of text": lambda c: _first_momentum(c).update(momentum_buffer="x"),
+    "no scaler": lambda c: c.pop("scaler"),
+    "a scaler of numbers": lambda c: c.update(scaler=3),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_values_that_no_training_wrote_are_refused_in_a_sentence(tmp_path, odd):
+    learns = trained(tmp_path, 1)
+    content = checkpoint.load(checkpoint.checkpoint_path(tmp_path, 1))
+    ODD[odd](content)
+    with pytest.raises(
+        CheckpointError, match=r"the checkpoint to go on from must hold .*, got|fai"
+    ):
+        learns.restore(content)

@@ -54,3 +54,18 @@ def test_what_is_no_dense_tensor_of_floats_is_refused(change):
     weights["1.bias"] = change(weights["1.bias"])
     assert "got 1.bias of type torch." in (words := refused(weights))
     assert "instead of dense floats" in words
+
+
+def test_weights_that_overflow_the_networks_type_are_refused():
+    weights = made().state_dict()
+    weights["1.bias"] = torch.tensor([1e300, 0.0], dtype=torch.float64)
+    assert "got 1.bias with values too large for torch.float32: give others" in refused(weights)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t.to(torch.complex64), torch.Tensor.to_sparse, lambda t: t.to("meta")]
+)
+def test_a_count_of_batches_that_is_no_number_is_refused(change):
+    weights = made().state_dict()
+    weights["1.num_batches_tracked"] = change(weights["1.num_batches_tracked"])
+    assert "got 1.num_batches_tracked of type torch." in refused(weights)

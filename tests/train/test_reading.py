@@ -2,15 +2,18 @@
 
 import argparse
 import contextlib
+import errno
 import io
+import os
 import pickle
+import re
 import zipfile
 
 import pytest
 import torch
 from torch import nn
 
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import AccessError, CheckpointError
 from dilo.train.reading import read, read_foreign
 
 
@@ -87,3 +90,17 @@ def test_a_bare_pickle_is_refused(tmp_path):
     for reading in (read, read_foreign):
         with pytest.raises(CheckpointError):
             reading(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ENOMEM])
+def test_a_file_that_the_system_does_not_give_is_not_called_damaged(tmp_path, monkeypatch, number):
+    path = saved(tmp_path / "x.pt", {"w": torch.zeros(1)}, False)
+
+    def refuse(*ignored, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(torch, "load", refuse)
+    for reading in (read, read_foreign):
+        with pytest.raises(AccessError, match=re.escape(os.strerror(number))) as caught:
+            reading(path)
+        assert caught.value.errno == number

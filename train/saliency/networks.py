@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dilo.pipeline.errors import CheckpointError
 from dilo.pipeline.saliency.weights import weights_file
 from dilo.train.fitting import fill, tensors_of
-from dilo.train.reading import read
+from dilo.train.reading import read, shown
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.unet import UNet
 
@@ -81,7 +81,7 @@ def _weights(content: object, arch: str, what: str) -> dict[str, Tensor]:
     said = found.get("arch")
     if isinstance(said, str) and said != arch:
         advice = f"give --method {said}" if said in NETWORKS else "give another file"
-        raise CheckpointError(f"{what}, got those of {said}: {advice}")
+        raise CheckpointError(f"{what}, got those of {shown(said)}: {advice}")
     tensors = tensors_of(content)
     if not tensors:
         raise CheckpointError(f"{what}, got no tensor: give another file")

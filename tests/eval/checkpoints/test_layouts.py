@@ -9,12 +9,22 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from dilo.eval.checkpoints.detectron2 import to_detectron2
-from dilo.eval.checkpoints.layouts import PREFIXES, find_trunks, head_of, shape_of
+from dilo.eval.checkpoints.layouts import find_trunks, head_of, shape_of
 from dilo.eval.encoder import load_encoder
+from dilo.eval.linear.unchanged import require_unchanged, weights_of
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.backbones import pooled, resnet
 from dilo.train.colors import to_space
 from dilo.train.recipe import ModelRecipe
+
+PREFIXES = (
+    "module.encoder_q.",
+    "encoder_q.",
+    "module.encoder.",
+    "encoder.module.",
+    "module.",
+    "",
+)
 
 
 def images(count=2, side=32):
@@ -63,6 +73,66 @@ def test_unknown_files_are_told_by_the_list_of_prefixes(tmp_path, prefix, frame)
     torch.save({frame: state} if frame else state, tmp_path / "x.pth")
     found = load_encoder(tmp_path / "x.pth").features(images())
     assert torch.equal(found, pooled(made, to_space(images(), "rgb")))
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("layout", foreign.HEADLESS)
+def test_a_trunk_lies_under_the_shortest_prefix_that_has_a_whole_one(tmp_path, layout, old):
+    made = network()
+    path = saved(tmp_path / "x.pth", foreign.HEADLESS[layout](made.state_dict()), old=old)
+    encoder = load_encoder(path)
+    assert torch.equal(encoder.features(images()), pooled(made, to_space(images(), "rgb")))
+    assert (encoder.model.arch, encoder.model.width) == ("resnet18", 0.25)
+
+
+def test_of_several_networks_each_is_named_and_one_is_taken_by_its_place(tmp_path):
+    made, seen = network(), to_space(images(), "rgb")
+    path = saved(tmp_path / "x.pth", foreign.dino(made.state_dict()))
+    with pytest.raises(CheckpointError) as caught:
+        load_encoder(path)
+    assert str(caught.value) == (
+        f"{path} must hold one network, got 2 whole ones, in student.backbone, teacher.backbone: "
+        "take one alone with dilo-eval export --part student.backbone --format torchvision "
+        "--out FILE, and give that file"
+    )
+    encoder = load_encoder(path, part="student")
+    assert torch.equal(encoder.features(images()), pooled(made, seen))
+    made.load_state_dict({name: value + 1 for name, value in made.state_dict().items()})
+    encoder = load_encoder(path, part="teacher.backbone")
+    assert torch.equal(encoder.features(images()), pooled(made, seen))
+    require_unchanged(encoder, weights_of(encoder))
+    with pytest.raises(CheckpointError, match=r"under one prefix in nobody, as conv1\.weight"):
+        load_encoder(path, part="nobody")
+
+
+def test_an_average_is_taken_where_it_is_asked_for(tmp_path):
+    made = network()
+    for layout, part in ((foreign.ema, "state_dict_ema"), (foreign.moco, "encoder_k")):
+        found = find_trunks(layout(made.state_dict()), tmp_path, part=part)
+        assert torch.equal(found.trunks[0]["conv1.weight"], made.conv1.weight + 1)
+
+
+def test_one_network_in_two_places_is_one(tmp_path):
+    state = network().state_dict()
+    content = {"best": state, "last": {name: value.clone() for name, value in state.items()}}
+    assert find_trunks(content, tmp_path).trunks[0].keys() == foreign.body(state).keys()
+    content["last"]["bn1.bias"] += 1
+    with pytest.raises(CheckpointError, match="got 2 whole ones, in best, last: take one"):
+        find_trunks(content, tmp_path)
+
+
+def test_a_files_words_are_shortened_and_cannot_command_a_terminal(tmp_path):
+    state = network().state_dict()
+    for arch in ("a" * 10**6, "\x1b]0;owned\x07", "\u202egpj"):
+        torch.save({"arch": arch, "state_dict": state}, tmp_path / "x.pth")
+        with pytest.raises(CheckpointError, match="say it with --arch") as caught:
+            load_encoder(tmp_path / "x.pth")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500
+    with pytest.raises(CheckpointError, match="rename its keys") as caught:
+        find_trunks({"\x1b[2J" * 10**5: torch.zeros(1)}, tmp_path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 def test_mocos_own_files_have_as_many_entries_as_ours_would(tmp_path):

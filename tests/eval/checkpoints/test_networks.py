@@ -45,14 +45,53 @@ def _more_colours(content):
     content["state_dict"]["module.encoder_q.conv1.weight"] = torch.zeros(64, 5, 3, 3)
 
 
+def _scalars(content):
+    for name in ("conv1", "layer1.0.conv1", "layer1.0.bn1"):
+        content["state_dict"][f"module.encoder_q.{name}.weight"] = torch.tensor(1.0)
+
+
+def _wide(content):
+    for name in ("conv1", "bn1"):
+        sides = (2**13, 2**13, 1, 1)[: 4 if name == "conv1" else 1]
+        wide = torch.zeros(()).expand(sides)
+        content["state_dict"][f"module.encoder_q.layer1.0.{name}.weight"] = wide
+
+
+def _whole_numbers(content):
+    state = content["state_dict"]
+    state["module.encoder_q.bn1.weight"] = state["module.encoder_q.bn1.weight"].long()
+
+
+def _complex(content):
+    state = content["state_dict"]
+    state["module.encoder_q.bn1.weight"] = state["module.encoder_q.bn1.weight"].to(torch.complex64)
+
+
+def _overflow(content):
+    state = content["state_dict"]
+    state["module.encoder_q.bn1.weight"] = state["module.encoder_q.bn1.weight"].double() + 1e300
+
+
+def _endless_images(content):
+    content["dilo"]["recipe"]["views"]["size"] = 10**18
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        pytest.param(_scalars, r"of shape \(\) instead of \(64, 3", id="scalars"),
+        pytest.param(_wide, r"conv1\.weight of shape \(8192, 8192, 1, 1\) instead", id="wide"),
+        pytest.param(_whole_numbers, r"torch\.int64, .* instead of dense floats", id="integers"),
+        pytest.param(_complex, r"torch\.complex64, .* instead of dense floats", id="complex"),
+        pytest.param(_overflow, r"bn1\.weight with values too large for torch\.fl", id="1e300"),
+        pytest.param(
+            _endless_images, r"views\.size of its recipe must be 1 to 16384 .*say", id="side"
+        ),
         pytest.param(_lose, r"got no layer1\.0\.conv1\.weight: name another", id="layer-missing"),
         pytest.param(_lose_many, r"got no layer2.*, layer2.*, layer2\S* and 22 more", id="many"),
         pytest.param(_add, r"got the unknown layer5\.weight: name", id="layer-too-many"),
         pytest.param(_reshape, r"got bn1\.weight of shape \(65,\) instead of \(64,\)", id="shape"),
-        pytest.param(_another_name, r"got backbone\.conv1\.weight: rename", id="no-known-prefix"),
+        pytest.param(_another_name, r"got backbone\.conv1\.weight: rename", id="no-whole-network"),
         pytest.param(_another_arch, r"one of resnet18, .* got vgg16", id="unknown-arch"),
         pytest.param(_narrow, r"c\.pt: model\.width must be at least 1/64, got 0", id="no-width"),
         pytest.param(

@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from support import foreign
 from support.checkpoints import write_checkpoint
 from support.cli import invoke
 
 from dilo.eval.cli import main
+from dilo.eval.encoder import load_encoder
 
 
 @pytest.fixture
@@ -63,3 +65,15 @@ def test_an_out_without_a_folder_exits_with_2_before_any_work(run, tmp_path):
         export(run, tmp_path / "no" / "x", status=2).stderr.split()
     )
     export(run, tmp_path / "x", form="onnx", status=2)
+
+
+def test_of_several_networks_one_is_exported_by_its_place_and_is_read_again(tmp_path):
+    made = foreign.network()
+    path = foreign.saved(tmp_path / "dino.pth", foreign.dino(made.state_dict()))
+    out = tmp_path / "trunk.pth"
+    result = export(path, out, status=3)
+    assert "got 2 whole ones, in student.backbone, teacher.backbone" in result.stderr
+    assert not out.exists()
+    export(path, out, "--part", "teacher")
+    weight = load_encoder(out).network.state_dict()["conv1.weight"]
+    assert weight.equal(made.conv1.weight + 1)

@@ -58,3 +58,19 @@ def test_a_checkpoint_without_a_memory_is_refused(folder, tmp_path):
     encoder = written(tmp_path / "c.pt", state_dict={"module.queue": LIGHT})
     with pytest.raises(CheckpointError, match=r"got none: only InstDisc and CMC train with one"):
         memory_features(encoder, folder)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"module.memory": LIGHT / 0},
+        {"module.memory": LIGHT.double() + 1e300},
+        {"module.memory": LIGHT.to(torch.complex64)},
+        {"module.memory": LIGHT.to_sparse()},
+        {"module.memory_l": LIGHT, "module.memory_ab": COLOUR[:5]},
+    ],
+)
+def test_a_memory_of_odd_values_gives_no_neighbours(folder, tmp_path, odd):
+    encoder = written(tmp_path / "c.pt", state_dict=odd)
+    with pytest.raises(CheckpointError, match=r"must hold a memory of finite numbers, .*take an"):
+        memory_features(encoder, folder)

@@ -111,6 +111,23 @@ def test_a_state_of_another_format_is_refused(tmp_path, content):
         read_state(tmp_path, {})
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"settings": [1]},
+        {"state": "x"},
+        {"state": {"step": -7}},
+        {"state": {"step": 2**70}},
+        {"state": {"step": True}},
+    ],
+)
+def test_a_state_of_odd_values_is_refused(tmp_path, odd):
+    write_state(tmp_path, {}, {"step": 3})
+    torch.save(read(tmp_path / STATE) | odd, tmp_path / STATE)
+    with pytest.raises(CheckpointError, match=r"training\.pt must .*: give another --out"):
+        read_state(tmp_path, {})
+
+
 def test_a_folder_that_takes_no_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot be written: .*make room"):
         write_fitted(tmp_path / "nowhere", tiny_encoder(tmp_path / "gone.pt"), 6)

@@ -169,6 +169,22 @@ def test_it_does_not_go_on_with_other_images(data, part):
         run(data)
 
 
+def test_a_state_of_odd_values_is_refused_in_a_sentence(data):
+    run(data)
+    content = read(data / "out" / STATE)
+    state = content["state"]
+    for odd in (
+        {"layer": {}},
+        {"layer": state["layer"] | {"weight": torch.zeros(5, 5)}},
+        {"layer": state["layer"] | {"optimizer": "x"}},
+        {"unreadable": 3},
+        {"curve": [{"nothing": 1}]},
+    ):
+        torch.save(content | {"state": state | odd}, data / "out" / STATE)
+        with pytest.raises(CheckpointError, match=r"must hold the state of this layer .*failed"):
+            run(data)
+
+
 def test_it_does_not_go_on_with_another_trunk(data):
     run(data)
     other = tiny_encoder(data / "gone.pt")

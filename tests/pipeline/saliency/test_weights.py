@@ -1,11 +1,13 @@
 """The file of weights: found in a run, and told from all others by its bytes."""
 
+import errno
 import hashlib
 import json
+import os
 
 import pytest
 
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import AccessError, CheckpointError
 from dilo.pipeline.saliency.weights import trained_side, weights_digest, weights_file
 
 
@@ -54,3 +56,26 @@ def test_a_run_for_saliency_says_at_which_side_it_was_trained(tmp_path, facts, s
     assert trained_side(tmp_path / "run.json") is None
     (tmp_path / "run.json").write_text("{")
     assert trained_side(tmp_path) is None
+
+
+@pytest.mark.parametrize("side", ["10", -7, 10**18, True, 2.5])
+def test_a_side_that_no_mask_has_is_none(tmp_path, side):
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": {"data": {"size": side}}}))
+    assert trained_side(tmp_path) is None
+
+
+def test_a_pipe_is_no_file_of_weights_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match=r"got a pipe or a device: check the path"):
+        weights_file(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "run.json")
+    assert trained_side(tmp_path) is None
+
+
+def test_weights_that_the_system_does_not_give_are_not_called_missing(tmp_path, monkeypatch):
+    def refuse(*ignored):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(AccessError, match="Permission denied: this user has no right"):
+        weights_digest(tmp_path / "x.pth")

@@ -32,6 +32,22 @@ def wrapped():
     return {f"module.{name}": value for name, value in state().items()}
 
 
+def compiled():
+    names = (name.replace(".0.conv1", ".0._orig_mod.conv1") for name in state())
+    return {
+        f"_orig_mod.module.{name}": value
+        for name, value in zip(names, state().values(), strict=True)
+    }
+
+
+def in_lightning():
+    return {"state_dict": {f"model._orig_mod.{name}": value for name, value in state().items()}}
+
+
+def in_deepspeed():
+    return {"module": {f"model.model.{name}": value for name, value in state().items()}}
+
+
 def checkpoint(arch="basnet"):
     """Lay out as dilo-train saliency does."""
     return {"epoch": 3, "arch": arch, "state_dict": state(), "dilo": {"format": 1}}
@@ -63,6 +79,9 @@ def check(network):
         (without_counters, 439),
         (without_counters_of_version_2, 439),
         (wrapped, 517),
+        (compiled, 517),
+        (in_lightning, 1),
+        (in_deepspeed, 1),
         (in_float64, 517),
         (checkpoint, 4),
     ],
@@ -173,6 +192,15 @@ def test_a_file_of_another_network_of_ours_says_which_method_takes_it(tmp_path, 
     with pytest.raises(CheckpointError, match=r"got those of other: give --method other$"):
         read_network(path, "basnet")
     check(read_network(path, "other"))
+
+
+def test_the_words_of_a_file_cannot_command_a_terminal(tmp_path):
+    for arch in ("\x1b]0;owned\x07", "a" * 10**6):
+        saved(tmp_path / "x.pth", {"arch": arch, "state_dict": state()})
+        with pytest.raises(CheckpointError, match=r"got those of .*: give another file") as caught:
+            read_network(tmp_path / "x.pth", "basnet")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500
 
 
 def test_a_file_that_is_not_of_torch_is_refused(tmp_path):
