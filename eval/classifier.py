@@ -12,7 +12,9 @@ from dilo.eval.checkpoints.formats import read_weights
 from dilo.eval.checkpoints.layouts import entry, find_trunks
 from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
 from dilo.eval.pair import Half, Pair
+from dilo.eval.synsets import SYNSETS
 from dilo.pipeline.errors import CheckpointError, DiloError, few
+from dilo.pipeline.labels import are_numbers, sorted_classes
 from dilo.train.fitting import fill
 from dilo.train.timm_encoder import TimmEncoder
 
@@ -86,7 +88,9 @@ class Classifier:
         Returns
         -------
         Tensor of shape (len(classes),), int64
-            Rows of `weight`: by name where the file has names, else by the sorted order.
+            Rows of `weight`: by name where the file has names, or where all are ImageNet's synsets
+            and the classifier has its 1000 classes; else by the order of `sorted_classes`, of
+            which whole numbers may be a part.
 
         Raises
         ------
@@ -94,21 +98,62 @@ class Classifier:
             If a class is not among the classifier's, or names are missing and the numbers of
             classes differ.
         """
-        if self.classes is not None:
-            known = {name: row for row, name in enumerate(self.classes)}
-            if unknown := [name for name in classes if name not in known]:
-                raise DiloError(
-                    f"classes of {what} must be among the {len(known)} of {self.encoder.source}, "
-                    f"got {few(unknown)}: rename or remove these folders"
-                )
-            return torch.tensor([known[name] for name in classes], dtype=torch.int64)
-        if len(classes) != len(self.weight):
+        rows = self._rows(classes)
+        if rows is None:
             raise DiloError(
                 f"{what} must have the {len(self.weight)} classes of {self.encoder.source}, which "
                 f"does not name them, got {len(classes)}: give all class folders"
             )
-        place = {name: i for i, name in enumerate(sorted(classes))}
-        return torch.tensor([place[name] for name in classes], dtype=torch.int64)
+        if unknown := [name for name in classes if name not in rows]:
+            raise DiloError(
+                f"classes of {what} must be among the {len(self.weight)} of {self.encoder.source}, "
+                f"got {few(unknown)}: rename or remove these folders"
+            )
+        return torch.tensor([rows[name] for name in classes], dtype=torch.int64)
+
+    def row_names(self, classes: Sequence[str]) -> tuple[str, ...] | None:
+        """Name all classes of the classifier, as far as it or a folder tells.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Names of the folder's classes.
+
+        Returns
+        -------
+        tuple of str or None
+            A name a row of `weight`; None where they are not known.
+        """
+        if self.classes is not None:
+            return self.classes
+        rows = self._rows(classes)
+        if rows is None:
+            return None
+        names = {row: name for name, row in rows.items()}
+        return tuple(names.get(row, str(row)) for row in range(len(self.weight)))
+
+    def _rows(self, classes: Sequence[str]) -> dict[str, int] | None:
+        """Find the row of each name; None where neither names nor their number tell it."""
+        count = len(self.weight)
+        if self.classes is not None:
+            rows = {name: row for row, name in enumerate(self.classes)}
+            if are_numbers(self.classes) and are_numbers(classes):  # whatever zeros are before them
+                by_number = {int(name): row for name, row in rows.items()}
+                rows |= {c: by_number[int(c)] for c in classes if int(c) in by_number}
+            return rows
+        if count == len(SYNSETS) and not set(classes) - set(SYNSETS):
+            return {name: row for row, name in enumerate(SYNSETS)}
+        if len(classes) == count:
+            # Runs of dilo that do not name their classes are from before numbers were sorted so.
+            own = sorted(classes) if self.encoder.recipe else sorted_classes(classes)
+            return {name: row for row, name in enumerate(own)}
+        if (
+            not self.encoder.recipe
+            and are_numbers(classes)
+            and all(int(c) < count for c in classes)
+        ):
+            return {name: int(name) for name in classes}
+        return None
 
 
 def load_classifier(path: Path, *, arch: str | None = None, size: int | None = None) -> Classifier:
@@ -216,7 +261,7 @@ def classifier_file(path: Path) -> Path:
 def _projects(content: object, found: Any) -> bool:
     """Tell whether the one linear layer is a projection head, as MoCo v1's and InstDisc's are."""
     if entry(content, "dilo") is not None:
-        told = entry(content, "dilo", "classes") is not None
+        told = bool(entry(content, "dilo", "classes"))
         return not (told or entry(content, "dilo", "recipe", "method") == "supervised")
     pretraining = found.prefix not in ("module.", "") or bool(found.heads[1:] and not found.joint)
     # InstDisc's files are laid out as those of supervised training, but for the bank, which

@@ -1,5 +1,6 @@
 """Images below a folder, and their classes."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.finding import find_images
-from dilo.pipeline.labels import labels_of
+from dilo.pipeline.labels import class_remarks, labels_of
 from dilo.pipeline.names import Names
 
 
@@ -33,7 +34,12 @@ class LabelledFolder:
     classes: tuple[str, ...]
 
 
-def labelled_folder(root: Path, *, classes: tuple[str, ...] | None = None) -> LabelledFolder:
+Say = Callable[[str], object]
+
+
+def labelled_folder(
+    root: Path, *, classes: tuple[str, ...] | None = None, say: Say | None = None
+) -> LabelledFolder:
     """List the images of a folder and number their classes.
 
     Parameters
@@ -42,6 +48,8 @@ def labelled_folder(root: Path, *, classes: tuple[str, ...] | None = None) -> La
         A folder of class folders, with images at any depth below them.
     classes : tuple of str, optional
         The classes to number by; by default those of the folder, sorted.
+    say : callable, optional
+        Told in lines what is passed over, and what is unusual about the classes.
 
     Returns
     -------
@@ -54,18 +62,22 @@ def labelled_folder(root: Path, *, classes: tuple[str, ...] | None = None) -> La
         If there is no image, an image lies in no class folder, or a class of the
         folder is not among `classes`.
     """
-    names = find_images(root)
+    names = find_images(root, say=say)
     labels = labels_of(names, str(root), classes=classes)
+    if say is not None and classes is None:
+        _say_all(say, class_remarks(labels.classes, str(root)))
     return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
 
 
-def any_folder(root: Path) -> LabelledFolder:
+def any_folder(root: Path, *, say: Say | None = None) -> LabelledFolder:
     """List the images of a folder, with their classes where all lie in class folders.
 
     Parameters
     ----------
     root : Path
         Any folder with images, at any depth.
+    say : callable, optional
+        Told in lines what is passed over, and what is unusual about the classes.
 
     Returns
     -------
@@ -77,8 +89,16 @@ def any_folder(root: Path) -> LabelledFolder:
     DiloError
         If there is no image.
     """
-    names = find_images(root)
+    names = find_images(root, say=say)
     if all("/" in name for name in names):
         labels = labels_of(names, str(root))
+        if say is not None:
+            _say_all(say, class_remarks(labels.classes, str(root)))
         return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
     return LabelledFolder(root, names, torch.full((len(names),), -1), ())
+
+
+def _say_all(say: Say, lines: Iterable[str]) -> None:
+    """Say lines."""
+    for line in lines:
+        say(line)

@@ -5,14 +5,25 @@ import fnmatch
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names, escaped, unescaped
 
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+        *(".ppm", ".pgm", ".pbm", ".avif", ".jp2", ".j2k"),
+    )
+)
+#: Of pictures that are not read; how many are passed over is said.
+OTHERS = frozenset(
+    (
+        *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".tga", ".exr", ".hdr", ".ico"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dds", ".jxr", ".raw"),
+    )
 )
 #: Images between two words on how many were found.
 EVERY = 10_000
@@ -21,23 +32,29 @@ _MARK = "\ufeff".encode()
 
 
 def find_images(
-    root: Path, include: Iterable[str] = (), *, found: Callable[[int], object] | None = None
+    root: Path,
+    include: Iterable[str] = (),
+    *,
+    found: Callable[[int], object] | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Names:
     """List the image files below a folder, at any depth.
 
     Parameters
     ----------
     root : Path
-        The folder. Links are followed; a folder that is reached twice is read once, by
-        the first of its names in order. Hidden files and folders (such as the ``._``
-        companions that macOS leaves), pipes, sockets and devices are passed over. A link
-        to nothing is listed: whoever reads it will say what is wrong.
+        The folder. Links are followed, but for those to a folder that they lie in; a folder
+        with two names is read by each, as torchvision's ImageFolder does. Hidden files and
+        folders (such as the ``._`` companions that macOS leaves), pipes, sockets and devices
+        are passed over. A link to nothing is listed: whoever reads it will say what is wrong.
     include : iterable of str
         Globs, of which an image must match one; without any, all are taken. A glob
         without a slash is compared with the file's name, one with a slash with the whole
         relative path, where ``*`` does not stop at a slash. Upper and lower case differ.
     found : callable, optional
         Told now and then how many images were seen so far.
+    say : callable, optional
+        Told in a line how many pictures of kinds that are not read were passed over.
 
     Returns
     -------
@@ -55,17 +72,43 @@ def find_images(
     globs = list(include)
     taken = _matcher(globs)
     lines, seen = bytearray(), 0
-    for name in _walk(os.path.join(root, "")):
+    passed: Counter[str] = Counter()
+    for name in _walk(os.path.join(root, ""), EXTENSIONS | OTHERS):
+        if (extension := _extension(name)) in OTHERS:
+            passed[extension] += taken(name)
+            continue
         seen += 1
         if found is not None and seen % EVERY == 0:
             found(seen)
         if taken(name):
             lines += escaped(name).encode() + b"\n"
+    words = _passed_over(passed)
     if not seen:
         raise DiloError(
             f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {root}: none found"
+            + (f"; {words}" if words else "")
         )
+    if say is not None and words:
+        say(f"{root}: {words}")
     return _some(lines, globs, f"{seen} images in {root}")
+
+
+def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
+    """Find files below a folder, at any depth, through links as `find_images` does.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    extensions : collection of str
+        Of the files: ".xml".
+
+    Yields
+    ------
+    str
+        Relative paths, in the order of `find_images`.
+    """
+    return _walk(os.path.join(root, ""), extensions)
 
 
 def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
@@ -168,37 +211,64 @@ def _some(lines: bytearray, globs: list[str], of: str) -> Names:
     return Names.of_text(lines)
 
 
-def _walk(base: str) -> Iterator[str]:
+def _extension(name: str) -> str:
+    """Give the extension of a path, in small letters."""
+    return name[name.rfind(".") :].lower()
+
+
+def _passed_over(counts: Counter[str]) -> str:
+    """Say how many pictures were passed over, by extension."""
+    if not (total := counts.total()):
+        return ""
+    kinds = ", ".join(f"{kind} ({n})" for kind, n in counts.most_common() if n)
+    kinds = kinds.partition(" ")[0] if len(+counts) == 1 else kinds
+    return f"{total} file{'s' * (total > 1)} passed over: {kinds}, which are not read"
+
+
+#: Device and inode of a folder, and the same of what it lies in.
+_Chain = tuple[tuple[int, int], "_Chain | None"]
+
+
+def _lies_in(folder: tuple[int, int], chain: "_Chain | None") -> bool:
+    """Tell whether a folder is one of those that lead to it."""
+    while chain is not None:
+        if chain[0] == folder:
+            return True
+        chain = chain[1]
+    return False
+
+
+def _walk(base: str, extensions: Collection[str]) -> Iterator[str]:
     """Yield paths below a folder, in order: as if a folder's name ended with its slash."""
-    pending = [""]
-    read: set[tuple[int, int]] = set()
+    pending: list[tuple[str, _Chain | None]] = [("", None)]
     while pending:
-        path = pending.pop()
+        path, chain = pending.pop()
         if path and not path.endswith("/"):
             yield path
             continue
         try:
             status = os.stat(base + path)
-            if (status.st_dev, status.st_ino) in read:
+            folder = status.st_dev, status.st_ino
+            if _lies_in(folder, chain):
                 continue
-            read.add((status.st_dev, status.st_ino))
             with os.scandir(base + path) as entries:
-                keys = [key for key in map(_key, entries) if key]
+                keys = [key for entry in entries if (key := _key(entry, extensions))]
         except OSError as error:
             raise DiloError(
                 f"every folder of images must be readable, got {escaped(base + path)}: "
                 f"{error.strerror}: mend it, or move it out of {base}"
             ) from error
         keys.sort(reverse=True)
-        pending += [path + key for key in keys]
+        inside = folder, chain
+        pending += [(path + key, inside) for key in keys]
 
 
-def _key(entry: os.DirEntry[str]) -> str:
+def _key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS) -> str:
     """Name an entry, with a slash behind a folder; nothing for what is passed over."""
     name = entry.name
     if name.startswith("."):
         return ""
-    image = name[name.rfind(".") :].lower() in EXTENSIONS
+    image = _extension(name) in extensions
     try:
         if entry.is_dir():
             return f"{name}/"

@@ -1,5 +1,6 @@
 """The pixels of an image file as RGB: of sound files of every kind, and of nothing else."""
 
+import contextlib
 import errno
 import io
 import os
@@ -10,17 +11,28 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin, WebPImagePlugin
+from PIL import Image, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from dilo.pipeline.errors import ImageError
+from dilo.pipeline.jpegs import decode_jpeg, plain_jpeg_shape
+from dilo.pipeline.signatures import refusal
+from dilo.pipeline.tiffs import STARTS, tiff_samples, tiff_shape
+
+#: Pictures of AVIF, since Pillow 11.3, where it was built to read them.
+_AVIF: tuple[str, ...] = ()
+with contextlib.suppress(ImportError):
+    from PIL import AvifImagePlugin
+
+    _AVIF = (AvifImagePlugin.AvifImageFile.format,) if AvifImagePlugin.SUPPORTED else ()
 
 #: What Pillow may take a file for, whatever its name: it hands some others to other programs.
 FORMATS = (
     *("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM"),
     WebPImagePlugin.WebPImageFile.format,
     TiffImagePlugin.TiffImageFile.format,
+    *((Jpeg2KImagePlugin.Jpeg2KImageFile.format,) if hasattr(Image.core, "jpeg2k_decoder") else ()),
+    *_AVIF,
 )
 #: Pixels of the largest image that is decoded: 16384 x 16384, which takes 0.8 GB of a JPEG and up
 #: to 2.9 GB of other kinds. A telephone's 200 million pass, ten times ImageNet's largest; twice
@@ -145,23 +157,17 @@ def decode_reduced(content: bytes, side: int) -> tuple[NDArray[np.uint8], tuple[
 def _decoded(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Decode an image file, and say how large the whole image is."""
     try:
-        whole = _plain_jpeg_shape(content)
+        whole = plain_jpeg_shape(content)
         if whole is not None:
             _demand_bounded(*whole)
             # Pillow lets a third of the scans with wrong bytes pass; this decoder, strict
             # about libjpeg's warnings, hardly any. The pixels of a sound file are the same.
-            height, width = _reduced(whole, side)
-            pixels = simplejpeg.decode_jpeg(
-                content, "RGB", strict=True, min_height=height, min_width=width
-            )
-            return pixels, whole
+            return decode_jpeg(content, *_reduced(whole, side)), whole
         with warnings.catch_warnings():
             # Odd metadata and sizes that Pillow remarks on do not concern the pixels.
             warnings.simplefilter("ignore")
-            with _opened(content) as image:
-                _demand_bounded(image.height, image.width)
-                pixels = _rgb(image)
-                return pixels, (pixels.shape[0], pixels.shape[1])
+            pixels = _by_pillow(content)
+            return pixels, (pixels.shape[0], pixels.shape[1])
     except ImageError:
         raise
     except MemoryError:
@@ -200,6 +206,23 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+def _by_pillow(content: bytes) -> NDArray[np.uint8]:
+    """Decode an image of any kind, or say what else the file is."""
+    try:
+        opened = _opened(content)
+    except UnidentifiedImageError:
+        if not content.startswith(STARTS):
+            raise ImageError(refusal(content, FORMATS)) from None
+        _demand_bounded(*tiff_shape(content))
+        samples = tiff_samples(content)
+        return _scaled(samples.astype(np.float64), fraction=samples.dtype.kind == "f")
+    except ValueError:  # of the decoder of AVIF, which takes HEIC for its own
+        raise ImageError(refusal(content, FORMATS)) from None
+    with opened as image:
+        _demand_bounded(image.height, image.width)
+        return _rgb(image)
+
+
 def _opened(content: bytes) -> Image.Image:
     """Read an image's header."""
     with _HEADER:
@@ -229,35 +252,32 @@ def _reduced(shape: tuple[int, int], side: int | None) -> tuple[int, int]:
 
 def _words(error: Exception) -> str:
     """Say an error in one line, without the address of the buffer that Pillow was given."""
-    words = " ".join(str(error).split())
-    return "not an image" if "cannot identify" in words else words or type(error).__name__
-
-
-def _plain_jpeg_shape(content: bytes) -> tuple[int, int] | None:
-    """Give height and width of a JPEG of one or three components; Pillow reads the rarer kinds."""
-    if not content.startswith(b"\xff\xd8"):
-        return None
-    try:
-        height, width, space, _ = simplejpeg.decode_jpeg_header(content)
-    except ValueError:
-        return None
-    return (height, width) if space in ("Gray", "YCbCr", "RGB") else None
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Convert to 8-bit RGB; Pillow clips deep samples where they should be scaled."""
     if image.mode.startswith("I;16"):
-        deep = np.asarray(image).astype(np.float64) / 257.0
+        gray = _bytes_of(np.asarray(image).astype(np.float64) / 257.0)
     elif image.mode in ("I", "F"):
-        samples = np.nan_to_num(np.asarray(image, np.float64))
-        top = samples.max(initial=0.0)
-        unit = 1.0 if top <= 1.0 and image.mode == "F" else 255.0
-        deep = samples * (255.0 / max(unit, 65535.0 if unit < top <= 65535.0 else top))
+        gray = _scaled(np.asarray(image, np.float64), fraction=image.mode == "F")
     else:
         # A palette with alpha goes through RGBA, or Pillow guesses the transparent colour.
         direct = "RGBA" if image.mode == "P" and "transparency" in image.info else "RGB"
         for mode in (direct, "RGB"):  # converting to the same would copy a large image
             image = image if image.mode == mode else image.convert(mode)
         return np.array(image)
-    gray = np.clip(np.rint(deep), 0.0, 255.0).astype(np.uint8)
     return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def _scaled(samples: NDArray[np.float64], *, fraction: bool) -> NDArray[np.uint8]:
+    """Scale samples to 0..255 by their range: 0..1 of fractions, 0..255, 0..65535 or more."""
+    samples = np.nan_to_num(samples)
+    top = samples.max(initial=0.0)
+    unit = 1.0 if top <= 1.0 and fraction else 255.0
+    return _bytes_of(samples * (255.0 / max(unit, 65535.0 if unit < top <= 65535.0 else top)))
+
+
+def _bytes_of(samples: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Round to whole numbers from 0 to 255."""
+    return np.clip(np.rint(samples), 0.0, 255.0).astype(np.uint8)

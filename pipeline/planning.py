@@ -16,6 +16,8 @@ from dilo.pipeline.plan import IMAGES, MAX_SHARD, PLAN, Plan, default_shard_size
 PlanOf = Callable[[Names, int], Plan]
 #: Told now and then how many images were seen so far.
 Found = Callable[[int], object]
+#: Told in a line what a user should know.
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ class Selection:
     include: tuple[str, ...] = ()
     limit: int | None = None
 
-    def names(self, found: Found | None = None) -> Names:
+    def names(self, found: Found | None = None, say: Say | None = None) -> Names:
         """List them.
 
         Parameters
         ----------
         found : callable, optional
             Told now and then how many images were seen so far.
+        say : callable, optional
+            Told in a line what is passed over.
 
         Returns
         -------
@@ -59,7 +63,7 @@ class Selection:
         """
         if self.listed is not None:
             return read_list(self.listed, self.root, self.include)[: self.limit]
-        return find_images(self.root, self.include, found=found)[: self.limit]
+        return find_images(self.root, self.include, found=found, say=say)[: self.limit]
 
 
 def planner(
@@ -106,6 +110,7 @@ def plan_store(
     shard_size: int | None = None,
     trust_plan: bool = False,
     found: Found | None = None,
+    say: Say | None = None,
 ) -> tuple[Plan, Names]:
     """Plan a store, or check that the one there is what is asked for; write nothing.
 
@@ -124,6 +129,8 @@ def plan_store(
         tasks of an array, which would all read a million names from a shared disk at once.
     found : callable, optional
         Told now and then how many images were seen in the folder so far.
+    say : callable, optional
+        Told in a line how many pictures of the folder are of kinds that are not read.
 
     Returns
     -------
@@ -141,7 +148,7 @@ def plan_store(
     names = _listed(store, there) if trust_plan and there else None
     if names is None:
         selection = images if isinstance(images, Selection) else Selection(images)
-        names = selection.names(found)
+        names = selection.names(found, say)
     if shard_size is None:
         shard_size = there.shard_size if there else _default_shard_size(plan_of, names)
     plan = plan_of(names, shard_size)

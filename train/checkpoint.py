@@ -83,11 +83,28 @@ class Position(Standing):
         Fingerprint of the store of masks; empty without one.
     backgrounds : str, default ""
         Fingerprints of the stores of backgrounds, in the order of their kinds.
+    class_order : str, default ""
+        "numbers" where labels are learnt and the classes, whole numbers, stand in another order
+        than they would as text.
+    classes : tuple of str
+        Names of the classes, by label, where labels are learnt.
     """
 
     images: str
     masks: str
     backgrounds: str = ""
+    class_order: str = ""
+    classes: tuple[str, ...] = ()
+
+    def data(self) -> dict[str, str]:
+        """Name what the run stands on.
+
+        Returns
+        -------
+        dict of str to str
+            All but where it stands; the list of images decides the names of the classes.
+        """
+        return {name: value for name, value in super().data().items() if name != "classes"}
 
 
 def checkpoint_path(run: Path, step: int) -> Path:

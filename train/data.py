@@ -1,7 +1,7 @@
 """Training data: an image and its mask to the crops of its views, and those of a batch."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +66,12 @@ class Source:
 
 
 def find_source(
-    images: Path, masks: Path | None, min_coverage: float = 0.0, *, option: str = "--masks"
+    images: Path,
+    masks: Path | None,
+    min_coverage: float = 0.0,
+    *,
+    option: str = "--masks",
+    say: Callable[[str], object] | None = None,
 ) -> Source:
     """List the images of a run: those of the store of masks, or of the folder.
 
@@ -81,6 +86,8 @@ def find_source(
         An image is pasted only if its mask covers at least this share of it, and anything.
     option : str, default "--masks"
         What gave the store, for messages.
+    say : callable, optional
+        Told in a line how many pictures of the folder are of kinds that are not read.
 
     Returns
     -------
@@ -93,7 +100,7 @@ def find_source(
         If the store is not whole, or is of another folder.
     """
     if masks is None:
-        names = find_images(images)
+        names = find_images(images, say=say)
         return Source(images, names, np.arange(len(names)), np.zeros(len(names), bool), None)
     store = MaskStore(masks)
     status, coverage = store.columns("status", "coverage")
@@ -163,11 +170,14 @@ class Wanted:
         Whether the mask of each view, be it pasted or not.
     labels : ndarray of shape (N,), int64, optional
         Class of each image of the source, where they are wanted.
+    classes : tuple of str
+        Names of the class folders, by label; empty where images lie outside any.
     """
 
     views: int = 2
     masks: bool = False
     labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
 
 
 class Views(Dataset[Sample]):

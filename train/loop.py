@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.labels import class_remarks, sorted_by_number
 from dilo.train import ranks
 from dilo.train.backgrounds import Bank, Stores, fingerprints
 from dilo.train.batches import Batches, loader
@@ -99,6 +100,9 @@ class _Session(Session[Recipe, Batch]):
         bank = Bank(recipe, stores, machine.device)
         method, self.wanted = prepare(recipe, source, machine.device)
         method.train()
+        for line in class_remarks(self.wanted.classes, f"--images {source.folder}"):
+            say(line)
+        classes = self.wanted.classes if self.wanted.labels is not None else ()
         optimizer = make_optimizer(method, recipe.optimizer)
         self.stepper = Stepper(recipe, machine, method, optimizer, bank)
         super().__init__(
@@ -110,6 +114,8 @@ class _Session(Session[Recipe, Batch]):
                 images=source.names.digest(),
                 masks=source.store.fingerprint if source.store else "",
                 backgrounds=fingerprints(stores),
+                class_order="numbers" if sorted_by_number(classes) else "",
+                classes=classes,
             ),
             steps_per_epoch=Batches(source.usable, recipe, 0, machine.parts).steps_per_epoch,
         )

@@ -57,7 +57,8 @@ def prepare(recipe: Recipe, source: Source, device: torch.device) -> tuple[Metho
             f"method {recipe.method} needs --masks DIR, got none: make it with dilo-prep masks"
         )
     numbers = labels.numbers if labels and method.needs_labels else None
-    return method, Wanted(method.view_count, method.needs_masks, numbers)
+    classes = labels.classes if labels else ()
+    return method, Wanted(method.view_count, method.needs_masks, numbers, classes)
 
 
 class Stepper(Descent):

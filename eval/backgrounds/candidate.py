@@ -9,6 +9,7 @@ from torch import Tensor
 from dilo.eval.backgrounds.mapping import IMAGENET, NINE, Mapping
 from dilo.eval.classifier import Classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
+from dilo.pipeline.labels import sorted_classes
 
 #: Mean and standard deviation of red, green and blue that the challenge's own networks of nine
 #: classes were trained with.
@@ -168,7 +169,9 @@ def of_challenge(
             f"{source} has 1000 classes, so --mapping must say which of the 9 each of them is, got "
             "none: give in_to_in9.json of the challenge's code"
         )
-    order = sorted(classifier.classes or ())  # the mapping counts synsets in their sorted order
+    order = sorted_classes(
+        classifier.classes or ()
+    )  # the mapping counts synsets in their sorted order
     ranks = {synset: rank for rank, synset in enumerate(order)}
     rows = [ranks[synset] for synset in classifier.classes or ()] or list(range(IMAGENET))
     return Candidate(name, classifier, mapping.numbers[torch.tensor(rows)], colours or "training")

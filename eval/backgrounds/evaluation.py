@@ -101,7 +101,7 @@ def evaluate_folder(
     DiloError
         If the folder, the store or a classifier does not fit.
     """
-    folder, store = labelled_folder(images), MaskStore(masks)
+    folder, store = labelled_folder(images, say=say), MaskStore(masks)
     candidates = [
         of_folder(name, classifier, folder.classes, str(images)).to(request.running.device)
         for name, classifier in request.classifiers

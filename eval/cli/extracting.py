@@ -37,7 +37,7 @@ def extracted(
     from dilo.eval.folders import labelled_folder
 
     if isinstance(source, Path):
-        source = open_features(source) if source.is_file() else labelled_folder(source)
+        source = open_features(source) if source.is_file() else labelled_folder(source, say=say)
     if isinstance(source, Features):
         return _checked(encoder, source)
     if encoder is None:
@@ -119,7 +119,7 @@ def listed(path: Path, classes: tuple[str, ...] | None = None) -> "LabelledFolde
     from dilo.eval.knn.record import relabelled
 
     if path.is_dir():
-        return labelled_folder(path, classes=classes)
+        return labelled_folder(path, classes=classes, say=say)
     found = open_features(path)
     if not found.classes:
         raise DiloError(

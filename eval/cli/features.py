@@ -79,7 +79,7 @@ def command(
 
     place = choose_device(device)
     exactness = choose_precision(precision, place)
-    folder = any_folder(images)
+    folder = any_folder(images, say=say)
     encoder = load_encoder(checkpoint, arch=arch, size=size, output=output or "pooled")
     found = stored(encoder, folder, out, batch, workers, place, precision=exactness)
     rows, width = found.vectors.shape

@@ -119,7 +119,7 @@ def command(
     outside("--out", folder, (images,))
     outside("--maps", maps or folder, (images,))
     wanted = list(dict.fromkeys(methods)) or ["gradient", "cam"]
-    place, listed = choose_device(device), any_folder(images)
+    place, listed = choose_device(device), any_folder(images, say=say)
     rows = rows_of(query, listed.names, images)
     viewers = {
         name: Viewer(load_classifier(path, arch=arch, size=size).to(place), listed, which)

@@ -180,7 +180,7 @@ def command(
     if asked.fast:
         _fast(encoder, train, test, asked, folder, place, workers, as_json=as_json)
         return
-    learn = labelled_folder(train)
+    learn = labelled_folder(train, say=say)
     tested = labelled_folder(test, classes=learn.classes)
     if not _by_protocol(encoder, learn, tested, asked, folder, place, workers, as_json=as_json):
         ctx.exit(PREEMPTED)

@@ -238,7 +238,9 @@ def _listed(
     from dilo.eval.knn.record import relabelled
 
     if path.is_dir():
-        return any_folder(path) if classes is None else labelled_folder(path, classes=classes)
+        return (
+            any_folder(path, say=say) if classes is None else labelled_folder(path, classes=classes)
+        )
     found = open_features(path)
     found = found if classes is None else relabelled(found, classes)
     folder = LabelledFolder(found.root, found.paths, found.labels, found.classes)

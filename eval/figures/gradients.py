@@ -87,7 +87,8 @@ class Viewer:
         count = len(self.classifier.weight)
         if self._truth is None:
             return tuple(f"class {i}" for i in range(count))
-        return tuple(sorted(self.folder.classes))
+        names = self.classifier.row_names(self.folder.classes)
+        return names or tuple(f"class {i}" for i in range(count))
 
     def classes(self, scores: Tensor, rows: Sequence[int]) -> Tensor:
         """Choose the class whose score is mapped.

@@ -20,6 +20,7 @@ from dilo.eval.linear.testimages import UNREAD, TestImages
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
 from dilo.eval.origin import digest_of
 from dilo.pipeline.errors import CheckpointError, DiloError
+from dilo.pipeline.labels import sorted_by_number
 from dilo.pipeline.progress import Progress
 from dilo.train import ranks
 from dilo.train.batches import loader
@@ -139,6 +140,8 @@ class _Session:
             "test": test.names.digest(),
             **{f"protocol.{k}": v for k, v in dataclasses.asdict(protocol).items()},
         }
+        if sorted_by_number(train.classes):  # a state from before has them in another order
+            self.settings["class_order"] = "numbers"
         self.state = read_state(folder, self.settings)
         self.test = TestImages(encoder, test, machine, say)
         self.layer = Layer(self.test.width, len(train.classes), protocol, machine.device, seed)

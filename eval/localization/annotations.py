@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.finding import EXTENSIONS
+from dilo.pipeline.finding import EXTENSIONS, find_files
 from dilo.pipeline.names import escaped
 
 HEAD = ["path", "x0", "y0", "x1", "y1"]
@@ -83,9 +83,10 @@ def _csv_file(path: Path) -> dict[str, Annotation]:
 def _xml_folder(folder: Path) -> dict[str, Annotation]:
     """Read the XML files of a folder, and name the one that is none."""
     found = {}
-    for path in sorted(folder.rglob("*.xml")):
+    for name in find_files(folder, (".xml",)):
+        path = folder / name
         try:
-            key = escaped(path.relative_to(folder).with_suffix("").as_posix())
+            key = escaped(str(PurePosixPath(name).with_suffix("")))
             found[key] = _xml(ElementTree.parse(path).getroot())
         except (ElementTree.ParseError, ValueError) as error:
             raise DiloError(

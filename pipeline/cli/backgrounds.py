@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, FOLDER, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, say, user_errors
 from dilo.pipeline.cli.selecting import found_so_far, selection_options, shard_size_option
 from dilo.pipeline.cli.sharding import Sharding, make_shards, sharding_options
 
@@ -127,6 +127,7 @@ def backgrounds(
         shard_size=shard_size,
         trust_plan=how.task() is not None,
         found=found_so_far(),
+        say=say,
     )
     if store is not None:
         require_masks(names, store)

@@ -94,6 +94,7 @@ def masks(
         shard_size=shard_size,
         trust_plan=how.task() is not None,
         found=found_so_far(),
+        say=say,
     )
     if dry_run:
         _foretell(Builder(images.root, out, network=run), plan, names, recipe, how)
@@ -144,6 +145,7 @@ def import_masks(
         shard_size=shard_size,
         trust_plan=how.task() is not None,
         found=found_so_far(),
+        say=say,
     )
     if how.task() is None:
         say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")

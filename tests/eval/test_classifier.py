@@ -9,6 +9,7 @@ from torch import nn
 
 from dilo.eval.classifier import CLASSIFIER, LINEAR, Classifier, classifier_file, load_classifier
 from dilo.eval.encoder import load_encoder
+from dilo.eval.synsets import SYNSETS
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.backbones import pooled
 from dilo.train.colors import to_space
@@ -166,3 +167,45 @@ def test_names_that_are_not_one_for_each_class_are_refused(tmp_path, names):
     content["dilo"]["classes"] = names
     with pytest.raises(CheckpointError, match=r"must name each of its 8 classes once, got other"):
         load_classifier(saved(tmp_path / "c.pth", content))
+
+
+def of_rows(path, count, *, recipe=None, classes=None):
+    content = trunk_state() if recipe is None else checkpoint_content(trunk_state())
+    encoder = load_encoder(saved(path, content))
+    return Classifier(encoder, torch.zeros(count, 128), torch.zeros(count), classes)
+
+
+def test_classes_without_names_that_are_whole_numbers_are_indices(tmp_path):
+    found = of_rows(tmp_path / "c.pth", 12)
+    folders = sorted(map(str, range(12)))  # 0, 1, 10, 11, 2, ...
+    assert found.numbers(folders, "images").tolist() == [int(name) for name in folders]
+    assert found.numbers(["07", "11"], "images").tolist() == [7, 11]  # of a part of them
+    assert found.row_names(folders) == tuple(map(str, range(12)))
+    one_based = [str(i + 1) for i in range(12)]
+    assert found.numbers(one_based, "images").tolist() == list(range(12))
+    with pytest.raises(DiloError, match="images must have the 12 classes"):
+        found.numbers(["7", "12"], "images")
+
+
+def test_a_run_from_before_numbers_were_sorted_keeps_the_order_that_it_learnt(tmp_path):
+    found = of_rows(tmp_path / "c.pth", 12, recipe="supervised")
+    folders = sorted(map(str, range(12)))
+    assert found.numbers(folders, "images").tolist() == list(range(12))
+
+
+def test_named_classes_that_are_numbers_are_matched_whatever_zeros_are_before_them(tmp_path):
+    found = of_rows(tmp_path / "c.pth", 3, classes=("0", "10", "2"))
+    assert found.numbers(["00", "02", "10"], "images").tolist() == [0, 2, 1]
+    with pytest.raises(DiloError, match="got 3: rename"):
+        found.numbers(["0", "3"], "images")
+
+
+def test_ten_synsets_are_found_among_the_1000_classes_of_imagenet(tmp_path):
+    found = of_rows(tmp_path / "c.pth", 1000)
+    imagenette = ["n01440764", "n02102040", "n03888257"]
+    assert found.numbers(imagenette, "images").tolist() == [0, 217, 701]
+    assert found.row_names(imagenette)[217] == "n02102040"
+    assert list(SYNSETS) == sorted(set(SYNSETS))
+    assert len(SYNSETS) == 1000
+    with pytest.raises(DiloError, match="images must have the 1000 classes"):
+        found.numbers([*imagenette, "dog"], "images")

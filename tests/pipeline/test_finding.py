@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dilo.pipeline import finding
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.finding import find_images, read_list
+from dilo.pipeline.finding import find_files, find_images, read_list
 from dilo.pipeline.names import Names
 
 
@@ -68,8 +68,18 @@ def test_a_link_to_a_parent_ends(tmp_path):
     assert list(find_images(tmp_path)) == ["a/1.png"]
 
 
+def test_a_link_to_itself_or_through_another_folder_ends(tmp_path):
+    touch(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "a" / "me").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "other").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "other").symlink_to(tmp_path / "a")
+    assert list(find_images(tmp_path)) == ["a/1.png", "a/other/2.png", "b/2.png", "b/other/1.png"]
+
+
 @pytest.mark.parametrize("backwards", [False, True])
-def test_of_two_names_of_a_folder_the_first_in_order_counts(tmp_path, monkeypatch, backwards):
+def test_a_folder_with_two_names_is_read_by_each_as_imagefolder_does(
+    tmp_path, monkeypatch, backwards
+):
     touch(tmp_path, "m/1.png", "n/2.png")
     (tmp_path / "z").symlink_to("m")
     (tmp_path / "b").symlink_to("n")
@@ -88,7 +98,34 @@ def test_of_two_names_of_a_folder_the_first_in_order_counts(tmp_path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(finding.os, "scandir", Scan)
-        assert list(find_images(tmp_path)) == ["b/2.png", "m/1.png"]
+        assert list(find_images(tmp_path)) == ["b/2.png", "m/1.png", "n/2.png", "z/1.png"]
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted_and_said(tmp_path):
+    touch(tmp_path, "a.jpg", "b.HEIC", "c/d.heic", ".e.heic", "f.jxl", "g.txt")
+    lines = []
+    assert list(find_images(tmp_path, say=lines.append)) == ["a.jpg"]
+    assert lines == [f"{tmp_path}: 3 files passed over: .heic (2), .jxl (1), which are not read"]
+    lines.clear()
+    find_images(tmp_path, ["a.*", "b.*"], say=lines.append)
+    assert lines == [f"{tmp_path}: 1 file passed over: .heic, which are not read"]
+    lines.clear()
+    find_images(tmp_path, ["a.*"], say=lines.append)
+    assert lines == []
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(DiloError, match=r"none found; 3 files passed over: \.heic \(2\)"):
+        find_images(tmp_path)
+
+
+def test_rarer_names_of_images_are_listed(tmp_path):
+    names = ["a.avif", "b.jfif", "c.JPE", "d.jp2", "e.j2k"]
+    assert list(find_images(touch(tmp_path, *names))) == names
+
+
+def test_files_of_any_extension_are_found_through_links(tmp_path):
+    touch(tmp_path, "a/1.xml", "a/1.jpg", "2.XML")
+    (tmp_path / "b").symlink_to("a")
+    assert list(find_files(tmp_path, (".xml",))) == ["2.XML", "a/1.xml", "b/1.xml"]
 
 
 def test_links_to_files_are_images_and_links_to_nothing_are_listed(tmp_path):

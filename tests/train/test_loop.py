@@ -13,8 +13,16 @@ import pytest
 import torch
 from support.photographs import photograph_folder
 from support.pictures import Pictures
-from support.runs import SMALL, losses, machine, photographs_and_masks, small_recipe
+from support.runs import (
+    SMALL,
+    losses,
+    machine,
+    method_recipe,
+    photographs_and_masks,
+    small_recipe,
+)
 
+from dilo.eval.classifier import load_classifier
 from dilo.pipeline.errors import DiloError
 from dilo.train import checkpoint
 from dilo.train.data import find_source
@@ -185,3 +193,63 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     with pytest.raises(DiloError, match=message):
         train(small_recipe(), find_source(*made), tmp_path, seldom, print)
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [3, 0]
+
+
+def numbered(folder):
+    """Lay photographs out in twelve classes named by numbers."""
+    images = photograph_folder(folder / "flat", 12)
+    for label, path in enumerate(sorted(images.rglob("*.jpg"))):
+        (folder / "images" / str(label)).mkdir(parents=True)
+        path.rename(folder / "images" / str(label) / "0.jpg")
+    return folder / "images"
+
+
+def test_a_run_that_learns_classes_names_them_and_says_that_numbers_are_sorted_so(tmp_path):
+    images, lines = numbered(tmp_path), []
+    recipe = method_recipe("supervised", "optimizer.epochs=1")
+    train(recipe, find_source(images, None), tmp_path / "run", machine(), lines.append)
+    assert any("classes are whole numbers and sorted as numbers: 0, 1, 2" in x for x in lines)
+    newest = checkpoint.load(checkpoint.steps(tmp_path / "run")[0][1])
+    assert newest["dilo"]["classes"] == tuple(map(str, range(12)))
+    classifier = load_classifier(tmp_path / "run")
+    assert classifier.classes == tuple(map(str, range(12)))
+    assert classifier.numbers(["10", "2"], "images").tolist() == [10, 2]
+
+
+def test_a_run_that_learnt_classes_in_the_order_of_text_is_not_gone_on_with(tmp_path):
+    images = numbered(tmp_path)
+    recipe = method_recipe("supervised", "optimizer.epochs=1")
+    again = find_source(images, None), tmp_path / "run", machine(), print
+    train(recipe, *again)
+    for _, path in checkpoint.steps(tmp_path / "run"):
+        content = torch.load(path, weights_only=True)
+        del content["dilo"]["classes"], content["dilo"]["class_order"]  # as it was before
+        torch.save(content, path)
+    with pytest.raises(DiloError, match="made with class_order = '', asked for 'numbers'"):
+        train(recipe, *again)
+
+
+def test_a_run_of_classes_named_by_words_goes_on_from_a_checkpoint_without_them(tmp_path):
+    images = photograph_folder(tmp_path / "images", 13)
+    again = find_source(images, None), tmp_path / "run", machine(), print
+    train(method_recipe("supervised", "optimizer.epochs=1"), *again)
+    for _, path in checkpoint.steps(tmp_path / "run"):
+        content = torch.load(path, weights_only=True)
+        del content["dilo"]["classes"], content["dilo"]["class_order"]
+        torch.save(content, path)
+    assert train(method_recipe("supervised", "optimizer.epochs=1"), *again).step == 3
+
+
+def test_a_run_without_labels_names_no_classes_but_remarks_on_the_parts_of_a_data_set(tmp_path):
+    images, lines = photograph_folder(tmp_path / "flat", 13), []
+    for number, path in enumerate(sorted(images.rglob("*.jpg"))):
+        part = tmp_path / "images" / ("val" if number % 4 else "train")
+        part.mkdir(parents=True, exist_ok=True)
+        path.rename(part / f"{number}.jpg")
+    source = find_source(tmp_path / "images", None)
+    recipe = method_recipe("moco", "paste.probability=0", "optimizer.epochs=1")
+    train(recipe, source, tmp_path / "run", machine(), lines.append)
+    assert sum("named train and val, as parts of a data set are" in x for x in lines) == 1
+    newest = checkpoint.load(checkpoint.steps(tmp_path / "run")[0][1])
+    assert not newest["dilo"]["classes"]
+    assert not any("numbers" in x for x in lines)

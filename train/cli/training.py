@@ -170,7 +170,7 @@ def _source(
             f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
             f"with --set paste.probability=0"
         )
-    source = find_source(images, masks, recipe.paste.min_coverage)
+    source = find_source(images, masks, recipe.paste.min_coverage, say=words)
     left_out, never = len(source.names) - len(source.usable), source.never_pasted
     bound = recipe.paste.min_coverage
     words(
