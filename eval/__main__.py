@@ -1,10 +1,13 @@
 """`dilo-eval`, and `python -m dilo.eval`."""
 
-from dilo.eval.cli import main as command
+from dilo.pipeline.startup import begin_program
 
 
 def main() -> None:
     """Run dilo-eval; a command that needs an extra says so itself."""
+    begin_program()
+    from dilo.eval.cli import main as command
+
     command(prog_name="dilo-eval")
 
 

@@ -1,6 +1,15 @@
-"""`python -m dilo.pipeline` is `dilo-prep`."""
+"""`dilo-prep`, and `python -m dilo.pipeline`."""
 
-from dilo.pipeline.cli import main
+from dilo.pipeline.startup import begin_program
+
+
+def main() -> None:
+    """Run dilo-prep."""
+    begin_program()
+    from dilo.pipeline.cli import main as command
+
+    command(prog_name="dilo-prep")
+
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
 """What only some users install: asked for before it is needed, in a sentence."""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 
@@ -28,6 +29,8 @@ def require(program: str, packages: tuple[str, ...], extra: str, *, instead: str
         needed = f"{program} needs {' and '.join(missing)}: pip install 'dilo[{extra}]'"
         sys.stderr.write(f"Error: {needed}{instead}\n")
         raise SystemExit(3)
+    if "matplotlib" in packages:  # while no thread runs that a change of folder could lead astray
+        import_module("matplotlib")
 
 
 def require_torch(program: str) -> None:

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 
 from dilo.pipeline.build import Builder, Outcome
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.workers import THREAD_LIMITS, shielded
+from dilo.pipeline.workers import shielded, worker_environment
 
 #: Deaths of one shard that no image of it can be blamed for, before the run stops.
 UNEXPLAINED = 3
@@ -71,7 +71,7 @@ class Apart:
         command = [sys.executable, "-P", "-m", "dilo.pipeline.isolation"]
         row, refusal = None, ""
         pipe = subprocess.PIPE
-        alone = os.environ | THREAD_LIMITS  # as any worker, so that no sum is reordered
+        alone = os.environ | worker_environment()  # as any worker, so that no sum is reordered
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=alone) as child:
             try:
                 with suppress(BrokenPipeError), cast("IO[str]", child.stdin) as asks:

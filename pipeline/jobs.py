@@ -13,6 +13,7 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from multiprocessing import resource_tracker as standard_tracker
 from typing import NoReturn, TypeVar
 
 import joblib
@@ -22,7 +23,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from dilo.pipeline.clusters import on_dask, on_ray
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.workers import THREAD_LIMITS, shielded, shielding
+from dilo.pipeline.workers import safe_interpreters, shielded, shielding, worker_environment
 
 Result = TypeVar("Result")
 Work = Callable[[int], Result]
@@ -159,10 +160,12 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     warning that only frightens.
     """
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-    with shielding():  # its helper shields itself from the other signals only
+    # Its helpers shield themselves from the other signals only, and take no environment.
+    with shielding(), safe_interpreters():
         resource_tracker.ensure_running()
+        standard_tracker.ensure_running()
     pool = ProcessPoolExecutor(
-        workers, env=THREAD_LIMITS, initializer=shielded, initargs=(os.getpid(),)
+        workers, env=worker_environment(), initializer=shielded, initargs=(os.getpid(),)
     )
     try:
         yield pool

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,10 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from dilo.pipeline.elsewhere import import_elsewhere
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
+from dilo.pipeline.startup import safe_environment
 
 #: Seconds between two looks of a worker at whether its program lives.
 HEARTBEAT = 0.5
@@ -21,6 +24,45 @@ THREAD_LIMITS = {
     f"{library}_NUM_THREADS": "1"
     for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR", "NUMBA")
 }
+
+
+def worker_environment() -> dict[str, str]:
+    """Say what a worker process is started with, beyond the environment of its program.
+
+    Returns
+    -------
+    dict of str to str
+        One thread a library, search paths without the current folder, and the folder of compiled
+        code that this process has chosen, so that a worker chooses none of its own.
+    """
+    compiled = sys.modules.get("dilo.pipeline.saliency.compiled")  # only where it is used already
+    cache = compiled.CACHE.folder if compiled is not None else None
+    kept = {} if cache is None else {"NUMBA_CACHE_DIR": os.fspath(cache)}
+    return THREAD_LIMITS | safe_environment() | kept
+
+
+@contextlib.contextmanager
+def safe_interpreters() -> Iterator[None]:
+    """Start processes, and helpers of theirs, that take no code from the current folder.
+
+    A program does so throughout; this is for a library's user, whose environment stays as it is.
+
+    Yields
+    ------
+    None
+        While the environment is changed.
+    """
+    safe = safe_environment()
+    before = {name: os.environ.get(name) for name in safe}
+    os.environ.update(safe)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def shielded(leader: int) -> None:
@@ -34,6 +76,7 @@ def shielded(leader: int) -> None:
     """
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
+    import_elsewhere()
     threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
 
 
@@ -83,13 +126,12 @@ def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
     if not classical and recipe.refinement is None:
         return
     with one_core():
-        from dilo.pipeline.saliency.compiled import nothing_compiled
+        from dilo.pipeline.saliency.compiled import saying_what_takes_long
 
-        if nothing_compiled():
-            say("compiling, which takes about 15 s once a machine")
         rng = np.random.default_rng(0)  # in one colour, a method would stop half way
         image = rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8)
-        if classical:
-            recipe(image, recipe.side)
-        else:  # a network compiles nothing, and is opened by the workers alone
-            recipe.finished(image, rng.random(image.shape[:2]), recipe.side)
+        with saying_what_takes_long(say, "compiling, which takes about 15 s once a machine"):
+            if classical:
+                recipe(image, recipe.side)
+            else:  # a network compiles nothing, and is opened by the workers alone
+                recipe.finished(image, rng.random(image.shape[:2]), recipe.side)

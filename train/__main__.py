@@ -1,10 +1,13 @@
 """`dilo-train`, and `python -m dilo.train` for torchrun."""
 
-from dilo.pipeline.extras import require_torch
+from dilo.pipeline.startup import begin_program
 
 
 def main() -> None:
     """Run dilo-train, or say which extra it needs."""
+    begin_program()
+    from dilo.pipeline.extras import require_torch
+
     require_torch("dilo-train")
     from dilo.train.cli import main as command
 

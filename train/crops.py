@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.compiled import nothing_compiled
+from dilo.pipeline.saliency.compiled import saying_what_takes_long
 from dilo.train.blur import blur
 from dilo.train.draws import ViewDraw
 from dilo.train.pastedraw import Box
@@ -56,11 +56,11 @@ def compile_ahead(say: Callable[[str], object] | None = None) -> None:
     say : callable, optional
         Writes a line for people, who may have to wait.
     """
-    if say and nothing_compiled("resize"):
-        say("compiling the crops, which takes a few seconds once a machine")
-    whole = blur(np.zeros((2, 2), np.uint8), (1.0, 1.0))[..., None]
-    for pixels in (whole, whole[:, :1]):
-        resize(pixels, 1)
+    line = "compiling the crops, which takes a few seconds once a machine"
+    with saying_what_takes_long(say or str, line):
+        whole = blur(np.zeros((2, 2), np.uint8), (1.0, 1.0))[..., None]
+        for pixels in (whole, whole[:, :1]):
+            resize(pixels, 1)
 
 
 def _mask_crop(

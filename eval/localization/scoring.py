@@ -14,6 +14,7 @@ from dilo.eval.localization.networks import Network
 from dilo.eval.localization.score import Score, score_example
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import escaped
+from dilo.pipeline.workers import safe_interpreters
 
 #: The rows that every table ends in.
 FLOORS = ("center", "random")
@@ -80,6 +81,7 @@ def score_all(
     left_out: list[tuple[str, str]] = []
     try:
         with (
+            safe_interpreters(),
             ThreadPoolExecutor(max(workers, 1)) as readers,
             joblib.Parallel(n_jobs=max(workers, 1), batch_size=1) as scorers,
         ):

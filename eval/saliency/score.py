@@ -12,6 +12,7 @@ from dilo.eval.saliency.measures import TRUTH_ABOVE, Measures, measure
 from dilo.eval.saliency.sources import Method, PngFolder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.preview import stretched
+from dilo.pipeline.workers import safe_interpreters
 
 #: Images a worker scores before it says so.
 BLOCK = 16
@@ -94,9 +95,11 @@ def score(
     calls = [joblib.delayed(_score_block)(methods, truth, block) for block in blocks]
     rows: list[_Row] = []
     try:
-        for scored in joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)(calls):
-            rows += scored
-            progress(len(scored))
+        with safe_interpreters():
+            scorers = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)
+            for scored in scorers(calls):
+                rows += scored
+                progress(len(scored))
     except TerminatedWorkerError as error:
         raise DiloError(
             "a worker process died, most often for want of memory: give fewer --jobs"

@@ -122,13 +122,12 @@ def _temporary() -> Finding:
 
 def _compiled_code() -> Finding:
     """Find where compiled code is kept."""
-    from dilo.pipeline.saliency.compiled import cache_folder
+    from dilo.pipeline.saliency.compiled import CACHE
 
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else cache_folder()
-    if folder is None:
-        return machine.compiled_code(None, None, 0)
-    place = disk.nearest(folder)
+    if CACHE.folder is None:
+        return machine.compiled_code(None, None, 0, CACHE.passed_over)
+    place = disk.nearest(CACHE.folder)
     mount = _mount(place)
     free, _ = disk.free_space(place)
-    return machine.compiled_code(place, mount.network if mount else None, free)
+    network = mount.network if mount else None
+    return machine.compiled_code(place, network, free, CACHE.passed_over)

@@ -250,7 +250,9 @@ def refusal(folder: Path) -> str:
     return ""
 
 
-def compiled_code(folder: Path | None, network: str | None, free: int) -> Finding:
+def compiled_code(
+    folder: Path | None, network: str | None, free: int, passed_over: tuple[str, ...] = ()
+) -> Finding:
     """Judge where compiled code is kept from one process to the next.
 
     Parameters
@@ -261,23 +263,26 @@ def compiled_code(folder: Path | None, network: str | None, free: int) -> Findin
         Kind of the network file system that it lies on, if it does.
     free : int
         Bytes free there.
+    passed_over : tuple of str, default ()
+        The folders that would have come before, each with why it is not used.
 
     Returns
     -------
     Finding
         Slow where each process compiles, breaks where machines share one cache.
     """
+    before = f" ({'; '.join(passed_over)})" if passed_over else ""
     if folder is None or not os.access(folder, os.W_OK):
-        where = "nowhere" if folder is None else f"{folder} cannot be written"
+        where = f"nowhere{before}" if folder is None else f"{folder} cannot be written"
         advice = (
             "each process would compile for 15 s: set TMPDIR, or NUMBA_CACHE_DIR, to a local "
             "folder that only you can write"
         )
         return Finding("compiled code", "slow", where, advice)
-    if network:
+    if network and not passed_over:  # the home's is a folder for each machine
         advice = "machines that share it break each other's files: set TMPDIR to a local disk"
         return Finding("compiled code", "breaks", f"{folder}, on {network}", advice)
     if free < 50_000_000:
         advice = "each process would compile for 15 s: free some, or set TMPDIR"
         return Finding("compiled code", "slow", f"{folder}: {gigabytes(free)} free", advice)
-    return Finding("compiled code", "ok", f"{folder}")
+    return Finding("compiled code", "ok", f"{folder}{before}")
