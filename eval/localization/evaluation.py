@@ -10,6 +10,7 @@ from dilo.eval.localization import report
 from dilo.eval.localization.conventions import Row
 from dilo.eval.localization.examples import Collection
 from dilo.eval.localization.files import notes, record_of, write_sheets, write_texts
+from dilo.eval.localization.measures import tolerance_of
 from dilo.eval.localization.networks import Network, class_of, known_classes
 from dilo.eval.localization.request import Request
 from dilo.eval.localization.scoring import FLOORS, Scores, score_all
@@ -68,7 +69,7 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     networks = _networks(request, classifiers, photographs, keys, say)
     say(
         f"{request.images}: {len(keys)} images, squashed to {collection.size} px, against "
-        f"{truth.where}"
+        f"{truth.where}; pointing forgives {tolerance_of(collection.size):.3g} px"
     )
     with Progress(len(keys), "images", say) as progress:
         scores = score_all(

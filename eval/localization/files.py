@@ -10,6 +10,7 @@ from PIL import Image
 from dilo.eval.localization import report
 from dilo.eval.localization.conventions import Row
 from dilo.eval.localization.examples import Collection, Example
+from dilo.eval.localization.measures import tolerance_of
 from dilo.eval.localization.networks import Network
 from dilo.eval.localization.plots import pixel_plot
 from dilo.eval.localization.request import Request
@@ -67,6 +68,7 @@ def record_of(
         "checkpoint": checkpoint,
         "step": step,
         "size": collection.size,
+        "pointing_tolerance": tolerance_of(collection.size),
         "image_folder": str(request.images),
         "images": len(scores.keys),
         "truth": str(collection.truth.path),

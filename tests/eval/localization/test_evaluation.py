@@ -89,6 +89,7 @@ def test_the_record_says_what_was_scored_on_what_and_by_which_versions(objects):
         "checkpoint": None,
         "step": None,
         "size": 32,
+        "pointing_tolerance": 15 * 32 / 224,
         "image_folder": str(objects / "images"),
         "images": 4,
         "truth": str(objects / "masks"),

@@ -130,9 +130,16 @@ DIRECTIONS = {
     ("backgrounds", "results.*.bg_gap"): "less",  # what a background of the right class gives
     **{  # answers that are the background's, where the object is of another class
         ("backgrounds", f"results.*.follows_background.{name}"): "less"
-        for name in (
-            "original only_fg no_fg only_bg_b only_bg_t mixed_same mixed_rand mixed_next"
-        ).split()
+        for name in [
+            "original",
+            "only_fg",
+            "no_fg",
+            "only_bg_b",
+            "only_bg_t",
+            "mixed_same",
+            "mixed_rand",
+            "mixed_next",
+        ]
     },
     ("backgrounds", "results.*.kept.original"): "more",  # the object is still seen
     ("backgrounds", "results.*.kept.only_fg"): "more",
