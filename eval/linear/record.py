@@ -111,6 +111,8 @@ def fast_record(
         "sweep": [dataclasses.asdict(one) for one in swept.tried],
         "chosen": dataclasses.asdict(swept.best),
         "held_out": swept.held_out,
+        "held_out_noise": swept.noise,
+        "near_the_best": swept.near,
         "last": {"epoch": asked.epochs, "top1": scored.top1, "top5": scored.top5},
         "per_class": by_class,
         "classes": len(bank.classes),
@@ -216,6 +218,9 @@ def fast_lines(record: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"chosen: lr {chosen['lr']:g}, weight decay {chosen['weight_decay']:g}",
+        f"it has the smallest loss, {chosen['loss']:.4g}, of the {record['near_the_best']} within "
+        f"{record['held_out_noise']:.2g} points of the highest top-1, which {record['held_out']} "
+        "images do not tell apart",
         f"on the test images: top-1 {last['top1']:.2f} %, top-5 {last['top5']:.2f} %",
         *_common(record),
         FAST_WORDS,
