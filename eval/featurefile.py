@@ -15,7 +15,7 @@ from torch import Tensor
 from dilo.eval.features import Features
 from dilo.eval.origin import Origin
 from dilo.pipeline.atomic import published
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import DiloError, require_access
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import fixed_utf8
 from dilo.pipeline.shards import DAMAGE
@@ -199,6 +199,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as file:
             yield file
     except DAMAGE as error:
+        require_access(error, path)
         raise DiloError(
             f"{path} must be a whole file of features, got: {error}: "
             "make it again with dilo-eval features"
