@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from dilo.eval.features import Features, unreadable_record
+from dilo.eval.inputs import listing
 from dilo.pipeline.errors import DiloError, few
 from dilo.pipeline.names import escaped
 from dilo.train.knn import knn_accuracy
@@ -129,6 +130,8 @@ def knn_record(
             for found in results
         ],
         "classes": len(bank.classes),
+        "precision": origin.precision,
+        "inputs": {"train": listing(bank), "test": listing(queries)},
         "train": str(bank.root),
         "test": str(queries.root),
         "train_images": len(bank.labels),

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
+from dilo.eval.inputs import listing
 from dilo.eval.linear.outcome import EpochResult, Outcome
 from dilo.eval.linear.protocols import Protocol, departures
 from dilo.eval.linear.scoring import Score
@@ -75,7 +75,6 @@ def fast_record(
     swept: Swept,
     scored: Score,
     by_class: dict[str, float],
-    classifier: Path,
 ) -> dict[str, Any]:
     """Gather what --json prints of a sweep over features made once.
 
@@ -93,8 +92,6 @@ def fast_record(
         Of the best layer, on the test images.
     by_class : dict of str to float
         Its top-1 of each class.
-    classifier : Path
-        Its file.
 
     Returns
     -------
@@ -118,12 +115,12 @@ def fast_record(
         "classes": len(bank.classes),
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
+        "inputs": {"train": listing(bank), "test": listing(queries)},
         "unreadable": _unreadable(
             (str(part.root / path), reason)
             for part in (bank, queries)
             for path, reason in part.unreadable
         ),
-        "classifier": str(classifier),
     }
 
 

@@ -14,7 +14,7 @@ from dilo.eval.linear.crops import UNLABELLED, CropBatch, EpochBatches, Training
 from dilo.eval.linear.layer import Layer
 from dilo.eval.linear.outcome import EpochResult, Outcome, reasons
 from dilo.eval.linear.protocols import Protocol, rate
-from dilo.eval.linear.saving import read_state, write_classifier, write_state
+from dilo.eval.linear.saving import fitting_folder, read_state, write_classifier, write_state
 from dilo.eval.linear.scoring import per_class, score
 from dilo.eval.linear.testimages import UNREAD, TestImages
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
@@ -43,6 +43,7 @@ def probe(
     say: Callable[[str], None],
     *,
     seed: int = 0,
+    aside: bool = False,
 ) -> Outcome:
     """Train a linear layer by a protocol, from the beginning or from where it stood.
 
@@ -64,6 +65,9 @@ def probe(
         Told in words what happens, on rank 0.
     seed : int, default 0
         Of the weights at the beginning, the order, the crops.
+    aside : bool, default False
+        Whether to go to a folder beside that one where another probe stands in it; else that
+        is an error.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def probe(
     with ranks.joined(machine.device) as device, Interruption() as interruption:
         machine = dataclasses.replace(machine, device=device)
         say = say if ranks.rank() == 0 else ranks.silence
-        session = _Session(encoder, train, test, protocol, folder, machine, say, seed)
+        session = _Session(encoder, train, test, protocol, folder, machine, say, seed, aside)
         return session.run(interruption)
 
 
@@ -124,6 +128,7 @@ class _Session:
         machine: Machine,
         say: Callable[[str], None],
         seed: int,
+        aside: bool,
     ) -> None:
         self.encoder, self.train, self.protocol = encoder, train, protocol
         self.folder, self.machine, self.say, self.seed = folder, machine, say, seed
@@ -138,7 +143,9 @@ class _Session:
             "test": test.names.digest(),
             **{f"protocol.{k}": v for k, v in dataclasses.asdict(protocol).items()},
         }
-        self.state = read_state(folder, self.settings)
+        if aside:
+            self.folder = ranks.decide(lambda: fitting_folder(folder, self.settings, say))
+        self.state = read_state(self.folder, self.settings)
         self.test = TestImages(encoder, test, machine, say)
         self.layer = Layer(self.test.width, len(train.classes), protocol, machine.device, seed)
         self.steps_per_epoch = EpochBatches(len(train.names), protocol, seed).steps_per_epoch
@@ -275,7 +282,7 @@ class _Session:
             ),
         )
         path = ranks.decide(lambda: self._write(outcome))
-        return dataclasses.replace(outcome, classifier=path)
+        return dataclasses.replace(outcome, classifier=path, folder=self.folder)
 
     def _write(self, outcome: Outcome) -> Path:
         """Write the classifier of the last epoch."""

@@ -219,6 +219,12 @@ def numbers(runs: Sequence[Source], others: Sequence[Source]) -> list[Number]:
     """
     names = {run.name for run in runs}
     results = [(run, result) for run in runs for result in run.chosen()]
+    results += [
+        (run.aside(result), result)
+        for run in runs
+        for first in run.chosen()
+        for result in run.asides(first.task)
+    ]
     results += [(other, result) for other in others for result in other.results]
     return [
         found
