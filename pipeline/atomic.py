@@ -4,24 +4,20 @@ import errno
 import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
+from dilo.pipeline.processes import is_alive, own_place
 
 #: Seconds after which a file that is being written, which takes seconds, is nobody's.
 ABANDONED = 86_400.0
 
-# name, host, process and a random part: two writers never share a left-over
-_PART = re.compile(r"^\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part$")
-
-
-def _host() -> str:
-    """Name this machine in a way that a file name can hold and `_PART` can read back."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname()) or "localhost"
+#: Bytes that the name of a file may have, on nearly every file system.
+MAX_NAME = 255
+# name, place, process and a random part: two writers never share a left-over
+_PART = re.compile(r"^\.(?P<name>.+)\.(?P<place>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part$")
 
 
 def part_of(path: Path) -> Path:
@@ -37,7 +33,11 @@ def part_of(path: Path) -> Path:
     Path
         In the same folder; another one at each call.
     """
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    rest = f".{own_place()}.{os.getpid()}.{secrets.token_hex(4)}.part"
+    name, room = path.name, MAX_NAME - len(rest) - 1
+    if len(os.fsencode(name)) > room:
+        name = os.fsencode(name)[:room].decode(errors="ignore")
+    return path.with_name(f".{name}{rest}")
 
 
 @contextmanager
@@ -144,16 +144,16 @@ def sweep(folder: Path) -> int:
     Returns
     -------
     int
-        How many left-overs were removed. Those of a living process, and those of
-        another machine, whose processes cannot be asked, are left alone for a day.
+        How many left-overs were removed. Those of a living process, and those of another
+        machine or container, whose processes cannot be asked, are left alone for a day.
     """
     removed = 0
     for part in folder.glob(".*.part"):
         match = _PART.match(part.name)
         if not match:
             continue
-        here = match["host"] == _host()
-        if (here and not _lives(int(match["pid"]))) or _age(part) > ABANDONED:
+        dead = is_alive(match["place"], int(match["pid"])) is False
+        if dead or _age(part) > ABANDONED:
             part.unlink(missing_ok=True)
             removed += 1
     return removed
@@ -165,14 +165,6 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _lives(pid: int) -> bool:
-    """Tell whether a process can still write; a zombie, which nobody waited for, cannot."""
-    try:
-        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def flush_folder(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Self
 from dilo.pipeline.attempts import Attempts
 from dilo.pipeline.batched import make_batched
 from dilo.pipeline.kinds import maker_of
+from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.making import Maker, Making
 from dilo.pipeline.networkrun import NetworkRun
 from dilo.pipeline.pace import Pace
@@ -109,7 +110,7 @@ class Builder:
         plan = Plan.load(self.store)
         path = shard_path(self.store, shard)
         if path.exists():
-            tally = read_tally(path, plan.fingerprint())
+            tally = read_tally(path, plan.fingerprint(), layout_of(plan, shard))
             return Outcome(shard, tally.images, tally.failed)
         making = self._begun(plan, shard)
         attempts = Attempts(self.images, plan.method, making.rows, broken or {})

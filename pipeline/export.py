@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.pngs import full_names, stem, write_png
 from dilo.pipeline.preview import stretched
@@ -72,12 +73,6 @@ def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
     """
     masks = MaskStore(store)
     require_whole(store, masks.plan, str(store), " to be exported")
-    for name in masks.names:
-        if "\0" in name or {"", ".", ".."} & set(name.split("/")):
-            raise StoreError(
-                f"{store}: an exported path must lie below --out, got {name!r}: "
-                f"make a store whose list names images below their folder"
-            )
     full = full_names(masks.names)
     _claim(out, {"plan": masks.fingerprint, "size": size})
     return full
@@ -136,7 +131,8 @@ def export_shard(
     """
     masks = _opened(store, Plan.load(store).fingerprint())
     path = shard_path(store, shard)
-    with reading(path), open_shard(path, masks.fingerprint) as file:
+    layout = layout_of(masks.plan, shard)
+    with reading(path), open_shard(path, masks.fingerprint, layout) as file:
         shapes, status = file["shape"][:], file["status"][:]
     rows = masks.plan.rows(shard)
     whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
@@ -157,7 +153,7 @@ def export_shard(
                 written += 1
     finally:
         part.unlink(missing_ok=True)
-    return Exported(written, kept, read_tally(path, masks.fingerprint).failed)
+    return Exported(written, kept, read_tally(path, masks.fingerprint, layout).failed)
 
 
 @functools.lru_cache(maxsize=1)

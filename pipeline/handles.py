@@ -1,7 +1,9 @@
 """The shards that one process holds open, for any of its threads to read from."""
 
 import contextlib
+import errno
 import os
+import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -10,13 +12,22 @@ from typing import Generic, TypeVar
 
 import h5py
 
-from dilo.pipeline.plan import shard_path
+from dilo.pipeline.errors import AccessError
+from dilo.pipeline.layouts import layout_of
+from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.shards import open_shard, reading
 
 #: What is read by, of an open shard.
 Shard = TypeVar("Shard")
 #: Open files a process; a quarter of the usual limit of 1024 for all of it.
 MAX_OPEN = 256
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+
+
+def _most() -> int:
+    """Tell how many files to hold open: a quarter of what this process may have, at least one."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MAX_OPEN if limit == resource.RLIM_INFINITY else max(1, min(MAX_OPEN, limit // 4))
 
 
 class Handles(Generic[Shard]):
@@ -26,8 +37,10 @@ class Handles(Generic[Shard]):
     ----------
     folder : Path
         The store.
+    plan : Plan
+        Its plan.
     fingerprint : str
-        Digest of its plan.
+        Digest of that.
     opened : callable
         From the file of a shard to what is read by.
 
@@ -39,10 +52,11 @@ class Handles(Generic[Shard]):
     """
 
     def __init__(
-        self, folder: Path, fingerprint: str, opened: Callable[[h5py.File], Shard]
+        self, folder: Path, plan: Plan, fingerprint: str, opened: Callable[[h5py.File], Shard]
     ) -> None:
         self.process = os.getpid()
         self._folder = folder
+        self._plan = plan
         self._fingerprint = fingerprint
         self._opened = opened
         self._open: OrderedDict[int, tuple[h5py.File, Shard]] = OrderedDict()
@@ -74,9 +88,24 @@ class Handles(Generic[Shard]):
         """
         with reading(shard_path(self._folder, shard)), self._lock:
             if shard not in self._open:
-                file = open_shard(shard_path(self._folder, shard), self._fingerprint)
+                while len(self._open) >= _most():
+                    self._close_oldest()
+                file = self._file(shard)
                 self._open[shard] = file, self._opened(file)
-                if len(self._open) > MAX_OPEN:
-                    self._open.popitem(last=False)[1][0].close()
             self._open.move_to_end(shard)
             yield self._open[shard][1]
+
+    def _file(self, shard: int) -> h5py.File:
+        """Open a shard; where too many files are open, close those that are held and try again."""
+        while True:
+            try:
+                layout = layout_of(self._plan, shard)
+                return open_shard(shard_path(self._folder, shard), self._fingerprint, layout)
+            except AccessError as error:
+                if error.errno not in _EXHAUSTED or not self._open:
+                    raise
+                self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        """Close the shard that was read longest ago."""
+        self._open.popitem(last=False)[1][0].close()

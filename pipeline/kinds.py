@@ -1,32 +1,13 @@
-"""The kinds of stores: what their rows are, and who makes them."""
+"""The kinds of stores: who makes their rows; what those are, `layouts` says."""
 
 from pathlib import Path
 
 from dilo.pipeline.backgrounds.making import background_maker
-from dilo.pipeline.backgrounds.rows import BackgroundRows
 from dilo.pipeline.imported import IMPORTED, imported_maker
 from dilo.pipeline.making import Maker, mask_by_mask
-from dilo.pipeline.maskrows import MaskRows
 from dilo.pipeline.masks import planned_recipe, recipe_maker
 from dilo.pipeline.networkrun import NetworkRun
 from dilo.pipeline.plan import Plan, names_once
-from dilo.pipeline.rows import ImageRows
-
-
-def rows_of(plan: Plan) -> type[ImageRows]:
-    """Tell what the rows of a store are.
-
-    Parameters
-    ----------
-    plan : Plan
-        The store's.
-
-    Returns
-    -------
-    type
-        Of its rows.
-    """
-    return BackgroundRows if plan.kind == "backgrounds" else MaskRows
 
 
 def maker_of(store: Path, plan: Plan, given: Path | None, run: NetworkRun | None = None) -> Maker:

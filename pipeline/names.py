@@ -10,9 +10,14 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.textfiles import MAX_LIST, read_bytes
+
 #: Names handled at once where all of them are read.
 _BLOCK = 4096
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: What a list holds, behind a line feed, where a line is no plain path below a folder.
+_SUSPECT = (b"\\", b"//", b"/\n", b"\n/", b"\n\n", b"/./", b"/../", b"\n./", b"\n../", b"/.\n")
+_SUSPECT += (b"/..\n", b"\n.\n", b"\n..\n")
 _ESCAPE = re.compile(rb"\\(?:(\\)|x([0-9a-f]{2})|)")
 
 
@@ -60,6 +65,20 @@ def unescaped(line: str) -> str:
         If a backslash begins neither ``\\`` nor ``\xNN``.
     """
     return _name(line.encode())
+
+
+def _fault(line: bytes) -> str:
+    """Say why a line is no path below a folder; "" if it is one."""
+    shown = line[:200].decode(errors="backslashreplace")
+    try:
+        name = _name(line)
+    except ValueError as error:
+        return str(error)
+    if escaped(name).encode() != line:
+        return f"a line must be written as the format says, got {shown!r}"
+    if "\0" in name or {"", ".", ".."} & set(name.split("/")):
+        return f"a line must be a path below the folder of images, got {shown!r}"
+    return ""
 
 
 def _name(line: bytes) -> str:
@@ -139,7 +158,7 @@ class Names(Sequence[str]):
         Names
             The names in the file's order.
         """
-        return cls.of_text(path.read_bytes())
+        return cls.of_text(read_bytes(path, MAX_LIST))
 
     def text(self) -> str:
         """Join the names, one a line, as `read` reads them.
@@ -160,6 +179,32 @@ class Names(Sequence[str]):
             SHA-256 of `text` in UTF-8, as 64 hexadecimal digits.
         """
         return hashlib.sha256(self._bytes.data).hexdigest()
+
+    def fault(self) -> str:
+        """Say what is wrong with lines that somebody else may have written.
+
+        Returns
+        -------
+        str
+            Of the first that is no path below a folder, or not as `escaped` writes it; "" where
+            all are.
+        """
+        if self._is_plain():
+            return ""
+        lines = (line for block in self._lines() for line in block)
+        return next(filter(None, map(_fault, lines)), "")
+
+    def _is_plain(self) -> bool:
+        """Tell that no line needs a look, in a hundredth of the time that looking at all takes."""
+        text = b"\n" + self._bytes.tobytes()
+        controls = np.count_nonzero((self._bytes < 0x20) | (self._bytes == 0x7F))
+        if controls != len(self) or any(part in text for part in _SUSPECT):
+            return False
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def __len__(self) -> int:
         return len(self._ends)

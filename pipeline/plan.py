@@ -5,13 +5,15 @@ import functools
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from dilo.pipeline.errors import StoreError
+from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.names import Names
+from dilo.pipeline.textfiles import parse_json, read_bytes
 
 #: Raised when a store written by this version cannot be read by the one before.
 FORMAT_VERSION = 1
@@ -20,6 +22,12 @@ FORMAT_VERSION = 1
 Kind = Literal["masks", "backgrounds"]
 PLAN = "plan.json"
 IMAGES = "images.txt"
+#: Most that a plan may say: of pixels a side, of images, and of both together in the masks of a
+#: shard, in bytes, since a worker holds a shard in memory. A shard of backgrounds is at most so
+#: large too, nearly.
+MAX_SIZE, MAX_IMAGES, MAX_SHARD = 16_384, 2**40, 2**31
+#: Images that a shard has at least: each costs a file, an opening and a few kilobytes.
+FEWEST = 32
 
 
 def default_shard_size(images: int) -> int:
@@ -33,10 +41,10 @@ def default_shard_size(images: int) -> int:
     Returns
     -------
     int
-        About 64 shards for a small store, so that 500 images keep 16 cores busy; at
-        most 1000 images each, so that a kill costs minutes and ImageNet is 1282 files.
+        About 64 shards, so that some thousand images keep 16 cores busy; at least `FEWEST`
+        images each, and at most 1000, so that a kill costs minutes and ImageNet is 1282 files.
     """
-    return min(1000, max(1, math.ceil(images / 64)))
+    return min(1000, max(FEWEST, math.ceil(images / 64)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,16 +141,53 @@ class Plan:
 
         Raises
         ------
+        AccessError
+            If the system does not let it be read now.
         StoreError
             If there is no plan, it is damaged, or a newer version wrote it.
         """
+        plan, text = cls._read(folder)
+        if plan.text().encode() != text:
+            raise StoreError(
+                f"{folder / PLAN} must be the bytes that dilo-prep wrote, for shards carry their "
+                f"digest, got the same plan written otherwise: give the command that made the "
+                f"store again, it writes the plan"
+            )
+        return plan
+
+    @classmethod
+    def load_retyped(cls, folder: Path) -> Self:
+        """Read a store's plan, also where an editor wrote it anew, with other blanks or line ends.
+
+        Parameters
+        ----------
+        folder : Path
+            The store.
+
+        Returns
+        -------
+        Plan
+            What plan.json says; its `text` is what the file must hold.
+
+        Raises
+        ------
+        AccessError, StoreError
+            As `load`.
+        """
+        return cls._read(folder)[0]
+
+    @classmethod
+    def _read(cls, folder: Path) -> tuple[Self, bytes]:
+        """Read and check what plan.json says, and give its bytes too."""
         path = folder / PLAN
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            text = read_bytes(path)
+            fields = parse_json(text, path)
             version = fields.pop("format")
         except FileNotFoundError:
             raise StoreError(f"{folder} must be a store made by dilo-prep, got no {PLAN}") from None
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        except (OSError, ContentError, KeyError, AttributeError, TypeError) as error:
+            require_access(error, path)
             raise StoreError(f"{path} must be a plan that dilo-prep wrote: {error!r}") from error
         if version != FORMAT_VERSION:
             raise StoreError(
@@ -151,16 +196,45 @@ class Plan:
             )
         try:
             plan = cls(**fields)
-            if plan.kind not in get_args(Kind):
-                raise TypeError(
-                    f"kind must be one of {', '.join(get_args(Kind))}, got {plan.kind!r}"
-                )
-            for name in ("size", "shard_size", "images"):
-                if type(count := getattr(plan, name)) is not int or count < 1:
-                    raise TypeError(f"{name} must be a positive number, got {count!r}")
-            return plan
-        except TypeError as error:
+            plan._check()
+        except (TypeError, RecursionError) as error:
             raise StoreError(f"{path} must be a plan that dilo-prep wrote: {error}") from error
+        return plan, text
+
+    def _check(self) -> None:
+        """Refuse what no plan says, with a `TypeError`, before anything reckons with it."""
+        _require(self.kind in get_args(Kind), f"kind must be one of {KINDS}", self.kind)
+        bounds = {"size": MAX_SIZE, "shard_size": MAX_IMAGES, "images": MAX_IMAGES}
+        for name, most in bounds.items():
+            count = getattr(self, name)
+            positive = type(count) is int and count >= 1
+            _require(positive, f"{name} must be a positive number", count)
+            _require(count <= most, f"{name} must be at most {most}", count)
+        method, digest, parameters = self.method, self.digest, self.parameters
+        _require(isinstance(method, str) and method != "", "method must be a name", method)
+        hexadecimal = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
+        _require(hexadecimal, "digest must be 64 hexadecimal digits", digest)
+        _require(isinstance(parameters, dict), "parameters must be an object", parameters)
+        refine = parameters.get("refine", {"method": ""})
+        named = isinstance(refine, dict) and isinstance(refine.get("method"), str)
+        _require(named, "parameters.refine must be an object with a method", refine)
+        self.text()  # as deep as it is nested
+        room = min(self.shard_size, self.images) * self.size**2
+        _require(
+            self.kind != "masks" or room <= MAX_SHARD,
+            f"the masks of a shard must be at most {MAX_SHARD} bytes",
+            room,
+        )
+
+
+#: The kinds, for messages.
+KINDS = ", ".join(get_args(Kind))
+
+
+def _require(holds: bool, rule: str, got: object) -> None:
+    """Refuse a field of a plan."""
+    if not holds:
+        raise TypeError(f"{rule}, got {repr(got)[:80]}")
 
 
 def shard_path(folder: Path, shard: int) -> Path:
@@ -198,21 +272,29 @@ def load_names(folder: Path, plan: Plan) -> Names:
 
     Raises
     ------
+    AccessError
+        If the system does not let it be read now.
     StoreError
         If the list is missing or is not the one that the plan was made for.
     """
+    path = folder / IMAGES
     try:
-        names = Names.read(folder / IMAGES)
-    except OSError as error:
+        names = Names.read(path)
+    except (OSError, ContentError) as error:
+        require_access(error, path)
         raise StoreError(
-            f"{folder / IMAGES} must list the store's images: {error}: "
+            f"{path} must list the store's images: {error}: "
             f"give the command that made the store again, it writes the list"
         ) from error
-    if names.digest() != plan.digest:
+    if names.digest() != plan.digest or len(names) != plan.images:
         raise StoreError(
-            f"{folder / IMAGES} must be the list that {PLAN} was made for ({plan.images} images), "
+            f"{path} must be the list that {PLAN} was made for ({plan.images} images), "
             f"got another one of {len(names)}: give the command that made the store again, "
             f"it writes the list"
+        )
+    if fault := names.fault():
+        raise StoreError(
+            f"{path}: {fault}: make a store whose list names images below their folder"
         )
     return names
 

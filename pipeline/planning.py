@@ -10,10 +10,8 @@ from dilo.pipeline.atomic import sweep, write_new, write_text
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.finding import find_images, read_list
 from dilo.pipeline.names import Names
-from dilo.pipeline.plan import IMAGES, PLAN, Plan, default_shard_size, load_names
+from dilo.pipeline.plan import IMAGES, MAX_SHARD, PLAN, Plan, default_shard_size, load_names
 
-#: Bytes of the masks of a shard before compression, or of its backgrounds at most, nearly.
-MAX_SHARD = 2**31
 #: From the images and the shard size to a plan.
 PlanOf = Callable[[Names, int], Plan]
 #: Told now and then how many images were seen so far.
@@ -139,13 +137,13 @@ def plan_store(
     DiloError
         If the folder or the store cannot serve.
     """
-    there = Plan.load(store) if (store / PLAN).exists() else None
+    there = Plan.load_retyped(store) if (store / PLAN).exists() else None
     names = _listed(store, there) if trust_plan and there else None
     if names is None:
         selection = images if isinstance(images, Selection) else Selection(images)
         names = selection.names(found)
     if shard_size is None:
-        shard_size = there.shard_size if there else default_shard_size(len(names))
+        shard_size = there.shard_size if there else _default_shard_size(plan_of, names)
     plan = plan_of(names, shard_size)
     _require_room(plan)
     require_startable(store, plan, names)
@@ -176,15 +174,30 @@ def start_store(store: Path, plan: Plan, names: Names) -> None:
     # Whoever wrote it, and whenever: perhaps between the lines above.
     require_startable(store, plan, names)
     try:
+        Plan.load(store)
+    except StoreError:  # the same plan, as an editor wrote it anew; shards carry this one's digest
+        write_text(store / PLAN, plan.text())
+    try:
         load_names(store, plan)
     except StoreError:  # a kill, or damage, between the plan and its list; this is the list
         write_text(store / IMAGES, names.text())
     sweep(store)
 
 
+def _default_shard_size(plan_of: PlanOf, names: Names) -> int:
+    """Choose how many images a shard holds, such that they fit into a worker's memory."""
+    size = default_shard_size(len(names))
+    return max(1, min(size, MAX_SHARD // _row_bytes(plan_of(names, size))))
+
+
+def _row_bytes(plan: Plan) -> int:
+    """Tell how much of a worker's memory a row takes at most."""
+    return int(plan.size**2 * plan.parameters.get("crops", 1))
+
+
 def _require_room(plan: Plan) -> None:
     """Refuse shards that would not fit into a worker's memory."""
-    row = plan.size**2 * plan.parameters.get("crops", 1)
+    row = _row_bytes(plan)
     if min(plan.shard_size, plan.images) * row > MAX_SHARD:
         raise DiloError(
             f"--shard-size must be at most {MAX_SHARD // row} at --size {plan.size}, for a worker "
@@ -218,7 +231,7 @@ def require_startable(folder: Path, plan: Plan, names: Names) -> None:
         If the folder holds a store of another plan, or shards without a plan.
     """
     if (folder / PLAN).exists():
-        _require_same(folder, Plan.load(folder), plan, names)
+        _require_same(folder, Plan.load_retyped(folder), plan, names)
     elif any(folder.glob("shard-*.h5")):
         raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
 

@@ -15,9 +15,10 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import published
-from dilo.pipeline.errors import StoreError
+from dilo.pipeline.errors import ContentError, StoreError, require_access
+from dilo.pipeline.plainhdf5 import require_plain, require_regular
 from dilo.pipeline.plan import FORMAT_VERSION
-from dilo.pipeline.rows import FAILED, ImageRows
+from dilo.pipeline.rows import FAILED, ImageRows, Layout
 
 #: Attribute with the fingerprint of the plan. Of fixed length: HDF5 keeps other strings in a heap,
 #: and where one byte of that is damaged, it may go in circles for ever.
@@ -27,7 +28,23 @@ DIGEST = "sha256"
 _BLANK = b"0" * 64
 #: What reading a damaged file raises: it depends on what its first broken part is taken for.
 DAMAGE: Any = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
-DAMAGE += (isal_zlib.error,)
+DAMAGE += (isal_zlib.error, OverflowError, MemoryError)
+#: What any shard may have, of whichever kind, size and number of rows.
+_ANY: Layout = {
+    "masks": ((None, None, None), "uint8"),
+    "coverage": ((None,), "float32"),
+    "jpeg": ((None,), "uint8"),
+    "offsets": ((None,), "int64"),
+    "source": ((None,), "int32"),
+    "box": ((None, 4), "int32"),
+    "shape": ((None, 2), "int32"),
+    "bytes": ((None,), "int64"),
+    "file_crc32": ((None,), "uint32"),
+    "status": ((None,), "uint8"),
+    "crc32": ((None,), "uint32"),
+    "path": ((None,), None),
+    "error": ((None,), None),
+}
 
 
 def write_shard(path: Path, rows: ImageRows, fingerprint: str) -> None:
@@ -104,8 +121,8 @@ def is_whole(content: bytes, digest: bytes) -> bool:
     return hashlib.sha256(content.replace(digest, _BLANK)).hexdigest().encode() == digest
 
 
-def open_shard(path: Path, fingerprint: str) -> h5py.File:
-    """Open a published shard for reading, without locks.
+def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5py.File:
+    """Open a published shard for reading, without locks, and check what it declares.
 
     Parameters
     ----------
@@ -114,6 +131,9 @@ def open_shard(path: Path, fingerprint: str) -> h5py.File:
     fingerprint : str
         Digest of the plan that it must follow.
 
+    layout : dict, optional
+        Which datasets it must have, as `layout_of` says; unless given, those of any shard.
+
     Returns
     -------
     h5py.File
@@ -121,29 +141,42 @@ def open_shard(path: Path, fingerprint: str) -> h5py.File:
 
     Raises
     ------
+    AccessError
+        If the system does not let it be read now.
     StoreError
-        If it is missing, damaged, or belongs to another plan.
+        If it is missing, damaged, belongs to another plan, or is no plain file.
     """
+    file = _opened(path)
     try:
-        # A chunk is read once, so a cache of chunks only costs memory.
-        file = h5py.File(path, "r", locking=False, rdcc_nbytes=0)
-    except FileNotFoundError:
-        raise StoreError(
-            f"{path} is missing: run the same dilo-prep command again, it computes what is missing"
-        ) from None
-    except OSError as error:
-        raise StoreError(
-            f"{path} must be a readable HDF5 file, got: {error}: "
-            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
-        ) from error
-    # Stores of before have it as str, which HDF5 keeps in its heap.
-    if file.attrs.get(PLAN) not in (fingerprint.encode(), fingerprint):
-        file.close()
+        with reading(path):
+            require_plain(file, layout or _ANY, ("format", PLAN, DIGEST))
+            if file.attrs.get(PLAN) == fingerprint.encode():
+                return file
         raise StoreError(
             f"{path} must follow the plan beside it, got a shard of another plan: "
             f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
         )
-    return file
+    except BaseException:
+        file.close()
+        raise
+
+
+def _opened(path: Path) -> h5py.File:
+    """Open the file of a shard."""
+    try:
+        require_regular(path)
+        # A chunk is read once, so a cache of chunks only costs memory.
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path} is missing: run the same dilo-prep command again, it computes what is missing"
+        ) from None
+    except (OSError, ContentError) as error:
+        require_access(error, path)
+        raise StoreError(
+            f"{path} must be a readable HDF5 file, got: {error}: "
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -162,12 +195,15 @@ def reading(path: Path) -> Iterator[None]:
 
     Raises
     ------
+    AccessError
+        If the block fails for a reason of the system's.
     StoreError
         If the block fails as a damaged file makes it.
     """
     try:
         yield
     except DAMAGE as error:
+        require_access(error, path)
         raise StoreError(
             f"{path} must be a whole shard, got: {error}: "
             f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
@@ -204,7 +240,7 @@ class Tally:
         return self.states.total()
 
 
-def read_tally(path: Path, fingerprint: str) -> Tally:
+def read_tally(path: Path, fingerprint: str, layout: Layout | None = None) -> Tally:
     """Read what the images of a shard came to, and little else of it.
 
     Parameters
@@ -213,6 +249,8 @@ def read_tally(path: Path, fingerprint: str) -> Tally:
         Its file.
     fingerprint : str
         Digest of the plan that it must follow.
+    layout : dict, optional
+        Which datasets it must have, as for `open_shard`.
 
     Returns
     -------
@@ -224,7 +262,7 @@ def read_tally(path: Path, fingerprint: str) -> Tally:
     StoreError
         If it is missing, damaged, or belongs to another plan.
     """
-    with reading(path), open_shard(path, fingerprint) as file:
+    with reading(path), open_shard(path, fingerprint, layout) as file:
         status: NDArray[np.uint8] = file["status"][:]
         failed = {}
         if (status == FAILED).any():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.handles import Handles
+from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.names import Names
 from dilo.pipeline.plan import Plan, load_names, shard_path
 from dilo.pipeline.shards import open_shard, reading
@@ -121,7 +122,8 @@ class ShardStore(ABC, Generic[Shard]):
         parts = []
         for shard in range(self.plan.shards) if shards is None else shards:
             path = shard_path(self.folder, shard)
-            with reading(path), open_shard(path, self.fingerprint) as file:
+            layout = layout_of(self.plan, shard)
+            with reading(path), open_shard(path, self.fingerprint, layout) as file:
                 parts.append([file[name][:] for name in names])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
@@ -160,7 +162,9 @@ class ShardStore(ABC, Generic[Shard]):
         """Find this very process's open shards."""
         handles = self._handles
         if handles is None or handles.process != os.getpid():
-            handles = self._handles = Handles(self.folder, self.fingerprint, self._opened)
+            handles = self._handles = Handles(
+                self.folder, self.plan, self.fingerprint, self._opened
+            )
         return handles
 
     def __getstate__(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.plan import Plan, shard_path
+from dilo.pipeline.layouts import layout_of
+from dilo.pipeline.plan import Plan, load_names, shard_path
 from dilo.pipeline.shards import read_tally
 
 
@@ -178,12 +179,19 @@ def status(store: Path, share: Sequence[int] | None = None) -> Status:
     ------
     StoreError
         If it is no store, or a shard cannot be read.
+    AccessError
+        If the system does not let it be read now.
     """
     plan = Plan.load(store)
+    load_names(store, plan)  # as many shards as the list has images for, and no more
     shards = range(plan.shards) if share is None else share
-    missing = [shard for shard in missing_shards(store, plan) if shard in shards]
-    done = sorted(set(shards) - set(missing))
-    tallies = [read_tally(shard_path(store, shard), plan.fingerprint()) for shard in done]
+    counted = set(shards)
+    missing = [shard for shard in missing_shards(store, plan) if shard in counted]
+    done = sorted(counted - set(missing))
+    tallies = [
+        read_tally(shard_path(store, shard), plan.fingerprint(), layout_of(plan, shard))
+        for shard in done
+    ]
     failed: dict[str, str] = {}
     for tally in tallies:
         failed |= tally.failed

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.errors import ImageError, StoreError
 from dilo.pipeline.images import read_file
 from dilo.pipeline.jobs import run
-from dilo.pipeline.kinds import rows_of
+from dilo.pipeline.layouts import rows_of
 from dilo.pipeline.names import escaped, unescaped
 from dilo.pipeline.plan import PLAN, Plan, names_once, shard_path
 from dilo.pipeline.rows import Layout

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.backgrounds.recipe import Kind
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.plan import shard_path
 from dilo.pipeline.shards import open_shard, reading
 from dilo.pipeline.shardstore import ShardStore
@@ -201,7 +202,8 @@ class BackgroundStore(ShardStore[_Shard]):
     def _count(self, shard: int) -> int:
         """Count the backgrounds of a shard."""
         path = shard_path(self.folder, shard)
-        with reading(path), open_shard(path, self.fingerprint) as file:
+        layout = layout_of(self.plan, shard)
+        with reading(path), open_shard(path, self.fingerprint, layout) as file:
             return len(file["source"])
 
     def _place(self, index: SupportsIndex) -> tuple[int, int]:

@@ -42,7 +42,7 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
     left: sbatch --array=$(dilo-prep status STORE --missing --num-tasks N). Nothing is
     missing where the line is empty.
     """
-    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.plan import Plan, load_names
     from dilo.pipeline.status import missing_shards, ranges
     from dilo.pipeline.tasks import tasks_of
 
@@ -50,7 +50,9 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
         raise click.UsageError("--num-tasks belongs to --missing")
     if not missing:
         finish(store, say_missing=True, strict=False, as_json=as_json)
-    shards = missing_shards(store, Plan.load(store))
+    plan = Plan.load(store)
+    load_names(store, plan)
+    shards = missing_shards(store, plan)
     click.echo(ranges(tasks_of(shards, num_tasks) if num_tasks else shards))
 
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from dilo.pipeline import processes
 from dilo.pipeline.atomic import part_of, published, sweep, write_text
 
 
@@ -74,3 +75,34 @@ def test_a_file_written_beside_is_another_each_time_and_swept_when_its_writer_is
     assert part_of(tmp_path / "x") != ours
     assert sweep(tmp_path) == 1
     assert os.listdir(tmp_path) == [ours.name]
+
+
+@pytest.mark.parametrize("changed", ["_BOOT", "_NAMESPACE"])
+def test_the_part_of_a_writer_in_another_container_of_this_host_name_is_not_swept(
+    tmp_path, monkeypatch, changed
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("another")
+    link = tmp_path / "ns"
+    link.symlink_to("pid:[1]")
+    with monkeypatch.context() as other:
+        other.setattr(processes, changed, elsewhere if changed == "_BOOT" else str(link))
+        other.setattr(os, "getpid", lambda: 2**22 + 1)  # a number that no process has here
+        part = part_of(tmp_path / "x")
+        part.touch()
+        assert sweep(tmp_path) == 1  # there, it is dead
+        part.touch()
+    assert sweep(tmp_path) == 0
+    os.utime(part, (0, 0))  # whoever wrote it, that was long ago
+    assert sweep(tmp_path) == 1
+
+
+def test_the_longest_name_that_a_file_may_have_is_published(tmp_path):
+    for name in ("n" * 255, "ü" * 127):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+        part_of(tmp_path / name).touch()
+        assert sweep(tmp_path) == 0  # it is this process's
+    names = os.listdir(tmp_path)
+    assert all(len(os.fsencode(name)) <= 255 for name in names)
+    assert len(names) == 4

@@ -205,7 +205,7 @@ def test_a_damaged_shard_is_named(tmp_path):
 def test_no_path_leaves_the_folder(tmp_path, path):
     store = listed(tmp_path / "store", ["fine.jpg", path])
     refused = exported(store, tmp_path / "out", status=3).stderr
-    assert f"an exported path must lie below --out, got {path!r}" in refused
+    assert f"a line must be a path below the folder of images, got {path!r}" in refused
     assert {entry.name for entry in tmp_path.iterdir()} == {"store"}
 
 

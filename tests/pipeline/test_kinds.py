@@ -7,7 +7,8 @@ from support.shards import plan as plan_of_masks
 from support.shards import rows as mask_rows
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.kinds import maker_of, rows_of
+from dilo.pipeline.kinds import maker_of
+from dilo.pipeline.layouts import rows_of
 
 
 def test_rows_are_of_the_kind_that_the_plan_says():

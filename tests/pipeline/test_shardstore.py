@@ -25,7 +25,7 @@ def test_values_are_those_of_the_columns_in_the_order_asked(masks, monkeypatch, 
     monkeypatch.setattr(
         shardstore,
         "open_shard",
-        lambda path, plan: opened.append(path.name) or open_shard(path, plan),
+        lambda path, *more: opened.append(path.name) or open_shard(path, *more),
     )
     found = masks.values(np.array(positions), "shape", "error", "status")
     for values, column in zip(found, columns, strict=True):

@@ -46,7 +46,9 @@ def opened(monkeypatch):
     """Count the shards that are opened."""
     paths = []
     monkeypatch.setattr(
-        handles, "open_shard", lambda path, plan: paths.append(path.name) or open_shard(path, plan)
+        handles,
+        "open_shard",
+        lambda path, *more: paths.append(path.name) or open_shard(path, *more),
     )
     return paths
 

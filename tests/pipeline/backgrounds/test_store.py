@@ -67,7 +67,9 @@ def test_sources_and_boxes_are_those_of_the_file(made):
 def test_a_batch_opens_each_shard_once_and_reads_in_the_order_asked(made, pictures, monkeypatch):
     store, opened = BackgroundStore(made), []
     monkeypatch.setattr(
-        handles, "open_shard", lambda path, plan: opened.append(path.name) or open_shard(path, plan)
+        handles,
+        "open_shard",
+        lambda path, *more: opened.append(path.name) or open_shard(path, *more),
     )
     monkeypatch.setattr(handles, "MAX_OPEN", 1)
     keys = [14, 0, 7, 3, 14, -15, 8]

@@ -1,0 +1,127 @@
+"""Refuse an HDF5 file that leads anywhere else, or that holds other things than it should."""
+
+import math
+import os
+import stat
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import h5py
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z
+
+from dilo.pipeline.errors import ContentError
+
+#: Filters that HDF5 and h5py bring themselves: others are programs, loaded from a folder.
+_FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
+_LAYOUTS = {h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED}
+#: Bytes of the longest attribute.
+_LONGEST = 2**16
+
+
+#: No filter makes of so many bytes of a file more than this.
+_INFLATED = 1100
+#: What a dataset must be: its lengths, None for any, and its type as numpy names it, None for
+#: text of one length in bytes.
+Declared = tuple[tuple[int | None, ...], str | None]
+
+
+def require_regular(path: Path) -> None:
+    """Refuse what opening would wait for: a pipe, or a device.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    ContentError
+        If it is no regular file.
+    OSError
+        If it is missing or cannot be looked at.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ContentError("it must be a regular file, got a pipe, a device or a folder")
+
+
+def require_plain(
+    file: h5py.File, declared: Mapping[str, Declared], attributes: Collection[str]
+) -> None:
+    """Check what a file declares, before any of its data is read.
+
+    Its root holds datasets by hard links alone, each of a name, type and number of dimensions
+    that are declared, stored in this very file and no larger than it: nothing is read from
+    another file, waited for, or made as large as a lie says. Datasets that are lacking are not
+    looked for.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    declared : mapping of str to tuple
+        The datasets that it may have: of each the lengths, None for any, and the type as numpy
+        names it, None for text of one length.
+    attributes : collection of str
+        The attributes that its root may have: scalars, and text of fixed length.
+
+    Raises
+    ------
+    ContentError
+        If it is otherwise.
+    """
+    size = os.stat(file.filename).st_size
+    root = h5g.open(file.id, b"/")
+    for raw in root:
+        name = raw.decode(errors="backslashreplace")
+        if raw.decode(errors="ignore") not in declared:
+            raise ContentError(f"it must hold {', '.join(declared)} alone, got {name[:80]!r}")
+        if root.links.get_info(raw).type != h5l.TYPE_HARD:
+            raise ContentError(f"{name!r} must be in the file itself, got a link that leads away")
+        item = h5o.open(root, raw)
+        if not isinstance(item, h5d.DatasetID):
+            raise ContentError(f"{name!r} must be a dataset, got a {type(item).__name__}")
+        _require_stored(name, item, size)
+        _require_declared(name, item, declared[name])
+    for number in range(h5a.get_num_attrs(root)):
+        attribute = h5a.open(root, index=number)
+        name = attribute.name.decode(errors="backslashreplace")
+        kind, shape = attribute.get_type(), attribute.shape
+        if name not in attributes:
+            raise ContentError(f"its attributes must be {', '.join(attributes)}, got {name[:80]!r}")
+        text = isinstance(kind, h5t.TypeStringID)
+        if not (isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) or text) or (
+            shape != () or kind.get_size() > _LONGEST or (text and kind.is_variable_str())
+        ):
+            raise ContentError(f"its attribute {name!r} must be a number or text of fixed length")
+
+
+def _require_stored(name: str, item: h5d.DatasetID, size: int) -> None:
+    """Refuse data that are not in the file, as HDF5 stores them itself."""
+    plan = item.get_create_plist()
+    layout = plan.get_layout()
+    if layout not in _LAYOUTS or plan.get_external_count():
+        raise ContentError(f"{name!r} must be stored in the file itself, got data of another file")
+    filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
+    if not filters <= _FILTERS:
+        raise ContentError(f"{name!r} must have HDF5's own filters, got {sorted(filters)}")
+    whole = math.prod(item.shape) * int(item.get_type().get_size())
+    fits = whole <= _INFLATED * size
+    if layout == h5d.CONTIGUOUS and whole:
+        offset = item.get_offset()
+        fits = offset is not None and offset + whole <= size and item.get_storage_size() == whole
+    if not fits:
+        raise ContentError(f"{name!r} must be within the file's {size} bytes, got {whole} bytes")
+
+
+def _require_declared(name: str, item: h5d.DatasetID, declared: Declared) -> None:
+    """Refuse another type, or a shape that does not fit."""
+    kind, (lengths, wanted) = item.get_type(), declared
+    if wanted is None:
+        fits = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
+    else:
+        fits = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.dtype == wanted
+    shape = item.shape
+    fits = fits and len(shape) == len(lengths)
+    if not fits or any(b not in (None, a) for a, b in zip(shape, lengths, strict=True)):
+        rule = f"{wanted or 'text'} of shape {str(lengths).replace('None', 'any')}"
+        raise ContentError(f"dataset {name!r} must be {rule}, got {item.dtype} of shape {shape}")

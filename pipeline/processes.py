@@ -1,0 +1,57 @@
+"""Which process wrote something, and whether it still lives: what sweeps and claims go by."""
+
+import os
+import re
+import socket
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import psutil
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE = "/proc/self/ns/pid"
+
+
+def own_place() -> str:
+    """Name where the number of this process means something, in a way that a file name can hold.
+
+    Two containers may have one host name and see different processes under one number; so may a
+    machine before and after it was started anew.
+
+    Returns
+    -------
+    str
+        The host's name, a hyphen, and 8 hexadecimal digits of the boot and the PID namespace.
+    """
+    boot = namespace = ""
+    with suppress(OSError):  # systems without /proc have no namespaces either
+        boot = _BOOT.read_text(encoding="ascii").strip()
+        namespace = os.readlink(_NAMESPACE)
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "localhost"
+    return f"{host}-{sha256(f'{boot} {namespace}'.encode()).hexdigest()[:8]}"
+
+
+def is_alive(place: str, pid: int) -> bool | None:
+    """Tell whether a process can still write; a zombie, which nobody waited for, cannot.
+
+    Parameters
+    ----------
+    place : str
+        Where it runs, as `own_place` named it there.
+    pid : int
+        Its number there.
+
+    Returns
+    -------
+    bool or None
+        None where it cannot be asked: it is of another machine, container or boot.
+    """
+    if place != own_place():
+        return None
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
