@@ -23,6 +23,20 @@ from dilo.train.devices import Precision
 PART = 10_000
 #: Times that a step is tried, which another command on the same file may undo.
 ATTEMPTS = 5
+#: How a file of HDF5 begins.
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuse to put features in the place of a file that is no HDF5."""
+    if path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(len(SIGNATURE))
+        if begin not in (b"", SIGNATURE):
+            raise DiloError(
+                f"--out {path} must be a new file, or one of features to be replaced, got "
+                "something else, which would be lost: give another name"
+            )
 
 
 class FeatureJob:
@@ -45,6 +59,11 @@ class FeatureJob:
         In what the trunk computes.
     part : int, default 10000
         Images of a part.
+
+    Raises
+    ------
+    DiloError
+        If something else than features lies at `path`.
 
     Attributes
     ----------
@@ -72,6 +91,7 @@ class FeatureJob:
         self.path = path / f"{folder.root.resolve().name}-{self.digest[:16]}.h5"
         if not path.is_dir():
             self.path = path
+        _require_replaceable(self.path)
         starts = range(0, self.images, part)
         self._parts = [range(first, min(first + part, self.images)) for first in starts]
         self._done = self._is_ours(self.path)

@@ -234,3 +234,10 @@ def test_a_file_that_may_not_be_read_now_is_not_made_again(encoder, images, tmp_
     monkeypatch.setattr(featurefile.h5py, "File", refuse)
     with pytest.raises(AccessError, match=r"f\.h5: Permission denied: this user has no right"):
         FeatureJob(encoder, labelled_folder(images), tmp_path / "f.h5")
+
+
+def test_a_file_that_is_no_features_is_not_replaced(encoder, images, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"a photograph")
+    with pytest.raises(DiloError, match=r"photo\.jpg must be a new file, or one of features"):
+        FeatureJob(encoder, labelled_folder(images), tmp_path / "photo.jpg")
+    assert (tmp_path / "photo.jpg").read_bytes() == b"a photograph"

@@ -58,3 +58,11 @@ def test_a_checkpoint_without_a_memory_is_refused(folder, tmp_path):
     encoder = written(tmp_path / "c.pt", state_dict={"module.queue": LIGHT})
     with pytest.raises(CheckpointError, match=r"got none: only InstDisc and CMC train with one"):
         memory_features(encoder, folder)
+
+
+def test_a_memory_that_is_not_finite_is_refused(folder, tmp_path):
+    memory = LIGHT.clone()
+    memory[4, 2] = torch.nan
+    encoder = written(tmp_path / "c.pt", state_dict={"module.memory": memory})
+    with pytest.raises(CheckpointError, match=r"memory of .*c\.pt must be finite, got NaN"):
+        memory_features(encoder, folder)
