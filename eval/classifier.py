@@ -249,12 +249,21 @@ def classifier_file(path: Path) -> Path:
     Raises
     ------
     CheckpointError
-        If there is none.
+        If there is none, or a run has several.
     """
     if path.is_dir():
-        for folder in (path, *(path / part for part in LINEAR)):
-            if (folder / CLASSIFIER).is_file():
-                return folder / CLASSIFIER
+        if (path / CLASSIFIER).is_file():
+            return path / CLASSIFIER
+        for folder in (path / part for part in LINEAR):
+            numbered = sorted(folder.parent.glob(f"{folder.name}-[0-9]*/{CLASSIFIER}"))
+            several = [file for file in (folder / CLASSIFIER, *numbered) if file.is_file()]
+            if len(several) > 1:
+                raise CheckpointError(
+                    f"{path} must hold one classifier, got {few([*map(str, several)])}, of other "
+                    "images or settings: name one of them"
+                )
+            if several:
+                return several[0]
     return checkpoint_file(path)
 
 

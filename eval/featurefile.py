@@ -15,8 +15,9 @@ from torch import Tensor
 from dilo.eval.features import Features
 from dilo.eval.origin import Origin
 from dilo.pipeline.atomic import published
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import DiloError, require_access
 from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.plainhdf5 import Declared, require_plain, require_regular
 from dilo.pipeline.rows import fixed_utf8
 from dilo.pipeline.shards import DAMAGE
 from dilo.train.nearest import Rows
@@ -26,6 +27,15 @@ FORMAT_VERSION = 1
 #: Bytes of a chunk of rows: what HDF5 reads at once, and what stands in memory while a file is
 #: written.
 CHUNK_BYTES = 2**20
+#: What a file of features may hold: its datasets, by their lengths and types, and attributes.
+DATASETS: dict[str, Declared] = {
+    "features": ((None, None), "float32"),
+    "labels": ((None,), "int64"),
+    "paths": ((None,), None),
+    "classes": ((None,), None),
+    "unreadable": ((None, 2), None),
+}
+ATTRIBUTES = ("format", "dilo", "folder", "images", *(field.name for field in fields(Origin)))
 #: A step that the checkpoint does not tell.
 NO_STEP = -1
 
@@ -62,6 +72,12 @@ class StoredRows:
         -------
         Tensor of shape (B, D), float32
             On the CPU.
+
+        Raises
+        ------
+        DiloError
+            If a feature is not finite, whose neighbours would be arbitrary, or the file is
+            damaged.
         """
         chosen = range(len(self))[rows]
         if chosen.step != 1:
@@ -70,6 +86,11 @@ class StoredRows:
         if len(chosen):
             with _opened(self.path) as file:
                 file["features"].read_direct(values, np.s_[chosen.start : chosen.stop])
+        if not np.isfinite(values).all():
+            raise DiloError(
+                f"{self.path} must hold finite features, got NaN or infinity in rows "
+                f"{chosen.start} to {chosen.stop - 1}: make it again with dilo-eval features"
+            )
         return torch.from_numpy(values)
 
 
@@ -169,22 +190,20 @@ def open_features(path: Path) -> Features:
         If it is no such file, damaged, or of another version.
     """
     with _opened(path) as file:
-        if (found := file.attrs.get("format")) != FORMAT_VERSION or "features" not in file:
-            what = "another HDF5 file" if found is None else f"format {found}"
-            raise DiloError(
-                f"{path} must be a file of features of format {FORMAT_VERSION}, got {what}: "
-                "make it with dilo-eval features"
-            )
+        _require_format(file, path)
+        require_plain(file, DATASETS, ATTRIBUTES)
         names = b"".join(name + b"\n" for name in file["paths"][:].tolist())
         rows = StoredRows(path, file["features"].shape)
         labels = torch.from_numpy(file["labels"][:])
         if len(rows) != len(labels) or len(rows) != names.count(b"\n"):
             raise ValueError(f"{len(rows)} rows with {len(labels)} labels")
+        classes = tuple(_word(name) for name in file["classes"][:].tolist())
+        _require_labels(labels, classes)
         return Features(
             Path(_word(file.attrs["folder"])),
             rows,
             labels,
-            tuple(_word(name) for name in file["classes"][:].tolist()),
+            classes,
             Names.of_text(names),
             tuple((path.decode(), why.decode()) for path, why in file["unreadable"][:].tolist()),
             _word(file.attrs["images"]),
@@ -192,13 +211,41 @@ def open_features(path: Path) -> Features:
         )
 
 
+def _require_format(file: h5py.File, path: Path) -> None:
+    """Refuse a file that is none of features, or of another version."""
+    found = None
+    if "format" in file.attrs:
+        value = file.attrs.get_id("format")
+        plain = isinstance(value.get_type(), h5py.h5t.TypeIntegerID) and value.shape == ()
+        found = file.attrs["format"] if plain else None
+    if found != FORMAT_VERSION or "features" not in file:
+        what = "another HDF5 file" if found is None else f"format {found}"
+        raise DiloError(
+            f"{path} must be a file of features of format {FORMAT_VERSION}, got {what}: "
+            "make it with dilo-eval features"
+        )
+
+
+def _require_labels(labels: Tensor, classes: Sequence[str]) -> None:
+    """Refuse labels that are no classes of the file, and classes that cannot be told apart."""
+    if len(set(classes)) != len(classes):
+        raise ValueError(f"a class twice among {len(classes)}")
+    least, most = (0, len(classes) - 1) if classes else (-1, -1)
+    if len(labels) and not least <= int(labels.min()) <= int(labels.max()) <= most:
+        raise ValueError(
+            f"labels from {int(labels.min())} to {int(labels.max())} with {len(classes)} classes"
+        )
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     """Open a file without locks, and turn what damage leads to into a sentence."""
     try:
+        require_regular(path)
         with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as file:
             yield file
     except DAMAGE as error:
+        require_access(error, path)
         raise DiloError(
             f"{path} must be a whole file of features, got: {error}: "
             "make it again with dilo-eval features"

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,12 +15,28 @@ from dilo.eval.features import Features, features_of, require_readable
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
 from dilo.pipeline.atomic import sweep
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import AccessError, DiloError
 from dilo.pipeline.names import Names
 from dilo.train.devices import Precision
 
 #: Images of a part: what a kill costs at most, and what stands in memory.
 PART = 10_000
+#: Times that a step is tried, which another command on the same file may undo.
+ATTEMPTS = 5
+#: How a file of HDF5 begins.
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuse to put features in the place of a file that is no HDF5."""
+    if path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(len(SIGNATURE))
+        if begin not in (b"", SIGNATURE):
+            raise DiloError(
+                f"--out {path} must be a new file, or one of features to be replaced, got "
+                "something else, which would be lost: give another name"
+            )
 
 
 class FeatureJob:
@@ -43,6 +59,11 @@ class FeatureJob:
         In what the trunk computes.
     part : int, default 10000
         Images of a part.
+
+    Raises
+    ------
+    DiloError
+        If something else than features lies at `path`.
 
     Attributes
     ----------
@@ -70,6 +91,7 @@ class FeatureJob:
         self.path = path / f"{folder.root.resolve().name}-{self.digest[:16]}.h5"
         if not path.is_dir():
             self.path = path
+        _require_replaceable(self.path)
         starts = range(0, self.images, part)
         self._parts = [range(first, min(first + part, self.images)) for first in starts]
         self._done = self._is_ours(self.path)
@@ -124,31 +146,63 @@ class FeatureJob:
         OSError
             If the disk does not take it; whole parts are kept.
         """
-        if not self._done:
-            self._hidden.mkdir(exist_ok=True)
-            sweep(self._hidden)
-            batches = [
-                [*part[first : first + batch]]
-                for part in self._missing
-                for first in range(0, len(part), batch)
-            ]
-            blocks = computed(
-                self._encoder,
-                self._folder,
-                batches,
-                workers=workers,
-                device=device,
-                precision=self._precision,
+        for attempt in range(ATTEMPTS):
+            if self._done:
+                break
+            self._compute(batch, workers, device, progress)
+            try:
+                write_features(self.path, self._joined())
+                self._done = True
+            except (DiloError, OSError):
+                # Another command that makes the same features ends by clearing the parts away.
+                self._done = self._is_ours(self.path)
+                self._missing = [] if self._done else self._missing_parts()
+                if not self._done and (not self._missing or attempt == ATTEMPTS - 1):
+                    raise
+        self._clear()
+        if not self._is_ours(self.path):
+            raise DiloError(
+                f"{self.path} must hold what this command wrote, but another command replaced it "
+                "meanwhile: give each an --out of its own, and this command again"
             )
-            for part in self._missing:
-                self._write_part(part, blocks, progress)
-            write_features(self.path, self._joined())
-        shutil.rmtree(self._hidden, ignore_errors=True)
         return open_features(self.path)
+
+    def _compute(
+        self,
+        batch: int,
+        workers: int,
+        device: torch.device | None,
+        progress: Callable[[int], object] | None,
+    ) -> None:
+        """Make the parts that are missing."""
+        self._hidden.mkdir(exist_ok=True)
+        sweep(self._hidden)
+        batches = [
+            [*part[first : first + batch]]
+            for part in self._missing
+            for first in range(0, len(part), batch)
+        ]
+        blocks = computed(
+            self._encoder,
+            self._folder,
+            batches,
+            workers=workers,
+            device=device,
+            precision=self._precision,
+        )
+        for part in self._missing:
+            self._write_part(part, blocks, progress)
+
+    def _clear(self) -> None:
+        """Remove the parts of these features; those of another command are its own."""
+        for part in self._hidden.glob(f"{self.digest[:32]}-*.h5"):
+            part.unlink(missing_ok=True)
+        with suppress(OSError):  # parts of others lie there, or there is no such folder
+            self._hidden.rmdir()
 
     @property
     def _hidden(self) -> Path:
-        """Name the folder of the parts."""
+        """Name the folder of the parts, which other commands on this file have theirs in too."""
         return self.path.with_name(f".{self.path.name}.parts")
 
     def _part_path(self, part: range) -> Path:
@@ -165,6 +219,8 @@ class FeatureJob:
             return False
         try:
             found = open_features(path)
+        except AccessError:  # it may be sound, so it is not made again in its place
+            raise
         except DiloError:
             return False
         theirs = found.origin.same(), found.listed, found.root.resolve(), found.classes
@@ -188,7 +244,14 @@ class FeatureJob:
                 progress(len(block.positions) + len(block.failures))
         rows = torch.cat(vectors) if vectors else torch.empty(0, 0)
         found = features_of(self._folder, positions, rows, failures, self._origin)
-        write_features(self._part_path(part), found)
+        for attempt in range(ATTEMPTS):
+            try:
+                self._hidden.mkdir(exist_ok=True)
+                write_features(self._part_path(part), found)
+                return
+            except FileNotFoundError:  # another command removed the folder, for it was empty
+                if attempt == ATTEMPTS - 1:
+                    raise
 
     def _joined(self) -> Features:
         """Put the parts one after the other."""

@@ -27,6 +27,7 @@ from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select, spread
 from dilo.eval.classifier import Classifier
 from dilo.eval.folders import labelled_folder
+from dilo.eval.inputs import listing
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.progress import Progress
@@ -126,6 +127,7 @@ def evaluate_folder(
     record = {
         **_first(candidates),
         "mode": "folder",
+        "inputs": {"images": listing(folder), "masks": str(masks.resolve())},
         "images": str(images),
         "masks": str(masks),
         "masks_fingerprint": store.fingerprint,
@@ -207,6 +209,7 @@ def evaluate_challenge(
     record = {
         **_first(candidates),
         "mode": "challenge",
+        "inputs": {"images": str(root.resolve())},
         "images": str(root),
         "side": side,
         "judged_classes": len(challenge.classes),

@@ -13,7 +13,7 @@ from torch import nn
 
 from dilo.eval.checkpoints.gist import gist, records_of, result_gist, run_of
 from dilo.eval.encoder import Encoder
-from dilo.eval.report.quantities import numbers
+from dilo.eval.report.quantities import Number, numbers
 from dilo.eval.report.reading import Result, Source
 from dilo.pipeline.atomic import write_text
 from dilo.pipeline.errors import RecipeError
@@ -201,7 +201,7 @@ def _numbers(records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "task": number.task,
-            "name": escaped(number.label),
+            "name": escaped(number.label + _place(number)),
             "value": number.value,
             "unit": number.unit,
             "interval": number.ends,
@@ -210,6 +210,12 @@ def _numbers(records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
         for number in found
         if number.quantity.place != "class"
     ]
+
+
+def _place(number: Number) -> str:
+    """Name the folder of a record that stands beside the first of its task."""
+    folder = number.result.path.parent.name
+    return f" ({folder})" if folder.startswith(f"{number.task}-") else ""
 
 
 def _value(number: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from dilo.pipeline.names import escaped
 #: Levels of dictionaries and lists below a record, entries of each, and letters of a word.
 _DEEPEST, _MOST_KEYS, _MOST_ITEMS, _LONGEST = 3, 100, 20, 200
 #: What every record says of itself, and a card says once, or what is told by its number.
-_LEFT_OUT = ("task", "checkpoint", "step", "versions", "unreadable")
+_LEFT_OUT = ("task", "checkpoint", "step", "versions", "unreadable", "inputs")
 
 
 def gist(values: Mapping[Any, Any], *, deepest: int = _DEEPEST) -> dict[str, Any]:

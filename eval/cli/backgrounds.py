@@ -123,7 +123,7 @@ def command(
         from dilo.eval.backgrounds.evaluation import evaluate_folder
 
         evaluation = evaluate_folder(request, images, masks, seed=seed, say=say)
-    _written(evaluation, folder, started, as_json)
+    _written(evaluation, folder, started, of_run=out is None, as_json=as_json)
 
 
 def _of_challenge(
@@ -135,15 +135,17 @@ def _of_challenge(
     return evaluate_challenge(request, challenge, ChallengeOptions(size=size, **options), say=say)
 
 
-def _written(evaluation: "Evaluation", folder: Path, started: float, as_json: bool) -> None:
+def _written(
+    evaluation: "Evaluation", folder: Path, started: float, *, of_run: bool, as_json: bool
+) -> None:
     """Write record, table and sheet, and say what is in them."""
     from dilo.eval.backgrounds.report import heading, table
-    from dilo.eval.results import provenance, write_result
+    from dilo.eval.results import provenance, settled_folder, write_result
     from dilo.pipeline.atomic import published, write_text
 
     record = evaluation.record | provenance(started)
     lines = [heading(record), *table(record)]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = settled_folder(folder, record, say, of_run=of_run)
     write_text(folder / "table.txt", "\n".join(lines) + "\n")
     with published(folder / "variations.png") as part:
         evaluation.sheet.save(part, format="PNG")

@@ -26,11 +26,13 @@ def extracted(
     *,
     precision: "Precision" = "fp32",
     keep: Path | None = None,
+    said: set[Path] | None = None,
 ) -> "Features":
     """Take features from a file of them, or run the network over a folder.
 
     A file, or what was opened of it, must be of the encoder's, where there is one. Features of a
-    folder lie in memory, or in a file of the folder `keep`, which is taken if it is there.
+    folder lie in memory, or in a file of the folder `keep`, which is taken if it is there. What a
+    folder holds is not said where it is among `said`, of those that were told before.
     """
     from dilo.eval.featurefile import open_features
     from dilo.eval.features import Features, features
@@ -39,7 +41,7 @@ def extracted(
     if isinstance(source, Path):
         source = open_features(source) if source.is_file() else labelled_folder(source, say=say)
     if isinstance(source, Features):
-        return _checked(encoder, source)
+        return _checked(encoder, source, said)
     if encoder is None:
         raise DiloError(
             f"--checkpoint must be given for a folder of images, got none for {source.root}: "
@@ -47,7 +49,8 @@ def extracted(
         )
     if keep is not None:
         return stored(encoder, source, keep, batch, workers, device, precision=precision)
-    say(f"{source.root}: {len(source.names)} images in {len(source.classes)} classes")
+    classes = f" in {len(source.classes)} classes" if source.classes else ""
+    _say_once(said, source.root, f"{len(source.names)} images{classes}")
     with Progress(len(source.names), "images", say) as progress:
         found = features(
             encoder,
@@ -95,7 +98,17 @@ def stored(
     return found
 
 
-def _checked(encoder: "Encoder | None", found: "Features") -> "Features":
+def _say_once(said: set[Path] | None, root: Path, words: str) -> None:
+    """Say what a folder holds, unless it was told before."""
+    if said is None or root not in said:
+        say(f"{root}: {words}")
+    if said is not None:
+        said.add(root)
+
+
+def _checked(
+    encoder: "Encoder | None", found: "Features", said: set[Path] | None = None
+) -> "Features":
     """Say what a file of features is of, which must be the encoder's where there is one."""
     from dilo.eval.origin import Origin
 
@@ -107,7 +120,7 @@ def _checked(encoder: "Encoder | None", found: "Features") -> "Features":
                 f"{'; '.join(differences)}: leave --checkpoint out, or make the file anew"
             )
     classes = f" in {len(found.classes)} classes" if found.classes else ""
-    say(f"{found.root}: features of {len(found.labels)} images{classes}")
+    _say_once(said, found.root, f"features of {len(found.labels)} images{classes}")
     say_unreadable(found.unreadable)
     return found
 

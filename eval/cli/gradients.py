@@ -111,7 +111,8 @@ def command(
     from dilo.eval.figures.diagnosis import gradient_figure
     from dilo.eval.figures.gradients import Viewer, gradients_record, look
     from dilo.eval.folders import any_folder
-    from dilo.eval.results import provenance, result_folder, write_result
+    from dilo.eval.inputs import listing
+    from dilo.eval.results import provenance, result_folder, settled_folder, write_result
     from dilo.train.devices import choose_device
 
     run = classifiers[0][1] if len(classifiers) == 1 else None
@@ -133,6 +134,8 @@ def command(
         record["maps"] = {"folder": str(maps), "images": written.written + written.kept}
         unreadable = list(written.unreadable)
     say_unreadable(unreadable)
+    record["inputs"] = {"images": listing(listed)}
+    folder = settled_folder(folder, record, say, of_run=out is None)
     picture = folder / "gradients.png"
     write_figure(gradient_figure(listed, shown, seen), picture)
     say(f"{picture} shows {len(shown)} images")

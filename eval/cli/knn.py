@@ -133,9 +133,18 @@ def command(
     from dilo.eval.knn.memory import memory_features
     from dilo.eval.knn.protocols import PROTOCOLS
     from dilo.eval.knn.record import knn_record, knn_table, require_comparable
-    from dilo.eval.results import provenance, result_folder, write_result
+    from dilo.eval.results import (
+        provenance,
+        require_record,
+        result_folder,
+        settled_file,
+        settled_folder,
+        write_result,
+    )
     from dilo.train.devices import choose_device, choose_precision
 
+    if out is not None:
+        require_record("--out", out, "knn")
     preset, place = PROTOCOLS[protocol], choose_device(device)
     exactness = choose_precision(precision, place)
     known = listed(train)
@@ -165,9 +174,10 @@ def command(
         say(line)
     if left_out := [] if ks else [k for k in preset.ks if k not in fitting]:
         say(f"left out: k = {', '.join(map(str, left_out))}, more than the training images")
-    tell(record, as_json=as_json, out=out)
+    tell(record, as_json=as_json, out=out and settled_file(out, record, say))
     if checkpoint is not None and (checkpoint / "checkpoints").is_dir():
-        say(f"written to {write_result(result_folder('knn', None, checkpoint), record)}")
+        folder = settled_folder(result_folder("knn", None, checkpoint), record, say, of_run=True)
+        say(f"written to {write_result(folder, record)}")
 
 
 def _wanted(

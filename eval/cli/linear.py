@@ -178,11 +178,24 @@ def command(
     place = choose_device(device)
     encoder = load_encoder(checkpoint, arch=arch, size=size)
     if asked.fast:
-        _fast(encoder, train, test, asked, folder, place, workers, as_json=as_json)
+        _fast(
+            encoder,
+            train,
+            test,
+            asked,
+            folder,
+            place,
+            workers,
+            of_run=out is None,
+            as_json=as_json,
+        )
         return
     learn = labelled_folder(train, say=say)
     tested = labelled_folder(test, classes=learn.classes)
-    if not _by_protocol(encoder, learn, tested, asked, folder, place, workers, as_json=as_json):
+    done = _by_protocol(
+        encoder, learn, tested, asked, folder, place, workers, of_run=out is None, as_json=as_json
+    )
+    if not done:
         ctx.exit(PREEMPTED)
 
 
@@ -216,9 +229,11 @@ def _by_protocol(
     device: "torch.device",
     workers: int | None,
     *,
+    of_run: bool,
     as_json: bool,
 ) -> bool:
     """Train by a protocol; tell whether it came to its end."""
+    from dilo.eval.inputs import listing
     from dilo.eval.linear.protocols import PROTOCOLS, altered, departures, protocol_words
     from dilo.eval.linear.record import linear_lines, linear_record
     from dilo.eval.linear.training import probe
@@ -239,7 +254,9 @@ def _by_protocol(
         workers=worker_count(workers),
         precision=choose_precision(asked.precision, device),
     )
-    outcome = probe(encoder, train, test, protocol, folder, machine, words, seed=asked.seed)
+    outcome = probe(
+        encoder, train, test, protocol, folder, machine, words, seed=asked.seed, aside=of_run
+    )
     if outcome.signal:
         words(f"stopped by {outcome.signal}; the same command goes on")
         stopped = {"task": "linear", "preempted": True, "signal": outcome.signal}
@@ -249,10 +266,12 @@ def _by_protocol(
         record = linear_record(
             encoder, protocol, outcome, precision=machine.precision, seed=asked.seed
         ) | provenance(started)
+        record["inputs"] = {"train": listing(train), "test": listing(test)}
         say_unreadable(outcome.unreadable)
         for line in linear_lines(record):
             say(line)
-        say(f"{write_result(folder, record)}, with {outcome.classifier} of the last epoch")
+        path = write_result(outcome.folder or folder, record)
+        say(f"{path}, with {outcome.classifier} of the last epoch")
         tell(record, as_json=as_json)
     return True
 
@@ -266,13 +285,14 @@ def _fast(
     device: "torch.device",
     workers: int | None,
     *,
+    of_run: bool,
     as_json: bool,
 ) -> None:
     """Make features once, and try many learning rates on them."""
     from dilo.eval.linear.fast import fast_probe
     from dilo.eval.linear.record import fast_lines
     from dilo.eval.linear.sweep import Sweep
-    from dilo.eval.results import provenance, write_result
+    from dilo.eval.results import provenance, settled_folder, write_result
     from dilo.pipeline.progress import Progress
 
     started = time.monotonic()
@@ -290,9 +310,18 @@ def _fast(
     queries = extracted(encoder, tested, FEATURES_BATCH, workers, device)
     say(f"{len(settings.settings)} layers in one pass, {settings.epochs} epochs")
     with Progress(len(bank.labels) * settings.epochs, "rows", say) as bar:
-        record = fast_probe(encoder, bank, queries, settings, folder, device, bar.advance)
+        record = fast_probe(
+            encoder,
+            bank,
+            queries,
+            settings,
+            lambda record: settled_folder(folder, record, say, of_run=of_run),
+            device,
+            bar.advance,
+        )
     record |= provenance(started)
     for line in fast_lines(record):
         say(line)
-    say(f"{write_result(folder, record)}, with {record['classifier']}")
+    path = write_result(Path(record["classifier"]).parent, record)
+    say(f"{path}, with {record['classifier']}")
     tell(record, as_json=as_json)

@@ -134,6 +134,7 @@ def command(
         truth=truth,
         boxes=boxes,
         out=place,
+        of_run=out is None,
         plots=plots,
         sheets=not settings.pop("no_sheets"),
         methods=tuple(dict.fromkeys(settings.pop("methods"))),
@@ -141,5 +142,4 @@ def command(
         **settings,
     )
     record = evaluate(request, say)
-    say(f"{place}: table.txt has these numbers, localize.json more, per-image.csv the images")
     tell(record, as_json=as_json)

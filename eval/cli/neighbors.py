@@ -39,6 +39,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.figures.gradients import Viewer
     from dilo.eval.folders import LabelledFolder
 
+#: The picture in a folder of results.
+PICTURE = "neighbors.png"
+
 
 @click.command("neighbors")
 @click.option(
@@ -135,10 +138,12 @@ def command(
     from dilo.eval.figures.diagnosis import neighbor_figure
     from dilo.eval.figures.gradients import look
     from dilo.eval.figures.neighbors import others_of
-    from dilo.eval.results import provenance
+    from dilo.eval.inputs import listing
+    from dilo.eval.results import provenance, settled_file, settled_folder
     from dilo.train.devices import choose_device
 
-    picture, record_file = _files(out, checkpoints[0][1] if len(checkpoints) == 1 else None)
+    run = checkpoints[0][1] if len(checkpoints) == 1 else None
+    picture = _picture(out, run)
     outside("--out", picture, (path for path in (images, asked_of) if path and path.is_dir()))
     place = choose_device(device)
     read: dict[LabelledFolder, Features] = {}
@@ -151,13 +156,14 @@ def command(
         name: load_encoder(path, arch=arch, size=size, output=output or "pooled")
         for name, path in checkpoints
     }
+    said: set[Path] = set()
     comparison = compare(
         encoders,
         bank,
         asked,
         k=k,
         extract=lambda encoder, folder: extracted(
-            encoder, read.get(folder, folder), batch, workers, place
+            encoder, read.get(folder, folder), batch, workers, place, said=said
         ),
         device=place,
     )
@@ -166,7 +172,15 @@ def command(
     rows = [listed.names.index(comparison.queries.names[row]) for row in shown]
     seen = {name: look(viewer, rows, ["gradient"]) for name, viewer in viewers.items()}
     record = comparison.record(shown) | {"pick": pick or ("query" if query else "random")}
-    record |= {"output": output or "pooled", **provenance(started)}
+    record |= {"output": output or "pooled", "class": which, "gradients": list(viewers)}
+    record["inputs"] = {"images": listing(bank), "queries": listing(listed)}
+    record |= provenance(started)
+    if _is_picture(out):
+        record_file = settled_file(picture.with_suffix(".json"), record, say)
+        picture = record_file.with_suffix(picture.suffix)
+    else:
+        picture = settled_folder(picture.parent, record, say, of_run=out is None) / PICTURE
+        record_file = picture.with_suffix(".json")
     write_figure(neighbor_figure(comparison, shown, seen), picture)
     tell(record, as_json=as_json, out=record_file)
     for line in _table(record):
@@ -198,14 +212,26 @@ def _check(
             )
 
 
-def _files(out: Path | None, run: Path | None) -> tuple[Path, Path]:
-    """Name the picture and the record beside it."""
-    from dilo.eval.results import result_folder
+def _is_picture(out: Path | None) -> bool:
+    """Tell whether the user names a file for the picture, not a folder for it and the record."""
+    return out is not None and out.suffix.lower() == ".png"
 
-    if out is not None and out.suffix.lower() == ".png":
-        return out, out.with_suffix(".json")
-    folder = result_folder("neighbors", out, run)
-    return folder / "neighbors.png", folder / "neighbors.json"
+
+def _picture(out: Path | None, run: Path | None) -> Path:
+    """Name the picture, which a record lies beside; refuse a place that holds something else."""
+    from dilo.eval.results import require_record, result_folder
+
+    if out is None or not _is_picture(out):
+        return result_folder("neighbors", out, run) / PICTURE
+    record = out.with_suffix(".json")
+    require_record("--out", record, "neighbors")
+    if out.exists() and not record.exists():
+        raise click.BadParameter(
+            f"must be a new file, or a picture with its record {record.name}, got {out}, which "
+            "would be lost: give another name",
+            param_hint="--out",
+        )
+    return out
 
 
 def _folders(

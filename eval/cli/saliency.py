@@ -60,6 +60,9 @@ def command(
                 f"must be outside the folders that are read, got {out} in {folder}",
                 param_hint="--out",
             )
+    from dilo.eval.results import result_folder
+
+    result_folder("saliency", out, None)  # which refuses one that holds something else
     if not no_plots:
         require("dilo-eval saliency", ("matplotlib",), "eval", instead=", or give --no-plots")
     from dilo.eval.saliency.evaluation import Request, evaluate
@@ -74,5 +77,4 @@ def command(
         plots=not no_plots,
     )
     record = evaluate(request, say)
-    say(f"{out}: table.txt has these numbers, saliency.json the curves, per-image.csv the images")
     tell(record, as_json=as_json)

@@ -44,7 +44,7 @@ def memory_features(encoder: Encoder, folder: LabelledFolder) -> Features:
     Raises
     ------
     CheckpointError
-        If the file has no memory.
+        If the file has no memory, or one that is not finite.
     DiloError
         If the images are not those of the training.
 
@@ -65,6 +65,11 @@ def memory_features(encoder: Encoder, folder: LabelledFolder) -> Features:
         raise DiloError(
             f"--train {folder.root} must hold the images that {encoder.source} was trained on, "
             f"got {why}: give the folder of its training, or leave --bank memory out"
+        )
+    if not bool(rows.isfinite().all()):
+        raise CheckpointError(
+            f"the memory of {encoder.source} must be finite, got NaN or infinity: the training "
+            "run diverged; take an earlier checkpoint"
         )
     return Features(
         folder.root,

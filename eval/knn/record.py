@@ -7,9 +7,13 @@ from typing import Any
 import torch
 
 from dilo.eval.features import Features, unreadable_record
+from dilo.eval.inputs import listing
 from dilo.pipeline.errors import DiloError, few
 from dilo.pipeline.names import escaped
 from dilo.train.knn import knn_accuracy
+
+#: Classes that top-5 looks at.
+FIRST = 5
 
 
 def relabelled(found: Features, classes: Sequence[str]) -> Features:
@@ -120,18 +124,39 @@ def knn_record(
             {
                 "k": found.k,
                 "top1": found.top1,
-                "top5": found.top5,
+                "top5": found.top5 if tells_five(found.k, len(bank.classes)) else None,
                 "per_class": dict(zip(bank.classes, found.per_class, strict=True)),
             }
             for found in results
         ],
         "classes": len(bank.classes),
+        "precision": origin.precision,
+        "inputs": {"train": listing(bank), "test": listing(queries)},
         "train": str(bank.root),
         "test": str(queries.root),
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
         "unreadable": [*unreadable_record(bank), *unreadable_record(queries)],
     }
+
+
+def tells_five(k: int, classes: int) -> bool:
+    """Tell whether the true class among the first five says more than what is known anyway.
+
+    Parameters
+    ----------
+    k : int
+        Neighbours that vote.
+    classes : int
+        How many there are.
+
+    Returns
+    -------
+    bool
+        False where fewer than five classes can have a vote, as at k = 1, where top-5 is top-1;
+        and where all classes are among the five.
+    """
+    return k >= FIRST and classes > FIRST
 
 
 def knn_table(record: dict[str, Any]) -> list[str]:
@@ -148,10 +173,16 @@ def knn_table(record: dict[str, Any]) -> list[str]:
         Lines.
     """
     classes, images = record["classes"], record["train_images"]
+    chance = 100 * FIRST / classes if classes > FIRST else None
     return [
         f"weighted kNN, {record['output']}, temperature {record['temperature']:g}: "
         f"{record['test_images']} test images against {images} training images, {classes} classes",
         "     k    top-1    top-5",
-        *(f"{r['k']:>6} {r['top1']:>6.1f} % {r['top5']:>6.1f} %" for r in record["results"]),
-        f"chance {100 / classes:>6.1f} % {100 * min(5, classes) / classes:>6.1f} %",
+        *(f"{r['k']:>6} {r['top1']:>6.1f} % {_cell(r['top5'])}" for r in record["results"]),
+        f"chance {100 / classes:>6.1f} % {_cell(chance)}",
     ]
+
+
+def _cell(value: float | None) -> str:
+    """Write a share, or that there is none."""
+    return f"{'-':>6}" if value is None else f"{value:>6.1f} %"

@@ -1,7 +1,7 @@
 """The linear probe in minutes: a sweep over features made once, and the best layer on the test."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def fast_probe(
     bank: Features,
     queries: Features,
     asked: Sweep,
-    folder: Path,
+    folder: Path | Callable[[Mapping[str, Any]], Path],
     device: torch.device,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
@@ -34,8 +34,9 @@ def fast_probe(
         Of the training and of the test images, with the same classes.
     asked : Sweep
         What to try.
-    folder : Path
-        Of the result: the classifier; made if it is missing.
+    folder : Path or callable
+        Of the result: the classifier; made if it is missing. Or what chooses it by the record,
+        which has all but the classifier.
     device : torch.device
         Where to compute.
     progress : callable, optional
@@ -58,6 +59,9 @@ def fast_probe(
     weight, bias = swept.weight.to(device), swept.bias.to(device)
     found = places(weight, bias, queries.vectors, queries.labels)
     scored = score(found)
+    by_class = per_class(found, queries.labels, bank.classes)
+    record = fast_record(encoder, bank, queries, asked, swept, scored, by_class)
+    folder = folder(record) if callable(folder) else folder
     folder.mkdir(parents=True, exist_ok=True)
     path = write_classifier(
         folder,
@@ -68,5 +72,4 @@ def fast_probe(
         best_acc1=scored.top1,
         about={"protocol": {"name": "fast", **dataclasses.asdict(asked)}, "seed": asked.seed},
     )
-    by_class = per_class(found, queries.labels, bank.classes)
-    return fast_record(encoder, bank, queries, asked, swept, scored, by_class, path)
+    return record | {"classifier": str(path)}

@@ -54,6 +54,8 @@ class Outcome:
         Processes that trained together.
     signal : str
         What asked it to stop; empty if nothing did.
+    folder : Path or None
+        Where the result goes; None where a signal came before the end.
     """
 
     curve: tuple[EpochResult, ...]
@@ -65,6 +67,7 @@ class Outcome:
     classifier: Path | None = None
     ranks: int = 1
     signal: str = ""
+    folder: Path | None = None
 
     @property
     def best(self) -> EpochResult:

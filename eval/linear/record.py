@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
+from dilo.eval.inputs import listing
 from dilo.eval.linear.outcome import EpochResult, Outcome
 from dilo.eval.linear.protocols import Protocol, departures
 from dilo.eval.linear.scoring import Score
@@ -75,7 +75,6 @@ def fast_record(
     swept: Swept,
     scored: Score,
     by_class: dict[str, float],
-    classifier: Path,
 ) -> dict[str, Any]:
     """Gather what --json prints of a sweep over features made once.
 
@@ -93,8 +92,6 @@ def fast_record(
         Of the best layer, on the test images.
     by_class : dict of str to float
         Its top-1 of each class.
-    classifier : Path
-        Its file.
 
     Returns
     -------
@@ -111,17 +108,19 @@ def fast_record(
         "sweep": [dataclasses.asdict(one) for one in swept.tried],
         "chosen": dataclasses.asdict(swept.best),
         "held_out": swept.held_out,
+        "held_out_noise": swept.noise,
+        "near_the_best": swept.near,
         "last": {"epoch": asked.epochs, "top1": scored.top1, "top5": scored.top5},
         "per_class": by_class,
         "classes": len(bank.classes),
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
+        "inputs": {"train": listing(bank), "test": listing(queries)},
         "unreadable": _unreadable(
             (str(part.root / path), reason)
             for part in (bank, queries)
             for path, reason in part.unreadable
         ),
-        "classifier": str(classifier),
     }
 
 
@@ -216,6 +215,9 @@ def fast_lines(record: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"chosen: lr {chosen['lr']:g}, weight decay {chosen['weight_decay']:g}",
+        f"it has the smallest loss, {chosen['loss']:.4g}, of the {record['near_the_best']} within "
+        f"{record['held_out_noise']:.2g} points of the highest top-1, which {record['held_out']} "
+        "images do not tell apart",
         f"on the test images: top-1 {last['top1']:.2f} %, top-5 {last['top5']:.2f} %",
         *_common(record),
         FAST_WORDS,

@@ -1,6 +1,6 @@
 """Files of a linear probe: the classifier for others to read, and the state to go on from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,22 @@ from torch import Tensor
 
 from dilo.eval.classifier import CLASSIFIER
 from dilo.eval.encoder import Encoder
+from dilo.eval.results import PROBE, beside, is_free
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.checkpoint import PREFIX
 from dilo.train.reading import read
 
 #: Where a probe stands, beside its result.
-STATE = "training.pt"
+STATE = PROBE
 #: Version of that file.
 FORMAT_VERSION = 1
 #: Steps that no probe takes.
 _MOST_STEPS = 2**48
+
+
+class OtherSettingsError(CheckpointError):
+    """A state that a probe with other settings left."""
 
 
 def write_classifier(
@@ -147,7 +152,7 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
         raise CheckpointError(f"{path} must hold settings and a state: give another --out")
     for name, asked in settings.items():
         if had.get(name) != asked:
-            raise CheckpointError(
+            raise OtherSettingsError(
                 f"{path} was made with {name} = {had.get(name)!r}, asked for {asked!r}: a probe "
                 f"goes on with what it began with; give the same, or another --out for a new one"
             )
@@ -155,6 +160,44 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
     if type(step) is not int or not 0 <= step < _MOST_STEPS:
         raise CheckpointError(f"{path} must say which step it is of: give another --out")
     return state
+
+
+def fitting_folder(folder: Path, settings: Mapping[str, Any], say: Callable[[str], None]) -> Path:
+    """Choose a folder in which no other probe stands.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes if nothing is there, or a probe that began with the same.
+    settings : mapping of str to object
+        What is asked for.
+    say : callable
+        Told where it goes, if elsewhere.
+
+    Returns
+    -------
+    Path
+        The folder, or one of ``FOLDER-2``, ``FOLDER-3`` beside it.
+
+    Raises
+    ------
+    CheckpointError
+        If a state there is damaged or of another format.
+    """
+    for candidate in beside(folder):
+        if is_free(candidate, given=False):
+            break
+        try:
+            if read_state(candidate, settings) is not None:
+                break
+        except OtherSettingsError:
+            continue
+    if candidate != folder:
+        say(
+            f"{folder} holds a probe of other images, weights or settings, which stays as it is: "
+            f"this one goes to {candidate}"
+        )
+    return candidate
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> Path:

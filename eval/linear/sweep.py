@@ -16,6 +16,8 @@ from dilo.train.nearest import Rows
 #: Tried unless others are given: what serves standardised features of 128 to 4096 values.
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 DECAYS = (0.0, 1e-4, 1e-2)
+#: Points by which two shares of the same images differ through rounding alone.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +89,14 @@ class Swept(NamedTuple):
     tried : tuple of Tried
         Every layer.
     best : Tried
-        The one with the highest top-1 on the part held out, of equals the smallest loss.
+        Of those whose top-1 on the part held out is within the noise of the highest, the one
+        with the smallest loss.
     held_out : int
         Images of that part.
+    noise : float
+        Points of top-1 that so many images do not tell apart.
+    near : int
+        Layers within the noise of the highest.
     """
 
     weight: Tensor
@@ -97,6 +104,8 @@ class Swept(NamedTuple):
     tried: tuple[Tried, ...]
     best: Tried
     held_out: int
+    noise: float
+    near: int
 
 
 def sweep(
@@ -156,15 +165,43 @@ def sweep(
             if progress is not None:
                 progress(len(part))
     tried = layers.judged(rows, labels, held, standard)
-    best, chosen = _best(tried)
+    images = int(held.sum())
+    best, noise, near = choose(tried, images)
     weight, bias = standard.folded(layers.weight[best], layers.bias[best])
-    return Swept(weight.cpu(), bias.cpu(), tried, chosen, int(held.sum()))
+    return Swept(weight.cpu(), bias.cpu(), tried, tried[best], images, noise, near)
 
 
-def _best(tried: Sequence[Tried]) -> tuple[int, Tried]:
-    """Choose the layer with the highest top-1, of equals the one with the smallest loss."""
+def choose(tried: Sequence[Tried], images: int) -> tuple[int, float, int]:
+    """Choose a layer by the part held out, whose few images may not tell the best apart.
+
+    Parameters
+    ----------
+    tried : sequence of Tried
+        Every layer.
+    images : int
+        Of the part held out.
+
+    Returns
+    -------
+    best : int
+        Place of the layer with the smallest loss among those near the highest top-1.
+    noise : float
+        How near, in points: a standard error of the highest top-1, and one image at least.
+    near : int
+        How many layers are.
+
+    Raises
+    ------
+    CheckpointError
+        If every layer diverged.
+
+    Examples
+    --------
+    >>> choose([Tried(1.0, 0.0, 60.0, 14.0), Tried(0.1, 0.0, 55.0, 1.0)], 20)
+    (1, 10.954451150103322, 2)
+    """
     sound = [
-        (one.top1, -one.loss, number)
+        (one.loss, number, one.top1)
         for number, one in enumerate(tried)
         if one.top1 is not None and one.loss is not None
     ]
@@ -173,8 +210,10 @@ def _best(tried: Sequence[Tried]) -> tuple[int, Tried]:
             f"a layer must stay finite at one of {len(tried)} settings, but all diverged: the "
             "features are not sound; take another checkpoint"
         )
-    number = max(sound, key=lambda one: (one[0], one[1], -one[2]))[2]
-    return number, tried[number]
+    highest = max(top1 for _, _, top1 in sound)
+    noise = max(math.sqrt(highest * (100 - highest) / images), 100 / images)
+    near = [one for one in sound if one[2] >= highest - noise - ROUNDING]
+    return min(near)[1], noise, len(near)
 
 
 class _Layers:

@@ -14,7 +14,13 @@ from dilo.eval.linear.crops import UNLABELLED, CropBatch, EpochBatches, Training
 from dilo.eval.linear.layer import Layer
 from dilo.eval.linear.outcome import EpochResult, Outcome, reasons
 from dilo.eval.linear.protocols import Protocol, rate
-from dilo.eval.linear.saving import STATE, read_state, write_classifier, write_state
+from dilo.eval.linear.saving import (
+    STATE,
+    fitting_folder,
+    read_state,
+    write_classifier,
+    write_state,
+)
 from dilo.eval.linear.scoring import per_class, score
 from dilo.eval.linear.testimages import UNREAD, TestImages
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
@@ -45,6 +51,7 @@ def probe(
     say: Callable[[str], None],
     *,
     seed: int = 0,
+    aside: bool = False,
 ) -> Outcome:
     """Train a linear layer by a protocol, from the beginning or from where it stood.
 
@@ -66,6 +73,9 @@ def probe(
         Told in words what happens, on rank 0.
     seed : int, default 0
         Of the weights at the beginning, the order, the crops.
+    aside : bool, default False
+        Whether to go to a folder beside that one where another probe stands in it; else that
+        is an error.
 
     Returns
     -------
@@ -89,7 +99,7 @@ def probe(
     with ranks.joined(machine.device) as device, Interruption() as interruption:
         machine = dataclasses.replace(machine, device=device)
         say = say if ranks.rank() == 0 else ranks.silence
-        session = _Session(encoder, train, test, protocol, folder, machine, say, seed)
+        session = _Session(encoder, train, test, protocol, folder, machine, say, seed, aside)
         return session.run(interruption)
 
 
@@ -126,6 +136,7 @@ class _Session:
         machine: Machine,
         say: Callable[[str], None],
         seed: int,
+        aside: bool,
     ) -> None:
         self.encoder, self.train, self.protocol = encoder, train, protocol
         self.folder, self.machine, self.say, self.seed = folder, machine, say, seed
@@ -142,7 +153,9 @@ class _Session:
         }
         if sorted_by_number(train.classes):  # a state from before has them in another order
             self.settings["class_order"] = "numbers"
-        self.state = read_state(folder, self.settings)
+        if aside:
+            self.folder = ranks.decide(lambda: fitting_folder(folder, self.settings, say))
+        self.state = read_state(self.folder, self.settings)
         self.test = TestImages(encoder, test, machine, say)
         self.layer = Layer(self.test.width, len(train.classes), protocol, machine.device, seed)
         self.steps_per_epoch = EpochBatches(len(train.names), protocol, seed).steps_per_epoch
@@ -289,7 +302,7 @@ class _Session:
             ),
         )
         path = ranks.decide(lambda: self._write(outcome))
-        return dataclasses.replace(outcome, classifier=path)
+        return dataclasses.replace(outcome, classifier=path, folder=self.folder)
 
     def _write(self, outcome: Outcome) -> Path:
         """Write the classifier of the last epoch."""

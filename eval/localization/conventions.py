@@ -8,6 +8,7 @@ import numpy as np
 from dilo.eval.localization.measures import (
     CUTS,
     KEPT,
+    PUBLISHED_SIDE,
     RIGHT,
     RIGHT_V2,
     TOLERANCE,
@@ -145,8 +146,9 @@ NUMBERS = (
     Number(
         "pointing_game",
         "pointing",
-        f"images whose greatest value lies within {TOLERANCE:g} px of the object; of ties, their "
-        "share (Zhang et al. 2016)",
+        f"images whose greatest value lies within {TOLERANCE:g} px of the object at a side of "
+        f"{PUBLISHED_SIDE}, within the same share of any other side; of ties, their share (Zhang "
+        "et al. 2016)",
         lambda row: _per_cent(row.score.pointing),
     ),
     Number(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from dilo.eval.localization import report
 from dilo.eval.localization.conventions import Row
 from dilo.eval.localization.examples import Collection
 from dilo.eval.localization.files import notes, record_of, write_sheets, write_texts
+from dilo.eval.localization.measures import tolerance_of
 from dilo.eval.localization.networks import Network, class_of, known_classes
 from dilo.eval.localization.request import Request
 from dilo.eval.localization.scoring import FLOORS, Scores, score_all
 from dilo.eval.localization.truth import BoxTruth, MaskTruth, Truth
-from dilo.eval.results import write_result
+from dilo.eval.results import settled_folder, write_result
 from dilo.eval.saliency.examples import Photographs, find_photographs
 from dilo.eval.saliency.sources import Method, open_method
 from dilo.pipeline.errors import DiloError
@@ -68,7 +70,7 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     networks = _networks(request, classifiers, photographs, keys, say)
     say(
         f"{request.images}: {len(keys)} images, squashed to {collection.size} px, against "
-        f"{truth.where}"
+        f"{truth.where}; pointing forgives {tolerance_of(collection.size):.3g} px"
     )
     with Progress(len(keys), "images", say) as progress:
         scores = score_all(
@@ -83,10 +85,12 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     record = record_of(request, collection, rows, scores, missing, started)
     for line in [*notes(record), *report.table(rows)]:
         say(line)
+    out = settled_folder(request.out, record, say, of_run=request.of_run)
+    request = replace(request, out=out)
     write_texts(request, collection, rows, scores)
-    if request.sheets:
-        write_sheets(request.out, collection, networks, rows, scores)
-    write_result(request.out, record)  # last: it says that all the others are there
+    write_sheets(request, collection, networks, rows, scores)
+    write_result(out, record)  # last: it says that all the others are there
+    say(f"{out}: table.txt has these numbers, localize.json more, per-image.csv the images")
     return record
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from PIL import Image
 
+from dilo.eval.inputs import keyed, masks_listing
 from dilo.eval.localization import report
 from dilo.eval.localization.conventions import Row
 from dilo.eval.localization.examples import Collection, Example
+from dilo.eval.localization.measures import tolerance_of
 from dilo.eval.localization.networks import Network
 from dilo.eval.localization.plots import pixel_plot
 from dilo.eval.localization.request import Request
@@ -67,7 +69,13 @@ def record_of(
         "checkpoint": checkpoint,
         "step": step,
         "size": collection.size,
+        "pointing_tolerance": tolerance_of(collection.size),
         "image_folder": str(request.images),
+        "inputs": {
+            "images": keyed(request.images, collection.files.values()),
+            "truth": keyed(collection.truth.path, collection.truth.keys),
+            "maps": [masks_listing(method.source) for method in collection.methods],
+        },
         "images": len(scores.keys),
         "truth": str(collection.truth.path),
         "truth_kind": "masks" if collection.truth.by_pixel else "boxes",
@@ -138,24 +146,26 @@ def write_texts(
     write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))
     images = [escaped(collection.files[key]) for key in scores.keys]
     write_text(out / "per-image.csv", report.per_image(rows, images))
+    plot = out / "pixel-precision-recall.png"
+    plot.unlink(missing_ok=True)  # of an earlier command with the same images and settings
     if request.plots and collection.truth.by_pixel:
-        with published(out / "pixel-precision-recall.png") as part:
+        with published(plot) as part:
             pixel_plot(rows, part)
 
 
 def write_sheets(
-    out: Path,
+    request: Request,
     collection: Collection,
     networks: Sequence[Network],
     rows: Sequence[Row],
     scores: Scores,
 ) -> None:
-    """Draw a sheet of each kind of maps but the floors.
+    """Draw a sheet of each kind of maps but the floors, if they are asked for.
 
     Parameters
     ----------
-    out : Path
-        Folder for the sheets.
+    request : Request
+        What was asked for.
     collection : Collection
         The images, their truth, and maps of them.
     networks : sequence of Network
@@ -174,6 +184,10 @@ def write_sheets(
     for place, (file, row) in enumerate(zip(files, rows, strict=True)):
         if row.floor:
             continue
+        if not request.sheets:
+            # Of an earlier command with the same images and settings.
+            (request.out / file).unlink(missing_ok=True)
+            continue
         ranks = [
             (f"{kind} {number}", image)
             for kind, images in chosen(row.score.order()).items()
@@ -189,7 +203,7 @@ def write_sheets(
         computed = computed_maps(networks, examples)
         maps = [maps_of(*pair)[place] for pair in zip(examples, computed, strict=True)]
         across = min(EACH, len(scores.keys))
-        _save(out / file, example_sheet(row.score, ranks, examples, maps, across=across))
+        _save(request.out / file, example_sheet(row.score, ranks, examples, maps, across=across))
 
 
 def _save(path: Path, picture: Image.Image) -> None:

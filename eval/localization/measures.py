@@ -6,8 +6,9 @@ from scipy.ndimage import distance_transform_edt
 
 from dilo.eval.localization.boxes import Boxes, contour_boxes, largest_component, overlaps
 
-#: Pixels by which the pointing game forgives a miss.
-TOLERANCE = 15.0
+#: Pixels by which the pointing game forgives a miss, on maps of the side of published numbers:
+#: on smaller ones they would reach every object from the middle, so they shrink with the side.
+TOLERANCE, PUBLISHED_SIDE = 15.0, 224
 #: A map's box is cut where its values are above this share of the greatest.
 KEPT = 0.2
 #: A box is right from this overlap on.
@@ -44,6 +45,27 @@ def energy_inside(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> fl
     """
     total = saliency.sum()
     return float(saliency[truth].sum() / total) if total > 0 else 0.0
+
+
+def tolerance_of(side: int) -> float:
+    """Tell by how much the pointing game forgives a miss on maps of a side.
+
+    Parameters
+    ----------
+    side : int
+        Of the maps, in pixels.
+
+    Returns
+    -------
+    float
+        Pixels: 15 at a side of 224, and the same share of any other.
+
+    Examples
+    --------
+    >>> tolerance_of(224), round(tolerance_of(48), 2)
+    (15.0, 3.21)
+    """
+    return TOLERANCE * side / PUBLISHED_SIDE
 
 
 def pointing(

@@ -31,6 +31,8 @@ class Request:
         Name of the network, where files are silent.
     out : Path
         Folder of the results; made if it is missing.
+    of_run : bool
+        Whether nobody named it, and it is in the folder of a run.
     batch, workers : int
         Images at once; processes that score.
     device : {"auto", "cpu", "cuda"}
@@ -51,6 +53,7 @@ class Request:
     size: int | None
     arch: str | None
     out: Path
+    of_run: bool = False
     batch: int
     workers: int
     device: str

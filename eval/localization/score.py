@@ -20,6 +20,7 @@ from dilo.eval.localization.measures import (
     pixel_counts,
     pointing,
     threshold_overlaps,
+    tolerance_of,
 )
 from dilo.eval.localization.truth import Objects
 
@@ -74,7 +75,7 @@ def located(saliency: NDArray[np.generic], objects: Objects) -> Located:
     largest, anyone = threshold_overlaps(levels(stretched), objects.boxes)
     return Located(
         energy=energy_inside(stretched, objects.mask),
-        pointing=pointing(stretched, objects.mask),
+        pointing=pointing(stretched, objects.mask, tolerance=tolerance_of(len(stretched))),
         box=box,
         overlap=best_overlap(box, objects.boxes),
         right=np.stack([largest >= RIGHT, *(anyone >= overlap for overlap in RIGHT_V2)]),

@@ -41,8 +41,8 @@ def figures_section(gathered: Gathered) -> Section | None:
             shown = [
                 figure(
                     gathered.album.copied(path, source.name, task, stem),
-                    f"{stem} of {source.name}",
-                    f"{source.name}: {stem}.",
+                    f"{stem} of {_named(source, task, path)}",
+                    f"{_named(source, task, path)}: {stem}.",
                 )
                 for source, path in files
             ]
@@ -51,6 +51,13 @@ def figures_section(gathered: Gathered) -> Section | None:
         words = f"{left_out} more pictures lie beside the records and are not shown."
         parts.append(paragraph(words, kind="note"))
     return Section("figures", "Figures", joined(parts))
+
+
+def _named(source: Source, task: str, path: Path) -> str:
+    """Name a source, with the folder where it is not the task's own."""
+    folder = path.parent.name
+    aside = source.is_run and folder.startswith(f"{task}-")
+    return f"{source.name} ({folder})" if aside else source.name
 
 
 def _task(path: Path, source: Source) -> str:

@@ -87,9 +87,25 @@ class Gathered:
         list of str
             The runs first.
         """
+        beside = self.asides(task)
         found = dict.fromkeys(number.column for number in self.numbers if number.task == task)
         runs = [name for name in self.names if name in found]
-        return [*runs, *(name for name in found if name not in runs)]
+        return [*runs, *(name for name in found if name not in runs and name not in beside)]
+
+    def asides(self, task: str) -> list[str]:
+        """Name the records of runs that stand beside the first of their task.
+
+        Parameters
+        ----------
+        task : str
+            The command.
+
+        Returns
+        -------
+        list of str
+            What the columns of their numbers are called.
+        """
+        return [run.aside(result).name for run in self.runs for result in run.asides(task)]
 
     def records(self, task: str) -> Iterator[tuple[Source, Result]]:
         """List the records of a task.
@@ -102,11 +118,13 @@ class Gathered:
         Yields
         ------
         (Source, Result)
-            The chosen one of each run; all of the other folders.
+            The chosen one of each run, and those of other images or settings beside it; all
+            of the other folders.
         """
         for run in self.runs:
             if result := run.result(task):
                 yield run, result
+            yield from ((run.aside(result), result) for result in run.asides(task))
         for other in self.others:
             yield from ((other, result) for result in other.results if result.task == task)
 

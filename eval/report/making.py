@@ -1,5 +1,7 @@
 """The whole of `dilo-eval report`: read, compare, draw, write."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,12 +23,16 @@ from dilo.eval.report.readouts import task_section
 from dilo.eval.report.runs import recipes_section, runs_section
 from dilo.eval.report.style import PAGE, POLICY, STYLE
 from dilo.pipeline.atomic import write_text
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import DiloError, few
+from dilo.pipeline.names import escaped
 from dilo.pipeline.printing import printable
 from dilo.pipeline.tables import csv_text
+from dilo.pipeline.textfiles import read_bytes
 
 Say = Callable[[str], None]
 REPORT, NUMBERS = "report.html", "numbers.csv"
+#: Bytes of a page that is looked at for what it is of.
+LARGEST_PAGE = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +75,18 @@ def make_report(request: Request, say: Say) -> dict[str, Any]:
     Raises
     ------
     DiloError
-        If nothing of a run can be shown.
+        If nothing of a run can be shown, or the output folder holds something else.
     """
     runs = [read_source(name, folder, is_run=True) for name, folder in request.runs]
     others = [read_source(name, folder, is_run=False) for name, folder in request.others]
     for run in runs:
         _require_something(run)
+    mark = _mark(request)
+    _require_own(request.out, mark)
     request.out.mkdir(parents=True, exist_ok=True)
     gathered = gather(runs, others, request.out)
     sections = _sections(gathered)
-    write_text(request.out / REPORT, page(request.title, sections))
+    write_text(request.out / REPORT, page(request.title, sections) + mark)
     write_text(request.out / NUMBERS, numbers_text(gathered.numbers))
     notes = [note for source in gathered.sources for note in source.notes] + gathered.album.notes
     for note in notes:
@@ -94,6 +102,31 @@ def make_report(request: Request, say: Say) -> dict[str, Any]:
         "numbers": [_row(number) for number in gathered.numbers],
         "notes": notes,
     }
+
+
+def _mark(request: Request) -> str:
+    """Name the runs of a page in its last line, such that no page of others replaces it."""
+    named = [*request.runs, None, *request.others]
+    words = [pair and (pair[0], str(pair[1].resolve())) for pair in named]
+    text = json.dumps(words).encode("utf-8", "surrogatepass")
+    return f"<!-- of {hashlib.sha256(text).hexdigest()} -->\n"
+
+
+def _require_own(out: Path, mark: str) -> None:
+    """Refuse a folder that holds something else, or the page of other runs."""
+    if not out.is_dir():
+        return
+    names = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+    if names and REPORT not in names:
+        raise DiloError(
+            f"--out {out} must be empty, or hold a report, got {few([*map(escaped, names)])} and "
+            f"no {REPORT}: give another folder"
+        )
+    if names and not read_bytes(out / REPORT, LARGEST_PAGE).endswith(mark.encode()):
+        raise DiloError(
+            f"--out {out} must be empty, or hold the report of the same runs by the same names, "
+            f"got a {REPORT} of others: give another folder, or remove this one"
+        )
 
 
 def _require_something(run: Source) -> None:

@@ -32,7 +32,8 @@ def missing_section(gathered: Gathered) -> Section:
         if name == "saliency" and lacking and len(lacking) < len(gathered.runs):
             continue
         for run in lacking if task.command else []:
-            command = task.command.replace("RUN", shlex.quote(str(run.folder)))
+            command = task.whole(next((r.record for _, r in gathered.records(name)), None))
+            command = command.replace(" RUN ", f" {shlex.quote(str(run.folder))} ", 1)
             items.append(joined([f"{run.name}: no {name} result: ", tag("code", command)]))
     parts = [bullets(items) if items else paragraph("Nothing: every run has every result.")]
     notes = [note for source in gathered.sources for note in (*source.notes, *source.left_out())]

@@ -116,13 +116,9 @@ MEASURES = (
     ("pointing_game", "pointing game", True),
     ("energy_inside", "energy on the object", False),
 )
-#: What becomes of answers when the background changes, and which way is better.
-FATES: tuple[tuple[str, str, Better], ...] = (
-    ("follows_background", "answers of the background's class,", "less"),
-    ("kept", "right answers that stay right,", "more"),
-)
-#: Variations of the Backgrounds Challenge: what is seen, and whether more right is better; what
-#: a classifier makes of a background alone is neither good nor bad.
+#: Variations of the Backgrounds Challenge: what is seen, and whether more right is better. What
+#: a classifier makes of a background alone is neither good nor bad: right answers there, those
+#: that stay right too, may come of leaning on backgrounds.
 VARIATIONS: dict[str, tuple[str, Better]] = {
     "original": ("of the images as they are", "more"),
     "only_fg": ("of foregrounds alone (only_fg)", "more"),
@@ -133,6 +129,15 @@ VARIATIONS: dict[str, tuple[str, Better]] = {
     "mixed_rand": ("on a background of any class (mixed_rand)", "more"),
     "mixed_next": ("on a background of the next class (mixed_next)", "more"),
 }
+#: What becomes of answers when the background changes, and which way is better, by variation.
+FATES: tuple[tuple[str, str, dict[str, Better]], ...] = (
+    ("follows_background", "answers of the background's class,", dict.fromkeys(VARIATIONS, "less")),
+    (
+        "kept",
+        "right answers that stay right,",
+        {name: better for name, (_, better) in VARIATIONS.items()},
+    ),
+)
 
 QUANTITIES = (
     Quantity("knn", "results.*.top1", "kNN top-1, k = {k}", images="test_images", told=True),
@@ -174,7 +179,7 @@ QUANTITIES = (
             "backgrounds",
             f"results.*.{key}.{name}",
             f"{what} {VARIATIONS[name][0]}",
-            better=better,
+            better=better[name],
             place="section",
         )
         for key, what, better in FATES
@@ -214,6 +219,12 @@ def numbers(runs: Sequence[Source], others: Sequence[Source]) -> list[Number]:
     """
     names = {run.name for run in runs}
     results = [(run, result) for run in runs for result in run.chosen()]
+    results += [
+        (run.aside(result), result)
+        for run in runs
+        for first in run.chosen()
+        for result in run.asides(first.task)
+    ]
     results += [(other, result) for other in others for result in other.results]
     return [
         found

@@ -3,10 +3,11 @@
 import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dilo.eval.inputs import inputs_of
 from dilo.train.plot import flat
 from dilo.train.record import FACTS, read_facts, read_metrics
 
@@ -86,6 +87,9 @@ class Source:
     def result(self, task: str) -> Result | None:
         """Choose the record of a task: of the latest step, then written last.
 
+        Of records of several sets of images or settings, that in the task's own folder goes
+        before those beside it, of one step.
+
         Parameters
         ----------
         task : str
@@ -96,8 +100,47 @@ class Source:
         Result or None
             The record; None where there is none.
         """
-        found = [result for result in self.results if result.task == task]
-        return max(found, key=lambda r: (r.step, r.path.stat().st_mtime), default=None)
+        return max(self._records(task), key=_rank, default=None)
+
+    def _records(self, task: str) -> list[Result]:
+        """List the records of a task."""
+        return [result for result in self.results if result.task == task]
+
+    def asides(self, task: str) -> list[Result]:
+        """Choose the records of a task that are of other images or settings than the first.
+
+        Parameters
+        ----------
+        task : str
+            The command.
+
+        Returns
+        -------
+        list of Result
+            Of each set of images and settings the latest.
+        """
+        groups: dict[str, Result] = {}
+        for result in sorted(self._records(task), key=_rank):
+            groups[_group(result)] = result
+        first = self.result(task)
+        return [result for result in groups.values() if result is not first] if first else []
+
+    def aside(self, result: Result) -> "Source":
+        """Give a record that stands beside the first of its task a name of its own.
+
+        Parameters
+        ----------
+        result : Result
+            One of `asides`.
+
+        Returns
+        -------
+        Source
+            Of this record alone, called by its folder.
+        """
+        folder, stem = result.path.parent.name, result.path.stem
+        words = folder if stem == result.task else f"{folder}/{stem}"
+        return replace(self, name=f"{self.name} ({words})", results=[result], pictures=[])
 
     def chosen(self) -> list[Result]:
         """Choose one record of each task.
@@ -121,10 +164,22 @@ class Source:
         return [
             f"{self.name}: {other.path} is not shown, for {chosen.path} is of a later step, or "
             "was written later."
-            for chosen in self.chosen()
-            for other in self.results
-            if other.task == chosen.task and other is not chosen
+            for first in self.chosen()
+            for chosen in (first, *self.asides(first.task))
+            for other in self._records(first.task)
+            if other is not chosen and _group(other) == _group(chosen)
         ]
+
+
+def _rank(result: Result) -> tuple[float, bool, float]:
+    """Tell how late a record is; of one step, the one in the task's own folder is the first."""
+    own = result.path.parent.name == result.task
+    return result.step, own, result.path.stat().st_mtime
+
+
+def _group(result: Result) -> str:
+    """Name what a record is of; those that do not tell are taken to be of one set."""
+    return json.dumps(inputs_of(result.record, of_run=True), sort_keys=True)
 
 
 def number(value: object) -> float | None:

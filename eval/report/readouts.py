@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from dilo.eval.report.comparing import Comparison
+from dilo.eval.report.comparing import Comparison, comparisons
 from dilo.eval.report.gathered import Gathered, Section, figure, measured, warning
 from dilo.eval.report.markup import Markup, bullets, joined, paragraph, tag
 from dilo.eval.report.overview import comparison_table, legend
@@ -41,6 +41,13 @@ def task_section(gathered: Gathered, task: str) -> Section | None:
     parts += [part(gathered) for part in BELOW.get(task, ())]
     parts.append(_per_class(gathered, task, found))
     parts.append(measured(found))
+    if beside := comparisons(
+        [n for n in gathered.numbers if n.task == task], gathered.asides(task)
+    ):
+        shown = [c for c in beside if c.first.quantity.place != "class"]
+        names = list(dict.fromkeys(name for c in beside for name in c.numbers))
+        parts += [tag("h3", "Of other images or settings"), comparison_table(shown, names)]
+        parts.append(measured(beside))
     return Section(task, TASKS[task].heading, joined(parts))
 
 

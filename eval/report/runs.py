@@ -62,7 +62,7 @@ def runs_section(gathered: Gathered) -> Section:
             ("images trained on", lambda run: _count(run.facts.get("images"))),
             ("of these never pasted", lambda run: _count(run.facts.get("never_pasted"))),
             ("device", lambda run: _device(run.facts)),
-            ("started", lambda run: _word(run.facts.get("time")).replace("+00:00", " UTC")),
+            ("started", _started),
             ("commit", lambda run: _word(run.facts.get("commit"))),
             ("versions", lambda run: versions_words(run.facts.get("versions"))),
         )
@@ -147,6 +147,15 @@ def _steps(run: Source) -> str:
     if isinstance(steps, int):
         words += f" of {steps:,}"
     return f"{words} ({state})" if state else words
+
+
+def _started(run: Source) -> str:
+    """Say when a run was begun, and when it was taken up again the last time."""
+    starts = run.facts.get("starts")
+    begun = starts[0] if isinstance(starts, list) and starts else None
+    times = [begun.get("time") if isinstance(begun, dict) else None, run.facts.get("time")]
+    first, last = (_word(time).replace("+00:00", " UTC") for time in times)
+    return last if first in (NOTHING, last) else f"{first}; last taken up {last}"
 
 
 def _device(facts: dict[str, Any]) -> str:

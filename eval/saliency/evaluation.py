@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image
 
+from dilo.eval.inputs import keyed, masks_listing
+from dilo.eval.results import settled_folder
 from dilo.eval.saliency import report
 from dilo.eval.saliency.examples import example_sheet, find_photographs
 from dilo.eval.saliency.plots import f_threshold_plot, precision_recall_plot
@@ -78,7 +80,6 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     methods = [open_method(name, folder, truths) for name, folder in request.masks]
     photographs = find_photographs(request.images, truths) if request.images else None
     images = common_images(methods, truth, allow_missing=request.allow_missing)
-    request.out.mkdir(parents=True, exist_ok=True)
     for line in _counted(methods, truth, images):
         say(line)
     with Progress(len(images), "images", say) as progress:
@@ -86,10 +87,12 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     record = _record(request, methods, truth, scores)
     for line in [*_notes(record), *report.table(scores)]:
         say(line)
-    _write(request.out, record, scores, plots=request.plots)
+    out = settled_folder(request.out, record, say, of_run=False)
     sheets = sheet_names([method.name for method in methods])
     for file, method, scored in zip(sheets, methods, scores, strict=True):
-        _save(request.out / file, example_sheet(scored, method, truth, photographs))
+        _save(out / file, example_sheet(scored, method, truth, photographs))
+    _write(out, record, scores, plots=request.plots)
+    say(f"{out}: table.txt has these numbers, saliency.json the curves, per-image.csv the images")
     return record
 
 
@@ -221,6 +224,11 @@ def _record(
     return {
         "task": "saliency",
         "truth": str(request.truth),
+        "inputs": {
+            "truth": keyed(request.truth, truth.keys),
+            "masks": [masks_listing(method.source) for method in methods],
+            "images": str(request.images.resolve()) if request.images else None,
+        },
         "images": len(scores[0].images),
         "truths": len(truth.keys),
         "empty_truths": int((scores[0].recall[:, 0] == 0).sum()),
@@ -235,11 +243,12 @@ def _write(out: Path, record: dict[str, Any], scores: Sequence[Score], *, plots:
     lines = [f"{record['images']} images of {record['truth']}", "", *report.table(scores)]
     write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))
     write_text(out / "per-image.csv", report.per_image(scores))
-    if plots:
-        for name, draw in (
-            ("precision-recall.png", precision_recall_plot),
-            ("f-threshold.png", f_threshold_plot),
-        ):
+    for name, draw in (
+        ("precision-recall.png", precision_recall_plot),
+        ("f-threshold.png", f_threshold_plot),
+    ):
+        (out / name).unlink(missing_ok=True)  # of an earlier command with the same masks and truth
+        if plots:
             with published(out / name) as part:
                 draw(scores, part)
     write_text(out / "saliency.json", json.dumps(record) + "\n")

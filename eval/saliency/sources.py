@@ -103,6 +103,7 @@ class StoredMasks:
         self._store = MaskStore(folder)
         keys = _keys(self._store.names, str(folder))
         self._rows = {key: row for row, key in enumerate(keys)}
+        self.fingerprint = self._store.fingerprint
         failed = self._store.failed()
         self.failed: Collection[str] = {keys[row] for row in np.flatnonzero(failed)}
 

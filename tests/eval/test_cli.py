@@ -39,12 +39,16 @@ def evaluate(data, *more, status=0, checkpoint="run"):
 def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
     result = evaluate(data, "--json")
     record = json.loads(result.stdout)
-    right = {"top1": 100.0, "top5": 100.0, "per_class": {"ant": 100.0, "bee": 100.0}}
+    right = {"top1": 100.0, "top5": None, "per_class": {"ant": 100.0, "bee": 100.0}}
     assert record.pop("results") == [{"k": 1, **right}, {"k": 20, **right}]
     assert set(record.pop("versions")) == {"dilo", "torch", "torchvision", "numpy"}
     assert record.pop("seconds") >= 0
+    inputs = record.pop("inputs")
+    assert inputs["train"]["folder"] == str(data / "train")
+    assert inputs["train"]["list"] != inputs["test"]["list"]
     assert record == {
         "task": "knn",
+        "precision": "fp32",
         "checkpoint": str(data / "run" / "checkpoints" / "step-00000007.pt"),
         "step": 7,
         "size": 32,
@@ -69,9 +73,9 @@ def test_words_go_to_standard_error_with_what_chance_gives(data):
         "weighted kNN, pooled, temperature 0.1: 6 test images against 24 training images, "
         "2 classes",
         "     k    top-1    top-5",
-        "     1  100.0 %  100.0 %",
-        "    20  100.0 %  100.0 %",
-        "chance   50.0 %  100.0 %",
+        "     1  100.0 %      -",
+        "    20  100.0 %      -",
+        "chance   50.0 %      -",
         "left out: k = 200, more than the training images",
         f"written to {data / 'run' / 'eval' / 'knn' / 'knn.json'}",
     ]
@@ -82,7 +86,7 @@ def test_wrong_labels_count_as_wrong(data):
     (data / "test" / "bee").rename(data / "test" / "ant")
     (data / "test" / "x").rename(data / "test" / "bee")
     record = json.loads(evaluate(data, "--json", "--k", "1").stdout)
-    wrong = {"top1": 0.0, "top5": 0.0, "per_class": {"ant": 0.0, "bee": 0.0}}
+    wrong = {"top1": 0.0, "top5": None, "per_class": {"ant": 0.0, "bee": 0.0}}
     assert record["results"] == [{"k": 1, **wrong}]
 
 
@@ -91,7 +95,7 @@ def test_a_test_folder_may_hold_fewer_classes_than_the_training_folder(data):
         path.unlink()
     record = json.loads(evaluate(data, "--json", "--k", "3", "--k", "1", "--k", "3").stdout)
     assert record["classes"] == 2
-    right = {"top1": 100.0, "top5": 100.0, "per_class": {"ant": None, "bee": 100.0}}
+    right = {"top1": 100.0, "top5": None, "per_class": {"ant": None, "bee": 100.0}}
     assert record["results"] == [{"k": k, **right} for k in (1, 3)]
 
 
@@ -99,6 +103,29 @@ def test_the_file_holds_the_same_json(data):
     result = evaluate(data, "--json", "--out", str(data / "knn.json"))
     assert (data / "knn.json").read_text() == result.stdout
     assert (data / "run" / "eval" / "knn" / "knn.json").read_text() == result.stdout
+
+
+def test_a_second_data_set_or_setting_replaces_no_result_of_a_run(data):
+    write_class_folders(data / "others", ("ant", "bee"), each=3, seed=5)
+    below = data / "run" / "eval"
+    first = evaluate(data, "--json", "--k", "1").stdout
+    said = evaluate(data, "--test", str(data / "others"), "--k", "1").stderr
+    assert f"{below / 'knn'} holds a result of other images or settings" in said
+    assert f"written to {below / 'knn-2' / 'knn.json'}" in said
+    evaluate(data, "--k", "3")
+    evaluate(data, "--k", "1")  # as the first
+    assert {path.name for path in below.iterdir()} == {"knn", "knn-2", "knn-3"}
+    kept = json.loads((below / "knn" / "knn.json").read_text())
+    assert kept["inputs"] == json.loads(first)["inputs"]
+    found = json.loads((below / "knn-2" / "knn.json").read_text())
+    assert found["test"] == str(data / "others")
+
+
+def test_a_file_that_is_no_record_is_not_written_over(data):
+    (data / "letter.txt").write_text("dear")
+    result = evaluate(data, "--out", str(data / "letter.txt"), status=3)
+    assert "letter.txt must be a new file, or a record of dilo-eval knn" in result.stderr
+    assert (data / "letter.txt").read_text() == "dear"
 
 
 def test_options_override_the_checkpoint(data):

@@ -1,6 +1,7 @@
 """A file of features: what any HDF5 tool reads in it, and what is read by slices."""
 
 import dataclasses
+import os
 import pickle
 from pathlib import Path
 
@@ -166,3 +167,68 @@ def test_rows_of_a_file_that_is_gone_are_refused_in_a_sentence(path):
     path.unlink()
     with pytest.raises(DiloError, match=r"f\.h5 must be a whole file of features"):
         rows[:2]
+
+
+def changed(path, name, values, **more):
+    """Put another dataset in the place of one."""
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_dataset(name, data=values, **more)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("labels", np.array([0, 0, 1, 1, 1, 0, -7]), "got: labels from -7 to 1 with 2 classes"),
+        ("labels", np.array([0, 0, 1, 1, 1, 0, 2]), "got: labels from 0 to 2 with 2 classes"),
+        ("labels", np.zeros(7), "'labels' must be int64"),
+        ("labels", np.zeros((7, 1), np.int64), "'labels' must be int64 of shape"),
+        ("features", np.zeros((7, 3)), "'features' must be float32"),
+        ("features", np.zeros((7, 3, 2), np.float32), "'features' must be float32 of shape"),
+        ("classes", np.array([b"ant", b"ant"]), "got: a class twice among 2"),
+        ("classes", np.array([1, 2]), "'classes' must be text"),
+        ("unreadable", np.array([[b"a"]]), "'unreadable' must be text of shape"),
+    ],
+)
+def test_types_shapes_and_labels_that_cannot_be_meant_are_refused(path, name, values, words):
+    with pytest.raises(DiloError, match=r"must be a whole file of features, got: ") as error:
+        open_features(changed(path, name, values))
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_give_no_rows(path, value):
+    rows = ROWS.numpy().copy()
+    rows[5, 1] = value
+    found = open_features(changed(path, "features", rows)).vectors
+    assert torch.equal(found[:5], ROWS[:5])
+    words = r"f\.h5 must hold finite features, got NaN or infinity in rows 4 to 6: make"
+    with pytest.raises(DiloError, match=words):
+        found[4:]
+
+
+def test_nothing_of_another_file_is_read_and_no_pipe_is_waited_for(path, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(84))
+    with h5py.File(path, "r+") as file:
+        del file["features"]
+        file.create_dataset("features", (7, 3), "<f4", external=[(str(secret), 0, 84)])
+    with pytest.raises(DiloError, match="must be stored in the file itself"):
+        open_features(path)
+    with h5py.File(path, "r+") as file:
+        del file["features"]
+        file["features"] = h5py.SoftLink("/labels")
+    with pytest.raises(DiloError, match="got a link that leads away"):
+        open_features(path)
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(DiloError, match=r"pipe\.h5 must be .* got: it must be a regular file"):
+        open_features(tmp_path / "pipe.h5")
+
+
+def test_a_file_that_says_to_be_larger_than_it_is_takes_no_memory(path):
+    with h5py.File(path, "r+") as file:
+        del file["labels"]
+        file.create_dataset("labels", (2**40,), "<i8", chunks=(1024,))
+    with pytest.raises(DiloError, match="'labels' must be within the file's"):
+        open_features(path)

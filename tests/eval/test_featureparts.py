@@ -5,12 +5,13 @@ import torch
 from support.features import small_checkpoint
 from support.folders import write_class_folders
 
+from dilo.eval import featurefile
 from dilo.eval.encoder import load_encoder
 from dilo.eval.featurefile import open_features, write_features
 from dilo.eval.featureparts import FeatureJob
 from dilo.eval.features import features
 from dilo.eval.folders import any_folder, labelled_folder
-from dilo.pipeline.errors import CheckpointError, DiloError
+from dilo.pipeline.errors import AccessError, CheckpointError, DiloError
 
 
 class Stopped(Exception):
@@ -102,8 +103,9 @@ def test_parts_of_anything_else_are_never_taken(encoder, images, tmp_path, chang
     folder = labelled_folder(images)
     job = FeatureJob(encoder, folder, path, part=3, precision=precision)
     assert job.kept == 0
+    others = {path.name for path in (tmp_path / ".f.h5.parts").iterdir()}
     equal(job.run(), features(encoder, folder, precision=precision))
-    assert not (tmp_path / ".f.h5.parts").exists()
+    assert {path.name for path in (tmp_path / ".f.h5.parts").iterdir()} == others
     # Nor is the file itself, once it is of something else.
     assert FeatureJob(encoder, labelled_folder(images), path, part=3, precision="bf16").kept == (
         10 if change == "precision" else 0
@@ -172,3 +174,70 @@ def test_images_outside_class_folders_have_no_class(encoder, images, tmp_path):
     found = FeatureJob(encoder, any_folder(images), tmp_path / "f.h5").run()
     assert found.classes == ()
     assert found.labels.tolist() == [-1] * 10
+
+
+def test_who_ends_first_deletes_no_part_of_another_on_the_same_file(encoder, images, tmp_path):
+    folder, path = labelled_folder(images), tmp_path / "f.h5"
+    other = load_encoder(small_checkpoint(tmp_path / "d.pt", seed=1))
+    first = FeatureJob(encoder, folder, path, part=3)
+    second = FeatureJob(other, folder, path, part=3)
+    ended = []
+
+    def meanwhile(images):
+        if not ended and (tmp_path / ".f.h5.parts").exists() and len(counted) > 2:
+            ended.append(second.run(batch=3))
+        counted.append(images)
+
+    counted = []
+    found = first.run(batch=3, progress=meanwhile)
+    equal(found, features(encoder, folder))
+    assert ended
+    assert sum(counted) == 10  # no part was made twice
+    assert not (tmp_path / ".f.h5.parts").exists()
+
+
+def test_two_commands_that_make_the_same_features_both_end_right(encoder, images, tmp_path):
+    folder, path = labelled_folder(images), tmp_path / "f.h5"
+    first = FeatureJob(encoder, folder, path, part=3)
+    second = FeatureJob(encoder, folder, path, part=3)
+    ended = []
+
+    def meanwhile(images):
+        counted.append(images)
+        if len(counted) == 2:
+            ended.append(second.run(batch=3))
+
+    counted = []
+    expected = features(encoder, folder)
+    equal(first.run(batch=3, progress=meanwhile), expected)
+    equal(ended[0], expected)
+    assert [file.name for file in tmp_path.glob("*.h5")] == ["f.h5"]
+    assert not (tmp_path / ".f.h5.parts").exists()
+
+
+def test_a_file_that_another_command_replaced_is_not_given_as_this_ones(
+    encoder, images, tmp_path, monkeypatch
+):
+    folder, path = labelled_folder(images), tmp_path / "f.h5"
+    other = load_encoder(small_checkpoint(tmp_path / "d.pt", seed=1))
+    job = FeatureJob(encoder, folder, path)
+    monkeypatch.setattr(job, "_clear", lambda: write_features(path, features(other, folder)))
+    with pytest.raises(DiloError, match=r"f\.h5 must hold what this command wrote, but another"):
+        job.run()
+
+
+def test_a_file_that_may_not_be_read_now_is_not_made_again(encoder, images, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "f.h5"))
+
+    FeatureJob(encoder, labelled_folder(images), tmp_path / "f.h5").run()
+    monkeypatch.setattr(featurefile.h5py, "File", refuse)
+    with pytest.raises(AccessError, match=r"f\.h5: Permission denied: this user has no right"):
+        FeatureJob(encoder, labelled_folder(images), tmp_path / "f.h5")
+
+
+def test_a_file_that_is_no_features_is_not_replaced(encoder, images, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"a photograph")
+    with pytest.raises(DiloError, match=r"photo\.jpg must be a new file, or one of features"):
+        FeatureJob(encoder, labelled_folder(images), tmp_path / "photo.jpg")
+    assert (tmp_path / "photo.jpg").read_bytes() == b"a photograph"

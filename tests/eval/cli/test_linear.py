@@ -218,3 +218,33 @@ def test_help_does_not_import_torch():
         "sys.exit(result.exit_code or 'torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_probe_of_other_images_or_settings_goes_beside_and_goes_on_there(data, monkeypatch):
+    evaluate(data, *SHORT)
+    below = data / "run" / "eval"
+    before = {path: path.read_bytes() for path in (below / "linear").iterdir()}
+    with monkeypatch.context() as patch:
+        came = property(lambda self: "SIGUSR1", lambda self, value: None)
+        patch.setattr(Interruption, "came", came, False)
+        result = evaluate(data, *SHORT, "--seed", 5, status=75)
+    assert f"this one goes to {below / 'linear-2'}" in result.stderr
+    result = evaluate(data, *SHORT, "--seed", 5, "--json")
+    assert "going on from epoch" in result.stderr
+    assert json.loads(result.stdout)["classifier"] == str(below / "linear-2" / "classifier.pth")
+    assert (below / "linear-2" / "linear.json").read_text() == result.stdout
+    assert {path: path.read_bytes() for path in (below / "linear").iterdir()} == before
+
+
+def test_a_fast_probe_of_other_settings_goes_beside_with_its_classifier(data):
+    below = data / "run" / "eval"
+    evaluate(data, "--fast", "--epochs", 3)
+    before = {path: path.read_bytes() for path in (below / "linear-fast").iterdir()}
+    record = json.loads(evaluate(data, "--fast", "--epochs", 2, "--json").stdout)
+    assert record["classifier"] == str(below / "linear-fast-2" / "classifier.pth")
+    assert (below / "linear-fast-2" / "linear-fast.json").exists()
+    assert {path: path.read_bytes() for path in (below / "linear-fast").iterdir()} == before
+    result = invoke(
+        main, "gradients", "--classifier", data / "run", "--images", data / "test", status=3
+    )
+    assert "linear-fast-2" in result.stderr

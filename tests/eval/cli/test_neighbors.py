@@ -211,3 +211,38 @@ def test_a_k_beyond_all_images_is_refused_before_any_work(data):
 def test_where_a_result_goes_must_be_said_of_two_checkpoints(data):
     result = show(data, status=3, checkpoints=("run", "other.pt"))
     assert "--out must say where the result goes" in result.stderr
+
+
+def test_neighbours_of_other_images_or_settings_go_beside_with_their_picture(data):
+    folder = data / "run" / "eval" / "neighbors"
+    show(data, "--count", 2)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    result = show(data, "--count", 2, "--k", 2)
+    assert f"this one goes to {folder}-2" in result.stderr
+    result = show(data, "--count", 2, "--queries", data / "queries")
+    assert f"this one goes to {folder}-3" in result.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name for path in (data / "run" / "eval" / "neighbors-3").iterdir()} == {
+        "neighbors.json",
+        "neighbors.png",
+    }
+
+
+def test_a_picture_that_the_user_named_replaces_none_of_other_images_and_no_photograph(data):
+    out = data / "figure.png"
+    show(data, "--count", 2, "--out", out)
+    before = out.read_bytes()
+    show(data, "--count", 2, "--queries", data / "queries", "--out", out)
+    assert out.read_bytes() == before
+    assert (data / "figure-2.png").exists()
+    assert (data / "figure-2.json").exists()
+    photograph = data / "mine.png"
+    photograph.write_bytes(b"mine")
+    result = show(data, "--out", photograph, status=2)
+    assert "would be lost" in " ".join(result.stderr.split())
+    assert photograph.read_bytes() == b"mine"
+
+
+def test_what_a_folder_holds_is_said_once_for_all_checkpoints(data):
+    result = show(data, "--out", data / "out", checkpoints=("run", "other.pt"))
+    assert result.stderr.count(f"{data / 'images'}: 12 images in 3 classes") == 1

@@ -95,3 +95,21 @@ def test_features_of_another_output_than_the_protocols_are_refused():
         DiloError, match="must be embedding, got pooled in the files: give --output"
     ):
         require_comparable(bank, bank, "embedding")
+
+
+def test_top_five_is_told_only_where_five_of_more_classes_can_have_a_vote():
+    classes = tuple("abcdef")
+    bank = chosen_features(drawn(12, 0), [*range(6)] * 2, classes)
+    queries = chosen_features(drawn(6, 1), [*range(6)], classes)
+    record = knn_record(
+        bank, queries, ks=(1, 4, 5, 12), temperature=0.2, device=torch.device("cpu")
+    )
+    told = {result["k"]: result["top5"] for result in record["results"]}
+    assert [k for k, top5 in told.items() if top5 is None] == [1, 4]
+    lines = knn_table(record)
+    assert lines[2].endswith(" %      -")
+    assert lines[-1] == "chance   16.7 %   83.3 %"
+    few = [chosen_features(drawn(5, seed), [*range(5)], classes[:5]) for seed in (0, 1)]
+    record = knn_record(*few, ks=(5,), temperature=0.2, device=torch.device("cpu"))
+    assert record["results"][0]["top5"] is None
+    assert knn_table(record)[-1] == "chance   20.0 %      -"

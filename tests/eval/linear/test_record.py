@@ -109,6 +109,8 @@ def test_a_sweep_is_a_table_and_its_edge_is_pointed_out(chosen):
         "sweep": tried,
         "chosen": {"lr": chosen, "weight_decay": 0.01, "top1": 1.0, "loss": 1.0},
         "held_out": 50,
+        "held_out_noise": 4.24,
+        "near_the_best": 2,
         "last": {"epoch": 3, "top1": 31.0, "top5": 79.5},
         "per_class": {"ant": 31.0, "bee": 31.0},
         "classes": 2,
@@ -126,5 +128,9 @@ def test_a_sweep_is_a_table_and_its_edge_is_pointed_out(chosen):
     ]
     assert f"chosen: lr {chosen:g}, weight decay 0.01" in lines
     assert "on the test images: top-1 31.00 %, top-5 79.50 %" in lines
+    assert (
+        "it has the smallest loss, 1, of the 2 within 4.2 points of the highest top-1, which 50 "
+        "images do not tell apart"
+    ) in lines
     assert any("one beyond may be better" in line for line in lines) == (chosen == 0.1)
     assert lines[-1].startswith("this is not the published protocol")

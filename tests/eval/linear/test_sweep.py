@@ -8,7 +8,7 @@ from support.probes import Sliced
 from torch import nn
 
 from dilo.eval.linear.rows import batches, held_out, standardise
-from dilo.eval.linear.sweep import Sweep, sweep
+from dilo.eval.linear.sweep import Sweep, Tried, choose, sweep
 from dilo.pipeline.errors import CheckpointError, DiloError
 
 SMALL = Sweep(rates=(0.01, 0.3), decays=(0.0, 0.05), epochs=3, batch=16, seed=2)
@@ -67,11 +67,32 @@ def test_a_sweep_is_as_many_runs_of_torchs_sgd():
     torch.testing.assert_close(swept.bias, bias, rtol=1e-4, atol=1e-4)
 
 
-def test_the_best_is_the_highest_held_out_and_of_equals_the_smaller_loss():
+def test_one_held_out_image_of_23_does_not_choose_a_layer_at_a_loss_of_14():
+    tried = [
+        Tried(3.0, 0.0, 100 * 12 / 23, 14.0),
+        Tried(0.1, 0.0, 100 * 11 / 23, 1.2),
+        Tried(1e-4, 0.0, 100 * 4 / 23, 1.0),  # beyond the noise, whatever its loss
+        Tried(9.0, 0.0, None, None),
+    ]
+    best, noise, near = choose(tried, 23)
+    assert (best, near) == (1, 2)
+    assert noise == pytest.approx(100 * math.sqrt(12 * 11 / 23**3))
+
+
+def test_of_many_held_out_images_only_what_they_do_not_tell_apart_is_a_tie():
+    tried = [Tried(1.0, 0.0, 60.0, 2.0), Tried(0.1, 0.0, 59.6, 1.9), Tried(0.3, 0.0, 59.0, 1.0)]
+    assert choose(tried, 10_000)[0] == 1
+    assert choose(tried, 1_000_000)[0] == 0
+    all_right = [Tried(1.0, 0.0, 100.0, 2.0), Tried(0.1, 0.0, 100 - 100 / 16, 1.0)]
+    assert choose(all_right, 16)[0] == 1  # one image
+
+
+def test_the_best_is_near_the_highest_held_out_and_of_those_the_smallest_loss():
     rows, labels = blobs(spread=0.3)
     swept = sweep(rows, labels, 4, SMALL)
     highest = max(one.top1 for one in swept.tried)
-    equals = [one for one in swept.tried if one.top1 == highest]
+    equals = [one for one in swept.tried if one.top1 >= highest - swept.noise]
+    assert len(equals) == swept.near
     assert len(equals) > 1
     assert swept.best == min(equals, key=lambda one: one.loss)
     assert swept.held_out == 16

@@ -77,18 +77,20 @@ def test_perfect_maps_score_a_hundred_in_everything(objects):
     lines = (objects / "out" / "table.txt").read_text().splitlines()
     head = f"4 images of {objects / 'images'}, 32 px, against --truth {objects / 'masks'}"
     assert lines[0] == head
-    assert said[-len(lines[2:]) :] == lines[2:]
+    assert said[-len(lines[2:]) - 1 : -1] == lines[2:]
+    assert said[-1].startswith(f"{objects / 'out'}: table.txt has these numbers")
 
 
 def test_the_record_says_what_was_scored_on_what_and_by_which_versions(objects):
     record, _ = run(objects)
-    del record["methods"], record["conventions"], record["seconds"]
+    del record["methods"], record["conventions"], record["seconds"], record["inputs"]
     packages = ("dilo", "torch", "torchvision", "numpy", "opencv-python-headless")
     assert record == {
         "task": "localize",
         "checkpoint": None,
         "step": None,
         "size": 32,
+        "pointing_tolerance": 15 * 32 / 224,
         "image_folder": str(objects / "images"),
         "images": 4,
         "truth": str(objects / "masks"),
@@ -177,3 +179,20 @@ def test_images_left_out_and_maps_that_say_nothing_are_said(objects):
     assert any(line.startswith("  ant/1.jpg: ") for line in said)
     assert record["methods"][0]["blank_maps"] == 1
     assert any(line.startswith("perfect: 1 maps have one value alone") for line in said)
+
+
+def test_a_scoring_of_other_maps_goes_beside_and_replaces_no_file(objects):
+    run(objects, sheets=True)
+    before = {path: path.read_bytes() for path in (objects / "out").iterdir()}
+    (objects / "perfect").rename(objects / "renamed")
+    _, said = run(objects, maps=[("perfect", objects / "renamed")], sheets=True)
+    assert any(line.endswith(f"this one goes to {objects / 'out-2'}") for line in said)
+    assert {path: path.read_bytes() for path in (objects / "out").iterdir()} == before
+    names = {path.name for path in before}
+    assert {path.name for path in (objects / "out-2").iterdir()} == names
+
+
+def test_scored_again_without_sheets_none_of_the_earlier_maps_stay(objects):
+    run(objects, sheets=True)
+    run(objects, sheets=False)
+    assert written(objects) == {"localize.json", "table.txt", "per-image.csv"}

@@ -36,7 +36,7 @@ def test_a_map_that_says_nothing_finds_nothing(value):
     near = np.zeros((40, 40), bool)
     for r, c in np.ndindex(40, 40):
         away = max(5 - r, r - 24, 0) ** 2 + max(10 - c, c - 34, 0) ** 2
-        near[r, c] = away <= 15**2
+        near[r, c] = away <= (15 * 40 / 224) ** 2
     assert found.pointing == near.mean()
     assert not found.right.any()
     assert found.pixels[:, 0].tolist() == [MASK.sum(), (~MASK).sum()]
@@ -85,3 +85,21 @@ def test_images_are_summed_and_ranked_by_overlap_then_energy():
 def test_a_class_counts_the_same_however_many_images_it_has():
     assert class_mean([1, 1, 1, 0], ["ant", "ant", "ant", "bee"]) == 0.5
     assert class_mean([1, 0, 1], ["ant", "bee", "ant"]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("side", "away", "hit"), [(48, 3, 1), (48, 4, 0), (224, 15, 1), (224, 16, 0)]
+)
+def test_pointing_forgives_the_same_share_of_the_side_at_any_size(side, away, hit):
+    mask = np.zeros((side, side), bool)
+    mask[:, :5] = True
+    saliency = np.zeros((side, side))
+    saliency[side // 2, 4 + away] = 1
+    assert located(saliency, Objects(mask, components(mask)[0])).pointing == hit
+
+
+def test_at_48_px_the_middle_does_not_hit_an_object_in_a_corner():
+    mask = np.zeros((48, 48), bool)
+    mask[:14, :14] = True  # 15 px from it would be the middle
+    found = located(center_map(48), Objects(mask, components(mask)[0]))
+    assert found.pointing == 0

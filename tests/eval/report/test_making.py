@@ -11,6 +11,7 @@ from support.pages import Page
 from support.reports import (
     backgrounds,
     knn,
+    localize,
     picture,
     saliency,
     training,
@@ -232,3 +233,80 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(DiloError, match=r"run must be the folder of a run, or hold results of"):
         report(tmp_path / "out", ("run", tmp_path / "run"))
     assert not (tmp_path / "out").exists()
+
+
+def measured(root, name, *folders):
+    """Write kNN of a run on several sets of images."""
+    for number, folder in enumerate(folders, start=1):
+        beside = "knn" if number == 1 else f"knn-{number}"
+        record = knn() | {"results": [{"k": 20, "top1": 50.0 + number, "top5": 90.0}]}
+        record["inputs"] = {part: {"folder": f"/{folder}/{part}"} for part in ("train", "test")}
+        write_json(root / name / "eval" / beside / "knn.json", record)
+    return name, root / name
+
+
+def test_results_of_several_sets_of_images_are_all_shown_each_by_its_folder(tmp_path):
+    runs = measured(tmp_path, "a", "flowers", "birds"), measured(tmp_path, "b", "flowers")
+    page, record, _ = report(tmp_path / "out", *runs)
+    values = {(n["run"], n["value"]) for n in record["numbers"] if n["name"] == "kNN top-1, k = 20"}
+    assert values == {("a", 51.0), ("a (knn-2)", 52.0), ("b", 51.0)}
+    assert "Of other images or settings" in page.text
+    assert "is not shown" not in page.text
+    assert "Not measured alike" not in page.text  # the first of each are of one set
+    assert str(tmp_path / "a" / "eval" / "knn-2" / "knn.json") in page.text
+
+
+def test_of_one_set_of_images_the_later_step_is_shown(tmp_path):
+    name, run = measured(tmp_path, "a", "flowers", "birds")
+    record = json.loads((run / "eval" / "knn-2" / "knn.json").read_text())
+    later = {**record, "step": 9999, "results": [{"k": 20, "top1": 77.0}]}
+    write_json(run / "eval" / "knn-3" / "knn.json", later)
+    page, found, _ = report(tmp_path / "out", (name, run))
+    values = {(n["run"], n["value"]) for n in found["numbers"] if "top-1" in n["name"]}
+    assert values == {("a", 77.0), ("a (knn)", 51.0)}
+    assert "knn-2/knn.json is not shown, for" in page.text
+
+
+def test_what_is_missing_names_the_folders_that_another_run_was_measured_on(tmp_path):
+    runs = [measured(tmp_path, "a", "of flowers"), small(tmp_path, "b")]
+    (tmp_path / "b" / "eval" / "knn" / "knn.json").rename(tmp_path / "b" / "x.json")
+    record = json.loads((tmp_path / "b" / "x.json").read_text())
+    write_json(tmp_path / "b" / "x.json", record | {"task": "linear"})
+    localized = localize("a", 40.0) | {
+        "inputs": {"images": {"folder": "/images"}, "truth": {"folder": "/boxes.csv"}},
+        "truth_kind": "boxes",
+    }
+    write_json(tmp_path / "a" / "eval" / "localize" / "localize.json", localized)
+    page, _, _ = report(tmp_path / "out", *runs)
+    b = tmp_path / "b"
+    folders = "--train '/of flowers/train' --test '/of flowers/test'"
+    assert f"b: no knn result: dilo-eval knn --checkpoint {b} {folders}" in page.text
+    assert f"dilo-eval localize --classifier {b} --images /images --boxes /boxes.csv" in page.text
+    assert f"dilo-eval gradients --classifier {b} --images DIR" in page.text
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_report_says_when_a_run_was_begun_and_when_it_was_last_taken_up(tmp_path):
+    run = training(tmp_path / "run", 0.0)
+    facts = json.loads((run / "run.json").read_text())
+    starts = [{"time": "2026-01-01T01:01:01+00:00"}, {"time": facts["time"]}]
+    write_json(run / "run.json", facts | {"starts": starts})
+    page, _, _ = report(tmp_path / "out", ("run", run))
+    assert "2026-01-01T01:01:01 UTC; last taken up 2026-01-02T03:04:05 UTC" in page.text
+    write_json(run / "run.json", facts | {"starts": starts[1:]})
+    page, _, _ = report(tmp_path / "out", ("run", run))
+    assert "last taken up" not in page.text
+
+
+def test_a_report_replaces_none_of_other_runs_and_nothing_else(tmp_path):
+    runs = small(tmp_path, "a"), small(tmp_path, "b")
+    report(tmp_path / "out", *runs)
+    report(tmp_path / "out", *runs, title="Again")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(DiloError, match="the report of the same runs by the same names, got a"):
+        report(tmp_path / "out", runs[0])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.txt").write_text("mine")
+    with pytest.raises(DiloError, match=r"must be empty, or hold a report, got report\.txt and no"):
+        report(tmp_path / "mine", *runs)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

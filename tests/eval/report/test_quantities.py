@@ -4,7 +4,7 @@ import pytest
 from support.reports import CLASSES, backgrounds, knn, localize, whole_run, write_json
 
 from dilo.eval.report.proportions import interval
-from dilo.eval.report.quantities import numbers
+from dilo.eval.report.quantities import QUANTITIES, numbers
 from dilo.eval.report.reading import Source, read_source
 
 
@@ -97,3 +97,63 @@ def test_floors_and_maps_of_no_network_are_no_numbers_of_a_run(of):
         "cam of the true class",
         "gradient of the true class",
     }
+
+
+#: Every number, which way is better, and why: written by hand, not taken from the table.
+DIRECTIONS = {
+    ("knn", "results.*.top1"): "more",  # right answers
+    ("knn", "results.*.top5"): "more",
+    ("knn", "results.*.per_class.*"): "more",
+    ("linear", "last.top1"): "more",
+    ("linear", "best.top1"): "more",
+    ("linear", "last.top5"): "more",
+    ("linear", "per_class.*"): "more",
+    ("linear-fast", "last.top1"): "more",
+    ("linear-fast", "last.top5"): "more",
+    ("linear-fast", "per_class.*"): "more",
+    ("localize", "methods.*.numbers.max_box_acc"): "more",  # of the map, on the object
+    ("localize", "methods.*.numbers.max_box_acc_v2"): "more",
+    ("localize", "methods.*.numbers.pixel_ap"): "more",
+    ("localize", "methods.*.numbers.corloc"): "more",
+    ("localize", "methods.*.numbers.gt_known_loc"): "more",
+    ("localize", "methods.*.numbers.top1_loc"): "more",
+    ("localize", "methods.*.numbers.pointing_game"): "more",
+    ("localize", "methods.*.numbers.energy_inside"): "more",
+    ("backgrounds", "results.*.top1.original"): "more",  # the object is seen
+    ("backgrounds", "results.*.top1.only_fg"): "more",
+    ("backgrounds", "results.*.top1.no_fg"): None,  # right without the object: by its background
+    ("backgrounds", "results.*.top1.only_bg_b"): None,
+    ("backgrounds", "results.*.top1.only_bg_t"): None,
+    ("backgrounds", "results.*.top1.mixed_same"): "more",
+    ("backgrounds", "results.*.top1.mixed_rand"): "more",
+    ("backgrounds", "results.*.top1.mixed_next"): "more",
+    ("backgrounds", "results.*.bg_gap"): "less",  # what a background of the right class gives
+    **{  # answers that are the background's, where the object is of another class
+        ("backgrounds", f"results.*.follows_background.{name}"): "less"
+        for name in [
+            "original",
+            "only_fg",
+            "no_fg",
+            "only_bg_b",
+            "only_bg_t",
+            "mixed_same",
+            "mixed_rand",
+            "mixed_next",
+        ]
+    },
+    ("backgrounds", "results.*.kept.original"): "more",  # the object is still seen
+    ("backgrounds", "results.*.kept.only_fg"): "more",
+    ("backgrounds", "results.*.kept.no_fg"): None,  # the object is gone, and the answer stays
+    ("backgrounds", "results.*.kept.only_bg_b"): None,
+    ("backgrounds", "results.*.kept.only_bg_t"): None,
+    ("backgrounds", "results.*.kept.mixed_same"): "more",
+    ("backgrounds", "results.*.kept.mixed_rand"): "more",
+    ("backgrounds", "results.*.kept.mixed_next"): "more",
+    ("backgrounds", "results.*.challenge"): "more",  # objects that no background hides
+    ("neighbors", "checkpoints.*.precision"): "more",  # neighbours of the same class
+    ("neighbors", "checkpoints.*.accuracy"): "more",
+}
+
+
+def test_which_way_is_better_comes_from_what_each_number_means():
+    assert {(q.task, q.path): q.better for q in QUANTITIES} == DIRECTIONS
