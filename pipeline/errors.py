@@ -70,11 +70,11 @@ class AccessError(DiloError):
     ----------
     words : str
         The sentence, with path and remedy.
-    errno : int
-        What the system said.
+    errno : int, default 0
+        What the system said; the default is for pickle, which sets it afterwards.
     """
 
-    def __init__(self, words: str, errno: int) -> None:
+    def __init__(self, words: str, errno: int = 0) -> None:
         super().__init__(words)
         self.errno = errno
 
@@ -123,6 +123,8 @@ def system_errno(error: BaseException) -> int | None:
         return error.errno
     if isinstance(error, MemoryError):
         return errno.ENOMEM
+    if isinstance(error, ImageError):
+        return error.errno if error.errno in REMEDIES else None
     if not isinstance(error, OSError):
         return None
     inside = _NUMBER.search(str(error))

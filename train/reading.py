@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 import torch
 from torch import Tensor
 
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, require_access
 
 #: How torch.save began a file before torch 1.6: with a number, pickled.
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -141,6 +141,7 @@ def _refusing(path: Path) -> Iterator[None]:
         yield
     # A damaged file in one of the older formats may fail in any way at all.
     except Exception as error:
+        require_access(error, path)
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and foreign:
             raise CheckpointError(

@@ -27,6 +27,8 @@ from dilo.train.sections import Plain
 
 METRICS = "metrics.jsonl"
 FACTS = "run.json"
+#: What a run that began has left, whatever became of its checkpoints.
+RECORDS = (METRICS, FACTS, "recipe.toml")
 #: What each start of a run may have of its own, and keeps in run.json.
 OF_A_START = ("time", "step", "device", "world_size", "precision", "commit", "argv")
 
