@@ -1,11 +1,12 @@
 """The order of training: the batches of a run, those of a rank, and the loader that reads ahead."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -118,21 +119,40 @@ def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
     return stack(samples)
 
 
+def in_order(positions: Sequence[int], size: int) -> list[list[int]]:
+    """Deal positions to batches, in their order.
+
+    Parameters
+    ----------
+    positions : sequence of int
+        Of samples.
+    size : int
+        Positions of a batch; the last may have fewer.
+
+    Returns
+    -------
+    list of list of int
+        As `loader` takes them.
+    """
+    return [list(positions[first : first + size]) for first in range(0, len(positions), size)]
+
+
 def loader(
     samples: Dataset[Any],
-    batches: Sampler[list[tuple[int, int]]],
+    batches: Iterable[list[Any]],
     *,
     workers: int,
     pin: bool,
     stack: Callable[[Any], Any] = collate,
+    ahead: int = 4,
 ) -> DataLoader[Any]:
-    """Read batches ahead of the device.
+    """Read batches ahead of the device: the one maker of loaders, of training and of read-outs.
 
     Parameters
     ----------
     samples : Dataset
-        By epoch and position: `Views`, or another's.
-    batches : Sampler of list of (int, int)
+        By what `batches` has: epoch and position, or position.
+    batches : iterable of list
         Their order.
     workers : int
         Processes that decode and crop; 0 does it in this one.
@@ -140,6 +160,8 @@ def loader(
         Whether to hand over page-locked memory, for a GPU.
     stack : callable, optional
         Makes a batch of a list of samples; by default a `Batch` of `Sample`.
+    ahead : int, default 4
+        Batches that each worker makes before they are asked for.
 
     Returns
     -------
@@ -153,7 +175,9 @@ def loader(
         collate_fn=functools.partial(stack_told, stack),
         pin_memory=pin,
         worker_init_fn=start_worker,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=ahead if workers else None,
+        # Else each would take a number from torch's own, which a network may draw from.
+        generator=torch.Generator(),
     )
 
 

@@ -142,7 +142,8 @@ class _Session(Session[Recipe, Batch]):
     def read_out(self, epoch: int) -> None:
         if self.monitor:
             networks = self.stepper.method.encoders()
-            look = functools.partial(self.monitor.line, networks, self.step, epoch)
+            where = networks, self.step, epoch, self.give_way
+            look = functools.partial(self.monitor.line, *where)
             self.watch.read_out(look, _knn_words)
 
 

@@ -180,6 +180,24 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     return found
 
 
+def has_read_out(run: Path, step: int) -> bool:
+    """Tell whether the record has a line of a read-out at a step.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    step : int
+        Optimiser steps taken.
+
+    Returns
+    -------
+    bool
+        Lines of a step taken have a ``loss``, those of a read-out none.
+    """
+    return any(line["step"] == step and "loss" not in line for line in read_metrics(run))
+
+
 def read_facts(run: Path) -> dict[str, Any]:
     """Read run.json.
 
@@ -198,6 +216,25 @@ def read_facts(run: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
+
+
+def note_failure(run: Path, error: BaseException) -> None:
+    """Write into run.json, if it is there, why a run ended.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    error : BaseException
+        What ended it.
+    """
+    if facts := read_facts(run):
+        reason = str(error).partition("\n")[0]
+        facts["failure"] = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "what": f"{type(error).__name__}: {reason}".removesuffix(": "),
+        }
+        write_text(run / FACTS, json.dumps(facts, indent=2) + "\n")
 
 
 def describe(run: Path, recipe: Plain, facts: dict[str, Any]) -> None:

@@ -225,7 +225,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
 
     def _scored(self, epoch: int) -> dict[str, Any]:
         """Score the masks of the network as it stands."""
-        score = cast(Scorer, self.scorer).score(self.learning.masker)
+        score = cast(Scorer, self.scorer).score(self.learning.masker, self.give_way)
         found = {"test_mae": score.mae, "test_max_f": score.max_f}
         return {"step": self.step, "epoch": epoch, **found}
 
