@@ -1,6 +1,8 @@
 """The order of training: the batches of a run, those of a rank, and the loader that reads ahead."""
 
+import atexit
 import functools
+import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -179,6 +181,14 @@ def loader(
         # Else each would take a number from torch's own, which a network may draw from.
         generator=torch.Generator(),
     )
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End workers that an error still holds: they outlive signals, and would be waited for."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def start_worker(worker: int) -> None:

@@ -25,7 +25,7 @@ from dilo.train.data import Source
 from dilo.train.evaluationcrops import EvaluationCrops, Item
 from dilo.train.interruption import never
 from dilo.train.knn import knn_accuracy
-from dilo.train.prefetch import prefetched
+from dilo.train.prefetch import read_through
 from dilo.train.recipe import Recipe
 
 #: Neighbours that vote, and what similarities are divided by before: the defaults of solo-learn
@@ -192,10 +192,10 @@ class Monitor:
             ahead=2,
         )
         rows, readable = [], []
-        with contextlib.closing(prefetched(loading, torch.device("cpu"))) as arriving:
+        with contextlib.closing(read_through(loading)) as arriving:
             for _ in range(0, share, BATCH):
                 between()
-                crops, flags = next(arriving).batch
+                crops, flags = next(arriving)
                 images = to_space(crops.to(self._device, non_blocking=True) / 255, self._space)
                 parts = zip(encoders, _channels(encoders, images), strict=True)
                 rows.append(torch.cat([pooled(*pair).float() for pair in parts], 1))

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import platform
 import sys
 import time
@@ -21,6 +20,7 @@ import torch
 import torchvision
 
 from dilo.pipeline.atomic import write_text
+from dilo.pipeline.workercount import usable_cores
 from dilo.train.checkout import commit
 from dilo.train.recipes import recipe_text
 from dilo.train.sections import Plain
@@ -263,7 +263,7 @@ def describe(run: Path, recipe: Plain, facts: dict[str, Any]) -> None:
         "versions": {"dilo": version("dilo")} | modules,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
     }
     starts = read_facts(run).get("starts", [])

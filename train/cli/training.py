@@ -11,6 +11,7 @@ import click
 
 from dilo.pipeline.cli.options import say
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.workercount import default_workers
 from dilo.train.cli.options import Asked, Computing, Instead, Keeping, Watching
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -108,7 +109,7 @@ def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "M
     device = devices.choose_device(computing.device)
     return Machine(
         device=device,
-        workers=min(os.cpu_count() or 1, 16) if computing.workers is None else computing.workers,
+        workers=default_workers(16) if computing.workers is None else computing.workers,
         precision=devices.choose_precision(computing.precision, device),
         compile=computing.compile,
         parts=computing.parts,

@@ -17,7 +17,7 @@ from dilo.train.batches import in_order, loader
 from dilo.train.devices import DTYPES
 from dilo.train.interruption import never
 from dilo.train.machine import Machine
-from dilo.train.prefetch import prefetched
+from dilo.train.prefetch import read_through
 from dilo.train.readable import first_readable
 from dilo.train.saliency.examples import standardise
 from dilo.train.saliency.pairs import Pairs, squash_image
@@ -186,13 +186,13 @@ class Scorer:
             self._asked, mine, workers=machine.workers, pin=False, stack=_stacked, ahead=2
         )
         half = machine.precision != "fp32"
-        with contextlib.closing(prefetched(loading, torch.device("cpu"))) as arriving:
+        with contextlib.closing(read_through(loading)) as arriving:
             # One rank may have a batch more than another.
             for _ in range(0, -(-self._count // ranks.size()), BATCH):
                 between()
-                if (arrived := next(arriving, None)) is None:
+                if (batch := next(arriving, None)) is None:
                     continue
-                images, truths = arrived.batch
+                images, truths = batch
                 with (
                     torch.no_grad(),
                     torch.autocast(machine.device.type, DTYPES[machine.precision], enabled=half),
