@@ -120,7 +120,11 @@ class _Session(Session[Recipe, Batch]):
             self.monitor = Monitor(source, recipe, *where)
 
     def facts(self) -> dict[str, Any]:
-        return {"images": len(self.source.usable), "never_pasted": self.source.never_pasted}
+        return {
+            "images": len(self.source.usable),
+            "images_in_folder": self.source.in_folder,
+            "never_pasted": self.source.never_pasted,
+        }
 
     def rate_words(self) -> str:
         return rate_words(self.recipe.optimizer)

@@ -141,10 +141,11 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
             f"{path} must be what dilo-eval linear of this version left: give another --out"
         )
     had = content["settings"]
-    for name, asked in settings.items():
-        if had.get(name) != asked:
+    for name in (*settings, *(name for name in had if name not in settings)):
+        if had.get(name) != settings.get(name):
+            was, now = had.get(name), settings.get(name)
             raise CheckpointError(
-                f"{path} was made with {name} = {had.get(name)!r}, asked for {asked!r}: a probe "
+                f"{path} was made with {name} = {was!r}, asked for {now!r}: a probe "
                 f"goes on with what it began with; give the same, or another --out for a new one"
             )
     state: dict[str, Any] = content["state"]

@@ -175,8 +175,26 @@ def _source(
     left_out, never = len(source.names) - len(source.usable), source.never_pasted
     bound = recipe.paste.min_coverage
     words(
-        f"{len(source.usable)} images"
+        source.share()
         + (f", {left_out} left out because they cannot be read" if left_out else "")
         + (f", {never} never pasted because their mask covers under {bound:g}" if never else "")
     )
+    for line in _longer_than_the_data(recipe, len(source.usable)):
+        words(line)
     return source
+
+
+def _longer_than_the_data(recipe: "Recipe", images: int) -> list[str]:
+    """Warn of negatives that are more than the images, so that some are of the sample itself."""
+    asked = {
+        "moco": ("moco.queue", recipe.moco.queue),
+        "instdisc": ("memory.negatives", recipe.memory.negatives),
+        "cmc": ("memory.negatives", recipe.memory.negatives),
+    }
+    key, count = asked.get(recipe.method, ("", 0))
+    if count <= images:
+        return []
+    return [
+        f"warning: {key} = {count} is more than the {images} images: among the negatives of an "
+        f"image are some of its own; --set {key}={images} or less has fewer"
+    ]
