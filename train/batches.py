@@ -3,6 +3,7 @@
 import atexit
 import functools
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
 from dilo.train.data import collate
 from dilo.train.draws import sample_order
-from dilo.train.interruption import ignore_in_worker
+from dilo.train.interruption import SIGNALS, ignore_in_worker
 from dilo.train.sections import RunRecipe
 
 
@@ -121,6 +122,18 @@ def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
     return stack(samples)
 
 
+class _Loader(DataLoader[Any]):
+    """A loader whose workers no signal reaches, not even while they start."""
+
+    def __iter__(self) -> Any:
+        """Start the workers with signals held back, which they inherit."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def in_order(positions: Sequence[int], size: int) -> list[list[int]]:
     """Deal positions to batches, in their order.
 
@@ -170,7 +183,7 @@ def loader(
     DataLoader
         Yields what `stack` makes, or the error of a sample, which `prefetched` raises.
     """
-    return DataLoader(
+    return _Loader(
         Told(samples),
         batch_sampler=batches,
         num_workers=workers,
