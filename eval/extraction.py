@@ -1,17 +1,20 @@
 """A trunk over the images of a folder, a batch at a time."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError
+from dilo.train.batches import loader
 from dilo.train.devices import DTYPES, Precision
 from dilo.train.evaluationcrops import EvaluationCrops, collate
+from dilo.train.prefetch import read_through
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +74,20 @@ def computed(
     """
     device = device or torch.device("cpu")
     encoder.network.to(device)
-    loader = DataLoader(
+    loading: Any = loader(
         EvaluationCrops(folder.root, folder.names, encoder.size),
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=device.type == "cuda",
+        batches,
+        workers=workers,
+        pin=device.type == "cuda",
+        stack=collate,
+        ahead=2,
     )
-    for positions, crops, failures in loader:
-        vectors = torch.empty(0)
-        if positions:
-            vectors = _vectors(encoder, crops.to(device, non_blocking=True), precision)
-        yield Block(positions, vectors, failures)
+    with contextlib.closing(read_through(loading)) as arriving:
+        for positions, crops, failures in arriving:
+            vectors = torch.empty(0)
+            if positions:
+                vectors = _vectors(encoder, crops.to(device, non_blocking=True), precision)
+            yield Block(positions, vectors, failures)
 
 
 def width_of(encoder: Encoder) -> int:

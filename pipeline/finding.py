@@ -4,6 +4,7 @@ import errno
 import fnmatch
 import os
 import re
+import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -109,6 +110,32 @@ def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
         Relative paths, in the order of `find_images`.
     """
     return _walk(os.path.join(root, ""), extensions)
+
+
+def count_images(root: Path, seconds: float) -> int | None:
+    """Count the image files below a folder, as `find_images` finds them, if that is soon done.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    seconds : float
+        How long it may take.
+
+    Returns
+    -------
+    int or None
+        None where it takes longer, or a folder cannot be read.
+    """
+    end, count = time.monotonic() + seconds, 0
+    try:
+        for _ in _walk(os.path.join(root, ""), EXTENSIONS):
+            count += 1
+            if time.monotonic() > end:
+                return None
+    except DiloError:
+        return None
+    return count
 
 
 def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:

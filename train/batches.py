@@ -1,11 +1,15 @@
 """The order of training: the batches of a run, those of a rank, and the loader that reads ahead."""
 
+import atexit
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -13,7 +17,7 @@ from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
 from dilo.train.data import collate
 from dilo.train.draws import sample_order
-from dilo.train.interruption import ignore_in_worker
+from dilo.train.interruption import SIGNALS, ignore_in_worker
 from dilo.train.sections import RunRecipe
 
 
@@ -118,21 +122,52 @@ def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
     return stack(samples)
 
 
+class _Loader(DataLoader[Any]):
+    """A loader whose workers no signal reaches, not even while they start."""
+
+    def __iter__(self) -> Any:
+        """Start the workers with signals held back, which they inherit."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def in_order(positions: Sequence[int], size: int) -> list[list[int]]:
+    """Deal positions to batches, in their order.
+
+    Parameters
+    ----------
+    positions : sequence of int
+        Of samples.
+    size : int
+        Positions of a batch; the last may have fewer.
+
+    Returns
+    -------
+    list of list of int
+        As `loader` takes them.
+    """
+    return [list(positions[first : first + size]) for first in range(0, len(positions), size)]
+
+
 def loader(
     samples: Dataset[Any],
-    batches: Sampler[list[tuple[int, int]]],
+    batches: Iterable[list[Any]],
     *,
     workers: int,
     pin: bool,
     stack: Callable[[Any], Any] = collate,
+    ahead: int = 4,
 ) -> DataLoader[Any]:
-    """Read batches ahead of the device.
+    """Read batches ahead of the device: the one maker of loaders, of training and of read-outs.
 
     Parameters
     ----------
     samples : Dataset
-        By epoch and position: `Views`, or another's.
-    batches : Sampler of list of (int, int)
+        By what `batches` has: epoch and position, or position.
+    batches : iterable of list
         Their order.
     workers : int
         Processes that decode and crop; 0 does it in this one.
@@ -140,21 +175,33 @@ def loader(
         Whether to hand over page-locked memory, for a GPU.
     stack : callable, optional
         Makes a batch of a list of samples; by default a `Batch` of `Sample`.
+    ahead : int, default 4
+        Batches that each worker makes before they are asked for.
 
     Returns
     -------
     DataLoader
         Yields what `stack` makes, or the error of a sample, which `prefetched` raises.
     """
-    return DataLoader(
+    return _Loader(
         Told(samples),
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=functools.partial(stack_told, stack),
         pin_memory=pin,
         worker_init_fn=start_worker,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=ahead if workers else None,
+        # Else each would take a number from torch's own, which a network may draw from.
+        generator=torch.Generator(),
     )
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End workers that an error still holds: they outlive signals, and would be waited for."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def start_worker(worker: int) -> None:

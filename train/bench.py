@@ -1,12 +1,12 @@
 """How fast each stage of training is on this machine, and which of them the others wait for."""
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from dilo.pipeline.workercount import usable_cores
 from dilo.train.backgrounds import Stores
 from dilo.train.crops import compile_ahead
 from dilo.train.data import Source
@@ -65,7 +65,7 @@ def bench(
     decode = stages.decode()
     augmented, network = stages.augment(), stages.network()
     whole, waited = stages.whole()
-    a_core = decode / max(1, min(machine.workers, _cores()))
+    a_core = decode / max(1, min(machine.workers, usable_cores()))
     device = 1 / (1 / augmented + 1 / network)
     rates = {"storage read": read, "decode and crops": decode}
     rates["network" if network < augmented else "augmentation"] = device
@@ -122,13 +122,6 @@ def bench_table(result: dict[str, Any]) -> list[str]:
 def _rate(value: float) -> str:
     """Write images a second."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def _cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _name(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.atomic import published
-from dilo.pipeline.errors import CheckpointError, few
+from dilo.pipeline.errors import REMEDIES, CheckpointError, few, require_access, system_errno
 from dilo.train.reading import read, reason_of
 from dilo.train.sections import RunRecipe
 
@@ -23,11 +24,17 @@ FORMAT_VERSION = 1
 PREFIX = "module."
 #: Checkpoints kept: the newest, and one to fall back to.
 KEPT = 2
+#: Where those lie that cannot be read, below the checkpoints.
+DAMAGED = "damaged"
 
 #: Steps that no run takes, and the name of a file has no room for.
 _MOST_STEPS = 10**8
 _REMEDY = "move it elsewhere, to go on from the one before, or give another --out"
 _NAME = re.compile(r"^step-(\d{8})\.pt$")
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint that was read and is no whole file."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +264,9 @@ def write(path: Path, content: dict[str, Any], advice: str) -> None:
         with published(path) as part:
             torch.save(content, part)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
-        raise CheckpointError(f"{path} cannot be written: {error}: {advice}") from error
+        number = system_errno(error)
+        why = f"{os.strerror(number)}: {REMEDIES[number]}" if number else str(error)
+        raise CheckpointError(f"{path} cannot be written: {why}: {advice}") from error
 
 
 def save(
@@ -288,7 +297,7 @@ def save(
     Raises
     ------
     CheckpointError
-        If it cannot be written.
+        If it cannot be written, or is not there afterwards.
     """
     path = checkpoint_path(run, position.step)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -304,10 +313,62 @@ def save(
     }
     advice = "the checkpoints before are kept; make room and give the same command to go on"
     write(path, content, advice)
-    for step, old in steps(run)[KEPT:]:
+    # What is of a later step is none of this run's, and stays.
+    before = [(step, old) for step, old in steps(run) if step <= position.step]
+    for step, old in before[KEPT:]:
         if step % keep_every if keep_every else step:
             old.unlink(missing_ok=True)
+    return require_there(path)
+
+
+def require_there(path: Path) -> Path:
+    """Refuse to name a checkpoint that is not on the disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} must be there, for this run wrote it, but it is gone: does another program "
+            f"tidy {path.parent}? Give the same command to go on from what is left"
+        )
     return path
+
+
+def set_aside(path: Path) -> Path:
+    """Move a checkpoint that cannot be read to where it is neither counted nor overwritten.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Path
+        Where it is now: in ``damaged``, under its name, with a number behind it if there is
+        one of that name.
+    """
+    folder = path.parent / DAMAGED
+    folder.mkdir(exist_ok=True)
+    place, number = folder / path.name, 1
+    while os.path.lexists(place):
+        number += 1
+        place = folder / f"{path.stem}.{number}{path.suffix}"
+    path.rename(place)
+    return place
 
 
 def steps(run: Path) -> list[tuple[int, Path]]:
@@ -322,9 +383,22 @@ def steps(run: Path) -> list[tuple[int, Path]]:
     -------
     list of (int, Path)
         Step and file.
+
+    Raises
+    ------
+    AccessError
+        If the system does not let their folder be read now.
     """
-    found = ((_NAME.match(p.name), p) for p in (run / "checkpoints").glob("step-*.pt"))
-    return sorted(((int(m[1]), path) for m, path in found if m), reverse=True)
+    folder = run / "checkpoints"
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        require_access(error, folder)
+        raise
+    matches = [(_NAME.match(name), folder / name) for name in names]
+    return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -342,10 +416,20 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises
     ------
+    DamagedError
+        If `read` refuses its content.
     CheckpointError
-        If `read` refuses it, or it is not dilo-train's, or of another format.
+        If it is not there, is not dilo-train's, or of another format.
+    AccessError
+        If the system does not let it be read now.
     """
-    content = read(path)
+    try:
+        content = read(path)
+    except CheckpointError as error:
+        # A link to nothing: the disk that it leads to may come back.
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise DamagedError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("dilo"), dict):
         raise CheckpointError(f"{path} must be a checkpoint of dilo-train")
     version = content["dilo"].get("format")
@@ -353,5 +437,11 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} must have format {FORMAT_VERSION}, got {version!r}: "
             f"go on with the version of dilo that wrote it"
+        )
+    about = content["dilo"]
+    numbers = all(type(about.get(name)) is int for name in ("step", "epoch"))
+    if not numbers or not isinstance(about.get("recipe"), dict):
+        raise CheckpointError(
+            f"{path} must say its step, its epoch and its recipe, as dilo-train writes them"
         )
     return content

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.finding import find_images
+from dilo.pipeline.finding import count_images, find_images
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
@@ -27,6 +27,9 @@ from dilo.train.recipe import Recipe
 
 #: Stands for the mask of a view that nothing is pasted in.
 NO_MASK: NDArray[np.uint8] = np.zeros((1, 1), np.uint8)
+
+#: Seconds for which the images of a folder are counted at most, to say what share a store lists.
+COUNTING = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,9 @@ class Source:
         Whether an image has a mask with enough in it.
     store : MaskStore or None
         The masks.
+    in_folder : int, optional
+        Images in the folder, also those that the store does not list; None where counting them
+        takes long.
     """
 
     folder: Path
@@ -52,6 +58,7 @@ class Source:
     usable: NDArray[np.int64]
     pasteable: NDArray[np.bool_]
     store: MaskStore | None
+    in_folder: int | None = None
 
     @property
     def never_pasted(self) -> int:
@@ -63,6 +70,22 @@ class Source:
             They are trained on as they are.
         """
         return int((~self.pasteable[self.usable]).sum()) if self.store else 0
+
+    def share(self) -> str:
+        """Say of how many images those to train on are a part, and why the others are none.
+
+        Returns
+        -------
+        str
+            "100 of 226 images: those with masks"; "226 images" where they are all that there are.
+        """
+        usable, listed = len(self.usable), len(self.names)
+        total = listed if self.in_folder is None else self.in_folder
+        if total > listed:
+            return f"{usable} of {total} images: those with masks"
+        if total < listed:
+            return f"{usable} images, though {self.folder} holds only {total} of {listed} listed"
+        return f"{usable} images"
 
 
 def find_source(
@@ -80,8 +103,9 @@ def find_source(
     images : Path
         Folder of images.
     masks : Path, optional
-        Store that `dilo-prep masks` made of them. Its list serves, and the folder is not
-        read again. Images that it records as failed are left out.
+        Store that `dilo-prep masks` made of them. Its list serves, and the folder is only
+        counted, where that takes no more than some seconds. Images that it records as failed
+        are left out.
     min_coverage : float, default 0
         An image is pasted only if its mask covers at least this share of it, and anything.
     option : str, default "--masks"
@@ -114,7 +138,8 @@ def find_source(
             f"its first image, {escaped(first)}, is not there"
         )
     pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
-    return Source(images, store.names, usable, pasteable, store)
+    in_folder = count_images(images, COUNTING)
+    return Source(images, store.names, usable, pasteable, store, in_folder)
 
 
 class Batch(NamedTuple):

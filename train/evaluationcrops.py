@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
-from dilo.pipeline.errors import ImageError
+from dilo.pipeline.errors import ImageError, require_access
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names
 from dilo.pipeline.saliency.recipe import squash
@@ -93,9 +93,12 @@ class EvaluationCrops(Dataset[Item]):
         return len(self._names)
 
     def __getitem__(self, position: int) -> Item:
+        path = self._root / self._names[position]
         try:
-            image = decode(self._root / self._names[position])
+            image = decode(path)
         except ImageError as error:
+            # Left out where it is no image; not where the system does not give it now.
+            require_access(error, path)
             return position, str(error)
         return position, self._crop(image, self._size)
 

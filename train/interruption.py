@@ -53,6 +53,14 @@ class Interruption:
             self.came, self._at = signal.Signals(number).name, now
 
 
+class Abandoned(Exception):  # no error: what was begun is done by the next start
+    """Something that can be done again was given up, for a signal came."""
+
+
+def never() -> None:
+    """Give nothing up, where nobody asks to stop."""
+
+
 def ignore_in_worker() -> None:
     """Let a loader's worker outlive the signals that its batch system sends to every process.
 

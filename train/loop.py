@@ -126,7 +126,11 @@ class _Session(Session[Recipe, Batch]):
             self.monitor = Monitor(source, recipe, *where)
 
     def facts(self) -> dict[str, Any]:
-        return {"images": len(self.source.usable), "never_pasted": self.source.never_pasted}
+        return {
+            "images": len(self.source.usable),
+            "images_in_folder": self.source.in_folder,
+            "never_pasted": self.source.never_pasted,
+        }
 
     def rate_words(self) -> str:
         return rate_words(self.recipe.optimizer)
@@ -148,7 +152,8 @@ class _Session(Session[Recipe, Batch]):
     def read_out(self, epoch: int) -> None:
         if self.monitor:
             networks = self.stepper.method.encoders()
-            look = functools.partial(self.monitor.line, networks, self.step, epoch)
+            where = networks, self.step, epoch, self.give_way
+            look = functools.partial(self.monitor.line, *where)
             self.watch.read_out(look, _knn_words)
 
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
+from dilo.pipeline.errors import ImageError, require_access
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
 
@@ -56,7 +57,9 @@ class LoadWithMask:
         Raises
         ------
         ImageError
-            If the image cannot be read.
+            If the file is no sound image.
+        AccessError
+            If the system does not let it be read now.
         KeyError
             If the store has no such image.
         StoreError
@@ -64,4 +67,8 @@ class LoadWithMask:
         """
         name = Path(os.path.relpath(os.path.abspath(path), self.images)).as_posix()
         mask = tv_tensors.Mask(torch.from_numpy(self.store[name]))
-        return Image.fromarray(decode(path)), mask
+        try:
+            return Image.fromarray(decode(path)), mask
+        except ImageError as error:
+            require_access(error, path)
+            raise ImageError(f"{path}: {error}", error.errno) from error

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from dilo.pipeline.chance import generator, permutation
 from dilo.pipeline.errors import DiloError
@@ -20,10 +19,13 @@ from dilo.pipeline.labels import labels_of
 from dilo.pipeline.names import Names
 from dilo.train import ranks
 from dilo.train.backbones import pooled
+from dilo.train.batches import in_order, loader
 from dilo.train.colors import to_space
 from dilo.train.data import Source
 from dilo.train.evaluationcrops import EvaluationCrops, Item
+from dilo.train.interruption import never
 from dilo.train.knn import knn_accuracy
+from dilo.train.prefetch import read_through
 from dilo.train.recipe import Recipe
 
 #: Neighbours that vote, and what similarities are divided by before: the defaults of solo-learn
@@ -109,7 +111,13 @@ class Monitor:
             self._queries = _test_part(test, source.folder, self._classes)
         self.k = min(K, len(self._bank.names))
 
-    def line(self, encoders: Sequence[nn.Module], step: int, epoch: int) -> dict[str, Any]:
+    def line(
+        self,
+        encoders: Sequence[nn.Module],
+        step: int,
+        epoch: int,
+        between: Callable[[], object] = never,
+    ) -> dict[str, Any]:
         """Read the networks out, for the record.
 
         Parameters
@@ -118,15 +126,20 @@ class Monitor:
             As `top1` takes them.
         step, epoch : int
             Optimiser steps, and whole epochs, taken.
+        between : callable, optional
+            As `top1` takes it.
 
         Returns
         -------
         dict
             A line of metrics.jsonl.
         """
-        return {"step": step, "epoch": epoch, "knn_top1": self.top1(encoders), "knn_k": self.k}
+        top1 = self.top1(encoders, between)
+        return {"step": step, "epoch": epoch, "knn_top1": top1, "knn_k": self.k}
 
-    def top1(self, encoders: Sequence[nn.Module]) -> float | None:
+    def top1(
+        self, encoders: Sequence[nn.Module], between: Callable[[], object] = never
+    ) -> float | None:
         """Read the networks out; on all ranks at once, each takes a share of the images.
 
         Parameters
@@ -134,6 +147,8 @@ class Monitor:
         encoders : sequence of Module
             Trunks that end in `fc`, whose pooled features are put side by side. Of several,
             each takes as many of the next channels as its first layer has, as CMC's do.
+        between : callable, optional
+            Called before each batch, on all ranks as often; what it raises gives the read-out up.
 
         Returns
         -------
@@ -143,8 +158,8 @@ class Monitor:
             a feature is not finite, which in the first steps a network may recover from.
         """
         with torch.no_grad(), _evaluating(encoders):
-            bank, bank_labels = self._features(encoders, self._bank)
-            queries, labels = self._features(encoders, self._queries)
+            bank, bank_labels = self._features(encoders, self._bank, between)
+            queries, labels = self._features(encoders, self._queries, between)
         finite = bool(bank.isfinite().all() and queries.isfinite().all())
         if not finite or not len(bank) or not len(queries):
             return None
@@ -159,28 +174,32 @@ class Monitor:
         )
         return found.top1
 
-    def _features(self, encoders: Sequence[nn.Module], part: _Part) -> tuple[Tensor, Tensor]:
+    def _features(
+        self, encoders: Sequence[nn.Module], part: _Part, between: Callable[[], object]
+    ) -> tuple[Tensor, Tensor]:
         """Gather features and labels of the images that can be read."""
         count = len(part.names)
         # All ranks take as many, some of them the last image again.
         share = -(-count // ranks.size())
         first = ranks.rank() * share
-        loader: DataLoader[Item] = DataLoader(
+        mine = [min(position, count - 1) for position in range(first, first + share)]
+        loading: Any = loader(
             EvaluationCrops(part.folder, part.names, self._size),
-            batch_size=BATCH,
-            sampler=[min(position, count - 1) for position in range(first, first + share)],
-            num_workers=self._workers,
-            collate_fn=functools.partial(_stack, self._size),
-            pin_memory=self._device.type == "cuda",
-            # Else each would take a number from torch's own.
-            generator=torch.Generator(),
+            in_order(mine, BATCH),
+            workers=self._workers,
+            pin=self._device.type == "cuda",
+            stack=functools.partial(_stack, self._size),
+            ahead=2,
         )
         rows, readable = [], []
-        for crops, flags in loader:
-            images = to_space(crops.to(self._device, non_blocking=True) / 255, self._space)
-            parts = zip(encoders, _channels(encoders, images), strict=True)
-            rows.append(torch.cat([pooled(*pair).float() for pair in parts], 1))
-            readable.append(flags.to(self._device))
+        with contextlib.closing(read_through(loading)) as arriving:
+            for _ in range(0, share, BATCH):
+                between()
+                crops, flags = next(arriving)
+                images = to_space(crops.to(self._device, non_blocking=True) / 255, self._space)
+                parts = zip(encoders, _channels(encoders, images), strict=True)
+                rows.append(torch.cat([pooled(*pair).float() for pair in parts], 1))
+                readable.append(flags.to(self._device))
         kept = ranks.gather(torch.cat(readable))[:count].bool()
         features = ranks.gather(torch.cat(rows))[:count]
         return features[kept], part.labels.to(self._device)[kept]

@@ -1,5 +1,6 @@
 """Batches on their way to the device: the next is copied while the current one is computed."""
 
+import contextlib
 import itertools
 import time
 import traceback
@@ -75,6 +76,29 @@ def prefetched(
         if close is not None:
             close()
         del loading, close
+
+
+def read_through(batches: Iterable[Taken]) -> Generator[Taken, None, None]:
+    """Give the batches of a loader on the CPU, one by one.
+
+    Parameters
+    ----------
+    batches : iterable
+        A loader.
+
+    Yields
+    ------
+    object
+        What it gives. Closing the generator ends the loader's workers.
+
+    Raises
+    ------
+    DiloError
+        If the loader gives one for a batch.
+    """
+    with contextlib.closing(prefetched(batches, torch.device("cpu"))) as arriving:
+        for arrived in arriving:
+            yield arrived.batch
 
 
 def grouped(

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.errors import DiloError, ImageError, require_access
 from dilo.pipeline.names import Names, escaped
 
 Loaded = TypeVar("Loaded")
@@ -55,6 +55,9 @@ def first_readable(source: Listed, index: int, load: Callable[[int], Loaded]) ->
     ------
     DiloError
         If neither it nor the images after it can be read.
+    AccessError
+        If the system does not let one be read now: nothing stands in for a picture that may be
+        sound.
     """
     usable, names = source.usable, source.names
     first, reason = int(np.searchsorted(usable, index)), ""
@@ -63,6 +66,7 @@ def first_readable(source: Listed, index: int, load: Callable[[int], Loaded]) ->
         try:
             return load(int(usable[row])), row
         except ImageError as error:
+            require_access(error, source.folder / names[int(usable[row])])
             reason = str(error)
     raise DiloError(
         f"--images {source.folder}: {SUBSTITUTES} images from "

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import platform
 import sys
 import time
@@ -21,12 +20,15 @@ import torch
 import torchvision
 
 from dilo.pipeline.atomic import write_text
+from dilo.pipeline.workercount import usable_cores
 from dilo.train.checkout import commit
 from dilo.train.recipes import recipe_text
 from dilo.train.sections import Plain
 
 METRICS = "metrics.jsonl"
 FACTS = "run.json"
+#: What a run that began has left, whatever became of its checkpoints.
+RECORDS = (METRICS, FACTS, "recipe.toml")
 #: What each start of a run may have of its own, and keeps in run.json.
 OF_A_START = ("time", "step", "device", "world_size", "precision", "commit", "argv")
 
@@ -178,6 +180,24 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     return found
 
 
+def has_read_out(run: Path, step: int) -> bool:
+    """Tell whether the record has a line of a read-out at a step.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    step : int
+        Optimiser steps taken.
+
+    Returns
+    -------
+    bool
+        Lines of a step taken have a ``loss``, those of a read-out none.
+    """
+    return any(line["step"] == step and "loss" not in line for line in read_metrics(run))
+
+
 def read_facts(run: Path) -> dict[str, Any]:
     """Read run.json.
 
@@ -196,6 +216,25 @@ def read_facts(run: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
+
+
+def note_failure(run: Path, error: BaseException) -> None:
+    """Write into run.json, if it is there, why a run ended.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    error : BaseException
+        What ended it.
+    """
+    if facts := read_facts(run):
+        reason = str(error).partition("\n")[0]
+        facts["failure"] = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "what": f"{type(error).__name__}: {reason}".removesuffix(": "),
+        }
+        write_text(run / FACTS, json.dumps(facts, indent=2) + "\n")
 
 
 def describe(run: Path, recipe: Plain, facts: dict[str, Any]) -> None:
@@ -224,7 +263,7 @@ def describe(run: Path, recipe: Plain, facts: dict[str, Any]) -> None:
         "versions": {"dilo": version("dilo")} | modules,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
     }
     starts = read_facts(run).get("starts", [])

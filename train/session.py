@@ -11,17 +11,20 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from dilo.pipeline.atomic import write_text
+from dilo.pipeline.errors import DiloError
 from dilo.pipeline.progress import Progress
 from dilo.train import checkpoint, ranks
 from dilo.train.checkpoint import Learns, Standing
+from dilo.train.claim import Claim, claimed
 from dilo.train.crops import compile_ahead
-from dilo.train.interruption import Interruption
+from dilo.train.interruption import Abandoned, Interruption
 from dilo.train.machine import Machine
 from dilo.train.method import StepOutput
 from dilo.train.prefetch import Arrived
-from dilo.train.record import describe
+from dilo.train.record import describe, has_read_out, note_failure
 from dilo.train.resuming import resume
 from dilo.train.sections import RunRecipe
+from dilo.train.tensorboard import require_package
 from dilo.train.watch import Batch, Watch
 
 Asked = TypeVar("Asked", bound=RunRecipe)
@@ -108,6 +111,9 @@ class Session(ABC, Generic[Asked, Batch]):
         self.steps = steps_per_epoch * recipe.optimizer.epochs
         self.watch = Watch(run, machine, say)
         self.step = 0
+        self._claim: Claim | None = None
+        if machine.tensorboard:
+            require_package()
 
     @abstractmethod
     def parts(self) -> Generator[list[Arrived[Batch]]]:
@@ -165,6 +171,11 @@ class Session(ABC, Generic[Asked, Batch]):
         ----------
         epoch : int
             Whole epochs taken.
+
+        Raises
+        ------
+        Abandoned
+            If `give_way` did.
         """
 
     def end(self) -> None:
@@ -177,37 +188,74 @@ class Session(ABC, Generic[Asked, Batch]):
         -------
         Result
             How it ended.
+
+        Raises
+        ------
+        DiloError
+            If another training lives in the folder, the run cannot go on, or it fails. Where it
+            had begun, its state is "failed" then, and run.json says why.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._resume()
-        signal = self._take() if self.step < self.steps else ""
-        if self.step == self.steps:
+        with claimed(self.folder, self.say, self.interruption) as self._claim:
+            position = resume(
+                self.folder, self.learner, self.recipe, self.data, self.say, self.machine.resume
+            )
+            try:
+                return self._go_on(position)
+            except BaseException as error:
+                self._fail(error)
+                raise
+
+    def give_way(self) -> None:
+        """Let a signal end what can be done again; all ranks call it as often.
+
+        Raises
+        ------
+        Abandoned
+            If a signal came, on any rank.
+        """
+        if any(ranks.any_of([bool(self.interruption.came)])):
+            raise Abandoned
+
+    def _go_on(self, position: Standing | None) -> Result:
+        """Train from where the run stands."""
+        self._begin(position)
+        signal = self._take()
+        if self.step == self.steps and not signal:
             ranks.decide(self.end)
-        word = "preempted" if signal else "done" if self.step == self.steps else "stopped"
-        self._state(word)
+        path = checkpoint.checkpoint_path(self.folder, self.step)
+        ranks.decide(lambda: checkpoint.require_there(path))
+        self._state("preempted" if signal else "done" if self.step == self.steps else "stopped")
         return Result(
             step=self.step,
             steps=self.steps,
-            checkpoint=checkpoint.checkpoint_path(self.folder, self.step),
+            checkpoint=path,
             loss=self.watch.loss,
             unreadable=self.watch.unreadable,
             signal=signal,
         )
 
-    def _resume(self) -> None:
-        """Take up the newest checkpoint, or write that of the beginning; describe the run."""
-        position = resume(
-            self.folder, self.learner, self.recipe, self.data, self.say, self.machine.resume
-        )
+    def _begin(self, position: Standing | None) -> None:
+        """Write the checkpoint of the beginning, if this is one, and then what describes the run.
+
+        In this order: records without a checkpoint would be those of a run that lost its own.
+        """
         self.step = position.step if position else 0
-        if ranks.rank() == 0:
-            describe(self.folder, self.recipe, self._facts())
         if position is None:
             self._save()
         elif position.step:
             self.say(f"going on from step {self.step} of {self.steps}")
+        if ranks.rank() == 0:
+            describe(self.folder, self.recipe, self._facts())
         self.say(self.rate_words())
         self._state("running")
+
+    def _fail(self, error: BaseException) -> None:
+        """Leave word that the run failed, and why; nothing of one that is another's by now."""
+        with contextlib.suppress(OSError, DiloError):
+            if ranks.rank() == 0 and self._claim is not None and checkpoint.steps(self.folder):
+                self._claim.require()
+                write_text(self.folder / "state", "failed\n")
+                note_failure(self.folder, error)
 
     def _facts(self) -> dict[str, Any]:
         """Tell what a reader of run.json needs besides the recipe."""
@@ -228,13 +276,19 @@ class Session(ABC, Generic[Asked, Batch]):
 
     def _take(self) -> str:
         """Take the steps that are left; name the signal that stopped them, if one did."""
+        owed = self._is_read_out() and not ranks.decide(
+            lambda: has_read_out(self.folder, self.step)
+        )
+        if self.step == self.steps and not owed:
+            return ""
         compile_ahead(self.say)
         begin = saved = time.monotonic()
         start, images = self.step, self.recipe.optimizer.batch
         with contextlib.ExitStack() as stack:
             self.watch.open(stack, start)
-            if not start and self.read_out_every:
-                self.read_out(0)
+            signal = self._look() if owed else ""
+            if signal or start == self.steps:
+                return signal
             bar = stack.enter_context(Progress((self.steps - start) * images, "images", self.say))
             for parts in stack.enter_context(contextlib.closing(self.parts())):
                 self._step(parts, first=self.step == start)
@@ -244,8 +298,12 @@ class Session(ABC, Generic[Asked, Batch]):
                 due = now - saved > 60 * self.machine.checkpoint_minutes
                 came, late, due = ranks.any_of([bool(self.interruption.came), late, due])
                 if self.step % self.steps_per_epoch == 0 or due or late or came:
-                    self._keep()
+                    with self.watch.meter.paused():
+                        self._save()
                     saved = time.monotonic()
+                # After the checkpoint: a kill loses nothing, and the next start reads out first.
+                if self._is_read_out() and (signal := self._look()):
+                    return signal
                 if came and self.step < self.steps:
                     return self.interruption.came or "on another rank"
                 if late:
@@ -261,13 +319,18 @@ class Session(ABC, Generic[Asked, Batch]):
         if self.step % self.machine.log_every == 0 or first or self.step == self.steps:
             self.watch.record(output, step=self.step, epoch=epoch, rate=rate)
 
-    def _keep(self) -> None:
-        """Save; after every so many epochs, read out before, or a kill would lose that line."""
+    def _is_read_out(self) -> bool:
+        """Tell whether a read-out is due at this step."""
         every = self.read_out_every * self.steps_per_epoch
-        if every and self.step % every == 0:
+        return bool(every) and self.step % every == 0
+
+    def _look(self) -> str:
+        """Read out; name the signal, if one came and the read-out was given up."""
+        try:
             self.read_out(self.step // self.steps_per_epoch)
-        with self.watch.meter.paused():
-            self._save()
+        except Abandoned:
+            return self.interruption.came or "on another rank"
+        return ""
 
     def _save(self) -> None:
         """Write a checkpoint of this very step, once it is known to be sound."""
@@ -277,7 +340,9 @@ class Session(ABC, Generic[Asked, Batch]):
         ranks.decide(lambda: self._write(position, keep))
 
     def _write(self, position: Standing, keep: int) -> None:
-        """Write the checkpoint that all ranks hold."""
+        """Write the checkpoint that all ranks hold, if the run is still this one's."""
+        if self._claim is not None:
+            self._claim.require()
         checkpoint.save(self.folder, self.learner, self.recipe, position, keep_every=keep)
 
 

@@ -10,6 +10,29 @@ FOLDER = "tensorboard"
 _NO_SCALARS = ("step", "epoch", "knn_k")
 
 
+def require_package() -> Any:
+    """Import what writes event files.
+
+    Returns
+    -------
+    type
+        TensorBoard's writer.
+
+    Raises
+    ------
+    DiloError
+        If TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise DiloError(
+            "--tensorboard needs the package tensorboard: pip install 'dilo[tensorboard]', "
+            "or leave it out: metrics.jsonl has the same numbers"
+        ) from error
+    return SummaryWriter
+
+
 class Board:
     """Event files that TensorBoard draws.
 
@@ -28,14 +51,7 @@ class Board:
     """
 
     def __init__(self, run: Path, step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise DiloError(
-                "--tensorboard needs the package tensorboard: pip install 'dilo[tensorboard]', "
-                "or leave it out: metrics.jsonl has the same numbers"
-            ) from error
-        self._writer: Any = SummaryWriter(str(run / FOLDER), purge_step=step + 1)
+        self._writer: Any = require_package()(str(run / FOLDER), purge_step=step + 1)
 
     def add(self, values: dict[str, Any]) -> None:
         """Draw the scalars of one line.

@@ -177,7 +177,8 @@ class Watch:
         Parameters
         ----------
         look : callable
-            Makes a line of the record; its time is no time of training.
+            Makes a line of the record; its time is no time of training. What it raises, as
+            `Abandoned`, leaves no line.
         words : callable
             Says the line for people.
         """

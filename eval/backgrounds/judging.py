@@ -1,13 +1,13 @@
 """Candidates before the pictures: of a folder with masks, or of the challenge."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dilo.eval.backgrounds.adversary import BACKGROUNDS
 from dilo.eval.backgrounds.answers import Answers, Asked, ask
@@ -19,6 +19,8 @@ from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import escaped
 from dilo.train import evaluationcrops
+from dilo.train.batches import in_order, loader
+from dilo.train.prefetch import read_through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,8 @@ class Running:
     device: torch.device
     progress: Callable[[int], object] | None = None
 
-    def loader(self, data: Dataset[Any], gather: Callable[..., Any]) -> DataLoader[Any]:
-        """Read a data set in batches.
+    def batches(self, data: Dataset[Any], gather: Callable[..., Any]) -> Generator[Any]:
+        """Read a data set in batches, in order.
 
         Parameters
         ----------
@@ -52,12 +54,14 @@ class Running:
         gather : callable
             Makes a batch of a list of them.
 
-        Returns
-        -------
-        DataLoader
-            In order.
+        Yields
+        ------
+        object
+            What `gather` makes.
         """
-        return DataLoader(data, batch_size=self.batch, num_workers=self.workers, collate_fn=gather)
+        order = in_order(range(len(cast(Sized, data))), self.batch)
+        loading: Any = loader(data, order, workers=self.workers, pin=False, stack=gather, ahead=2)
+        yield from read_through(loading)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +115,7 @@ def judge_variations(
         there = Pieces(*(part.to(running.device) for part in pieces))
         return ((name, images) for name, images in pictures(there) if name in wanted)
 
-    batches = running.loader(variations, collate)
+    batches = running.batches(variations, collate)
     asked = ask(candidates, batches, shown, running.progress)
     behind = {
         kind: torch.tensor([donors.behind(position, kind) for position in asked.positions])
@@ -169,7 +173,7 @@ def judge_challenge(
             yield name, crops.to(running.device) / 255
 
         frames = Frames(folder, spread(np.arange(len(folder.names)), limit), side)
-        batches = running.loader(frames, evaluationcrops.collate)
+        batches = running.batches(frames, evaluationcrops.collate)
         asked = ask(candidates, batches, shown, running.progress)
         for row, answers in enumerate(found):
             told = _answers(folder, asked, row)[name]
@@ -204,7 +208,7 @@ def read_backgrounds(
     folder = challenge.folders[BACKGROUNDS]
     frames = Frames(folder, np.arange(len(folder.names)), side)
     kept, failed = [], []
-    for positions, crops, failures in running.loader(frames, evaluationcrops.collate):
+    for positions, crops, failures in running.batches(frames, evaluationcrops.collate):
         kept += [crops.to(running.device)] if positions else []
         failed += failures
     _demand_some(folder, kept, failed)

@@ -14,6 +14,7 @@ from dilo.eval.cli.options import (
 )
 from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
 from dilo.pipeline.extras import require, require_torch
+from dilo.pipeline.workercount import WORDS
 
 #: The options that say how, not of what: they travel as they are to the request.
 SETTINGS = {
@@ -50,7 +51,7 @@ SETTINGS = {
     "workers": click.option(
         "--workers",
         type=click.IntRange(min=0),
-        show_default="one a core, at most 8",
+        show_default=f"{WORDS} 8",
         help="Processes that score; with 0 or 1 the main one does.",
     ),
     "device": device_option,

@@ -10,6 +10,7 @@ import click
 
 from dilo.pipeline.atomic import write_text
 from dilo.pipeline.cli.options import DEVICE, NAMED, PRECISION, say
+from dilo.pipeline.workercount import WORDS, default_workers
 
 #: A folder of images, or a file of their features.
 EITHER = click.Path(exists=True, path_type=Path)
@@ -47,7 +48,7 @@ batch_option = click.option(
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=0),
-    show_default="one a core, at most 8",
+    show_default=f"{WORDS} 8",
     help="Processes that decode; 0 decodes in the main one.",
 )
 device_option = click.option(
@@ -85,9 +86,7 @@ precision_option = click.option(
 
 def worker_count(workers: int | None) -> int:
     """Choose how many processes decode, where the user does not."""
-    from joblib import cpu_count
-
-    return min(8, cpu_count()) if workers is None else workers
+    return default_workers(8) if workers is None else workers
 
 
 def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:

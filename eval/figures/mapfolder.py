@@ -1,12 +1,12 @@
 """A folder of maps: a gray PNG for each image and method, as masks are read."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch.utils.data import DataLoader
+from typing import Any
 
 from dilo.eval.attribution import Attribution
 from dilo.eval.figures.gradients import Viewer
@@ -15,7 +15,9 @@ from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.pngs import full_names, stem, write_png
+from dilo.train.batches import in_order, loader
 from dilo.train.evaluationcrops import EvaluationCrops, collate, squashed
+from dilo.train.prefetch import read_through
 
 #: The file that says what made the maps.
 MARK = "maps.json"
@@ -94,17 +96,19 @@ def write_maps(
     )
     unreadable: list[tuple[str, str]] = []
     part = part_of(out / "map.png")
-    loader = DataLoader(crops, batch_size=batch, num_workers=workers, collate_fn=collate)
+    batches = in_order(range(len(crops)), batch)
+    loading: Any = loader(crops, batches, workers=workers, pin=False, stack=collate, ahead=2)
     try:
-        for places, pixels, failures in loader:
-            rows = [todo[place] for place in places]
-            for row, seen in zip(rows, viewer.see(pixels, rows, methods), strict=True):
-                for method, values in seen.maps.items():
-                    write_png(out / method / files[row], gray(values), part)
-            written += len(rows)
-            unreadable += [(escaped(names[todo[place]]), reason) for place, reason in failures]
-            if progress is not None:
-                progress(len(rows) + len(failures))
+        with contextlib.closing(read_through(loading)) as arriving:
+            for places, pixels, failures in arriving:
+                rows = [todo[place] for place in places]
+                for row, seen in zip(rows, viewer.see(pixels, rows, methods), strict=True):
+                    for method, values in seen.maps.items():
+                        write_png(out / method / files[row], gray(values), part)
+                written += len(rows)
+                unreadable += [(escaped(names[todo[place]]), reason) for place, reason in failures]
+                if progress is not None:
+                    progress(len(rows) + len(failures))
     finally:
         part.unlink(missing_ok=True)
     return Mapped(written, kept, tuple(unreadable))

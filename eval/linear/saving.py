@@ -150,10 +150,11 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
     had, state = content.get("settings"), content.get("state")
     if not isinstance(had, dict) or not isinstance(state, dict):
         raise CheckpointError(f"{path} must hold settings and a state: give another --out")
-    for name, asked in settings.items():
-        if had.get(name) != asked:
+    for name in (*settings, *(name for name in had if name not in settings)):
+        if had.get(name) != settings.get(name):
+            was, now = had.get(name), settings.get(name)
             raise OtherSettingsError(
-                f"{path} was made with {name} = {had.get(name)!r}, asked for {asked!r}: a probe "
+                f"{path} was made with {name} = {was!r}, asked for {now!r}: a probe "
                 f"goes on with what it began with; give the same, or another --out for a new one"
             )
     step = state.get("step")

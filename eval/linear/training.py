@@ -30,6 +30,7 @@ from dilo.pipeline.labels import sorted_by_number
 from dilo.pipeline.progress import Progress
 from dilo.train import ranks
 from dilo.train.batches import loader
+from dilo.train.claim import Claim, claimed
 from dilo.train.crops import compile_ahead
 from dilo.train.devices import DTYPES
 from dilo.train.interruption import Interruption
@@ -88,7 +89,8 @@ def probe(
         If the state there is of other settings, a score or loss is not finite, or the trunk has
         changed.
     DiloError
-        If there are too few classes or images, or none can be read.
+        If there are too few classes or images, none can be read, or another program trains in
+        the folder.
 
     References
     ----------
@@ -99,8 +101,9 @@ def probe(
     with ranks.joined(machine.device) as device, Interruption() as interruption:
         machine = dataclasses.replace(machine, device=device)
         say = say if ranks.rank() == 0 else ranks.silence
-        session = _Session(encoder, train, test, protocol, folder, machine, say, seed, aside)
-        return session.run(interruption)
+        with claimed(folder, say, interruption) as claim:
+            session = _Session(encoder, train, test, protocol, folder, machine, say, seed, aside)
+            return session.run(interruption, claim)
 
 
 def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Protocol) -> None:
@@ -164,9 +167,9 @@ class _Session:
         if machine.device.type == "cuda":
             encoder.network.to(memory_format=torch.channels_last)
 
-    def run(self, interruption: Interruption) -> Outcome:
+    def run(self, interruption: Interruption, claim: Claim) -> Outcome:
         """Take up the state, take the steps that are left, and say how it ended."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.claim = claim
         self._resume()
         steps = self.steps_per_epoch * self.protocol.epochs
         if self.step < steps and (signal := self._take(interruption, steps)):
@@ -282,7 +285,12 @@ class _Session:
             "unreadable": sorted(self.unreadable),
             "curve": [dataclasses.asdict(result) for result in self.curve],
         }
-        ranks.decide(lambda: write_state(self.folder, self.settings, state))
+        ranks.decide(lambda: self._write_state(state))
+
+    def _write_state(self, state: dict[str, Any]) -> None:
+        """Write the state, if the probe is still this one's."""
+        self.claim.require()
+        write_state(self.folder, self.settings, state)
 
     def _finish(self) -> Outcome:
         """Score the last layer class by class, and write the classifier."""

@@ -36,7 +36,7 @@ def canned(monkeypatch):
                 return lambda: known[name]
 
         monkeypatch.setattr(module, "Stages", Known)
-        monkeypatch.setattr(module, "_cores", lambda: cores)
+        monkeypatch.setattr(module, "usable_cores", lambda: cores)
         machine = Machine(device=torch.device("cpu"), workers=workers)
         return bench(small_recipe(), None, machine, {}, lambda words: None)
 

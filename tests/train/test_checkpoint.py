@@ -1,5 +1,6 @@
 """Checkpoints: whole, strict, with a fallback, in the MoCo repository's layout."""
 
+import errno
 import pickle
 
 import pytest
@@ -24,6 +25,34 @@ def test_the_layout_is_the_moco_repositorys(tmp_path):
 def test_the_first_the_newest_two_and_each_kth_are_kept(tmp_path, every, kept):
     trained(tmp_path, 0, 1, 3, 5, 8, keep_every=every)
     assert [step for step, _ in checkpoint.steps(tmp_path)] == kept
+
+
+def test_a_checkpoint_of_a_later_step_is_never_removed_nor_put_in_the_place_of_the_new(tmp_path):
+    trained(tmp_path, 6, 9, 4)
+    assert [step for step, _ in checkpoint.steps(tmp_path)] == [9, 6, 4]
+
+
+def test_a_checkpoint_that_is_gone_is_not_said_to_be_written(tmp_path, monkeypatch):
+    plain = checkpoint.write
+
+    def tidied(path, *more):
+        plain(path, *more)
+        path.unlink()
+
+    monkeypatch.setattr(checkpoint, "write", tidied)
+    with pytest.raises(CheckpointError, match=r"step-00000001.pt must be there, .* but it is gone"):
+        trained(tmp_path, 1)
+
+
+def test_a_folder_that_may_not_be_written_is_said_with_its_own_remedy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(torch, "save", refuse)
+    with pytest.raises(
+        CheckpointError, match=r"Permission denied: .*chmod: the checkpoints before"
+    ):
+        trained(tmp_path, 1)
 
 
 class Payload:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, grouped
+from dilo.pipeline.workercount import WORDS
 
 PICTURE = click.Path(dir_okay=False, path_type=Path)
 #: Stands for a --recipe without a name.
@@ -166,7 +167,7 @@ computing_options = grouped(
         "workers": click.option(
             "--workers",
             type=click.IntRange(min=0),
-            show_default="one a core, at most 16",
+            show_default=f"{WORDS} 16",
             help="Processes that decode and crop; their number changes no result.",
         ),
     },

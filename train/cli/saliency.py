@@ -140,7 +140,7 @@ def saliency(
     stores = open_backgrounds(wanted.backgrounds)
     require_drawn(stores, recipe.pretraining(), wanted.name)
     pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)
-    words(f"{len(pairs.source.usable)} images with masks")
+    words(_share(pairs))
     for line in pairs.left_out:
         words(line)
     test = _test_pairs(wanted, words)
@@ -157,6 +157,13 @@ def saliency(
     if as_json and is_first():
         click.echo(json.dumps(found))
     click.get_current_context().exit(status)
+
+
+def _share(pairs: "Pairs") -> str:
+    """Say how many images serve, and of how many in the folder."""
+    usable, total = len(pairs.source.usable), pairs.source.in_folder
+    part = f" of {total}" if total is not None and total > len(pairs.source.names) else ""
+    return f"{usable}{part} images with masks"
 
 
 def _test_pairs(wanted: Wanted, words: Callable[[str], None]) -> "Pairs | None":

@@ -11,6 +11,7 @@ import click
 
 from dilo.pipeline.cli.options import say
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.workercount import default_workers
 from dilo.train.cli.options import Asked, Computing, Instead, Keeping, Watching
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -108,7 +109,7 @@ def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "M
     device = devices.choose_device(computing.device)
     return Machine(
         device=device,
-        workers=min(os.cpu_count() or 1, 16) if computing.workers is None else computing.workers,
+        workers=default_workers(16) if computing.workers is None else computing.workers,
         precision=devices.choose_precision(computing.precision, device),
         compile=computing.compile,
         parts=computing.parts,
@@ -174,8 +175,26 @@ def _source(
     left_out, never = len(source.names) - len(source.usable), source.never_pasted
     bound = recipe.paste.min_coverage
     words(
-        f"{len(source.usable)} images"
+        source.share()
         + (f", {left_out} left out because they cannot be read" if left_out else "")
         + (f", {never} never pasted because their mask covers under {bound:g}" if never else "")
     )
+    for line in _longer_than_the_data(recipe, len(source.usable)):
+        words(line)
     return source
+
+
+def _longer_than_the_data(recipe: "Recipe", images: int) -> list[str]:
+    """Warn of negatives that are more than the images, so that some are of the sample itself."""
+    asked = {
+        "moco": ("moco.queue", recipe.moco.queue),
+        "instdisc": ("memory.negatives", recipe.memory.negatives),
+        "cmc": ("memory.negatives", recipe.memory.negatives),
+    }
+    key, count = asked.get(recipe.method, ("", 0))
+    if count <= images:
+        return []
+    return [
+        f"warning: {key} = {count} is more than the {images} images: among the negatives of an "
+        f"image are some of its own; --set {key}={images} or less has fewer"
+    ]

@@ -195,7 +195,12 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
             self.read_out_every = data.test_every
 
     def facts(self) -> dict[str, Any]:
-        return {"images": len(self.pairs.source.usable), "left_out": list(self.pairs.left_out)}
+        source = self.pairs.source
+        return {
+            "images": len(source.usable),
+            "images_in_folder": source.in_folder,
+            "left_out": list(self.pairs.left_out),
+        }
 
     def rate_words(self) -> str:
         return rate_words(self.schedule)
@@ -225,7 +230,7 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
 
     def _scored(self, epoch: int) -> dict[str, Any]:
         """Score the masks of the network as it stands."""
-        score = cast(Scorer, self.scorer).score(self.learning.masker)
+        score = cast(Scorer, self.scorer).score(self.learning.masker, self.give_way)
         found = {"test_mae": score.mae, "test_max_f": score.max_f}
         return {"step": self.step, "epoch": epoch, **found}
 

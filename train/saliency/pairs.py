@@ -188,7 +188,8 @@ def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> Pa
         },
     )
     usable = np.flatnonzero(serves)
-    kept = Source(source.folder, source.names, usable, serves, source.store)
+    whole = source.store, source.in_folder
+    kept = Source(source.folder, source.names, usable, serves, *whole)
     return Pairs(kept, None, truth, left_out)
 
 

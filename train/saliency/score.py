@@ -1,8 +1,7 @@
 """How far the masks of a network are from people's, while it trains: MAE, and the best F."""
 
 import contextlib
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dilo.train import ranks
-from dilo.train.batches import Told, stack_told, start_worker
+from dilo.train.batches import in_order, loader
 from dilo.train.devices import DTYPES
+from dilo.train.interruption import never
 from dilo.train.machine import Machine
-from dilo.train.prefetch import prefetched
+from dilo.train.prefetch import read_through
 from dilo.train.readable import first_readable
 from dilo.train.saliency.examples import standardise
 from dilo.train.saliency.pairs import Pairs, squash_image
@@ -149,13 +149,15 @@ class Scorer:
         mine = pairs.source.usable[ranks.rank() :: ranks.size()]
         self._asked = _Asked(pairs, mine, side)
 
-    def score(self, network: nn.Module) -> Score:
+    def score(self, network: nn.Module, between: Callable[[], object] = never) -> Score:
         """Score a network, on all ranks together.
 
         Parameters
         ----------
         network : Module
             On the device; left in the mode that it is in.
+        between : callable, optional
+            Called before each batch, on all ranks as often; what it raises gives the scoring up.
 
         Returns
         -------
@@ -165,26 +167,32 @@ class Scorer:
         mode = network.training
         network.eval()
         total = np.zeros(1 + 2 * THRESHOLDS)
-        for found, truth in self._maps(network):
-            total += image_score(saliency_of(found, truth.shape), truth)
-        network.train(mode)
+        try:
+            for found, truth in self._maps(network, between):
+                total += image_score(saliency_of(found, truth.shape), truth)
+        finally:
+            network.train(mode)
         # Of a device that all backends speak of; there float64 may be missing, not on these.
         summed = ranks.mean(torch.from_numpy(total).to(self._machine.device)) * ranks.size()
         return score_of(summed.cpu().numpy(), self._count)
 
-    def _maps(self, network: nn.Module) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    def _maps(
+        self, network: nn.Module, between: Callable[[], object]
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         """Give the map and the truth of each image of this rank."""
         machine = self._machine
-        loading: DataLoader[Any] = DataLoader(
-            Told(self._asked),
-            batch_size=BATCH,
-            num_workers=machine.workers,
-            collate_fn=functools.partial(stack_told, _stacked),
-            worker_init_fn=start_worker,
+        mine = in_order(range(len(self._asked)), BATCH)
+        loading: Any = loader(
+            self._asked, mine, workers=machine.workers, pin=False, stack=_stacked, ahead=2
         )
         half = machine.precision != "fp32"
-        with contextlib.closing(prefetched(loading, torch.device("cpu"))) as arriving:
-            for (images, truths), _ in arriving:
+        with contextlib.closing(read_through(loading)) as arriving:
+            # One rank may have a batch more than another.
+            for _ in range(0, -(-self._count // ranks.size()), BATCH):
+                between()
+                if (batch := next(arriving, None)) is None:
+                    continue
+                images, truths = batch
                 with (
                     torch.no_grad(),
                     torch.autocast(machine.device.type, DTYPES[machine.precision], enabled=half),
