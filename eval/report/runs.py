@@ -6,6 +6,8 @@ from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
 from dilo.eval.report.reading import Source
 from dilo.eval.report.words import NOTHING
+from dilo.pipeline.errors import ContentError
+from dilo.pipeline.textfiles import read_bytes
 
 #: Settings that say what a run is, whether they differ or not.
 MAIN = (
@@ -138,8 +140,8 @@ def _data(gathered: Gathered) -> Markup:
 def _steps(run: Source) -> str:
     """Say how far a run is, and what its file of state says."""
     try:
-        state = (run.folder / "state").read_text("utf-8", "replace").strip()[:40]
-    except OSError:
+        state = read_bytes(run.folder / "state", 4096).decode(errors="replace").strip()[:40]
+    except (OSError, ContentError):
         state = ""
     taken = max((line["step"] for line in run.lines), default=None)
     steps = run.facts.get("steps")
