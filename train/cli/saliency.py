@@ -50,6 +50,14 @@ def _listing() -> str:
     return saliency_listing()
 
 
+def _names() -> list[str]:
+    """Name the recipes."""
+    from dilo.train.recipes import shipped_recipes
+    from dilo.train.saliency.recipes import SHELF
+
+    return shipped_recipes(SHELF)
+
+
 wanted_options = grouped(
     "wanted",
     Wanted,
@@ -68,7 +76,7 @@ wanted_options = grouped(
         "out": click.option(
             "--out", type=FOLDER, required=True, help="Folder of the run; the same again goes on."
         ),
-        "name": recipe_option(_listing, default="basnet", show_default=True, is_eager=True),
+        "name": recipe_option(_listing, _names, default="basnet", show_default=True, is_eager=True),
         "encoder": click.option(
             "--encoder",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),

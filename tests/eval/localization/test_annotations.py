@@ -87,7 +87,7 @@ def test_pipes_devices_and_boxes_without_end_are_refused_at_once(tmp_path):
             read_annotations(tmp_path / name)
     with (tmp_path / "hole.csv").open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(DiloError, match="hole.csv must have at most 1073741824 bytes"):
+    with pytest.raises(DiloError, match=r"hole.csv must have at most 1073741824 bytes"):
         read_annotations(tmp_path / "hole.csv")
     (tmp_path / "long.csv").write_text("a,0,0,1,1\n" + "x" * 200_000 + "\n")
     with pytest.raises(DiloError, match="line 2: field larger than field limit"):
@@ -106,5 +106,5 @@ def test_pipes_devices_and_boxes_without_end_are_refused_at_once(tmp_path):
 )
 def test_xml_that_would_fill_the_memory_is_refused_by_name(tmp_path, text):
     (tmp_path / "a.xml").write_text(text)
-    with pytest.raises(DiloError, match="a.xml must be an annotation as PASCAL VOC has them"):
+    with pytest.raises(DiloError, match=r"a.xml must be an annotation as PASCAL VOC has them"):
         read_annotations(tmp_path)

@@ -121,7 +121,7 @@ def test_a_pipe_or_a_device_in_a_run_keeps_no_report_waiting(tmp_path):
     assert _steps(found) == "60"
     (run / "metrics.jsonl").unlink()
     os.mkfifo(run / "metrics.jsonl")
-    with pytest.raises(ContentError, match="metrics.jsonl must be a regular file"):
+    with pytest.raises(ContentError, match=r"metrics.jsonl must be a regular file"):
         read_source("a", run, is_run=True)
 
 
