@@ -94,9 +94,7 @@ def recipes_section(gathered: Gathered) -> Section:
     if differ:
         rows = [[tag("code", k), *(run.recipe.get(k, NOTHING) for run in known)] for k in differ]
         parts.append(table(["setting", *(run.name for run in known)], rows, numbers=False))
-        parts.append(
-            paragraph(f"The other {len(keys) - len(differ)} settings are the same.", kind="note")
-        )
+        parts.append(paragraph(_same(len(keys) - len(differ)), kind="note"))
     elif len(known) > 1:
         parts.append(paragraph("No setting differs."))
     same = [key for key in MAIN if key in keys and key not in differ]
@@ -135,6 +133,11 @@ def _data(gathered: Gathered) -> Markup:
         )
     shown = table(["digest of", *gathered.names], rows, numbers=False)
     return joined([paragraph(words) if words else Markup(), shown])
+
+
+def _same(count: int) -> str:
+    """Say how many settings do not differ."""
+    return f"The other {count} settings are the same." if count != 1 else "The other is the same."
 
 
 def _steps(run: Source) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import math
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ DEVICE = click.Choice(["auto", "cpu", "cuda"])
 PRECISION = click.Choice(["fp32", "bf16", "fp16"])
 Command = TypeVar("Command", bound=Callable[..., None])
 
+#: What no machine that exists could use of an option, in any command: a value beyond is a slip.
+MOST = {"--jobs": 4096, "--workers": 4096, "--size": 4096, "--batch": 2**20, "--accumulate": 2**20}
 #: What the context of a command holds where --debug was given.
 DEBUG = "dilo.debug"
 #: How many failed images are named on a terminal; --json names all.
@@ -137,9 +140,25 @@ def user_errors(command: Command) -> Command:
         ctx = click.get_current_context(silent=True)
         debug = ctx is not None and DEBUG in ctx.meta
         with sentences(debug=debug, out=_output(kwargs)), _interruptible():
+            if ctx is not None:
+                _require_usable(ctx)
             command(*args, **kwargs)
 
     return debug_option(wrapped)  # type: ignore[return-value]  # same signature, by wraps()
+
+
+def _require_usable(ctx: click.Context) -> None:
+    """Refuse numbers of options that no machine could use; a FloatRange lets NaN pass."""
+    for option in ctx.command.params:
+        given = ctx.params.get(option.name or "")
+        most = next((MOST[word] for word in option.opts if word in MOST), 2**64 - 1)
+        for value in given if isinstance(given, tuple) else (given,):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if not math.isfinite(value):
+                raise click.BadParameter(f"must be finite, got {value}", ctx, option)
+            if abs(value) > most:
+                raise click.BadParameter(f"must be at most {most}, got {value}", ctx, option)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
+from dilo.pipeline.printing import counted
 from dilo.train.cli.options import (
     Computing,
     Keeping,
@@ -148,7 +149,7 @@ def saliency(
     stores = open_backgrounds(wanted.backgrounds)
     require_drawn(stores, recipe.pretraining(), wanted.name)
     pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)
-    words(f"{len(pairs.source.usable)} images with masks")
+    words(f"{counted(len(pairs.source.usable), 'image')} with masks")
     for line in pairs.left_out:
         words(line)
     test = _test_pairs(wanted, words)
@@ -176,7 +177,7 @@ def _test_pairs(wanted: Wanted, words: Callable[[str], None]) -> "Pairs | None":
     if wanted.test_images is None or wanted.test_truth is None:
         raise click.UsageError("--test-images goes with --test-truth.")
     test = find_pairs(wanted.test_images, wanted.test_truth, option="--test-truth")
-    words(f"{len(test.source.usable)} images to score by")
+    words(f"{counted(len(test.source.usable), 'image')} to score by")
     for line in test.left_out:
         words(f"--test-images: {line}")
     return test
