@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dilo.pipeline.errors import ContentError, DiloError
+from dilo.pipeline.errors import AccessError, ContentError, DiloError
 from dilo.pipeline.foreseen import one_line, sentence_of
 from dilo.pipeline.printing import printable
 from dilo.pipeline.textfiles import parse_json
@@ -178,9 +178,11 @@ def sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
 
 def _told(error: Exception, out: Path | None) -> Failure:
     """Choose the sentence of an error."""
-    if isinstance(error, DiloError):
+    if isinstance(error, DiloError) and not isinstance(error, AccessError):
         return Failure(str(error))
-    sentence = sentence_of(error, sharing=_without_sharing(), out=out)
+    sharing = _without_sharing()
+    known = isinstance(error, AccessError)
+    sentence = str(error) if known else sentence_of(error, sharing=sharing, out=out)
     if sentence is None:
         return Unforeseen(error)
     # Of an output that is gone, or was never begun, nothing is kept.
@@ -196,9 +198,11 @@ def _output(values: Mapping[str, Any]) -> Path | None:
 
 
 def _begun(out: Path) -> bool:
-    """Tell whether a folder is there with something in it."""
-    with contextlib.suppress(OSError):
-        return any(out.iterdir())
+    """Tell whether a folder is there with something in it, or the parts of a file."""
+    for folder in (out, out.with_name(f".{out.name}.parts")):
+        with contextlib.suppress(OSError):
+            if any(folder.iterdir()):
+                return True
     return False
 
 
