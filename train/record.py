@@ -173,7 +173,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     path = run / METRICS
     found = []
     if path.exists():
-        for text in read_bytes(path, MAX_METRICS).decode(errors="replace").splitlines():
+        for text in read_bytes(path, MAX_METRICS).decode("utf-8-sig", "replace").splitlines():
             with contextlib.suppress(ValueError):
                 line = parse_json(text, path)
                 if isinstance(line, dict) and isinstance(line.get("step"), int):
