@@ -1,7 +1,6 @@
 """What only some users install: asked for before it is needed, in a sentence."""
 
 import sys
-from contextlib import suppress
 from importlib.util import find_spec
 
 
@@ -27,8 +26,7 @@ def require(program: str, packages: tuple[str, ...], extra: str, *, instead: str
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         needed = f"{program} needs {' and '.join(missing)}: pip install 'dilo[{extra}]'"
-        with suppress(AttributeError, OSError):  # a program may be started without it
-            sys.stderr.write(f"Error: {needed}{instead}\n")
+        sys.stderr.write(f"Error: {needed}{instead}\n")
         raise SystemExit(3)
 
 

@@ -1,13 +1,11 @@
 """A folder, or a file of features, to features: saying how far it is and what could not be read."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dilo.eval.cli.options import say_unreadable, worker_count
 from dilo.pipeline.cli.options import say
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.printing import counted
 from dilo.pipeline.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -49,7 +47,7 @@ def extracted(
         )
     if keep is not None:
         return stored(encoder, source, keep, batch, workers, device, precision=precision)
-    say(f"{source.root}: {counted(len(source.names), 'image')} in {_classes(source.classes)}")
+    say(f"{source.root}: {len(source.names)} images in {len(source.classes)} classes")
     with Progress(len(source.names), "images", say) as progress:
         found = features(
             encoder,
@@ -80,8 +78,8 @@ def stored(
     """
     from dilo.eval.featureparts import FeatureJob
 
-    classes = f" in {_classes(folder.classes)}" if folder.classes else ""
-    say(f"{folder.root}: {counted(len(folder.names), 'image')}{classes}")
+    classes = f" in {len(folder.classes)} classes" if folder.classes else ""
+    say(f"{folder.root}: {len(folder.names)} images{classes}")
     job = FeatureJob(encoder, folder, path, precision=precision)
     if job.kept:
         whole = job.kept == job.images
@@ -108,8 +106,8 @@ def _checked(encoder: "Encoder | None", found: "Features") -> "Features":
                 f"features of {found.root} must be what the checkpoint makes, got "
                 f"{'; '.join(differences)}: leave --checkpoint out, or make the file anew"
             )
-    classes = f" in {_classes(found.classes)}" if found.classes else ""
-    say(f"{found.root}: features of {counted(len(found.labels), 'image')}{classes}")
+    classes = f" in {len(found.classes)} classes" if found.classes else ""
+    say(f"{found.root}: features of {len(found.labels)} images{classes}")
     say_unreadable(found.unreadable)
     return found
 
@@ -129,8 +127,3 @@ def listed(path: Path, classes: tuple[str, ...] | None = None) -> "LabelledFolde
             "make it of a folder of class folders"
         )
     return found if classes is None else relabelled(found, classes)
-
-
-def _classes(classes: Sequence[str]) -> str:
-    """Say how many classes there are."""
-    return counted(len(classes), "class", "classes")

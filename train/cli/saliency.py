@@ -149,7 +149,7 @@ def saliency(
     stores = open_backgrounds(wanted.backgrounds)
     require_drawn(stores, recipe.pretraining(), wanted.name)
     pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)
-    words(f"{counted(len(pairs.source.usable), 'image')} with masks")
+    words(f"{len(pairs.source.usable)} images with masks")
     for line in pairs.left_out:
         words(line)
     test = _test_pairs(wanted, words)
