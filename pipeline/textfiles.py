@@ -7,7 +7,7 @@ import os
 import stat
 import tomllib
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,7 +51,9 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
         return content
 
 
-def read_lines(path: Path, most: int = MAX_LIST, longest: int = 2**16) -> Iterator[bytes]:
+def read_lines(
+    path: Path, most: int = MAX_LIST, longest: int = 2**16
+) -> Generator[bytes, None, None]:
     """Read a long list, a line at a time.
 
     Parameters

@@ -166,7 +166,7 @@ def test_how_many_images_were_found_is_said_every_half_minute():
         (["--num-tasks", "auto"], 3, "--num-tasks auto needs one of SLURM_ARRAY_TASK_ID"),
         (["--size", "8"], 2, "16<=x<=4096"),
         (["--list", "nowhere"], 2, "File 'nowhere' does not exist"),
-        (["--list", os.devnull], 3, "a list must name images, one a line, got /dev/null"),
+        (["--list", os.devnull], 3, "/dev/null must be a regular file, got a pipe or a dev"),
         (["--include", "*.png"], 3, "--include must match images, got *.png, which matches none"),
     ],
 )
