@@ -16,6 +16,7 @@ from dilo.pipeline.doctor.machine import gigabytes
 from dilo.pipeline.making import Maker
 from dilo.pipeline.names import Names
 from dilo.pipeline.plan import PLAN, Plan
+from dilo.pipeline.printing import counted
 from dilo.pipeline.sample import Sample, spread_rows, take_sample
 from dilo.pipeline.status import missing_shards
 from dilo.pipeline.tasks import Task
@@ -144,8 +145,8 @@ class Estimate:
         """
         load, sample = self.load, self.sample
         lines = [
-            f"{self.plan.images} images in {self.plan.shards} shards; "
-            f"to do: {load.images} images in {load.shards}"
+            f"{counted(self.plan.images, 'image')} in {counted(self.plan.shards, 'shard')}; "
+            f"to do: {counted(load.images, 'image')} in {load.shards}"
         ]
         if sample.images:
             each = f"{1000 * sample.seconds_each:.1f} ms and {sample.bytes_each / 1000:.1f} kB"

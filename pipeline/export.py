@@ -16,10 +16,12 @@ from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.pngs import full_names, stem, write_png
 from dilo.pipeline.preview import stretched
+from dilo.pipeline.printing import printable
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.shards import open_shard, read_tally, reading
 from dilo.pipeline.status import require_whole
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.textfiles import read_bytes
 from dilo.pipeline.workers import one_core
 
 #: The file that says what an exported folder holds.
@@ -86,11 +88,11 @@ def _claim(out: Path, mark: dict[str, str]) -> None:
         if any(not name.startswith(".") for name in os.listdir(out)):
             raise StoreError(f"--out {out} must be empty or an export, got files but no {EXPORT}")
         write_text(path, text)
-    found = path.read_text(encoding="utf-8", errors="replace")
+    found = read_bytes(path, 2**20).decode(errors="replace")
     if found != text:
         raise StoreError(
             f"--out {out} must be an export of this store at this size, {text.strip()}, "
-            f"got {EXPORT} with {found.strip()}: give a fresh folder"
+            f"got {EXPORT} with {printable(found.strip(), 200)}: give a fresh folder"
         )
     sweep(out)
 

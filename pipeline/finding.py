@@ -1,5 +1,6 @@
 """Find images: the files below a folder in one fixed order, or the lines of a list."""
 
+import contextlib
 import errno
 import fnmatch
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names, escaped, unescaped
+from dilo.pipeline.textfiles import read_lines
 
 EXTENSIONS = frozenset(
     (
@@ -28,8 +30,6 @@ OTHERS = frozenset(
 )
 #: Images between two words on how many were found.
 EVERY = 10_000
-#: What some editors put before the first line.
-_MARK = "\ufeff".encode()
 
 
 def find_images(
@@ -166,9 +166,8 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
     taken = _matcher(globs)
     bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]
     lines, numbers, seen = bytearray(), array("q"), 0
-    with file.open("rb") as content:
+    with contextlib.closing(read_lines(file)) as content:
         for number, line in enumerate(content, 1):
-            line = line.removeprefix(_MARK) if number == 1 else line
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             if not line:
                 continue

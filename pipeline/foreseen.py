@@ -109,6 +109,8 @@ def _of_system(error: OSError, out: Path | None) -> str:
         path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
     elif inside:
         path = inside[1]
+    elif number == errno.EPIPE:
+        path = "standard output"
     elif number in _WRITING and out is not None:
         path = out
     else:

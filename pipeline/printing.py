@@ -36,6 +36,31 @@ def printable(text: str, most: int | None = None) -> str:
     return "".join(map(_shown, text))
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Write a number of things.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    one : str
+        What one is called.
+    many : str, optional
+        What several are called; unless given, with an s.
+
+    Returns
+    -------
+    str
+        Number and noun.
+
+    Examples
+    --------
+    >>> counted(1, "run"), counted(0, "class", "classes")
+    ('1 run', '0 classes')
+    """
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
 def _shown(character: str) -> str:
     """Show one character."""
     if character in _PLAIN or unicodedata.category(character) not in _UNSEEN:

@@ -1,11 +1,15 @@
 """Read small files that people and programs write: whole, bounded, and never for ever."""
 
+import contextlib
+import itertools
 import json
 import os
 import stat
 import tomllib
+from codecs import BOM_UTF8
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dilo.pipeline.errors import ContentError
 
@@ -39,19 +43,69 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     OSError
         If it is missing or cannot be read.
     """
+    with _opened(path, most) as file:
+        content = file.read(most + 1)
+        # Files of /proc say that they are empty, and one that grows says too little.
+        if len(content) > most:
+            raise ContentError(_too_large(path, most, len(content)))
+        return content
+
+
+def read_lines(
+    path: Path, most: int = MAX_LIST, longest: int = 2**16
+) -> Generator[bytes, None, None]:
+    """Read a long list, a line at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int, optional
+        Bytes that it may have.
+    longest : int, optional
+        Bytes that a line may have.
+
+    Yields
+    ------
+    bytes
+        Each line, with its end; without the byte-order mark that the first may have.
+
+    Raises
+    ------
+    ContentError
+        If it is no regular file, too large, or has a line that is too long.
+    OSError
+        If it is missing or cannot be read.
+    """
+    with _opened(path, most) as file:
+        for number in itertools.count(1):
+            line = file.readline(longest + 1)
+            if len(line) > longest:
+                raise ContentError(
+                    f"{path}, line {number}: must have at most {longest} bytes: is it the file "
+                    f"that was meant?"
+                )
+            if not line:
+                return
+            yield line.removeprefix(BOM_UTF8) if number == 1 else line
+
+
+@contextlib.contextmanager
+def _opened(path: Path, most: int) -> Iterator[BinaryIO]:
+    """Open a regular file of bounded size."""
     # A pipe that nobody writes to would be waited for.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ContentError(f"{path} must be a regular file, got a pipe or a device")
-        content = file.read(most + 1) if status.st_size <= most else b""
-        # Files of /proc say that they are empty, and one that grows says too little.
-        if status.st_size > most or len(content) > most:
-            raise ContentError(
-                f"{path} must have at most {most} bytes, got {max(status.st_size, len(content))}: "
-                f"is it the file that was meant?"
-            )
-        return content
+        if status.st_size > most:
+            raise ContentError(_too_large(path, most, status.st_size))
+        yield file
+
+
+def _too_large(path: Path, most: int, size: int) -> str:
+    """Say that a file is too large."""
+    return f"{path} must have at most {most} bytes, got {size}: is it the file that was meant?"
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:

@@ -20,6 +20,7 @@ import torch
 import torchvision
 
 from dilo.pipeline.atomic import write_text
+from dilo.pipeline.textfiles import parse_json, read_bytes, read_json
 from dilo.pipeline.workercount import usable_cores
 from dilo.train.checkout import commit
 from dilo.train.recipes import recipe_text
@@ -29,6 +30,8 @@ METRICS = "metrics.jsonl"
 FACTS = "run.json"
 #: What a run that began has left, whatever became of its checkpoints.
 RECORDS = (METRICS, FACTS, "recipe.toml")
+#: Bytes of the longest record of a training that is read: tens of millions of lines.
+MAX_METRICS = 2**32
 #: What each start of a run may have of its own, and keeps in run.json.
 OF_A_START = ("time", "step", "device", "world_size", "precision", "commit", "argv")
 
@@ -172,9 +175,9 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     path = run / METRICS
     found = []
     if path.exists():
-        for text in path.read_text("utf-8", errors="replace").splitlines():
+        for text in read_bytes(path, MAX_METRICS).decode("utf-8-sig", "replace").splitlines():
             with contextlib.suppress(ValueError):
-                line = json.loads(text)
+                line = parse_json(text, path)
                 if isinstance(line, dict) and isinstance(line.get("step"), int):
                     found.append(line)
     return found
@@ -212,7 +215,7 @@ def read_facts(run: Path) -> dict[str, Any]:
         What it holds; empty where there is none, or it is damaged.
     """
     try:
-        facts = json.loads((run / FACTS).read_text("utf-8"))
+        facts = read_json(run / FACTS)
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}

@@ -1,13 +1,13 @@
 """ImageNet's classes to the nine of ImageNet-9: the file that comes with the challenge's code."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import ContentError, DiloError
+from dilo.pipeline.textfiles import read_json
 
 #: Classes of ImageNet, and of ImageNet-9.
 IMAGENET, NINE = 1000, 9
@@ -62,8 +62,8 @@ def read_mapping(path: Path) -> Mapping:
     rule = f'{path} must be a JSON object from "0" to "999" to numbers from -1 to 8'
     remedy = "give in_to_in9.json of the challenge's code"
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        content = read_json(path)
+    except ContentError as error:
         raise DiloError(f"{rule}, got no JSON ({error}): {remedy}") from None
     if not isinstance(content, dict) or content.keys() != set(map(str, range(IMAGENET))):
         kind = f"{len(content)} keys" if isinstance(content, dict) else type(content).__name__

@@ -1,12 +1,12 @@
 """The gist of a record: its words and numbers, without what is long, private or of no use."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dilo.pipeline.names import escaped
+from dilo.pipeline.textfiles import read_json
 
 #: Levels of dictionaries and lists below a record, entries of each, and letters of a word.
 _DEEPEST, _MOST_KEYS, _MOST_ITEMS, _LONGEST = 3, 100, 20, 200
@@ -92,8 +92,8 @@ def records_of(checkpoint: Path, step: int | None) -> dict[str, dict[str, Any]]:
     run, records = run_of(checkpoint), {}
     for path in sorted(run.glob("eval/*/*.json")) if run else []:
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            record = read_json(path)
+        except (OSError, ValueError):
             continue
         if not isinstance(record, dict) or not isinstance(record.get("task"), str):
             continue

@@ -21,6 +21,7 @@ from dilo.eval.cli.options import (
 )
 from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
 from dilo.pipeline.extras import require_torch
+from dilo.pipeline.printing import counted
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.encoder import Output
@@ -83,6 +84,6 @@ def command(
     encoder = load_encoder(checkpoint, arch=arch, size=size, output=output or "pooled")
     found = stored(encoder, folder, out, batch, workers, place, precision=exactness)
     rows, width = found.vectors.shape
-    say(f"{out}: {rows} rows of {width}, {found.origin.output}")
+    say(f"{out}: {counted(rows, 'row')} of {width}, {found.origin.output}")
     record = {**features_record(found), "out": str(out), **provenance(started)}
     tell(record, as_json=as_json)

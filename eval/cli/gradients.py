@@ -27,6 +27,7 @@ from dilo.eval.cli.showing import (
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
 from dilo.pipeline.cli.showing import query_option, rows_of
 from dilo.pipeline.extras import require_torch
+from dilo.pipeline.printing import counted
 from dilo.pipeline.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -138,7 +139,7 @@ def command(
     folder = settled_folder(folder, record, say, of_run=out is None)
     picture = folder / "gradients.png"
     write_figure(gradient_figure(listed, shown, seen), picture)
-    say(f"{picture} shows {len(shown)} images")
+    say(f"{picture} shows {counted(len(shown), 'image')}")
     record["unreadable"] = [
         {"path": str(images / path), "reason": reason} for path, reason in unreadable
     ]
@@ -178,5 +179,5 @@ def _written(
             workers=worker_count(workers),
             progress=progress.advance,
         )
-    say(f"{maps}: maps of {found.written} images written, of {found.kept} were there")
+    say(f"{maps}: maps of {counted(found.written, 'image')} written, of {found.kept} were there")
     return found

@@ -15,6 +15,7 @@ from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.pngs import full_names, stem, write_png
+from dilo.pipeline.textfiles import read_json
 from dilo.train.batches import in_order, loader
 from dilo.train.evaluationcrops import EvaluationCrops, collate, squashed
 from dilo.train.prefetch import read_through
@@ -131,7 +132,7 @@ def _claim(out: Path, viewer: Viewer) -> None:
             raise DiloError(f"--maps {out} must be empty or hold maps, got files but no {MARK}")
         write_text(path, json.dumps(mark) + "\n")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         others = [key for key, value in mark.items() if found.get(key) != value]
     except (ValueError, AttributeError):  # no JSON, or none of ours
         others = list(mark)

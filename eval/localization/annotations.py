@@ -1,16 +1,20 @@
 """Boxes that people drew: a CSV file, or XML as PASCAL VOC and ImageNet release it."""
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import ContentError, DiloError
 from dilo.pipeline.finding import EXTENSIONS, find_files
 from dilo.pipeline.names import escaped
+from dilo.pipeline.textfiles import read_bytes, read_text
 
+#: Bytes of the largest table of boxes that is read.
+MAX_TABLE = 2**30
 HEAD = ["path", "x0", "y0", "x1", "y1"]
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -65,16 +69,17 @@ def _csv_file(path: Path) -> dict[str, Annotation]:
     """Read a CSV file, and name the line that is none."""
     found: dict[str, list[Box]] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            for row in lines:
-                if not row or (lines.line_num == 1 and row == HEAD):
-                    continue
-                if len(row) != len(HEAD):
-                    raise ValueError(f"must be {','.join(HEAD)}, got {','.join(row)}")
-                found.setdefault(_key(row[0]), []).append(_box(row[1:]))
-    except UnicodeDecodeError as error:
-        raise DiloError(f"--boxes {path} must be UTF-8, got another encoding") from error
+        text = read_text(path, MAX_TABLE)
+    except ContentError as error:
+        raise DiloError(f"--boxes {error}") from error
+    lines = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for row in lines:
+            if not row or (lines.line_num == 1 and row == HEAD):
+                continue
+            if len(row) != len(HEAD):
+                raise ValueError(f"must be {','.join(HEAD)}, got {','.join(row)[:200]}")
+            found.setdefault(_key(row[0]), []).append(_box(row[1:]))
     except (ValueError, csv.Error) as error:
         raise DiloError(f"--boxes {path}, line {lines.line_num}: {error}") from error
     return {key: Annotation(boxes, None) for key, boxes in found.items()}
@@ -87,7 +92,7 @@ def _xml_folder(folder: Path) -> dict[str, Annotation]:
         path = folder / name
         try:
             key = escaped(str(PurePosixPath(name).with_suffix("")))
-            found[key] = _xml(ElementTree.parse(path).getroot())
+            found[key] = _xml(ElementTree.fromstring(read_bytes(path)))
         except (ElementTree.ParseError, ValueError) as error:
             raise DiloError(
                 f"--boxes {path} must be an annotation as PASCAL VOC has them, got: {error}"

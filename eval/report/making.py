@@ -25,7 +25,7 @@ from dilo.eval.report.style import PAGE, POLICY, STYLE
 from dilo.pipeline.atomic import write_text
 from dilo.pipeline.errors import DiloError, few
 from dilo.pipeline.names import escaped
-from dilo.pipeline.printing import printable
+from dilo.pipeline.printing import counted, printable
 from dilo.pipeline.tables import csv_text
 from dilo.pipeline.textfiles import read_bytes
 
@@ -93,7 +93,8 @@ def make_report(request: Request, say: Say) -> dict[str, Any]:
         say(printable(note))
     size = (request.out / REPORT).stat().st_size
     say(
-        f"{request.out / REPORT}: {len(runs)} runs, {len(gathered.numbers)} numbers, "
+        f"{request.out / REPORT}: {counted(len(runs), 'run')}, "
+        f"{counted(len(gathered.numbers), 'number')}, "
         f"{size >> 10} KiB"
     )
     return {

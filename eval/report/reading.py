@@ -1,13 +1,13 @@
 """What lies in the folder of a run, or of results: records, pictures, curves; damage is told."""
 
 import json
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dilo.eval.inputs import inputs_of
+from dilo.pipeline.textfiles import parse_toml, read_json, read_text
 from dilo.train.plot import flat
 from dilo.train.record import FACTS, read_facts, read_metrics
 
@@ -257,8 +257,8 @@ def _result(path: Path, notes: list[str]) -> Result | None:
         if path.stat().st_size > LARGEST:
             notes.append(f"{path} is left out: larger than {LARGEST >> 20} MiB")
             return None
-        record = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path)
+    except (OSError, ValueError) as error:
         if path.name != FACTS:
             notes.append(f"{path} is left out: it is no JSON that can be read ({error})")
         return None
@@ -272,7 +272,8 @@ def _recipe(folder: Path, notes: list[str]) -> dict[str, str]:
     recipe = read_facts(folder).get("recipe")
     if not isinstance(recipe, dict):
         try:
-            recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))
+            path = folder / "recipe.toml"
+            recipe = parse_toml(read_text(path), path)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:

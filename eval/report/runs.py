@@ -6,6 +6,8 @@ from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
 from dilo.eval.report.reading import Source
 from dilo.eval.report.words import NOTHING
+from dilo.pipeline.errors import ContentError
+from dilo.pipeline.textfiles import read_bytes
 
 #: Settings that say what a run is, whether they differ or not.
 MAIN = (
@@ -92,9 +94,7 @@ def recipes_section(gathered: Gathered) -> Section:
     if differ:
         rows = [[tag("code", k), *(run.recipe.get(k, NOTHING) for run in known)] for k in differ]
         parts.append(table(["setting", *(run.name for run in known)], rows, numbers=False))
-        parts.append(
-            paragraph(f"The other {len(keys) - len(differ)} settings are the same.", kind="note")
-        )
+        parts.append(paragraph(_same(len(keys) - len(differ)), kind="note"))
     elif len(known) > 1:
         parts.append(paragraph("No setting differs."))
     same = [key for key in MAIN if key in keys and key not in differ]
@@ -135,11 +135,16 @@ def _data(gathered: Gathered) -> Markup:
     return joined([paragraph(words) if words else Markup(), shown])
 
 
+def _same(count: int) -> str:
+    """Say how many settings do not differ."""
+    return f"The other {count} settings are the same." if count != 1 else "The other is the same."
+
+
 def _steps(run: Source) -> str:
     """Say how far a run is, and what its file of state says."""
     try:
-        state = (run.folder / "state").read_text("utf-8", "replace").strip()[:40]
-    except OSError:
+        state = read_bytes(run.folder / "state", 4096).decode(errors="replace").strip()[:40]
+    except (OSError, ContentError):
         state = ""
     taken = max((line["step"] for line in run.lines), default=None)
     steps = run.facts.get("steps")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.rows import NO_WINDOW, NOT_DRAWN
 from dilo.pipeline.plan import Plan
+from dilo.pipeline.printing import counted
 from dilo.pipeline.rows import MADE
 from dilo.pipeline.shards import Tally
 
@@ -43,13 +44,15 @@ class BackgroundCounts:
         str
             What is zero in every store of some kind is said only where it is not.
         """
-        words = f"{self.backgrounds} backgrounds from {self.from_images} images"
+        words = (
+            f"{counted(self.backgrounds, 'background')} from {counted(self.from_images, 'image')}"
+        )
         if self.without_window:
-            words += f"; {self.without_window} images without a window"
+            words += f"; {counted(self.without_window, 'image')} without a window"
             if self.without_window > self.from_images:
                 words += " (a smaller --min-side or a larger --response finds more)"
         if self.not_drawn:
-            words += f"; {self.not_drawn} images not drawn"
+            words += f"; {counted(self.not_drawn, 'image')} not drawn"
         if self.short:
             words += f"; {self.short} short of what --count asks"
         return words

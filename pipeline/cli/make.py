@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_weights
 from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, say, settings_of, user_errors
@@ -24,11 +25,21 @@ if TYPE_CHECKING:
     from dilo.pipeline.saliency import MaskRecipe
 
 
+def _methods(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Name the methods that begin with some letters, for a shell."""
+    from dilo.pipeline.saliency.methods import METHODS
+
+    return [CompletionItem(name) for name in METHODS if name.startswith(incomplete)]
+
+
 @click.command()
 @selection_options
 @click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
 @click.option(
     "--method",
+    shell_complete=_methods,
     default="rbd",
     show_default=True,
     help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree); a network, "

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import math
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dilo.pipeline.errors import ContentError, DiloError
+from dilo.pipeline.errors import AccessError, ContentError, DiloError
 from dilo.pipeline.foreseen import one_line, sentence_of
 from dilo.pipeline.printing import printable
 from dilo.pipeline.textfiles import parse_json
@@ -28,6 +29,8 @@ DEVICE = click.Choice(["auto", "cpu", "cuda"])
 PRECISION = click.Choice(["fp32", "bf16", "fp16"])
 Command = TypeVar("Command", bound=Callable[..., None])
 
+#: What no machine that exists could use of an option, in any command: a value beyond is a slip.
+MOST = {"--jobs": 4096, "--workers": 4096, "--size": 4096, "--batch": 2**20, "--accumulate": 2**20}
 #: What the context of a command holds where --debug was given.
 DEBUG = "dilo.debug"
 #: How many failed images are named on a terminal; --json names all.
@@ -137,9 +140,25 @@ def user_errors(command: Command) -> Command:
         ctx = click.get_current_context(silent=True)
         debug = ctx is not None and DEBUG in ctx.meta
         with sentences(debug=debug, out=_output(kwargs)), _interruptible():
+            if ctx is not None:
+                _require_usable(ctx)
             command(*args, **kwargs)
 
     return debug_option(wrapped)  # type: ignore[return-value]  # same signature, by wraps()
+
+
+def _require_usable(ctx: click.Context) -> None:
+    """Refuse numbers of options that no machine could use; a FloatRange lets NaN pass."""
+    for option in ctx.command.params:
+        given = ctx.params.get(option.name or "")
+        most = next((MOST[word] for word in option.opts if word in MOST), 2**64 - 1)
+        for value in given if isinstance(given, tuple) else (given,):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if not math.isfinite(value):
+                raise click.BadParameter(f"must be finite, got {value}", ctx, option)
+            if abs(value) > most:
+                raise click.BadParameter(f"must be at most {most}, got {value}", ctx, option)
 
 
 @contextlib.contextmanager
@@ -159,9 +178,11 @@ def sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
 
 def _told(error: Exception, out: Path | None) -> Failure:
     """Choose the sentence of an error."""
-    if isinstance(error, DiloError):
+    if isinstance(error, DiloError) and not isinstance(error, AccessError):
         return Failure(str(error))
-    sentence = sentence_of(error, sharing=_without_sharing(), out=out)
+    sharing = _without_sharing()
+    known = isinstance(error, AccessError)
+    sentence = str(error) if known else sentence_of(error, sharing=sharing, out=out)
     if sentence is None:
         return Unforeseen(error)
     # Of an output that is gone, or was never begun, nothing is kept.
@@ -177,9 +198,11 @@ def _output(values: Mapping[str, Any]) -> Path | None:
 
 
 def _begun(out: Path) -> bool:
-    """Tell whether a folder is there with something in it."""
-    with contextlib.suppress(OSError):
-        return any(out.iterdir())
+    """Tell whether a folder is there with something in it, or the parts of a file."""
+    for folder in (out, out.with_name(f".{out.name}.parts")):
+        with contextlib.suppress(OSError):
+            if any(folder.iterdir()):
+                return True
     return False
 
 

@@ -9,6 +9,7 @@ import click
 
 from dilo.pipeline.cli.options import Failure, grouped, jobs_option, json_option, say
 from dilo.pipeline.cli.stores import finish
+from dilo.pipeline.printing import counted
 
 if TYPE_CHECKING:
     from dilo.pipeline.build import Builder
@@ -25,8 +26,8 @@ def _num_tasks(
         return None
     if value == "auto":
         return "auto"
-    if not value.isdecimal() or int(value) == 0:
-        raise click.BadParameter(f"must be a number from 1, or auto, got {value!r}")
+    if not value.isdecimal() or len(value) > 9 or int(value) == 0:
+        raise click.BadParameter(f"must be a number from 1 to 999999999, or auto, got {value!r}")
     return int(value)
 
 
@@ -106,7 +107,7 @@ def make_shards(
     from dilo.pipeline.tasks import unshared_line
 
     if how.plan_only:
-        say(f"{plan.images} images in {plan.shards} shards of {plan.shard_size}: planned")
+        say(f"{_images(plan)} of {plan.shard_size}: planned")
         finish(builder.store, say_missing=False, strict=how.strict, as_json=how.as_json)
     task = how.task()
     if line := task.line() if task else unshared_line():
@@ -132,6 +133,11 @@ def make_shards(
     )
 
 
+def _images(plan: "Plan") -> str:
+    """Say how large a store is."""
+    return f"{counted(plan.images, 'image')} in {counted(plan.shards, 'shard')}"
+
+
 def _left_of(share: list[int], builder: "Builder", plan: "Plan", *, look_back: bool) -> list[int]:
     """Tell which shards are still to do, and look whether the images of the others changed."""
     from dilo.pipeline.progress import Progress
@@ -141,7 +147,7 @@ def _left_of(share: list[int], builder: "Builder", plan: "Plan", *, look_back: b
     missing = set(missing_shards(builder.store, plan))
     todo = [shard for shard in share if shard in missing]
     total = sum(len(plan.rows(shard)) for shard in todo)
-    say(f"{plan.images} images in {plan.shards} shards; to do: {total} images in {len(todo)}")
+    say(f"{_images(plan)}; to do: {counted(total, 'image')} in {len(todo)}")
     done = sorted(set(share) - missing)
     if look_back and done:
         with Progress(len(done), "shards looked back at", say, steady=True) as bar:

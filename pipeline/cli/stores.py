@@ -18,6 +18,7 @@ from dilo.pipeline.cli.options import (
     user_errors,
 )
 from dilo.pipeline.cli.showing import query_option, rows_of
+from dilo.pipeline.printing import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -223,7 +224,10 @@ def export(
             failed |= outcome.failed
             done = outcome.written + outcome.kept + len(outcome.failed)
             progress.advance(done, f"{len(failed)} failed")
-    say(f"{out}: {written} PNGs written, {kept} were there, {len(failed)} images failed")
+    say(
+        f"{out}: {counted(written, 'PNG')} written, {kept} were there, "
+        f"{counted(len(failed), 'image')} failed"
+    )
     for path, reason in sorted(failed.items())[:NAMED]:
         say(f"  failed: {path}: {reason}")
     if len(failed) > NAMED:

@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import subprocess
 
+import pytest
 from support.disks import disk, remount
-from support.programs import content, masks, run
+from support.programs import command, content, masks, run
 
 
 def test_a_full_disk_is_named_and_filled_no_further_when_there_is_room_again(
@@ -75,3 +77,22 @@ def test_a_disk_of_images_that_is_gone_does_not_become_a_store_of_failures(
     assert not list(store.glob("shard-*"))
     run(*masks(photographs, store))
     assert content(store) == undisturbed
+
+
+@pytest.mark.parametrize("options", ["ro", "size=4k"])
+def test_shared_memory_that_cannot_be_written_is_named_with_what_does_without(
+    photographs, tmp_path, options
+):
+    # In a mount namespace of its own, which ends with the program.
+    mount = f'mount -t tmpfs -o {options} tmpfs /dev/shm && exec "$@"'
+    words = ("unshare", "--mount", "sh", "-c", mount, "sh")
+    if subprocess.run((*words, "true"), capture_output=True, check=False).returncode:
+        pytest.skip("may not mount over /dev/shm here")
+    make = command(*masks(photographs, tmp_path / "store"))
+    refused = subprocess.run((*words, *make), capture_output=True, text=True, check=False)
+    assert refused.returncode == 3
+    assert "Error: /dev/shm: " in refused.stderr
+    assert "give --backend threading, or mount a tmpfs there" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    threads = subprocess.run((*words, *make, "--backend", "threading"), check=False)
+    assert threads.returncode == 0

@@ -121,7 +121,7 @@ def test_pngs_are_at_image_size_unless_said_otherwise_and_need_no_image(made, tm
 
 def test_failures_are_counted_and_named_and_all_is_said_for_machines(made, tmp_path):
     result = exported(made, tmp_path / "out", "--json")
-    assert "7 PNGs written, 0 were there, 1 images failed" in result.stderr
+    assert "7 PNGs written, 0 were there, 1 image failed" in result.stderr
     assert "  failed: class1/broken.jpg: not an image" in result.stderr
     assert json.loads(result.stdout) == {
         "store": str(made),

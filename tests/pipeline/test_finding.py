@@ -273,3 +273,12 @@ def test_a_path_beside_the_folder_is_not_below_it(tmp_path):
     (tmp_path / "list").write_text(f"{tmp_path}/images-2/a.jpg\n")
     with pytest.raises(DiloError, match=r"1: must be a path below --images .*/images/, got"):
         read_list(tmp_path / "list", tmp_path / "images")
+
+
+def test_a_list_that_is_a_pipe_or_has_a_line_without_end_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DiloError, match="pipe must be a regular file, got a pipe or a device"):
+        read_list(tmp_path / "pipe", tmp_path)
+    (tmp_path / "long").write_bytes(b"a.jpg\n" + b"x" * 100_000)
+    with pytest.raises(DiloError, match="long, line 2: must have at most 65536 bytes"):
+        read_list(tmp_path / "long", tmp_path)

@@ -8,7 +8,7 @@ from support.cli import invoke
 
 from dilo.pipeline.cli.options import say, user_errors
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.printing import printable
+from dilo.pipeline.printing import counted, printable
 
 REVERSED, MARKS = "\u202e", "\u200e\u200f\u061c\u202a\u202d\u2066\u2069"
 
@@ -56,3 +56,9 @@ def test_an_error_reaches_the_terminal_without_the_orders_of_a_file():
         raise StoreError(f"shard has {REVERSED}\x1b[2J")
 
     assert invoke(command, status=3).stderr == "Error: shard has \\u202e\\x1b[2J\n"
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs")])
+def test_one_thing_is_not_several(count, words):
+    assert counted(count, "run") == words
+    assert counted(count, "class", "classes").endswith("class" if count == 1 else "classes")

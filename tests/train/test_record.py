@@ -120,3 +120,11 @@ def test_a_damaged_run_json_is_written_anew(tmp_path, damage):
     (tmp_path / FACTS).write_text(damage)
     describe(tmp_path, small_recipe(), {"step": 3})
     assert [start["step"] for start in read_facts(tmp_path)["starts"]] == [3]
+
+
+def test_lines_that_no_program_wrote_are_left_out(tmp_path):
+    lines = ('{"step": 1}', "[" * 200_000, '{"step": ' + "9" * 4000 + "}", '{"step": 2}', "\x00")
+    (tmp_path / METRICS).write_text("\n".join(lines))
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
+    (tmp_path / FACTS).write_text('{"a": ' * 200_000)
+    assert read_facts(tmp_path) == {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, grouped
 from dilo.pipeline.workercount import WORDS
@@ -67,16 +68,26 @@ class Instead:
     bench: bool
 
 
-def recipe_option(listing: Callable[[], str], **more: Any) -> Callable[[Any], Any]:
+def recipe_option(
+    listing: Callable[[], str], names: Callable[[], list[str]], **more: Any
+) -> Callable[[Any], Any]:
     """Make --recipe, which without a name prints those there are, and ends."""
 
     def list_recipes(
         ctx: click.Context, parameter: click.Parameter, name: str | None
     ) -> str | None:
+        if name == LIST and ctx.resilient_parsing:  # a shell asks what could stand here
+            return None
         if name == LIST:
             click.echo(listing())
             ctx.exit()
         return name
+
+    def complete(
+        ctx: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        alike = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return alike or [CompletionItem(incomplete, type="file")]
 
     return click.option(
         "--recipe",
@@ -85,6 +96,7 @@ def recipe_option(listing: Callable[[], str], **more: Any) -> Callable[[Any], An
         flag_value=LIST,
         metavar="NAME",
         callback=list_recipes,
+        shell_complete=complete,
         help="A shipped recipe, or FILE.toml; without a name, list those shipped.",
         **more,
     )
@@ -95,6 +107,13 @@ def _listing() -> str:
     from dilo.train.recipes import listing
 
     return listing()
+
+
+def _names() -> list[str]:
+    """Name the recipes of pretraining."""
+    from dilo.train.recipes import shipped_recipes
+
+    return shipped_recipes()
 
 
 set_option = click.option(
@@ -117,7 +136,7 @@ asked_options = grouped(
     Asked,
     {
         "images": click.option("--images", type=EXISTING, help="Folder of images, at any depth."),
-        "name": recipe_option(_listing),
+        "name": recipe_option(_listing, _names),
         "masks": click.option(
             "--masks", type=EXISTING, help="Store that dilo-prep masks made of the images."
         ),

@@ -6,6 +6,7 @@ import click
 
 from dilo.pipeline.cli.options import EXISTING, say, user_errors
 from dilo.pipeline.extras import require
+from dilo.pipeline.printing import counted
 from dilo.train.cli.options import PICTURE
 
 
@@ -23,4 +24,4 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
     from dilo.train.plot import plot_runs
 
     plot_runs(runs, out)
-    say(f"{out}: {len(runs)} run{'s' * (len(runs) > 1)}")
+    say(f"{out}: {counted(len(runs), 'run')}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
+from dilo.pipeline.printing import counted
 from dilo.train.cli.options import (
     Computing,
     Keeping,
@@ -50,6 +51,14 @@ def _listing() -> str:
     return saliency_listing()
 
 
+def _names() -> list[str]:
+    """Name the recipes."""
+    from dilo.train.recipes import shipped_recipes
+    from dilo.train.saliency.recipes import SHELF
+
+    return shipped_recipes(SHELF)
+
+
 wanted_options = grouped(
     "wanted",
     Wanted,
@@ -68,7 +77,7 @@ wanted_options = grouped(
         "out": click.option(
             "--out", type=FOLDER, required=True, help="Folder of the run; the same again goes on."
         ),
-        "name": recipe_option(_listing, default="basnet", show_default=True, is_eager=True),
+        "name": recipe_option(_listing, _names, default="basnet", show_default=True, is_eager=True),
         "encoder": click.option(
             "--encoder",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -175,7 +184,7 @@ def _test_pairs(wanted: Wanted, words: Callable[[str], None]) -> "Pairs | None":
     if wanted.test_images is None or wanted.test_truth is None:
         raise click.UsageError("--test-images goes with --test-truth.")
     test = find_pairs(wanted.test_images, wanted.test_truth, option="--test-truth")
-    words(f"{len(test.source.usable)} images to score by")
+    words(f"{counted(len(test.source.usable), 'image')} to score by")
     for line in test.left_out:
         words(f"--test-images: {line}")
     return test

@@ -156,7 +156,8 @@ def _read_text(path: Path, asked: str) -> str:
         return read_text(path)
     except (OSError, ContentError) as error:
         require_access(error, path)
-        raise RecipeError(f"{asked} {path} cannot be read: {error}") from error
+        words = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError(f"{asked} {path} cannot be read: {words}: is the path right?") from error
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ def test_the_file_says_the_nine_classes_and_none(tmp_path):
     [
         pytest.param("no", "got no JSON", id="words"),
         pytest.param("\xff", "got no JSON", id="bytes"),
+        pytest.param("[" * 200_000, "got no JSON", id="deep"),
+        pytest.param("9" * 5000, "got no JSON", id="long"),
         pytest.param([1], "got list", id="list"),
         pytest.param({"0": 1}, "got 1 keys", id="few"),
         pytest.param(in_to_in9() | {"7": 9}, "got 7: 9", id="nine"),

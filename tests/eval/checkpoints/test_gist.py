@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 
 from dilo.eval.checkpoints.gist import gist, records_of, result_gist, run_of
@@ -96,3 +97,12 @@ def test_a_record_that_holds_itself_many_times_is_cut_short():
     started = time.monotonic()
     assert len(json.dumps(gist(nested))) < 100_000
     assert time.monotonic() - started < 30  # and not never
+
+
+def test_a_record_that_no_program_wrote_is_passed_over(tmp_path):
+    run, checkpoint = a_run(tmp_path)
+    write(run, "knn/deep", "[" * 200_000)
+    write(run, "knn/long", '{"task": "knn", "top1": ' + "9" * 4000 + "}")
+    write(run, "knn/knn", {"task": "knn", "top1": 40})
+    os.mkfifo(run / "eval" / "knn" / "pipe.json")
+    assert records_of(checkpoint, 100) == {"knn": {"task": "knn", "top1": 40}}

@@ -92,7 +92,7 @@ def test_the_same_command_goes_on_where_it_stopped(data):
     show(data, "--maps", maps)
     (maps / "cam" / "ant" / "0.png").unlink()
     result = show(data, "--maps", maps)
-    assert f"{maps}: maps of 1 images written, of 5 were there" in result.stderr
+    assert f"{maps}: maps of 1 image written, of 5 were there" in result.stderr
     assert (maps / "cam" / "ant" / "0.png").exists()
     result = show(data, "--maps", maps, classifiers=("other.pth",), status=3)
     assert "--out must say where" in result.stderr

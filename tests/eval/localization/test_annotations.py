@@ -1,5 +1,7 @@
 """Boxes from CSV and XML, and what is refused."""
 
+import os
+
 import pytest
 
 from dilo.eval.localization.annotations import Annotation, read_annotations
@@ -73,5 +75,36 @@ def test_what_holds_no_box_is_refused(tmp_path):
     with pytest.raises(DiloError, match="must hold lines path,x0,y0,x1,y1, got none"):
         read_annotations(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe,0,0,1,1\n")
-    with pytest.raises(DiloError, match="must be UTF-8"):
+    with pytest.raises(DiloError, match="must be text in UTF-8"):
         read_annotations(tmp_path / "b.csv")
+
+
+def test_pipes_devices_and_boxes_without_end_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    for name in ("pipe.csv", "zero.csv"):
+        with pytest.raises(DiloError, match=f"--boxes .*{name} must be a regular file, got a pipe"):
+            read_annotations(tmp_path / name)
+    with (tmp_path / "hole.csv").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(DiloError, match=r"hole.csv must have at most 1073741824 bytes"):
+        read_annotations(tmp_path / "hole.csv")
+    (tmp_path / "long.csv").write_text("a,0,0,1,1\n" + "x" * 200_000 + "\n")
+    with pytest.raises(DiloError, match="line 2: field larger than field limit"):
+        read_annotations(tmp_path / "long.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<a>" * 200_000,
+        "<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'bbbbbbbbbb'>"
+        + "".join(f"<!ENTITY b{i} '{f'&b{i - 1 or str()};' * 10}'>" for i in range(1, 12))
+        + "]><annotation>&b11;</annotation>",
+    ],
+    ids=["deep", "entities"],
+)
+def test_xml_that_would_fill_the_memory_is_refused_by_name(tmp_path, text):
+    (tmp_path / "a.xml").write_text(text)
+    with pytest.raises(DiloError, match=r"a.xml must be an annotation as PASCAL VOC has them"):
+        read_annotations(tmp_path)

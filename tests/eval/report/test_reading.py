@@ -8,6 +8,8 @@ from support.reports import knn, picture, training, whole_run, write_json
 
 from dilo.eval.report import reading
 from dilo.eval.report.reading import number, read_source
+from dilo.eval.report.runs import _steps
+from dilo.pipeline.errors import ContentError
 
 
 def test_a_run_is_read_with_its_records_and_pictures(tmp_path):
@@ -104,3 +106,28 @@ def test_the_recipe_is_read_from_its_file_where_the_facts_lack_it(tmp_path):
 )
 def test_only_a_number_that_something_may_measure_is_one(value, found):
     assert number(value) == found
+
+
+def test_a_pipe_or_a_device_in_a_run_keeps_no_report_waiting(tmp_path):
+    run = whole_run(tmp_path / "run")
+    for name, make in (("run.json", os.mkfifo), ("recipe.toml", os.mkfifo)):
+        (run / name).unlink(missing_ok=True)
+        make(run / name)
+    (run / "state").unlink(missing_ok=True)
+    (run / "state").symlink_to("/dev/zero")
+    found = read_source("a", run, is_run=True)
+    assert (found.facts, found.recipe) == ({}, {})
+    assert any("recipe.toml must be a regular file, got a pipe" in note for note in found.notes)
+    assert _steps(found) == "60"
+    (run / "metrics.jsonl").unlink()
+    os.mkfifo(run / "metrics.jsonl")
+    with pytest.raises(ContentError, match=r"metrics.jsonl must be a regular file"):
+        read_source("a", run, is_run=True)
+
+
+def test_a_record_nested_too_deep_or_with_a_number_of_thousands_of_digits_is_noted(tmp_path):
+    (tmp_path / "a.json").write_text('{"task": ' + "[" * 200_000)
+    (tmp_path / "b.json").write_text('{"task": "knn", "step": ' + "9" * 4000 + "}")
+    found = read_source("x", tmp_path, is_run=False)
+    assert found.results == []
+    assert len(found.notes) == 2

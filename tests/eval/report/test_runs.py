@@ -18,7 +18,7 @@ def test_only_settings_that_differ_are_listed(tmp_path):
     second = Source("b", tmp_path, recipe={"method": "moco", "paste.blend": "none"})
     told = text(recipes_section, first, second, folder=tmp_path)
     assert "setting|a|b| paste.blend|mix|none|x|1|\u2013|".replace(" ", "") in told.replace(" ", "")
-    assert "The other 1 settings are the same." in told
+    assert "The other is the same." in told
     assert "In all of them method = moco." in told
 
 

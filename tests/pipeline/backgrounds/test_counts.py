@@ -16,7 +16,7 @@ from dilo.pipeline.shards import Tally
         ((7, 5, 2, 0, 0), "7 backgrounds from 5 images; 2 images without a window"),
         (
             (1, 1, 2, 0, 0),
-            "1 backgrounds from 1 images; 2 images without a window "
+            "1 background from 1 image; 2 images without a window "
             "(a smaller --min-side or a larger --response finds more)",
         ),
         (

@@ -96,6 +96,7 @@ def test_what_the_machine_cannot_do_is_a_sentence_with_status_3(error, words):
         (OSError(errno.EACCES, "x", "/a/b"), "/a/b: Permission denied: this user has no right"),
         (OSError(errno.ENOENT, "x", b"/a\xff"), "/a\\udcff: No such file or directory: is the pa"),
         (OSError(errno.ESHUTDOWN, "x", "/a"), "/a: Cannot send after transport endpoint shutdown"),
+        (OSError(errno.EPIPE, "x"), "standard output: Broken pipe: what reads the output has end"),
         (OSError(errno.EIO, "x"), "a file: Input/output error: the disk does not answer"),
         (
             OSError("Unable to open (name = 'a.h5', errno = 13, error message = 'no', flags = 0)"),
@@ -187,3 +188,35 @@ def test_a_setting_that_no_program_can_read_is_wrong_usage(tmp_path, value, word
     arguments = ("masks", "--images", tmp_path / "images", "--out", tmp_path / "out")
     result = invoke(preparation, *arguments, "--set", f"superpixels={value}", status=2)
     assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--workers", "1000000"), "'--workers': must be at most 4096, got 1000000"),
+        (("--size", str(10**30)), "'--size': must be at most 4096, got 1000000"),
+        (("--limit", str(2**80)), "'--limit': must be at most 18446744073709551615, got 12089"),
+        (("--rate", "nan"), "'--rate': must be finite, got nan"),
+        (("--rate", "inf"), "'--rate': must be finite, got inf"),
+        (("--limit", "1", "--limit", "9" * 30), "'--limit': must be at most"),
+        (("--limit", "9" * 5000), "'--limit': "),
+    ],
+)
+def test_a_number_that_no_machine_could_use_is_wrong_usage(words, said):
+    options = [
+        click.option("--workers", type=int),
+        click.option("--size", type=int),
+        click.option("--limit", type=int, multiple=True),
+        click.option("--rate", type=click.FloatRange(min=0)),
+    ]
+    program = raising(StoreError("begun"), *options)
+    assert said in invoke(program, "work", *words, status=2).stderr
+    invoke(program, "work", "--size", 4096, "--rate", 0.5, "--limit", 2**64 - 1, status=3)
+
+
+@pytest.mark.parametrize("number", ["0", "9" * 5000, "many"])
+def test_a_number_of_tasks_that_no_array_has_is_wrong_usage(tmp_path, number):
+    (tmp_path / "images").mkdir()
+    arguments = ("masks", "--images", tmp_path / "images", "--out", tmp_path / "out")
+    result = invoke(preparation, *arguments, "--num-tasks", number, status=2)
+    assert "must be a number from 1 to 999999999, or auto" in result.stderr
