@@ -18,9 +18,16 @@ from dilo.pipeline.cli.options import (
     user_errors,
 )
 from dilo.pipeline.cli.showing import query_option, rows_of
+from dilo.pipeline.errors import few
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.verification import Changes
+
+#: How many faults verify says in a line each.
+NAMED_FAULTS = 20
 
 
 @click.command()
@@ -73,35 +80,63 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @user_errors
 def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: bool) -> None:
     """Re-read every shard of STORE and check it against the plan, to the last byte."""
+    from dilo.pipeline.imagefolder import require_images
     from dilo.pipeline.jobs import run
     from dilo.pipeline.plan import Plan, load_names
     from dilo.pipeline.progress import Progress
-    from dilo.pipeline.verification import Verifier, repaired
+    from dilo.pipeline.verification import (
+        Changes,
+        Verifier,
+        repaired,
+        require_right_folder,
+        undo_words,
+    )
 
     plan = Plan.load(store)
-    load_names(store, plan)
-    checks = []
-    count = 0
+    names = load_names(store, plan)
+    if images is not None:
+        require_images(images, names)
+    checks, count = [], 0
     with Progress(plan.images, "images", say, steady=True) as progress:
         for check in run(Verifier(store, images), range(plan.shards), jobs=jobs):
             count += len(check.faults)
             progress.advance(check.images, f"{count} faults")
-            if check.faults:
-                checks.append(check)
+            checks.append(check)
     checks.sort(key=lambda check: check.shard)
-    for check in checks:
-        for fault in check.faults:
-            say(fault)
-    say(f"{plan.shards} shards of {plan.images} images: {count} faults")
+    changes = sum((check.changes for check in checks), Changes())
+    if images is not None:
+        require_right_folder(images, changes)
+    faults = [fault for check in checks for fault in check.faults]
+    missing = [check.shard for check in checks if not check.there]
+    _say_faults(plan, faults, missing, changes)
     moved = repaired(store, plan, checks) if repair else []
     if moved:
-        say(f"moved into {moved[0].parent}: {', '.join(path.name for path in moved)}")
+        say(f"moved into {moved[0].parent}: {few([path.name for path in moved])}")
         say("give the dilo-prep command of this store again: it makes them anew")
+        say(undo_words(store, moved))
     if as_json:
-        faults = [fault for check in checks for fault in check.faults]
         record = {"images": plan.images, "shards": plan.shards, "faults": faults}
-        click.echo(json.dumps(record | {"moved": [path.name for path in moved]}))
-    raise SystemExit(1 if checks else 0)
+        record |= {"missing_shards": missing, "missing_images": changes.absent}
+        record |= {"unread_images": changes.unread, "moved": [path.name for path in moved]}
+        click.echo(json.dumps(record))
+    raise SystemExit(1 if faults or missing or changes.lost else 0)
+
+
+def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "Changes") -> None:
+    """Say what verify found: the first faults and a count, and what is not there."""
+    from dilo.pipeline.status import ranges
+
+    lost = [f"{name}: the image is not there" for name in changes.absent]
+    lost += [f"{name}: the image cannot be read now: {why}" for name, why in changes.unread.items()]
+    lines = [*faults, *lost]
+    for line in lines[:NAMED_FAULTS]:
+        say(line)
+    if len(lines) > NAMED_FAULTS:
+        say(f"and {len(lines) - NAMED_FAULTS} more: --json has all")
+    without = f", {len(lost)} images not there or not readable" if lost else ""
+    say(f"{plan.shards} shards of {plan.images} images: {len(faults)} faults{without}")
+    if missing:
+        say(f"{len(missing)} of {plan.shards} shards are still to be made: {ranges(missing)}")
 
 
 @click.command()
