@@ -1,7 +1,6 @@
 """The rows of a shard as they are tried: what goes wrong with an image is its row's error alone."""
 
 import errno
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from isal import isal_zlib
 
 from dilo.pipeline.errors import REMEDIES, SHORT, AccessError, DiloError, ImageError
 from dilo.pipeline.finding import holds_anything
-from dilo.pipeline.imagefolder import whereabouts
+from dilo.pipeline.imagefolder import can_open, whereabouts
 from dilo.pipeline.images import PASSING, read_file
 from dilo.pipeline.names import escaped, unescaped
 from dilo.pipeline.rows import ImageRows
@@ -152,7 +151,7 @@ class Attempts:
         places = {(2 * i + 1) * len(names) // (2 * count) for i in range(count)}
         own = set(self.rows.path)
         asked = [name for place in places if escaped(name := names[place]) not in own]
-        readable = sum(_opens(self.images / name) for name in asked)
+        readable = sum(can_open(self.images / name) for name in asked)
         return 2 * readable >= len(asked) > 0
 
     def _require_disk(self, row: int, error: ImageError) -> None:
@@ -199,12 +198,3 @@ def refuse(images: Path, unread: Sequence[tuple[str, ImageError]]) -> NoReturn:
     if error.errno in PASSING:
         raise DiloError(f"{what}: mend the disk; {rest}") from error
     raise DiloError(f"{what}: {whereabouts(images, path)}; {rest}") from error
-
-
-def _opens(image: Path) -> bool:
-    """Tell whether a file is there and may be read."""
-    try:
-        os.close(os.open(image, os.O_RDONLY | os.O_NONBLOCK))
-    except OSError:
-        return False
-    return True

@@ -41,6 +41,22 @@ def is_there(image: Path) -> bool:
     return True
 
 
+def can_open(image: Path) -> bool:
+    """Tell whether a file is there and may be read.
+
+    Parameters
+    ----------
+    image : Path
+        The file.
+
+    Returns
+    -------
+    bool
+        False whatever stands in the way.
+    """
+    return _failure(image) is None
+
+
 def require_images(images: Path, names: Sequence[str], option: str = "--images") -> None:
     """Refuse a folder that is not the one that a store was made of, by some of its images.
 
@@ -72,6 +88,52 @@ def require_images(images: Path, names: Sequence[str], option: str = "--images")
             f"{len(absent) - 1} more of {len(places)} looked for not there: "
             f"{whereabouts(images, name)}; nothing was changed"
         )
+
+
+def require_some(images: Path, names: Sequence[str], option: str = "--images") -> int:
+    """Refuse a folder in which none of some images can be opened, and count those that cannot.
+
+    Parameters
+    ----------
+    images : Path
+        The folder.
+    names : sequence of str
+        The images, at least one.
+    option : str, default "--images"
+        What gave the folder, for the message.
+
+    Returns
+    -------
+    int
+        How many cannot be opened.
+
+    Raises
+    ------
+    AccessError
+        If none can, for a reason of the system's.
+    StoreError
+        If none can.
+    """
+    failures = [error for name in names if (error := _failure(images / name)) is not None]
+    if len(failures) == len(names):
+        path = images / names[0]
+        require_access(failures[0], path)
+        first = escaped(names[0])
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise StoreError(
+            f"{option} {images} must hold the images to be shown, got no {first}{more}: "
+            f"{whereabouts(images, names[0])}"
+        )
+    return len(failures)
+
+
+def _failure(image: Path) -> OSError | None:
+    """Tell why a file cannot be opened; None if it can."""
+    try:
+        os.close(os.open(image, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError as error:
+        return error
+    return None
 
 
 def whereabouts(images: Path, name: str) -> str:

@@ -66,6 +66,11 @@ class MaskStore(ShardStore[_Masks]):
     def __len__(self) -> int:
         return self.plan.images
 
+    def __repr__(self) -> str:
+        plan = self.plan
+        size = f"{plan.size} x {plan.size}"
+        return f"MaskStore({str(self.folder)!r}: {plan.images} masks of {size}, {plan.method})"
+
     def __contains__(self, path: object) -> bool:
         try:
             return isinstance(path, str) and self.position(path) >= 0

@@ -17,6 +17,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.outputs import PNG_FILE
 from dilo.pipeline.cli.showing import query_option, rows_of
 from dilo.pipeline.errors import few
 
@@ -148,7 +149,7 @@ def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "C
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PNG_FILE,
     required=True,
     help="The picture to write: FILE.png.",
 )
@@ -174,6 +175,7 @@ def preview(
     the order given, under the name of its method. Images are matched by path; those that not
     all stores have are left out. The same seed draws the same of the same images.
     """
+    from dilo.pipeline.atomic import published
     from dilo.pipeline.plan import Plan
 
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
@@ -184,7 +186,8 @@ def preview(
         raise click.UsageError("--query chooses among masks, and a store of backgrounds has none")
     else:
         picture = _backgrounds(stores[0], images, count=count, seed=seed)
-    picture.save(out, format="PNG")
+    with published(out) as part:
+        picture.save(part, format="PNG")
     say(f"{out}: {picture.width} x {picture.height}")
 
 
@@ -200,12 +203,21 @@ def _masks(
     rule = f"an image of {' and '.join(map(str, stores))}"
     chosen = [names[row] for row in rows_of(query, names, images, rule)]
     chosen = chosen or drawn(names, count=count, seed=seed)
+    _say_unread(images, chosen)
     if len(stores) == 1:
         return mask_sheet(compared.stores[0], images, chosen)
     left_out = compared.left_out
     without = f", without {left_out} that only some have" if left_out else ""
     say(f"{len(names)} images that all {len(stores)} stores have{without}")
     return compared.sheet(images, chosen)
+
+
+def _say_unread(images: Path, chosen: list[str]) -> None:
+    """Refuse a folder that holds none of the images that are shown, or say how many it lacks."""
+    from dilo.pipeline.imagefolder import require_some
+
+    if unread := require_some(images, chosen):
+        say(f"{unread} of {len(chosen)} images cannot be read: their cells say why")
 
 
 def _backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
@@ -216,6 +228,7 @@ def _backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> 
     backgrounds = BackgroundStore(store)
     if images is None:
         return crop_sheet(backgrounds, count=count, seed=seed)
+    _say_unread(images, [backgrounds.source(0), backgrounds.source(-1)])
     return window_sheet(backgrounds, images, count=count, seed=seed)
 
 

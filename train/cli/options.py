@@ -8,8 +8,9 @@ from typing import Any, Literal
 import click
 
 from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, grouped
+from dilo.pipeline.cli.outputs import PNG_FILE
 
-PICTURE = click.Path(dir_okay=False, path_type=Path)
+PICTURE = PNG_FILE
 #: Stands for a --recipe without a name.
 LIST = "?"
 
