@@ -4,6 +4,8 @@ import errno
 import os
 import subprocess
 import sys
+import tracemalloc
+import zlib
 
 import h5py
 import numpy as np
@@ -136,6 +138,18 @@ def test_a_shard_that_leads_elsewhere_or_lies_is_refused_by_every_reader(store, 
     assert "shard-00000.h5 must be a whole shard, got: " in fault
     said = invoke(main, "status", store, status=3).stderr
     assert "shard-00000.h5 must be a whole shard, got: " in said
+
+
+def test_a_mask_that_inflates_without_end_is_not_inflated(store):
+    bomb = zlib.compress(bytes(2**26))
+    with h5py.File(store / "shard-00000.h5", "r+") as file:
+        file["masks"].id.write_direct_chunk((0, 0, 0), bomb)
+    tracemalloc.start()
+    with pytest.raises(StoreError, match="a mask must be 64 bytes, got another number"):
+        MaskStore(store)[0]
+    assert "a mask must be 64 bytes" in faults(store / "shard-00000.h5", PATHS, plan())[0]
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 def test_a_pipe_for_a_shard_is_not_waited_for(store):
