@@ -1,23 +1,26 @@
 """The rows of a shard as they are tried: what goes wrong with an image is its row's error alone."""
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from isal import isal_zlib
 
-from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.errors import REMEDIES, SHORT, AccessError, DiloError, ImageError
 from dilo.pipeline.finding import holds_anything
+from dilo.pipeline.imagefolder import can_open, whereabouts
 from dilo.pipeline.images import PASSING, read_file
-from dilo.pipeline.names import unescaped
+from dilo.pipeline.names import escaped, unescaped
 from dilo.pipeline.rows import ImageRows
 
 #: What the operating system says where a disk has gone, rather than a file.
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EHOSTDOWN}
 #: So many images of a shard that cannot be read, though they are there, are the disk's fault.
 DISK_ERRORS = 10
+#: All that an image may be lost for whose content may be sound.
+_LOST = _GONE | PASSING | set(REMEDIES)
 
 T = TypeVar("T")
 
@@ -36,13 +39,17 @@ class Attempts:
         Those that are made.
     broken : mapping of int to str
         Rows that must not be tried, and why.
+    others : sequence of str
+        All images of the store, of which some are asked where these cannot be read.
     """
 
     images: Path
     method: str
     rows: ImageRows
     broken: Mapping[int, str] = field(default_factory=dict)
-    _unread: list[int] = field(default_factory=list)
+    others: Sequence[str] = ()
+    _unread: list[tuple[str, ImageError]] = field(default_factory=list)
+    _tried: list[int] = field(default_factory=lambda: [0])
 
     def content(self, row: int) -> bytes | None:
         """Read the image of a row, and record what was read.
@@ -60,9 +67,10 @@ class Attempts:
         Raises
         ------
         DiloError
-            If the disk is at fault.
+            If the disk or the machine is at fault.
         """
         self.rows.bytes[row] = 0  # until it is read
+        self._tried[0] += 1
         content = self.part(row, self._read, row)
         if content is not None and row in self.broken:
             self.rows.error[row] = self.broken[row]
@@ -110,8 +118,44 @@ class Attempts:
         self.rows.file_crc32[row] = isal_zlib.crc32(content)
         return content
 
+    def require_access(self) -> None:
+        """Refuse a shard most of whose images the system does not give, or that are not there.
+
+        A single one among others is a row that failed. Of a shard with few images, others of the
+        store are asked, so that one image that nobody may read does not end a run.
+
+        Raises
+        ------
+        DiloError
+            If the system is at fault, or the images are not there.
+        """
+        unread, tried = len(self._unread), self._tried[0]
+        if 2 * unread > tried and (tried >= DISK_ERRORS or not self._others_readable()):
+            refuse(self.images, self._unread)
+
+    @property
+    def unread(self) -> list[tuple[str, ImageError]]:
+        """List the images that were not read, though their content may be sound.
+
+        Returns
+        -------
+        list of (str, ImageError)
+            Path and reason of each.
+        """
+        return list(self._unread)
+
+    def _others_readable(self) -> bool:
+        """Tell whether most of some images of the store can be opened, but for those tried."""
+        names = self.others
+        count = min(DISK_ERRORS, len(names))
+        places = {(2 * i + 1) * len(names) // (2 * count) for i in range(count)}
+        own = set(self.rows.path)
+        asked = [name for place in places if escaped(name := names[place]) not in own]
+        readable = sum(can_open(self.images / name) for name in asked)
+        return 2 * readable >= len(asked) > 0
+
     def _require_disk(self, row: int, error: ImageError) -> None:
-        """Stop where not an image but its disk is at fault: not mounted, or failing."""
+        """Stop where not an image but its disk or the machine is at fault."""
         path = unescaped(self.rows.path[row])
         folder = (self.images / path).parent
         if error.errno in _GONE and not holds_anything(folder):
@@ -119,11 +163,38 @@ class Attempts:
                 f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
                 f"mounted? Finished shards are kept; give the same command to go on"
             ) from error
-        if error.errno in PASSING:
-            self._unread.append(row)
-        if len(self._unread) >= DISK_ERRORS:
-            raise DiloError(
-                f"{self.images}: {len(self._unread)} images of one shard could not be read, "
-                f"{path!r} for: {error}: mend the disk; finished shards are kept, "
-                f"and the same command goes on"
-            ) from error
+        if error.errno not in _LOST:
+            return
+        self._unread.append((path, error))
+        unread = self.unread
+        disk = sum(reason.errno in PASSING for _, reason in unread)
+        none = len(unread) >= DISK_ERRORS and len(unread) == self._tried[0]
+        if error.errno in SHORT or disk >= DISK_ERRORS or none:
+            refuse(self.images, unread)
+
+
+def refuse(images: Path, unread: Sequence[tuple[str, ImageError]]) -> NoReturn:
+    """Stop for images that cannot be read now, saying what to do.
+
+    Parameters
+    ----------
+    images : Path
+        Their folder.
+    unread : sequence of (str, ImageError)
+        Path and reason of each, at least one.
+
+    Raises
+    ------
+    AccessError
+        If the system is at fault.
+    DiloError
+        If the images are not there.
+    """
+    path, error = unread[-1]
+    what = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {error}"
+    rest = "finished shards are kept, and the same command goes on"
+    if error.errno in REMEDIES:
+        raise AccessError(f"{what}: {REMEDIES[error.errno]}; {rest}", error.errno) from error
+    if error.errno in PASSING:
+        raise DiloError(f"{what}: mend the disk; {rest}") from error
+    raise DiloError(f"{what}: {whereabouts(images, path)}; {rest}") from error

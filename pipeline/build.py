@@ -113,9 +113,11 @@ class Builder:
             tally = read_tally(path, plan.fingerprint(), layout_of(plan, shard))
             return Outcome(shard, tally.images, tally.failed)
         making = self._begun(plan, shard)
-        attempts = Attempts(self.images, plan.method, making.rows, broken or {})
+        names = names_once(self.store, plan.digest)
+        attempts = Attempts(self.images, plan.method, making.rows, broken or {}, names)
         with one_core():
             pace = make(making, attempts, begin)
+        attempts.require_access()
         rows = making.rows
         write_shard(path, rows, plan.fingerprint())
         failed = {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}

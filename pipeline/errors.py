@@ -126,6 +126,8 @@ REMEDIES: Final = {
     errno.EDQUOT: _ROOM,
     errno.EROFS: "its disk may only be read: name a folder on another disk",
 }
+#: Those of a machine that is short of something: no single file is to blame.
+SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 #: HDF5 says the number in the middle of its words.
 _NUMBER = re.compile(r"\berrno = (\d+)")
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import part_of, sweep, write_text
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.images import MAX_PIXELS
 from dilo.pipeline.layouts import layout_of
 from dilo.pipeline.plan import Plan, shard_path
 from dilo.pipeline.pngs import full_names, stem, write_png
@@ -136,6 +138,7 @@ def export_shard(
     layout = layout_of(masks.plan, shard)
     with reading(path), open_shard(path, masks.fingerprint, layout) as file:
         shapes, status = file["shape"][:], file["status"][:]
+        _require_shapes(path, file, status)
     rows = masks.plan.rows(shard)
     whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
     part = part_of(out / "mask.png")  # here, where one sweep finds it, and of a short name
@@ -156,6 +159,19 @@ def export_shard(
     finally:
         part.unlink(missing_ok=True)
     return Exported(written, kept, read_tally(path, masks.fingerprint, layout).failed)
+
+
+def _require_shapes(path: Path, file: h5py.File, status: NDArray[np.uint8]) -> None:
+    """Refuse a shard that says of an image with a mask what no image's size is."""
+    shapes = file["shape"][:].astype(np.int64)
+    odd = (shapes < 1).any(axis=1) | (shapes.prod(axis=1) > MAX_PIXELS)
+    for row in np.flatnonzero(odd & (status != FAILED)).tolist():
+        height, width = shapes[row].tolist()
+        raise StoreError(
+            f"{path}: {file['path'][row].decode(errors='replace')} must have a height and a width "
+            f"of 1 to {MAX_PIXELS} pixels in all, got {height} x {width}: "
+            f"dilo-prep verify {path.parent} says what else is wrong"
+        )
 
 
 @functools.lru_cache(maxsize=1)

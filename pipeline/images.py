@@ -42,11 +42,12 @@ MAX_PIXELS = 2**28
 MAX_BYTES = 8 * MAX_PIXELS
 #: Seconds before each further try to read a file, where the error may pass.
 PAUSES = (0.2, 1.0)
-_SHORT = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_SHORT = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENFILE, errno.ENOMEM}
 _AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN}
 _AWAY |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ESHUTDOWN}
 #: Errors that may pass: of a machine short of something, of a network disk. Not among them: a
-#: file that is not there, is a folder, or may not be read.
+#: file that is not there, is a folder, or may not be read; nor EMFILE, for this very process has
+#: too many files open, and waiting closes none.
 PASSING = frozenset(_SHORT | _AWAY)
 #: Pillow's own bound is one for the whole process: it is lifted while a header is read.
 _HEADER = threading.Lock()

@@ -158,7 +158,8 @@ class Names(Sequence[str]):
         Names
             The names in the file's order.
         """
-        return cls.of_text(read_bytes(path, MAX_LIST))
+        # No more than there is: Python makes room for all that may be read.
+        return cls.of_text(read_bytes(path, min(MAX_LIST, path.stat().st_size)))
 
     def text(self) -> str:
         """Join the names, one a line, as `read` reads them.

@@ -47,12 +47,7 @@ def require_regular(path: Path) -> None:
 def require_plain(
     file: h5py.File, declared: Mapping[str, Declared], attributes: Collection[str]
 ) -> None:
-    """Check what a file declares, before any of its data is read.
-
-    Its root holds datasets by hard links alone, each of a name, type and number of dimensions
-    that are declared, stored in this very file and no larger than it: nothing is read from
-    another file, waited for, or made as large as a lie says. Datasets that are lacking are not
-    looked for.
+    """Check what a file declares, before any of its data is read; see the two below.
 
     Parameters
     ----------
@@ -62,66 +57,112 @@ def require_plain(
         The datasets that it may have: of each the lengths, None for any, and the type as numpy
         names it, None for text of one length.
     attributes : collection of str
-        The attributes that its root may have: scalars, and text of fixed length.
+        The attributes that its root may have.
 
     Raises
     ------
     ContentError
         If it is otherwise.
     """
+    require_attributes(file, attributes)
+    require_datasets(file, declared)
+
+
+def require_attributes(file: h5py.File, attributes: Collection[str]) -> None:
+    """Check the attributes of a file's root: numbers, and text of fixed length.
+
+    HDF5 keeps other text in a heap, and where one byte of that is damaged it may go in circles
+    for ever.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    attributes : collection of str
+        Those that it may have.
+
+    Raises
+    ------
+    ContentError
+        If it has others.
+    """
+    root = h5g.open(file.id, b"/")
+    for number in range(h5a.get_num_attrs(root)):
+        attribute = h5a.open(root, index=number)
+        name = attribute.name.decode(errors="backslashreplace")
+        if name not in attributes:
+            raise ContentError(f"its attributes must be {', '.join(attributes)}, got {name[:80]!r}")
+        kind = attribute.get_type()
+        plain = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID, h5t.TypeStringID))
+        text = isinstance(kind, h5t.TypeStringID)
+        plain = plain and attribute.shape == () and kind.get_size() <= _LONGEST
+        if not plain or (text and kind.is_variable_str()):
+            raise ContentError(f"its attribute {name!r} must be a number or text of fixed length")
+
+
+def require_datasets(file: h5py.File, declared: Mapping[str, Declared]) -> None:
+    """Check the datasets of a file: in its root, by hard links, of what is declared, in the file.
+
+    So nothing is read from another file, waited for, or made as large as a lie says. Datasets
+    that are lacking are not looked for.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    declared : mapping of str to tuple
+        Those that it may have, as for `require_plain`.
+
+    Raises
+    ------
+    ContentError
+        If it has others.
+    """
     size = os.stat(file.filename).st_size
     root = h5g.open(file.id, b"/")
     for raw in root:
         name = raw.decode(errors="backslashreplace")
-        if raw.decode(errors="ignore") not in declared:
+        if name not in declared:
             raise ContentError(f"it must hold {', '.join(declared)} alone, got {name[:80]!r}")
         if root.links.get_info(raw).type != h5l.TYPE_HARD:
             raise ContentError(f"{name!r} must be in the file itself, got a link that leads away")
         item = h5o.open(root, raw)
         if not isinstance(item, h5d.DatasetID):
             raise ContentError(f"{name!r} must be a dataset, got a {type(item).__name__}")
-        _require_stored(name, item, size)
-        _require_declared(name, item, declared[name])
-    for number in range(h5a.get_num_attrs(root)):
-        attribute = h5a.open(root, index=number)
-        name = attribute.name.decode(errors="backslashreplace")
-        kind, shape = attribute.get_type(), attribute.shape
-        if name not in attributes:
-            raise ContentError(f"its attributes must be {', '.join(attributes)}, got {name[:80]!r}")
-        text = isinstance(kind, h5t.TypeStringID)
-        if not (isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) or text) or (
-            shape != () or kind.get_size() > _LONGEST or (text and kind.is_variable_str())
-        ):
-            raise ContentError(f"its attribute {name!r} must be a number or text of fixed length")
+        kind, shape = item.get_type(), item.shape
+        _require_declared(name, kind, shape, declared[name])
+        _require_stored(name, item, math.prod(shape) * int(kind.get_size()), size)
 
 
-def _require_stored(name: str, item: h5d.DatasetID, size: int) -> None:
-    """Refuse data that are not in the file, as HDF5 stores them itself."""
-    plan = item.get_create_plist()
-    layout = plan.get_layout()
-    if layout not in _LAYOUTS or plan.get_external_count():
-        raise ContentError(f"{name!r} must be stored in the file itself, got data of another file")
-    filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
-    if not filters <= _FILTERS:
-        raise ContentError(f"{name!r} must have HDF5's own filters, got {sorted(filters)}")
-    whole = math.prod(item.shape) * int(item.get_type().get_size())
-    fits = whole <= _INFLATED * size
-    if layout == h5d.CONTIGUOUS and whole:
-        offset = item.get_offset()
-        fits = offset is not None and offset + whole <= size and item.get_storage_size() == whole
+def _require_stored(name: str, item: h5d.DatasetID, whole: int, size: int) -> None:
+    """Refuse data that are not in a file of a size, as HDF5 stores so many bytes itself."""
+    offset = item.get_offset()
+    if offset is not None:  # contiguous, and in this file
+        fits = offset + whole <= size and item.get_storage_size() == whole
+    else:
+        plan = item.get_create_plist()
+        layout = plan.get_layout()
+        if layout not in _LAYOUTS or plan.get_external_count():
+            raise ContentError(f"{name!r} must be stored in the file itself, got another file's")
+        filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
+        if not filters <= _FILTERS:
+            raise ContentError(f"{name!r} must have HDF5's own filters, got {sorted(filters)}")
+        fits = whole <= (_INFLATED * size if layout == h5d.CHUNKED else size)
+        fits = fits and (layout != h5d.CONTIGUOUS or not whole)  # nothing of it was written
     if not fits:
         raise ContentError(f"{name!r} must be within the file's {size} bytes, got {whole} bytes")
 
 
-def _require_declared(name: str, item: h5d.DatasetID, declared: Declared) -> None:
+def _require_declared(
+    name: str, kind: h5t.TypeID, shape: tuple[int, ...], declared: Declared
+) -> None:
     """Refuse another type, or a shape that does not fit."""
-    kind, (lengths, wanted) = item.get_type(), declared
+    lengths, wanted = declared
     if wanted is None:
         fits = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
     else:
         fits = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.dtype == wanted
-    shape = item.shape
     fits = fits and len(shape) == len(lengths)
     if not fits or any(b not in (None, a) for a, b in zip(shape, lengths, strict=True)):
         rule = f"{wanted or 'text'} of shape {str(lengths).replace('None', 'any')}"
-        raise ContentError(f"dataset {name!r} must be {rule}, got {item.dtype} of shape {shape}")
+        raise ContentError(f"dataset {name!r} must be {rule}, got {kind.dtype} of shape {shape}")

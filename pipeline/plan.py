@@ -26,6 +26,8 @@ IMAGES = "images.txt"
 #: shard, in bytes, since a worker holds a shard in memory. A shard of backgrounds is at most so
 #: large too, nearly.
 MAX_SIZE, MAX_IMAGES, MAX_SHARD = 16_384, 2**40, 2**31
+#: Bytes of the longest plan.
+_LONGEST = 2**20
 #: Images that a shard has at least: each costs a file, an opening and a few kilobytes.
 FEWEST = 32
 
@@ -181,7 +183,7 @@ class Plan:
         """Read and check what plan.json says, and give its bytes too."""
         path = folder / PLAN
         try:
-            text = read_bytes(path)
+            text = read_bytes(path, _LONGEST)
             fields = parse_json(text, path)
             version = fields.pop("format")
         except FileNotFoundError:

@@ -8,8 +8,9 @@ from typing import cast
 
 import numpy as np
 
-from dilo.pipeline.attempts import Attempts
+from dilo.pipeline.attempts import Attempts, refuse
 from dilo.pipeline.build import make
+from dilo.pipeline.errors import ImageError
 from dilo.pipeline.making import Maker
 from dilo.pipeline.maskrows import MaskRows, compressed
 from dilo.pipeline.names import escaped
@@ -122,27 +123,34 @@ def take_sample(
     Raises
     ------
     DiloError
-        If no image is at fault, as for a run.
+        If no image is at fault, as for a run, or most cannot be read for reasons of the system.
     """
     failed: dict[str, str] = {}
     longest = max((len(escaped(name).encode()) for name in names), default=0)
     done, total = 0, 0
+    unread: list[tuple[str, ImageError]] = []
     with one_core():
         if names and maker(range(1), [names[0]]).batching is not None:
             _make_some(images, names, method, maker)  # a device takes longer at first
         start = now = clock()
         while done < len(names) and (done < FEWEST or now - start < SECONDS):
-            rows = _make_some(images, names[done:], method, maker)
+            rows, attempts = _make_some(images, names[done:], method, maker)
+            unread += attempts.unread
             failed |= {path: why for path, why in zip(rows.path, rows.error, strict=True) if why}
             total += sum(len(compressed(mask)) + ROW_BYTES + longest for mask in rows.masks)
             done, now = done + len(rows.path), clock()
+    if 2 * len(unread) > done:  # what failed at once says nothing of what the others take
+        refuse(images, unread)
     return Sample(done, now - start, total, failed)
 
 
-def _make_some(images: Path, names: Sequence[str], method: str, maker: Maker) -> MaskRows:
+def _make_some(
+    images: Path, names: Sequence[str], method: str, maker: Maker
+) -> tuple[MaskRows, Attempts]:
     """Make masks of the first image, or of the first batch."""
     batching = maker(range(1), [names[0]]).batching
     some = list(names[: batching.size if batching is not None else 1])
     making = maker(range(len(some)), some)
-    make(making, Attempts(images, method, making.rows))
-    return cast(MaskRows, making.rows)
+    attempts = Attempts(images, method, making.rows)
+    make(making, attempts)
+    return cast(MaskRows, making.rows), attempts

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.atomic import published
 from dilo.pipeline.errors import ContentError, StoreError, require_access
-from dilo.pipeline.plainhdf5 import require_plain, require_regular
+from dilo.pipeline.plainhdf5 import require_attributes, require_datasets, require_regular
 from dilo.pipeline.plan import FORMAT_VERSION
 from dilo.pipeline.rows import FAILED, ImageRows, Layout
 
@@ -149,13 +149,15 @@ def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5
     file = _opened(path)
     try:
         with reading(path):
-            require_plain(file, layout or _ANY, ("format", PLAN, DIGEST))
-            if file.attrs.get(PLAN) == fingerprint.encode():
-                return file
-        raise StoreError(
-            f"{path} must follow the plan beside it, got a shard of another plan: "
-            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
-        )
+            require_attributes(file, ("format", PLAN, DIGEST))
+            foreign = file.attrs.get(PLAN) != fingerprint.encode()
+            require_datasets(file, _ANY if foreign or layout is None else layout)
+        if foreign:
+            raise StoreError(
+                f"{path} must follow the plan beside it, got a shard of another plan: "
+                f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+            )
+        return file
     except BaseException:
         file.close()
         raise

@@ -7,9 +7,9 @@ from typing import SupportsIndex, cast
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
+from dilo.pipeline.maskrows import decompressed, is_direct
 from dilo.pipeline.plan import shard_path
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.shards import reading
@@ -28,9 +28,7 @@ class _Masks:
     def __init__(self, file: h5py.File) -> None:
         self.masks = masks = file["masks"]
         self.shape: tuple[int, int] = masks.shape[1:]
-        filters = masks.id.get_create_plist().get_nfilters()
-        self.direct = masks.chunks == (1, *self.shape) and masks.compression == "gzip"
-        self.direct &= filters == 1
+        self.direct = is_direct(masks)
 
 
 class MaskStore(ShardStore[_Masks]):
@@ -65,6 +63,11 @@ class MaskStore(ShardStore[_Masks]):
 
     def __len__(self) -> int:
         return self.plan.images
+
+    def __repr__(self) -> str:
+        plan = self.plan
+        size = f"{plan.size} x {plan.size}"
+        return f"MaskStore({str(self.folder)!r}: {plan.images} masks of {size}, {plan.method})"
 
     def __contains__(self, path: object) -> bool:
         try:
@@ -224,9 +227,7 @@ class MaskStore(ShardStore[_Masks]):
             if found.direct:
                 chunks = [found.masks.id.read_direct_chunk((row, 0, 0)) for row in rows]
             else:
-                chunks = [(True, mask) for mask in found.masks[rows]]
+                chunks = [(1, mask) for mask in found.masks[rows]]
         with reading(shard_path(self.folder, shard)):
-            for plain, chunk in chunks:
-                # HDF5's own gzip takes twice as long, and other threads wait for it.
-                content = chunk if plain else isal_zlib.decompress(chunk)
-                yield np.frombuffer(content, np.uint8).reshape(found.shape)
+            for left_out, chunk in chunks:
+                yield decompressed(left_out, memoryview(chunk).cast("B"), found.shape)

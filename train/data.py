@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.finding import count_images, find_images
+from dilo.pipeline.imagefolder import whereabouts
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
@@ -135,7 +136,7 @@ def find_source(
     if not (images / first).exists():
         raise DiloError(
             f"{option} {masks} must be of the images of --images {images}: "
-            f"its first image, {escaped(first)}, is not there"
+            f"its first image, {escaped(first)}, is not there: {whereabouts(images, first)}"
         )
     pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
     in_folder = count_images(images, COUNTING)

@@ -8,6 +8,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from dilo.pipeline.errors import ImageError, require_access
+from dilo.pipeline.imagefolder import is_there, whereabouts
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
 
@@ -66,7 +67,13 @@ class LoadWithMask:
             If its shard is missing or damaged.
         """
         name = Path(os.path.relpath(os.path.abspath(path), self.images)).as_posix()
-        mask = tv_tensors.Mask(torch.from_numpy(self.store[name]))
+        try:
+            mask = tv_tensors.Mask(torch.from_numpy(self.store[name]))
+        except KeyError as error:
+            first = self.store.names[0]
+            hint = "" if is_there(self.images / first) else whereabouts(self.images, first)
+            words = f"{error.args[0]}; images {self.images}: {hint}" if hint else error.args[0]
+            raise KeyError(words) from None
         try:
             return Image.fromarray(decode(path)), mask
         except ImageError as error:

@@ -20,6 +20,7 @@ from dilo.eval.cli.options import (
     writable,
 )
 from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
+from dilo.pipeline.cli.outputs import HDF5_FILE
 from dilo.pipeline.extras import require_torch
 from dilo.pipeline.printing import counted
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @click.option(
     "--out",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=HDF5_FILE,
     callback=writable,
     help="The file, HDF5.",
 )

@@ -23,6 +23,7 @@ from dilo.eval.cli.options import (
     writable,
 )
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.outputs import JSON_FILE
 from dilo.pipeline.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -95,7 +96,7 @@ IN_MEMORY = 2**31
 @json_option
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=JSON_FILE,
     callback=writable,
     help="Write the same JSON to this file too.",
 )

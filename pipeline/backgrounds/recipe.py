@@ -1,6 +1,7 @@
 """What decides the backgrounds of a store, as its plan says it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -112,7 +113,22 @@ class BackgroundRecipe:
                 f"{recipe.kind}, version {recipe.version}: use the dilo that wrote it, or make "
                 f"a fresh store"
             )
+        recipe._require_numbers()
         return recipe
+
+    def _require_numbers(self) -> None:
+        """Refuse what no command line says."""
+        numbers = {"crops": self.crops, "seed": self.seed, "quality": self.quality}
+        own = {"count": self.count, "response": self.response, "min_side": self.min_side}
+        numbers |= {name: value for name, value in own.items() if value is not None}
+        odd = [name for name, value in numbers.items() if type(value) is not int or value < 0]
+        aspect = self.max_aspect
+        if aspect is not None and not (type(aspect) in (int, float) and 1 <= aspect < math.inf):
+            odd.append("max_aspect")
+        if not odd and not (1 <= self.quality <= 100 and self.crops >= 1):
+            odd.append("quality or crops")
+        if odd:
+            raise StoreError(f"a plan of backgrounds must have a usable number for {odd[0]}")
 
     def quota(self, images: range, of: int) -> int | None:
         """Tell how many backgrounds some of the images are to give.

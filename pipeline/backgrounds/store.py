@@ -96,6 +96,10 @@ class BackgroundStore(ShardStore[_Shard]):
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    def __repr__(self) -> str:
+        images = self.plan.images
+        return f"BackgroundStore({str(self.folder)!r}: {len(self)} {self.kind} of {images} images)"
+
     def __getitem__(self, index: SupportsIndex) -> NDArray[np.uint8]:
         """Read one background.
 

@@ -17,11 +17,19 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.outputs import PNG_FILE
 from dilo.pipeline.cli.showing import query_option, rows_of
+from dilo.pipeline.errors import few
 from dilo.pipeline.printing import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.verification import Changes
+
+#: How many faults verify says in a line each.
+NAMED_FAULTS = 20
 
 
 @click.command()
@@ -74,35 +82,63 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @user_errors
 def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: bool) -> None:
     """Re-read every shard of STORE and check it against the plan, to the last byte."""
+    from dilo.pipeline.imagefolder import require_images
     from dilo.pipeline.jobs import run
     from dilo.pipeline.plan import Plan, load_names
     from dilo.pipeline.progress import Progress
-    from dilo.pipeline.verification import Verifier, repaired
+    from dilo.pipeline.verification import (
+        Changes,
+        Verifier,
+        repaired,
+        require_right_folder,
+        undo_words,
+    )
 
     plan = Plan.load(store)
-    load_names(store, plan)
-    checks = []
-    count = 0
+    names = load_names(store, plan)
+    if images is not None:
+        require_images(images, names)
+    checks, count = [], 0
     with Progress(plan.images, "images", say, steady=True) as progress:
         for check in run(Verifier(store, images), range(plan.shards), jobs=jobs):
             count += len(check.faults)
             progress.advance(check.images, f"{count} faults")
-            if check.faults:
-                checks.append(check)
+            checks.append(check)
     checks.sort(key=lambda check: check.shard)
-    for check in checks:
-        for fault in check.faults:
-            say(fault)
-    say(f"{plan.shards} shards of {plan.images} images: {count} faults")
+    changes = sum((check.changes for check in checks), Changes())
+    if images is not None:
+        require_right_folder(images, changes)
+    faults = [fault for check in checks for fault in check.faults]
+    missing = [check.shard for check in checks if not check.there]
+    _say_faults(plan, faults, missing, changes)
     moved = repaired(store, plan, checks) if repair else []
     if moved:
-        say(f"moved into {moved[0].parent}: {', '.join(path.name for path in moved)}")
+        say(f"moved into {moved[0].parent}: {few([path.name for path in moved])}")
         say("give the dilo-prep command of this store again: it makes them anew")
+        say(undo_words(store, moved))
     if as_json:
-        faults = [fault for check in checks for fault in check.faults]
         record = {"images": plan.images, "shards": plan.shards, "faults": faults}
-        click.echo(json.dumps(record | {"moved": [path.name for path in moved]}))
-    raise SystemExit(1 if checks else 0)
+        record |= {"missing_shards": missing, "missing_images": changes.absent}
+        record |= {"unread_images": changes.unread, "moved": [path.name for path in moved]}
+        click.echo(json.dumps(record))
+    raise SystemExit(1 if faults or missing or changes.lost else 0)
+
+
+def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "Changes") -> None:
+    """Say what verify found: the first faults and a count, and what is not there."""
+    from dilo.pipeline.status import ranges
+
+    lost = [f"{name}: the image is not there" for name in changes.absent]
+    lost += [f"{name}: the image cannot be read now: {why}" for name, why in changes.unread.items()]
+    lines = [*faults, *lost]
+    for line in lines[:NAMED_FAULTS]:
+        say(line)
+    if len(lines) > NAMED_FAULTS:
+        say(f"and {len(lines) - NAMED_FAULTS} more: --json has all")
+    without = f", {len(lost)} images not there or not readable" if lost else ""
+    say(f"{plan.shards} shards of {plan.images} images: {len(faults)} faults{without}")
+    if missing:
+        say(f"{len(missing)} of {plan.shards} shards are still to be made: {ranges(missing)}")
 
 
 @click.command()
@@ -114,7 +150,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PNG_FILE,
     required=True,
     help="The picture to write: FILE.png.",
 )
@@ -140,6 +176,7 @@ def preview(
     the order given, under the name of its method. Images are matched by path; those that not
     all stores have are left out. The same seed draws the same of the same images.
     """
+    from dilo.pipeline.atomic import published
     from dilo.pipeline.plan import Plan
 
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
@@ -150,7 +187,8 @@ def preview(
         raise click.UsageError("--query chooses among masks, and a store of backgrounds has none")
     else:
         picture = _backgrounds(stores[0], images, count=count, seed=seed)
-    picture.save(out, format="PNG")
+    with published(out) as part:
+        picture.save(part, format="PNG")
     say(f"{out}: {picture.width} x {picture.height}")
 
 
@@ -166,12 +204,21 @@ def _masks(
     rule = f"an image of {' and '.join(map(str, stores))}"
     chosen = [names[row] for row in rows_of(query, names, images, rule)]
     chosen = chosen or drawn(names, count=count, seed=seed)
+    _say_unread(images, chosen)
     if len(stores) == 1:
         return mask_sheet(compared.stores[0], images, chosen)
     left_out = compared.left_out
     without = f", without {left_out} that only some have" if left_out else ""
     say(f"{len(names)} images that all {len(stores)} stores have{without}")
     return compared.sheet(images, chosen)
+
+
+def _say_unread(images: Path, chosen: list[str]) -> None:
+    """Refuse a folder that holds none of the images that are shown, or say how many it lacks."""
+    from dilo.pipeline.imagefolder import require_some
+
+    if unread := require_some(images, chosen):
+        say(f"{unread} of {len(chosen)} images cannot be read: their cells say why")
 
 
 def _backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
@@ -182,6 +229,7 @@ def _backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> 
     backgrounds = BackgroundStore(store)
     if images is None:
         return crop_sheet(backgrounds, count=count, seed=seed)
+    _say_unread(images, [backgrounds.source(0), backgrounds.source(-1)])
     return window_sheet(backgrounds, images, count=count, seed=seed)
 
 

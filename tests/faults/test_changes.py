@@ -29,7 +29,7 @@ def there(original, tmp_path):
 
 
 def masks(images, store, *more, status=0):
-    words = ("masks", "--images", images, "--out", store, "--jobs", 1, *more)
+    words = ("masks", "--images", images, "--out", store, "--shard-size", 1, "--jobs", 1, *more)
     return invoke(main, *words, status=status).stderr
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -142,3 +143,11 @@ def test_more_than_a_block_of_names_keep_their_order():
     names = Names(items)
     assert list(names) == items
     assert [names.index(items[i]) for i in (0, 4095, 4096, 8999)] == [0, 4095, 4096, 8999]
+
+
+def test_a_list_is_read_without_room_for_the_longest_there_may_be(tmp_path):
+    (tmp_path / "images.txt").write_text("a.jpg\nb.jpg\n")
+    tracemalloc.start()
+    assert list(Names.read(tmp_path / "images.txt")) == ["a.jpg", "b.jpg"]
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()

@@ -9,9 +9,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, grouped
+from dilo.pipeline.cli.outputs import PNG_FILE
 from dilo.pipeline.workercount import WORDS
 
-PICTURE = click.Path(dir_okay=False, path_type=Path)
+PICTURE = PNG_FILE
 #: Stands for a --recipe without a name.
 LIST = "?"
 

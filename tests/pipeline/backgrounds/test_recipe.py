@@ -71,3 +71,26 @@ def test_the_quotas_of_the_shards_add_up_and_are_even(count, images, shard_size)
 
 def test_without_a_count_there_is_no_quota():
     assert BackgroundRecipe(kind="images").quota(range(3), 9) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"crops": "3"},
+        {"crops": 0},
+        {"seed": None},
+        {"quality": 101},
+        {"count": 2.5},
+        {"count": [1]},
+        {"max_aspect": "wide"},
+        {"max_aspect": float("nan")},
+        {"response": True},
+    ],
+    ids=str,
+)
+def test_a_plan_of_numbers_that_no_command_line_says_is_refused(change):
+    recipe = BackgroundRecipe(kind="crops", response=10, min_side=64, max_aspect=2.0, masks="x")
+    plan = recipe.plan_of(64)(Names(["a"]), 1)
+    parameters = {**plan.parameters, **change}
+    with pytest.raises(StoreError, match=rf"usable number for .*{next(iter(change))}"):
+        BackgroundRecipe.planned(dataclasses.replace(plan, parameters=parameters))

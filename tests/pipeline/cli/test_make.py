@@ -23,12 +23,12 @@ def test_a_dry_run_foretells_and_writes_nothing(images, tmp_path):
     (images / "class0" / "bad.jpg").write_bytes(b"no image")
     out = tmp_path / "deep" / "store"
     result = masks(images, out, "--dry-run", "--json", "--strict")
-    assert "10 images in 10 shards; to do: 10 images in 10" in result.stderr
+    assert "10 images in 1 shards; to do: 10 images in 1" in result.stderr
     assert "sample: 10 images, " in result.stderr
     assert f"free at {tmp_path}" in result.stderr
     assert "  failed: class0/bad.jpg: not an image" in result.stderr
     found = json.loads(result.stdout)
-    assert (found["images_to_do"], found["shards_to_do"], found["workers"]) == (10, 10, 1)
+    assert (found["images_to_do"], found["shards_to_do"], found["workers"]) == (10, 1, 1)
     assert found["seconds"] > 0
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 

@@ -8,6 +8,7 @@ from support.stores import even_images, even_store
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.sheets import CAPTION, CELL, GAP
+from dilo.pipeline.store import MaskStore
 
 NAMES = [f"{'ab'[i % 2]}/{i}.png" for i in range(8)]
 STEP = CELL + CAPTION + GAP
@@ -90,3 +91,39 @@ def test_masks_need_the_folder_that_they_are_of(data):
     words = ("preview", data / "gs", data / "mc", "--out", data / "sheet.png")
     said = invoke(main, *words, status=2).stderr
     assert "a preview of masks needs the folder they are of: --images DIR" in said
+
+
+@pytest.mark.parametrize("stores", [("gs",), ("rbd", "gs")])
+@pytest.mark.parametrize("wrong", ["rbd", "gone"])
+def test_a_folder_without_any_of_the_images_is_refused_not_drawn_in_gray(data, stores, wrong):
+    (data / "gone").mkdir()
+    words = ["preview", *(data / store for store in stores), "--images", data / wrong]
+    said = invoke(main, *words, "--out", data / "sheet.png", status=3).stderr
+    assert f"--images {data / wrong} must hold the images to be shown, got no " in said
+    assert not (data / "sheet.png").exists()
+
+
+def test_images_that_cannot_be_shown_are_counted(data):
+    (data / "images" / NAMES[0]).unlink()
+    said = preview(data, "--count", 8, stores=("gs",)).stderr
+    assert "1 of 8 images cannot be read: their cells say why\n" in said
+
+
+@pytest.mark.parametrize("off", ["a", "..", "../.."])
+def test_a_folder_above_or_below_the_right_one_is_named_with_it(data, off):
+    (data / "deep").mkdir()
+    (data / "images").rename(data / "deep" / "images")
+    images = data / "deep" / "images"
+    even_store(data / "one", {"a/0.png": 1})
+    words = ("preview", data / "one", "--images", images / off, "--out", data / "sheet.png")
+    said = invoke(main, *words, status=3).stderr
+    if off == "../..":  # two levels off is not guessed
+        assert "is it the folder that the store was made of" in said
+    else:
+        assert f"give {(images / off).resolve().parent if off == 'a' else images}" in said.replace(
+            "/images/../", "/"
+        )
+
+
+def test_a_store_says_in_a_line_what_it_is(data):
+    assert repr(MaskStore(data / "gs")) == f"MaskStore('{data}/gs': 8 masks of 12 x 12, gs)"

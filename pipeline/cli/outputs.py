@@ -1,0 +1,29 @@
+"""Types of options that name a file to be written, by its kind."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.outputs import HDF5, JSON, PNG, FileKind, require_output
+
+
+class Output(click.Path):
+    """A file to be written: called as its kind is, and in place of no file of another kind."""
+
+    def __init__(self, kind: FileKind) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Give the path, or refuse it."""
+        path = super().convert(value, param, ctx)
+        try:
+            require_output(Path(path), self.kind)
+        except DiloError as error:
+            self.fail(str(error), param, ctx)
+        return path
+
+
+PNG_FILE, JSON_FILE, HDF5_FILE = (Output(kind) for kind in (PNG, JSON, HDF5))
