@@ -145,7 +145,7 @@ def changed(**changes):
             id="first",
         ),
         pytest.param(
-            # A few bytes that claim to be a thousand petabytes.
+            # A few bytes that claim to be a network of a million channels.
             changed(inconv__weight=torch.zeros(1).expand(10**6, 3, 3, 3)),
             r"got inconv\.weight of shape \(1000000, 3, 3, 3\) instead of \(64, 3, 3, 3\), ",
             id="claims",
