@@ -89,7 +89,7 @@ def read(path: Path) -> object:
     """
     with _refusing(path):
         if begins_as_legacy(require_torch_file(path)):
-            content = _load(_surveyed(path)[0])
+            content = _load(_surveyed(path, apart=False)[0])
         else:
             _survey_archive(path)
             content = _load(path)
@@ -122,7 +122,7 @@ def read_foreign(path: Path) -> object:
     with _refusing(path):
         file: Path | io.BytesIO = path
         if begins_as_legacy(require_torch_file(path)):
-            file, names = _surveyed(path)
+            file, names = _surveyed(path, apart=True)
         else:
             names = _survey_archive(path)
         if len(names) > _MOST_NAMES:
@@ -320,24 +320,8 @@ def _survey_archive(path: Path) -> set[str]:
     return found.names
 
 
-def _load(file: Path | io.BytesIO) -> object:
-    """Let torch read a file in its own unpickler, which calls only what it has been allowed to."""
-    if isinstance(file, Path):  # torch would go by its name
-        with file.open("rb") as opened:
-            return _loaded(opened)
-    return _loaded(file)
-
-
-def _loaded(file: BinaryIO) -> object:
-    """Load from an open file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on odd pickles, torch warns before it refuses
-        content: object = torch.load(file, map_location="cpu", weights_only=True)
-    return content
-
-
-def _surveyed(path: Path) -> tuple[io.BytesIO, set[str]]:
-    """List the names in a file of the older format, and part its classes from their sources.
+def _surveyed(path: Path, *, apart: bool) -> tuple[io.BytesIO, set[str]]:
+    """List the names in a file of the older format, and take its classes and sources apart.
 
     That format keeps a module's class as ("module", class, file, source), which torch reads
     only where it may run code. As a call of `InertClass` with these four it reads it anywhere.
@@ -351,7 +335,7 @@ def _surveyed(path: Path) -> tuple[io.BytesIO, set[str]]:
         raise ValueError("tensors of more bytes than the file has")
     parts: list[Any] = []
     done = 0
-    for start, end in found.classes:
+    for start, end in found.classes if apart else ():
         call = "c{}\n{}\n".format(*_INERT_CLASS[1].rsplit(".", 1)).encode()
         parts += [whole[done:start], call, whole[start:end], pickle.REDUCE]
         done = end + len(pickle.BINPERSID)

@@ -17,6 +17,8 @@ from dilo.train.reading import reason_of
 #: Element types that weights have: float, signed, unsigned, bool, with their bytes.
 _KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 _MOST_DIMENSIONS = 8
+#: Integers that no count or size of ours comes near.
+_BEYOND = 2**64
 
 
 class _Refused(ValueError):
@@ -97,7 +99,11 @@ def _kept(values: dict[str, Any]) -> dict[str, Any]:
     tensors = {name: value.tensor for name, value in values.items() if isinstance(value, _Array)}
     if empty := [name for name, tensor in tensors.items() if tensor is None]:
         raise _Refused(f"an array without values, {empty[0]!r}")
-    plain = {k: value for k, value in values.items() if isinstance(value, str | int | float)}
+    plain = {
+        k: value
+        for k, value in values.items()
+        if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < _BEYOND)
+    }
     return plain | tensors
 
 
@@ -197,7 +203,10 @@ class _Machine:
             raise _Refused("an array that is not made of bytes")
         sides = shape if isinstance(shape, tuple) and len(shape) <= _MOST_DIMENSIONS else (-1,)
         # What is no number stays out of the sentence: tuples of tuples may be long without end.
-        if not all(type(side) is int and side >= 0 for side in sides) or order not in ("C", "F"):
+        if not all(type(side) is int and 0 <= side < _BEYOND for side in sides) or order not in (
+            "C",
+            "F",
+        ):
             raise _Refused("an array whose shape is no tuple of counts")
         if math.prod(sides) * int(kind.code[1:]) != len(raw):
             raise _Refused(

@@ -104,3 +104,9 @@ def test_a_file_that_the_system_does_not_give_is_not_called_damaged(tmp_path, mo
         with pytest.raises(AccessError, match=re.escape(os.strerror(number))) as caught:
             reading(path)
         assert caught.value.errno == number
+
+
+def test_a_class_that_is_kept_with_its_source_is_refused_by_its_own_name(tmp_path):
+    path = saved(tmp_path / "x.pt", {"w": torch.zeros(1), "n": nn.Linear(2, 2)}, True)
+    with pytest.raises(CheckpointError, match=r"got a pickled torch\.nn\.modules\.linear\.Linear"):
+        read(path)

@@ -242,3 +242,23 @@ def test_every_instruction_that_numpy_needs_is_known():
     for protocol in (2, 3, 4, 5):
         raw = pickle.dumps(content(), protocol=protocol)
         assert {opcode.name for opcode, _, _ in pickletools.genops(raw)} <= set(_STEPS)
+
+
+def test_a_number_of_600_digits_does_not_come_and_no_shape_has_one(tmp_path):
+    written = {"w": np.zeros(2), "epoch": 10**600, "step": 7}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(written))
+    found = read_arrays(tmp_path / "x.pkl")
+    assert {name: value for name, value in found.items() if name != "w"} == {"step": 7}
+    raw = pickle.dumps(np.zeros(0, np.float32), 2)
+    huge = pickle.dumps(10**600, 2)[2:-1]
+    (tmp_path / "x.pkl").write_bytes(
+        b"\x80\x02}X\x01\x00\x00\x00w" + raw[2:-1].replace(b"K\x00\x85", huge + b"\x85") + b"s."
+    )
+    with pytest.raises(CheckpointError, match="whose shape is no tuple of counts"):
+        read_arrays(tmp_path / "x.pkl")
+
+
+def test_lists_nested_without_end_are_followed_and_left_out(tmp_path):
+    deep = b"]" * 200_000 + b"a" * 199_999
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02}X\x01\x00\x00\x00w" + deep + b"s.")
+    assert read_arrays(tmp_path / "x.pkl") == {}

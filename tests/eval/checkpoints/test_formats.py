@@ -1,7 +1,10 @@
 """Files of weights are told apart by their bytes, whatever they are called."""
 
+import errno
 import json
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dilo.eval.checkpoints.formats import read_weights
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import AccessError, CheckpointError
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}
 
@@ -86,3 +89,47 @@ def test_a_pickle_that_calls_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="which could run code"):
         read_weights(tmp_path / "x.pth")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_pipe_and_a_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(CheckpointError, match="must be a regular file, got a pipe or a device"):
+            read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html>", r"a page of HTML or XML, .*: download it again"),
+        (b"version https://git-lfs.github.com/spec/v1", r"a pointer of git-lfs, .*git lfs pull"),
+        (b'{"error": 404}', r"text, as JSON is: copy it again"),
+    ],
+)
+def test_a_file_of_something_else_is_called_what_it_is(tmp_path, content, words):
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"got {words}") as caught:
+        read_weights(tmp_path / "x.safetensors")
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_may_not_be_read_now_is_not_called_damaged(tmp_path, monkeypatch, form):
+    path = written(tmp_path / "x", form)
+
+    def refuse(*ignored, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("zipfile.ZipFile", refuse)
+    if form == "safetensors":
+        monkeypatch.setattr("safetensors.safe_open", refuse)
+    with pytest.raises(AccessError, match="Input/output error: the disk does not answer"):
+        read_weights(path)
+
+
+def test_a_header_that_is_longer_than_the_file_is_refused(tmp_path):
+    pytest.importorskip("safetensors")
+    (tmp_path / "x").write_bytes((2**26).to_bytes(8, "little") + b'{"a":')
+    with pytest.raises(CheckpointError, match=r"whole file of safetensors, but reading it fai"):
+        read_weights(tmp_path / "x")
