@@ -99,6 +99,30 @@ def decode_content(content: bytes) -> NDArray[np.uint8]:
     return _decoded(content, None)[0]
 
 
+def decode_alpha(content: bytes) -> NDArray[np.uint8] | None:
+    """Read the alpha channel of an image file.
+
+    Parameters
+    ----------
+    content : bytes
+        The file; `decode_content` reads it.
+
+    Returns
+    -------
+    ndarray of shape (H, W), uint8, or None
+        0 is transparent; None where there is none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with _opened(content) as image:
+                if not image.has_transparency_data:
+                    return None
+                return np.array(image.convert("RGBA").getchannel("A"))
+        except UnidentifiedImageError:
+            return None
+
+
 def read_file(path: Path | str) -> bytes:
     """Read an image file as it is.
 
