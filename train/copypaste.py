@@ -334,4 +334,5 @@ def _of_unit(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
         raise ValueError(
             f"a floating-point mask must lie in [0, 1], got {low:g} to {high:g}: {remedy}"
         )
-    return np.rint(255 * values.astype(np.float64).clip(0, 1)).astype(np.uint8)
+    rounded = np.rint(255 * values.astype(np.float64).clip(0, 1))
+    return np.asarray(rounded, np.uint8)
