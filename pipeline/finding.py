@@ -109,7 +109,7 @@ def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
     str
         Relative paths, in the order of `find_images`.
     """
-    return _walk(os.path.join(root, ""), extensions)
+    yield from _walk(os.path.join(root, ""), extensions)
 
 
 def count_images(root: Path, seconds: float) -> int | None:

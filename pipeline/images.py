@@ -12,7 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import (
+    Image,
+    Jpeg2KImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+    features,
+)
 
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.jpegs import decode_jpeg, plain_jpeg_shape
@@ -31,7 +38,7 @@ FORMATS = (
     *("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM"),
     WebPImagePlugin.WebPImageFile.format,
     TiffImagePlugin.TiffImageFile.format,
-    *((Jpeg2KImagePlugin.Jpeg2KImageFile.format,) if hasattr(Image.core, "jpeg2k_decoder") else ()),
+    *((Jpeg2KImagePlugin.Jpeg2KImageFile.format,) if features.check_codec("jpg_2000") else ()),
     *_AVIF,
 )
 #: Pixels of the largest image that is decoded: 16384 x 16384, which takes 0.8 GB of a JPEG and up
@@ -98,6 +105,30 @@ def decode_content(content: bytes) -> NDArray[np.uint8]:
         As `decode`.
     """
     return _decoded(content, None)[0]
+
+
+def decode_alpha(content: bytes) -> NDArray[np.uint8] | None:
+    """Read the alpha channel of an image file.
+
+    Parameters
+    ----------
+    content : bytes
+        The file; `decode_content` reads it.
+
+    Returns
+    -------
+    ndarray of shape (H, W), uint8, or None
+        0 is transparent; None where there is none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with _opened(content) as image:
+                if not image.has_transparency_data:
+                    return None
+                return np.array(image.convert("RGBA").getchannel("A"))
+        except UnidentifiedImageError:
+            return None
 
 
 def read_file(path: Path | str) -> bytes:

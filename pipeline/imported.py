@@ -1,14 +1,16 @@
-"""Masks that were made elsewhere: a folder of PNGs becomes a store."""
+"""Masks that were made elsewhere: a folder of pictures becomes a store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from posixpath import splitext
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.finding import holds_anything
-from dilo.pipeline.images import decode, decode_reduced
+from dilo.pipeline.images import decode_reduced, read_file
+from dilo.pipeline.maskfiles import SUFFIXES, read_mask, require_same_picture
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import Plan, names_once
 from dilo.pipeline.planning import PlanOf, planner
@@ -87,9 +89,12 @@ def paired(names: Names, pngs: Names, rule: str) -> dict[int, str]:
         If none has.
     """
     full = {names[i] for i in full_names(names)}
+    there_are = {splitext(png)[1] for png in pngs}
+    suffixes = [suffix for suffix in SUFFIXES if suffix in there_are]
+    suffixes += sorted(there_are.difference(SUFFIXES))  # in capitals
     found: dict[int, str] = {}
     for position, name in enumerate(names):
-        there = (png for png in candidates(name, full) if png in pngs)
+        there = (png for png in candidates(name, full, suffixes) if png in pngs)
         if (first := next(there, None)) is not None:
             found[position] = first
     if not found:
@@ -101,8 +106,8 @@ def paired(names: Names, pngs: Names, rule: str) -> dict[int, str]:
     return found
 
 
-def candidates(name: str, full: set[str]) -> list[str]:
-    """Name the PNGs that may be an image's mask, the first that is there being it.
+def candidates(name: str, full: set[str], suffixes: Sequence[str] = (".png",)) -> list[str]:
+    """Name the files that may be an image's mask, the first that is there being it.
 
     Parameters
     ----------
@@ -110,13 +115,16 @@ def candidates(name: str, full: set[str]) -> list[str]:
         The image.
     full : set of str
         Images whose PNG must keep their extension, for others would have it too.
+    suffixes : sequence of str, optional
+        Extensions of masks, the first being the first choice.
 
     Returns
     -------
     list of str
         Paths below the folder of masks.
     """
-    return [f"{name}.png"] if name in full else [f"{stem(name)}.png", f"{name}.png"]
+    bases = [name] if name in full else [stem(name), name]
+    return [base + suffix for suffix in suffixes for base in bases]
 
 
 def imported_maker(
@@ -151,74 +159,22 @@ def imported_maker(
 
     def make(path: str, content: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         whole = decode_reduced(content, 1)[1]
-        mask = read_mask(_there(folder, candidates(path, full)))
+        mask = read_mask(_there(folder, path, full, content))
         require_same_picture(mask.shape, whole)
         return squash(mask, plan.size), whole
 
     return make
 
 
-def _there(folder: Path, pngs: list[str]) -> Path:
-    """Find the first of some files that is there."""
-    for png in pngs:
-        if (folder / png).exists():
-            return folder / png
+def _there(folder: Path, name: str, full: set[str], content: bytes) -> Path:
+    """Find the mask of an image, which is not the image itself."""
+    for file in candidates(name, full, SUFFIXES):
+        path = folder / file
+        if path.exists() and (file.endswith(".png") or read_file(path) != content):
+            return path
     if holds_anything(folder):
-        raise ImageError(f"no mask: {' or '.join(map(escaped, pngs))}")
+        raise ImageError(f"no mask: {' or '.join(map(escaped, candidates(name, full)))}")
     raise DiloError(
         f"--png {folder} must hold the masks, got nothing there: is the disk mounted? "
         f"Finished shards are kept; give the same command to go on"
     )
-
-
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask that somebody else made.
-
-    Parameters
-    ----------
-    path : Path
-        A gray picture.
-
-    Returns
-    -------
-    ndarray of shape (h, w), uint8
-        Saliency, 0 to 255. Deeper samples are scaled; a mask of 0 and 1, as programs for
-        labels write it, becomes one of 0 and 255.
-
-    Raises
-    ------
-    ImageError
-        If it cannot be read or has colours.
-    """
-    try:
-        pixels = decode(path)
-    except ImageError as error:
-        raise ImageError(f"its mask: {error}") from error
-    mask: NDArray[np.uint8] = np.ascontiguousarray(pixels[:, :, 0])
-    if not (pixels == mask[:, :, None]).all():
-        raise ImageError("its mask must be gray, got colours: save the mask alone, without them")
-    return mask * np.uint8(255) if mask.max(initial=0) == 1 else mask
-
-
-def require_same_picture(mask: tuple[int, ...], image: tuple[int, int]) -> None:
-    """Refuse a mask of another shape than its image's, unless it is of a square as a store's are.
-
-    A mask that a program turned by the orientation tag, which is ignored here, would not fit.
-
-    Parameters
-    ----------
-    mask, image : tuple of int
-        Height and width of each.
-
-    Raises
-    ------
-    ImageError
-        If the proportions differ by more than a pixel.
-    """
-    (height, width), (rows, columns) = image, mask
-    scaled = abs(rows * width - columns * height) <= max(height, width)  # within a pixel
-    if rows != columns and not scaled:
-        raise ImageError(
-            f"its mask must have the image's proportions, {width} x {height}, or be square, "
-            f"got {columns} x {rows}"
-        )

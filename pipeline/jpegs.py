@@ -83,8 +83,8 @@ def decode_jpeg(content: bytes, height: int, width: int) -> NDArray[np.uint8]:
 def without_oddities(content: bytes, remark: str) -> bytes | None:
     """Take out of a JPEG what a strict decoder remarks on and what no pixel depends on.
 
-    That is: stray bytes between the segments before the first scan, an unknown version of JFIF, the
-    numbers of a sequential scan, and stray bytes after the last scan. These last are told from a
+    That is: stray bytes between the segments before the first scan, the numbers of a sequential
+    scan, and stray bytes after the last scan. These last are told from a
     scan with wrong bytes, which may leave some of its data over too: an encoder fills the last
     byte of its data with ones, and wrong bytes seldom lead to where it did so; and in data that
     is left over, a byte 255 is escaped.
@@ -124,8 +124,6 @@ def _clean_header(content: bytes) -> tuple[bytes, int]:
         place += 2 + length
         if marker in _FRAMES:
             frame = marker
-        if marker == 0xE0 and segment[4:9] == b"JFIF\0" and segment[9] != 1:
-            segment[9:11] = b"\1\1"
         if marker == _SCAN and frame in _SEQUENTIAL:
             segment[-3:] = b"\0\x3f\0"
         parts.append(bytes(segment))

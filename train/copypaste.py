@@ -1,5 +1,7 @@
 """Copy-paste as a transform of torchvision's, for any training code."""
 
+import dataclasses
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +17,16 @@ from torchvision.transforms.v2 import functional
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import RecipeError
+from dilo.pipeline.maskfiles import same_proportions
 from dilo.train.backgrounds import STORED, square
 from dilo.train.paste import alpha_of, paste_whole
-from dilo.train.pastedraw import GRAY, NOISE, PasteDraw, PasteUniforms, paste_draw
+from dilo.train.pastedraw import GRAY, KINDS, NOISE, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.recipe import PasteRecipe, recipe_from_dict
+
+#: How far beyond 0 and 1 a bicubic resize may leave the values of an image.
+OVERSHOOT = 0.25
+#: Images on a GPU that are looked at: each look waits for it.
+LOOKS = 8
 
 
 class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
@@ -103,6 +111,30 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         except RecipeError as error:
             raise ValueError(str(error)) from error
         self.side = side
+        self._told = False
+        self._looks = LOOKS
+
+    def extra_repr(self) -> str:
+        """Name what was given.
+
+        Returns
+        -------
+        str
+            For `repr`.
+        """
+        paste = self.recipe
+        stores = {name: store.folder for name, store in self.stores.items()}
+        kinds = {KINDS[kind]: str(folder) for kind, folder in stores.items()}
+        backgrounds = {
+            kinds.get(name, name): weight
+            for name, weight in dataclasses.asdict(paste.backgrounds).items()
+            if weight
+        }
+        return (
+            f"probability={paste.probability:g}, backgrounds={backgrounds}, "
+            f"blend={paste.blend!r}, blend_sigma={paste.blend_sigma:g}, alpha={paste.alpha!r}, "
+            f"threshold={paste.threshold:g}, min_coverage={paste.min_coverage:g}, side={self.side}"
+        )
 
     def forward(self, *inputs: Any) -> Any:
         """Paste, or not.
@@ -114,7 +146,8 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
             floating point in [0, 1]. The mask: `tv_tensors.Mask`, tensor, array or PIL, gray,
             uint8 in 0..255, floating point in [0, 1] or bool; of shape (h, w), (1, h, w), or of
             as many as the images. It is of the image squashed to its size, so a mask of the
-            image's size will do, and so will one that `MaskStore` gives.
+            image's size will do, or of its proportions, and so will the square that `MaskStore`
+            gives. A mask of 0 and 1 is taken as one of 0 and 255, with a warning.
 
         Returns
         -------
@@ -126,7 +159,8 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         TypeError
             If image or mask is something else.
         ValueError
-            If a shape does not fit.
+            If a shape does not fit, or values lie outside their range: an image that was
+            normalised before, a mask of 0..255 in floating point, NaN.
         """
         image, mask, *rest = inputs if len(inputs) > 1 else _pair(inputs[0])
         pasted = self._pictures(image, mask)
@@ -199,8 +233,9 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
                 f"image must be of shape (3, H, W) or (B, 3, H, W), got {tuple(image.shape)}"
             )
         several = image if image.ndim == 4 else image[None]
-        masks = _masks(mask, len(several))
+        self._require_unit(image)
         shape = (image.shape[-2], image.shape[-1])
+        masks = self._of_bytes(_masks(mask, len(several), shape))
         draws = [self.make_draw(shape) for _ in masks]
         if not any(draws):
             return image
@@ -212,6 +247,28 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
             pasted.mul_(255).round_()
         result = pasted.to(image.dtype).reshape(image.shape)
         return tv_tensors.wrap(result, like=image) if type(image) is not Tensor else result
+
+    def _require_unit(self, image: Tensor) -> None:
+        """Refuse an image whose values are no colours; on a GPU, look at the first ones alone."""
+        if not image.is_floating_point() or (image.device.type != "cpu" and not self._looks):
+            return
+        self._looks = max(0, self._looks - 1)
+        low, high = (float(value) for value in image.detach().aminmax())
+        if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # NaN too
+            remedy = "divide by 255" if low >= 0 else "paste before v2.Normalize"
+            raise ValueError(
+                f"a floating-point image must lie in [0, 1], got {low:g} to {high:g}: {remedy}"
+            )
+
+    def _of_bytes(self, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Take masks of 0 and 1, as programs for labels write them, for what they mean; say so."""
+        if masks.max(initial=0) != 1:
+            return masks
+        if not self._told:
+            self._told = True
+            words = "a uint8 mask of 0 and 1 is taken as one of 0 and 255; pass bool to be sure"
+            warnings.warn(words, stacklevel=2)
+        return masks * np.uint8(255)
 
 
 def _sorted_out(
@@ -242,11 +299,13 @@ def _pair(sample: Any) -> tuple[Any, ...]:
     return tuple(sample)
 
 
-def _masks(mask: Any, count: int) -> NDArray[np.uint8]:
+def _masks(mask: Any, count: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Bring masks of any kind to (B, h, w), uint8 in 0..255."""
     values = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
-    if values.dtype == bool or np.issubdtype(values.dtype, np.floating):
-        values = np.rint(255 * values.astype(np.float64).clip(0, 1)).astype(np.uint8)
+    if values.dtype == bool:
+        values = values.astype(np.uint8) * np.uint8(255)
+    elif np.issubdtype(values.dtype, np.floating):
+        values = _of_unit(values)
     if values.dtype != np.uint8:
         raise TypeError(f"mask must be uint8, floating point or bool, got {values.dtype}")
     if values.ndim == 4 and values.shape[1] == 1:
@@ -256,4 +315,24 @@ def _masks(mask: Any, count: int) -> NDArray[np.uint8]:
         raise ValueError(
             f"mask must be of shape (h, w) for each of {count} images, got {values.shape}"
         )
+    rows, columns = values.shape[1:]
+    if not same_proportions((rows, columns), shape):
+        turned = same_proportions((columns, rows), shape)
+        raise ValueError(
+            f"mask must have the proportions of its image, {shape[0]} x {shape[1]} (height x "
+            f"width), or be square, got {rows} x {columns}: "
+            + ("transpose it" if turned else "crop and resize it as its image, or pass both whole")
+        )
     return values
+
+
+def _of_unit(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Bring masks in [0, 1] to 0..255; what resizing leaves beyond the ends is cut off."""
+    low, high = (float(end) for end in (values.min(initial=0), values.max(initial=0)))
+    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # NaN too
+        remedy = "divide by 255" if low >= 0 else "scale it to [0, 1]"
+        raise ValueError(
+            f"a floating-point mask must lie in [0, 1], got {low:g} to {high:g}: {remedy}"
+        )
+    rounded = np.rint(255 * values.astype(np.float64).clip(0, 1))
+    return np.asarray(rounded, np.uint8)

@@ -39,6 +39,9 @@ class LoadWithMask:
         self.images = Path(images).absolute()
         self.store = masks if isinstance(masks, MaskStore) else MaskStore(masks)
 
+    def __repr__(self) -> str:
+        return f"LoadWithMask({str(self.images)!r}, {str(self.store.folder)!r})"
+
     def __call__(self, path: Path | str) -> tuple[Image.Image, tv_tensors.Mask]:
         """Open one.
 

@@ -53,7 +53,9 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         If something cannot be read or paired.
     """
     started = time.monotonic()
-    truth: Truth = MaskTruth(request.truth) if request.truth else BoxTruth(_boxes(request))
+    truth: Truth = (
+        MaskTruth(request.truth, request.images) if request.truth else BoxTruth(_boxes(request))
+    )
     known = list(truth.keys)
     photographs = find_photographs(request.images, known, of=truth.where)
     methods = [
@@ -72,6 +74,8 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         f"{request.images}: {len(keys)} images, squashed to {collection.size} px, against "
         f"{truth.where}; pointing forgives {tolerance_of(collection.size):.3g} px"
     )
+    for line in [*truth.remarks(), *(line for m in methods for line in m.source.remarks())]:
+        say(line)
     with Progress(len(keys), "images", say) as progress:
         scores = score_all(
             collection,

@@ -12,6 +12,7 @@ from dilo.eval.saliency.examples import Photographs
 from dilo.eval.saliency.sources import Method
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
+from dilo.pipeline.maskfiles import same_proportions
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.saliency.recipe import squash
 
@@ -104,13 +105,20 @@ class Collection:
         try:
             image = decode(self.folder / path)
             objects = self.truth.objects(key, image.shape, self.size)
-            square = (self.size, self.size)
-            stored = [
-                stretched(method.source.read(method.pairs[key]), square) for method in self.methods
-            ]
+            stored = [self._map(method, key, image.shape) for method in self.methods]
         except DiloError as error:
             return str(error)
         if not len(objects.boxes):
             return f"there is no object in its truth, {self.truth.where}"
         shape = (image.shape[0], image.shape[1])
         return Example(key, path, shape, squash(image, self.size), objects, stored)
+
+    def _map(self, method: Method, key: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Read a map, and refuse one of another picture than the image."""
+        found = method.source.read(method.pairs[key])
+        if not same_proportions(found.shape, shape[:2]):
+            raise DiloError(
+                f"its map in {method.source.folder} must have the image's proportions, "
+                f"{shape[1]} x {shape[0]}, or be square, got {found.shape[1]} x {found.shape[0]}"
+            )
+        return stretched(found, (self.size, self.size))

@@ -11,7 +11,6 @@ from PIL import Image
 
 from dilo.eval.localization.annotations import Annotation, read_annotations
 from dilo.eval.localization.boxes import Boxes, components, filled, scaled
-from dilo.eval.saliency.score import read_truth
 from dilo.eval.saliency.sources import PngFolder
 
 
@@ -58,6 +57,15 @@ class Truth(Protocol):
             Relative paths without extension.
         """
 
+    def remarks(self) -> list[str]:
+        """Say what is odd about it.
+
+        Returns
+        -------
+        list of str
+            Lines.
+        """
+
     def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
         """Tell where the objects of an image are.
 
@@ -84,19 +92,31 @@ class MaskTruth:
     ----------
     folder : Path
         The masks.
+    images : Path, optional
+        Folder of the images; where it is the very folder, PNGs alone are masks.
 
     Raises
     ------
     DiloError
-        If there is no PNG file, or two have one name.
+        If there is no mask, or two have one name.
     """
 
     by_pixel = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: Path | None = None) -> None:
         self.path = folder
         self.where = f"--truth {folder}"
-        self._folder = PngFolder(folder, "--truth")
+        self._folder = PngFolder(folder, "--truth", images)
+
+    def remarks(self) -> list[str]:
+        """Say what is odd about the masks, by a few of them.
+
+        Returns
+        -------
+        list of str
+            Lines; none where nothing is.
+        """
+        return self._folder.remarks()
 
     @property
     def keys(self) -> Sequence[str]:
@@ -117,7 +137,7 @@ class MaskTruth:
         key : str
             One of `keys`.
         shape : tuple of int
-            Of the image; a mask has its own.
+            Height and width of the image, whose proportions the mask must have.
         size : int
             Side of the square.
 
@@ -130,9 +150,10 @@ class MaskTruth:
         Raises
         ------
         DiloError
-            If the file cannot be read.
+            If the file cannot be read, is neither black nor white anywhere, or has other
+            proportions than its image.
         """
-        picture = Image.fromarray(read_truth(self._folder, key))
+        picture = Image.fromarray(self._folder.read_truth(key, shape))
         mask = np.array(picture.resize((size, size), Image.Resampling.NEAREST))
         return Objects(mask, components(mask)[0])
 
@@ -168,6 +189,16 @@ class BoxTruth:
             Relative paths of the images without extension.
         """
         return list(self._annotations)
+
+    def remarks(self) -> list[str]:
+        """Say what is odd about the boxes.
+
+        Returns
+        -------
+        list of str
+            Nothing: reading them refuses it.
+        """
+        return []
 
     def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
         """Scale the boxes of an image.

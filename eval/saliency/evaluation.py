@@ -75,12 +75,13 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     DiloError
         If something cannot be read or paired.
     """
-    truth = PngFolder(request.truth, "--truth")
+    truth = PngFolder(request.truth, "--truth", request.images)
     truths = list(truth.keys)
     methods = [open_method(name, folder, truths) for name, folder in request.masks]
     photographs = find_photographs(request.images, truths) if request.images else None
     images = common_images(methods, truth, allow_missing=request.allow_missing)
-    for line in _counted(methods, truth, images):
+    odd = [line for source in (truth, *(m.source for m in methods)) for line in source.remarks()]
+    for line in [*_counted(methods, truth, images), *odd]:
         say(line)
     with Progress(len(images), "images", say) as progress:
         scores = score(methods, truth, images, jobs=request.jobs, progress=progress.advance)
@@ -200,7 +201,10 @@ def _notes(record: dict[str, Any]) -> list[str]:
                 "ground truth and were resized to it"
             )
     if empty := record["empty_truths"]:
-        lines.append(f"{empty} ground truths are empty: their F is 0 whatever the mask")
+        lines.append(
+            f"{empty} of {record['images']} ground truths are black: their F is 0 whatever the "
+            "mask, and the means are lower by it; take them out if they are no truths"
+        )
     return lines
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dilo.eval.saliency.measures import TRUTH_ABOVE, Measures, measure
 from dilo.eval.saliency.sources import Method, PngFolder
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.maskfiles import same_proportions
 from dilo.pipeline.preview import stretched
 from dilo.pipeline.workers import safe_interpreters
 
@@ -108,7 +109,7 @@ def score(
     if not any(row[0][0].recall[0] for row in rows):
         raise DiloError(
             f"--truth {truth.folder} must be white (above {TRUTH_ABOVE} of 255) where the object "
-            "is, got no such pixel in any file: multiply by 255 if the files hold 0 and 1"
+            "is, got no such pixel in any file: all are black"
         )
     columns = zip(*rows, strict=True)
     return [_score(method, images, column) for method, column in zip(methods, columns, strict=True)]
@@ -129,8 +130,7 @@ def read_truth(truth: PngFolder, key: str) -> NDArray[np.bool_]:
     ndarray of shape (H, W), bool
         Whether a pixel is above 128.
     """
-    above: NDArray[np.bool_] = truth.read(key) > TRUTH_ABOVE
-    return above
+    return truth.read_truth(key)
 
 
 def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[_Row]:
@@ -141,10 +141,23 @@ def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[s
         row: _Row = []
         for method in methods:
             mask = method.source.read(method.pairs[image])
+            _require_same(method, image, mask.shape, expected.shape)
             scored = measure(stretched(mask, expected.shape), expected)
             row.append((scored, mask.shape != expected.shape))
         rows.append(row)
     return rows
+
+
+def _require_same(
+    method: Method, image: str, mask: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    """Refuse a mask of other proportions than its truth."""
+    if not same_proportions(mask, shape) and shape[0] != shape[1]:
+        raise DiloError(
+            f"{method.source.folder}: {method.pairs[image]} must have the proportions of its "
+            f"ground truth, {shape[1]} x {shape[0]}, or be square, got {mask[1]} x {mask[0]}: is "
+            f"it of the same picture, and not turned?"
+        )
 
 
 def _score(method: Method, images: Sequence[str], column: Sequence[tuple[Measures, bool]]) -> Score:

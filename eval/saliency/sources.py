@@ -1,4 +1,4 @@
-"""Where masks come from: a store of dilo-prep or a folder of PNGs, paired with ground truth."""
+"""Where masks come from: a store of dilo-prep or a folder of files, paired with ground truth."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,18 +7,16 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.finding import find_images
-from dilo.pipeline.images import decode
+from dilo.pipeline.maskfiles import mask_files, read_mask, remarks, require_same_picture, white
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import PLAN
 from dilo.pipeline.store import MaskStore
 
 
 class PngFolder:
-    """PNG files below a folder, at any depth; other files are passed over.
+    """Masks in files below a folder, at any depth: its PNGs, or, without any, its other images.
 
     A file's key is its path in the folder, without the extension.
 
@@ -28,21 +26,21 @@ class PngFolder:
         The folder.
     option : str
         What gave the folder, for messages: "--truth".
+    images : Path, optional
+        Folder of the images; where it is the very folder, PNGs alone are masks.
 
     Raises
     ------
     DiloError
-        If there is no PNG file, or two have one name.
+        If there is no mask, or two have one name.
     """
 
     squashed = False
     failed: Collection[str] = ()
 
-    def __init__(self, folder: Path, option: str) -> None:
+    def __init__(self, folder: Path, option: str, images: Path | None = None) -> None:
         self.folder = folder
-        files = [name for name in find_images(folder) if name.lower().endswith(".png")]
-        if not files:
-            raise DiloError(f"{option} {folder} must hold PNG files, got none, only other images")
+        files = list(mask_files(folder, images))
         # To relative paths, from relative paths without extension.
         self._files = dict(zip(_keys(files, f"{option} {folder}"), files, strict=True))
 
@@ -58,7 +56,7 @@ class PngFolder:
         return list(self._files)
 
     def read(self, key: str) -> NDArray[np.uint8]:
-        """Read one picture.
+        """Read one mask.
 
         Parameters
         ----------
@@ -68,18 +66,61 @@ class PngFolder:
         Returns
         -------
         ndarray of shape (H, W), uint8
-            Gray, whatever the file's mode; 16 bits are scaled to 8.
+            As `read_mask` gives it.
 
         Raises
         ------
         DiloError
-            If the file cannot be read.
+            If the file cannot be read, or is no mask.
         """
         path = self.folder / self._files[key]
         try:
-            return np.asarray(Image.fromarray(decode(path)).convert("L"))
+            return read_mask(path)
         except ImageError as error:
-            raise DiloError(f"{path} must be a picture, got: {error}: replace it") from error
+            words = str(error)
+            if words.startswith("its mask: "):
+                words = f"must be a picture, got: {words.removeprefix('its mask: ')}: replace it"
+                raise DiloError(f"{path} {words}") from error
+            raise DiloError(f"{path}: {words}") from error
+
+    def read_truth(self, key: str, image: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
+        """Read one mask as truth.
+
+        Parameters
+        ----------
+        key : str
+            One of `keys`.
+        image : tuple of int, optional
+            Height and width of its image, where it is known.
+
+        Returns
+        -------
+        ndarray of shape (H, W), bool
+            Where it is above 128; nowhere in one that is black.
+
+        Raises
+        ------
+        DiloError
+            If the file cannot be read, is neither black nor white anywhere, or has other
+            proportions than its image.
+        """
+        mask = self.read(key)
+        try:
+            if image is not None:
+                require_same_picture(mask.shape, image[:2])
+            return white(mask)
+        except ImageError as error:
+            raise DiloError(f"{self.folder / self._files[key]}: {error}") from error
+
+    def remarks(self) -> list[str]:
+        """Say what is odd about the masks, by a few of them.
+
+        Returns
+        -------
+        list of str
+            Lines; none where nothing is.
+        """
+        return remarks(self.folder, list(self._files.values()))
 
 
 class StoredMasks:
@@ -117,6 +158,16 @@ class StoredMasks:
             The images' relative paths without extension, in the store's order.
         """
         return list(self._rows)
+
+    def remarks(self) -> list[str]:
+        """Say what is odd about the masks.
+
+        Returns
+        -------
+        list of str
+            Nothing: they are dilo-prep's.
+        """
+        return []
 
     def read(self, key: str) -> NDArray[np.uint8]:
         """Read one mask.

@@ -141,14 +141,15 @@ def import_masks(
     """Make a store of masks that another program made: gray PNGs, one an image.
 
     A mask has its image's proportions, at any size, or is square; 0 and 255, or what lies
-    between, or 0 and 1. An image without a mask becomes a row with the reason.
+    between, or 0 and 1. Where there are no PNGs, other pictures are masks. An image without a
+    mask becomes a row with the reason.
     """
     from dilo.pipeline.build import Builder
-    from dilo.pipeline.finding import find_images
     from dilo.pipeline.imported import count_masks, imported_plan
+    from dilo.pipeline.maskfiles import mask_files, remarks
     from dilo.pipeline.planning import plan_store, start_store
 
-    pngs = find_images(png, ("*.png",))
+    pngs = mask_files(png, images.root)
     plan, names = plan_store(
         images,
         out,
@@ -160,6 +161,8 @@ def import_masks(
     )
     if how.task() is None:
         say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
+        for line in remarks(png, pngs):
+            say(line)
     start_store(out, plan, names)
     make_shards(Builder(images.root.absolute(), out.absolute(), png.absolute()), plan, how)
 

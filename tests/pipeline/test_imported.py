@@ -11,7 +11,7 @@ from support.photographs import photograph_folder
 from dilo.pipeline.build import Builder
 from dilo.pipeline.cli import main
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.imported import read_mask
+from dilo.pipeline.maskfiles import read_mask
 from dilo.pipeline.saliency.recipe import squash
 from dilo.pipeline.store import MaskStore
 
@@ -172,3 +172,28 @@ def test_a_disk_of_masks_that_is_gone_stops_the_run_and_records_no_failure(image
             Builder(images, store, png)(0)
         png.mkdir(exist_ok=True)
     assert not list(store.glob("shard-*"))
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".bmp", ".tif"])
+def test_masks_that_are_no_pngs_by_name_are_taken_and_odd_ones_said(images, tmp_path, suffix):
+    for name, shape in sizes(images):
+        path = (tmp_path / "png" / name).with_suffix(suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ones(shape, np.uint8)).save(path)
+    said = imported(images, tmp_path / "png", tmp_path / "store").stderr
+    assert "6 of 6 images, 0 failed" in said
+    assert "masks hold 0 and 1, taken as 0 and 255 (6 of 6 looked at)" in said
+    assert (MaskStore(tmp_path / "store").batch(slice(0, 6)) == 255).all()
+
+
+def test_an_image_is_never_its_own_mask(images, tmp_path):
+    words = ("import", "--png", images, "--images", images, "--out", tmp_path / "store")
+    result = invoke(main, *words, "--size", 32, status=3)
+    assert "masks beside their images must be PNGs, got none" in result.stderr
+    assert "--include" not in result.stderr
+    shape = next(shape for name, shape in sizes(images) if name == "class0/000.jpg")
+    save(images / "class0" / "000-mask.png", np.zeros((9, 9), np.uint8))
+    save(images / "class0" / "000.png", np.full(shape, 9, np.uint8))
+    result = imported(images, images, tmp_path / "store", "--include", "*.jpg", "--json")
+    assert json.loads(result.stdout)["failed"]["class0/002.jpg"].startswith("no mask: ")
+    assert (MaskStore(tmp_path / "store")["class0/000.jpg"] == 9).all()

@@ -66,7 +66,7 @@ def test_what_follows_the_end_marker_is_not_taken_for_the_image():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"JFIF\0\1\1", b"JFIF\0\0\0"),  # as a third of a public set of cats and dogs has it
+        (b"JFIF\0\1\1", b"JFIF\0\0\0"),  # a version that there never was
         (b"\0\x3f\0", b"\0\0\0"),  # the numbers of a scan, as some cameras write them
         (b"\xff\xdb", b"\0\0\0\xff\xdb"),  # between two segments
     ],

@@ -116,7 +116,7 @@ def test_pastes_are_as_frequent_as_asked_and_follow_torchs_seed():
 
 def test_what_is_not_pasted_comes_back_to_the_last_bit():
     image = torch.rand(3, 20, 30)
-    assert CopyPaste(probability=0.0)((image, MASK)) is image
+    assert CopyPaste(probability=0.0)((image, MASK[:20, :30])) is image
     empty = torch.zeros(20, 30, dtype=torch.uint8)
     assert torch.equal(CopyPaste(**ALWAYS)((image, empty)), image)
     empty[0, :3] = 255  # 3 of 600 pixels
@@ -192,6 +192,55 @@ def test_values_that_do_not_fit_are_refused(arguments, message):
 def test_samples_that_do_not_fit_are_refused(sample, kind, message):
     with pytest.raises(kind, match=message):
         CopyPaste()(sample)
+
+
+def test_a_mask_of_0_and_1_is_pasted_as_one_of_0_and_255_with_one_warning():
+    labels = (MASK > 128).to(torch.uint8)
+    paste = CopyPaste(**ALWAYS)
+    expected = same_draws(paste, IMAGE, labels * 255)
+    with pytest.warns(UserWarning, match="a uint8 mask of 0 and 1 is taken as one of 0 and 255"):
+        assert torch.equal(same_draws(paste, IMAGE, labels), expected)
+    assert torch.equal(same_draws(paste, IMAGE, labels), expected)  # a second warning would fail
+    assert torch.equal(same_draws(paste, IMAGE, labels.bool()), expected)
+    assert not torch.equal(expected, IMAGE)
+
+
+UNIT = MASK.float() / 255
+UNIT_IMAGE = IMAGE.float() / 255
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "message"),
+    [
+        (IMAGE, MASK.float(), r"mask must lie in \[0, 1\], got 0 to 255: divide by 255"),
+        (IMAGE, UNIT * 2 - 1, r"mask must lie in \[0, 1\], got -1 to 1: scale it"),
+        (IMAGE, torch.where(UNIT > 0.5, torch.nan, UNIT), r"mask must lie in \[0, 1\], got nan"),
+        (IMAGE, MASK.T, "its image, 90 x 120 .*, or be square, got 120 x 90: transpose it"),
+        (IMAGE, MASK[:40], "or be square, got 40 x 120: crop and resize it as its image"),
+        (UNIT_IMAGE * 4 - 2, MASK, r"image must lie in \[0, 1\], got -2 .*: paste before v2.Norm"),
+        (UNIT_IMAGE * 255, MASK, r"image must lie in \[0, 1\], got .* to 255: divide by 255"),
+        (UNIT_IMAGE / 0, MASK, r"image must lie in \[0, 1\], got"),
+    ],
+)
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_what_cannot_be_meant_is_refused_whether_or_not_it_would_be_pasted(
+    image, mask, message, probability
+):
+    with pytest.raises(ValueError, match=message):
+        CopyPaste(probability)(image, mask)
+
+
+def test_what_a_bicubic_resize_leaves_beyond_the_ends_is_no_fault():
+    image = functional.resize(UNIT_IMAGE, [45, 60], functional.InterpolationMode.BICUBIC)
+    mask = functional.resize(UNIT[None], [45, 60], functional.InterpolationMode.BICUBIC)[0]
+    assert CopyPaste(**ALWAYS)(image * 1.1 - 0.05, mask * 1.1 - 0.05).shape == (3, 45, 60)
+
+
+def test_a_transform_says_what_it_does():
+    said = repr(CopyPaste(0.5, backgrounds={"gray": 2, "noise": 1}, blend="none"))
+    assert said.startswith("CopyPaste(probability=0.5, backgrounds={'gray': 2.0, 'noise': 1.0}, ")
+    assert "blend='none', blend_sigma=5, alpha='soft', threshold=0.5" in said
+    assert said.endswith("min_coverage=0.01, side=224)")
 
 
 @pytest.mark.parametrize("blend", ["none", "gaussian"])

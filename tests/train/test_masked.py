@@ -55,3 +55,8 @@ def test_an_image_without_a_mask_is_named(made):
     images, masks = made
     with pytest.raises(KeyError, match=r"must have a mask of '../other.jpg'"):
         LoadWithMask(images, masks)(images / ".." / "other.jpg")
+
+
+def test_it_says_which_folders_it_reads(made):
+    images, masks = made
+    assert repr(LoadWithMask(images, masks)) == f"LoadWithMask({str(images)!r}, {str(masks)!r})"

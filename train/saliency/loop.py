@@ -231,7 +231,9 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
     def _scored(self, epoch: int) -> dict[str, Any]:
         """Score the masks of the network as it stands."""
         score = cast(Scorer, self.scorer).score(self.learning.masker, self.give_way)
-        found = {"test_mae": score.mae, "test_max_f": score.max_f}
+        found: dict[str, Any] = {"test_mae": score.mae, "test_max_f": score.max_f}
+        if score.empty:
+            found["test_empty"] = score.empty
         return {"step": self.step, "epoch": epoch, **found}
 
     def end(self) -> None:
@@ -241,7 +243,9 @@ class _Session(Session[SaliencyRecipe, ExampleBatch]):
 
 def _score_words(line: dict[str, Any]) -> str:
     """Say how good the masks are."""
-    return f"epoch {line['epoch']}: MAE {line['test_mae']:.3f}, max F {line['test_max_f']:.3f}"
+    words = f"epoch {line['epoch']}: MAE {line['test_mae']:.3f}, max F {line['test_max_f']:.3f}"
+    empty = line.get("test_empty")
+    return words + (f", without {empty} images whose truth is black" if empty else "")
 
 
 def _begin_with(file: Path | None, arch: str, learning: SaliencyLearning) -> str:

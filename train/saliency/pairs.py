@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
-from dilo.pipeline.imported import paired, read_mask, require_same_picture
+from dilo.pipeline.imported import paired
+from dilo.pipeline.maskfiles import mask_files, read_mask, remarks, require_same_picture
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
@@ -34,7 +35,8 @@ class Pairs:
     folder : Path
         Of the masks, or the store.
     left_out : tuple of str
-        What is left out, in words: how many, why, and the first by name.
+        What is left out, in words: how many, why, and the first by name; and what is odd about
+        the masks.
     """
 
     source: Source
@@ -195,12 +197,14 @@ def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> Pa
 
 def _of_folder(images: Path, truth: Path, option: str) -> Pairs:
     """Find the mask of each image by its name."""
-    names = find_images(images)
-    pngs = paired(names, find_images(truth), f"{option} {truth} must be a store, or")
+    passed_over: list[str] = []
+    names = find_images(images, say=passed_over.append)
+    pngs = paired(names, mask_files(truth, images), f"{option} {truth} must be a store, or")
     usable = np.array(list(pngs), np.int64)
     there = np.zeros(len(names), bool)
     there[usable] = True
     left_out = _words(names, {f"without a mask in {truth}": ~there})
+    left_out += (*passed_over, *remarks(truth, list(pngs.values())))
     return Pairs(Source(images, names, usable, there, None), Names(pngs.values()), truth, left_out)
 
 

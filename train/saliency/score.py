@@ -1,6 +1,7 @@
 """How far the masks of a network are from people's, while it trains: MAE, and the best F."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.maskfiles import WHITE_ABOVE, white
 from dilo.train import ranks
 from dilo.train.batches import in_order, loader
 from dilo.train.devices import DTYPES
@@ -40,10 +43,13 @@ class Score:
         Mean over images of the mean absolute error of the soft mask.
     max_f : float
         Largest, over thresholds, F of mean precision and mean recall over images.
+    empty : int, default 0
+        Images left out because their truth is black: there is nothing to find.
     """
 
     mae: float
     max_f: float
+    empty: int = 0
 
 
 def image_score(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -127,8 +133,13 @@ class _Asked(Dataset[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         position = int(self._positions[index])
-        (image, mask), _ = first_readable(self._pairs.source, position, self._pairs.read)
-        return squash_image(image, self._side).transpose(2, 0, 1), mask > 128
+        (image, truth), _ = first_readable(self._pairs.source, position, self._read)
+        return squash_image(image, self._side).transpose(2, 0, 1), truth
+
+    def _read(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read an image and its truth, which must be white somewhere, or black."""
+        image, mask = self._pairs.read(position)
+        return image, white(mask)
 
 
 class Scorer:
@@ -146,6 +157,7 @@ class Scorer:
 
     def __init__(self, pairs: Pairs, side: int, machine: Machine) -> None:
         self._machine, self._count = machine, len(pairs.source.usable)
+        self._folder = pairs.folder
         mine = pairs.source.usable[ranks.rank() :: ranks.size()]
         self._asked = _Asked(pairs, mine, side)
 
@@ -166,15 +178,28 @@ class Scorer:
         """
         mode = network.training
         network.eval()
-        total = np.zeros(1 + 2 * THRESHOLDS)
+        total, empty = np.zeros(1 + 2 * THRESHOLDS), 0
         try:
             for found, truth in self._maps(network, between):
-                total += image_score(saliency_of(found, truth.shape), truth)
+                if truth.any():
+                    total += image_score(saliency_of(found, truth.shape), truth)
+                empty += not truth.any()
         finally:
             network.train(mode)
+        empty = round(float(self._summed(np.array([float(empty)]))[0]))
+        if empty == self._count:
+            raise DiloError(
+                f"--test-truth {self._folder} must be white (above {WHITE_ABOVE} of 255) where the "
+                f"object is, got {empty} masks that are all black: check the folder"
+            )
+        score = score_of(self._summed(total), self._count - empty)
+        return dataclasses.replace(score, empty=empty)
+
+    def _summed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum over all ranks."""
         # Of a device that all backends speak of; there float64 may be missing, not on these.
-        summed = ranks.mean(torch.from_numpy(total).to(self._machine.device)) * ranks.size()
-        return score_of(summed.cpu().numpy(), self._count)
+        summed = ranks.mean(torch.from_numpy(values).to(self._machine.device)) * ranks.size()
+        return np.asarray(summed.cpu().numpy())
 
     def _maps(
         self, network: nn.Module, between: Callable[[], object]

@@ -196,3 +196,23 @@ def test_scored_again_without_sheets_none_of_the_earlier_maps_stay(objects):
     run(objects, sheets=True)
     run(objects, sheets=False)
     assert written(objects) == {"localize.json", "table.txt", "per-image.csv"}
+
+
+def test_truths_and_maps_that_cannot_be_meant_are_left_out_by_their_reason(objects):
+    wide = np.zeros((8, 24), np.uint8)
+    wide[2:4, 3:9] = 255
+    read = {name: np.asarray(Image.open(objects / "masks" / f"{name}.png")) for name in NAMES}
+    save(objects / "masks" / "ant" / "1.png", read["ant/1"] // 3)
+    save(objects / "masks" / "ant" / "2.png", wide)
+    save(objects / "masks" / "bee" / "1.png", read["bee/1"] // 255)
+    save(objects / "perfect" / "bee" / "2.png", wide)
+    record, said = run(objects)
+    assert record["images"] == 1
+    reasons = {entry["path"]: entry["reason"] for entry in record["left_out"]}
+    assert (
+        "must be white (above 128 of 255) where the object is, got at most 85"
+        in (reasons["ant/1.jpg"])
+    )
+    assert "its mask must have the image's proportions" in reasons["ant/2.jpg"]
+    assert "its map in" in reasons["bee/2.jpg"]
+    assert any("masks hold 0 and 1, taken as 0 and 255 (1 of 4 looked at)" in line for line in said)

@@ -79,10 +79,28 @@ def test_truth_is_what_is_above_128(tmp_path):
     assert truth.tolist() == [[False, False, False, True, True]]
 
 
-def test_truths_of_zeros_and_ones_are_refused(maps):
+def test_truths_of_0_and_1_score_as_those_of_0_and_255_do(maps):
+    (expected,) = scored(maps, "good")
+    for path in (maps / "truth").rglob("*.png"):
+        save(path, np.asarray(Image.open(path)) // 255)
+    (found,) = scored(maps, "good")
+    assert np.array_equal(found.f, expected.f)
+    assert np.array_equal(found.mae, expected.mae)
+
+
+def test_truths_that_are_all_black_are_refused(maps):
     for number, shape in enumerate(SHAPES):
-        save(maps / "truth" / "a" / f"{number}.png", np.ones(shape, np.uint8))
-    with pytest.raises(DiloError, match=r"must be white \(above 128 of 255\) .* multiply by 255"):
+        save(maps / "truth" / "a" / f"{number}.png", np.zeros(shape, np.uint8))
+    with pytest.raises(DiloError, match=r"must be white \(above 128 of 255\) .* all are black"):
+        scored(maps, "good")
+
+
+def test_a_mask_of_other_proportions_than_its_truth_is_refused_by_its_name(maps):
+    path = maps / "good" / "a" / "1.png"
+    turned = np.asarray(Image.open(path)).T
+    assert turned.shape[0] != turned.shape[1]
+    save(path, np.ascontiguousarray(turned))
+    with pytest.raises(DiloError, match=r"good: a/1 must have the proportions of its ground truth"):
         scored(maps, "good")
 
 

@@ -34,11 +34,37 @@ def test_a_picture_of_any_mode_is_gray(tmp_path, mode):
     assert np.array_equal(PngFolder(tmp_path, "--truth").read("a"), pixels)
 
 
-def test_a_folder_without_pngs_is_refused(tmp_path):
+def test_a_folder_without_pngs_gives_its_other_pictures_and_one_of_the_images_is_refused(tmp_path):
     save(tmp_path / "a.jpg", disc((4, 5), 2))
-    words = f"--truth {tmp_path} must hold PNG files, got none, only other images"
-    with pytest.raises(DiloError, match=re.escape(words)):
-        PngFolder(tmp_path, "--truth")
+    folder = PngFolder(tmp_path, "--truth")
+    assert folder.keys == ["a"]
+    assert folder.remarks() == [
+        f"{tmp_path}: masks are JPEG, which blurs edges: PNG does not (1 of 1 looked at)"
+    ]
+    with pytest.raises(DiloError, match="masks beside their images must be PNGs, got none"):
+        PngFolder(tmp_path, "--truth", tmp_path)
+
+
+def test_masks_of_0_and_1_are_of_0_and_255_and_said_to_be(tmp_path):
+    save(tmp_path / "a.png", disc((8, 9), 3) // 255)
+    folder = PngFolder(tmp_path, "--truth")
+    assert np.array_equal(folder.read("a"), disc((8, 9), 3))
+    assert np.array_equal(folder.read_truth("a"), disc((8, 9), 3) > 0)
+    assert "hold 0 and 1, taken as 0 and 255" in folder.remarks()[0]
+
+
+def test_truth_that_is_gray_coloured_or_of_another_picture_is_refused_by_its_name(tmp_path):
+    save(tmp_path / "a.png", disc((8, 9), 3) // 2)
+    folder = PngFolder(tmp_path, "--truth")
+    with pytest.raises(DiloError, match=r"a\.png: its mask must be white .*, got at most 127"):
+        folder.read_truth("a")
+    save(tmp_path / "a.png", disc((8, 9), 3))
+    assert folder.read_truth("a", (16, 18, 3)).any()
+    with pytest.raises(DiloError, match=r"a\.png: its mask must have the image's proportions"):
+        folder.read_truth("a", (18, 16, 3))
+    save(tmp_path / "a.png", np.dstack([disc((8, 9), 3)] + [np.zeros((8, 9), np.uint8)] * 2))
+    with pytest.raises(DiloError, match=r"a\.png: its mask must be gray, got colours"):
+        folder.read("a")
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
@@ -132,6 +158,3 @@ def test_a_message_names_the_options_that_gave_the_files(tmp_path):
     words = f"--maps {tmp_path / 'maps'} must have files of the names in --boxes b.csv"
     with pytest.raises(DiloError, match=re.escape(words)):
         open_method("m", tmp_path / "maps", ["2"], option="--maps", of="--boxes b.csv")
-    save(tmp_path / "none" / "1.jpg", disc((4, 5), 2))
-    with pytest.raises(DiloError, match=r"--maps .* must hold PNG files"):
-        open_method("m", tmp_path / "none", ["2"], option="--maps")

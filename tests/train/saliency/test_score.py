@@ -12,6 +12,7 @@ from support.runs import machine
 from torch import nn
 
 from dilo.eval.saliency.thresholds import counts, f_measure
+from dilo.pipeline.errors import DiloError
 from dilo.train.saliency.examples import standardise
 from dilo.train.saliency.pairs import squash_image
 from dilo.train.saliency.score import Scorer, image_score, saliency_of, score_of
@@ -113,5 +114,26 @@ def test_ranks_score_what_one_does(made, monkeypatch):
     for rank in (0, 1):
         monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
         Scorer(pairs, 32, machine()).score(Redness())
-    together = score_of((sums[0] + sums[1]).numpy(), 5)
+    _, first, _, second = sums  # the black ones, and the numbers, of each rank
+    together = score_of((first + second).numpy(), 5)
     assert_allclose(dataclasses.astuple(together), dataclasses.astuple(alone), rtol=1e-9)
+
+
+def test_black_truths_are_left_out_and_counted_and_gray_ones_are_no_truth(tmp_path):
+    images, truth = objects_and_masks(tmp_path, 3)
+    expected = Scorer(pairs_of((images, truth)), 32, machine()).score(Redness())
+    for name, level in (("3", 0), ("4", 0)):
+        (images / f"{name}.jpg").write_bytes((images / "000.jpg").read_bytes())
+        pixels = np.array(Image.open(truth / "000.png"))
+        Image.fromarray(np.full_like(pixels, level)).save(truth / f"{name}.png")
+    found = Scorer(pairs_of((images, truth)), 32, machine()).score(Redness())
+    assert found.empty == 2
+    assert_allclose((found.mae, found.max_f), (expected.mae, expected.max_f))
+    for path in truth.glob("*.png"):
+        Image.fromarray(np.zeros_like(pixels)).save(path)
+    with pytest.raises(DiloError, match=r"--test-truth .* got 5 masks that are all black"):
+        Scorer(pairs_of((images, truth)), 32, machine()).score(Redness())
+    for path in truth.glob("*.png"):
+        Image.fromarray(np.full_like(pixels, 100)).save(path)
+    with pytest.raises(DiloError, match=r"its mask must be white .*, got at most 100"):
+        Scorer(pairs_of((images, truth)), 32, machine()).score(Redness())
