@@ -145,7 +145,9 @@ def test_a_pasted_crop_lies_on_another_background_and_its_truth_is_the_alpha(mad
 
 def test_a_background_is_shown_at_the_scale_of_the_foreground_not_zoomed(made):
     pairs = find_pairs(made[0], made[2])
-    recipe = small(*PASTED[:1], *PASTED[2:], "paste.backgrounds.gray=0", "paste.backgrounds.crops=1")
+    recipe = small(
+        *PASTED[:1], *PASTED[2:], "paste.backgrounds.gray=0", "paste.backgrounds.crops=1"
+    )
     side = recipe.data.crop
     flips = set()
     for epoch in range(8):
