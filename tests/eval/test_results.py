@@ -155,3 +155,12 @@ def test_a_file_that_the_user_named_is_not_written_over_with_other_inputs(tmp_pa
 def test_numbers_stand_before_the_extension(tmp_path):
     names = [path.name for path in islice(beside(tmp_path / "b.png"), 3)]
     assert names == ["b.png", "b-2.png", "b-3.png"]
+
+
+@pytest.mark.parametrize("odd", ["", "/", "a\0b", "\udcff", 7, None, ["x"], {"y": [1]}])
+def test_an_odd_record_is_another_and_no_reason_to_fail(tmp_path, odd):
+    weights = {"checkpoint": odd, "methods": [{"checkpoint": odd}], "results": odd}
+    (tmp_path / "knn").mkdir()
+    (tmp_path / "knn" / "knn.json").write_text(json.dumps(record() | weights))
+    for of_run in (True, False):
+        assert put(tmp_path / "knn", record(step=1 + of_run), of_run=of_run)[0] != tmp_path / "knn"
