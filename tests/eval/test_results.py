@@ -9,6 +9,7 @@ import pytest
 from dilo.eval.inputs import inputs_of
 from dilo.eval.results import (
     beside,
+    require_ours,
     require_record,
     result_folder,
     settled_file,
@@ -123,9 +124,10 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(tmp_path,
     (tmp_path / "out" / name).write_text("{}")
     words = rf"--out {tmp_path / 'out'} must be empty, or hold what .* got {name} and no knn\.json"
     with pytest.raises(DiloError, match=words):
-        result_folder("knn", tmp_path / "out", None)
+        require_ours(tmp_path / "out", "knn")
     (tmp_path / "out" / "knn.json").write_text("{}")
-    assert result_folder("knn", tmp_path / "out", None) == tmp_path / "out"
+    for fine in (tmp_path / "out", tmp_path / "new", None):
+        require_ours(fine, "knn")
 
 
 def test_what_lies_below_eval_of_a_run_is_of_that_run(tmp_path):
