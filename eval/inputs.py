@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dilo.eval.report.walking import walk
-from dilo.pipeline.names import Names
+
+if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
+    from dilo.eval.features import Features
+    from dilo.eval.folders import LabelledFolder
+    from dilo.pipeline.names import Names
 
 #: Where the records of a task say what they are of and how it was measured, beside "inputs".
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -44,21 +49,7 @@ NAMED = (
 )
 
 
-class Listed(Protocol):
-    """Images below a folder, or features of them."""
-
-    @property
-    def root(self) -> Path:
-        """Give the folder.
-
-        Returns
-        -------
-        Path
-            Of the images.
-        """
-
-
-def listing(source: Listed) -> dict[str, str]:
+def listing(source: "LabelledFolder | Features") -> dict[str, str]:
     """Say which images a result is of.
 
     Parameters
@@ -71,9 +62,8 @@ def listing(source: Listed) -> dict[str, str]:
     dict
         "folder", whole, and "list", the digest of all names in it.
     """
-    listed = getattr(source, "listed", None)
-    names: Names | None = getattr(source, "names", None)
-    digest = names.digest() if listed is None and names is not None else str(listed)
+    names: Names | None = getattr(source, "names", None)  # features have the digest itself
+    digest = getattr(source, "listed", "") if names is None else names.digest()
     return {"folder": str(source.root.resolve()), "list": digest}
 
 
@@ -154,7 +144,7 @@ def _values(record: Mapping[str, Any], path: str) -> list[Any]:
 
 def _whole(value: object) -> object:
     """Name a file of weights wherever the command was given."""
-    return str(Path(value).resolve()) if isinstance(value, str) else value
+    return os.path.abspath(value) if isinstance(value, str) else value
 
 
 def _in_run(value: object) -> object:
@@ -162,4 +152,4 @@ def _in_run(value: object) -> object:
     if not isinstance(value, str):
         return value
     parts = Path(value).parts[-2:]
-    return parts[0] if parts[0] == "checkpoints" else "/".join(parts)
+    return "checkpoints" if parts[:1] == ("checkpoints",) else "/".join(parts)

@@ -40,11 +40,9 @@ def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
     Raises
     ------
     DiloError
-        If nothing is asked for and the checkpoint is no run's, or what is asked for holds
-        something else.
+        If nothing is asked for and the checkpoint is no run's.
     """
     if out is not None:
-        _require_ours(out, task)
         return out
     if checkpoint is not None:
         for run in (checkpoint, *checkpoint.parents):
@@ -57,9 +55,22 @@ def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
     )
 
 
-def _require_ours(folder: Path, task: str) -> None:
-    """Refuse a folder that holds anything but an earlier result of the same command."""
-    if not folder.is_dir():
+def require_ours(folder: Path | None, task: str) -> None:
+    """Refuse a folder that holds anything but an earlier result of the same command.
+
+    Parameters
+    ----------
+    folder : Path or None
+        What the user asks for; it need not be there.
+    task : str
+        The command.
+
+    Raises
+    ------
+    DiloError
+        If it holds something else.
+    """
+    if folder is None or not folder.is_dir():
         return
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if names and f"{task}.json" not in names and PROBE not in names:

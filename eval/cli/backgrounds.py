@@ -105,12 +105,13 @@ def command(
     from dilo.eval.backgrounds.evaluation import Request
     from dilo.eval.backgrounds.judging import Running
     from dilo.eval.classifier import load_classifier
-    from dilo.eval.results import result_folder
+    from dilo.eval.results import require_ours, result_folder
     from dilo.train.devices import choose_device
 
     started = time.monotonic()
     folder = result_folder("backgrounds", out, classifiers[0][1] if len(classifiers) == 1 else None)
     _demand_outside(folder, challenge, images, masks)
+    require_ours(out, "backgrounds")
     request = Request(
         classifiers=[(name, load_classifier(c, arch=arch, size=size)) for name, c in classifiers],
         variations=variations,

@@ -113,13 +113,20 @@ def command(
     from dilo.eval.figures.gradients import Viewer, gradients_record, look
     from dilo.eval.folders import any_folder
     from dilo.eval.inputs import listing
-    from dilo.eval.results import provenance, result_folder, settled_folder, write_result
+    from dilo.eval.results import (
+        provenance,
+        require_ours,
+        result_folder,
+        settled_folder,
+        write_result,
+    )
     from dilo.train.devices import choose_device
 
     run = classifiers[0][1] if len(classifiers) == 1 else None
     folder = result_folder("gradients", out, run)
     outside("--out", folder, (images,))
     outside("--maps", maps or folder, (images,))
+    require_ours(out, "gradients")
     wanted = list(dict.fromkeys(methods)) or ["gradient", "cam"]
     place, listed = choose_device(device), any_folder(images, say=say)
     rows = rows_of(query, listed.names, images)

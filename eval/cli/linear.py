@@ -171,10 +171,12 @@ def command(
     require_torch("dilo-eval")
     from dilo.eval.encoder import load_encoder
     from dilo.eval.folders import labelled_folder
-    from dilo.eval.results import result_folder
+    from dilo.eval.results import require_ours, result_folder
     from dilo.train.devices import choose_device
 
-    folder = result_folder("linear-fast" if asked.fast else "linear", out, checkpoint)
+    task = "linear-fast" if asked.fast else "linear"
+    folder = result_folder(task, out, checkpoint)
+    require_ours(out, task)
     place = choose_device(device)
     encoder = load_encoder(checkpoint, arch=arch, size=size)
     if asked.fast:

@@ -118,7 +118,7 @@ def command(
         require("dilo-eval localize", ("matplotlib",), "eval", instead=", or give --no-plots")
     from dilo.eval.localization.evaluation import evaluate
     from dilo.eval.localization.request import Request
-    from dilo.eval.results import result_folder
+    from dilo.eval.results import require_ours, result_folder
 
     alone = classifiers[0][1] if len(classifiers) == 1 else None
     place = result_folder("localize", out, alone)
@@ -128,6 +128,7 @@ def command(
                 f"must be outside the folders that are read, got {place} in {folder}",
                 param_hint="--out",
             )
+    require_ours(out, "localize")
     request = Request(
         classifiers=classifiers,
         maps=maps,

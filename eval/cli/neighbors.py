@@ -139,12 +139,13 @@ def command(
     from dilo.eval.figures.gradients import look
     from dilo.eval.figures.neighbors import others_of
     from dilo.eval.inputs import listing
-    from dilo.eval.results import provenance, settled_file, settled_folder
+    from dilo.eval.results import provenance, require_ours, settled_file, settled_folder
     from dilo.train.devices import choose_device
 
     run = checkpoints[0][1] if len(checkpoints) == 1 else None
     picture = _picture(out, run)
     outside("--out", picture, (path for path in (images, asked_of) if path and path.is_dir()))
+    require_ours(None if _is_picture(out) else out, "neighbors")
     place = choose_device(device)
     read: dict[LabelledFolder, Features] = {}
     bank, asked = _folders(images, asked_of, pick, read)

@@ -60,9 +60,9 @@ def command(
                 f"must be outside the folders that are read, got {out} in {folder}",
                 param_hint="--out",
             )
-    from dilo.eval.results import result_folder
+    from dilo.eval.results import require_ours
 
-    result_folder("saliency", out, None)  # which refuses one that holds something else
+    require_ours(out, "saliency")
     if not no_plots:
         require("dilo-eval saliency", ("matplotlib",), "eval", instead=", or give --no-plots")
     from dilo.eval.saliency.evaluation import Request, evaluate

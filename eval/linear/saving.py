@@ -17,6 +17,8 @@ from dilo.train.reading import read
 
 #: Where a probe stands, beside its result.
 STATE = PROBE
+#: What is written beside it once the probe has come to its end.
+RECORD = "linear.json"
 #: Version of that file.
 FORMAT_VERSION = 1
 #: Steps that no probe takes.
@@ -183,7 +185,8 @@ def fitting_folder(folder: Path, settings: Mapping[str, Any], say: Callable[[str
     Raises
     ------
     CheckpointError
-        If a state there is damaged or of another format.
+        If a state there is damaged or of another format, or a probe with other settings has not
+        come to its end.
     """
     for candidate in beside(folder):
         if is_free(candidate, given=False):
@@ -192,7 +195,8 @@ def fitting_folder(folder: Path, settings: Mapping[str, Any], say: Callable[[str
             if read_state(candidate, settings) is not None:
                 break
         except OtherSettingsError:
-            continue
+            if not (candidate / RECORD).exists():
+                raise  # it waits to be gone on with, and its run may have a newer checkpoint since
     if candidate != folder:
         say(
             f"{folder} holds a probe of other images, weights or settings, which stays as it is: "

@@ -10,7 +10,7 @@ from dilo.eval.classifier import Classifier, load_classifier
 from dilo.eval.localization import report
 from dilo.eval.localization.conventions import Row
 from dilo.eval.localization.examples import Collection
-from dilo.eval.localization.files import notes, record_of, write_sheets, write_texts
+from dilo.eval.localization.files import notes, record_of, remove_sheets, write_sheets, write_texts
 from dilo.eval.localization.measures import tolerance_of
 from dilo.eval.localization.networks import Network, class_of, known_classes
 from dilo.eval.localization.request import Request
@@ -92,7 +92,10 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     out = settled_folder(request.out, record, say, of_run=request.of_run)
     request = replace(request, out=out)
     write_texts(request, collection, rows, scores)
-    write_sheets(request, collection, networks, rows, scores)
+    if request.sheets:
+        write_sheets(out, collection, networks, rows, scores)
+    else:
+        remove_sheets(out, rows)
     write_result(out, record)  # last: it says that all the others are there
     say(f"{out}: table.txt has these numbers, localize.json more, per-image.csv the images")
     return record

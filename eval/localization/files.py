@@ -153,19 +153,33 @@ def write_texts(
             pixel_plot(rows, part)
 
 
+def remove_sheets(out: Path, rows: Sequence[Row]) -> None:
+    """Remove the sheets of an earlier command with the same images and settings.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the sheets.
+    rows : sequence of Row
+        What was scored.
+    """
+    for file in sheet_names([row.name for row in rows]):
+        (out / file).unlink(missing_ok=True)
+
+
 def write_sheets(
-    request: Request,
+    out: Path,
     collection: Collection,
     networks: Sequence[Network],
     rows: Sequence[Row],
     scores: Scores,
 ) -> None:
-    """Draw a sheet of each kind of maps but the floors, if they are asked for.
+    """Draw a sheet of each kind of maps but the floors.
 
     Parameters
     ----------
-    request : Request
-        What was asked for.
+    out : Path
+        Folder for the sheets.
     collection : Collection
         The images, their truth, and maps of them.
     networks : sequence of Network
@@ -184,10 +198,6 @@ def write_sheets(
     for place, (file, row) in enumerate(zip(files, rows, strict=True)):
         if row.floor:
             continue
-        if not request.sheets:
-            # Of an earlier command with the same images and settings.
-            (request.out / file).unlink(missing_ok=True)
-            continue
         ranks = [
             (f"{kind} {number}", image)
             for kind, images in chosen(row.score.order()).items()
@@ -203,7 +213,7 @@ def write_sheets(
         computed = computed_maps(networks, examples)
         maps = [maps_of(*pair)[place] for pair in zip(examples, computed, strict=True)]
         across = min(EACH, len(scores.keys))
-        _save(request.out / file, example_sheet(row.score, ranks, examples, maps, across=across))
+        _save(out / file, example_sheet(row.score, ranks, examples, maps, across=across))
 
 
 def _save(path: Path, picture: Image.Image) -> None:

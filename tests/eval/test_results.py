@@ -9,6 +9,7 @@ import pytest
 from dilo.eval.inputs import inputs_of
 from dilo.eval.results import (
     beside,
+    require_ours,
     require_record,
     result_folder,
     settled_file,
@@ -123,9 +124,10 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(tmp_path,
     (tmp_path / "out" / name).write_text("{}")
     words = rf"--out {tmp_path / 'out'} must be empty, or hold what .* got {name} and no knn\.json"
     with pytest.raises(DiloError, match=words):
-        result_folder("knn", tmp_path / "out", None)
+        require_ours(tmp_path / "out", "knn")
     (tmp_path / "out" / "knn.json").write_text("{}")
-    assert result_folder("knn", tmp_path / "out", None) == tmp_path / "out"
+    for fine in (tmp_path / "out", tmp_path / "new", None):
+        require_ours(fine, "knn")
 
 
 def test_what_lies_below_eval_of_a_run_is_of_that_run(tmp_path):
@@ -155,3 +157,12 @@ def test_a_file_that_the_user_named_is_not_written_over_with_other_inputs(tmp_pa
 def test_numbers_stand_before_the_extension(tmp_path):
     names = [path.name for path in islice(beside(tmp_path / "b.png"), 3)]
     assert names == ["b.png", "b-2.png", "b-3.png"]
+
+
+@pytest.mark.parametrize("odd", ["", "/", "a\0b", "\udcff", 7, None, ["x"], {"y": [1]}])
+def test_an_odd_record_is_another_and_no_reason_to_fail(tmp_path, odd):
+    weights = {"checkpoint": odd, "methods": [{"checkpoint": odd}], "results": odd}
+    (tmp_path / "knn").mkdir()
+    (tmp_path / "knn" / "knn.json").write_text(json.dumps(record() | weights))
+    for of_run in (True, False):
+        assert put(tmp_path / "knn", record(step=1 + of_run), of_run=of_run)[0] != tmp_path / "knn"

@@ -192,9 +192,20 @@ def test_a_single_class_exits_with_3(data, more):
 
 
 def test_other_settings_exit_with_3_and_say_what_differs(data):
-    evaluate(data, *SHORT)
+    out = ("--out", data / "out")
+    evaluate(data, *SHORT, *out)
+    result = evaluate(data, *SHORT, *out, "--seed", 1, status=3)
+    assert "was made with seed = 0, asked for 1" in result.stderr
+
+
+def test_a_probe_that_waits_to_be_gone_on_with_is_not_passed_over(data, monkeypatch):
+    with monkeypatch.context() as patch:
+        came = property(lambda self: "SIGUSR1", lambda self, value: None)
+        patch.setattr(Interruption, "came", came, False)
+        evaluate(data, *SHORT, status=75)
     result = evaluate(data, *SHORT, "--seed", 1, status=3)
     assert "was made with seed = 0, asked for 1" in result.stderr
+    assert not (data / "run" / "eval" / "linear-2").exists()
 
 
 def test_a_checkpoint_of_other_keys_exits_with_3(data):
