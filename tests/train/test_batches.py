@@ -2,6 +2,7 @@
 
 import importlib
 import multiprocessing
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
-from dilo.train.batches import Batches, loader
+from dilo.train.batches import Batches, loader, require_handles
 from dilo.train.data import Views, find_source
 from dilo.train.prefetch import prefetched
 
@@ -133,3 +134,29 @@ def test_there_is_one_maker_of_loaders(package):
         path.name for path in sorted(root.rglob("*.py")) if "DataLoader(" in path.read_text("utf-8")
     ]
     assert makers == []  # but for a class of batches.py that is made of it
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "workers", "left"),
+    [
+        pytest.param(1024, 4096, 16, 1024, id="enough"),
+        pytest.param(256, 4096, 2, 272, id="raised"),
+        pytest.param(256, resource.RLIM_INFINITY, 2, 272, id="raised without a bound"),
+        pytest.param(64, 64, 0, 64, id="no workers"),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_workers_need(
+    monkeypatch, soft, hard, workers, left
+):
+    limits = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda which: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, new: limits.__setitem__(0, new[0]))
+    require_handles(workers)
+    assert limits[0] == left
+
+
+def test_where_it_cannot_be_raised_the_remedy_is_said(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (64, 64))
+    message = "2 workers need 272 open files, got a limit of 64: raise it with ulimit -n 4096"
+    with pytest.raises(DiloError, match=message):
+        loader(Unmended(), [[(0, 0)]], workers=2, pin=False)
