@@ -3,6 +3,7 @@
 import atexit
 import functools
 import multiprocessing
+import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ from dilo.train.data import collate
 from dilo.train.draws import sample_order
 from dilo.train.interruption import SIGNALS, ignore_in_worker
 from dilo.train.sections import RunRecipe
+
+#: Files that a process may have open which reads batches, or makes them, and more for each worker.
+HANDLES, HANDLES_OF_A_WORKER = 256, 8
 
 
 class Batches(Sampler[list[tuple[int, int]]]):
@@ -122,6 +126,32 @@ def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
     return stack(samples)
 
 
+def require_handles(workers: int) -> None:
+    """Let this process, and the workers that it will start, open as many files as they will.
+
+    Parameters
+    ----------
+    workers : int
+        Of a loader: each tensor of a batch on its way takes a handle.
+
+    Raises
+    ------
+    DiloError
+        If the system does not let them: else a thread of torch's fails, and what waits for its
+        batch waits on.
+    """
+    needed = (HANDLES + HANDLES_OF_A_WORKER * workers) if workers else 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise DiloError(
+            f"{workers} workers need {needed} open files, got a limit of {hard}: raise it with "
+            f"ulimit -n {max(needed, 4096)}, or give fewer --workers; 0 need none"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 class _Loader(DataLoader[Any]):
     """A loader whose workers no signal reaches, not even while they start."""
 
@@ -183,6 +213,7 @@ def loader(
     DataLoader
         Yields what `stack` makes, or the error of a sample, which `prefetched` raises.
     """
+    require_handles(workers)
     return _Loader(
         Told(samples),
         batch_sampler=batches,

@@ -14,6 +14,7 @@ from dilo.pipeline.atomic import write_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.progress import Progress
 from dilo.train import checkpoint, ranks
+from dilo.train.batches import require_handles
 from dilo.train.checkpoint import Learns, Standing
 from dilo.train.claim import Claim, claimed
 from dilo.train.crops import compile_ahead
@@ -112,6 +113,7 @@ class Session(ABC, Generic[Asked, Batch]):
         self.watch = Watch(run, machine, say)
         self.step = 0
         self._claim: Claim | None = None
+        require_handles(machine.workers)
         if machine.tensorboard:
             require_package()
 

@@ -1,6 +1,11 @@
 """The order of training: the same whoever reads it, from wherever it begins, on any ranks."""
 
+import importlib
 import multiprocessing
+import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +15,7 @@ from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
 from dilo.train import ranks
-from dilo.train.batches import Batches, loader
+from dilo.train.batches import Batches, loader, require_handles
 from dilo.train.data import Views, find_source
 from dilo.train.prefetch import prefetched
 
@@ -99,3 +104,59 @@ def test_an_error_keeps_its_words_and_leaves_no_worker_that_would_be_waited_for(
     with pytest.raises(DiloError, match=r"^mend it$") as caught:
         list(prefetched(stream, torch.device("cpu")))
     assert not multiprocessing.active_children(), caught.traceback
+
+
+HELD = """
+import sys, torch
+from dilo.train.batches import in_order, loader
+class Positions(torch.utils.data.Dataset):
+    def __getitem__(self, position):
+        return position
+if __name__ == "__main__":
+    reading = loader(Positions(), in_order(range(9), 2), workers=1, pin=False, stack=list)
+    held = iter(reading)
+    print(next(held))
+    sys.exit(3)
+"""
+
+
+def test_a_program_that_ends_with_an_error_does_not_wait_for_the_workers_of_a_loader(tmp_path):
+    (tmp_path / "held.py").write_text(HELD)
+    words = [sys.executable, "-W", "ignore", str(tmp_path / "held.py")]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "[0, 1]\n"), ended.stderr
+
+
+@pytest.mark.parametrize("package", ["train", "eval"])
+def test_there_is_one_maker_of_loaders(package):
+    root = Path(importlib.import_module(f"dilo.{package}").__file__).parent
+    makers = [
+        path.name for path in sorted(root.rglob("*.py")) if "DataLoader(" in path.read_text("utf-8")
+    ]
+    assert makers == []  # but for a class of batches.py that is made of it
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "workers", "left"),
+    [
+        pytest.param(1024, 4096, 16, 1024, id="enough"),
+        pytest.param(256, 4096, 2, 272, id="raised"),
+        pytest.param(256, resource.RLIM_INFINITY, 2, 272, id="raised without a bound"),
+        pytest.param(64, 64, 0, 64, id="no workers"),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_workers_need(
+    monkeypatch, soft, hard, workers, left
+):
+    limits = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda which: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, new: limits.__setitem__(0, new[0]))
+    require_handles(workers)
+    assert limits[0] == left
+
+
+def test_where_it_cannot_be_raised_the_remedy_is_said(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (64, 64))
+    message = "2 workers need 272 open files, got a limit of 64: raise it with ulimit -n 4096"
+    with pytest.raises(DiloError, match=message):
+        loader(Unmended(), [[(0, 0)]], workers=2, pin=False)

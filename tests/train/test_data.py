@@ -97,6 +97,25 @@ def test_an_image_that_broke_since_is_replaced_by_the_next(tmp_path):
         views[(0, 0)]
 
 
+def test_a_part_of_a_folder_is_said_to_be_one(tmp_path):
+    images, masks = photographs_and_masks(tmp_path, 3)
+    assert find_source(images, masks).share() == "3 images"
+    first, *_, last = find_source(images, masks).names
+    for number in range(4):
+        (images / f"more-{number}.jpg").write_bytes((images / first).read_bytes())
+    source = find_source(images, masks)
+    assert (source.share(), source.in_folder) == ("3 of 7 images: those with masks", 7)
+    for path in (*images.glob("more-*"), images / last):
+        path.unlink()
+    assert find_source(images, masks).share().endswith("holds only 2 of 3 listed")
+
+
+def test_a_folder_that_takes_long_to_count_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("dilo.train.data.COUNTING", -1.0)
+    source = find_source(*photographs_and_masks(tmp_path, 3))
+    assert (source.share(), source.in_folder) == ("3 images", None)
+
+
 def test_masks_of_another_folder_are_refused(made, tmp_path):
     with pytest.raises(DiloError, match=r"--masks .* must be of the images of --images"):
         find_source(tmp_path, made[1])

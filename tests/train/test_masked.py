@@ -1,6 +1,8 @@
 """An image with its mask, for data sets that open files by a function of their own."""
 
+import errno
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from support.runs import photographs_and_masks
 from torchvision import tv_tensors
 from torchvision.datasets import ImageFolder
 
+from dilo.pipeline.errors import AccessError, ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
 from dilo.train.copypaste import CopyPaste
@@ -60,3 +63,17 @@ def test_an_image_without_a_mask_is_named(made):
 def test_it_says_which_folders_it_reads(made):
     images, masks = made
     assert repr(LoadWithMask(images, masks)) == f"LoadWithMask({str(images)!r}, {str(masks)!r})"
+
+
+def test_a_file_that_is_no_image_and_one_that_may_not_be_read_now_are_named(made, monkeypatch):
+    images, masks = made
+    load, path = LoadWithMask(images, masks), next(images.glob("*/*.jpg"))
+    for number, kind in ((None, ImageError), (errno.EACCES, AccessError)):
+        error = ImageError("so it is", number)
+
+        def decode(path, error=error):
+            raise error
+
+        monkeypatch.setattr("dilo.train.masked.decode", decode)
+        with pytest.raises(kind, match=re.escape(str(path))):
+            load(path)

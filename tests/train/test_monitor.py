@@ -1,6 +1,7 @@
 """The kNN read-out of a run: the vote of the trunk's features, and no trace in what is learnt."""
 
 import dataclasses
+import errno
 import random
 import threading
 import types
@@ -13,7 +14,8 @@ from support.folders import write_class_folders
 from support.runs import small_recipe
 from torch import nn
 
-from dilo.pipeline.errors import DiloError
+from dilo.pipeline.errors import AccessError, DiloError, ImageError
+from dilo.train import evaluationcrops
 from dilo.train import monitor as module
 from dilo.train.backbones import resnet
 from dilo.train.colors import normalise
@@ -117,6 +119,20 @@ def test_unreadable_images_are_left_out(tmp_path, network):
     for path in queries:
         path.write_bytes(b"no image")
     assert monitor.top1((network,)) is None
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_the_system_does_not_give_now_is_no_broken_one(
+    folders, network, monkeypatch, workers
+):
+    def decode(path):
+        raise ImageError("Input/output error", errno.EIO)
+
+    monkeypatch.setattr(evaluationcrops, "decode", decode)
+    monitor = Monitor(find_source(folders[0], None), RECIPE, CPU, workers)
+    with pytest.raises(AccessError, match=r"\.png: Input/output error: the disk does not answer"):
+        monitor.top1((network,))
 
 
 def test_two_encoders_see_their_channels_and_their_features_stand_side_by_side(

@@ -1,12 +1,13 @@
 """What stands in for what cannot be read: the next that can, of those to train on."""
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.pipeline.names import Names
 from dilo.train.readable import SUBSTITUTES, first_readable
 
@@ -30,6 +31,15 @@ def test_the_next_of_the_usable_that_can_be_read_stands_in_around_the_end():
     assert first_readable(source, 5, reading({})) == ("image 5", 1)
     assert first_readable(source, 5, reading({5, 8})) == ("image 9", 3)
     assert first_readable(source, 9, reading({9})) == ("image 3", 0)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
+def test_nothing_stands_in_for_what_the_system_does_not_give_now(number):
+    def load(position):
+        raise ImageError("not now", number)
+
+    with pytest.raises(AccessError, match=r"photos/5.jpg: "):
+        first_readable(listed([3, 5, 8]), 5, load)
 
 
 def test_where_many_in_a_row_cannot_be_read_the_run_ends_with_the_reason():

@@ -102,6 +102,8 @@ def test_a_state_of_other_settings_is_refused_by_name(tmp_path):
         read_state(tmp_path, {"seed": 0, "lr": 3.0})
     with pytest.raises(CheckpointError, match="batch = None, asked for 5"):
         read_state(tmp_path, {"seed": 0, "lr": 30.0, "batch": 5})
+    with pytest.raises(CheckpointError, match=r"lr = 30\.0, asked for None"):
+        read_state(tmp_path, {"seed": 0})
 
 
 @pytest.mark.parametrize("content", [{"format": 0, "settings": {}, "state": {}}, {}, [1]])

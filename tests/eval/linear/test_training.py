@@ -18,6 +18,7 @@ from dilo.eval.linear.saving import STATE
 from dilo.eval.linear.training import probe
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train import ranks
+from dilo.train.claim import claimed
 from dilo.train.interruption import Interruption
 from dilo.train.reading import read
 
@@ -198,7 +199,7 @@ def test_a_trunk_left_in_train_mode_is_caught_after_the_first_epoch(data):
     encoder.network.train()
     with pytest.raises(CheckpointError, match=r"norm\.running_mean, .*in train mode"):
         run(data, encoder=encoder)
-    assert list((data / "out").iterdir()) == []  # nothing that could be gone on with
+    assert not (data / "out").exists()  # nothing that could be gone on with
 
 
 def test_the_trunk_trains_in_eval_mode_and_its_gradients_are_off(data):
@@ -281,3 +282,13 @@ def test_in_bfloat16_the_trunk_alone_is_less_exact(data):
     assert not ours[0].equal(theirs[0])
     torch.testing.assert_close(ours[0], theirs[0], rtol=0.05, atol=0.005)
     assert rounded.curve[-1].loss == pytest.approx(exact.curve[-1].loss, rel=0.02)
+
+
+def test_a_second_probe_in_a_folder_is_refused(data):
+    run(data)
+    with (
+        claimed(data / "out", print, Interruption()),
+        pytest.raises(DiloError, match="must be trained in by one program at a time"),
+    ):
+        run(data)
+    assert not (data / "out" / "claim.json").exists()

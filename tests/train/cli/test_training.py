@@ -122,6 +122,23 @@ def test_a_bench_needs_no_run_and_prints_its_table(command, monkeypatch):
     assert "run" not in asked
 
 
+@pytest.mark.parametrize(
+    ("override", "warning"),
+    [
+        ("moco.queue=5", "moco.queue = 5 is more than the 4 images: "),
+        ("moco.queue=4", ""),
+        ("method=cmc", "memory.negatives = 4096 is more than the 4 images"),
+        ("method=naive", ""),
+    ],
+)
+def test_negatives_that_are_more_than_the_images_are_warned_of(command, override, warning):
+    words, _ = command
+    shown = invoke(main, *words, "--set", override, "--set", "moco.temperature=0.2")
+    said = [line for line in shown.stderr.splitlines() if "warning" in line]
+    assert len(said) == bool(warning)
+    assert all(warning in line for line in said)
+
+
 def test_a_test_folder_without_a_read_out_is_wrong_usage(command, tmp_path):
     shown = invoke(main, *command[0], "--knn-test", tmp_path, status=2)
     assert "--knn-test goes with --knn-every K" in shown.stderr

@@ -168,6 +168,32 @@ def test_a_scored_epoch_is_said_and_changes_nothing(made, undisturbed, tmp_path)
     assert same_state(tmp_path, undisturbed, 4)
 
 
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_signal_during_a_scoring_gives_it_up_and_the_next_start_makes_up_for_it(
+    made, undisturbed, tmp_path, monkeypatch, at
+):
+    plain, scored = Scorer.score, []
+
+    def score(self, *arguments):
+        scored.append(0)
+        if len(scored) == 1 + at // 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, *arguments)
+
+    test = {"test": pairs_of(made), "test_every": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "score", score)
+        result = taught(made, tmp_path, machine(), **test)
+    assert (result.step, result.signal) == (at, "SIGTERM")
+    assert checkpoint.steps(tmp_path)[0][0] == at
+    assert (tmp_path / "state").read_text() == "preempted\n"
+    assert not (tmp_path / WEIGHTS).exists()
+    taught(made, tmp_path, machine(), **test)
+    assert [line["step"] for line in lines_of(tmp_path) if "test_mae" in line] == [0, 2, 4]
+    assert losses(tmp_path) == losses(undisturbed)
+    assert (tmp_path / WEIGHTS).exists()
+
+
 def test_a_loss_that_is_no_number_stops_the_run_in_words(made, tmp_path, monkeypatch):
     plain = SaliencyLearning.forward
 
