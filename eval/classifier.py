@@ -222,7 +222,7 @@ def _layer(head: Mapping[str, Tensor], width: int, source: Path) -> tuple[Tensor
 
 def _class_names(names: object, count: int, source: Path) -> tuple[str, ...] | None:
     """Take the names of the classes, where a file has them: one for each."""
-    if names is None:
+    if names in (None, [], ()):
         return None
     fits = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     if not fits or not len(set(cast("list[str]", names))) == len(cast("list[str]", names)) == count:
