@@ -84,10 +84,10 @@ def without_oddities(content: bytes, remark: str) -> bytes | None:
     """Take out of a JPEG what a strict decoder remarks on and what no pixel depends on.
 
     That is: stray bytes between the segments before the first scan, the numbers of a sequential
-    scan, and stray bytes after the last scan. These last are told from a
-    scan with wrong bytes, which may leave some of its data over too: an encoder fills the last
-    byte of its data with ones, and wrong bytes seldom lead to where it did so; and in data that
-    is left over, a byte 255 is escaped.
+    scan, and stray bytes after the last scan. These last are told from a scan with wrong bytes,
+    which may leave some of its data over too: an encoder fills the last byte of its data with
+    ones, and wrong bytes seldom lead to where it did so; and in data that is left over, a byte
+    255 is escaped.
 
     Parameters
     ----------
@@ -117,8 +117,9 @@ def _clean_header(content: bytes) -> tuple[bytes, int]:
     """Copy the segments up to the first scan without their oddities, and say where they end."""
     parts, place, frame = [_START], 2, 0
     while True:
-        while content[place] != 0xFF or content[place + 1] in (0x00, 0xFF):
-            place += 1
+        place = _next(content, place)
+        while content[place + 1] in (0x00, 0xFF):
+            place = _next(content, place + 1)
         marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4])
         segment = bytearray(content[place : place + 2 + length])
         place += 2 + length
