@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find pipeline train eval -name '*.py' -o -name '*.toml') setup.cfg pyproject.toml
+SOURCES := $(shell find pipeline train eval -name '*.py' -o -name '*.toml') setup.cfg setup.py pyproject.toml
 
 .PHONY: demo test lint types bench clean
 .DELETE_ON_ERROR:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any
 
 #: numba reads which folder of compiled code it runs from a file in the current folder;
 #: matplotlib, how plots look; a library of torch looks for others there first.
@@ -31,7 +32,8 @@ class _Elsewhere(MetaPathFinder):
         """Find one of the packages; of others know nothing, so that Python goes on."""
         spec = PathFinder.find_spec(name, path, target) if name in PACKAGES else None
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _elsewhere(spec.loader.exec_module)  # type: ignore[method-assign]
+            loader: Any = spec.loader  # whose method is replaced, in this instance
+            loader.exec_module = _elsewhere(loader.exec_module)
         return spec
 
 

@@ -13,6 +13,7 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
+from dilo.pipeline.saliency.compiled import CACHE
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
@@ -42,6 +43,7 @@ def folder(tmp_path, monkeypatch):
     sbatch.write_text(f"#!{sys.executable}\n{source}")
     for program in (dilo_prep, sbatch):
         program.chmod(0o755)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(CACHE.folder))  # the home is no place for tests
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     photograph_folder(tmp_path / "train", 6)
     monkeypatch.chdir(tmp_path)
@@ -181,6 +183,18 @@ def test_a_script_uses_the_cores_that_it_asks_for(name, asked, used):
     script = named_scripts()[name]
     assert re.search(asked, script)
     assert f'--jobs "${used}"' in script
+
+
+def test_every_script_that_computes_keeps_compiled_code_for_the_next_task_of_its_node():
+    line = "export NUMBA_CACHE_DIR=${NUMBA_CACHE_DIR:-$HOME/.cache/dilo/$HOSTNAME}\n"
+    scripts = named_scripts()
+    assert all(line in scripts[name] for name in scripts if name != "rounds.sbatch")
+    yaml = pytest.importorskip("yaml")
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)
+    (container,) = yaml.safe_load(text)["spec"]["template"]["spec"]["containers"]
+    variables = {variable["name"]: variable for variable in container["env"]}
+    assert variables["NUMBA_CACHE_DIR"]["value"] == "/data/compiled/$(NODE)"
+    assert list(variables) == ["NODE", "NUMBA_CACHE_DIR"]  # one is made of the other
 
 
 def test_every_script_of_the_page_is_tested_here():

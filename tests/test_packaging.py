@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipeline", "train", "eval")
+#: What a build reads besides.
+FILES = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 #: Installed as the top of the package.
 DOORS = Path("pipeline/doors")
 
@@ -31,14 +33,19 @@ def setup_cfg():
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
+def source(tmp_path_factory):
     source = tmp_path_factory.mktemp("source") / "dilo"
     source.mkdir()
     for package in FOLDERS:
         shutil.copytree(ROOT / package, source / package)
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in FILES:
         shutil.copy(ROOT / name, source)
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory, source):
+    folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", folder, source], check=True, capture_output=True)
     return next(folder.glob("dilo-*.whl"))
@@ -64,6 +71,10 @@ def test_every_source_file_is_in_the_wheel(wheel):
         if file.suffix in (".py", ".toml") or file.name == "py.typed"
     }
     assert packed == sources
+
+
+def test_a_build_leaves_nothing_in_the_checkout(source, wheel):
+    assert {path.name for path in source.iterdir()} == {*FOLDERS, *FILES}
 
 
 def test_only_dilo_lands_in_site_packages(wheel):

@@ -1,6 +1,7 @@
 """Checks of a machine: cores, threads, memory, open files, shared memory, compiled code."""
 
 import os
+import platform
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -279,7 +280,8 @@ def compiled_code(
             "folder that only you can write"
         )
         return Finding("compiled code", "slow", where, advice)
-    if network and not passed_over:  # the home's is a folder for each machine
+    own = any(part in (node := platform.node(), f"compiled-{node}") for part in folder.parts)
+    if network and not own:
         advice = "machines that share it break each other's files: set TMPDIR to a local disk"
         return Finding("compiled code", "breaks", f"{folder}, on {network}", advice)
     if free < 50_000_000:

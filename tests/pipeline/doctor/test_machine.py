@@ -1,5 +1,6 @@
 """A machine judged by facts: each check well, and each at fault."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,13 @@ def test_compiled_code_is_kept_on_this_machines_own_disk(tmp_path):
     assert compiled_code(None, None, 0).level == "slow"
     assert compiled_code(Path("/proc/none"), None, 10**9).level == "slow"
     assert compiled_code(tmp_path, None, 1000).level == "slow"
+    own = tmp_path / platform.node()
+    own.mkdir()
+    found = compiled_code(own, "nfs4", 10**9, ("/tmp/dilo-1 belongs to user 2, not to you",))
+    assert (found.level, found.found) == (
+        "ok",
+        f"{own} (/tmp/dilo-1 belongs to user 2, not to you)",
+    )
     shared = compiled_code(tmp_path, "nfs4", 10**9)
     assert shared.level == "breaks"
     assert shared.found.endswith(", on nfs4")
