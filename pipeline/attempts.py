@@ -217,4 +217,4 @@ def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
         raise AccessError(f"{what}: {REMEDIES[number]}; {rest}", number)
     if number in PASSING:
         raise DiloError(f"{what}: mend the disk; {rest}")
-    raise DiloError(f"{what}: {whereabouts(images, path)}; {rest}")
+    raise DiloError(f"{what}; {rest}: {whereabouts(images, path)}")

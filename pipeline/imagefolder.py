@@ -85,8 +85,8 @@ def require_images(images: Path, names: Sequence[str], option: str = "--images")
         name = names[absent[0]]
         raise StoreError(
             f"{option} {images} must hold the images of the store, got {escaped(name)} and "
-            f"{len(absent) - 1} more of {len(places)} looked for not there: "
-            f"{whereabouts(images, name)}; nothing was changed"
+            f"{len(absent) - 1} more of {len(places)} looked for not there, and nothing was "
+            f"changed: {whereabouts(images, name)}"
         )
 
 

@@ -365,7 +365,7 @@ def require_right_folder(images: Path, changes: Changes) -> None:
     """
     if 2 * changes.lost > changes.looked:
         words = lost_words(images, changes)
-        raise StoreError(f"--images {images}: {words}; nothing was moved")
+        raise StoreError(f"--images {images}: nothing was moved: {words}")
 
 
 def repaired(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
