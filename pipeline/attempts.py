@@ -4,7 +4,7 @@ import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from isal import isal_zlib
 
@@ -23,6 +23,26 @@ DISK_ERRORS = 10
 _LOST = _GONE | PASSING | set(REMEDIES)
 
 T = TypeVar("T")
+
+
+class Unread(NamedTuple):
+    """An image that was not read, though its content may be sound.
+
+    No exception: the frames of one would keep the rows of a whole shard in memory.
+
+    Attributes
+    ----------
+    path : str
+        Of the image, below the folder.
+    reason : str
+        In words.
+    errno : int or None
+        As the system numbers it.
+    """
+
+    path: str
+    reason: str
+    errno: int | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +68,7 @@ class Attempts:
     rows: ImageRows
     broken: Mapping[int, str] = field(default_factory=dict)
     others: Sequence[str] = ()
-    _unread: list[tuple[str, ImageError]] = field(default_factory=list)
+    _unread: list[Unread] = field(default_factory=list)
     _tried: list[int] = field(default_factory=lambda: [0])
 
     def content(self, row: int) -> bytes | None:
@@ -134,13 +154,13 @@ class Attempts:
             refuse(self.images, self._unread)
 
     @property
-    def unread(self) -> list[tuple[str, ImageError]]:
+    def unread(self) -> list[Unread]:
         """List the images that were not read, though their content may be sound.
 
         Returns
         -------
-        list of (str, ImageError)
-            Path and reason of each.
+        list of Unread
+            In the order tried.
         """
         return list(self._unread)
 
@@ -150,9 +170,9 @@ class Attempts:
         count = min(DISK_ERRORS, len(names))
         places = {(2 * i + 1) * len(names) // (2 * count) for i in range(count)}
         own = set(self.rows.path)
-        asked = [name for place in places if escaped(name := names[place]) not in own]
-        readable = sum(can_open(self.images / name) for name in asked)
-        return 2 * readable >= len(asked) > 0
+        names_of_others = [name for place in places if escaped(name := names[place]) not in own]
+        readable = sum(can_open(self.images / name) for name in names_of_others)
+        return 2 * readable >= len(names_of_others) > 0
 
     def _require_disk(self, row: int, error: ImageError) -> None:
         """Stop where not an image but its disk or the machine is at fault."""
@@ -165,23 +185,23 @@ class Attempts:
             ) from error
         if error.errno not in _LOST:
             return
-        self._unread.append((path, error))
+        self._unread.append(Unread(path, str(error), error.errno))
         unread = self.unread
-        disk = sum(reason.errno in PASSING for _, reason in unread)
+        disk = sum(image.errno in PASSING for image in unread)
         none = len(unread) >= DISK_ERRORS and len(unread) == self._tried[0]
         if error.errno in SHORT or disk >= DISK_ERRORS or none:
             refuse(self.images, unread)
 
 
-def refuse(images: Path, unread: Sequence[tuple[str, ImageError]]) -> NoReturn:
+def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
     """Stop for images that cannot be read now, saying what to do.
 
     Parameters
     ----------
     images : Path
         Their folder.
-    unread : sequence of (str, ImageError)
-        Path and reason of each, at least one.
+    unread : sequence of Unread
+        At least one.
 
     Raises
     ------
@@ -190,11 +210,11 @@ def refuse(images: Path, unread: Sequence[tuple[str, ImageError]]) -> NoReturn:
     DiloError
         If the images are not there.
     """
-    path, error = unread[-1]
-    what = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {error}"
+    path, reason, number = unread[-1]
+    what = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
     rest = "finished shards are kept, and the same command goes on"
-    if error.errno in REMEDIES:
-        raise AccessError(f"{what}: {REMEDIES[error.errno]}; {rest}", error.errno) from error
-    if error.errno in PASSING:
-        raise DiloError(f"{what}: mend the disk; {rest}") from error
-    raise DiloError(f"{what}: {whereabouts(images, path)}; {rest}") from error
+    if number in REMEDIES:
+        raise AccessError(f"{what}: {REMEDIES[number]}; {rest}", number)
+    if number in PASSING:
+        raise DiloError(f"{what}: mend the disk; {rest}")
+    raise DiloError(f"{what}; {rest}: {whereabouts(images, path)}")

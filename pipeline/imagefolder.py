@@ -85,8 +85,8 @@ def require_images(images: Path, names: Sequence[str], option: str = "--images")
         name = names[absent[0]]
         raise StoreError(
             f"{option} {images} must hold the images of the store, got {escaped(name)} and "
-            f"{len(absent) - 1} more of {len(places)} looked for not there: "
-            f"{whereabouts(images, name)}; nothing was changed"
+            f"{len(absent) - 1} more of {len(places)} looked for not there, and nothing was "
+            f"changed: {whereabouts(images, name)}"
         )
 
 
@@ -132,7 +132,7 @@ def _failure(image: Path) -> OSError | None:
     try:
         os.close(os.open(image, os.O_RDONLY | os.O_NONBLOCK))
     except OSError as error:
-        return error
+        return error.with_traceback(None)  # whose frames would keep all that the caller holds
     return None
 
 
@@ -166,7 +166,7 @@ def _folders_in(folder: Path) -> list[Path]:
     """List the folders in a folder, in order; none where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            found = [Path(entry.path) for _, entry in zip(range(_FOLDERS), entries, strict=False)]
+            paths = [Path(entry.path) for _, entry in zip(range(_FOLDERS), entries, strict=False)]
     except OSError:
         return []
-    return sorted(path for path in found if path.is_dir())
+    return sorted(path for path in paths if path.is_dir())

@@ -16,7 +16,18 @@ from dilo.pipeline.textfiles import MAX_LIST, read_bytes
 _BLOCK = 4096
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: What a list holds, behind a line feed, where a line is no plain path below a folder.
-_SUSPECT = (b"\\", b"//", b"/\n", b"\n/", b"\n\n", b"/./", b"/../", b"\n./", b"\n../", b"/.\n")
+_SUSPECT: tuple[bytes, ...] = (
+    b"\\",
+    b"//",
+    b"/\n",
+    b"\n/",
+    b"\n\n",
+    b"/./",
+    b"/../",
+    b"\n./",
+    b"\n../",
+    b"/.\n",
+)
 _SUSPECT += (b"/..\n", b"\n.\n", b"\n..\n")
 _ESCAPE = re.compile(rb"\\(?:(\\)|x([0-9a-f]{2})|)")
 

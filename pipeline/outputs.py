@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dilo.pipeline.errors import DiloError, require_access
-from dilo.pipeline.names import escaped
 
 #: Bytes of a file's beginning that say what it is.
 _HEAD = 64
@@ -53,7 +52,7 @@ def require_output(path: Path, kind: FileKind) -> None:
     DiloError
         If the name does not end as such a file's does, or another file is there.
     """
-    shown = escaped(str(path))
+    shown = str(path)  # numpy, which would escape it, takes as long to import as all of --help
     if path.suffix.lower() not in kind.suffixes:
         raise DiloError(
             f"a {kind.name} file must be called {' or '.join(f'NAME{s}' for s in kind.suffixes)}, "

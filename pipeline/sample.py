@@ -8,9 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from dilo.pipeline.attempts import Attempts, refuse
+from dilo.pipeline.attempts import Attempts, Unread, refuse
 from dilo.pipeline.build import make
-from dilo.pipeline.errors import ImageError
 from dilo.pipeline.making import Maker
 from dilo.pipeline.maskrows import MaskRows, compressed
 from dilo.pipeline.names import escaped
@@ -128,7 +127,7 @@ def take_sample(
     failed: dict[str, str] = {}
     longest = max((len(escaped(name).encode()) for name in names), default=0)
     done, total = 0, 0
-    unread: list[tuple[str, ImageError]] = []
+    unread: list[Unread] = []
     with one_core():
         if names and maker(range(1), [names[0]]).batching is not None:
             _make_some(images, names, method, maker)  # a device takes longer at first

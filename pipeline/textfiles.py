@@ -44,8 +44,11 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
         If it is missing or cannot be read.
     """
     with _opened(path, most) as file:
-        content = file.read(most + 1)
-        # Files of /proc say that they are empty, and one that grows says too little.
+        # As much as it says, for Python makes room for all that is asked; files of /proc say that
+        # they are empty, and one that grows says too little.
+        content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
+        while len(content) <= most and (more := file.read(2**16)):
+            content += more
         if len(content) > most:
             raise ContentError(_too_large(path, most, len(content)))
         return content

@@ -348,14 +348,14 @@ def _compare(image: Path, name: str, was: tuple[int, int], since: float, changes
         changes.changed.append(name)
 
 
-def require_right_folder(images: Path, found: Changes) -> None:
+def require_right_folder(images: Path, changes: Changes) -> None:
     """Refuse to say anything of a store by a folder that most of its images are not in.
 
     Parameters
     ----------
     images : Path
         The folder.
-    found : Changes
+    changes : Changes
         Of all shards.
 
     Raises
@@ -363,9 +363,9 @@ def require_right_folder(images: Path, found: Changes) -> None:
     StoreError
         If most are not there, or cannot be read.
     """
-    if 2 * found.lost > found.looked:
-        words = lost_words(images, found)
-        raise StoreError(f"--images {images}: {words}; nothing was moved")
+    if 2 * changes.lost > changes.looked:
+        words = lost_words(images, changes)
+        raise StoreError(f"--images {images}: nothing was moved: {words}")
 
 
 def repaired(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:

@@ -1,5 +1,6 @@
 """Types of options that name a file to be written, by its kind."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ class Output(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Give the path, or refuse it."""
-        path = super().convert(value, param, ctx)
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         try:
-            require_output(Path(path), self.kind)
+            require_output(path, self.kind)
         except DiloError as error:
             self.fail(str(error), param, ctx)
         return path
