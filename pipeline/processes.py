@@ -55,3 +55,29 @@ def is_alive(place: str, pid: int) -> bool | None:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def start_of(pid: int) -> str:
+    """Tell when a process of this place was started, for numbers are given again.
+
+    Parameters
+    ----------
+    pid : int
+        Its number.
+
+    Returns
+    -------
+    str
+        Equal for the same process alone; empty if it is no more, waits to be buried, or is hidden.
+    """
+    try:
+        # In ticks since the machine began, which no change of the clock moves.
+        words = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return "" if words[0] in "ZXx" else words[19]
+    except (OSError, IndexError):
+        pass
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return f"{process.create_time():.0f}"
+    return ""

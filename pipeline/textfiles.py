@@ -47,7 +47,7 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
         # As much as it says, for Python makes room for all that is asked; files of /proc say that
         # they are empty, and one that grows says too little.
         content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
-        while len(content) <= most and (more := file.read(2**16)):
+        while len(content) <= most and (more := file.read(min(2**16, most + 1 - len(content)))):
             content += more
         if len(content) > most:
             raise ContentError(_too_large(path, most, len(content)))

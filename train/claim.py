@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-import psutil
-
 from dilo.pipeline.atomic import part_of, sweep, write_new
 from dilo.pipeline.errors import AccessError, DiloError, require_access
+from dilo.pipeline.processes import own_place, start_of
 from dilo.pipeline.textfiles import read_json
 from dilo.train import ranks
 from dilo.train.interruption import Interruption
@@ -72,8 +71,8 @@ class Claimant:
             host=socket.gethostname(),
             pid=os.getpid(),
             since=datetime.now(UTC).isoformat(timespec="seconds"),
-            started=_started(os.getpid()),
-            machine=_machine(),
+            started=start_of(os.getpid()),
+            machine=own_place(),
             token=secrets.token_hex(8),
         )
 
@@ -117,9 +116,9 @@ class Claimant:
         bool or None
             None where it cannot be asked, on another machine or in another container.
         """
-        if self.machine != _machine():
+        if self.machine != own_place():
             return None
-        started = _started(self.pid)
+        started = start_of(self.pid)
         return started == self.started if started or not _hidden(self.pid) else None
 
 
@@ -309,21 +308,6 @@ def _last_sign(path: Path) -> tuple[int, float]:
     return beat, max(0, now - beat) / 1e9
 
 
-def _started(pid: int) -> str:
-    """Tell when a process was started; nothing if it is no more, or waits to be buried."""
-    try:
-        # In ticks since the machine began, which no change of the clock moves.
-        words = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        return "" if words[0] in "ZXx" else words[19]
-    except (OSError, IndexError):
-        pass
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-            return f"{process.create_time():.0f}"
-    return ""
-
-
 def _hidden(pid: int) -> bool:
     """Tell a process of another user, which the system may not show, from none."""
     try:
@@ -333,15 +317,3 @@ def _hidden(pid: int) -> bool:
     except (OSError, OverflowError):
         pass
     return False
-
-
-def _machine() -> str:
-    """Name the start of this machine, and the space that its process numbers are of."""
-    words = []
-    with contextlib.suppress(OSError):
-        words.append(Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip())
-    with contextlib.suppress(OSError):
-        words.append(os.readlink("/proc/self/ns/pid"))
-    return (
-        " ".join(words) if len(words) == 2 else f"{socket.gethostname()} {psutil.boot_time():.0f}"
-    )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.errors import CheckpointError, require_access
+from dilo.pipeline.printing import printable
 from dilo.train.filekinds import kind_of, kind_of_archive
 from dilo.train.pickled import survey
 
@@ -211,8 +212,7 @@ def shown(words: str, most: int = 60) -> str:
     str
         In one line, without what a terminal obeys; a longer text ends in dots.
     """
-    words = f"{words[:most]}..." if len(words) > most else words
-    return words if words.isprintable() else ascii(words)
+    return " ".join(printable(words, most).split())
 
 
 def _require_memory(error: Exception, path: Path) -> None:
