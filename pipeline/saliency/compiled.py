@@ -147,7 +147,7 @@ def saying_what_takes_long(say: Callable[[str], object], line: str) -> Iterator[
         yield
 
 
-class _Announcement(Listener):  # type: ignore[misc]  # numba has no types
+class _Announcement(Listener):
     """Say a line at the first event, and where compiled code will be, if not where expected."""
 
     def __init__(self, say: Callable[[str], object], line: str) -> None:
