@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -100,16 +101,20 @@ def _claimed() -> int:
 def _locked(path: Path) -> bool:
     """Lock a file until this process ends, unless another has it."""
     try:
-        # Not closed again. Another user's file can be locked, though not written.
+        # Not closed again. Another user's file can be locked, though not written; a link or a
+        # pipe of theirs is no lock.
+        careful = os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | careful, 0o644)
         except PermissionError:
-            file = os.open(path, os.O_RDONLY)
+            file = os.open(path, os.O_RDONLY | careful)
     except OSError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
     except OSError:
-        os.close(file)
-        return False
-    return True
+        pass
+    os.close(file)
+    return False

@@ -1,6 +1,7 @@
 """One optimiser step of whatever learns: losses of parts, their gradients added, new weights."""
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from dilo.pipeline.saliency.compiled import CACHE
 from dilo.train import ranks
 from dilo.train.devices import DTYPES
 from dilo.train.machine import Machine
@@ -39,6 +41,7 @@ class Descent:
         self.machine, self.learning, self.optimizer = machine, learning, optimizer
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
         if machine.compile:
+            keep_kernels()
             for network in learning.children():
                 network.compile()  # in place: wrapped, its parameters would change their names
         self._module: nn.Module = learning
@@ -112,3 +115,13 @@ def _mean(outputs: Sequence[StepOutput]) -> StepOutput:
             for name in outputs[0].scalars
         },
     )
+
+
+def keep_kernels() -> None:
+    """Let torch.compile keep its kernels where ours are kept, unless the user says where.
+
+    Torch's own folder has a name that anybody on the machine could take first, and what lies in
+    it is run.
+    """
+    if CACHE.folder is not None:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE.folder / "torchinductor"))

@@ -89,3 +89,14 @@ def test_a_lock_that_cannot_be_had_leaves_the_gpus_to_the_number_of_the_process(
     monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
     assert gpus.own_device("cuda") == "cuda:3"
     gpus._claimed.cache_clear()
+
+
+def test_a_link_or_a_pipe_that_lies_in_the_place_of_a_lock_is_none(tmp_path, monkeypatch):
+    fake(monkeypatch, lambda: 3)
+    monkeypatch.setattr(gpus, "_NAME", str)
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "dilo-0.lock").symlink_to(tmp_path / "anything")
+    gpus.os.mkfifo(tmp_path / "dilo-1.lock")
+    assert gpus.own_device("cuda") == "cuda:2"
+    assert not (tmp_path / "anything").exists()
+    gpus._claimed.cache_clear()
