@@ -229,7 +229,8 @@ def _require_fitting(optimizer: torch.optim.Optimizer) -> None:
     """Refuse an optimiser's state that torch takes up as it is, and steps with later."""
     for group in optimizer.param_groups:
         for name, usual in optimizer.defaults.items():
-            if isinstance(usual, float | int) and not isinstance(group[name], float | int | Tensor):
+            value = group.get(name, usual)  # torch adds defaults that no group has
+            if isinstance(usual, float | int) and not isinstance(value, float | int | Tensor):
                 raise ValueError(f"{name} of the optimiser is no number")
         for weight in group["params"]:
             for name, value in optimizer.state.get(weight, {}).items():

@@ -1,7 +1,8 @@
 """Training a linear layer on a frozen trunk: crops to features to steps, on from where it stood."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,51 @@ def probe(
     with ranks.joined(machine.device) as device, Interruption() as interruption:
         machine = dataclasses.replace(machine, device=device)
         say = say if ranks.rank() == 0 else ranks.silence
-        with claimed(folder, say, interruption) as claim:
-            session = _Session(encoder, train, test, protocol, folder, machine, say, seed, aside)
+        kept = weights_of(encoder)
+        settings = _settings(encoder, digest_of(kept), train, test, protocol, machine, seed)
+        if aside:
+            folder = ranks.decide(lambda: fitting_folder(folder, settings, say))
+        with _left_only_if_used(folder, aside), claimed(folder, say, interruption) as claim:
+            session = _Session(
+                encoder, train, test, protocol, folder, machine, say, seed, kept, settings
+            )
             return session.run(interruption, claim)
+
+
+@contextlib.contextmanager
+def _left_only_if_used(folder: Path, aside: bool) -> Iterator[None]:
+    """Remove a folder that was chosen for a probe where nothing came to lie in it."""
+    try:
+        yield
+    finally:
+        if aside and ranks.rank() == 0:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _settings(
+    encoder: Encoder,
+    trunk: str,
+    train: LabelledFolder,
+    test: LabelledFolder,
+    protocol: Protocol,
+    machine: Machine,
+    seed: int,
+) -> dict[str, Any]:
+    """Say what a probe stands on: it goes on only with the same."""
+    settings = {
+        "step": encoder.step,
+        "trunk": trunk,
+        "size": encoder.size,
+        "seed": seed,
+        "precision": machine.precision,
+        "train": train.names.digest(),
+        "test": test.names.digest(),
+        **{f"protocol.{k}": v for k, v in dataclasses.asdict(protocol).items()},
+    }
+    if sorted_by_number(train.classes):  # a state from before has them in another order
+        settings["class_order"] = "numbers"
+    return settings
 
 
 def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Protocol) -> None:
@@ -139,25 +182,12 @@ class _Session:
         machine: Machine,
         say: Callable[[str], None],
         seed: int,
-        aside: bool,
+        kept: dict[str, Tensor],
+        settings: dict[str, Any],
     ) -> None:
         self.encoder, self.train, self.protocol = encoder, train, protocol
         self.folder, self.machine, self.say, self.seed = folder, machine, say, seed
-        self.kept = weights_of(encoder)
-        self.settings = {
-            "step": encoder.step,
-            "trunk": digest_of(self.kept),
-            "size": encoder.size,
-            "seed": seed,
-            "precision": machine.precision,
-            "train": train.names.digest(),
-            "test": test.names.digest(),
-            **{f"protocol.{k}": v for k, v in dataclasses.asdict(protocol).items()},
-        }
-        if sorted_by_number(train.classes):  # a state from before has them in another order
-            self.settings["class_order"] = "numbers"
-        if aside:
-            self.folder = ranks.decide(lambda: fitting_folder(folder, self.settings, say))
+        self.kept, self.settings = kept, settings
         self.state = read_state(self.folder, self.settings)
         self.test = TestImages(encoder, test, machine, say)
         self.layer = Layer(self.test.width, len(train.classes), protocol, machine.device, seed)

@@ -122,10 +122,10 @@ def test_a_second_data_set_or_setting_replaces_no_result_of_a_run(data):
 
 
 def test_a_file_that_is_no_record_is_not_written_over(data):
-    (data / "letter.txt").write_text("dear")
-    result = evaluate(data, "--out", str(data / "letter.txt"), status=3)
-    assert "letter.txt must be a new file, or a record of dilo-eval knn" in result.stderr
-    assert (data / "letter.txt").read_text() == "dear"
+    (data / "letter.json").write_text('{"dear": 1}')
+    result = evaluate(data, "--out", str(data / "letter.json"), status=3)
+    assert "letter.json must be a new file, or a record of dilo-eval knn" in result.stderr
+    assert (data / "letter.json").read_text() == '{"dear": 1}'
 
 
 def test_options_override_the_checkpoint(data):

@@ -37,6 +37,8 @@ def test_a_run_whose_workers_are_killed_does_not_even_stop(
 ):
     rng, store = random.Random(seed), tmp_path / "store"
     process = start(*masks(photographs, store))
+    while process.poll() is None and not workers(process):
+        time.sleep(0.02)
     killed = 0
     for _ in range(3):
         time.sleep(rng.uniform(0.2, SPAN / 3))

@@ -1,5 +1,6 @@
 """Making a store: rows for good and bad images, bytes that depend on the plan alone."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.masks import mask_plan, planned_recipe, prepare
 from dilo.pipeline.names import Names
+from dilo.pipeline.plan import Plan
 from dilo.pipeline.planning import Selection
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.status import status
@@ -165,6 +167,9 @@ def test_a_shard_is_computed_with_the_parameters_that_its_plan_says(
 def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
     prepare(images, tmp_path / "store", recipe=RBD, size=32)
     path = tmp_path / "store" / "plan.json"
-    path.write_text(path.read_text().replace('"superpixels"', '"patches"'))
+    plan = Plan.load(path.parent)
+    numbers = dict(plan.parameters)
+    numbers["patches"] = numbers.pop("superpixels")
+    path.write_text(dataclasses.replace(plan, parameters=numbers).text())
     with pytest.raises(StoreError, match=r"does not make: patches must be one of .*: use the ver"):
         Builder(images, tmp_path / "store")(0)

@@ -52,7 +52,7 @@ def objects_and_masks(root: Path, count: int = 11) -> tuple[Path, Path]:
 
 def store_of(images: Path, store: Path) -> Path:
     """Make the store of their masks by RBD."""
-    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
+    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
         Builder(images, store)(shard)
     return store

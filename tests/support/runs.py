@@ -40,7 +40,7 @@ def small_recipe(*overrides: str) -> Recipe:
 def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     """Write photographs and the store of their masks."""
     images, store = photograph_folder(root / "images", count), root / "masks"
-    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
+    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
         Builder(images, store)(shard)
     return images, store

@@ -142,7 +142,10 @@ def test_a_run_does_not_go_on_with_other_backgrounds(made, tmp_path):
 
 
 def test_backgrounds_that_do_not_fit_end_a_run_before_it_begins(made, tmp_path):
-    recipe, source = small_recipe(*ON_CROPS, "paste.bank=999999999999"), find_source(*made)
+    recipe, source = (
+        small_recipe(*ON_CROPS, "paste.bank=1048576", "views.size=2048"),
+        find_source(*made),
+    )
     run = tmp_path / "run"
     with pytest.raises(DiloError, match=r"paste.bank must fit .* --set paste.bank=\d+ or less"):
         train(recipe, source, run, machine(), print, backgrounds={})

@@ -151,7 +151,9 @@ def test_a_checkpoint_without_a_part_of_its_state_is_refused_in_words(tmp_path, 
     content = checkpoint.load(path)
     del content[missing]
     torch.save(content, path)
-    with pytest.raises(CheckpointError, match="must hold what this network and its optimiser need"):
+    with pytest.raises(
+        CheckpointError, match=f"must hold what dilo-train wrote, got other values in {missing}"
+    ):
         resume(tmp_path, learner(), RECIPE, DATA, print)
 
 

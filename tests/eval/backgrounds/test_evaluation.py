@@ -41,6 +41,8 @@ def test_the_record_of_a_folder(tmp_path):
     record = json.loads(json.dumps(made.record))
     border, middle = record.pop("results")
     assert record.pop("masks_fingerprint")
+    inputs = record.pop("inputs")
+    assert (inputs["images"]["folder"], inputs["masks"]) == (str(images), str(masks))
     assert record == {
         "task": "backgrounds",
         "checkpoint": "fake.pth",

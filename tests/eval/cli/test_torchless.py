@@ -31,7 +31,7 @@ def argument(option: click.Parameter, folder) -> str:
         path.touch()
     elif option.type.exists:
         path.mkdir()
-    return str(path)
+    return str(path.with_suffix(".h5") if option.name == "out" else path)
 
 
 @pytest.mark.parametrize("name", sorted(set(main.commands) - WITHOUT))
