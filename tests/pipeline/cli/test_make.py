@@ -23,7 +23,7 @@ def test_a_dry_run_foretells_and_writes_nothing(images, tmp_path):
     (images / "class0" / "bad.jpg").write_bytes(b"no image")
     out = tmp_path / "deep" / "store"
     result = masks(images, out, "--dry-run", "--json", "--strict")
-    assert "10 images in 1 shards; to do: 10 images in 1" in result.stderr
+    assert "10 images in 1 shard; to do: 10 images in 1" in result.stderr
     assert "sample: 10 images, " in result.stderr
     assert f"free at {tmp_path}" in result.stderr
     assert "  failed: class0/bad.jpg: not an image" in result.stderr
