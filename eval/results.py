@@ -101,19 +101,12 @@ def settled_folder(
     Path
         The folder, or one of ``FOLDER-2``, ``FOLDER-3`` beside it; it exists.
     """
-    wanted = inputs_of(record, of_run=of_run)
-    for candidate in beside(folder):
-        if is_free(candidate, given=not of_run):
-            break
-        earlier = earlier_record(candidate / f"{record['task']}.json")
-        if earlier and wanted and inputs_of(earlier, of_run=of_run) == wanted:
-            break
-    if candidate != folder:
-        say(
-            f"{folder} holds a result of other images or settings, which stays as it is: this one "
-            f"goes to {candidate}"
-        )
-    return candidate
+    return _settled(
+        folder,
+        lambda place: is_free(place, given=not of_run),
+        lambda place: _is_same(record, place / f"{record['task']}.json", of_run=of_run),
+        say,
+    )
 
 
 def settled_file(path: Path, record: Mapping[str, Any], say: Callable[[str], None]) -> Path:
@@ -133,19 +126,34 @@ def settled_file(path: Path, record: Mapping[str, Any], say: Callable[[str], Non
     Path
         The file, or one of ``NAME-2``, ``NAME-3`` beside it.
     """
-    wanted = inputs_of(record, of_run=False)
-    for candidate in beside(path):
-        if not candidate.exists():
-            break
-        earlier = earlier_record(candidate)
-        if earlier and wanted and inputs_of(earlier, of_run=False) == wanted:
-            break
-    if candidate != path:
+    return _settled(
+        path,
+        lambda place: not place.exists(),
+        lambda place: _is_same(record, place, of_run=False),
+        say,
+    )
+
+
+def _settled(
+    path: Path,
+    is_open: Callable[[Path], bool],
+    is_same: Callable[[Path], bool],
+    say: Callable[[str], None],
+) -> Path:
+    """Choose the first place where nothing is, or the same; say so if it is not the one named."""
+    place = next(place for place in beside(path) if is_open(place) or is_same(place))
+    if place != path:
         say(
             f"{path} holds a result of other images or settings, which stays as it is: this one "
-            f"goes to {candidate}"
+            f"goes to {place}"
         )
-    return candidate
+    return place
+
+
+def _is_same(record: Mapping[str, Any], path: Path, *, of_run: bool) -> bool:
+    """Tell whether a file holds a record of the same images and settings."""
+    wanted, earlier = inputs_of(record, of_run=of_run), earlier_record(path)
+    return bool(earlier and wanted and inputs_of(earlier, of_run=of_run) == wanted)
 
 
 def require_record(option: str, path: Path, task: str) -> None:

@@ -214,7 +214,8 @@ def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
     what = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
     rest = "finished shards are kept, and the same command goes on"
     if number in REMEDIES:
-        raise AccessError(f"{what}: {REMEDIES[number]}; {rest}", number)
+        # What is kept, the command says.
+        raise AccessError(f"{what}: {REMEDIES[number]}; the same command goes on", number)
     if number in PASSING:
         raise DiloError(f"{what}: mend the disk; {rest}")
     raise DiloError(f"{what}; {rest}: {whereabouts(images, path)}")

@@ -57,7 +57,13 @@ def can_open(image: Path) -> bool:
     return _failure(image) is None
 
 
-def require_images(images: Path, names: Sequence[str], option: str = "--images") -> None:
+def require_images(
+    images: Path,
+    names: Sequence[str],
+    option: str = "--images",
+    *,
+    rows: Sequence[int] | None = None,
+) -> None:
     """Refuse a folder that is not the one that a store was made of, by some of its images.
 
     Parameters
@@ -68,6 +74,8 @@ def require_images(images: Path, names: Sequence[str], option: str = "--images")
         The images of the store.
     option : str, default "--images"
         What gave the folder, for the message.
+    rows : sequence of int, optional
+        Positions of those images that must be there; unless given, of all.
 
     Raises
     ------
@@ -76,13 +84,14 @@ def require_images(images: Path, names: Sequence[str], option: str = "--images")
     StoreError
         If the first of the images, or most, are not there.
     """
-    count = len(names)
+    rows = range(len(names)) if rows is None else rows
+    count = len(rows)
     first = range(min(FIRST, count))
     spread = {(2 * i + 1) * count // (2 * SPREAD) for i in range(SPREAD)}
     places = sorted({*first, *spread})
-    absent = [place for place in places if not is_there(images / names[place])]
+    absent = [place for place in places if not is_there(images / names[rows[place]])]
     if 2 * len(absent) > len(places) or set(first) <= set(absent):
-        name = names[absent[0]]
+        name = names[rows[absent[0]]]
         raise StoreError(
             f"{option} {images} must hold the images of the store, got {escaped(name)} and "
             f"{len(absent) - 1} more of {len(places)} looked for not there, and nothing was "

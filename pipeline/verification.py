@@ -74,6 +74,17 @@ class Changes:
         """
         return len(self.absent) + len(self.unread)
 
+    @property
+    def of_others(self) -> bool:
+        """Tell whether most are others now: then it is another folder.
+
+        Returns
+        -------
+        bool
+            False where only a few changed.
+        """
+        return len(self.changed) >= MANY and len(self.changed) * 2 > self.looked
+
     def __add__(self, other: "Changes") -> "Changes":
         return Changes(
             self.looked + other.looked,
@@ -290,6 +301,8 @@ def require_unchanged(
         advance()
     if found.lost:
         raise StoreError(f"--images {images}: {lost_words(images, found)}")
+    if found.of_others:
+        raise StoreError(_other_words(store, found))
     if found.changed:
         raise StoreError(
             f"--images {images}: {len(found.changed)} images must be those that the store was "
@@ -396,19 +409,24 @@ def repaired(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
             f"{store / PLAN} must be the plan of the shards beside it, got another one, or a "
             f"changed one: nothing was moved; restore it, or make a fresh store"
         )
-    changed = sum(len(check.changes.changed) for check in checks)
-    if changed >= MANY and changed * 2 > (looked := sum(check.changes.looked for check in checks)):
-        raise StoreError(
-            f"--images must be the folder that {store} was made of, got other images by the same "
-            f"names, {changed} of {looked}: nothing was moved; give that folder, or make a fresh "
-            f"store of this one"
-        )
+    changes = sum((check.changes for check in checks), Changes())
+    if changes.of_others:
+        raise StoreError(_other_words(store, changes))
     folder = store / ASIDE
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise StoreError(
             f"{folder} must be a folder, got a link or a file: nothing was moved; move it away"
         )
     return [_aside(store, check.shard) for check in checks if check.there and check.faults]
+
+
+def _other_words(store: Path, changes: Changes) -> str:
+    """Say that a folder holds other images than the store was made of."""
+    return (
+        f"--images must be the folder that {store} was made of, got other images by the same "
+        f"names, {len(changes.changed)} of {changes.looked}: nothing was moved; give that folder, "
+        f"or make a fresh store of this one"
+    )
 
 
 def undo_words(store: Path, moved: list[Path]) -> str:

@@ -301,6 +301,11 @@ def _pair(sample: Any) -> tuple[Any, ...]:
 
 def _masks(mask: Any, count: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Bring masks of any kind to (B, h, w), uint8 in 0..255."""
+    if isinstance(mask, Image.Image) and mask.mode == "P":
+        raise ValueError(
+            "mask must be gray, got a picture with a palette, whose values number its colours: "
+            "pass mask.convert('L'), or numpy.asarray(mask) > 0 where they number objects"
+        )
     values = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
     if values.dtype == bool:
         values = values.astype(np.uint8) * np.uint8(255)
@@ -311,7 +316,7 @@ def _masks(mask: Any, count: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
     if values.ndim == 4 and values.shape[1] == 1:
         values = values[:, 0]
     values = values[None] if values.ndim == 2 else values
-    if values.ndim != 3 or len(values) != count:
+    if values.ndim != 3 or len(values) != count or not values.size:
         raise ValueError(
             f"mask must be of shape (h, w) for each of {count} images, got {values.shape}"
         )

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.finding import count_images, find_images
-from dilo.pipeline.imagefolder import whereabouts
+from dilo.pipeline.imagefolder import require_images, whereabouts
 from dilo.pipeline.images import decode
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.rows import FAILED
@@ -122,7 +122,7 @@ def find_source(
     Raises
     ------
     DiloError
-        If the store is not whole, or is of another folder.
+        If the store is not whole, or is of another folder, or most images are not there.
     """
     if masks is None:
         names = find_images(images, say=say)
@@ -138,6 +138,7 @@ def find_source(
             f"{option} {masks} must be of the images of --images {images}: "
             f"its first image, {escaped(first)}, is not there: {whereabouts(images, first)}"
         )
+    require_images(images, store.names, rows=usable.tolist())
     pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
     in_folder = count_images(images, COUNTING)
     return Source(images, store.names, usable, pasteable, store, in_folder)

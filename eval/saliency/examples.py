@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dilo.eval.saliency.score import Score, read_truth
+from dilo.eval.saliency.score import Score
 from dilo.eval.saliency.sources import Method, PngFolder, paired
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.finding import find_images
@@ -150,7 +150,7 @@ def _example(
     """Make the cells of one image; the first carries its rank and name, the last its score."""
     image = score.images[row]
     name = rank + image.rpartition("/")[2]
-    expected = read_truth(truth, image)
+    expected = truth.read_truth(image)
     white = expected.astype(np.uint8) * np.uint8(255)
     mask = stretched(method.source.read(method.pairs[image]), expected.shape)
     numbers = f"weighted F {score.weighted_f[row]:.3f}, MAE {score.mae[row]:.3f}"

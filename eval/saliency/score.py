@@ -9,7 +9,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
 
 from dilo.eval.saliency.measures import TRUTH_ABOVE, Measures, measure
-from dilo.eval.saliency.sources import Method, PngFolder
+from dilo.eval.saliency.sources import Method, PngFolder, StoredMasks
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.maskfiles import same_proportions
 from dilo.pipeline.preview import stretched
@@ -115,29 +115,11 @@ def score(
     return [_score(method, images, column) for method, column in zip(methods, columns, strict=True)]
 
 
-def read_truth(truth: PngFolder, key: str) -> NDArray[np.bool_]:
-    """Read a ground truth.
-
-    Parameters
-    ----------
-    truth : PngFolder
-        The ground truths.
-    key : str
-        Which.
-
-    Returns
-    -------
-    ndarray of shape (H, W), bool
-        Whether a pixel is above 128.
-    """
-    return truth.read_truth(key)
-
-
 def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[_Row]:
     """Score some images: for each, every method's measures, and whether its mask was resized."""
     rows = []
     for image in images:
-        expected = read_truth(truth, image)
+        expected = truth.read_truth(image)
         row: _Row = []
         for method in methods:
             mask = method.source.read(method.pairs[image])
@@ -151,12 +133,14 @@ def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[s
 def _require_same(
     method: Method, image: str, mask: tuple[int, ...], shape: tuple[int, ...]
 ) -> None:
-    """Refuse a mask of other proportions than its truth."""
-    if not same_proportions(mask, shape) and shape[0] != shape[1]:
+    """Refuse a mask of other proportions than its truth; a store's square is of its image's."""
+    source, key = method.source, method.pairs[image]
+    of = source.image_shape(key) if isinstance(source, StoredMasks) else mask
+    if any(of) and not same_proportions(of, shape) and shape[0] != shape[1]:
         raise DiloError(
-            f"{method.source.folder}: {method.pairs[image]} must have the proportions of its "
-            f"ground truth, {shape[1]} x {shape[0]}, or be square, got {mask[1]} x {mask[0]}: is "
-            f"it of the same picture, and not turned?"
+            f"{source.folder}: {key} must have the proportions of its ground truth, "
+            f"{shape[1]} x {shape[0]}, or be square, got {of[1]} x {of[0]}: is it of the same "
+            "picture, and not turned?"
         )
 
 

@@ -12,6 +12,7 @@ from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.maskfiles import mask_files, read_mask, remarks, require_same_picture, white
 from dilo.pipeline.names import Names, escaped
 from dilo.pipeline.plan import PLAN
+from dilo.pipeline.rows import FAILED
 from dilo.pipeline.store import MaskStore
 
 
@@ -145,8 +146,8 @@ class StoredMasks:
         keys = _keys(self._store.names, str(folder))
         self._rows = {key: row for row, key in enumerate(keys)}
         self.fingerprint = self._store.fingerprint
-        failed = self._store.failed()
-        self.failed: Collection[str] = {keys[row] for row in np.flatnonzero(failed)}
+        status, self._shapes = self._store.columns("status", "shape")
+        self.failed: Collection[str] = {keys[row] for row in np.flatnonzero(status == FAILED)}
 
     @property
     def keys(self) -> Sequence[str]:
@@ -183,6 +184,22 @@ class StoredMasks:
             Saliency; all zero for an image that failed.
         """
         return self._store[self._rows[key]]
+
+    def image_shape(self, key: str) -> tuple[int, ...]:
+        """Tell the size of the image that a mask is of.
+
+        Parameters
+        ----------
+        key : str
+            One of `keys`.
+
+        Returns
+        -------
+        tuple of int
+            Height and width; zeros for an image that failed.
+        """
+        height, width = self._shapes[self._rows[key]]
+        return int(height), int(width)
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,8 +135,11 @@ def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "C
         say(line)
     if len(lines) > NAMED_FAULTS:
         say(f"and {len(lines) - NAMED_FAULTS} more: --json has all")
-    without = f", {len(lost)} images not there or not readable" if lost else ""
-    say(f"{plan.shards} shards of {plan.images} images: {len(faults)} faults{without}")
+    without = f", {counted(len(lost), 'image')} not there or not readable" if lost else ""
+    say(
+        f"{counted(plan.shards, 'shard')} of {counted(plan.images, 'image')}: "
+        f"{counted(len(faults), 'fault')}{without}"
+    )
     if missing:
         say(f"{len(missing)} of {plan.shards} shards are still to be made: {ranges(missing)}")
 

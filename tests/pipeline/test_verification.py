@@ -242,6 +242,8 @@ def test_other_images_by_the_same_names_do_not_cost_the_shards(made):
     with pytest.raises(StoreError, match="got other images by the same names, 7 of 7: nothing was"):
         repaired(store, plan, checks)
     assert not (store / "damaged").exists()
+    with pytest.raises(StoreError, match="give that folder, or make a fresh store of this one"):
+        require_unchanged(images, store, [0, 1])
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "file"])
@@ -289,7 +291,7 @@ def test_a_store_that_is_not_whole_is_one_line_and_its_faults_are_twenty_at_most
     assert lines[19:] == [
         "fault 19",
         "and 11 more: --json has all",
-        "2 shards of 8 images: 30 faults, 1 images not there or not readable",
+        "2 shards of 8 images: 30 faults, 1 image not there or not readable",
     ]
 
 

@@ -110,6 +110,14 @@ def test_a_part_of_a_folder_is_said_to_be_one(tmp_path):
     assert find_source(images, masks).share().endswith("holds only 2 of 3 listed")
 
 
+def test_a_folder_that_lacks_most_of_the_images_is_not_trained_on(tmp_path):
+    images, masks = photographs_and_masks(tmp_path, 5)
+    for name in list(find_source(images, masks).names)[1:4]:
+        (images / name).unlink()
+    with pytest.raises(DiloError, match=r"must hold the images of the store, got .* 2 more of 5"):
+        find_source(images, masks)
+
+
 def test_a_folder_that_takes_long_to_count_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr("dilo.train.data.COUNTING", -1.0)
     source = find_source(*photographs_and_masks(tmp_path, 3))

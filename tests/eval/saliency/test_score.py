@@ -8,7 +8,7 @@ from support.runs import photographs_and_masks
 
 from dilo.eval.saliency import score as module
 from dilo.eval.saliency.measures import measure
-from dilo.eval.saliency.score import read_truth, score
+from dilo.eval.saliency.score import score
 from dilo.eval.saliency.sources import PngFolder, open_method
 from dilo.pipeline.errors import DiloError
 
@@ -62,20 +62,27 @@ def test_a_png_of_another_size_is_resized_and_counted(maps):
 def test_a_stored_mask_is_stretched_to_its_truth_as_it_was_squashed(tmp_path):
     _, store = photographs_and_masks(tmp_path, 3)
     for number, folder in enumerate(("class0", "class1", "class0")):
-        save(tmp_path / "truth" / folder / f"00{number}.png", disc((40, 60), 12))
+        save(tmp_path / "truth" / folder / f"00{number}.png", disc((50, 60), 12))
     (found,) = scored(tmp_path, "masks")
     truth = PngFolder(tmp_path / "truth", "--truth")
     mask = open_method("masks", store, truth.keys).source.read("class1/001")
-    stretched = np.asarray(Image.fromarray(mask).resize((60, 40), Image.Resampling.BILINEAR))
-    expected = measure(stretched, read_truth(truth, "class1/001"))
+    stretched = np.asarray(Image.fromarray(mask).resize((60, 50), Image.Resampling.BILINEAR))
+    expected = measure(stretched, truth.read_truth("class1/001"))
     assert found.mae[found.images.index("class1/001")] == expected.mae
     assert found.resized == 0  # a square is no surprise
     assert found.failed == []
 
 
+def test_a_truth_of_other_proportions_than_the_image_of_a_stored_mask_is_refused(tmp_path):
+    photographs_and_masks(tmp_path, 1)
+    save(tmp_path / "truth" / "class0" / "000.png", disc((60, 50), 12))  # turned
+    with pytest.raises(DiloError, match=r"class0/000 must have the proportions .* got 60 x 50"):
+        scored(tmp_path, "masks")
+
+
 def test_truth_is_what_is_above_128(tmp_path):
     save(tmp_path / "a.png", np.array([[0, 127, 128, 129, 255]], np.uint8))
-    truth = read_truth(PngFolder(tmp_path, "--truth"), "a")
+    truth = PngFolder(tmp_path, "--truth").read_truth("a")
     assert truth.tolist() == [[False, False, False, True, True]]
 
 
