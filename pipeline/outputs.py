@@ -32,6 +32,8 @@ class FileKind:
 
 PNG = FileKind("PNG", (".png",), (b"\x89PNG\r\n\x1a\n",))
 JSON = FileKind("JSON", (".json",), (b"{", b"["))
+#: Their formats begin in many ways: the name alone tells.
+WEIGHTS = FileKind("weights", (".pth", ".pt", ".pkl", ".bin", ".safetensors"), (b"",))
 HDF5 = FileKind("HDF5", (".h5", ".hdf5"), (b"\x89HDF\r\n\x1a\n",))
 
 

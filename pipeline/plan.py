@@ -188,9 +188,14 @@ class Plan:
             version = fields.pop("format")
         except FileNotFoundError:
             raise StoreError(f"{folder} must be a store made by dilo-prep, got no {PLAN}") from None
-        except (OSError, ContentError, KeyError, AttributeError, TypeError) as error:
+        except (OSError, ContentError) as error:
             require_access(error, path)
-            raise StoreError(f"{path} must be a plan that dilo-prep wrote: {error!r}") from error
+            words = str(error).removeprefix(f"{path} ")
+            raise StoreError(f"{path} must be a plan that dilo-prep wrote: {words}") from error
+        except (KeyError, AttributeError, TypeError) as error:
+            raise StoreError(
+                f"{path} must be a plan that dilo-prep wrote: got JSON without its format"
+            ) from error
         if version != FORMAT_VERSION:
             raise StoreError(
                 f"{path} must have format {FORMAT_VERSION}, got {version!r}: "

@@ -6,6 +6,7 @@ import click
 
 from dilo.eval.cli.options import arch_option, checkpoint_option, tell, writable
 from dilo.pipeline.cli.options import json_option, say, user_errors
+from dilo.pipeline.cli.outputs import WEIGHTS_FILE
 from dilo.pipeline.extras import require_torch
 
 
@@ -21,7 +22,7 @@ from dilo.pipeline.extras import require_torch
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=WEIGHTS_FILE,
     required=True,
     callback=writable,
     help="The file; OUT.card.md and OUT.card.json beside it say what it is.",

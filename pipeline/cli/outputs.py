@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.outputs import HDF5, JSON, PNG, FileKind, require_output
+from dilo.pipeline.outputs import HDF5, JSON, PNG, WEIGHTS, FileKind, require_output
 
 
 class Output(click.Path):
@@ -27,4 +27,4 @@ class Output(click.Path):
         return path
 
 
-PNG_FILE, JSON_FILE, HDF5_FILE = (Output(kind) for kind in (PNG, JSON, HDF5))
+PNG_FILE, JSON_FILE, HDF5_FILE, WEIGHTS_FILE = map(Output, (PNG, JSON, HDF5, WEIGHTS))

@@ -86,7 +86,8 @@ def test_shards_without_a_plan_are_not_adopted(tmp_path):
     [
         (None, "got no plan.json"),
         ("{", "must be a plan"),
-        ("[]", "must be a plan"),
+        ("[" * 200_000, r"plan.json must be a plan that dilo-prep wrote: must be JSON, got br"),
+        ("[]", "must be a plan that dilo-prep wrote: got JSON without its format"),
         ("{}", "must be a plan"),
         ('{"format": 1}', "must be a plan"),
         ('{"format": 2}', "format 1, got 2"),

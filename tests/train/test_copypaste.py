@@ -217,7 +217,11 @@ UNIT_IMAGE = IMAGE.float() / 255
         (IMAGE, torch.where(UNIT > 0.5, torch.nan, UNIT), r"mask must lie in \[0, 1\], got nan"),
         (IMAGE, MASK.T, "its image, 90 x 120 .*, or be square, got 120 x 90: transpose it"),
         (IMAGE, MASK[:40], "or be square, got 40 x 120: crop and resize it as its image"),
-        (IMAGE, Image.fromarray(np.asarray(MASK)).convert("P"), r"mask must be gray, got a picture with a palette"),
+        (
+            IMAGE,
+            Image.fromarray(np.asarray(MASK)).convert("P"),
+            r"mask must be gray, got a picture with a palette",
+        ),
         (IMAGE, MASK[:0, :0], r"mask must be of shape \(h, w\) .* got \(1, 0, 0\)"),
         (UNIT_IMAGE * 4 - 2, MASK, r"image must lie in \[0, 1\], got -2 .*: paste before v2.Norm"),
         (UNIT_IMAGE * 255, MASK, r"image must lie in \[0, 1\], got .* to 255: divide by 255"),

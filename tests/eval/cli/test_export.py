@@ -45,12 +45,12 @@ def test_results_are_named_and_colours_that_the_format_cannot_say(run, tmp_path)
         content["dilo"]["recipe"]["views"]["space"] = "unit"
 
     write_checkpoint(run / "checkpoints" / "step-00000007.pt", see)
-    lines = export(run, tmp_path / "x").stderr.splitlines()
+    lines = export(run, tmp_path / "x.pth").stderr.splitlines()
     assert lines[1:] == [
         "It sees unit, which this format cannot say: the card does",
-        f"{tmp_path / 'x'}.card.md: knn",
+        f"{tmp_path / 'x.pth'}.card.md: knn",
     ]
-    assert len(export(run, tmp_path / "x", form="moco").stderr.splitlines()) == 2
+    assert len(export(run, tmp_path / "x.pth", form="moco").stderr.splitlines()) == 2
 
 
 def test_what_does_not_fit_exits_with_3_and_leaves_nothing(run, tmp_path):
@@ -59,12 +59,19 @@ def test_what_does_not_fit_exits_with_3_and_leaves_nothing(run, tmp_path):
     assert list(tmp_path.iterdir()) == [run]
 
 
+def test_a_photograph_is_not_replaced_by_weights(run, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    refused = export(run, tmp_path / "photo.jpg", status=2)
+    assert "a weights file must be called NAME.pth" in refused.stderr
+    assert (tmp_path / "photo.jpg").read_bytes() == b"\xff\xd8\xff"
+
+
 def test_an_out_without_a_folder_exits_with_2_before_any_work(run, tmp_path):
     (run / "checkpoints" / "step-00000007.pt").unlink()  # not even looked for
     assert "its folder must exist" in " ".join(
-        export(run, tmp_path / "no" / "x", status=2).stderr.split()
+        export(run, tmp_path / "no" / "x.pth", status=2).stderr.split()
     )
-    export(run, tmp_path / "x", form="onnx", status=2)
+    export(run, tmp_path / "x.pth", form="onnx", status=2)
 
 
 def test_of_several_networks_one_is_exported_by_its_place_and_is_read_again(tmp_path):
