@@ -9,6 +9,8 @@ from dilo.pipeline import extras
 
 #: Commands that do without.
 WITHOUT = {"saliency", "report"}
+#: What the file is called that a command writes.
+SUFFIX = {"features": ".h5", "export": ".pth"}
 #: What a command needs besides the options that it cannot do without.
 BESIDES = {
     "backgrounds": ("images", "masks"),
@@ -17,7 +19,7 @@ BESIDES = {
 }
 
 
-def argument(option: click.Parameter, folder) -> str:
+def argument(option: click.Parameter, folder, name) -> str:
     """Give an option something that it takes: another folder or file for each."""
     if isinstance(option.type, click.Choice):
         return str(option.type.choices[0])
@@ -31,7 +33,7 @@ def argument(option: click.Parameter, folder) -> str:
         path.touch()
     elif option.type.exists:
         path.mkdir()
-    return str(path.with_suffix(".h5") if option.name == "out" else path)
+    return str(path.with_suffix(SUFFIX.get(name, "") if option.name == "out" else ""))
 
 
 @pytest.mark.parametrize("name", sorted(set(main.commands) - WITHOUT))
@@ -40,7 +42,7 @@ def test_without_torch_a_command_exits_with_3_and_says_how_to_get_it(tmp_path, m
     besides = BESIDES.get(name, ())
     options = main.commands[name].params
     needed = [option for option in options if option.required or option.name in besides]
-    words = [word for o in needed for word in (o.opts[0], argument(o, tmp_path))]
+    words = [word for o in needed for word in (o.opts[0], argument(o, tmp_path, name))]
     result = invoke(main, name, *words, status=3)
     assert result.stderr == "Error: dilo-eval needs torch: pip install 'dilo[train]'\n"
     assert result.stdout == ""

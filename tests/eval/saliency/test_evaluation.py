@@ -6,6 +6,7 @@ import re
 from importlib.metadata import version
 
 import pytest
+from PIL import Image
 from support.maps import disc, save, write_maps
 from support.runs import photographs_and_masks
 
@@ -140,7 +141,9 @@ def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
 
     images, store = photographs_and_masks(tmp_path, 2)
     for path in images.rglob("*.jpg"):
-        save(tmp_path / "truth" / f"{path.stem}.png", disc((40, 60), 12))
+        with Image.open(path) as image:
+            shape = image.height, image.width
+        save(tmp_path / "truth" / f"{path.stem}.png", disc(shape, 12))
     (images / "class0" / "000.jpg").write_bytes(b"no picture")
     shard_path(store, 0).unlink()
     Builder(images, store)(0)
@@ -150,7 +153,7 @@ def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
     assert any("masks: 1 masks are of images that could not be read" in line for line in said)
     rows = (tmp_path / "scores" / "per-image.csv").read_text().splitlines()
     assert [row.rsplit(",", 1)[1] for row in rows] == ["failed", "1", "0"]
-    truth_share = (disc((40, 60), 12) > 128).mean()
+    truth_share = (disc((50, 60), 12) > 128).mean()
     assert f",{truth_share:.6f}," in rows[1]  # the mean absolute error of a zero mask
 
 
