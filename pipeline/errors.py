@@ -132,6 +132,23 @@ SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _NUMBER = re.compile(r"\berrno = (\d+)")
 
 
+def errno_of(error: OSError) -> int:
+    """Give the number of what the system said, wherever it stands.
+
+    Parameters
+    ----------
+    error : OSError
+        Raised by Python, or by HDF5, which says it in its words alone.
+
+    Returns
+    -------
+    int
+        As `errno` names it; 0 where there is none.
+    """
+    inside = _NUMBER.search(str(error))
+    return error.errno or (int(inside[1]) if inside else 0)
+
+
 def system_errno(error: BaseException) -> int | None:
     """Find which error of the system an exception stands for.
 
@@ -154,8 +171,7 @@ def system_errno(error: BaseException) -> int | None:
         return error.errno if error.errno in REMEDIES else None
     if not isinstance(error, OSError):
         return None
-    inside = _NUMBER.search(str(error))
-    number = error.errno or (int(inside[1]) if inside else None)
+    number = errno_of(error)
     return number if number in REMEDIES else None
 
 

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from dilo.pipeline.errors import REMEDIES
+from dilo.pipeline.errors import REMEDIES, errno_of
 from dilo.pipeline.printing import printable
 
 #: What else the system may answer, beside what `REMEDIES` has: of the path, mostly.
@@ -104,7 +104,7 @@ def one_line(error: BaseException, most: int = 500) -> str:
 def _of_system(error: OSError, out: Path | None) -> str:
     """Name the file, what the system says of it, and what to do."""
     inside = _FILE_OF_HDF5.search(str(error))
-    number = error.errno or _number(str(error))
+    number = errno_of(error)
     if error.filename is not None:
         path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
     elif inside:
@@ -119,15 +119,9 @@ def _of_system(error: OSError, out: Path | None) -> str:
     return f"{path}: {_reason(error)}: {remedy}"
 
 
-def _number(words: str) -> int:
-    """Find the number of the system's error in HDF5's words; 0 without one."""
-    found = re.search(r"\berrno = (\d+)", words)
-    return int(found[1]) if found else 0
-
-
 def _reason(error: BaseException) -> str:
     """Say what the system said."""
-    if isinstance(error, OSError) and (number := error.errno or _number(str(error))):
+    if isinstance(error, OSError) and (number := errno_of(error)):
         return os.strerror(number)
     return one_line(error, 200)
 

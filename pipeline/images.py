@@ -24,6 +24,7 @@ from PIL import (
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.jpegs import decode_jpeg, plain_jpeg_shape
 from dilo.pipeline.signatures import refusal
+from dilo.pipeline.textfiles import without_waiting
 from dilo.pipeline.tiffs import STARTS, tiff_samples, tiff_shape
 
 #: Pictures of AVIF, since Pillow 11.3, where it was built to read them.
@@ -224,18 +225,13 @@ def _content(path: Path | str) -> bytes:
 
 def _regular_content(path: Path | str) -> bytes:
     """Read a file, and not for ever: a pipe or a device has no end, or no beginning."""
-    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+    with open(path, "rb", buffering=0, opener=without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a regular file but a pipe or a device")
         if status.st_size > MAX_BYTES:
             raise ImageError(f"a file must have at most {MAX_BYTES} bytes, got {status.st_size}")
         return file.readall()
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe too, though nobody writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _by_pillow(content: bytes) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dilo.pipeline.errors import DiloError, require_access
+from dilo.pipeline.textfiles import without_waiting
 
 #: Bytes of a file's beginning that say what it is.
 _HEAD = 64
@@ -61,7 +62,7 @@ def require_output(path: Path, kind: FileKind) -> None:
             f"got {shown}: give such a name"
         )
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             head = file.read(_HEAD).lstrip() if regular else b""
     except FileNotFoundError:
@@ -74,8 +75,3 @@ def require_output(path: Path, kind: FileKind) -> None:
             f"a {kind.name} file must not replace a file of another kind, got {shown}, which is "
             f"there: give another name, or move that away"
         )
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe too, though nobody writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)

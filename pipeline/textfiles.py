@@ -93,11 +93,28 @@ def read_lines(
             yield line.removeprefix(BOM_UTF8) if number == 1 else line
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """Open a file for `open`, which would wait for a pipe that nobody writes to.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    flags : int
+        As `os.open` takes them.
+
+    Returns
+    -------
+    int
+        Its descriptor.
+    """
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 @contextlib.contextmanager
 def _opened(path: Path, most: int) -> Iterator[BinaryIO]:
     """Open a regular file of bounded size."""
-    # A pipe that nobody writes to would be waited for.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(path, "rb", opener=without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ContentError(f"{path} must be a regular file, got a pipe or a device")

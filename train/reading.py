@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dilo.pipeline.errors import CheckpointError, require_access
 from dilo.pipeline.printing import printable
+from dilo.pipeline.textfiles import without_waiting
 from dilo.train.filekinds import kind_of, kind_of_archive
 from dilo.train.pickled import survey
 
@@ -269,8 +270,7 @@ def read_start(path: Path) -> bytes:
     OSError
         If it cannot be read.
     """
-    # A pipe that nobody writes to would be waited for.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(path, "rb", opener=without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CheckpointError(
                 f"{path} must be a regular file, got a pipe or a device: copy it into a file first"
