@@ -22,8 +22,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from dilo.pipeline.finding import find_images
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import Names
 
 #: Names looked up.
 LOOKED_UP = 10_000

@@ -29,7 +29,7 @@ from torch.nn.functional import normalize
 from dilo.eval.featurefile import open_features, write_features
 from dilo.eval.features import Features
 from dilo.eval.origin import Origin
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.train.knn import knn_accuracy
 from dilo.train.nearest import nearest
 

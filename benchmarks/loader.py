@@ -34,12 +34,12 @@ from torch import Tensor
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from dilo.pipeline.build import Builder
-from dilo.pipeline.masks import prepare
-from dilo.pipeline.preview import stretched
+from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.masks.computed import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
-from dilo.pipeline.workers import one_core
 from dilo.train import data
 from dilo.train.augment import augment
 from dilo.train.colors import MEAN, STD
@@ -50,8 +50,8 @@ SIDE = 224
 BATCH = 25
 #: Stage, who owns the function that does it, and its name there.
 OURS = (
-    ("read", "dilo.pipeline.images", "read_file"),
-    ("decode", "dilo.pipeline.images", "_decoded"),
+    ("read", "dilo.pipeline.images.decoding", "read_file"),
+    ("decode", "dilo.pipeline.images.decoding", "_decoded"),
     ("draw", "dilo.train.data", "view_draw"),
     ("read mask", "dilo.pipeline.store:MaskStore", "__getitem__"),
     ("crop image", "dilo.train.data", "crop"),

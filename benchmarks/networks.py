@@ -33,8 +33,8 @@ import numpy as np
 import torch
 from saliency import sample_jpegs
 
-from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
+from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.saliency.networkparameters import PRECISIONS, SalientObjectParameters
 from dilo.train.devices import choose_device
 from dilo.train.saliency.basnet import BASNet

@@ -18,8 +18,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from dilo.pipeline.plan import shard_path
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.plan import shard_path
 
 ROUNDS = 3
 BATCH = 256

@@ -25,10 +25,10 @@ import cv2
 from PIL import Image
 from skimage import data
 
+from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.images import decode_reduced, read_file
-from dilo.pipeline.maskrows import compressed
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
-from dilo.pipeline.workers import one_core
+from dilo.pipeline.store.maskrows import compressed
 
 SIZE = 224
 #: Networks have weights and devices, and a benchmark of their own.
@@ -37,20 +37,26 @@ CLASSICAL = [name for name in METHODS if isinstance(METHODS[name], Method)]
 STAGES = (
     ("decode", "__main__", "decode_reduced"),
     ("squash", "dilo.pipeline.saliency.recipe", "squash"),
-    ("frame", "dilo.pipeline.saliency.superpixels", "inside_frame"),
-    ("SLIC", "dilo.pipeline.saliency.superpixels", "slic"),
-    ("connectivity", "dilo.pipeline.saliency.slic", "connected"),
-    ("region sums", "dilo.pipeline.saliency.superpixels", "describe"),
-    *(("graph", f"dilo.pipeline.saliency.{name}", "color_graph") for name in ("rbd", "gs")),
-    ("graph", "dilo.pipeline.saliency.consensus", "color_graph"),
-    ("graph", "dilo.pipeline.saliency.mc", "chain_graph"),
-    ("graph", "dilo.pipeline.saliency.mc", "affinity"),
-    ("graph", "dilo.pipeline.saliency.rbd", "color_scales"),
-    ("shortest paths", "dilo.pipeline.saliency.rbd", "shortest_paths"),
-    ("shortest paths", "dilo.pipeline.saliency.gs", "distance_from"),
-    *(("equations", f"dilo.pipeline.saliency.{name}", "solve") for name in ("rbd", "mc", "mr")),
+    ("frame", "dilo.pipeline.saliency.classical.superpixels", "inside_frame"),
+    ("SLIC", "dilo.pipeline.saliency.classical.superpixels", "slic"),
+    ("connectivity", "dilo.pipeline.saliency.classical.slic", "connected"),
+    ("region sums", "dilo.pipeline.saliency.classical.superpixels", "describe"),
+    *(
+        ("graph", f"dilo.pipeline.saliency.classical.{name}", "color_graph")
+        for name in ("rbd", "gs")
+    ),
+    ("graph", "dilo.pipeline.saliency.classical.consensus", "color_graph"),
+    ("graph", "dilo.pipeline.saliency.classical.mc", "chain_graph"),
+    ("graph", "dilo.pipeline.saliency.classical.mc", "affinity"),
+    ("graph", "dilo.pipeline.saliency.classical.rbd", "color_scales"),
+    ("shortest paths", "dilo.pipeline.saliency.classical.rbd", "shortest_paths"),
+    ("shortest paths", "dilo.pipeline.saliency.classical.gs", "distance_from"),
+    *(
+        ("equations", f"dilo.pipeline.saliency.classical.{name}", "solve")
+        for name in ("rbd", "mc", "mr")
+    ),
     ("compression", "__main__", "compressed"),
-    ("grabcut", "dilo.pipeline.saliency.refine", "grabcut"),
+    ("grabcut", "dilo.pipeline.saliency.cuts.grabcut", "grabcut"),
 )
 REST = "method and the rest"
 

@@ -21,10 +21,10 @@ from PIL import Image
 
 from dilo.eval.saliency.measures import normalised
 from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
+from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.images import decode_reduced, read_file
-from dilo.pipeline.preview import stretched
+from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
-from dilo.pipeline.workers import one_core
 
 SIZE = 224
 #: Networks have weights and devices, and a benchmark of their own.

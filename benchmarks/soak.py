@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from dilo.pipeline.finding import find_images
+from dilo.pipeline.images.listing import find_images
 
 IMAGENET = 1_281_167
 FOLDER = 1_000

@@ -38,7 +38,7 @@ from saliency import sample_jpegs
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from dilo.pipeline.preview import stretched
+from dilo.pipeline.images.resizing import stretched
 from dilo.train.crops import compile_ahead
 from dilo.train.data import Source, find_source
 from dilo.train.devices import choose_device, choose_precision

@@ -1,6 +1,6 @@
 """`dilo-eval`, and `python -m dilo.eval`."""
 
-from dilo.pipeline.startup import begin_program
+from dilo.pipeline.common.startup import begin_program
 
 
 def main() -> None:

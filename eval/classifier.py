@@ -14,7 +14,7 @@ from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
 from dilo.eval.pair import Half, Pair
 from dilo.eval.synsets import SYNSETS
 from dilo.pipeline.errors import CheckpointError, DiloError, few
-from dilo.pipeline.labels import are_numbers, sorted_classes
+from dilo.pipeline.images.labels import are_numbers, sorted_classes
 from dilo.train.fitting import fill
 from dilo.train.timm_encoder import TimmEncoder
 

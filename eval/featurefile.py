@@ -14,12 +14,12 @@ from torch import Tensor
 
 from dilo.eval.features import Features
 from dilo.eval.origin import Origin
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
+from dilo.pipeline.common.plainhdf5 import Declared, require_plain, require_regular
 from dilo.pipeline.errors import DiloError, require_access
-from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.plainhdf5 import Declared, require_plain, require_regular
-from dilo.pipeline.rows import fixed_utf8
-from dilo.pipeline.shards import DAMAGE
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.store.rows import fixed_utf8
+from dilo.pipeline.store.shardfile import DAMAGE
 from dilo.train.nearest import Rows
 
 #: Version of the file's layout, docs/features.md.

@@ -14,9 +14,9 @@ from dilo.eval.featurefile import JoinedRows, open_features, write_features
 from dilo.eval.features import Features, features_of, require_readable
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
-from dilo.pipeline.atomic import sweep
+from dilo.pipeline.common.files import sweep
 from dilo.pipeline.errors import AccessError, DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.train.devices import Precision
 
 #: Images of a part: what a kill costs at most, and what stands in memory.

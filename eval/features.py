@@ -13,7 +13,7 @@ from dilo.eval.extraction import computed
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.images.names import Names, escaped
 from dilo.train.devices import Precision
 from dilo.train.nearest import Rows
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dilo.pipeline.finding import find_images
-from dilo.pipeline.labels import class_remarks, labels_of
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.labels import class_remarks, labels_of
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import Names
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from dilo.eval.report.walking import walk
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
     from dilo.eval.features import Features
     from dilo.eval.folders import LabelledFolder
-    from dilo.pipeline.names import Names
+    from dilo.pipeline.images.names import Names
 
 #: Where the records of a task say what they are of and how it was measured, beside "inputs".
 SETTINGS: dict[str, tuple[str, ...]] = {

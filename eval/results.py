@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dilo.eval.inputs import inputs_of
-from dilo.pipeline.atomic import write_text
+from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, few, require_access
-from dilo.pipeline.names import escaped
-from dilo.pipeline.textfiles import read_json
+from dilo.pipeline.images.names import escaped
 
 #: Seconds for which an empty folder may be that of a command that is about to write there.
 CLAIMED = 60.0

@@ -1,6 +1,6 @@
 """`dilo-prep`, and `python -m dilo.pipeline`."""
 
-from dilo.pipeline.startup import begin_program
+from dilo.pipeline.common.startup import begin_program
 
 
 def main() -> None:

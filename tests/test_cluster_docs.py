@@ -13,7 +13,7 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.saliency.compiled import CACHE
+from dilo.pipeline.common.compiled import CACHE
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "cluster.md").read_text()

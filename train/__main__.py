@@ -1,12 +1,12 @@
 """`dilo-train`, and `python -m dilo.train` for torchrun."""
 
-from dilo.pipeline.startup import begin_program
+from dilo.pipeline.common.startup import begin_program
 
 
 def main() -> None:
     """Run dilo-train, or say which extra it needs."""
     begin_program()
-    from dilo.pipeline.extras import require_torch
+    from dilo.pipeline.common.extras import require_torch
 
     require_torch("dilo-train")
     from dilo.train.cli import main as command

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from dilo.pipeline.workercount import usable_cores
+from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.backgrounds import Stores
 from dilo.train.crops import compile_ahead
 from dilo.train.data import Source

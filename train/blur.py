@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.compiled import compiled
+from dilo.pipeline.common.compiled import compiled
 from dilo.train.resize import transposed
 
 #: Box blurs that stand for a Gaussian, along each side.

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
 from dilo.pipeline.errors import REMEDIES, CheckpointError, few, require_access, system_errno
 from dilo.train.reading import read, reason_of
 from dilo.train.sections import RunRecipe

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from dilo.pipeline.atomic import part_of, sweep, write_new
+from dilo.pipeline.common.files import part_of, sweep, write_new
+from dilo.pipeline.common.processes import own_place, start_of
+from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import AccessError, DiloError, require_access
-from dilo.pipeline.processes import own_place, start_of
-from dilo.pipeline.textfiles import read_json
 from dilo.train import ranks
 from dilo.train.interruption import Interruption
 

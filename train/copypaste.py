@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import RecipeError
-from dilo.pipeline.maskfiles import same_proportions
+from dilo.pipeline.masks.files import same_proportions
 from dilo.train.backgrounds import STORED, square
 from dilo.train.paste import alpha_of, paste_whole
 from dilo.train.pastedraw import GRAY, KINDS, NOISE, PasteDraw, PasteUniforms, paste_draw

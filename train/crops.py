@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.compiled import saying_what_takes_long
+from dilo.pipeline.common.compiled import saying_what_takes_long
 from dilo.train.blur import blur
 from dilo.train.draws import ViewDraw
 from dilo.train.pastedraw import Box

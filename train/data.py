@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.finding import count_images, find_images
-from dilo.pipeline.imagefolder import require_images, whereabouts
 from dilo.pipeline.images import decode
-from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.rows import FAILED
+from dilo.pipeline.images.folder import require_images, whereabouts
+from dilo.pipeline.images.listing import count_images, find_images
+from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.rows import FAILED
 from dilo.train.crops import crop
 from dilo.train.draws import ViewDraw, view_draw
 from dilo.train.parameters import Parameters, stack

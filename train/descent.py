@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dilo.pipeline.saliency.compiled import CACHE
+from dilo.pipeline.common.compiled import CACHE
 from dilo.train import ranks
 from dilo.train.devices import DTYPES
 from dilo.train.machine import Machine

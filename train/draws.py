@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.chance import generator, permutation
+from dilo.pipeline.common.rng import generator, permutation
 from dilo.train.pastedraw import Box, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.recipe import PasteRecipe, ViewsRecipe
 

@@ -13,8 +13,8 @@ from torchvision.transforms import functional
 
 from dilo.pipeline.errors import ImageError, require_access
 from dilo.pipeline.images import decode
-from dilo.pipeline.names import Names
-from dilo.pipeline.saliency.recipe import squash
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.resizing import squash
 
 Item = tuple[int, Tensor | str]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.errors import RecipeError
-from dilo.pipeline.labels import class_remarks, sorted_by_number
+from dilo.pipeline.images.labels import class_remarks, sorted_by_number
 from dilo.train import ranks
 from dilo.train.backgrounds import Bank, Stores, fingerprints
 from dilo.train.batches import Batches, loader

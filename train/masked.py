@@ -8,8 +8,8 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from dilo.pipeline.errors import ImageError, require_access
-from dilo.pipeline.imagefolder import is_there, whereabouts
 from dilo.pipeline.images import decode
+from dilo.pipeline.images.folder import is_there, whereabouts
 from dilo.pipeline.store import MaskStore
 
 

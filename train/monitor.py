@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dilo.pipeline.chance import generator, permutation
+from dilo.pipeline.common.rng import generator, permutation
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.finding import find_images
-from dilo.pipeline.labels import labels_of
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.labels import labels_of
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import Names
 from dilo.train import ranks
 from dilo.train.backbones import pooled
 from dilo.train.batches import in_order, loader

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from dilo.pipeline.preview import stretched
+from dilo.pipeline.images.resizing import stretched
 from dilo.train.pastedraw import GRAY, PasteDraw
 from dilo.train.recipe import PasteRecipe
 from dilo.train.resample import resample

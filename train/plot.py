@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
 from dilo.pipeline.errors import DiloError
 from dilo.train.record import METRICS, read_facts, read_metrics
 

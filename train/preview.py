@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import escaped
-from dilo.pipeline.preview import mask_picture
-from dilo.pipeline.sheets import Picture, sheet
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.sheets import Picture, sheet
+from dilo.pipeline.masks.preview import mask_picture
 from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank, Stores
 from dilo.train.colors import denormalise

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError, require_access
-from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.images.names import Names, escaped
 
 Loaded = TypeVar("Loaded")
 

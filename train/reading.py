@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Self
 import torch
 from torch import Tensor
 
+from dilo.pipeline.common.printing import printable
+from dilo.pipeline.common.textfiles import without_waiting
 from dilo.pipeline.errors import CheckpointError, require_access
-from dilo.pipeline.printing import printable
-from dilo.pipeline.textfiles import without_waiting
 from dilo.train.filekinds import kind_of, kind_of_archive
 from dilo.train.pickled import survey
 

@@ -19,9 +19,9 @@ import PIL
 import torch
 import torchvision
 
-from dilo.pipeline.atomic import write_text
-from dilo.pipeline.textfiles import parse_json, read_bytes, read_json
-from dilo.pipeline.workercount import usable_cores
+from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.textfiles import parse_json, read_bytes, read_json
+from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.checkout import commit
 from dilo.train.recipes import recipe_text
 from dilo.train.sections import Plain

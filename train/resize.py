@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.compiled import compiled
+from dilo.pipeline.common.compiled import compiled
 
 #: Weights are whole numbers of 1 / 2**17, and levels between the two passes of 1 / 2**5: so what
 #: is left of rounding is the last one's half a level, and 255 * 2**22 still fits 32 bits.

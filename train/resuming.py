@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dilo.pipeline.atomic import sweep
+from dilo.pipeline.common.files import sweep
 from dilo.pipeline.errors import CheckpointError
 from dilo.train import ranks
 from dilo.train.checkpoint import DamagedError, Learns, Standing, load, set_aside, steps

@@ -7,8 +7,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
+from dilo.pipeline.common.textfiles import MAX_INTEGER
 from dilo.pipeline.errors import RecipeError, near
-from dilo.pipeline.textfiles import MAX_INTEGER
 
 Section = TypeVar("Section")
 #: What must be so, in words; whether it is; and what was got.

@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from dilo.pipeline.atomic import write_text
+from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.progress import Progress
 from dilo.train import checkpoint, ranks
 from dilo.train.batches import require_handles
 from dilo.train.checkpoint import Learns, Standing

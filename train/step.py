@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.labels import Labels, labels_of
+from dilo.pipeline.images.labels import Labels, labels_of
 from dilo.train.augment import augment
 from dilo.train.backgrounds import Bank
 from dilo.train.data import Batch, Source, Wanted

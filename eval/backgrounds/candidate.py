@@ -9,7 +9,7 @@ from torch import Tensor
 from dilo.eval.backgrounds.mapping import IMAGENET, NINE, Mapping
 from dilo.eval.classifier import Classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.pipeline.labels import sorted_classes
+from dilo.pipeline.images.labels import sorted_classes
 
 #: Mean and standard deviation of red, green and blue that the challenge's own networks of nine
 #: classes were trained with.

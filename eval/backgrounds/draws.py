@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.chance import generator, permutation
+from dilo.pipeline.common.rng import generator, permutation
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.images.names import Names, escaped
 
 #: The variations on other backgrounds. Their places here are what a stream of numbers is for,
 #: half of Philox's key, the seed being the other half.

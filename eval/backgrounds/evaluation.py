@@ -28,9 +28,9 @@ from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select, spr
 from dilo.eval.classifier import Classifier
 from dilo.eval.folders import labelled_folder
 from dilo.eval.inputs import listing
+from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
-from dilo.pipeline.progress import Progress
 from dilo.pipeline.store import MaskStore
 
 Say = Callable[[str], None]

@@ -17,7 +17,7 @@ from dilo.eval.backgrounds.draws import MIXED
 from dilo.eval.backgrounds.variations import Pieces, Variations, collate, pictures, spread
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import escaped
+from dilo.pipeline.images.names import escaped
 from dilo.train import evaluationcrops
 from dilo.train.batches import in_order, loader
 from dilo.train.prefetch import read_through

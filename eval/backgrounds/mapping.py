@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError
-from dilo.pipeline.textfiles import read_json
 
 #: Classes of ImageNet, and of ImageNet-9.
 IMAGENET, NINE = 1000, 9

@@ -13,7 +13,7 @@ from dilo.eval.backgrounds.challenge import Challenge, frame
 from dilo.eval.backgrounds.draws import MIXED
 from dilo.eval.backgrounds.variations import Variations, collate, pictures
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.sheets import BLANK, Picture, sheet
+from dilo.pipeline.images.sheets import BLANK, Picture, sheet
 
 #: Images on the sheet.
 ROWS = 12

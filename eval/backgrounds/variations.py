@@ -15,10 +15,10 @@ from dilo.eval.backgrounds.tiling import background_of
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import decode
-from dilo.pipeline.names import escaped
-from dilo.pipeline.preview import stretched
-from dilo.pipeline.rows import FAILED
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.rows import FAILED
 from dilo.train.evaluationcrops import evaluation_crop
 from dilo.train.paste import paste
 

@@ -15,9 +15,9 @@ from dilo.eval.checkpoints.gist import gist, records_of, result_gist, run_of
 from dilo.eval.encoder import Encoder
 from dilo.eval.report.quantities import Number, numbers
 from dilo.eval.report.reading import Result, Source
-from dilo.pipeline.atomic import write_text
+from dilo.pipeline.common.files import write_text
 from dilo.pipeline.errors import RecipeError
-from dilo.pipeline.names import escaped
+from dilo.pipeline.images.names import escaped
 from dilo.train.colors import standardisation
 from dilo.train.recipe import ARCHITECTURES, recipe_from_dict
 from dilo.train.recipes import recipe_text

@@ -15,7 +15,7 @@ from dilo.eval.checkpoints.formats import SAID
 from dilo.eval.checkpoints.gist import gist
 from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Half, Pair
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
 from dilo.pipeline.errors import DiloError
 from dilo.train.recipe import ARCHITECTURES
 from dilo.train.timm_encoder import TIMM, TimmEncoder

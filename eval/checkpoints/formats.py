@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from dilo.eval.checkpoints.arrays import read_arrays
+from dilo.pipeline.common.textfiles import parse_json
 from dilo.pipeline.errors import CheckpointError, require_access
-from dilo.pipeline.textfiles import parse_json
 from dilo.train.reading import begins_as_legacy, read_foreign, read_start, reason_of
 
 #: How a pickle of the protocols 2 to 5 begins.

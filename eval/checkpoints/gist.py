@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dilo.pipeline.names import escaped
-from dilo.pipeline.textfiles import read_json
+from dilo.pipeline.common.textfiles import read_json
+from dilo.pipeline.images.names import escaped
 
 #: Levels of dictionaries and lists below a record, entries of each, and letters of a word.
 _DEEPEST, _MOST_KEYS, _MOST_ITEMS, _LONGEST = 3, 100, 20, 200

@@ -17,7 +17,7 @@ from dilo.eval.cli.options import (
     workers_option,
 )
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
-from dilo.pipeline.extras import require_torch
+from dilo.pipeline.common.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.backgrounds.evaluation import Evaluation, Request
@@ -142,7 +142,7 @@ def _written(
     """Write record, table and sheet, and say what is in them."""
     from dilo.eval.backgrounds.report import heading, table
     from dilo.eval.results import provenance, settled_folder, write_result
-    from dilo.pipeline.atomic import published, write_text
+    from dilo.pipeline.common.files import published, write_text
 
     record = evaluation.record | provenance(started)
     lines = [heading(record), *table(record)]

@@ -7,7 +7,7 @@ import click
 from dilo.eval.cli.options import arch_option, checkpoint_option, tell, writable
 from dilo.pipeline.cli.options import json_option, say, user_errors
 from dilo.pipeline.cli.outputs import WEIGHTS_FILE
-from dilo.pipeline.extras import require_torch
+from dilo.pipeline.common.extras import require_torch
 
 
 @click.command("export")

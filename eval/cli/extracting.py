@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from dilo.eval.cli.options import say_unreadable, worker_count
 from dilo.pipeline.cli.options import say
+from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch

@@ -21,8 +21,8 @@ from dilo.eval.cli.options import (
 )
 from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
 from dilo.pipeline.cli.outputs import HDF5_FILE
-from dilo.pipeline.extras import require_torch
-from dilo.pipeline.printing import counted
+from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.common.printing import counted
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.encoder import Output

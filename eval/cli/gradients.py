@@ -24,11 +24,18 @@ from dilo.eval.cli.showing import (
     seed_option,
     write_figure,
 )
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
-from dilo.pipeline.cli.showing import query_option, rows_of
-from dilo.pipeline.extras import require_torch
-from dilo.pipeline.printing import counted
-from dilo.pipeline.progress import Progress
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    json_option,
+    query_option,
+    rows_of,
+    say,
+    user_errors,
+)
+from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.common.printing import counted
+from dilo.pipeline.common.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.attribution import Attribution, ClassRule

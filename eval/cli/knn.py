@@ -24,7 +24,7 @@ from dilo.eval.cli.options import (
 )
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
 from dilo.pipeline.cli.outputs import JSON_FILE
-from dilo.pipeline.extras import require_torch
+from dilo.pipeline.common.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.encoder import Encoder, Output

@@ -30,8 +30,8 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.common.extras import require_torch
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.extras import require_torch
 from dilo.train.cli.training import PREEMPTED, is_first, quiet
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -295,7 +295,7 @@ def _fast(
     from dilo.eval.linear.record import fast_lines
     from dilo.eval.linear.sweep import Sweep
     from dilo.eval.results import provenance, settled_folder, write_result
-    from dilo.pipeline.progress import Progress
+    from dilo.pipeline.common.progress import Progress
 
     started = time.monotonic()
     known = listed(train)

@@ -13,8 +13,8 @@ from dilo.eval.cli.options import (
     worker_count,
 )
 from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
-from dilo.pipeline.extras import require, require_torch
-from dilo.pipeline.workercount import WORDS
+from dilo.pipeline.common.extras import require, require_torch
+from dilo.pipeline.compute.workercount import WORDS
 
 #: The options that say how, not of what: they travel as they are to the request.
 SETTINGS = {

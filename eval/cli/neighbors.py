@@ -25,9 +25,8 @@ from dilo.eval.cli.showing import (
     seed_option,
     write_figure,
 )
-from dilo.pipeline.cli.options import json_option, say, user_errors
-from dilo.pipeline.cli.showing import query_option, rows_of
-from dilo.pipeline.extras import require_torch
+from dilo.pipeline.cli.options import json_option, query_option, rows_of, say, user_errors
+from dilo.pipeline.common.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from dilo.pipeline.atomic import write_text
 from dilo.pipeline.cli.options import DEVICE, NAMED, PRECISION, say
-from dilo.pipeline.workercount import WORDS, default_workers
+from dilo.pipeline.common.files import write_text
+from dilo.pipeline.compute.workercount import WORDS, default_workers
 
 #: A folder of images, or a file of their features.
 EITHER = click.Path(exists=True, path_type=Path)

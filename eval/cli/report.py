@@ -7,7 +7,7 @@ import click
 from dilo.eval.cli.naming import named_results
 from dilo.eval.cli.options import tell
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
-from dilo.pipeline.extras import require, require_torch
+from dilo.pipeline.common.extras import require, require_torch
 
 
 @click.command("report")

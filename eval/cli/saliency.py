@@ -14,7 +14,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
-from dilo.pipeline.extras import require
+from dilo.pipeline.common.extras import require
 
 
 @click.command("saliency")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
 
 count_option = click.option(
     "--count", default=8, show_default=True, type=click.IntRange(min=1), help="Images to show."

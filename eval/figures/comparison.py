@@ -12,7 +12,7 @@ from dilo.eval.features import Features
 from dilo.eval.figures.neighbors import TEMPERATURE, Neighbors, find_neighbors
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import escaped
+from dilo.pipeline.images.names import escaped
 
 #: Which queries to show: any, or those where the first checkpoint is right and the second
 #: wrong, or the other way round.

@@ -15,8 +15,8 @@ from dilo.eval.figures.panels import CELL, Block, Panel, panel_figure
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
-from dilo.pipeline.names import escaped
-from dilo.pipeline.sheets import BLANK
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.sheets import BLANK
 from dilo.train.evaluationcrops import evaluation_crop
 
 #: What the maps are called.

@@ -15,7 +15,7 @@ from dilo.eval.figures.comparison import class_of
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError, DiloError, ImageError
 from dilo.pipeline.images import decode
-from dilo.pipeline.names import Names, escaped
+from dilo.pipeline.images.names import Names, escaped
 from dilo.train.evaluationcrops import EvaluationCrops, collate
 
 #: Images of a figure that a network sees at once.

@@ -11,11 +11,11 @@ from typing import Any
 from dilo.eval.attribution import Attribution
 from dilo.eval.figures.gradients import Viewer
 from dilo.eval.figures.heatmaps import gray
-from dilo.pipeline.atomic import part_of, sweep, write_text
+from dilo.pipeline.common.files import part_of, sweep, write_text
+from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.pngs import full_names, stem, write_png
-from dilo.pipeline.textfiles import read_json
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.masks.pngs import full_names, stem, write_png
 from dilo.train.batches import in_order, loader
 from dilo.train.evaluationcrops import EvaluationCrops, collate, squashed
 from dilo.train.prefetch import read_through

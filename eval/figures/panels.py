@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dilo.pipeline.lettering import cut, font, wrapped
-from dilo.pipeline.sheets import INK, PAPER, fitted
+from dilo.pipeline.images.sheets import INK, PAPER, cut, fitted, font, wrapped
 
 #: Side of a picture, width of its frame and distance to the next, in pixels.
 CELL, FRAME, GAP = 136, 4, 8

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dilo.eval.folders import LabelledFolder
-from dilo.pipeline.names import escaped
+from dilo.pipeline.images.names import escaped
 from dilo.train.evaluationcrops import EvaluationCrops
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dilo.pipeline.chance import generator, permutation
+from dilo.pipeline.common.rng import generator, permutation
 from dilo.train.nearest import Rows
 
 #: What a stream of numbers is for, beside the seed.

@@ -10,7 +10,7 @@ from torch import Tensor
 from dilo.eval.classifier import CLASSIFIER
 from dilo.eval.encoder import Encoder
 from dilo.eval.results import PROBE, beside, is_free
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.checkpoint import PREFIX
 from dilo.train.reading import read

@@ -9,8 +9,8 @@ from dilo.eval.encoder import Encoder
 from dilo.eval.features import features
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.linear.scoring import places
-from dilo.pipeline.names import Names
-from dilo.pipeline.progress import Progress
+from dilo.pipeline.common.progress import Progress
+from dilo.pipeline.images.names import Names
 from dilo.train import ranks
 from dilo.train.machine import Machine
 

@@ -26,9 +26,9 @@ from dilo.eval.linear.scoring import per_class, score
 from dilo.eval.linear.testimages import UNREAD, TestImages
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
 from dilo.eval.origin import digest_of
+from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.pipeline.labels import sorted_by_number
-from dilo.pipeline.progress import Progress
+from dilo.pipeline.images.labels import sorted_by_number
 from dilo.train import ranks
 from dilo.train.batches import loader
 from dilo.train.claim import Claim, claimed

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
+from dilo.pipeline.common.textfiles import read_bytes, read_text
 from dilo.pipeline.errors import ContentError, DiloError
-from dilo.pipeline.finding import EXTENSIONS, find_files
-from dilo.pipeline.names import escaped
-from dilo.pipeline.textfiles import read_bytes, read_text
+from dilo.pipeline.images.listing import EXTENSIONS, find_files
+from dilo.pipeline.images.names import escaped
 
 #: Bytes of the largest table of boxes that is read.
 MAX_TABLE = 2**30

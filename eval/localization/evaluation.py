@@ -19,10 +19,10 @@ from dilo.eval.localization.truth import BoxTruth, MaskTruth, Truth
 from dilo.eval.results import settled_folder, write_result
 from dilo.eval.saliency.examples import Photographs, find_photographs
 from dilo.eval.saliency.sources import Method, open_method
+from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.finding import find_images
-from dilo.pipeline.names import escaped
-from dilo.pipeline.progress import Progress
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import escaped
 from dilo.train.devices import choose_device
 
 Say = Callable[[str], None]

@@ -12,9 +12,8 @@ from dilo.eval.saliency.examples import Photographs
 from dilo.eval.saliency.sources import Method
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
-from dilo.pipeline.maskfiles import same_proportions
-from dilo.pipeline.preview import stretched
-from dilo.pipeline.saliency.recipe import squash
+from dilo.pipeline.images.resizing import squash, stretched
+from dilo.pipeline.masks.files import same_proportions
 
 
 @dataclass(frozen=True, eq=False)

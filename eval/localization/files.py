@@ -21,9 +21,9 @@ from dilo.eval.localization.sheet import example_sheet
 from dilo.eval.results import provenance
 from dilo.eval.saliency.evaluation import sheet_names
 from dilo.eval.saliency.examples import EACH, chosen
-from dilo.pipeline.atomic import published, write_text
+from dilo.pipeline.common.files import published, write_text
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import escaped
+from dilo.pipeline.images.names import escaped
 
 #: Images named one by one where people read.
 NAMED = 10

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.chance import generator
+from dilo.pipeline.common.rng import generator
 
 #: The center prior's standard deviation, as a share of the side.
 CENTER_SIGMA = 0.25

@@ -11,7 +11,7 @@ from dilo.eval.localization.conventions import (
     box_threshold,
 )
 from dilo.eval.localization.measures import RIGHT_V2
-from dilo.pipeline.tables import csv_text
+from dilo.pipeline.common.tables import csv_text
 
 
 def table(rows: Sequence[Row]) -> list[str]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from dilo.eval.localization.examples import Collection, Example
 from dilo.eval.localization.networks import Network
 from dilo.eval.localization.score import Score, score_example
+from dilo.pipeline.compute.worker import safe_interpreters
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import escaped
-from dilo.pipeline.workers import safe_interpreters
+from dilo.pipeline.images.names import escaped
 
 #: The rows that every table ends in.
 FLOORS = ("center", "random")

@@ -13,7 +13,7 @@ from dilo.eval.localization.examples import Example
 from dilo.eval.localization.maps import levels, normalized
 from dilo.eval.localization.measures import map_box
 from dilo.eval.localization.score import Score
-from dilo.pipeline.sheets import Picture, sheet
+from dilo.pipeline.images.sheets import Picture, sheet
 
 CELL = 200
 #: Okabe and Ito's green and orange on a photograph: what is true, and what the map says.

@@ -22,12 +22,12 @@ from dilo.eval.report.reading import Source, read_source
 from dilo.eval.report.readouts import task_section
 from dilo.eval.report.runs import recipes_section, runs_section
 from dilo.eval.report.style import PAGE, POLICY, STYLE
-from dilo.pipeline.atomic import write_text
+from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.printing import counted, printable
+from dilo.pipeline.common.tables import csv_text
+from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import DiloError, few
-from dilo.pipeline.names import escaped
-from dilo.pipeline.printing import counted, printable
-from dilo.pipeline.tables import csv_text
-from dilo.pipeline.textfiles import read_bytes
+from dilo.pipeline.images.names import escaped
 
 Say = Callable[[str], None]
 REPORT, NUMBERS = "report.html", "numbers.csv"

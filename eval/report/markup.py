@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from dilo.pipeline.printing import printable
+from dilo.pipeline.common.printing import printable
 
 
 class Markup(str):

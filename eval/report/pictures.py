@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
 
 #: Bytes of a picture that stands in the page as it is; larger ones are made smaller.
 EMBEDDED = 600_000

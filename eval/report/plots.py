@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilo.pipeline.atomic import published
+from dilo.pipeline.common.files import published
 from dilo.train.plot import COLOURS, STYLES
 
 if TYPE_CHECKING:  # an extra: who wants no plots needs none of it

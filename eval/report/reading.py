@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dilo.eval.inputs import inputs_of
-from dilo.pipeline.textfiles import parse_toml, read_json, read_text
+from dilo.pipeline.common.textfiles import parse_toml, read_json, read_text
 from dilo.train.plot import flat
 from dilo.train.record import FACTS, read_facts, read_metrics
 

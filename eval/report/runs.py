@@ -6,8 +6,8 @@ from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
 from dilo.eval.report.reading import Source
 from dilo.eval.report.words import NOTHING
+from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import ContentError
-from dilo.pipeline.textfiles import read_bytes
 
 #: Settings that say what a run is, whether they differ or not.
 MAIN = (

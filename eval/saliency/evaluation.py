@@ -17,9 +17,9 @@ from dilo.eval.saliency.examples import example_sheet, find_photographs
 from dilo.eval.saliency.plots import f_threshold_plot, precision_recall_plot
 from dilo.eval.saliency.score import Score, score
 from dilo.eval.saliency.sources import Method, PngFolder, open_method
-from dilo.pipeline.atomic import published, write_text
+from dilo.pipeline.common.files import published, write_text
+from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.progress import Progress
 
 Say = Callable[[str], None]
 

@@ -11,11 +11,11 @@ from PIL import Image
 from dilo.eval.saliency.score import Score
 from dilo.eval.saliency.sources import Method, PngFolder, paired
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
-from dilo.pipeline.names import escaped
-from dilo.pipeline.preview import stretched
-from dilo.pipeline.sheets import Picture, sheet
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.sheets import Picture, sheet
 
 #: Examples of each kind, in one row.
 EACH = 3

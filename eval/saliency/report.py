@@ -8,7 +8,7 @@ import numpy as np
 
 from dilo.eval.saliency.conventions import NUMBERS, PREPARATION, benchmark_f
 from dilo.eval.saliency.score import Score
-from dilo.pipeline.tables import csv_text
+from dilo.pipeline.common.tables import csv_text
 
 PACKAGES = ("dilo", "numpy", "pillow", "scipy")
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from dilo.eval.saliency.measures import TRUTH_ABOVE, Measures, measure
 from dilo.eval.saliency.sources import Method, PngFolder, StoredMasks
+from dilo.pipeline.compute.worker import safe_interpreters
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.maskfiles import same_proportions
-from dilo.pipeline.preview import stretched
-from dilo.pipeline.workers import safe_interpreters
+from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.masks.files import same_proportions
 
 #: Images a worker scores before it says so.
 BLOCK = 16

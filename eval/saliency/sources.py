@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.maskfiles import mask_files, read_mask, remarks, require_same_picture, white
-from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.plan import PLAN
-from dilo.pipeline.rows import FAILED
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_same_picture, white
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.plan import PLAN
+from dilo.pipeline.store.rows import FAILED
 
 
 class PngFolder:

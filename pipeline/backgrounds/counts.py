@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
-from dilo.pipeline.backgrounds.rows import NO_WINDOW, NOT_DRAWN
-from dilo.pipeline.plan import Plan
-from dilo.pipeline.printing import counted
-from dilo.pipeline.rows import MADE
-from dilo.pipeline.shards import Tally
+from dilo.pipeline.common.printing import counted
+from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_DRAWN
+from dilo.pipeline.store.plan import Plan
+from dilo.pipeline.store.rows import MADE
+from dilo.pipeline.store.shardfile import Tally
 
 
 @dataclass(frozen=True)

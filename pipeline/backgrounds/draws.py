@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from dilo.pipeline.chance import generator, permutation
+from dilo.pipeline.common.rng import generator, permutation
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
 ORDER, TEXTURE = range(2)

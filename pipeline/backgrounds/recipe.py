@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.plan import Plan
-from dilo.pipeline.planning import PlanOf, planner
+from dilo.pipeline.store.create import PlanOf, planner
+from dilo.pipeline.store.plan import Plan
 
 #: Windows of images that hold nothing salient; of textures; whole images, whatever they hold.
 Kind = Literal["crops", "textures", "images"]

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.backgrounds.recipe import Kind
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.layouts import layout_of
-from dilo.pipeline.plan import shard_path
-from dilo.pipeline.shards import open_shard, reading
-from dilo.pipeline.shardstore import ShardStore
-from dilo.pipeline.status import require_whole
+from dilo.pipeline.store.layouts import layout_of
+from dilo.pipeline.store.plan import shard_path
+from dilo.pipeline.store.reader import ShardStore
+from dilo.pipeline.store.shardfile import open_shard, reading
+from dilo.pipeline.store.status import require_whole
 
 if TYPE_CHECKING:  # numba comes with it, and readers have no need of that
     from dilo.pipeline.backgrounds.windows import Box

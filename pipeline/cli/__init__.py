@@ -2,7 +2,7 @@
 
 import click
 
-from dilo.pipeline.cli import backgrounds, machine, make, stores
+from dilo.pipeline.cli import backgrounds, doctor, masks, stores
 from dilo.pipeline.cli.options import Program
 
 
@@ -22,13 +22,13 @@ def main() -> None:
 
 
 for command in (
-    make.masks,
-    make.import_masks,
+    masks.masks,
+    masks.import_masks,
     backgrounds.backgrounds,
     stores.status,
     stores.verify,
     stores.preview,
     stores.export,
-    machine.doctor,
+    doctor.doctor,
 ):
     main.add_command(command)

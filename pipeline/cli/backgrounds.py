@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, say, user_errors
-from dilo.pipeline.cli.selecting import found_so_far, selection_options, shard_size_option
-from dilo.pipeline.cli.sharding import Sharding, make_shards, sharding_options
+from dilo.pipeline.cli.run import (
+    Sharding,
+    found_so_far,
+    make_shards,
+    selection_options,
+    shard_size_option,
+    sharding_options,
+)
 
 if TYPE_CHECKING:
     from dilo.pipeline.backgrounds.recipe import Kind
-    from dilo.pipeline.planning import Selection
+    from dilo.pipeline.images.listing import Selection
 
 #: What may be said of each kind, and what is said unless it is.
 _OWN: dict[str, dict[str, Any]] = {
@@ -105,15 +111,10 @@ def backgrounds(
     Stop it as you like: finished shards stay, and the same command goes on. That an image
     has no window is no failure; how many have none is said at the end.
     """
-    from dilo.pipeline.backgrounds.planning import (
-        compile_ahead,
-        require_masks,
-        whole_masks,
-        with_masks,
-    )
+    from dilo.pipeline.backgrounds.plan import compile_ahead, require_masks, whole_masks, with_masks
     from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
-    from dilo.pipeline.build import Builder
-    from dilo.pipeline.planning import plan_store, start_store
+    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.store.create import plan_store, start_store
 
     chosen = _own_options(kind, {"masks": masks, **own})
     store = whole_masks(masks) if masks is not None else None

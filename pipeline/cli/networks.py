@@ -11,9 +11,9 @@ from dilo.pipeline.cli.options import DEVICE, PRECISION, grouped
 from dilo.pipeline.errors import near
 
 if TYPE_CHECKING:
-    from dilo.pipeline.cli.sharding import Sharding
-    from dilo.pipeline.names import Names
-    from dilo.pipeline.networkrun import NetworkRun
+    from dilo.pipeline.cli.run import Sharding
+    from dilo.pipeline.images.names import Names
+    from dilo.pipeline.masks.network import NetworkRun
     from dilo.pipeline.saliency import MaskRecipe
 
 #: Options that are parameters: what `NetworkOptions` calls them is what plan.json does.
@@ -87,8 +87,8 @@ class NetworkOptions:
         """Say how a network runs, and in how many processes; nothing changes for other methods."""
         import joblib
 
-        from dilo.pipeline.gpus import gpus, require_gpus
-        from dilo.pipeline.networkrun import NetworkRun
+        from dilo.pipeline.masks.gpus import gpus, require_gpus
+        from dilo.pipeline.masks.network import NetworkRun
         from dilo.pipeline.saliency.weights import weights_file
 
         if self.weights is None:
@@ -116,8 +116,8 @@ def require_weights(
     In full precision on the CPU: a GPU is for the workers. Those of a cluster see for themselves,
     as this machine need not have torch.
     """
-    from dilo.pipeline.plan import PLAN
-    from dilo.pipeline.saliency.masking import open_masks
+    from dilo.pipeline.saliency.networkmasks import open_masks
+    from dilo.pipeline.store.plan import PLAN
 
     if run is None or how.on_cluster or (out / PLAN).exists():
         return

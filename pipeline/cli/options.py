@@ -10,17 +10,20 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dilo.pipeline.common.foreseen import one_line, sentence_of
+from dilo.pipeline.common.printing import printable
+from dilo.pipeline.common.textfiles import parse_json
 from dilo.pipeline.errors import AccessError, ContentError, DiloError
-from dilo.pipeline.foreseen import one_line, sentence_of
-from dilo.pipeline.printing import printable
-from dilo.pipeline.textfiles import parse_json
+
+if TYPE_CHECKING:
+    from dilo.pipeline.images.names import Names
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -285,3 +288,35 @@ def grouped(
         return wrapped  # type: ignore[return-value]  # its options replace the one argument
 
     return decorate
+
+
+query_option = click.option(
+    "--query",
+    multiple=True,
+    metavar="PATH",
+    help="Show this image, by its path or its path in the folder; may be given again.",
+)
+
+
+def rows_of(paths: Iterable[str], names: "Names", root: Path, rule: str | None = None) -> list[int]:
+    """Find images by their paths, or by their paths in the folder."""
+    rows = []
+    for path in paths:
+        for name in (path, _below(Path(path), root)):
+            if name in names:
+                rows.append(names.index(name))
+                break
+        else:
+            wanted = rule or f"an image in {root}"
+            raise click.BadParameter(
+                f"must be {wanted}, got {path}: give its path in {root if rule else 'that folder'}",
+                param_hint="--query",
+            )
+    return rows
+
+
+def _below(path: Path, root: Path) -> str:
+    """Write a path relative to a folder, links in either followed."""
+    if path.resolve().is_relative_to(root.resolve()):
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    return str(path)

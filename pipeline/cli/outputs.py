@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from dilo.pipeline.common.outputs import HDF5, JSON, PNG, WEIGHTS, FileKind, require_output
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.outputs import HDF5, JSON, PNG, WEIGHTS, FileKind, require_output
 
 
 class Output(click.Path):

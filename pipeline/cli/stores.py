@@ -14,19 +14,20 @@ from dilo.pipeline.cli.options import (
     NAMED,
     jobs_option,
     json_option,
+    query_option,
+    rows_of,
     say,
     user_errors,
 )
 from dilo.pipeline.cli.outputs import PNG_FILE
-from dilo.pipeline.cli.showing import query_option, rows_of
+from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import few
-from dilo.pipeline.printing import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dilo.pipeline.plan import Plan
-    from dilo.pipeline.verification import Changes
+    from dilo.pipeline.store.plan import Plan
+    from dilo.pipeline.store.verify import Changes
 
 #: How many faults verify says in a line each.
 NAMED_FAULTS = 20
@@ -51,9 +52,9 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
     left: sbatch --array=$(dilo-prep status STORE --missing --num-tasks N). Nothing is
     missing where the line is empty.
     """
-    from dilo.pipeline.plan import Plan, load_names
-    from dilo.pipeline.status import missing_shards, ranges
-    from dilo.pipeline.tasks import tasks_of
+    from dilo.pipeline.compute.arrays import tasks_of
+    from dilo.pipeline.store.plan import Plan, load_names
+    from dilo.pipeline.store.status import missing_shards, ranges
 
     if num_tasks and not missing:
         raise click.UsageError("--num-tasks belongs to --missing")
@@ -82,11 +83,11 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @user_errors
 def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: bool) -> None:
     """Re-read every shard of STORE and check it against the plan, to the last byte."""
-    from dilo.pipeline.imagefolder import require_images
-    from dilo.pipeline.jobs import run
-    from dilo.pipeline.plan import Plan, load_names
-    from dilo.pipeline.progress import Progress
-    from dilo.pipeline.verification import (
+    from dilo.pipeline.common.progress import Progress
+    from dilo.pipeline.compute.executors import run
+    from dilo.pipeline.images.folder import require_images
+    from dilo.pipeline.store.plan import Plan, load_names
+    from dilo.pipeline.store.verify import (
         Changes,
         Verifier,
         repaired,
@@ -126,7 +127,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 
 def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "Changes") -> None:
     """Say what verify found: the first faults and a count, and what is not there."""
-    from dilo.pipeline.status import ranges
+    from dilo.pipeline.store.status import ranges
 
     lost = [f"{name}: the image is not there" for name in changes.absent]
     lost += [f"{name}: the image cannot be read now: {why}" for name, why in changes.unread.items()]
@@ -179,8 +180,8 @@ def preview(
     the order given, under the name of its method. Images are matched by path; those that not
     all stores have are left out. The same seed draws the same of the same images.
     """
-    from dilo.pipeline.atomic import published
-    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.common.files import published
+    from dilo.pipeline.store.plan import Plan
 
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
         if images is None:
@@ -199,8 +200,7 @@ def _masks(
     stores: tuple[Path, ...], images: Path, query: tuple[str, ...], *, count: int, seed: int
 ) -> "Image":
     """Draw the masks of a store, or of several side by side."""
-    from dilo.pipeline.comparison import Comparison
-    from dilo.pipeline.preview import drawn, mask_sheet
+    from dilo.pipeline.masks.preview import Comparison, drawn, mask_sheet
 
     compared = Comparison.opened(stores)
     names = compared.names
@@ -218,7 +218,7 @@ def _masks(
 
 def _say_unread(images: Path, chosen: list[str]) -> None:
     """Refuse a folder that holds none of the images that are shown, or say how many it lacks."""
-    from dilo.pipeline.imagefolder import require_some
+    from dilo.pipeline.images.folder import require_some
 
     if unread := require_some(images, chosen):
         say(f"{unread} of {len(chosen)} images cannot be read: their cells say why")
@@ -226,7 +226,7 @@ def _say_unread(images: Path, chosen: list[str]) -> None:
 
 def _backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
     """Draw the backgrounds of a store, or where they lie in their images."""
-    from dilo.pipeline.backgrounds.sheets import crop_sheet, window_sheet
+    from dilo.pipeline.backgrounds.preview import crop_sheet, window_sheet
     from dilo.pipeline.backgrounds.store import BackgroundStore
 
     backgrounds = BackgroundStore(store)
@@ -259,10 +259,10 @@ def export(
     extension: a/b.jpg.png. An image that failed has no PNG. Stop it as you like: each PNG
     is whole or not there, and the same command goes on.
     """
-    from dilo.pipeline import export as work
-    from dilo.pipeline.jobs import run
-    from dilo.pipeline.plan import Plan
-    from dilo.pipeline.progress import Progress
+    from dilo.pipeline.common.progress import Progress
+    from dilo.pipeline.compute.executors import run
+    from dilo.pipeline.masks import export as work
+    from dilo.pipeline.store.plan import Plan
 
     full = work.prepare_export(store, out, size)
     plan = Plan.load(store)
@@ -299,7 +299,7 @@ def finish(
     more: Mapping[str, object] | None = None,
 ) -> NoReturn:
     """Say how far a store is, or some of its shards, and exit accordingly; JSON says `more`."""
-    from dilo.pipeline.status import status as store_status
+    from dilo.pipeline.store.status import status as store_status
 
     found = store_status(store, share)
     for line in found.lines(store, say_missing=say_missing, named=NAMED):

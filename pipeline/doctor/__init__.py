@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dilo.pipeline.doctor import disk, machine, speed, trial, versions
-from dilo.pipeline.doctor.finding import Diagnosis, Finding
+from dilo.pipeline.common.disk import free_space, nearest
+from dilo.pipeline.doctor import disk, machine, packages, speed, writing
+from dilo.pipeline.doctor.report import Diagnosis, Finding
 
 #: A check's name, and what makes its findings.
 Check = tuple[str, Callable[[], list[Finding]]]
@@ -42,14 +43,14 @@ def examine(directory: Path, jobs: int = -1) -> Diagnosis:
 
 def _of_folder(directory: Path) -> Iterator[Check]:
     """List the checks of a folder and its disk; the later ones only where there is a folder."""
-    place = disk.nearest(directory)
+    place = nearest(directory)
     writable = os.access(place, os.W_OK | os.X_OK)
     yield "folder", lambda: [disk.folder(directory, place, writable, _mount(place))]
     yield "file system", lambda: [disk.file_system(_mount(place))]
     if place.is_dir():
-        yield "free space", lambda: [disk.space(*disk.free_space(place))]
+        yield "free space", lambda: [disk.space(*free_space(place))]
         if writable:
-            yield "writing", lambda: trial.trials(place)
+            yield "writing", lambda: writing.trials(place)
         yield "read speed", lambda: [_reading(place)]
 
 
@@ -67,8 +68,8 @@ def _of_machine(jobs: int) -> Iterator[Check]:
 
 def _of_packages() -> Iterator[Check]:
     """List the checks of what is installed."""
-    yield "Python", lambda: [versions.python()]
-    yield "packages", lambda: versions.packages(versions.requirements())
+    yield "Python", lambda: [packages.python()]
+    yield "packages", lambda: packages.packages(packages.requirements())
 
 
 def _mount(place: Path) -> disk.Mount | None:
@@ -79,7 +80,7 @@ def _mount(place: Path) -> disk.Mount | None:
 
 def _reading(place: Path) -> Finding:
     """Time a few images, if there are any."""
-    from dilo.pipeline.finding import EXTENSIONS
+    from dilo.pipeline.images.listing import EXTENSIONS
 
     return speed.read_speed(*speed.time_reading(speed.some_images(place, EXTENSIONS)))
 
@@ -108,7 +109,7 @@ def _shared_memory(folder: Path) -> Finding:
         return machine.shared_memory(None)
     found = os.statvfs(folder)
     size = found.f_blocks * found.f_frsize
-    return machine.shared_memory(size, disk.free_space(folder)[0], machine.refusal(folder))
+    return machine.shared_memory(size, free_space(folder)[0], machine.refusal(folder))
 
 
 def _temporary() -> Finding:
@@ -117,17 +118,17 @@ def _temporary() -> Finding:
         chosen = Path(tempfile.gettempdir())
     except FileNotFoundError:
         return disk.temporary(None, None, 0)
-    return disk.temporary(chosen, os.environ.get("TMPDIR"), disk.free_space(chosen)[0])
+    return disk.temporary(chosen, os.environ.get("TMPDIR"), free_space(chosen)[0])
 
 
 def _compiled_code() -> Finding:
     """Find where compiled code is kept."""
-    from dilo.pipeline.saliency.compiled import CACHE
+    from dilo.pipeline.common.compiled import CACHE
 
     if CACHE.folder is None:
         return machine.compiled_code(None, None, 0, CACHE.passed_over)
-    place = disk.nearest(CACHE.folder)
+    place = nearest(CACHE.folder)
     mount = _mount(place)
-    free, _ = disk.free_space(place)
+    free, _ = free_space(place)
     network = mount.network if mount else None
     return machine.compiled_code(place, network, free, CACHE.passed_over)

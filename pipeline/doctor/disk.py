@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dilo.pipeline.doctor.finding import Finding
-from dilo.pipeline.doctor.machine import gigabytes
+from dilo.pipeline.common.disk import gigabytes
+from dilo.pipeline.doctor.report import Finding
 
 #: Bytes of an image's row in a store of size 224, measured over ImageNet's sample.
 ROW_BYTES = 9_900
@@ -45,24 +45,6 @@ class Mount:
             None for a disk of this machine.
         """
         return self.kind if NETWORK.search(self.kind) else None
-
-
-def nearest(path: Path) -> Path:
-    """Find what there is of a path.
-
-    Parameters
-    ----------
-    path : Path
-        Of a file or folder that need not exist.
-
-    Returns
-    -------
-    Path
-        The path itself, or the nearest of its parents that exists; absolute, links followed.
-    """
-    path = Path(os.path.realpath(path))  # unlike resolve(), at ease with links in a circle
-    # os.path.exists is false, and no error, where a folder above may not be searched.
-    return next(place for place in (path, *path.parents) if os.path.exists(place))
 
 
 def mount_of(place: Path, mounts: str) -> Mount | None:
@@ -181,25 +163,6 @@ def space(free: int, files: int | None) -> Finding:
     return Finding("free space", "ok", found)
 
 
-def free_space(place: Path) -> tuple[int, int | None]:
-    """Ask what this user may still write.
-
-    Parameters
-    ----------
-    place : Path
-        A folder that exists.
-
-    Returns
-    -------
-    int
-        Bytes.
-    int or None
-        Files; None where the file system does not count them.
-    """
-    found = os.statvfs(place)
-    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
-
-
 def temporary(chosen: Path | None, asked: str | None, free: int) -> Finding:
     """Judge the folder for temporary files.
 
@@ -226,19 +189,3 @@ def temporary(chosen: Path | None, asked: str | None, free: int) -> Finding:
     if asked and Path(asked).resolve() != chosen.resolve():
         return Finding("temporary", "ok", found, f"TMPDIR={asked} cannot be written: passed over")
     return Finding("temporary", "ok", found)
-
-
-def write_flushed(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on the disk.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : bytes
-        What it will hold.
-    """
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dilo.pipeline.doctor.finding import Finding
+from dilo.pipeline.common.disk import gigabytes
+from dilo.pipeline.doctor.report import Finding
 
 #: Memory that a worker may need: 0.22 GB were measured, and a large image comes on top.
 WORKER_BYTES = 500_000_000
@@ -21,27 +22,6 @@ _CGROUPS = (
     ("", "memory.max", "memory.current", "inactive_file"),
     ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-
-
-def gigabytes(count: float) -> str:
-    """Write a number of bytes for people.
-
-    Parameters
-    ----------
-    count : float
-        Bytes.
-
-    Returns
-    -------
-    str
-        In GB, or in MB below one.
-
-    Examples
-    --------
-    >>> gigabytes(64_000_000), gigabytes(13e9)
-    ('64 MB', '13.0 GB')
-    """
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def cores(usable: int, present: int, workers: int) -> Finding:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dilo.pipeline.atomic import flush_folder
-from dilo.pipeline.doctor.disk import write_flushed
-from dilo.pipeline.doctor.finding import Finding
+from dilo.pipeline.common.disk import write_flushed
+from dilo.pipeline.common.files import flush_folder
+from dilo.pipeline.doctor.report import Finding
 
 Clock = Callable[[], float]
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.masking import open_masks
+from dilo.pipeline.saliency.method import Method, Refinement
 from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS
 from dilo.pipeline.saliency.network import NetworkMethod
+from dilo.pipeline.saliency.networkmasks import open_masks
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
 from dilo.pipeline.saliency.parameters import Parameters
 from dilo.pipeline.saliency.recipe import MaskRecipe
-from dilo.pipeline.saliency.registry import Method, Refinement
 from dilo.pipeline.saliency.weights import weights_digest, weights_file
 
 __all__ = [
@@ -57,7 +57,8 @@ def saliency(
         refinement's.
     weights : Path or str, optional
         Of a network: its file of weights, or the run that trained it. The network is opened for
-        this image alone; for many, open it once by `dilo.pipeline.saliency.masking.open_masks`.
+        this image alone; for many, open it once by
+        `dilo.pipeline.saliency.networkmasks.open_masks`.
     device : str, default "cpu"
         Of a network: where it computes, as torch names it.
 

@@ -1,11 +1,14 @@
-"""The methods and refinements there are, by name."""
+"""The methods and refinements there are, by name: ours, and those of other installed packages."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
+from dilo.pipeline.common.plugins import Later, Plugins
+from dilo.pipeline.saliency.method import Method, Refinement
 from dilo.pipeline.saliency.network import NetworkMethod
 from dilo.pipeline.saliency.networkparameters import (
     CamParameters,
     GradientParameters,
+    NetworkParameters,
     SalientObjectParameters,
 )
 from dilo.pipeline.saliency.parameters import (
@@ -14,9 +17,42 @@ from dilo.pipeline.saliency.parameters import (
     GsParameters,
     McParameters,
     MrParameters,
+    Parameters,
     RbdParameters,
 )
-from dilo.pipeline.saliency.registry import GROUP, Later, Method, Refinement, Registry
+
+#: The group of entry points under which a package registers methods.
+GROUP = "dilo.saliency"
+
+#: What a name of a method stands for.
+AnyMethod: TypeAlias = Method[Any] | NetworkMethod[Any]
+
+
+class Registry(Plugins[AnyMethod]):
+    """Methods by name: ours, and those that other packages register."""
+
+    rule = (
+        "a dilo.pipeline.saliency.Method whose parameters derive from Parameters, or a "
+        "NetworkMethod whose parameters derive from NetworkParameters"
+    )
+
+    def fits(self, thing: Any) -> bool:
+        """Tell whether a package registers a method.
+
+        Parameters
+        ----------
+        thing : object
+            What its entry point names.
+
+        Returns
+        -------
+        bool
+            Whether it is one, with parameters of the kind that a plan keeps.
+        """
+        if isinstance(thing, NetworkMethod):
+            return isinstance(thing.parameters, NetworkParameters)
+        return isinstance(thing, Method) and isinstance(thing.parameters, Parameters)
+
 
 _HERE = "dilo.pipeline.saliency"
 # Named in words, since imports run one way and never from here: classifiers are read by
@@ -27,17 +63,19 @@ METHODS = Registry(
     {
         "basnet": NetworkMethod(SalientObjectParameters(), Later(_TRAIN, "open_basnet")),
         "cam": NetworkMethod(CamParameters(), Later(_EVAL, "open_classifier")),
-        "consensus": Method(ConsensusParameters(), Later(f"{_HERE}.consensus", "consensus")),
+        "consensus": Method(
+            ConsensusParameters(), Later(f"{_HERE}.classical.consensus", "consensus")
+        ),
         "gradient": NetworkMethod(GradientParameters(), Later(_EVAL, "open_classifier")),
-        "gs": Method(GsParameters(), Later(f"{_HERE}.gs", "gs")),
-        "mc": Method(McParameters(), Later(f"{_HERE}.mc", "mc")),
-        "mr": Method(MrParameters(), Later(f"{_HERE}.mr", "mr")),
-        "rbd": Method(RbdParameters(), Later(f"{_HERE}.rbd", "rbd")),
+        "gs": Method(GsParameters(), Later(f"{_HERE}.classical.gs", "gs")),
+        "mc": Method(McParameters(), Later(f"{_HERE}.classical.mc", "mc")),
+        "mr": Method(MrParameters(), Later(f"{_HERE}.classical.mr", "mr")),
+        "rbd": Method(RbdParameters(), Later(f"{_HERE}.classical.rbd", "rbd")),
         "unet": NetworkMethod(SalientObjectParameters(side=128), Later(_TRAIN, "open_unet")),
     },
     GROUP,
 )
 #: What can be done to any method's map afterwards.
 REFINEMENTS: dict[str, Refinement[Any]] = {
-    "grabcut": Refinement(GrabCutParameters(), Later(f"{_HERE}.refine", "grabcut"))
+    "grabcut": Refinement(GrabCutParameters(), Later(f"{_HERE}.cuts.grabcut", "grabcut"))
 }

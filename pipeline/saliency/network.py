@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.saliency.method import Step
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
-from dilo.pipeline.saliency.step import Step
 
 N = TypeVar("N", bound=NetworkParameters)
 #: What a network looks at: (side, side, 3), of the type that it asks for.

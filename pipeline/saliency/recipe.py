@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import near
-from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS
+from dilo.pipeline.images.resizing import squash
+from dilo.pipeline.saliency.method import Refinement
+from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS, AnyMethod
 from dilo.pipeline.saliency.network import NetworkMethod
-from dilo.pipeline.saliency.registry import AnyMethod, Refinement
 
 #: What the names of a refinement's parameters start with, among a method's.
 _AFTER = "refine."
@@ -229,30 +230,3 @@ def _weighed(method: str, own: Mapping[str, Any], weights: str) -> dict[str, str
     if "weights" in own:
         raise ValueError("weights are known by their file alone: leave weights=... out")
     return {"weights": weights}
-
-
-def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Resize to a square.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3) or (H, W), uint8
-        Image or mask of any size.
-    side : int
-        Side of the square, in pixels.
-
-    Returns
-    -------
-    ndarray of shape (side, side, 3) or (side, side), uint8
-        By the mean of what becomes a pixel where a side shrinks to half or less, so that
-        nothing is skipped; bilinear otherwise.
-    """
-    import cv2
-
-    height, width = image.shape[:2]
-    if height == width == side:
-        return np.ascontiguousarray(image)
-    shrinks = max(height, width) >= 2 * side
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=how)
-    return np.asarray(resized, np.uint8)

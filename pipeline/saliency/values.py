@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.compiled import compiled
+from dilo.pipeline.common.compiled import compiled
 
 # Values that differ by less, outright or as a share of the largest, are the same: rounding must
 # not pass for saliency where all superpixels are alike.

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import CheckpointError, require_access
-from dilo.pipeline.textfiles import read_json
 
 #: Where a run of training keeps its checkpoints; the newest has the last name.
 CHECKPOINTS = "checkpoints/step-*.pt"

@@ -14,7 +14,7 @@ from support.maps import write_maps
 
 from dilo.eval import __main__ as program
 from dilo.eval.cli import main
-from dilo.pipeline import extras
+from dilo.pipeline.common import extras
 
 
 @pytest.fixture

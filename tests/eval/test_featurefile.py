@@ -15,7 +15,7 @@ from support.rows import RecordingRows
 from dilo.eval import featurefile
 from dilo.eval.featurefile import JoinedRows, open_features, write_features
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 
 ROWS = torch.arange(7 * 3, dtype=torch.float32).reshape(7, 3)
 LABELS = [0, 0, 1, 1, 1, 0, 1]

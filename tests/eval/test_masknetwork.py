@@ -12,10 +12,10 @@ from dilo.eval.classifier import load_classifier
 from dilo.eval.localization.maps import normalized
 from dilo.eval.masknetwork import open_classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.resizing import squash
+from dilo.pipeline.saliency.cuts.seeded import segmented
 from dilo.pipeline.saliency.networkparameters import CamParameters, GradientParameters
-from dilo.pipeline.saliency.recipe import squash
-from dilo.pipeline.saliency.segmentation import segmented
 
 CLASSES = ("zebra", "cat", "ant", "bee")  # in an order of their own
 SIDE = 32

@@ -9,8 +9,8 @@ from support.photographs import photograph_folder
 from support.programs import ROUNDS, content, kill_group, run, start
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
-from dilo.pipeline.build import Builder
-from dilo.pipeline.isolation import Apart
+from dilo.pipeline.compute.isolation import Apart
+from dilo.pipeline.compute.shard import Builder
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.cli.selecting import found_so_far
+from dilo.pipeline.cli.run import found_so_far
 
 
 @pytest.fixture

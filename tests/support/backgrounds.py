@@ -7,14 +7,15 @@ from support.photographs import photograph
 from support.shards import PATHS
 
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
-from dilo.pipeline.backgrounds.rows import NO_WINDOW, BackgroundRows
-from dilo.pipeline.build import Builder
-from dilo.pipeline.masks import prepare
-from dilo.pipeline.names import Names
-from dilo.pipeline.plan import Plan
-from dilo.pipeline.planning import Selection, plan_store, start_store
+from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.masks.computed import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.backgroundrows import NO_WINDOW, BackgroundRows
+from dilo.pipeline.store.create import plan_store, start_store
+from dilo.pipeline.store.plan import Plan
 
 
 def masks_of(images: Path, store: Path) -> MaskStore:

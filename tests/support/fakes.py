@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from dilo.pipeline.compute.work import Maker, mask_by_mask
 from dilo.pipeline.images import decode_content
-from dilo.pipeline.making import Maker, mask_by_mask
 
 
 class Fake:

@@ -10,7 +10,7 @@ from torch import Tensor
 from dilo.eval.features import Features, features_of
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.train.backbones import resnet
 from dilo.train.recipe import ModelRecipe
 

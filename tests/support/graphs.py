@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from support.golden import golden_arrays
 
-from dilo.pipeline.saliency.recipe import squash
-from dilo.pipeline.saliency.registry import Method
-from dilo.pipeline.saliency.superpixels import Superpixels, describe
+from dilo.pipeline.images.resizing import squash
+from dilo.pipeline.saliency.classical.superpixels import Superpixels, describe
+from dilo.pipeline.saliency.method import Method
 
 #: ECSSD's images and what the released codes make of them, where they lie beside the repository.
 ECSSD = Path(__file__).resolve().parents[3] / "shared" / "data" / "ecssd-dev"

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from support.runs import losses
 
-from dilo.pipeline.build import Builder
-from dilo.pipeline.masks import prepare
+from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.masks.computed import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train import checkpoint
 from dilo.train.machine import Machine

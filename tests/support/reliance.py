@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from dilo.eval.backgrounds.candidate import Candidate
 from dilo.eval.classifier import Classifier
 from dilo.eval.encoder import Encoder
-from dilo.pipeline.maskrows import MaskRows
-from dilo.pipeline.names import Names
-from dilo.pipeline.plan import IMAGES, PLAN, Plan
-from dilo.pipeline.shards import write_shard
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.store.maskrows import MaskRows
+from dilo.pipeline.store.plan import IMAGES, PLAN, Plan
+from dilo.pipeline.store.shardfile import write_shard
 from dilo.train.backbones import resnet
 from dilo.train.recipe import ModelRecipe
 

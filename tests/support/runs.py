@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from support.photographs import photograph_folder
 
-from dilo.pipeline.build import Builder
-from dilo.pipeline.masks import prepare
+from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.masks.computed import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train import checkpoint
 from dilo.train.data import find_source

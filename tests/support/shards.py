@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from dilo.pipeline.maskrows import MaskRows
-from dilo.pipeline.names import Names
-from dilo.pipeline.plan import Plan
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.store.maskrows import MaskRows
+from dilo.pipeline.store.plan import Plan
 
 PATHS = ["a/1.jpg", "a/o'brien.jpg", "b/é.png"]
 

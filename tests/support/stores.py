@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dilo.pipeline.maskrows import MaskRows
-from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.plan import shard_path
-from dilo.pipeline.planning import planner, start_store
-from dilo.pipeline.shards import write_shard
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.store.create import planner, start_store
+from dilo.pipeline.store.maskrows import MaskRows
+from dilo.pipeline.store.plan import shard_path
+from dilo.pipeline.store.shardfile import write_shard
 
 
 def even_store(

@@ -1,6 +1,6 @@
 """Where torch.compile keeps what it made; steps themselves are tested with the loops."""
 
-from dilo.pipeline.saliency.compiled import Cache
+from dilo.pipeline.common.compiled import Cache
 from dilo.train import descent
 
 

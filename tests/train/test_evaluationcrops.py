@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.train.colors import normalise
 from dilo.train.evaluationcrops import EvaluationCrops, evaluation_crop, squashed
 

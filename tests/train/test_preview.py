@@ -8,7 +8,7 @@ from support.pictures import Pictures
 from support.runs import photographs_and_masks, small_recipe
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.sheets import CAPTION, CELL, GAP
+from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 from dilo.train.data import find_source
 from dilo.train.pastedraw import CROPS, TEXTURES
 from dilo.train.preview import paste_sheet, view_sheet

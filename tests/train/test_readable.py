@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.train.readable import SUBSTITUTES, first_readable
 
 

@@ -8,7 +8,7 @@ from support.runs import photographs_and_masks, small_recipe
 from torch import nn
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.train import stages
 from dilo.train.data import find_source
 from dilo.train.machine import Machine

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, grouped
 from dilo.pipeline.cli.outputs import PNG_FILE
-from dilo.pipeline.workercount import WORDS
+from dilo.pipeline.compute.workercount import WORDS
 
 PICTURE = PNG_FILE
 #: Stands for a --recipe without a name.

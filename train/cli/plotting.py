@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from dilo.pipeline.cli.options import EXISTING, say, user_errors
-from dilo.pipeline.extras import require
-from dilo.pipeline.printing import counted
+from dilo.pipeline.common.extras import require
+from dilo.pipeline.common.printing import counted
 from dilo.train.cli.options import PICTURE
 
 

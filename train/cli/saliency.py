@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
-from dilo.pipeline.printing import counted
+from dilo.pipeline.common.printing import counted
 from dilo.train.cli.options import (
     Computing,
     Keeping,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dilo.pipeline.cli.options import say
+from dilo.pipeline.compute.workercount import default_workers
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.workercount import default_workers
 from dilo.train.cli.options import Asked, Computing, Instead, Keeping, Watching
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it

@@ -4,8 +4,8 @@ from collections.abc import Callable, MutableMapping
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from dilo.pipeline.common.plugins import Plugins
 from dilo.pipeline.errors import DiloError, RecipeError, near
-from dilo.pipeline.plugins import Plugins
 from dilo.train.method import Method, TrainingSet
 from dilo.train.recipe import Recipe
 

@@ -6,8 +6,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dilo.pipeline.common.textfiles import parse_toml
 from dilo.pipeline.errors import ContentError, RecipeError
-from dilo.pipeline.textfiles import parse_toml
 from dilo.train.recipe import Recipe
 from dilo.train.recipes.files import PRETRAINING, Made, Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.listing import Listed, listing, recipe_list

@@ -6,8 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from dilo.pipeline.common.textfiles import parse_toml, read_text
 from dilo.pipeline.errors import ContentError, RecipeError, near, require_access
-from dilo.pipeline.textfiles import parse_toml, read_text
 from dilo.train.recipe import Recipe, recipe_from_dict
 from dilo.train.recipes.published import Published, published_from_dict
 

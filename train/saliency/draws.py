@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dilo.pipeline.chance import generator
+from dilo.pipeline.common.rng import generator
 from dilo.train.draws import WINDOW
 from dilo.train.saliency.recipe import DataRecipe
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.pipeline.saliency.values import stretch
 from dilo.train.colors import normalise

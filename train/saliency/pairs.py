@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.finding import find_images
 from dilo.pipeline.images import decode
-from dilo.pipeline.imported import paired
-from dilo.pipeline.maskfiles import mask_files, read_mask, remarks, require_same_picture
-from dilo.pipeline.names import Names, escaped
-from dilo.pipeline.rows import FAILED
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_same_picture
+from dilo.pipeline.masks.imported import paired
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.rows import FAILED
 from dilo.train.data import Source, find_source
 
 #: How many of the images left out are named.

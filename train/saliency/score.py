@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.maskfiles import WHITE_ABOVE, white
+from dilo.pipeline.masks.files import WHITE_ABOVE, white
 from dilo.train import ranks
 from dilo.train.batches import in_order, loader
 from dilo.train.devices import DTYPES

@@ -5,7 +5,7 @@ import pytest
 
 from dilo.eval.backgrounds.draws import MIXED, Donors
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 
 COUNT, CLASSES = 200, 4
 NAMES = Names(f"c{i % CLASSES}/{i}.png" for i in range(COUNT))

@@ -5,7 +5,7 @@ import pytest
 from support.cli import invoke
 
 from dilo.eval.cli import main
-from dilo.pipeline import extras
+from dilo.pipeline.common import extras
 
 #: Commands that do without.
 WITHOUT = {"saliency", "report"}

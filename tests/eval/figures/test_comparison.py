@@ -10,7 +10,7 @@ from dilo.eval.encoder import Encoder
 from dilo.eval.figures.comparison import compare
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 
 COUNT = 24
 

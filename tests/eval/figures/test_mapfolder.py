@@ -15,7 +15,7 @@ from dilo.eval.figures.mapfolder import write_maps
 from dilo.eval.folders import any_folder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
-from dilo.pipeline.saliency.recipe import squash
+from dilo.pipeline.images.resizing import squash
 
 CLASSES = ("ant", "bee")
 SIZE = 16

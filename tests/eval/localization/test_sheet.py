@@ -8,7 +8,7 @@ from dilo.eval.localization.examples import Example
 from dilo.eval.localization.score import Score
 from dilo.eval.localization.sheet import CELL, FOUND, TRUE, example_sheet
 from dilo.eval.localization.truth import Objects
-from dilo.pipeline.sheets import CAPTION, GAP
+from dilo.pipeline.images.sheets import CAPTION, GAP
 
 SIDE = 20
 

@@ -136,8 +136,8 @@ def test_masks_without_a_truth_are_counted_and_not_scored(maps):
 
 
 def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
-    from dilo.pipeline.build import Builder
-    from dilo.pipeline.plan import shard_path
+    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.store.plan import shard_path
 
     images, store = photographs_and_masks(tmp_path, 2)
     for path in images.rglob("*.jpg"):

@@ -11,7 +11,7 @@ from dilo.eval.saliency.examples import example_sheet, find_photographs, ranked
 from dilo.eval.saliency.score import score
 from dilo.eval.saliency.sources import PngFolder, open_method
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.sheets import CAPTION, CELL, GAP
+from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from support.runs import photographs_and_masks
 
 from dilo.eval.saliency.sources import PngFolder, StoredMasks, open_method, paired
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.plan import shard_path
+from dilo.pipeline.store.plan import shard_path
 
 
 def test_a_folder_of_pngs_is_read_at_any_depth_and_by_path_without_extension(tmp_path):
@@ -90,7 +90,7 @@ def test_a_store_gives_its_masks_by_path_without_extension_even_when_pickled(tmp
 
 
 def test_a_store_knows_which_images_failed(tmp_path):
-    from dilo.pipeline.build import Builder
+    from dilo.pipeline.compute.shard import Builder
 
     images, folder = photographs_and_masks(tmp_path, 4)
     (images / "class0" / "002.jpg").write_bytes(b"no picture")

@@ -6,7 +6,7 @@ import pytest
 from support.backgrounds import plan
 
 from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
-from dilo.pipeline.shards import Tally
+from dilo.pipeline.store.shardfile import Tally
 
 
 @pytest.mark.parametrize(

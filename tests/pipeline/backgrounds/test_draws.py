@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilo.pipeline.backgrounds.draws import ORDER, TEXTURE, taken, visiting_order
-from dilo.pipeline.chance import generator
+from dilo.pipeline.common.rng import generator
 
 
 def test_an_order_is_a_permutation_that_its_key_decides():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 
 CROPS = BackgroundRecipe(
     kind="crops", crops=2, count=9, seed=3, quality=80, response=7, min_side=50, masks="f" * 64

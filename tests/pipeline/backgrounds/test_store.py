@@ -13,12 +13,11 @@ import simplejpeg
 from support.backgrounds import built, crops_by, masks_of
 from support.photographs import photograph_folder
 
-from dilo.pipeline import handles
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.shards import open_shard
-from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store import MaskStore, reader
+from dilo.pipeline.store.shardfile import open_shard
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +66,11 @@ def test_sources_and_boxes_are_those_of_the_file(made):
 def test_a_batch_opens_each_shard_once_and_reads_in_the_order_asked(made, pictures, monkeypatch):
     store, opened = BackgroundStore(made), []
     monkeypatch.setattr(
-        handles,
+        reader,
         "open_shard",
         lambda path, *more: opened.append(path.name) or open_shard(path, *more),
     )
-    monkeypatch.setattr(handles, "MAX_OPEN", 1)
+    monkeypatch.setattr(reader, "MAX_OPEN", 1)
     keys = [14, 0, 7, 3, 14, -15, 8]
     assert same(store.batch(keys), [pictures[key] for key in keys])
     assert opened == ["shard-00000.h5", "shard-00001.h5", "shard-00002.h5"]
@@ -116,7 +115,7 @@ def test_a_child_process_reads_by_handles_of_its_own(made, pictures, method):
 
 
 def test_threads_read_right_while_handles_come_and_go(made, pictures, monkeypatch):
-    monkeypatch.setattr(handles, "MAX_OPEN", 1)
+    monkeypatch.setattr(reader, "MAX_OPEN", 1)
     store = BackgroundStore(made)
     rows = np.random.default_rng(0).integers(0, 15, (8, 60))
     with ThreadPoolExecutor(8) as threads:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dilo.pipeline.backgrounds.textures import texture_windows, tiled
+from dilo.pipeline.backgrounds.windows import texture_windows, tiled
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_crops_are_of_the_images_that_have_masks(images, masks, tmp_path):
 
 
 def record_fingerprint(store):
-    from dilo.pipeline.plan import Plan
+    from dilo.pipeline.store.plan import Plan
 
     return Plan.load(store).fingerprint()
 

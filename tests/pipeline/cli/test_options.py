@@ -11,9 +11,9 @@ from support.cli import invoke
 from dilo.eval.cli import main as evaluation
 from dilo.pipeline.cli import main as preparation
 from dilo.pipeline.cli.options import FOLDER, Program, jobs_option, user_errors
-from dilo.pipeline.cli.sharding import sharding_options
+from dilo.pipeline.cli.run import sharding_options
+from dilo.pipeline.compute.executors import run
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.jobs import run
 
 
 def raising(error, *options):

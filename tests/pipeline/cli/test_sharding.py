@@ -13,7 +13,7 @@ from dilo.pipeline.cli import main
 LEAVE = """
 import sys
 from pathlib import Path
-from dilo.pipeline.atomic import part_of
+from dilo.pipeline.common.files import part_of
 part = part_of(Path(sys.argv[1]))
 part.touch()
 print(part)
@@ -29,7 +29,7 @@ def test_what_a_killed_worker_was_writing_goes_when_a_full_disk_ends_the_run(tmp
         left.append(Path(said.strip()))
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("dilo.pipeline.build.write_shard", full)
+    monkeypatch.setattr("dilo.pipeline.compute.shard.write_shard", full)
     options = ("--size", 32, "--jobs", 1, "--backend", "threading")
     refused = invoke(main, "masks", "--images", images, "--out", store, *options, status=3)
     assert "No space left on device" in refused.stderr

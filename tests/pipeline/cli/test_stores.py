@@ -7,7 +7,7 @@ from support.cli import invoke
 from support.stores import even_images, even_store
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.sheets import CAPTION, CELL, GAP
+from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 from dilo.pipeline.store import MaskStore
 
 NAMES = [f"{'ab'[i % 2]}/{i}.png" for i in range(8)]

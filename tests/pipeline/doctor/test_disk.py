@@ -4,15 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dilo.pipeline.doctor.disk import (
-    Mount,
-    file_system,
-    folder,
-    mount_of,
-    nearest,
-    space,
-    temporary,
-)
+from dilo.pipeline.common.disk import nearest
+from dilo.pipeline.doctor.disk import Mount, file_system, folder, mount_of, space, temporary
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0

@@ -2,7 +2,7 @@
 
 import fcntl
 
-from dilo.pipeline.doctor.lock import lock_fault, locks
+from dilo.pipeline.doctor.writing import lock_fault, locks
 
 
 def test_a_file_that_can_be_locked_has_no_fault(tmp_path):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from dilo.pipeline.doctor.names import KeptNames, kept_names, names
+from dilo.pipeline.doctor.writing import KeptNames, kept_names, names
 
 ALL = KeptNames(long=True, accents=True, raw=True, case=True)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.pipeline.names import Names
+from dilo.pipeline.images.names import Names
 from dilo.pipeline.saliency.network import NetworkMethod
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from skimage import data
 
+from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, Parameters, saliency
-from dilo.pipeline.saliency.recipe import squash
 
 CLASSICAL = [name for name in sorted(METHODS) if isinstance(METHODS[name], Method)]
 NETWORKS = sorted(set(METHODS) - set(CLASSICAL))

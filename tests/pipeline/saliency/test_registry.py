@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from support.plugins import lay_out
 
+from dilo.pipeline.common.plugins import Later
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.saliency import METHODS, NetworkMethod, Parameters
-from dilo.pipeline.saliency.registry import Later, Method, Registry
+from dilo.pipeline.saliency.method import Method
+from dilo.pipeline.saliency.methods import Registry
 
 RBD = METHODS["rbd"]
 
@@ -19,7 +21,7 @@ RBD = METHODS["rbd"]
 def test_a_function_named_for_later_is_imported_when_called():
     code = (
         "import sys\n"
-        "from dilo.pipeline.saliency.registry import Later\n"
+        "from dilo.pipeline.common.plugins import Later\n"
         "mean = Later('statistics', 'mean')\n"
         "assert 'statistics' not in sys.modules\n"
         "assert mean([1, 3]) == 2\n"

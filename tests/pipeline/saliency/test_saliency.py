@@ -21,7 +21,7 @@ from support.networks import weights_of
 from support.odd_images import NOTHING, ODD, plain, square
 
 from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, saliency
-from dilo.pipeline.saliency.masking import open_masks
+from dilo.pipeline.saliency.networkmasks import open_masks
 from dilo.pipeline.saliency.weights import weights_digest
 
 CLASSICAL = [name for name in sorted(METHODS) if isinstance(METHODS[name], Method)]

@@ -32,7 +32,8 @@ def test_what_cannot_be_drawn_is_said_in_a_sentence(tmp_path):
 def test_without_matplotlib_the_program_says_what_to_install(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "dilo.pipeline.extras.find_spec", lambda name: None if name == "matplotlib" else find(name)
+        "dilo.pipeline.common.extras.find_spec",
+        lambda name: None if name == "matplotlib" else find(name),
     )
     shown = invoke(main, "plot", tmp_path, "--out", tmp_path / "curves.png", status=3)
     assert "dilo-train plot needs matplotlib: pip install 'dilo[eval]'" in shown.stderr

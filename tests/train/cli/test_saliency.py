@@ -10,8 +10,8 @@ from support.objects import SMALL, objects_and_masks, store_of
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.cli import main as prep
-from dilo.pipeline.plan import Plan
 from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.plan import Plan
 from dilo.train.cli import main
 from dilo.train.recipes.files import shipped_recipes
 from dilo.train.saliency.recipes import SHELF

@@ -1,0 +1,252 @@
+"""From images to backgrounds: which windows, then their pixels as JPEGs."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from dilo.pipeline.backgrounds.draws import TEXTURE, taken, visiting_order
+from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
+from dilo.pipeline.common.rng import generator
+from dilo.pipeline.compute.work import Maker, Making
+from dilo.pipeline.errors import DiloError, ImageError, StoreError
+from dilo.pipeline.images.decoding import decode_content
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_DRAWN, BackgroundRows
+from dilo.pipeline.store.maskstore import MaskStore
+from dilo.pipeline.store.plan import Plan
+from dilo.pipeline.store.rows import FAILED
+
+if TYPE_CHECKING:  # numba comes with it, which must find its threads limited: see one_core
+    from dilo.pipeline.backgrounds.windows import Box
+
+#: Half the colour in each direction, as cameras keep it: a fifth smaller, and decoded faster.
+SUBSAMPLING = "420"
+
+
+class _Windows(Protocol):
+    """The windows of the images of a shard."""
+
+    def count(self, row: int) -> int:
+        """Count those of an image, before it is read."""
+
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+        """Give the first of them, of an image of some height and width."""
+
+
+def background_maker(store: Path, plan: Plan, given: Path | None) -> Maker:
+    """Prepare what makes the backgrounds of a planned store.
+
+    Parameters
+    ----------
+    store : Path
+        The store, for the message.
+    plan : Plan
+        Its plan.
+    given : Path or None
+        The store of masks, for crops.
+
+    Returns
+    -------
+    callable
+        From some images to the making of their rows.
+
+    Raises
+    ------
+    DiloError
+        If the masks are not those of the plan, or the plan is of another version.
+    """
+    recipe = BackgroundRecipe.planned(plan)
+    masks = planned_masks(store, recipe, given) if recipe.kind == "crops" else None
+
+    def begin(images: range, paths: list[str]) -> Making:
+        rows = BackgroundRows.blank([escaped(path) for path in paths])
+        windows: _Windows = _WholeImages()
+        if masks is not None:
+            windows = _Crops(masks, recipe, paths, rows)
+        elif recipe.kind == "textures":
+            windows = _Textures(recipe, plan.size, images)
+        counts = _drawn(plan, recipe, images, windows)
+        for row in range(len(paths)):
+            if not rows.error[row] and not counts.get(row):
+                rows.undone[row] = NO_WINDOW if row in counts else NOT_DRAWN
+        todo = sorted(row for row, count in counts.items() if count)
+        return Making(rows, todo, _filler(plan, recipe, rows, windows, counts))
+
+    return begin
+
+
+def planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) -> MaskStore:
+    """Open the masks that crops are cut by.
+
+    Parameters
+    ----------
+    store : Path
+        The store of crops, for the message.
+    recipe : BackgroundRecipe
+        Its own.
+    given : Path or None
+        The store of masks.
+
+    Returns
+    -------
+    MaskStore
+        Those that the plan was made with.
+
+    Raises
+    ------
+    DiloError
+        If there are none, or others.
+    """
+    if given is None:
+        raise DiloError(f"{store} holds crops: dilo-prep backgrounds --masks STORE goes on with it")
+    masks = MaskStore(given)
+    if masks.fingerprint != recipe.masks:
+        raise StoreError(
+            f"--masks {given} must be the masks that {store} was planned with, of fingerprint "
+            f"{recipe.masks}, got {masks.fingerprint}: give those, or a fresh folder"
+        )
+    return masks
+
+
+def _drawn(
+    plan: Plan, recipe: BackgroundRecipe, images: range, windows: _Windows
+) -> dict[int, int]:
+    """Say how many windows of each image that was visited are taken."""
+    quota = recipe.quota(images, plan.images)
+    if quota is None:
+        return taken(range(len(images)), windows.count, None)
+    order = visiting_order(recipe.seed, images.start // plan.shard_size, len(images))
+    return taken(order, windows.count, quota)
+
+
+def _filler(
+    plan: Plan,
+    recipe: BackgroundRecipe,
+    rows: BackgroundRows,
+    windows: _Windows,
+    counts: dict[int, int],
+) -> Callable[[int, bytes], None]:
+    """Prepare what makes the backgrounds of one image."""
+
+    def fill(row: int, content: bytes) -> None:
+        pixels = decode_content(content)
+        shape = (pixels.shape[0], pixels.shape[1])
+        boxes = windows.boxes(row, shape, counts[row])
+        jpegs = [encoded(_cut(pixels, box), plan.size, recipe.quality) for box in boxes]
+        rows.shape[row], rows.boxes[row], rows.jpegs[row] = shape, boxes, jpegs
+
+    return fill
+
+
+def _cut(pixels: NDArray[np.uint8], box: "Box") -> NDArray[np.uint8]:
+    """Cut out a window, which in a texture may go beyond the end."""
+    top, left, height, width = box
+    if top + height <= pixels.shape[0] and left + width <= pixels.shape[1]:
+        return pixels[top : top + height, left : left + width]
+    from dilo.pipeline.backgrounds.windows import tiled
+
+    return tiled(pixels, box)
+
+
+def encoded(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
+    """Reduce a background and make a JPEG of it.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (h, w, 3), uint8
+        Red, green and blue.
+    side : int
+        What its shorter side is reduced to, where that is longer.
+    quality : int
+        Of the JPEG.
+
+    Returns
+    -------
+    bytes
+        The JPEG.
+    """
+    shorter = min(pixels.shape[:2])
+    if shorter > side:
+        height, width = ((2 * n * side + shorter) // (2 * shorter) for n in pixels.shape[:2])
+        picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+        pixels = np.asarray(picture)
+    jpeg: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels), quality, "RGB", SUBSAMPLING, fastdct=False
+    )
+    return jpeg
+
+
+class _WholeImages:
+    """Images are windows of themselves."""
+
+    def count(self, row: int) -> int:
+        """Count one."""
+        return 1
+
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+        """Give all of it."""
+        return [(0, 0, *shape)]
+
+
+class _Textures:
+    """Squares of textures, at places drawn for each image."""
+
+    def __init__(self, recipe: BackgroundRecipe, side: int, images: range) -> None:
+        self.recipe, self.side, self.images = recipe, side, images
+
+    def count(self, row: int) -> int:
+        """Count as many as are asked for: a texture repeats for ever."""
+        return self.recipe.crops
+
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+        """Draw them all, so that they are the same however many are taken."""
+        from dilo.pipeline.backgrounds.windows import texture_windows
+
+        rng = generator(self.recipe.seed, TEXTURE, self.images[row])
+        return texture_windows(shape, self.side, self.recipe.crops, rng)[:count]
+
+
+class _Crops:
+    """Windows that masks leave free; rows of images whose mask failed fail as well."""
+
+    def __init__(
+        self, masks: MaskStore, recipe: BackgroundRecipe, paths: list[str], rows: BackgroundRows
+    ) -> None:
+        self.masks, self.recipe, self.rows = masks, recipe, rows
+        self.positions = np.array([masks.position(path) for path in paths], np.int64)
+        status, errors, self.shapes, self.crc32 = masks.values(
+            self.positions, "status", "error", "shape", "file_crc32"
+        )
+        self.failed = status == FAILED
+        for row in np.flatnonzero(self.failed).tolist():
+            rows.error[row] = f"its mask failed: {errors[row].decode()}"
+        self.found: dict[int, list[Box]] = {}
+
+    def count(self, row: int) -> int:
+        """Find them in the mask alone."""
+        from dilo.pipeline.backgrounds.windows import largest_windows
+
+        if self.failed[row]:
+            return 0
+        height, width = self.shapes[row].tolist()
+        self.found[row] = largest_windows(
+            self.masks[self.positions[row]],
+            (height, width),
+            response=self.recipe.response or 0,
+            min_side=self.recipe.min_side or 1,
+            max_aspect=self.recipe.max_aspect or math.inf,
+            count=self.recipe.crops,
+        )
+        return len(self.found[row])
+
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+        """Give what was found, if this is the image that the mask is of."""
+        if self.rows.file_crc32[row] != self.crc32[row]:
+            raise ImageError("it must be the file that its mask was made of, got another one")
+        return self.found[row][:count]

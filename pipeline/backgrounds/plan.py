@@ -1,0 +1,95 @@
+"""Begin a store of backgrounds: which images, and by which masks."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.store.maskstore import MaskStore
+from dilo.pipeline.store.plan import IMAGES
+from dilo.pipeline.store.status import require_whole
+
+
+def whole_masks(folder: Path) -> MaskStore:
+    """Open the masks that crops are to be cut by.
+
+    Parameters
+    ----------
+    folder : Path
+        Their store.
+
+    Returns
+    -------
+    MaskStore
+        The store.
+
+    Raises
+    ------
+    StoreError
+        If it is no store of masks, or shards of it are missing.
+    """
+    masks = MaskStore(folder)
+    require_whole(folder, masks.plan, f"--masks {folder}")
+    return masks
+
+
+def with_masks(images: Selection, masks: MaskStore) -> Selection:
+    """Take the images that have masks, unless there is a list.
+
+    Parameters
+    ----------
+    images : Selection
+        What is asked for.
+    masks : MaskStore
+        The masks.
+
+    Returns
+    -------
+    Selection
+        By a list in any case.
+    """
+    return dataclasses.replace(images, listed=images.listed or masks.folder / IMAGES)
+
+
+def require_masks(names: Names, masks: MaskStore) -> None:
+    """Refuse images without masks.
+
+    Parameters
+    ----------
+    names : Names
+        The images.
+    masks : MaskStore
+        The masks.
+
+    Raises
+    ------
+    StoreError
+        If the store does not have one of them.
+    """
+    if names == masks.names:
+        return
+    missing = [name for name in names if name not in masks.names]
+    if missing:
+        raise StoreError(
+            f"--masks {masks.folder} must have every image, got none of {len(missing)}, such as "
+            f"{escaped(missing[0])}: make their masks, or leave them out"
+        )
+
+
+def compile_ahead(masks: MaskStore) -> None:
+    """Compile what finds windows, if this machine has not yet: before workers all would.
+
+    Parameters
+    ----------
+    masks : MaskStore
+        The masks.
+    """
+    with one_core():
+        from dilo.pipeline.backgrounds.windows import largest_windows
+
+        blank = np.zeros((masks.plan.size, masks.plan.size), np.uint8)
+        largest_windows(blank, blank.shape, response=0, min_side=1, count=1)

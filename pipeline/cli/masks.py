@@ -1,0 +1,196 @@
+"""Commands that make a store: masks, import."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_weights
+from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, say, settings_of, user_errors
+from dilo.pipeline.cli.run import (
+    Sharding,
+    found_so_far,
+    make_shards,
+    selection_options,
+    shard_size_option,
+    sharding_options,
+    size_option,
+)
+
+if TYPE_CHECKING:
+    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.images.listing import Selection
+    from dilo.pipeline.images.names import Names
+    from dilo.pipeline.saliency import MaskRecipe
+    from dilo.pipeline.store.plan import Plan
+
+
+def _methods(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Name the methods that begin with some letters, for a shell."""
+    from dilo.pipeline.saliency.methods import METHODS
+
+    return [CompletionItem(name) for name in METHODS if name.startswith(incomplete)]
+
+
+@click.command()
+@selection_options
+@click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
+@click.option(
+    "--method",
+    shell_complete=_methods,
+    default="rbd",
+    show_default=True,
+    help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree); a network, "
+    "with its --weights: basnet, unet, cam, gradient; or one that another package registers.",
+)
+@click.option(
+    "--refine",
+    type=click.Choice(["grabcut"]),
+    help="Fit each mask to the edges of its image: better masks, several times the time.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=settings_of,
+    help="Change a parameter of the method (superpixels=200) or of the refinement "
+    "(refine.certain=0.4); plan.json lists them. May be given again.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(16, 4096),
+    show_default="224, of a network its own",
+    help="Side of a mask, in pixels.",
+)
+@shard_size_option
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing: time a few of the images, and say what all of them would take.",
+)
+@network_options
+@sharding_options
+@user_errors
+def masks(
+    images: "Selection",
+    out: Path,
+    method: str,
+    refine: str | None,
+    settings: dict[str, Any],
+    size: int | None,
+    shard_size: int | None,
+    dry_run: bool,
+    network: NetworkOptions,
+    how: Sharding,
+) -> None:
+    """Compute a saliency mask for every image below a folder.
+
+    Stop it as you like: finished shards stay, and the same command goes on. An image
+    that cannot be read becomes a row with the reason, and the run goes on.
+    """
+    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.masks.computed import compile_ahead, mask_plan
+    from dilo.pipeline.store.create import plan_store, start_store
+
+    recipe = network.recipe(method, refine, settings)
+    run, how = network.run(recipe, how)
+    plan, names = plan_store(
+        images,
+        out,
+        mask_plan(recipe, size),
+        shard_size=shard_size,
+        trust_plan=how.task() is not None,
+        found=found_so_far(),
+        say=say,
+    )
+    if dry_run:
+        _foretell(Builder(images.root, out, network=run), plan, names, recipe, how)
+        return
+    require_weights(recipe, run, out, names, how)
+    start_store(out, plan, names)
+    # Workers of a cluster were started in folders of their own.
+    builder = Builder(images.root.absolute(), out.absolute(), network=run)
+    make_shards(builder, plan, how, ready=lambda: compile_ahead(recipe, say))
+
+
+@click.command("import")
+@click.option(
+    "--png",
+    type=EXISTING,
+    required=True,
+    help="Folder of masks: a/b.png, or a/b.jpg.png, is that of the image a/b.jpg.",
+)
+@selection_options
+@click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
+@size_option
+@shard_size_option
+@sharding_options
+@user_errors
+def import_masks(
+    png: Path,
+    images: "Selection",
+    out: Path,
+    size: int,
+    shard_size: int | None,
+    how: Sharding,
+) -> None:
+    """Make a store of masks that another program made: gray PNGs, one an image.
+
+    A mask has its image's proportions, at any size, or is square; 0 and 255, or what lies
+    between, or 0 and 1. Where there are no PNGs, other pictures are masks. An image without a
+    mask becomes a row with the reason.
+    """
+    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.masks.files import mask_files, remarks
+    from dilo.pipeline.masks.imported import count_masks, imported_plan
+    from dilo.pipeline.store.create import plan_store, start_store
+
+    pngs = mask_files(png, images.root)
+    plan, names = plan_store(
+        images,
+        out,
+        imported_plan(pngs, size),
+        shard_size=shard_size,
+        trust_plan=how.task() is not None,
+        found=found_so_far(),
+        say=say,
+    )
+    if how.task() is None:
+        say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
+        for line in remarks(png, pngs):
+            say(line)
+    start_store(out, plan, names)
+    make_shards(Builder(images.root.absolute(), out.absolute(), png.absolute()), plan, how)
+
+
+def _foretell(
+    builder: "Builder", plan: "Plan", names: "Names", recipe: "MaskRecipe", how: Sharding
+) -> None:
+    """Say what a store would take, and write none of it."""
+    from dilo.pipeline.masks.computed import compile_ahead, recipe_maker
+    from dilo.pipeline.masks.estimate import estimate
+    from dilo.pipeline.store.status import missing_shards
+
+    run = builder.network
+    if missing_shards(builder.store, plan):
+        compile_ahead(recipe, say)
+    found = estimate(
+        builder.images,
+        builder.store,
+        plan,
+        names,
+        recipe_maker(recipe, plan.size, names, run),
+        jobs=how.jobs,
+        unit="GPU" if run and run.device == "cuda" else "core",
+        cluster=how.on_cluster,
+        task=how.task(),
+    )
+    for line in found.lines(named=NAMED):
+        say(line)
+    if how.as_json:
+        click.echo(json.dumps(found.record()))

@@ -1,0 +1,200 @@
+"""Compile a loop to machine code once a machine: numba, its cache off shared file systems."""
+
+import contextlib
+import os
+import platform
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import config as _config
+from numba.core.event import Event, Listener, install_listener
+
+from dilo.pipeline.common.startup import safe_path
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: What a user can do where compiled code cannot be kept, or not where it is expected.
+REMEDY = "set NUMBA_CACHE_DIR to a folder that only you can write, on a disk of this machine"
+#: Owner of what belongs to nobody in this container, as its root folder may.
+_NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where compiled code is kept from one process to the next.
+
+    Attributes
+    ----------
+    folder : Path or None
+        A folder of this user, or what numba's own variable NUMBA_CACHE_DIR says; None where
+        none can be made or trusted, and each process must compile.
+    passed_over : tuple of str
+        The folders that would have come before, each with why it is not used.
+    """
+
+    folder: Path | None = None
+    passed_over: tuple[str, ...] = ()
+
+
+def find_cache() -> Cache:
+    """Choose where compiled code is kept, and make that folder.
+
+    Hundreds of nodes that write one cache on a shared disk break each other's files, so it
+    lies in this machine's folder for temporary files, readable by this user alone: what is
+    loaded from there is run. Where that cannot be had, it lies in the user's own cache, in
+    a folder for each machine.
+
+    Returns
+    -------
+    Cache
+        The first folder that can be trusted.
+    """
+    passed_over: list[str] = []
+    for choose, distrust in ((_named, _unwritable), (_temporary, _distrust), (_home, _distrust)):
+        try:
+            folder = choose()
+            if folder is None:
+                continue
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fault = distrust(folder)
+        except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+            passed_over.append(str(error))
+            continue
+        if fault is None:
+            return Cache(folder, tuple(passed_over))
+        passed_over.append(f"{folder} {fault}")
+    return Cache(None, tuple(passed_over))
+
+
+def _named() -> Path | None:
+    """Name the folder that numba's own variable says, where it says one."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(named) if named else None
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Say that a folder that the user chose cannot be written, which numba passes over."""
+    return None if os.access(folder, os.W_OK | os.X_OK) else "cannot be written"
+
+
+def _temporary() -> Path:
+    """Name the folder in the machine's folder for temporary files."""
+    chosen = tempfile.gettempdir()
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    if chosen in ("/tmp", "/var/tmp", "/usr/tmp", *(os.path.abspath(n) for n in named if n)):
+        return Path(chosen) / f"dilo-{os.getuid()}"
+    # Python's last resort is the current folder: a data set may bring what would be run.
+    raise OSError("no folder for temporary files can be written")
+
+
+def _home() -> Path:
+    """Name the folder in the user's cache: homes are shared, so one for each machine."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    return cache / "dilo" / f"compiled-{platform.node() or 'machine'}"
+
+
+def _distrust(folder: Path) -> str | None:
+    """Say why others might put code into a folder, or None if they cannot."""
+    status, user = folder.lstat(), os.getuid()
+    if not stat.S_ISDIR(status.st_mode):
+        return "is no folder"
+    if status.st_uid != user:
+        return f"belongs to user {status.st_uid}, not to you"
+    if status.st_mode & 0o077:
+        return "is open to others (chmod 700)"
+    if fault := _unwritable(folder):
+        return fault
+    for parent in folder.resolve().parents:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return f"could be replaced: all may write {parent} (chmod +t)"
+    owner = folder.resolve().parent.stat().st_uid
+    if owner not in (user, 0, _NOBODY):
+        return f"could be replaced: its parent belongs to user {owner}"
+    return None
+
+
+config: Any = _config  # its settings are made when it is imported, unseen by type checkers
+if safe_path():  # at each compilation it would look again for a file of settings where we stand
+    config._config_fname = os.devnull
+#: Where this process keeps what it compiles.
+CACHE = find_cache()
+
+
+@contextlib.contextmanager
+def saying_what_takes_long(say: Callable[[str], object], line: str) -> Iterator[None]:
+    """Say once that something is compiled, when numba begins to, and not where it loads all.
+
+    Parameters
+    ----------
+    say : callable
+        Writes a line for people, who have to wait.
+    line : str
+        What is compiled, and how long that takes.
+
+    Yields
+    ------
+    None
+        While functions are called that may have to be compiled.
+    """
+    with install_listener("numba:compile", _Announcement(say, line)):
+        yield
+
+
+class _Announcement(Listener):
+    """Say a line at the first event, and where compiled code will be, if not where expected."""
+
+    def __init__(self, say: Callable[[str], object], line: str) -> None:
+        self._say, self._line = say, line
+
+    def on_start(self, event: Event) -> None:
+        """Say it, the first time."""
+        if self._line:
+            line, self._line = self._line, ""
+            self._say(line)
+            if CACHE.passed_over:
+                self._say(_passed_over(CACHE))
+
+    def on_end(self, event: Event) -> None:
+        """Say nothing."""
+
+
+def _passed_over(cache: Cache) -> str:
+    """Say that compiled code is kept elsewhere, or nowhere, and what to do."""
+    reasons = "; ".join(cache.passed_over)
+    if cache.folder is None:
+        return f"compiled code cannot be kept, each process compiles anew: {reasons}: {REMEDY}"
+    return f"compiled code is kept in {cache.folder}, as {reasons}; to have it elsewhere, {REMEDY}"
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function when it is first called, or load what an earlier process compiled.
+
+    Without numba's fast mathematics: sums keep their order and no product is fused, so that
+    a mask's bytes do not depend on how wide the processor's vectors are.
+
+    Parameters
+    ----------
+    function : callable
+        Loops over arrays and numbers, which numba can type.
+
+    Returns
+    -------
+    callable
+        The same function, fast.
+    """
+    fast: Any = numba.njit(function, nogil=True, error_model="numpy")
+    if CACHE.folder is not None and not config.DISABLE_JIT:
+        before = config.CACHE_DIR
+        config.CACHE_DIR = str(CACHE.folder)  # for these functions alone
+        # Where the disk is full by now, numba has no other place for it, and says so.
+        with contextlib.suppress(RuntimeError):
+            fast.enable_caching()
+        config.CACHE_DIR = before
+    return fast  # type: ignore[no-any-return]

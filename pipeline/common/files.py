@@ -1,0 +1,199 @@
+"""Publish files so that a reader sees a whole one or none, whatever kills the writer."""
+
+import errno
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dilo.pipeline.common.processes import is_alive, own_place
+
+#: Seconds after which a file that is being written, which takes seconds, is nobody's.
+ABANDONED = 86_400.0
+
+#: Bytes that the name of a file may have, on nearly every file system.
+MAX_NAME = 255
+# name, place, process and a random part: two writers never share a left-over
+_PART = re.compile(r"^\.(?P<name>.+)\.(?P<place>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part$")
+
+
+def part_of(path: Path) -> Path:
+    """Name a file to write beside another, such that `sweep` knows a left-over.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file.
+
+    Returns
+    -------
+    Path
+        In the same folder; another one at each call.
+    """
+    rest = f".{own_place()}.{os.getpid()}.{secrets.token_hex(4)}.part"
+    name, room = path.name, MAX_NAME - len(rest) - 1
+    if len(os.fsencode(name)) > room:
+        name = os.fsencode(name)[:room].decode(errors="ignore")
+    return path.with_name(f".{name}{rest}")
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """Give a name beside a file's, to write to; what is still there at the end goes."""
+    part = part_of(path)
+    try:
+        yield part
+    except OSError as error:
+        # A write that fails names no file, and the part's name would tell nobody anything.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        with suppress(OSError):  # the error that is on its way says more
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """Give a path to write to, and publish what was written if the block ends cleanly.
+
+    The file is written beside its final name, flushed to the disk and renamed, and
+    the folder is flushed too: after a crash the final name holds the whole new file,
+    the whole old one, or nothing. If the block raises, nothing is published.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file. Its folder must exist.
+
+    Yields
+    ------
+    Path
+        Where to write, in the same folder.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, cannot be written or fails; it names `path`.
+    """
+    with _part(path) as part:
+        yield part
+        _flush(part)
+        part.replace(path)
+        flush_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Publish a text file in UTF-8.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file.
+    text : str
+        What it will hold.
+    """
+    with published(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Publish a text file in UTF-8 unless there is one: of several writers, one wins.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file.
+    text : str
+        What it will hold.
+
+    Returns
+    -------
+    bool
+        Whether the file is this writer's; False if one was there.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, cannot be written or fails; it names `path`.
+    """
+    with _part(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        _flush(part)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links: the later of two writers wins
+            if path.exists():
+                return False
+            part.replace(path)
+        flush_folder(path.parent)
+    return True
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed writers of this machine left behind.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that the writers published into.
+
+    Returns
+    -------
+    int
+        How many left-overs were removed. Those of a living process, and those of another
+        machine or container, whose processes cannot be asked, are left alone for a day.
+    """
+    removed = 0
+    for part in folder.glob(".*.part"):
+        match = _PART.match(part.name)
+        if not match:
+            continue
+        dead = is_alive(match["place"], int(match["pid"])) is False
+        if dead or _age(part) > ABANDONED:
+            part.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _age(path: Path) -> float:
+    """Tell for how many seconds nobody has written to a file; 0 if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def flush_folder(folder: Path) -> bool:
+    """Wait until a folder's list of names is on the disk, where the disk can be asked to.
+
+    Parameters
+    ----------
+    folder : Path
+        Which.
+
+    Returns
+    -------
+    bool
+        False where the file system does not flush folders: then a power cut may take back
+        the newest names, and a run makes those files again.
+    """
+    try:
+        _flush(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+        return False
+    return True
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk, or fail."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,81 @@
+"""One door for CSV: whole or not at all, and no cell of text is a formula to a spreadsheet."""
+
+import csv
+import io
+import numbers
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.printing import printable
+
+#: What a formula begins with; U+2212 is a minus that no normal form makes one of ASCII.
+_FORMULA = tuple("=+-@\u2212")
+
+
+def csv_text(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, floats: str = ".6g"
+) -> str:
+    """Write a table as CSV.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns.
+    rows : iterable of sequence
+        Cells: numbers stay numbers, True and False are 1 and 0, None is empty, and anything
+        else is text.
+    floats : str, default ".6g"
+        How a number that is not whole is written, as `format` takes it.
+
+    Returns
+    -------
+    str
+        The header and the rows, a line each.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_cell(name, floats) for name in header])
+    writer.writerows([_cell(value, floats) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def write_csv(
+    path: Path,
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    floats: str = ".6g",
+) -> None:
+    """Publish a table as a CSV file in UTF-8.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of the file.
+    header : sequence of str
+        Names of the columns.
+    rows : iterable of sequence
+        Cells, as `csv_text` takes them.
+    floats : str, default ".6g"
+        How a number that is not whole is written, as `format` takes it.
+    """
+    write_text(path, csv_text(header, rows, floats=floats))
+
+
+def _cell(value: object, floats: str) -> str:
+    """Write one cell."""
+    if value is None:
+        return ""
+    # numpy's own booleans are no numbers to Python.
+    if isinstance(value, numbers.Integral | np.bool_):
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        return format(float(value), floats)
+    text = printable(str(value))
+    # White space before it hides a formula from no spreadsheet, and a full-width sign is one.
+    bare = unicodedata.normalize("NFKC", text).strip()
+    return f"'{text}" if bare.startswith(_FORMULA) or text[:1] in ("\t", "\n") else text

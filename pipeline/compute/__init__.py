@@ -1,0 +1,1 @@
+"""Who builds the shards of a store, and how one is built."""

@@ -1,0 +1,201 @@
+"""Who computes: this machine's cores, or a Dask or Ray cluster. No death of a worker ends it."""
+
+import contextlib
+import os
+import signal
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
+from multiprocessing import resource_tracker as standard_tracker
+from typing import NoReturn, TypeVar
+
+import joblib
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from dilo.pipeline.compute.clusters import on_dask, on_ray
+from dilo.pipeline.compute.worker import safe_interpreters, shielded, shielding, worker_environment
+from dilo.pipeline.errors import DiloError
+
+Result = TypeVar("Result")
+Work = Callable[[int], Result]
+
+#: Shards handed out ahead, a worker: enough that none waits for the parent.
+AHEAD = 2
+
+
+def run(
+    work: Work[Result],
+    shards: Iterable[int],
+    *,
+    jobs: int,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    apart: Work[Result] | None = None,
+) -> Generator[Result, None, None]:
+    """Do some shards in parallel and yield what each came to, as soon as it is done.
+
+    Parameters
+    ----------
+    work : callable
+        From a shard's number to its outcome. It goes to the workers, so it must pickle;
+        shards are computed and published there, and only outcomes travel.
+    shards : iterable of int
+        Their numbers.
+    jobs : int
+        Workers, as joblib counts them: -1 is one a core.
+    backend : {"loky", "threading", "dask", "ray"}
+        loky: processes of this machine; threading: its threads; or a cluster.
+    scheduler : str, optional
+        Address of the Dask scheduler or the Ray cluster.
+    apart : callable, optional
+        Does a shard whose worker died, in such a way that another death ends neither it
+        nor the caller. Without it, a death is an error.
+
+    Yields
+    ------
+    Result
+        In the order of completion. To close the generator ends the workers.
+
+    Raises
+    ------
+    DiloError
+        If a worker dies and `apart` is not given, or the backend cannot start.
+    """
+    if scheduler and backend not in ("dask", "ray"):
+        raise DiloError(f"--scheduler is for --backend dask or ray, got backend {backend}")
+    if backend == "loky":
+        yield from _processes(work, shards, joblib.effective_n_jobs(jobs), apart)
+    elif backend == "threading":
+        yield from _threads(work, shards, joblib.effective_n_jobs(jobs))
+    elif backend == "dask":
+        yield from on_dask(work, shards, scheduler, apart or _died)
+    else:
+        yield from on_ray(work, shards, scheduler, joblib.effective_n_jobs(jobs), apart or _died)
+
+
+def _threads(work: Work[Result], shards: Iterable[int], workers: int) -> Iterator[Result]:
+    """Do shards in threads; a stop waits for those that are under way, for no thread can be killed.
+
+    joblib's would still be in HDF5 when the interpreter ends, and crash it.
+    """
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for future in as_completed([pool.submit(work, shard) for shard in shards]):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _processes(
+    work: Work[Result], shards: Iterable[int], workers: int, apart: Work[Result] | None
+) -> Iterator[Result]:
+    """Do shards in processes of this machine, and those that may have killed one, one by one."""
+    waiting = deque(shards)
+    while waiting:
+        lost: list[int] = []
+        with _pool(min(workers, len(waiting))) as pool:
+            yield from _until_a_death(pool, work, waiting, AHEAD * workers, lost)
+        if not lost:
+            continue
+        if apart is None:
+            raise _death()
+        lost.sort()
+        # Shards are begun in order, so that the worker that died was at one of the first.
+        waiting.extendleft(reversed(lost[workers:]))
+        deadly: list[int] = []
+        yield from _each_in_its_own(work, lost[:workers], deadly)
+        for shard in deadly:
+            yield apart(shard)
+
+
+def _until_a_death(
+    pool: ProcessPoolExecutor, work: Work[Result], waiting: deque[int], ahead: int, lost: list[int]
+) -> Iterator[Result]:
+    """Do what waits, in order; if a worker dies, list what was handed out and is not done."""
+    running: dict[Future[Result], int] = {}
+    while (waiting and not lost) or running:
+        while waiting and not lost and len(running) < ahead:
+            shard = waiting.popleft()
+            try:
+                running[pool.submit(work, shard)] = shard
+            except BrokenProcessPool:
+                lost.append(shard)
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in [future for future in running if future in done]:
+            shard = running.pop(future)
+            if isinstance(future.exception(), BrokenProcessPool):
+                lost.append(shard)
+            else:
+                yield future.result()
+
+
+def _each_in_its_own(work: Work[Result], shards: list[int], deadly: list[int]) -> Iterator[Result]:
+    """Do each shard in a process that does nothing else, and list those that killed theirs."""
+    with contextlib.ExitStack() as stack:
+        running = {stack.enter_context(_pool(1)).submit(work, shard): shard for shard in shards}
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                shard = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    deadly.append(shard)
+                else:
+                    yield future.result()
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Start processes that end with the block, at once if it ends early.
+
+    loky starts a fresh process in place of one whose memory has grown, and says so in a
+    warning that only frightens.
+    """
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    # Its helpers shield themselves from the other signals only, and take no environment.
+    with shielding(), safe_interpreters():
+        resource_tracker.ensure_running()
+        standard_tracker.ensure_running()
+    pool = ProcessPoolExecutor(
+        workers, env=worker_environment(), initializer=shielded, initargs=(os.getpid(),)
+    )
+    try:
+        yield pool
+    except BaseException:
+        _kill(pool)
+        raise
+    finally:
+        pool.shutdown(wait=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the workers of a pool, which its manager then takes for broken.
+
+    loky's own `kill_workers` has a race with what was submitted last, and a traceback for it.
+    """
+    for process in list(pool._processes):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    if pool._executor_manager_thread is not None:
+        pool._executor_manager_thread.join(timeout=10)
+
+
+def _died(shard: int) -> NoReturn:
+    """Stand for a shard that must not be done apart."""
+    raise _death()
+
+
+def _death() -> DiloError:
+    """Say that a worker died, where nothing can be done about it here."""
+    return DiloError(
+        "a worker process died, most often for want of memory: what is finished is kept; "
+        "run the same command again, with fewer --jobs if it dies again"
+    )

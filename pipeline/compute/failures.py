@@ -1,0 +1,221 @@
+"""The rows of a shard as they are tried: what goes wrong with an image is its row's error alone."""
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, NoReturn, TypeVar
+
+from isal import isal_zlib
+
+from dilo.pipeline.errors import REMEDIES, SHORT, AccessError, DiloError, ImageError
+from dilo.pipeline.images.decoding import PASSING, read_file
+from dilo.pipeline.images.folder import can_open, whereabouts
+from dilo.pipeline.images.listing import holds_anything
+from dilo.pipeline.images.names import escaped, unescaped
+from dilo.pipeline.store.rows import ImageRows
+
+#: What the operating system says where a disk has gone, rather than a file.
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EHOSTDOWN}
+#: So many images of a shard that cannot be read, though they are there, are the disk's fault.
+DISK_ERRORS = 10
+#: All that an image may be lost for whose content may be sound.
+_LOST = _GONE | PASSING | set(REMEDIES)
+
+T = TypeVar("T")
+
+
+class Unread(NamedTuple):
+    """An image that was not read, though its content may be sound.
+
+    No exception: the frames of one would keep the rows of a whole shard in memory.
+
+    Attributes
+    ----------
+    path : str
+        Of the image, below the folder.
+    reason : str
+        In words.
+    errno : int or None
+        As the system numbers it.
+    """
+
+    path: str
+    reason: str
+    errno: int | None
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Tries the rows of a shard, several threads at once if need be.
+
+    Attributes
+    ----------
+    images : Path
+        Folder that the paths are relative to.
+    method : str
+        What makes the rows, for the message.
+    rows : ImageRows
+        Those that are made.
+    broken : mapping of int to str
+        Rows that must not be tried, and why.
+    others : sequence of str
+        All images of the store, of which some are asked where these cannot be read.
+    """
+
+    images: Path
+    method: str
+    rows: ImageRows
+    broken: Mapping[int, str] = field(default_factory=dict)
+    others: Sequence[str] = ()
+    _unread: list[Unread] = field(default_factory=list)
+    _tried: list[int] = field(default_factory=lambda: [0])
+
+    def content(self, row: int) -> bytes | None:
+        """Read the image of a row, and record what was read.
+
+        Parameters
+        ----------
+        row : int
+            Row in the shard.
+
+        Returns
+        -------
+        bytes or None
+            Its file; None where that cannot be read, or the row must not be tried.
+
+        Raises
+        ------
+        DiloError
+            If the disk or the machine is at fault.
+        """
+        self.rows.bytes[row] = 0  # until it is read
+        self._tried[0] += 1
+        content = self.part(row, self._read, row)
+        if content is not None and row in self.broken:
+            self.rows.error[row] = self.broken[row]
+            return None
+        return content
+
+    def part(self, row: int, work: Callable[..., T], *arguments: object) -> T | None:
+        """Do a part of what a row takes.
+
+        Parameters
+        ----------
+        row : int
+            Row in the shard.
+        work : callable
+            What to do.
+        *arguments : object
+            With what.
+
+        Returns
+        -------
+        T or None
+            What it gave; None where it failed, and the row says why.
+
+        Raises
+        ------
+        DiloError
+            If no image is at fault, such as where a disk is gone.
+        """
+        try:
+            return work(*arguments)
+        except ImageError as error:
+            self._require_disk(row, error)
+            self.rows.error[row] = str(error)
+        except DiloError:
+            raise
+        # A method that stumbles over one image must not take the others with it.
+        except Exception as error:
+            self.rows.error[row] = f"{self.method} failed: {type(error).__name__}: {error}"
+        return None
+
+    def _read(self, row: int) -> bytes:
+        """Read a file."""
+        content = read_file(self.images / unescaped(self.rows.path[row]))
+        self.rows.bytes[row] = len(content)
+        self.rows.file_crc32[row] = isal_zlib.crc32(content)
+        return content
+
+    def require_access(self) -> None:
+        """Refuse a shard most of whose images the system does not give, or that are not there.
+
+        A single one among others is a row that failed. Of a shard with few images, others of the
+        store are asked, so that one image that nobody may read does not end a run.
+
+        Raises
+        ------
+        DiloError
+            If the system is at fault, or the images are not there.
+        """
+        unread, tried = len(self._unread), self._tried[0]
+        if 2 * unread > tried and (tried >= DISK_ERRORS or not self._others_readable()):
+            refuse(self.images, self._unread)
+
+    @property
+    def unread(self) -> list[Unread]:
+        """List the images that were not read, though their content may be sound.
+
+        Returns
+        -------
+        list of Unread
+            In the order tried.
+        """
+        return list(self._unread)
+
+    def _others_readable(self) -> bool:
+        """Tell whether most of some images of the store can be opened, but for those tried."""
+        names = self.others
+        count = min(DISK_ERRORS, len(names))
+        places = {(2 * i + 1) * len(names) // (2 * count) for i in range(count)}
+        own = set(self.rows.path)
+        names_of_others = [name for place in places if escaped(name := names[place]) not in own]
+        readable = sum(can_open(self.images / name) for name in names_of_others)
+        return 2 * readable >= len(names_of_others) > 0
+
+    def _require_disk(self, row: int, error: ImageError) -> None:
+        """Stop where not an image but its disk or the machine is at fault."""
+        path = unescaped(self.rows.path[row])
+        folder = (self.images / path).parent
+        if error.errno in _GONE and not holds_anything(folder):
+            raise DiloError(
+                f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
+                f"mounted? Finished shards are kept; give the same command to go on"
+            ) from error
+        if error.errno not in _LOST:
+            return
+        self._unread.append(Unread(path, str(error), error.errno))
+        unread = self.unread
+        disk = sum(image.errno in PASSING for image in unread)
+        none = len(unread) >= DISK_ERRORS and len(unread) == self._tried[0]
+        if error.errno in SHORT or disk >= DISK_ERRORS or none:
+            refuse(self.images, unread)
+
+
+def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
+    """Stop for images that cannot be read now, saying what to do.
+
+    Parameters
+    ----------
+    images : Path
+        Their folder.
+    unread : sequence of Unread
+        At least one.
+
+    Raises
+    ------
+    AccessError
+        If the system is at fault.
+    DiloError
+        If the images are not there.
+    """
+    path, reason, number = unread[-1]
+    what = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
+    rest = "finished shards are kept, and the same command goes on"
+    if number in REMEDIES:
+        # What is kept, the command says.
+        raise AccessError(f"{what}: {REMEDIES[number]}; the same command goes on", number)
+    if number in PASSING:
+        raise DiloError(f"{what}: mend the disk; {rest}")
+    raise DiloError(f"{what}; {rest}: {whereabouts(images, path)}")

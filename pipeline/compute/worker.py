@@ -1,0 +1,107 @@
+"""What a worker needs before it works: compiled code, and no more than one core."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+from dilo.pipeline.common.elsewhere import import_elsewhere
+from dilo.pipeline.common.startup import safe_environment
+
+#: Seconds between two looks of a worker at whether its program lives.
+HEARTBEAT = 0.5
+#: Environment of a worker process: libraries that start threads when they are imported start one.
+THREAD_LIMITS = {
+    f"{library}_NUM_THREADS": "1"
+    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR", "NUMBA")
+}
+
+
+def worker_environment() -> dict[str, str]:
+    """Say what a worker process is started with, beyond the environment of its program.
+
+    Returns
+    -------
+    dict of str to str
+        One thread a library, search paths without the current folder, and the folder of compiled
+        code that this process has chosen, so that a worker chooses none of its own.
+    """
+    compiled = sys.modules.get("dilo.pipeline.common.compiled")  # only where it is used already
+    cache = compiled.CACHE.folder if compiled is not None else None
+    kept = {} if cache is None else {"NUMBA_CACHE_DIR": os.fspath(cache)}
+    return THREAD_LIMITS | safe_environment() | kept
+
+
+@contextlib.contextmanager
+def safe_interpreters() -> Iterator[None]:
+    """Start processes, and helpers of theirs, that take no code from the current folder.
+
+    A program does so throughout; this is for a library's user, whose environment stays as it is.
+
+    Yields
+    ------
+    None
+        While the environment is changed.
+    """
+    safe = safe_environment()
+    before = {name: os.environ.get(name) for name in safe}
+    os.environ.update(safe)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def shielded(leader: int) -> None:
+    """Begin a worker process that its program ends, not a signal, and that ends with its program.
+
+    Parameters
+    ----------
+    leader : int
+        The program's process. If that is killed, nobody is left to end its workers, and they
+        would wait for work for ever.
+    """
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    import_elsewhere()
+    threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
+
+
+def _end_with(leader: int) -> None:
+    """Wait until the parent is another one, and end at once."""
+    while os.getppid() == leader:
+        time.sleep(HEARTBEAT)
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def shielding() -> Iterator[None]:
+    """Start processes that a closed terminal does not end; they inherit what is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Keep every library's threads to one: workers share the cores, and no sum is reordered."""
+    # Read when numba is imported. Nothing of ours starts its pool; a foreign method might.
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    cv2.setNumThreads(1)
+    with threadpool_limits(limits=1):
+        yield

@@ -1,0 +1,199 @@
+"""Checks of what is installed: Python, and each package that dilo-prep needs."""
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterable
+
+from packaging.requirements import Requirement
+
+from dilo.pipeline.doctor.report import Finding
+
+#: The oldest that runs dilo.
+PYTHON = (3, 11)
+#: Wheels that each bring the folder cv2: the last one installed overwrites the others'.
+OPENCV = (
+    "opencv-python-headless",
+    "opencv-python",
+    "opencv-contrib-python-headless",
+    "opencv-contrib-python",
+)
+#: What dilo-prep imports, where no installed dilo says it.
+NEEDED = ["h5py", "isal", "joblib", "numba", "numpy", "opencv-python-headless", "pillow"]
+NEEDED += ["psutil", "scikit-image", "scipy", "simplejpeg", "threadpoolctl", "tqdm"]
+# Where a package is imported under another name than it is installed.
+_MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-image": "skimage"}
+
+Version = Callable[[str], str | None]
+
+
+def installed(name: str) -> str | None:
+    """Tell which version of a package is installed.
+
+    Parameters
+    ----------
+    name : str
+        As pip knows it.
+
+    Returns
+    -------
+    str or None
+        None where it is not.
+    """
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def requirements() -> list[Requirement]:
+    """List what the base install needs, as the installed dilo says it.
+
+    Returns
+    -------
+    list of Requirement
+        Without those of extras; where dilo runs without being installed, `NEEDED` of any version.
+    """
+    try:
+        lines = importlib.metadata.requires("dilo") or NEEDED
+    except importlib.metadata.PackageNotFoundError:
+        lines = NEEDED
+    found = [Requirement(line) for line in lines]
+    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+    """Compare Python with the oldest allowed.
+
+    Parameters
+    ----------
+    version : tuple of int
+        Of this interpreter.
+
+    Returns
+    -------
+    Finding
+        Breaks where it is older.
+    """
+    found = ".".join(map(str, version))
+    if version >= PYTHON:
+        return Finding("Python", "ok", found)
+    needed = ".".join(map(str, PYTHON))
+    return Finding("Python", "breaks", found, f"make an environment with {needed} or newer")
+
+
+def packages(needed: Iterable[Requirement], version: Version = installed) -> list[Finding]:
+    """Compare each package with the oldest version allowed, and import it.
+
+    Parameters
+    ----------
+    needed : iterable of Requirement
+        The packages.
+    version : callable
+        From a name to what is installed.
+
+    Returns
+    -------
+    list of Finding
+        One a package; OpenCV's wheels are one.
+    """
+    return [
+        opencv(requirement, version)
+        if requirement.name in OPENCV
+        else package(requirement, version)
+        for requirement in needed
+    ]
+
+
+def opencv(requirement: Requirement, version: Version) -> Finding:
+    """Check that OpenCV is there once.
+
+    Parameters
+    ----------
+    requirement : Requirement
+        The wheel that dilo asks for, and its oldest version.
+    version : callable
+        From a name to what is installed.
+
+    Returns
+    -------
+    Finding
+        Breaks where two wheels share one folder.
+    """
+    there = [name for name in OPENCV if version(name)]
+    if len(there) > 1:
+        found = ", ".join(f"{name} {version(name)}" for name in there)
+        advice = (
+            f"they overwrite each other's files: pip uninstall -y {' '.join(there)} && "
+            f"pip install '{requirement}'"
+        )
+        return Finding("OpenCV", "breaks", found, advice)
+    wheel = there[0] if there else requirement.name
+    return package(requirement, lambda _: version(wheel), check="OpenCV")
+
+
+def package(
+    requirement: Requirement,
+    version: Version,
+    fault: Callable[[str], str | None] | None = None,
+    *,
+    check: str | None = None,
+) -> Finding:
+    """Compare one package with the oldest version allowed, and import it.
+
+    Parameters
+    ----------
+    requirement : Requirement
+        The package, and its oldest version.
+    version : callable
+        From a name to what is installed.
+    fault : callable, optional
+        From a module's name to why it cannot be imported; unless given, it is imported.
+    check : str, optional
+        Name of the finding; unless given, the package's.
+
+    Returns
+    -------
+    Finding
+        Breaks where it is missing, too old, or cannot be imported.
+    """
+    check = check or requirement.name
+    found = version(requirement.name)
+    mend = f"pip install --upgrade '{requirement}'"
+    if found is None:
+        return Finding(check, "breaks", "not installed", mend)
+    if not requirement.specifier.contains(found, prereleases=True):
+        return Finding(check, "breaks", f"{found}, where {requirement.specifier} is needed", mend)
+    reason = (fault or import_fault)(_MODULES.get(requirement.name, requirement.name))
+    if reason is not None:
+        advice = f"pip install --force-reinstall '{requirement}'"
+        return Finding(check, "breaks", f"{found} cannot be imported: {reason}", advice)
+    return Finding(check, "ok", found + _inside(requirement.name))
+
+
+def import_fault(module: str) -> str | None:
+    """Import a module and say why it cannot be.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+
+    Returns
+    -------
+    str or None
+        The error in one line; None where it works.
+    """
+    try:
+        importlib.import_module(module)
+    # A package built for another version of numpy raises what its first broken part is.
+    except Exception as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _inside(name: str) -> str:
+    """Name the library that a package carries where its version matters."""
+    if name != "h5py":
+        return ""
+    return f", HDF5 {importlib.import_module('h5py').version.hdf5_version}"

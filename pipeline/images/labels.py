@@ -1,0 +1,154 @@
+"""The classes of images: each image is of the class that its first folder names."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.errors import DiloError, few
+from dilo.pipeline.images.names import Names, escaped
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The class of each image of a list.
+
+    Attributes
+    ----------
+    numbers : ndarray of shape (N,), int64
+        Positions in `classes`.
+    classes : tuple of str
+        Names of the classes.
+    """
+
+    numbers: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+#: Folders of a data set's parts, which are seldom classes.
+PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+
+
+def are_numbers(classes: Iterable[str]) -> bool:
+    """Tell whether all names of classes are whole numbers, and so indices of classes.
+
+    Parameters
+    ----------
+    classes : iterable of str
+        Names.
+
+    Returns
+    -------
+    bool
+        Whether each is of digits alone.
+    """
+    return all(name.isascii() and name.isdigit() and len(name) < 19 for name in classes)
+
+
+def sorted_classes(classes: Iterable[str]) -> list[str]:
+    """Sort names of classes: as text, but where all are whole numbers, as numbers.
+
+    Parameters
+    ----------
+    classes : iterable of str
+        Names.
+
+    Returns
+    -------
+    list of str
+        In the order of their labels.
+
+    Examples
+    --------
+    >>> sorted_classes(["10", "9", "08"]), sorted_classes(["10", "9", "a"])
+    (['08', '9', '10'], ['10', '9', 'a'])
+    """
+    names = sorted(classes)
+    return sorted(names, key=int) if are_numbers(names) else names
+
+
+def sorted_by_number(classes: Sequence[str]) -> bool:
+    """Tell whether classes stand in another order as numbers than they would as text.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names, as `sorted_classes` sorts them.
+
+    Returns
+    -------
+    bool
+        Whether it matters that they are numbers.
+    """
+    return are_numbers(classes) and list(classes) != sorted(classes)
+
+
+def class_remarks(classes: Sequence[str], what: str) -> list[str]:
+    """Say what is unusual about classes.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names, in the order of their labels.
+    what : str
+        Where they are.
+
+    Returns
+    -------
+    list of str
+        Lines; none where all is usual.
+    """
+    lines = []
+    if sorted_by_number(classes):
+        named = ", ".join([*classes[:3], "...", classes[-1]] if len(classes) > 4 else classes)
+        lines.append(f"{what}: classes are whole numbers and sorted as numbers: {named}")
+    if parts := [escaped(name) for name in classes if name.lower() in PARTS]:
+        lines.append(
+            f"{what}: classes are named {' and '.join(parts)}, as parts of a data set are: "
+            f"is {parts[0]} in there the folder that was meant?"
+        )
+    return lines
+
+
+def labels_of(names: Names, what: str, *, classes: Sequence[str] | None = None) -> Labels:
+    """Give each image the number of its class.
+
+    Parameters
+    ----------
+    names : Names
+        Relative paths.
+    what : str
+        Where they are, for messages.
+    classes : sequence of str, optional
+        The classes to number by; by default those there are, as `sorted_classes` sorts them.
+
+    Returns
+    -------
+    Labels
+        One number an image.
+
+    Raises
+    ------
+    DiloError
+        If an image lies in no class folder, or its class is not among `classes`.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        folder, slash, _ = name.partition("/")
+        if not slash:
+            raise DiloError(
+                f"{what} must hold a folder for each class, got the image {escaped(name)} "
+                "outside any: move it into the folder of its class"
+            )
+        found[folder] = None
+    numbers = {
+        name: i for i, name in enumerate(sorted_classes(found) if classes is None else classes)
+    }
+    if unknown := sorted(found.keys() - numbers.keys()):
+        raise DiloError(
+            f"classes of {what} must be among the {len(numbers)} of the training images, "
+            f"got {few(unknown)}: rename or remove these folders"
+        )
+    labels = np.fromiter((numbers[name.partition("/")[0]] for name in names), np.int64, len(names))
+    return Labels(labels, tuple(numbers))

@@ -1,0 +1,377 @@
+"""Which images: the files below a folder in one fixed order, or the lines of a list."""
+
+import contextlib
+import errno
+import fnmatch
+import os
+import re
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dilo.pipeline.common.textfiles import read_lines
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.names import Names, escaped, unescaped
+
+EXTENSIONS = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+        *(".ppm", ".pgm", ".pbm", ".avif", ".jp2", ".j2k"),
+    )
+)
+#: Of pictures that are not read; how many are passed over is said.
+OTHERS = frozenset(
+    (
+        *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".tga", ".exr", ".hdr", ".ico"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dds", ".jxr", ".raw"),
+    )
+)
+#: Images between two words on how many were found.
+EVERY = 10_000
+
+
+def find_images(
+    root: Path,
+    include: Iterable[str] = (),
+    *,
+    found: Callable[[int], object] | None = None,
+    say: Callable[[str], object] | None = None,
+) -> Names:
+    """List the image files below a folder, at any depth.
+
+    Parameters
+    ----------
+    root : Path
+        The folder. Links are followed, but for those to a folder that they lie in; a folder
+        with two names is read by each, as torchvision's ImageFolder does. Hidden files and
+        folders (such as the ``._`` companions that macOS leaves), pipes, sockets and devices
+        are passed over. A link to nothing is listed: whoever reads it will say what is wrong.
+    include : iterable of str
+        Globs, of which an image must match one; without any, all are taken. A glob
+        without a slash is compared with the file's name, one with a slash with the whole
+        relative path, where ``*`` does not stop at a slash. Upper and lower case differ.
+    found : callable, optional
+        Told now and then how many images were seen so far.
+    say : callable, optional
+        Told in a line how many pictures of kinds that are not read were passed over.
+
+    Returns
+    -------
+    Names
+        Paths relative to `root`, with forward slashes, sorted by code point, so that
+        the order is the same on every machine.
+
+    Raises
+    ------
+    DiloError
+        If `root` is no folder, holds no such image, or a folder in it cannot be read.
+    """
+    if not root.is_dir():
+        raise DiloError(f"images must be in a folder, got {root}: no such folder")
+    globs = list(include)
+    taken = _matcher(globs)
+    lines, seen = bytearray(), 0
+    passed: Counter[str] = Counter()
+    for name in _walk(os.path.join(root, ""), EXTENSIONS | OTHERS):
+        if (extension := _extension(name)) in OTHERS:
+            passed[extension] += taken(name)
+            continue
+        seen += 1
+        if found is not None and seen % EVERY == 0:
+            found(seen)
+        if taken(name):
+            lines += escaped(name).encode() + b"\n"
+    words = _passed_over(passed)
+    if not seen:
+        raise DiloError(
+            f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {root}: none found"
+            + (f"; {words}" if words else "")
+        )
+    if say is not None and words:
+        say(f"{root}: {words}")
+    return _some(lines, globs, f"{seen} images in {root}")
+
+
+def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
+    """Find files below a folder, at any depth, through links as `find_images` does.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    extensions : collection of str
+        Of the files: ".xml".
+
+    Yields
+    ------
+    str
+        Relative paths, in the order of `find_images`.
+    """
+    yield from _walk(os.path.join(root, ""), extensions)
+
+
+def count_images(root: Path, seconds: float) -> int | None:
+    """Count the image files below a folder, as `find_images` finds them, if that is soon done.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    seconds : float
+        How long it may take.
+
+    Returns
+    -------
+    int or None
+        None where it takes longer, or a folder cannot be read.
+    """
+    end, count = time.monotonic() + seconds, 0
+    try:
+        for _ in _walk(os.path.join(root, ""), EXTENSIONS):
+            count += 1
+            if time.monotonic() > end:
+                return None
+    except DiloError:
+        return None
+    return count
+
+
+def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
+    r"""Read which images to take, and in which order, from a list.
+
+    Parameters
+    ----------
+    file : Path
+        One path a line, relative to `root` or absolute and below it, in the form of
+        images.txt: UTF-8, a backslash as ``\\``, a byte that is no text as ``\xNN``.
+        Empty lines count for nothing. Files need no extension, and are not looked for.
+    root : Path
+        The folder of images.
+    include : iterable of str
+        Globs, as `find_images` takes them.
+
+    Returns
+    -------
+    Names
+        Paths relative to `root`, in the order of the list.
+
+    Raises
+    ------
+    DiloError
+        If a line is no path below `root`, a path stands twice, or no path is left.
+    """
+    globs = list(include)
+    taken = _matcher(globs)
+    bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]
+    lines, numbers, seen = bytearray(), array("q"), 0
+    with contextlib.closing(read_lines(file)) as content:
+        for number, line in enumerate(content, 1):
+            line = line.removesuffix(b"\n").removesuffix(b"\r")
+            if not line:
+                continue
+            try:
+                name = _below(unescaped(line.decode()), bases)
+            except UnicodeDecodeError as error:
+                raise DiloError(
+                    rf"{file}, line {number}: must be UTF-8, got {line!r}: write \xNN for a byte"
+                ) from error
+            except ValueError as error:
+                raise DiloError(f"{file}, line {number}: {error}") from error
+            seen += 1
+            if taken(name):
+                lines += escaped(name).encode() + b"\n"
+                numbers.append(number)
+    if not seen:
+        raise DiloError(f"a list must name images, one a line, got {file}: it names none")
+    names = _some(lines, globs, f"{seen} images in {file}")
+    if (again := names.first_repeated()) is not None:
+        first = numbers[names.index(names[again])]
+        raise DiloError(
+            f"{file}, line {numbers[again]}: an image must stand once, "
+            f"got {escaped(names[again])}, which line {first} has too: remove one"
+        )
+    return names
+
+
+def holds_anything(folder: Path) -> bool:
+    """Tell a folder with something in it from one that is gone, or that waits for its disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Which.
+
+    Returns
+    -------
+    bool
+        False where it is empty or cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
+def _matcher(globs: list[str]) -> Callable[[str], bool]:
+    """Make the function that tells whether one of some globs takes a path."""
+    tests = [("/" in glob, re.compile(fnmatch.translate(glob)).match) for glob in globs]
+
+    def taken(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return any(test(path if whole else name) for whole, test in tests)
+
+    return taken if tests else lambda path: True
+
+
+def _some(lines: bytearray, globs: list[str], of: str) -> Names:
+    """Make names of lines; refuse globs that took none."""
+    if not lines:
+        raise DiloError(
+            f"--include must match images, got {' '.join(globs)}, which matches none of {of}: "
+            f"a glob without / is compared with a file's name, in its case, one with / with "
+            f"the path below --images"
+        )
+    return Names.of_text(lines)
+
+
+def _extension(name: str) -> str:
+    """Give the extension of a path, in small letters."""
+    return name[name.rfind(".") :].lower()
+
+
+def _passed_over(counts: Counter[str]) -> str:
+    """Say how many pictures were passed over, by extension."""
+    if not (total := counts.total()):
+        return ""
+    kinds = ", ".join(f"{kind} ({n})" for kind, n in counts.most_common() if n)
+    kinds = kinds.partition(" ")[0] if len(+counts) == 1 else kinds
+    return f"{total} file{'s' * (total > 1)} passed over: {kinds}, which are not read"
+
+
+#: Device and inode of a folder, and the same of what it lies in.
+_Chain = tuple[tuple[int, int], "_Chain | None"]
+
+
+def _lies_in(folder: tuple[int, int], chain: "_Chain | None") -> bool:
+    """Tell whether a folder is one of those that lead to it."""
+    while chain is not None:
+        if chain[0] == folder:
+            return True
+        chain = chain[1]
+    return False
+
+
+def _walk(base: str, extensions: Collection[str]) -> Iterator[str]:
+    """Yield paths below a folder, in order: as if a folder's name ended with its slash."""
+    pending: list[tuple[str, _Chain | None]] = [("", None)]
+    while pending:
+        path, chain = pending.pop()
+        if path and not path.endswith("/"):
+            yield path
+            continue
+        try:
+            status = os.stat(base + path)
+            folder = status.st_dev, status.st_ino
+            if _lies_in(folder, chain):
+                continue
+            with os.scandir(base + path) as entries:
+                keys = [key for entry in entries if (key := _key(entry, extensions))]
+        except OSError as error:
+            raise DiloError(
+                f"every folder of images must be readable, got {escaped(base + path)}: "
+                f"{error.strerror}: mend it, or move it out of {base}"
+            ) from error
+        keys.sort(reverse=True)
+        inside = folder, chain
+        pending += [(path + key, inside) for key in keys]
+
+
+def _key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS) -> str:
+    """Name an entry, with a slash behind a folder; nothing for what is passed over."""
+    name = entry.name
+    if name.startswith("."):
+        return ""
+    image = _extension(name) in extensions
+    try:
+        if entry.is_dir():
+            return f"{name}/"
+        return name if image and (entry.is_file() or _leads_nowhere(entry)) else ""
+    except OSError as error:  # of a link that loops, or that leads where nobody may look
+        if image:
+            return name
+        if error.errno == errno.ELOOP:
+            return ""
+        raise
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Tell a link to nothing from one to a pipe, a socket or a device."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
+
+
+def _below(name: str, bases: list[str]) -> str:
+    """Clean a path and make it relative to the folder of images."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    path = "/".join(parts)
+    if name.startswith("/"):
+        base = next((base for base in bases if f"/{path}".startswith(base)), None)
+        path = "" if base is None else f"/{path}".removeprefix(base)
+    if not path or ".." in parts or "\0" in path:
+        raise ValueError(f"must be a path below --images {bases[0]}, got {escaped(name)}")
+    return path
+
+
+#: Told now and then how many images were seen so far.
+Found = Callable[[int], object]
+#: Told in a line what a user should know.
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images a store is of.
+
+    Attributes
+    ----------
+    root : Path
+        Folder of images.
+    listed : Path, optional
+        A list of images, as `read_list` reads it; unless given, all below the folder.
+    include : tuple of str
+        Only images that match one of these globs, as `find_images` compares them.
+    limit : int, optional
+        Only the first so many of them.
+    """
+
+    root: Path
+    listed: Path | None = None
+    include: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def names(self, found: Found | None = None, say: Say | None = None) -> Names:
+        """List them.
+
+        Parameters
+        ----------
+        found : callable, optional
+            Told now and then how many images were seen so far.
+        say : callable, optional
+            Told in a line what is passed over.
+
+        Returns
+        -------
+        Names
+            In the order of the list, or sorted.
+
+        Raises
+        ------
+        DiloError
+            If the folder or the list cannot serve.
+        """
+        if self.listed is not None:
+            return read_list(self.listed, self.root, self.include)[: self.limit]
+        return find_images(self.root, self.include, found=found, say=say)[: self.limit]

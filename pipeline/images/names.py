@@ -1,0 +1,321 @@
+"""Names of files, a million in one buffer: real paths in Python, lines of UTF-8 on disk."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.common.textfiles import MAX_LIST, read_bytes
+
+#: Names handled at once where all of them are read.
+_BLOCK = 4096
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: What a list holds, behind a line feed, where a line is no plain path below a folder.
+_SUSPECT: tuple[bytes, ...] = (
+    b"\\",
+    b"//",
+    b"/\n",
+    b"\n/",
+    b"\n\n",
+    b"/./",
+    b"/../",
+    b"\n./",
+    b"\n../",
+    b"/.\n",
+)
+_SUSPECT += (b"/..\n", b"\n.\n", b"\n..\n")
+_ESCAPE = re.compile(rb"\\(?:(\\)|x([0-9a-f]{2})|)")
+
+
+def escaped(name: str) -> str:
+    r"""Write a file name so that a line of UTF-8 holds it, as images.txt, shards and messages do.
+
+    Parameters
+    ----------
+    name : str
+        A path; bytes that are no text stand in it as `os.fsdecode` leaves them.
+
+    Returns
+    -------
+    str
+        The name as it stands, but ``\\`` for a backslash, and ``\xNN`` for a control
+        character (below 0x20, and 0x7f) and for a byte that is not UTF-8.
+
+    Examples
+    --------
+    >>> escaped("n01/a b.jpg"), escaped("two\nlines.jpg")
+    ('n01/a b.jpg', 'two\\x0alines.jpg')
+    """
+    if name.isascii() and name.isprintable() and "\\" not in name:
+        return name
+    text = os.fsencode(name).replace(b"\\", rb"\\").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", text)
+
+
+def unescaped(line: str) -> str:
+    r"""Read a file name from the line that `escaped` wrote.
+
+    Parameters
+    ----------
+    line : str
+        The line, without its end.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    ValueError
+        If a backslash begins neither ``\\`` nor ``\xNN``.
+    """
+    return _name(line.encode())
+
+
+def _fault(line: bytes) -> str:
+    """Say why a line is no path below a folder; "" if it is one."""
+    shown = line[:200].decode(errors="backslashreplace")
+    try:
+        name = _name(line)
+    except ValueError as error:
+        return str(error)
+    if escaped(name).encode() != line:
+        return f"a line must be written as the format says, got {shown!r}"
+    if "\0" in name or {"", ".", ".."} & set(name.split("/")):
+        return f"a line must be a path below the folder of images, got {shown!r}"
+    return ""
+
+
+def _name(line: bytes) -> str:
+    """Read a name from a line's bytes."""
+    return os.fsdecode(_ESCAPE.sub(_byte, line) if b"\\" in line else line)
+
+
+def _byte(escape: re.Match[bytes]) -> bytes:
+    """Give the byte that an escape stands for."""
+    if escape[1]:
+        return b"\\"
+    if escape[2]:
+        return bytes.fromhex(escape[2].decode())
+    got = escape.string[escape.start() : escape.start() + 4].decode(errors="replace")
+    raise ValueError(rf"a backslash must be written \\, another byte \xNN, got {got}")
+
+
+class Names(Sequence[str]):
+    r"""An immutable sequence of file names, held as one buffer of lines.
+
+    A million Python strings take a hundred megabytes and are copied into every loader
+    worker as soon as it counts references to them; two arrays are shared and stay flat.
+    In Python a name is a real path; `text`, `digest` and `read` speak of lines, which
+    `escaped` writes and ``\n`` alone ends.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Relative POSIX paths, of any bytes that a file system takes.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        text = bytearray()
+        for name in names:
+            text += escaped(name).encode()
+            text += b"\n"
+        self._hold(np.frombuffer(text, np.uint8))
+
+    def _hold(self, text: NDArray[np.uint8]) -> None:
+        """Keep the lines, and where each of them ends."""
+        self._bytes = text
+        self._ends: NDArray[np.int64] = np.flatnonzero(text == ord("\n"))
+        self._table: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+
+    @classmethod
+    def of_text(cls, text: bytes | bytearray) -> Self:
+        r"""Take lines as they stand.
+
+        Parameters
+        ----------
+        text : bytes
+            What `text` gives, in UTF-8. A last line without ``\n`` is a name too, and
+            is given one: editors differ in it, and a list that was cut short has
+            another digest all the same.
+
+        Returns
+        -------
+        Names
+            The names, in order.
+        """
+        names = cls(())
+        whole = text if not text or text.endswith(b"\n") else text + b"\n"
+        names._hold(np.frombuffer(whole, np.uint8))
+        return names
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a list of names, one a line, in UTF-8.
+
+        Parameters
+        ----------
+        path : Path
+            A file that holds `text`.
+
+        Returns
+        -------
+        Names
+            The names in the file's order.
+        """
+        # No more than there is: Python makes room for all that may be read.
+        return cls.of_text(read_bytes(path, min(MAX_LIST, path.stat().st_size)))
+
+    def text(self) -> str:
+        """Join the names, one a line, as `read` reads them.
+
+        Returns
+        -------
+        str
+            Each name, escaped, followed by a line feed.
+        """
+        return self._bytes.tobytes().decode()
+
+    def digest(self) -> str:
+        """Digest the names and their order.
+
+        Returns
+        -------
+        str
+            SHA-256 of `text` in UTF-8, as 64 hexadecimal digits.
+        """
+        return hashlib.sha256(self._bytes.data).hexdigest()
+
+    def fault(self) -> str:
+        """Say what is wrong with lines that somebody else may have written.
+
+        Returns
+        -------
+        str
+            Of the first that is no path below a folder, or not as `escaped` writes it; "" where
+            all are.
+        """
+        if self._is_plain():
+            return ""
+        lines = (line for block in self._lines() for line in block)
+        return next(filter(None, map(_fault, lines)), "")
+
+    def _is_plain(self) -> bool:
+        """Tell that no line needs a look, in a hundredth of the time that looking at all takes."""
+        text = b"\n" + self._bytes.tobytes()
+        controls = np.count_nonzero((self._bytes < 0x20) | (self._bytes == 0x7F))
+        if controls != len(self) or any(part in text for part in _SUSPECT):
+            return False
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def _start(self, position: int) -> int:
+        """Tell where a line begins; the one after the last, where the text ends."""
+        return int(self._ends[position - 1]) + 1 if position else 0
+
+    def _line(self, position: int) -> bytes:
+        """Give a line without its end."""
+        return self._bytes[self._start(position) : self._ends[position]].tobytes()
+
+    def _lines(self) -> Iterator[list[bytes]]:
+        """Give all lines, a block at a time."""
+        for first in range(0, len(self), _BLOCK):
+            last = min(first + _BLOCK, len(self))
+            block = self._bytes[self._start(first) : self._start(last) - 1]
+            yield block.tobytes().split(b"\n")
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Names": ...
+    def __getitem__(self, index: int | slice) -> "str | Names":
+        # A range raises IndexError, counts from the end, and knows how slices end.
+        chosen = range(len(self))[index]
+        if isinstance(chosen, int):
+            return _name(self._line(chosen))
+        if chosen.step != 1 or not chosen:
+            return Names(self[position] for position in chosen)
+        part = Names(())
+        # A copy, or ten names would keep a million.
+        part._hold(self._bytes[self._start(chosen.start) : self._start(chosen.stop)].copy())
+        return part
+
+    def __iter__(self) -> Iterator[str]:
+        return (_name(line) for block in self._lines() for line in block)
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """Find a name; the first call makes a table of 16 bytes a name, the rest are quick.
+
+        Parameters
+        ----------
+        value : str
+            The name.
+        start, stop : int, optional
+            Where to look, as a slice says.
+
+        Returns
+        -------
+        int
+            Its first position.
+
+        Raises
+        ------
+        ValueError
+            If it is not there.
+        """
+        if isinstance(value, str):
+            line, within = escaped(value).encode(), range(len(self))[start:stop]
+            hashes, order = self._hashed()
+            first, last = (int(np.searchsorted(hashes, hash(line), s)) for s in ("left", "right"))
+            for position in order[first:last].tolist():
+                if position in within and self._line(position) == line:
+                    return int(position)
+        raise ValueError(f"must be one of {len(self)} names, got {value!r}")
+
+    def __contains__(self, value: object) -> bool:
+        try:
+            self.index(value)
+        except ValueError:
+            return False
+        return True
+
+    def first_repeated(self) -> int | None:
+        """Find the first name that stands earlier too.
+
+        Returns
+        -------
+        int or None
+            Its position; None where each name stands once.
+        """
+        hashes, order = self._hashed()
+        suspects = np.sort(order[1:][hashes[1:] == hashes[:-1]])
+        return next((int(i) for i in suspects if self.index(self[int(i)]) < i), None)
+
+    def _hashed(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Hash all lines, sorted, and say where each stands; equal ones in their order."""
+        if self._table is None:
+            each = (hash(line) for block in self._lines() for line in block)
+            hashes = np.fromiter(each, np.int64, len(self))
+            order = np.argsort(hashes, kind="stable")
+            self._table = hashes[order], order
+        return self._table
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Names) and np.array_equal(self._bytes, other._bytes)
+
+    __hash__ = None  # type: ignore[assignment]  # arrays inside
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_table": None}  # another process hashes otherwise

@@ -1,0 +1,1 @@
+"""Stores of masks: computed, imported, exported, estimated, shown."""

@@ -1,0 +1,180 @@
+"""Export a store: a folder of gray PNGs, one for each image that has a mask."""
+
+import functools
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.common.files import part_of, sweep, write_text
+from dilo.pipeline.common.printing import printable
+from dilo.pipeline.common.textfiles import read_bytes
+from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.images.decoding import MAX_PIXELS
+from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.masks.pngs import full_names, stem, write_png
+from dilo.pipeline.store.layouts import layout_of
+from dilo.pipeline.store.maskstore import MaskStore
+from dilo.pipeline.store.plan import Plan, shard_path
+from dilo.pipeline.store.rows import FAILED
+from dilo.pipeline.store.shardfile import open_shard, read_tally, reading
+from dilo.pipeline.store.status import require_whole
+
+#: The file that says what an exported folder holds.
+EXPORT = "export.json"
+
+#: Of the masks as they are stored, or stretched to their images.
+Size = Literal["store", "image"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What the export of a shard came to.
+
+    Attributes
+    ----------
+    written : int
+        PNGs written.
+    kept : int
+        PNGs that were there.
+    failed : dict of str to str
+        Path and reason of each image that has no mask.
+    """
+
+    written: int
+    kept: int
+    failed: dict[str, str]
+
+
+def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
+    """Start a folder of PNGs, or check that the one there is of this store and size.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    out : Path
+        The folder; made if it is missing, and swept of what killed writers left.
+    size : {"store", "image"}
+        Of the PNGs.
+
+    Returns
+    -------
+    ndarray of shape (K,), int64
+        Positions of the images whose PNG keeps their extension, as `full_names` gives them.
+
+    Raises
+    ------
+    StoreError
+        If shards are missing, a path leads out of the folder, or the folder holds
+        something else. Nothing is written then.
+    """
+    masks = MaskStore(store)
+    require_whole(store, masks.plan, str(store), " to be exported")
+    full = full_names(masks.names)
+    _claim(out, {"plan": masks.fingerprint, "size": size})
+    return full
+
+
+def _claim(out: Path, mark: dict[str, str]) -> None:
+    """Mark a fresh folder with what it will hold, or compare the mark that is there."""
+    path, text = out / EXPORT, json.dumps(mark, sort_keys=True) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        if any(not name.startswith(".") for name in os.listdir(out)):
+            raise StoreError(f"--out {out} must be empty or an export, got files but no {EXPORT}")
+        write_text(path, text)
+    found = read_bytes(path, 2**20).decode(errors="replace")
+    if found != text:
+        raise StoreError(
+            f"--out {out} must be an export of this store at this size, {text.strip()}, "
+            f"got {EXPORT} with {printable(found.strip(), 200)}: give a fresh folder"
+        )
+    sweep(out)
+
+
+def export_shard(
+    store: Path, out: Path, shard: int, *, size: Size, full: NDArray[np.int64]
+) -> Exported:
+    """Write the PNGs of a shard that are not there yet. The unit of work.
+
+    Each is written beside and renamed, so it is whole or not there, whatever kills the
+    writer. The disk is not waited for, which would take longer than all the rest: after a
+    power cut, export anew.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    out : Path
+        A folder that `prepare_export` prepared.
+    shard : int
+        Number of the shard.
+    size : {"store", "image"}
+        Of the PNGs.
+    full : ndarray of shape (K,), int64
+        Positions of the images whose PNG keeps their extension.
+
+    Returns
+    -------
+    Exported
+        What was written, what was there, and which images have no mask.
+
+    Raises
+    ------
+    StoreError
+        If the shard is damaged.
+    OSError
+        If a file cannot be written; it names the file.
+    """
+    masks = _opened(store, Plan.load(store).fingerprint())
+    path = shard_path(store, shard)
+    layout = layout_of(masks.plan, shard)
+    with reading(path), open_shard(path, masks.fingerprint, layout) as file:
+        shapes, status = file["shape"][:], file["status"][:]
+        _require_shapes(path, file, status)
+    rows = masks.plan.rows(shard)
+    whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
+    part = part_of(out / "mask.png")  # here, where one sweep finds it, and of a short name
+    written = kept = 0
+    try:
+        with one_core():
+            for position, shape, state in zip(rows, shapes, status, strict=True):
+                if state == FAILED:
+                    continue
+                name = masks.names[position]
+                target = out / f"{name if position in whole else stem(name)}.png"
+                if target.exists():
+                    kept += 1
+                    continue
+                mask = masks[position]
+                write_png(target, stretched(mask, tuple(shape)) if size == "image" else mask, part)
+                written += 1
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(written, kept, read_tally(path, masks.fingerprint, layout).failed)
+
+
+def _require_shapes(path: Path, file: h5py.File, status: NDArray[np.uint8]) -> None:
+    """Refuse a shard that says of an image with a mask what no image's size is."""
+    shapes = file["shape"][:].astype(np.int64)
+    odd = (shapes < 1).any(axis=1) | (shapes.prod(axis=1) > MAX_PIXELS)
+    for row in np.flatnonzero(odd & (status != FAILED)).tolist():
+        height, width = shapes[row].tolist()
+        raise StoreError(
+            f"{path}: {file['path'][row].decode(errors='replace')} must have a height and a width "
+            f"of 1 to {MAX_PIXELS} pixels in all, got {height} x {width}: "
+            f"dilo-prep verify {path.parent} says what else is wrong"
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(store: Path, fingerprint: str) -> MaskStore:
+    """Read a store's list once a process; by its plan, for a worker outlives a store."""
+    return MaskStore(store)

@@ -1,0 +1,120 @@
+"""One GPU a process: how many there are, and which one is this process's own."""
+
+import fcntl
+import functools
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from dilo.pipeline.common.plugins import Later
+from dilo.pipeline.errors import DiloError
+
+# Named in words: imports run one way, and torch is not asked for where no network runs.
+_COUNT = Later("dilo.train.devices", "gpus")
+_NAME = Later("dilo.train.devices", "gpu_name")
+_DEVICE = Later("dilo.train.devices", "choose_device")
+_PRECISION = Later("dilo.train.devices", "choose_precision")
+
+
+def gpus() -> int:
+    """Count the GPUs that this process may use.
+
+    Returns
+    -------
+    int
+        0 also where torch is not installed.
+    """
+    try:
+        return int(_COUNT())
+    except ModuleNotFoundError:
+        return 0
+
+
+def require_gpus(precision: str) -> int:
+    """Count the GPUs that this process may use, of which there must be some.
+
+    Parameters
+    ----------
+    precision : {"fp32", "bf16", "fp16"}
+        In what they are to compute.
+
+    Returns
+    -------
+    int
+        From 1.
+
+    Raises
+    ------
+    DiloError
+        If there are none, or they cannot.
+    """
+    count = _gpus()
+    if precision == "bf16":  # which alone not all can; to look takes memory of a GPU
+        _PRECISION(precision, _DEVICE("cuda"))
+    return count
+
+
+def _gpus() -> int:
+    """Count the GPUs, of which there must be some."""
+    count = gpus()
+    if not count:
+        raise DiloError(
+            "--device cuda needs a GPU that torch can use, got none: "
+            "check nvidia-smi and torch.cuda.is_available(), or give --device cpu"
+        )
+    return count
+
+
+def own_device(device: str) -> str:
+    """Choose where this process computes, once for its lifetime.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        What was asked for.
+
+    Returns
+    -------
+    str
+        As torch names it: "cpu", "cuda:0".
+
+    Raises
+    ------
+    DiloError
+        If there is no GPU.
+    """
+    return f"cuda:{_claimed()}" if device == "cuda" else device
+
+
+@functools.cache
+def _claimed() -> int:
+    """Claim a GPU that no process of this machine has; the claim ends with the process."""
+    count = _gpus()
+    for index in range(count):
+        if _locked(Path(tempfile.gettempdir()) / f"dilo-{_NAME(index)}.lock"):
+            return index
+    # More processes than GPUs: as their numbers follow each other, they spread.
+    return os.getpid() % count
+
+
+def _locked(path: Path) -> bool:
+    """Lock a file until this process ends, unless another has it."""
+    try:
+        # Not closed again. Another user's file can be locked, though not written; a link or a
+        # pipe of theirs is no lock.
+        careful = os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | careful, 0o644)
+        except PermissionError:
+            file = os.open(path, os.O_RDONLY | careful)
+    except OSError:
+        return False
+    try:
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        pass
+    os.close(file)
+    return False

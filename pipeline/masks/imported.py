@@ -1,0 +1,180 @@
+"""Masks that were made elsewhere: a folder of pictures becomes a store."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from posixpath import splitext
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images.decoding import decode_reduced, read_file
+from dilo.pipeline.images.listing import holds_anything
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.resizing import squash
+from dilo.pipeline.masks.files import SUFFIXES, read_mask, require_same_picture
+from dilo.pipeline.masks.pngs import full_names, stem
+from dilo.pipeline.store.create import PlanOf, planner
+from dilo.pipeline.store.plan import Plan, names_once
+
+#: What plan.json calls the method of such a store.
+IMPORTED = "imported"
+#: Raised when the same PNGs come to give other masks.
+VERSION = 1
+
+
+def imported_plan(pngs: Names, size: int) -> PlanOf:
+    """Say what the plan of a store of imported masks is.
+
+    Parameters
+    ----------
+    pngs : Names
+        The folder's PNGs, so that one that came or went since is noticed.
+    size : int
+        Side of a mask, in pixels.
+
+    Returns
+    -------
+    callable
+        From images and shard size to a plan.
+    """
+    return planner("masks", IMPORTED, {"pngs": pngs.digest(), "version": VERSION}, size)
+
+
+def count_masks(names: Names, pngs: Names, folder: Path) -> int:
+    """Count the images that have a mask in a folder.
+
+    Parameters
+    ----------
+    names : Names
+        The images.
+    pngs : Names
+        The folder's PNGs.
+    folder : Path
+        The folder, for the message.
+
+    Returns
+    -------
+    int
+        How many have one.
+
+    Raises
+    ------
+    DiloError
+        If none has.
+    """
+    return len(paired(names, pngs, f"--png {folder} must"))
+
+
+def paired(names: Names, pngs: Names, rule: str) -> dict[int, str]:
+    """Find the masks of images by their names.
+
+    Parameters
+    ----------
+    names : Names
+        The images.
+    pngs : Names
+        The PNGs of a folder of masks.
+    rule : str
+        How an error begins, before "hold masks named like the images".
+
+    Returns
+    -------
+    dict of int to str
+        Of each image that has a mask, by its position, the PNG.
+
+    Raises
+    ------
+    DiloError
+        If none has.
+    """
+    full = {names[i] for i in full_names(names)}
+    there_are = {splitext(png)[1] for png in pngs}
+    suffixes = [suffix for suffix in SUFFIXES if suffix in there_are]
+    suffixes += sorted(there_are.difference(SUFFIXES))  # in capitals
+    found: dict[int, str] = {}
+    for position, name in enumerate(names):
+        there = (png for png in candidates(name, full, suffixes) if png in pngs)
+        if (first := next(there, None)) is not None:
+            found[position] = first
+    if not found:
+        wanted = " or ".join(map(escaped, candidates(names[0], full)))
+        raise DiloError(
+            f"{rule} hold masks named like the images, such as {wanted} for "
+            f"{escaped(names[0])}, got none for any of {len(names)} images"
+        )
+    return found
+
+
+def candidates(name: str, full: set[str], suffixes: Sequence[str] = (".png",)) -> list[str]:
+    """Name the files that may be an image's mask, the first that is there being it.
+
+    Parameters
+    ----------
+    name : str
+        The image.
+    full : set of str
+        Images whose PNG must keep their extension, for others would have it too.
+    suffixes : sequence of str, optional
+        Extensions of masks, the first being the first choice.
+
+    Returns
+    -------
+    list of str
+        Paths below the folder of masks.
+    """
+    bases = [name] if name in full else [stem(name), name]
+    return [base + suffix for suffix in suffixes for base in bases]
+
+
+def imported_maker(
+    store: Path, plan: Plan, folder: Path | None
+) -> Callable[[str, bytes], tuple[NDArray[np.uint8], tuple[int, int]]]:
+    """Prepare what finds the masks of a planned store.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    plan : Plan
+        Its plan.
+    folder : Path or None
+        Folder of masks.
+
+    Returns
+    -------
+    callable
+        From an image's path and the content of its file to its mask, an (S, S) uint8 array,
+        and the height and width of the image.
+
+    Raises
+    ------
+    DiloError
+        If there is no folder.
+    """
+    if folder is None:
+        raise DiloError(f"{store} holds imported masks: dilo-prep import --png DIR goes on with it")
+    names = names_once(store, plan.digest)
+    full = {names[i] for i in full_names(names)}
+
+    def make(path: str, content: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        whole = decode_reduced(content, 1)[1]
+        mask = read_mask(_there(folder, path, full, content))
+        require_same_picture(mask.shape, whole)
+        return squash(mask, plan.size), whole
+
+    return make
+
+
+def _there(folder: Path, name: str, full: set[str], content: bytes) -> Path:
+    """Find the mask of an image, which is not the image itself."""
+    for file in candidates(name, full, SUFFIXES):
+        path = folder / file
+        if path.exists() and (file.endswith(".png") or read_file(path) != content):
+            return path
+    if holds_anything(folder):
+        raise ImageError(f"no mask: {' or '.join(map(escaped, candidates(name, full)))}")
+    raise DiloError(
+        f"--png {folder} must hold the masks, got nothing there: is the disk mounted? "
+        f"Finished shards are kept; give the same command to go on"
+    )

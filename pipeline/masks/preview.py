@@ -1,0 +1,272 @@
+"""Show a store of masks, or several side by side: images, masks and foregrounds on a sheet."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dilo.pipeline.errors import ImageError, StoreError
+from dilo.pipeline.images.decoding import decode
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.sheets import BLANK, Picture, fitted, notice, sheet
+from dilo.pipeline.masks.imported import IMPORTED
+from dilo.pipeline.store.maskstore import MaskStore
+from dilo.pipeline.store.plan import Plan
+from dilo.pipeline.store.rows import FAILED
+
+#: Gray that stands for what the mask removes.
+NOTHING = 127
+
+
+def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
+    """Make the cell of a mask, with how much it covers below it.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (S, S), uint8
+        Of the image squashed to a square.
+    image : ndarray of shape (H, W, 3), uint8
+        The image.
+
+    Returns
+    -------
+    Picture
+        In the image's proportions.
+    """
+    return Picture(stretched(mask, image.shape), f"covers {mask.mean() / 255:.0%}")
+
+
+def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fade out what a mask calls background.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        The image.
+    mask : ndarray of shape (S, S), uint8
+        Its mask, of the image squashed to a square.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        The image, over gray, with the mask as alpha.
+    """
+    share = stretched(mask, image.shape)[:, :, None] / 255.0
+    return np.rint(image * share + NOTHING * (1.0 - share)).astype(np.uint8)
+
+
+def drawn(names: Sequence[str], *, count: int, seed: int) -> list[str]:
+    """Draw some of a store's images to show.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The images.
+    count : int
+        How many to draw; all if there are fewer.
+    seed : int
+        Which ones.
+
+    Returns
+    -------
+    list of str
+        In the order of `names`.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(names))[:count]
+    return [names[index] for index in sorted(chosen.tolist())]
+
+
+def mask_sheet(store: MaskStore, images: Path, chosen: Sequence[str]) -> Image.Image:
+    """Draw a contact sheet of a store.
+
+    Parameters
+    ----------
+    store : MaskStore
+        The masks.
+    images : Path
+        Folder that the store's paths are relative to.
+    chosen : sequence of str
+        Which of its images to show, at least one.
+
+    Returns
+    -------
+    Image
+        Two images a row, each as image, mask, foreground; for one that cannot be read,
+        a blank with the reason.
+    """
+    triples = [_triple(store, images, name) for name in chosen]
+    pairs = [triples[i : i + 2] for i in range(0, len(triples), 2)]
+    return sheet([[picture for triple in pair for picture in triple] for pair in pairs])
+
+
+def _triple(store: MaskStore, images: Path, name: str) -> list[Picture]:
+    """Make the three cells of one image."""
+    caption = escaped(name)
+    mask = store[name]
+    try:
+        image = decode(images / name)
+    except ImageError as error:
+        return [Picture(BLANK, caption), Picture(BLANK, str(error)), Picture(BLANK)]
+    return [
+        Picture(image, caption.rsplit("/", 1)[-1]),
+        mask_picture(mask, image),
+        Picture(foreground(image, mask)),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Stores of masks, and the images of which all have one.
+
+    Attributes
+    ----------
+    stores : tuple of MaskStore
+        In the order given; of any sizes.
+    names : Names
+        The images that all have, by path: in the stores' order if that is one, else sorted.
+    left_out : int
+        How many images only some of the stores have.
+    """
+
+    stores: tuple[MaskStore, ...]
+    names: Names
+    left_out: int
+
+    @classmethod
+    def opened(cls, folders: Sequence[Path]) -> Self:
+        """Open stores, and match their images by path, as images.txt names them.
+
+        Parameters
+        ----------
+        folders : sequence of Path
+            The stores, at least one.
+
+        Returns
+        -------
+        Comparison
+            Ready to be drawn.
+
+        Raises
+        ------
+        StoreError
+            If one is no store of masks, or no image is in all of them.
+        """
+        for folder in folders:
+            if (kind := Plan.load(folder).kind) != "masks":
+                raise StoreError(
+                    f"{folder} must be a store of masks to stand beside others, got kind "
+                    f"{kind!r}: preview it alone"
+                )
+        stores = tuple(MaskStore(folder) for folder in folders)
+        names = stores[0].names
+        if all(store.names == names for store in stores):
+            return cls(stores, names, 0)
+        shared, known = set(names), set(names)
+        for number, store in enumerate(stores[1:], start=1):
+            shared &= (these := set(store.names))
+            known |= these
+            if not shared:
+                others = " and ".join(map(str, folders[:number]))
+                raise StoreError(
+                    f"{folders[number]} must have masks of images of {others}, got none by the "
+                    f"same path: it has {escaped(store.names[0])}, not {escaped(names[0])}: "
+                    "make the masks of one folder of images"
+                )
+        return cls(stores, Names(sorted(shared)), len(known) - len(shared))
+
+    def titles(self) -> list[str]:
+        """Name each store by what made its masks.
+
+        Returns
+        -------
+        list of str
+            The method and its refinement, of imported masks the folder; where that is the same
+            of several, a second line has as much of their folders as tells them apart.
+        """
+        titles = [_title(store) for store in self.stores]
+        counts = Counter(titles)
+        alike = {
+            store.folder
+            for store, title in zip(self.stores, titles, strict=True)
+            if counts[title] > 1
+        }
+        depth = 1
+        while len({_end(folder, depth) for folder in alike}) < len(alike):
+            depth += 1
+        return [
+            f"{title}\n{escaped(_end(store.folder, depth))}" if counts[title] > 1 else title
+            for store, title in zip(self.stores, titles, strict=True)
+        ]
+
+    def sheet(self, images: Path, chosen: Sequence[str]) -> Image.Image:
+        """Draw the sheet.
+
+        Parameters
+        ----------
+        images : Path
+            Folder that the stores' paths are relative to.
+        chosen : sequence of str
+            Which of `names`, at least one.
+
+        Returns
+        -------
+        Image
+            A row an image: the image, then its mask in each store with how much that covers; the
+            reason in place of a mask that failed, or of an image that cannot be read.
+
+        Raises
+        ------
+        StoreError
+            If a shard is missing or damaged.
+        """
+        reasons = [_reasons(store, chosen) for store in self.stores]
+        rows = [
+            self._row(images, name, [failed.get(name) for failed in reasons]) for name in chosen
+        ]
+        return sheet(rows, heads=["image", *self.titles()], tight=True)
+
+    def _row(self, images: Path, name: str, reasons: list[str | None]) -> list[Picture]:
+        """Make the cells of one image."""
+        caption = escaped(name).rsplit("/", 1)[-1]
+        failed = [None if reason is None else Picture(notice(reason)) for reason in reasons]
+        try:
+            # As the sheet will scale it: a thousand whole photographs would fill the memory.
+            image = np.asarray(fitted(decode(images / name)))
+        except ImageError as error:
+            blanks = [cell or Picture(notice("")) for cell in failed]
+            return [Picture(notice(str(error)), caption), *blanks]
+        made = zip(self.stores, failed, strict=True)
+        return [
+            Picture(image, caption),
+            *(cell or mask_picture(store[name], image) for store, cell in made),
+        ]
+
+
+def _title(store: MaskStore) -> str:
+    """Name what made a store's masks."""
+    method, refinement = store.plan.method, store.plan.parameters.get("refine")
+    if method == IMPORTED:
+        return escaped(store.folder.name)
+    return f"{method} + {refinement['method']}" if refinement else method
+
+
+def _end(folder: Path, depth: int) -> str:
+    """Give the last parts of a path."""
+    return "/".join(folder.parts[-depth:])
+
+
+def _reasons(store: MaskStore, names: Sequence[str]) -> dict[str, str]:
+    """Tell which of some images failed, and why."""
+    positions = np.array([store.position(name) for name in names], np.int64)
+    states, errors = store.values(positions, "status", "error")
+    return {
+        name: error.decode()
+        for name, state, error in zip(names, states, errors, strict=True)
+        if state == FAILED
+    }

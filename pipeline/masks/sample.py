@@ -1,0 +1,155 @@
+"""A sample of images that are to do, timed and weighed."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from dilo.pipeline.compute.failures import Attempts, Unread, refuse
+from dilo.pipeline.compute.shard import make
+from dilo.pipeline.compute.work import Maker
+from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.store.maskrows import MaskRows, compressed
+from dilo.pipeline.store.plan import Plan
+
+#: Images of a sample: as many as these seconds allow, within these bounds.
+SECONDS, FEWEST, MOST = 5.0, 8, 64
+#: Bytes of a row without mask and path: HDF5's index of chunks, and the columns.
+ROW_BYTES = 86
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What some images took.
+
+    Attributes
+    ----------
+    images : int
+        How many.
+    seconds : float
+        For all of them, from file to compressed row, in one process.
+    bytes : int
+        Of all their rows.
+    failed : dict of str to str
+        Path and reason of each that has no mask.
+    """
+
+    images: int
+    seconds: float
+    bytes: int
+    failed: dict[str, str]
+
+    @property
+    def seconds_each(self) -> float:
+        """Tell how long an image takes.
+
+        Returns
+        -------
+        float
+            Seconds of one process; 0 for an empty sample.
+        """
+        return self.seconds / max(1, self.images)
+
+    @property
+    def bytes_each(self) -> float:
+        """Tell how large a row is.
+
+        Returns
+        -------
+        float
+            Bytes; 0 for an empty sample.
+        """
+        return self.bytes / max(1, self.images)
+
+
+def spread_rows(plan: Plan, shards: Sequence[int], most: int = MOST) -> list[int]:
+    """Choose rows that lie evenly over some shards.
+
+    Parameters
+    ----------
+    plan : Plan
+        The store's.
+    shards : sequence of int
+        Numbers of the shards, in order.
+    most : int
+        How many rows at most.
+
+    Returns
+    -------
+    list of int
+        Positions in images.txt, shuffled: the first few of them are spread as well.
+    """
+    total = sum(len(plan.rows(shard)) for shard in shards)
+    count = min(most, total)
+    even = [(2 * i + 1) * total // (2 * count) for i in range(count)]
+    rows = [plan.rows(shards[p // plan.shard_size])[p % plan.shard_size] for p in even]
+    return [rows[i] for i in np.random.default_rng(0).permutation(count)]
+
+
+def take_sample(
+    images: Path,
+    names: Sequence[str],
+    method: str,
+    maker: Maker,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Sample:
+    """Make masks of some images, as a worker would, and forget them.
+
+    Parameters
+    ----------
+    images : Path
+        Folder that the names are relative to.
+    names : sequence of str
+        The images.
+    method : str
+        What makes the masks, for the messages.
+    maker : callable
+        How; compiled already, or compiling is timed too.
+    clock : callable
+        Seconds.
+
+    Returns
+    -------
+    Sample
+        What those took that were done after `SECONDS`, or `FEWEST` where that takes longer; of
+        a network, in whole batches.
+
+    Raises
+    ------
+    DiloError
+        If no image is at fault, as for a run, or most cannot be read for reasons of the system.
+    """
+    failed: dict[str, str] = {}
+    longest = max((len(escaped(name).encode()) for name in names), default=0)
+    done, total = 0, 0
+    unread: list[Unread] = []
+    with one_core():
+        if names and maker(range(1), [names[0]]).batching is not None:
+            _make_some(images, names, method, maker)  # a device takes longer at first
+        start = now = clock()
+        while done < len(names) and (done < FEWEST or now - start < SECONDS):
+            rows, attempts = _make_some(images, names[done:], method, maker)
+            unread += attempts.unread
+            failed |= {path: why for path, why in zip(rows.path, rows.error, strict=True) if why}
+            total += sum(len(compressed(mask)) + ROW_BYTES + longest for mask in rows.masks)
+            done, now = done + len(rows.path), clock()
+    if 2 * len(unread) > done:  # what failed at once says nothing of what the others take
+        refuse(images, unread)
+    return Sample(done, now - start, total, failed)
+
+
+def _make_some(
+    images: Path, names: Sequence[str], method: str, maker: Maker
+) -> tuple[MaskRows, Attempts]:
+    """Make masks of the first image, or of the first batch."""
+    batching = maker(range(1), [names[0]]).batching
+    some = list(names[: batching.size if batching is not None else 1])
+    making = maker(range(len(some)), some)
+    attempts = Attempts(images, method, making.rows)
+    make(making, attempts)
+    return cast(MaskRows, making.rows), attempts

@@ -1,0 +1,1 @@
+"""Saliency from superpixels: GS, MC, MR, RBD and their consensus."""

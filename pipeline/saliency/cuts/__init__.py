@@ -1,0 +1,1 @@
+"""Graph cuts: GrabCut as a refinement, and what a gradient's map seeds."""

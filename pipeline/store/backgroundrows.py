@@ -1,0 +1,187 @@
+"""The rows of a shard of backgrounds."""
+
+import itertools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.store.plan import Plan
+from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, blank_columns
+
+if TYPE_CHECKING:  # numba comes with it, which must find its threads limited: see one_core
+    from dilo.pipeline.backgrounds.windows import Box
+
+#: Further values of `status`: no window fits the image; the image was not needed.
+NO_WINDOW, NOT_DRAWN = 2, 3
+#: Of `bytes`, where the image file was not read.
+NOT_READ = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundRows(ImageRows):
+    """The rows of a shard of backgrounds: some of each image, or none.
+
+    Attributes
+    ----------
+    boxes : list of list of (int, int, int, int)
+        Of each image, the windows: top, left, height and width, in pixels.
+    jpegs : list of list of bytes
+        Of each image, what was in them, maybe reduced.
+    undone : dict of int to int
+        The images that have none and did not fail, and why: `NO_WINDOW` or `NOT_DRAWN`.
+    """
+
+    columns = (
+        *("jpeg", "offsets", "source", "box", "shape", "bytes", "file_crc32", "status", "crc32"),
+        *("path", "error"),
+    )
+
+    boxes: "list[list[Box]]"
+    jpegs: list[list[bytes]]
+    undone: dict[int, int]
+
+    @classmethod
+    def blank(cls, path: list[str]) -> Self:
+        """Make rows that are still to be filled.
+
+        Parameters
+        ----------
+        path : list of str
+            The images, as images.txt names them.
+
+        Returns
+        -------
+        BackgroundRows
+            Of images that were not read, and have no backgrounds.
+        """
+        kept = blank_columns(path)
+        kept["bytes"][:] = NOT_READ
+        return cls(boxes=[[] for _ in path], jpegs=[[] for _ in path], undone={}, **kept)
+
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """Say what became of each image.
+
+        Returns
+        -------
+        ndarray of shape (N,), uint8
+            0 = it gave backgrounds, 1 = failed, 2 = no window fits, 3 = not drawn.
+        """
+        return np.array([self._state(row) for row in range(len(self.path))], np.uint8)
+
+    def _state(self, row: int) -> int:
+        """Say what became of an image."""
+        return FAILED if self.error[row] else self.undone.get(row, MADE)
+
+    @property
+    def jpeg(self) -> NDArray[np.uint8]:
+        """Lay all JPEGs end to end.
+
+        Returns
+        -------
+        ndarray of shape (L,), uint8
+            Their bytes, image by image.
+        """
+        return np.frombuffer(b"".join(itertools.chain(*self.jpegs)), np.uint8)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Say where each JPEG begins, and the last ends.
+
+        Returns
+        -------
+        ndarray of shape (M + 1,), int64
+            Positions in `jpeg`.
+        """
+        lengths = [len(jpeg) for jpeg in itertools.chain(*self.jpegs)]
+        return np.cumsum([0, *lengths], dtype=np.int64)
+
+    @property
+    def source(self) -> NDArray[np.int32]:
+        """Say which image each background is of.
+
+        Returns
+        -------
+        ndarray of shape (M,), int32
+            Rows in this shard; they never fall.
+        """
+        return np.repeat(np.arange(len(self.path), dtype=np.int32), [len(b) for b in self.boxes])
+
+    @property
+    def box(self) -> NDArray[np.int32]:
+        """Say which window of its image each background is.
+
+        Returns
+        -------
+        ndarray of shape (M, 4), int32
+            Top, left, height and width, in pixels of the image.
+        """
+        return np.array(list(itertools.chain(*self.boxes)), np.int32).reshape(-1, 4)
+
+    def _parts(self, row: int) -> Iterator[Any]:
+        """Give the status, then box and JPEG of each background."""
+        yield bytes([self._state(row)])
+        for box, jpeg in zip(self.boxes[row], self.jpegs[row], strict=True):
+            yield struct.pack("<4i", *box)
+            yield jpeg
+
+    @classmethod
+    def _layout(cls, count: int, plan: Plan) -> Layout:
+        """Add the backgrounds, of any number."""
+        return {
+            "jpeg": ((None,), "uint8"),
+            "offsets": ((None,), "int64"),
+            "source": ((None,), "int32"),
+            "box": ((None, 4), "int32"),
+        }
+
+    @classmethod
+    def _read(cls, file: h5py.File) -> dict[str, Any]:
+        """Take each image's backgrounds."""
+        offsets, source = file["offsets"][:], file["source"][:]
+        jpeg, box = file["jpeg"][:], file["box"][:].tolist()
+        status = file["status"][:]
+        for fault in _misplaced(offsets, source, len(box), len(jpeg), len(status)):
+            raise ValueError(fault)
+        boxes: list[list[Box]] = [[] for _ in status]
+        jpegs: list[list[bytes]] = [[] for _ in status]
+        for row, window, (start, end) in zip(source, box, itertools.pairwise(offsets), strict=True):
+            boxes[row].append(tuple(window))
+            jpegs[row].append(jpeg[start:end].tobytes())
+        undone = {int(row): int(status[row]) for row in np.flatnonzero(status > FAILED)}
+        return {"boxes": boxes, "jpegs": jpegs, "undone": undone}
+
+    def _faults(self, file: h5py.File, plan: Plan) -> Iterator[str]:
+        """Compare states with errors and backgrounds, and boxes with their images."""
+        status, has = file["status"][:], np.array([len(boxes) > 0 for boxes in self.boxes])
+        if not np.array_equal(self.status, status) or self.status.max(initial=0) > NOT_DRAWN:
+            yield "its status and its errors disagree"
+        if not np.array_equal(has, status == MADE):
+            yield "its status and its backgrounds disagree"
+        top, left, height, width = self.box.T
+        shape = self.shape[self.source].T
+        # A texture repeats for ever, and its box may go beyond its end.
+        end = (0, 0) if plan.method == "textures" else (height - 1, width - 1)
+        inside = (top >= 0) & (left >= 0) & (height > 0) & (width > 0)
+        inside &= (top + end[0] < shape[0]) & (left + end[1] < shape[1])
+        if not inside.all():
+            yield "a box is not within its image"
+
+
+def _misplaced(
+    offsets: NDArray[Any], source: NDArray[Any], boxes: int, length: int, images: int
+) -> Iterator[str]:
+    """Say where backgrounds do not follow each other, image by image, to the end."""
+    if not len(offsets) - 1 == len(source) == boxes:
+        yield f"it must have an offset more than sources and boxes, got {len(offsets)}"
+    elif offsets[0] != 0 or offsets[-1] != length or (np.diff(offsets) <= 0).any():
+        yield "its offsets must grow from 0 to the end of its JPEGs"
+    elif len(source) and (source.min() < 0 or source.max() >= images):
+        yield "its sources must be rows of this shard"
+    elif (np.diff(source) < 0).any():
+        yield "its sources must not fall"

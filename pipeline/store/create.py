@@ -1,0 +1,232 @@
+"""Begin a store, or go on with one: which images, by which plan, and nothing else in its place."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from dilo.pipeline.common.files import sweep, write_new, write_text
+from dilo.pipeline.errors import DiloError, StoreError
+from dilo.pipeline.images.listing import Found, Say, Selection
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.store.plan import IMAGES, MAX_SHARD, PLAN, Plan, default_shard_size, load_names
+
+#: From the images and the shard size to a plan.
+PlanOf = Callable[[Names, int], Plan]
+
+
+def planner(
+    kind: Literal["masks", "backgrounds"], method: str, parameters: Mapping[str, Any], size: int
+) -> PlanOf:
+    """Say what the plan of a store is, whichever images it will be of.
+
+    Parameters
+    ----------
+    kind : {"masks", "backgrounds"}
+        What a row is.
+    method : str
+        How it is made.
+    parameters : mapping
+        Every number of the method that decides a row.
+    size : int
+        Side of a mask, or of a background's shorter side, in pixels.
+
+    Returns
+    -------
+    callable
+        From images and shard size to a plan.
+    """
+
+    def plan_of(names: Names, shard_size: int) -> Plan:
+        return Plan(
+            kind=kind,
+            method=method,
+            parameters=parameters,
+            size=size,
+            shard_size=shard_size,
+            images=len(names),
+            digest=names.digest(),
+        )
+
+    return plan_of
+
+
+def plan_store(
+    images: Path | Selection,
+    store: Path,
+    plan_of: PlanOf,
+    *,
+    shard_size: int | None = None,
+    trust_plan: bool = False,
+    found: Found | None = None,
+    say: Say | None = None,
+) -> tuple[Plan, Names]:
+    """Plan a store, or check that the one there is what is asked for; write nothing.
+
+    Parameters
+    ----------
+    images : Path or Selection
+        Which images; a folder means all below it.
+    store : Path
+        The store; need not exist.
+    plan_of : callable
+        From the images and the shard size to the plan that is asked for.
+    shard_size : int, optional
+        Images a shard; unless given, that of the store that is there, or `default_shard_size`.
+    trust_plan : bool, default False
+        Take the list of a store that is there instead of reading the folder anew: for the
+        tasks of an array, which would all read a million names from a shared disk at once.
+    found : callable, optional
+        Told now and then how many images were seen in the folder so far.
+    say : callable, optional
+        Told in a line how many pictures of the folder are of kinds that are not read.
+
+    Returns
+    -------
+    Plan
+        What the store holds, or would hold.
+    Names
+        The images, in order.
+
+    Raises
+    ------
+    DiloError
+        If the folder or the store cannot serve.
+    """
+    there = Plan.load_retyped(store) if (store / PLAN).exists() else None
+    names = _listed(store, there) if trust_plan and there else None
+    if names is None:
+        selection = images if isinstance(images, Selection) else Selection(images)
+        names = selection.names(found, say)
+    if shard_size is None:
+        shard_size = there.shard_size if there else _default_shard_size(plan_of, names)
+    plan = plan_of(names, shard_size)
+    _require_room(plan)
+    require_startable(store, plan, names)
+    return plan, names
+
+
+def start_store(store: Path, plan: Plan, names: Names) -> None:
+    """Write plan and list, where they are not there yet, and sweep what killed writers left.
+
+    Parameters
+    ----------
+    store : Path
+        The store; made if it is missing.
+    plan : Plan
+        Its plan.
+    names : Names
+        Its images, in order.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a store of another plan, or shards without a plan.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    require_startable(store, plan, names)
+    if not (store / PLAN).exists():
+        write_new(store / PLAN, plan.text())  # of two commands that begin at once, one wins
+    # Whoever wrote it, and whenever: perhaps between the lines above.
+    require_startable(store, plan, names)
+    try:
+        Plan.load(store)
+    except StoreError:  # the same plan, as an editor wrote it anew; shards carry this one's digest
+        write_text(store / PLAN, plan.text())
+    try:
+        load_names(store, plan)
+    except StoreError:  # a kill, or damage, between the plan and its list; this is the list
+        write_text(store / IMAGES, names.text())
+    sweep(store)
+
+
+def _default_shard_size(plan_of: PlanOf, names: Names) -> int:
+    """Choose how many images a shard holds, such that they fit into a worker's memory."""
+    size = default_shard_size(len(names))
+    return max(1, min(size, MAX_SHARD // _row_bytes(plan_of(names, size))))
+
+
+def _row_bytes(plan: Plan) -> int:
+    """Tell how much of a worker's memory a row takes at most."""
+    return int(plan.size**2 * plan.parameters.get("crops", 1))
+
+
+def _require_room(plan: Plan) -> None:
+    """Refuse shards that would not fit into a worker's memory."""
+    row = _row_bytes(plan)
+    if min(plan.shard_size, plan.images) * row > MAX_SHARD:
+        raise DiloError(
+            f"--shard-size must be at most {MAX_SHARD // row} at --size {plan.size}, for a worker "
+            f"holds a shard in memory, got {plan.shard_size}"
+        )
+
+
+def _listed(store: Path, plan: Plan) -> Names | None:
+    """Read the list of a store, unless another task is only now writing it."""
+    try:
+        return load_names(store, plan)
+    except StoreError:
+        return None
+
+
+def require_startable(folder: Path, plan: Plan, names: Names) -> None:
+    """Refuse a folder that holds something else than a store of this very plan, or nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        The store; need not exist.
+    plan : Plan
+        What is asked for.
+    names : Names
+        The images, in order.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a store of another plan, or shards without a plan.
+    """
+    if (folder / PLAN).exists():
+        _require_same(folder, Plan.load_retyped(folder), plan, names)
+    elif any(folder.glob("shard-*.h5")):
+        raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
+
+
+def _require_same(folder: Path, found: Plan, asked: Plan, names: Names) -> None:
+    """Refuse a plan that differs, naming what differs."""
+    if found == asked:
+        return
+    have, want = _told(found, asked), _told(asked, found)
+    keys = [key for key in {**have, **want} if have.get(key) != want.get(key)]
+    says = ", ".join(f"{key} {have.get(key)!r}" for key in keys) or f"{found.images} images"
+    wants = ", ".join(f"{key} {want.get(key)!r}" for key in keys)
+    other = _other_names(folder, found, names) if found.digest != asked.digest else ""
+    raise StoreError(
+        f"--out {folder}: {PLAN} says {says}; "
+        f"asked for {wants or f'{asked.images} of other names'}{other}: "
+        f"a store is never changed, so ask for what it says or give a fresh folder"
+    )
+
+
+def _other_names(folder: Path, plan: Plan, names: Names) -> str:
+    """Say which images came and went since a store was planned, one of each by name."""
+    try:
+        before, now = set(load_names(folder, plan)), set(names)
+    except StoreError:
+        return ""
+    told = []
+    for word, some in (("added", now - before), ("gone", before - now)):
+        if some:
+            told.append(f"{len(some)} {word} since, such as {min(some)!r}")
+    return f" ({'; '.join(told) or 'in another order'})"
+
+
+def _told(plan: Plan, other: Plan) -> dict[str, Any]:
+    """Flatten what a refusal may name; another method has other parameters anyway."""
+    told = dataclasses.asdict(plan)
+    del told["digest"]
+    parameters = dict(told.pop("parameters"))
+    refine = parameters.pop("refine", {})
+    if plan.method == other.method:
+        told |= parameters | {f"refine.{name}": value for name, value in refine.items()}
+    return told

@@ -1,0 +1,40 @@
+"""What the rows of a store are, for its readers: no maker of them is imported."""
+
+from dilo.pipeline.store.backgroundrows import BackgroundRows
+from dilo.pipeline.store.maskrows import MaskRows
+from dilo.pipeline.store.plan import Plan
+from dilo.pipeline.store.rows import ImageRows, Layout
+
+
+def rows_of(plan: Plan) -> type[ImageRows]:
+    """Tell what the rows of a store are.
+
+    Parameters
+    ----------
+    plan : Plan
+        The store's.
+
+    Returns
+    -------
+    type
+        Of its rows.
+    """
+    return BackgroundRows if plan.kind == "backgrounds" else MaskRows
+
+
+def layout_of(plan: Plan, shard: int) -> Layout:
+    """Say which datasets a shard has.
+
+    Parameters
+    ----------
+    plan : Plan
+        The store's.
+    shard : int
+        Number of the shard.
+
+    Returns
+    -------
+    dict of str to (tuple, str or None)
+        Shape and type of each.
+    """
+    return rows_of(plan).layout(len(plan.rows(shard)), plan)

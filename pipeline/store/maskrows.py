@@ -1,0 +1,186 @@
+"""The rows of a shard of masks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from dilo.pipeline.store.plan import Plan
+from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, blank_columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskRows(ImageRows):
+    """The rows of a shard of masks.
+
+    Attributes
+    ----------
+    masks : ndarray of shape (N, S, S), uint8
+        Saliency, 0 to 255; all zero where the image failed.
+    """
+
+    columns = ("shape", "bytes", "file_crc32", "coverage", "status", "crc32", "path", "error")
+
+    masks: NDArray[np.uint8]
+
+    @classmethod
+    def blank(cls, path: list[str], side: int) -> Self:
+        """Make rows that are still to be filled.
+
+        Parameters
+        ----------
+        path : list of str
+            The images, as images.txt names them.
+        side : int
+            Side of a mask, in pixels.
+
+        Returns
+        -------
+        MaskRows
+            All zero.
+        """
+        return cls(masks=np.zeros((len(path), side, side), np.uint8), **blank_columns(path))
+
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """Say which rows failed.
+
+        Returns
+        -------
+        ndarray of shape (N,), uint8
+            0 = mask, 1 = failed.
+        """
+        return np.array([FAILED if error else MADE for error in self.error], np.uint8)
+
+    @property
+    def coverage(self) -> NDArray[np.float32]:
+        """Say how much of each image is foreground.
+
+        Returns
+        -------
+        ndarray of shape (N,), float32
+            Mean of the mask / 255.
+        """
+        mean: NDArray[np.float64] = self.masks.mean(axis=(1, 2), dtype=np.float64)
+        return (mean / 255).astype(np.float32)
+
+    def _parts(self, row: int) -> Iterator[Any]:
+        """Give the mask."""
+        yield self.masks[row]
+
+    def _write(self, file: h5py.File) -> None:
+        """Put the masks there, each in a chunk of its own."""
+        side = self.masks.shape[1]
+        masks = file.create_dataset(
+            "masks",
+            shape=self.masks.shape,
+            dtype=np.uint8,
+            chunks=(1, side, side),
+            compression="gzip",
+            compression_opts=1,
+        )
+        for row, mask in enumerate(self.masks):
+            masks.id.write_direct_chunk((row, 0, 0), compressed(mask))
+
+    @classmethod
+    def _layout(cls, count: int, plan: Plan) -> Layout:
+        """Add masks and coverage."""
+        masks = (count, plan.size, plan.size)
+        return {"masks": (masks, "uint8"), "coverage": ((count,), "float32")}
+
+    @classmethod
+    def _read(cls, file: h5py.File) -> dict[str, Any]:
+        """Take the masks."""
+        masks = file["masks"]
+        if not is_direct(masks):
+            return {"masks": masks[:]}
+        made = np.empty(masks.shape, np.uint8)
+        for row in range(len(made)):
+            left_out, chunk = masks.id.read_direct_chunk((row, 0, 0))
+            made[row] = decompressed(left_out, chunk, masks.shape[1:])
+        return {"masks": made}
+
+    def _faults(self, file: h5py.File, plan: Plan) -> Iterator[str]:
+        """Compare what follows from masks and errors."""
+        if not np.array_equal(self.coverage, file["coverage"][:]):
+            yield "its coverage is not the mean of its masks"
+        if not np.array_equal(self.status, file["status"][:]):
+            yield "its status and its errors disagree"
+        if self.masks[self.status == FAILED].any():
+            yield "a failed image has a mask that is not zero"
+
+
+def compressed(mask: NDArray[np.uint8]) -> bytes:
+    """Compress a mask as a shard holds it: HDF5's own gzip, as small, in a fifth of the time.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (S, S), uint8
+        Saliency.
+
+    Returns
+    -------
+    bytes
+        The chunk.
+    """
+    chunk: bytes = isal_zlib.compress(mask, 1)
+    return chunk
+
+
+def is_direct(masks: h5py.Dataset) -> bool:
+    """Tell whether each chunk is a mask through gzip and no more, as `write_shard` lays them out.
+
+    Parameters
+    ----------
+    masks : h5py.Dataset
+        Of shape (N, S, S).
+
+    Returns
+    -------
+    bool
+        False of a file that another program packed anew, otherwise.
+    """
+    filters: int = masks.id.get_create_plist().get_nfilters()
+    direct: bool = masks.chunks == (1, *masks.shape[1:]) and masks.compression == "gzip"
+    return direct and filters == 1
+
+
+def decompressed(
+    left_out: int, chunk: bytes | memoryview, shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Read a mask of its chunk, and no more than a mask: a few bytes may inflate without end.
+
+    Parameters
+    ----------
+    left_out : int
+        Which filters HDF5 left out, as it says of a chunk; 0 for none.
+    chunk : bytes or memoryview
+        As `compressed` gives it, or the mask itself where gzip was left out.
+    shape : (int, int)
+        Of the mask.
+
+    Returns
+    -------
+    ndarray of shape (S, S), uint8
+        It cannot be written to.
+
+    Raises
+    ------
+    ValueError
+        If the chunk holds more or less.
+    """
+    whole = shape[0] * shape[1]
+    if left_out:
+        content, ended = bytes(chunk), True
+    else:
+        # HDF5's own gzip takes twice as long, and other threads wait for it.
+        stream = isal_zlib.decompressobj()
+        content = stream.decompress(chunk, whole + 1)
+        ended = stream.eof
+    if not ended or len(content) != whole:
+        raise ValueError(f"a mask must be {whole} bytes, got another number")
+    return np.frombuffer(content, np.uint8).reshape(shape)

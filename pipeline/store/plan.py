@@ -1,0 +1,325 @@
+"""The plan of a store: what its shards hold, and of which images. Written first, never changed."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from dilo.pipeline.common.textfiles import parse_json, read_bytes
+from dilo.pipeline.errors import ContentError, StoreError, require_access
+from dilo.pipeline.images.names import Names
+
+#: Raised when a store written by this version cannot be read by the one before.
+FORMAT_VERSION = 1
+
+#: What a store may hold.
+Kind = Literal["masks", "backgrounds"]
+PLAN = "plan.json"
+IMAGES = "images.txt"
+#: Most that a plan may say: of pixels a side, of images, and of both together in the masks of a
+#: shard, in bytes, since a worker holds a shard in memory. A shard of backgrounds is at most so
+#: large too, nearly.
+MAX_SIZE, MAX_IMAGES, MAX_SHARD = 16_384, 2**40, 2**31
+#: Bytes of the longest plan.
+_LONGEST = 2**20
+#: Images that a shard has at least: each costs a file, an opening and a few kilobytes.
+FEWEST = 32
+
+
+def default_shard_size(images: int) -> int:
+    """Choose how many images a shard holds, from their number alone.
+
+    Parameters
+    ----------
+    images : int
+        Number of images in the store.
+
+    Returns
+    -------
+    int
+        About 64 shards, so that some thousand images keep 16 cores busy; at least `FEWEST`
+        images each, and at most 1000, so that a kill costs minutes and ImageNet is 1282 files.
+    """
+    return min(1000, max(FEWEST, math.ceil(images / 64)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a store holds. Two stores of equal plans are equal, byte for byte.
+
+    Attributes
+    ----------
+    kind : {"masks", "backgrounds"}
+        What the store holds.
+    method : str
+        How it was computed; of backgrounds, which.
+    parameters : mapping
+        Every constant of the method that changes a result.
+    size : int
+        Side of a mask, or most of the shorter side of a background, in pixels.
+    shard_size : int
+        Rows of a shard; the last may hold fewer.
+    images : int
+        Rows in all.
+    digest : str
+        SHA-256 of the ordered list of paths, as `Names.digest` gives it.
+    """
+
+    kind: Kind
+    method: str
+    parameters: Mapping[str, Any]
+    size: int
+    shard_size: int
+    images: int
+    digest: str
+
+    @property
+    def shards(self) -> int:
+        """Count the shards.
+
+        Returns
+        -------
+        int
+            The last may hold fewer rows.
+        """
+        return math.ceil(self.images / self.shard_size)
+
+    def rows(self, shard: int) -> range:
+        """Tell which images a shard holds.
+
+        Parameters
+        ----------
+        shard : int
+            Number of the shard, from 0.
+
+        Returns
+        -------
+        range
+            Positions in images.txt.
+        """
+        start = shard * self.shard_size
+        return range(start, min(start + self.shard_size, self.images))
+
+    def text(self) -> str:
+        """Write the plan as JSON, the content of plan.json.
+
+        Returns
+        -------
+        str
+            JSON with sorted keys, the same for equal plans.
+        """
+        fields = {"format": FORMAT_VERSION, **dataclasses.asdict(self)}
+        return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+
+    def fingerprint(self) -> str:
+        """Digest the plan; every shard carries it, so that shards of two plans never mix.
+
+        Returns
+        -------
+        str
+            SHA-256 of `text`, as 64 hexadecimal digits.
+        """
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a store's plan.
+
+        Parameters
+        ----------
+        folder : Path
+            The store.
+
+        Returns
+        -------
+        Plan
+            What plan.json says.
+
+        Raises
+        ------
+        AccessError
+            If the system does not let it be read now.
+        StoreError
+            If there is no plan, it is damaged, or a newer version wrote it.
+        """
+        plan, text = cls._read(folder)
+        if plan.text().encode() != text:
+            raise StoreError(
+                f"{folder / PLAN} must be the bytes that dilo-prep wrote, for shards carry their "
+                f"digest, got the same plan written otherwise: give the command that made the "
+                f"store again, it writes the plan"
+            )
+        return plan
+
+    @classmethod
+    def load_retyped(cls, folder: Path) -> Self:
+        """Read a store's plan, also where an editor wrote it anew, with other blanks or line ends.
+
+        Parameters
+        ----------
+        folder : Path
+            The store.
+
+        Returns
+        -------
+        Plan
+            What plan.json says; its `text` is what the file must hold.
+
+        Raises
+        ------
+        AccessError, StoreError
+            As `load`.
+        """
+        return cls._read(folder)[0]
+
+    @classmethod
+    def _read(cls, folder: Path) -> tuple[Self, bytes]:
+        """Read and check what plan.json says, and give its bytes too."""
+        path = folder / PLAN
+        try:
+            text = read_bytes(path, _LONGEST)
+            fields = parse_json(text, path)
+            version = fields.pop("format")
+        except FileNotFoundError:
+            raise StoreError(f"{folder} must be a store made by dilo-prep, got no {PLAN}") from None
+        except (OSError, ContentError) as error:
+            require_access(error, path)
+            words = str(error).removeprefix(f"{path} ")
+            raise StoreError(f"{path} must be a plan that dilo-prep wrote: {words}") from error
+        except (KeyError, AttributeError, TypeError) as error:
+            raise StoreError(
+                f"{path} must be a plan that dilo-prep wrote: got JSON without its format"
+            ) from error
+        if version != FORMAT_VERSION:
+            raise StoreError(
+                f"{path} must have format {FORMAT_VERSION}, got {version!r}: "
+                f"read it with the version of dilo that wrote it, or make a fresh store"
+            )
+        try:
+            plan = cls(**fields)
+            plan._check()
+        except (TypeError, RecursionError) as error:
+            raise StoreError(f"{path} must be a plan that dilo-prep wrote: {error}") from error
+        return plan, text
+
+    def _check(self) -> None:
+        """Refuse what no plan says, with a `TypeError`, before anything reckons with it."""
+        _require(self.kind in get_args(Kind), f"kind must be one of {KINDS}", self.kind)
+        bounds = {"size": MAX_SIZE, "shard_size": MAX_IMAGES, "images": MAX_IMAGES}
+        for name, most in bounds.items():
+            count = getattr(self, name)
+            positive = type(count) is int and count >= 1
+            _require(positive, f"{name} must be a positive number", count)
+            _require(count <= most, f"{name} must be at most {most}", count)
+        method, digest, parameters = self.method, self.digest, self.parameters
+        _require(isinstance(method, str) and method != "", "method must be a name", method)
+        hexadecimal = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
+        _require(hexadecimal, "digest must be 64 hexadecimal digits", digest)
+        _require(isinstance(parameters, dict), "parameters must be an object", parameters)
+        refine = parameters.get("refine", {"method": ""})
+        named = isinstance(refine, dict) and isinstance(refine.get("method"), str)
+        _require(named, "parameters.refine must be an object with a method", refine)
+        self.text()  # as deep as it is nested
+        room = min(self.shard_size, self.images) * self.size**2
+        _require(
+            self.kind != "masks" or room <= MAX_SHARD,
+            f"the masks of a shard must be at most {MAX_SHARD} bytes",
+            room,
+        )
+
+
+#: The kinds, for messages.
+KINDS = ", ".join(get_args(Kind))
+
+
+def _require(holds: bool, rule: str, got: object) -> None:
+    """Refuse a field of a plan."""
+    if not holds:
+        raise TypeError(f"{rule}, got {repr(got)[:80]}")
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    """Name the file of a shard.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    shard : int
+        Number of the shard, from 0.
+
+    Returns
+    -------
+    Path
+        ``shard-00000.h5`` and so on.
+    """
+    return folder / f"shard-{shard:05d}.h5"
+
+
+def load_names(folder: Path, plan: Plan) -> Names:
+    """Read a store's list of images.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    plan : Plan
+        Its plan.
+
+    Returns
+    -------
+    Names
+        The images' paths, in the order of the rows.
+
+    Raises
+    ------
+    AccessError
+        If the system does not let it be read now.
+    StoreError
+        If the list is missing or is not the one that the plan was made for.
+    """
+    path = folder / IMAGES
+    try:
+        names = Names.read(path)
+    except (OSError, ContentError) as error:
+        require_access(error, path)
+        raise StoreError(
+            f"{path} must list the store's images: {error}: "
+            f"give the command that made the store again, it writes the list"
+        ) from error
+    if names.digest() != plan.digest or len(names) != plan.images:
+        raise StoreError(
+            f"{path} must be the list that {PLAN} was made for ({plan.images} images), "
+            f"got another one of {len(names)}: give the command that made the store again, "
+            f"it writes the list"
+        )
+    if fault := names.fault():
+        raise StoreError(
+            f"{path}: {fault}: make a store whose list names images below their folder"
+        )
+    return names
+
+
+@functools.lru_cache(maxsize=1)
+def names_once(folder: Path, digest: str) -> Names:
+    """Read a store's list of images once a process, for workers that do shard after shard.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    digest : str
+        The list's, as the plan says: a cluster's workers may outlive a store.
+
+    Returns
+    -------
+    Names
+        As `load_names`.
+    """
+    return load_names(folder, Plan.load(folder))

@@ -1,0 +1,233 @@
+"""What the rows of a shard keep of their images, in any kind of store."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from dilo.pipeline.store.plan import Plan
+
+#: Values of the dataset `status`: there is what the store is of; the image failed.
+MADE, FAILED = 0, 1
+#: Shape and type of each dataset: None for any length, and for text.
+Layout = dict[str, tuple[tuple[int | None, ...], str | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRows(ABC):
+    """What every kind of store keeps of its images; a kind adds what it is of, and `status`.
+
+    Attributes
+    ----------
+    path : list of str
+        The images, as images.txt names them.
+    error : list of str
+        Why an image failed; empty where it did not.
+    shape : ndarray of shape (N, 2), int32
+        Height and width of the decoded image, in pixels; zero where it was not decoded.
+    bytes : ndarray of shape (N,), int64
+        Size of the image file that was read; 0 where it could not be.
+    file_crc32 : ndarray of shape (N,), uint32
+        CRC-32 of that file, by which a later change is noticed.
+    """
+
+    #: The datasets without filters, in the order of the file.
+    columns: ClassVar[tuple[str, ...]]
+
+    path: list[str]
+    error: list[str]
+    shape: NDArray[np.int32]
+    bytes: NDArray[np.int64]
+    file_crc32: NDArray[np.uint32]
+
+    @property
+    @abstractmethod
+    def status(self) -> NDArray[np.uint8]:
+        """Say what became of each image.
+
+        Returns
+        -------
+        ndarray of shape (N,), uint8
+            0 = made, 1 = failed; a kind may add values.
+        """
+
+    @property
+    def crc32(self) -> NDArray[np.uint32]:
+        """Give each row a checksum of its own, to tell which one a damaged file has lost.
+
+        Returns
+        -------
+        ndarray of shape (N,), uint32
+            CRC-32 of what the kind adds, then `shape`, `bytes` and `file_crc32` in
+            little-endian order, then `path` and `error` in UTF-8.
+        """
+        rows = zip(
+            self.shape.astype("<i4"),
+            self.bytes.astype("<i8"),
+            self.file_crc32.astype("<u4"),
+            self.path,
+            self.error,
+            strict=True,
+        )
+        return np.array(
+            [
+                _crc32(self._parts(row), *(number.tobytes() for number in numbers), path, error)
+                for row, (*numbers, path, error) in enumerate(rows)
+            ],
+            np.uint32,
+        )
+
+    def write(self, file: h5py.File) -> None:
+        """Put the rows into the file of a shard.
+
+        Parameters
+        ----------
+        file : h5py.File
+            Open for writing, and without datasets.
+        """
+        self._write(file)
+        for name in self.columns:
+            values = getattr(self, name)
+            data = fixed_utf8(values) if isinstance(values, list) else values
+            file.create_dataset(name, data=data)
+
+    @classmethod
+    def layout(cls, count: int, plan: Plan) -> Layout:
+        """Say which datasets a shard has.
+
+        Parameters
+        ----------
+        count : int
+            Its images.
+        plan : Plan
+            The store's.
+
+        Returns
+        -------
+        dict of str to (tuple, str or None)
+            Shape and type of each.
+        """
+        return cls._layout(count, plan) | {
+            "shape": ((count, 2), "int32"),
+            "bytes": ((count,), "int64"),
+            "file_crc32": ((count,), "uint32"),
+            "status": ((count,), "uint8"),
+            "crc32": ((count,), "uint32"),
+            "path": ((count,), None),
+            "error": ((count,), None),
+        }
+
+    @classmethod
+    def read(cls, file: h5py.File) -> Self:
+        """Take the rows out of the file of a shard.
+
+        Parameters
+        ----------
+        file : h5py.File
+            Open, and of the right layout.
+
+        Returns
+        -------
+        ImageRows
+            As they stand there.
+        """
+        kept: dict[str, Any] = cls._read(file)
+        for name in ("path", "error"):
+            kept[name] = [str(word) for word in file[name].asstr()[:]]
+        for name in ("shape", "bytes", "file_crc32"):
+            kept[name] = file[name][:]
+        return cls(**kept)
+
+    def faults(self, file: h5py.File, plan: Plan) -> list[str]:
+        """List where the rows contradict themselves, or what follows from them in the file.
+
+        Parameters
+        ----------
+        file : h5py.File
+            The file that they were read from.
+        plan : Plan
+            The store's.
+
+        Returns
+        -------
+        list of str
+            One sentence a fault.
+        """
+        return list(self._faults(file, plan))
+
+    # What a kind says of itself.
+
+    @abstractmethod
+    def _parts(self, row: int) -> Iterator[Any]:
+        """Give what the kind adds to a row, in the order in which the checksum takes it."""
+
+    def _write(self, file: h5py.File) -> None:  # noqa: B027  # a kind need have nothing
+        """Put what comes before the columns into the file."""
+
+    @classmethod
+    @abstractmethod
+    def _layout(cls, count: int, plan: Plan) -> Layout:
+        """Say which datasets the kind adds."""
+
+    @classmethod
+    @abstractmethod
+    def _read(cls, file: h5py.File) -> dict[str, Any]:
+        """Take the attributes that the kind adds out of the file."""
+
+    @abstractmethod
+    def _faults(self, file: h5py.File, plan: Plan) -> Iterator[str]:
+        """List the faults."""
+
+
+def blank_columns(path: list[str]) -> dict[str, Any]:
+    """Make what every kind keeps, still to be filled.
+
+    Parameters
+    ----------
+    path : list of str
+        The images, as images.txt names them.
+
+    Returns
+    -------
+    dict of str to array or list
+        The arguments of `ImageRows`, all zero.
+    """
+    count = len(path)
+    return {
+        "path": path,
+        "error": [""] * count,
+        "shape": np.zeros((count, 2), np.int32),
+        "bytes": np.zeros(count, np.int64),
+        "file_crc32": np.zeros(count, np.uint32),
+    }
+
+
+def _crc32(own: Iterator[Any], *rest: Any) -> int:
+    """Go through the values of one row, in the order that docs/format.md says."""
+    checksum = 0
+    for part in (*own, *rest):
+        checksum = isal_zlib.crc32(part.encode() if isinstance(part, str) else part, checksum)
+    return checksum
+
+
+def fixed_utf8(words: list[str]) -> NDArray[Any]:
+    """Encode with one length for all: unlike HDF5's heap, its bytes follow from the words.
+
+    Parameters
+    ----------
+    words : list of str
+        Any text without zero characters, as `escaped` gives it.
+
+    Returns
+    -------
+    ndarray of bytes
+        For a dataset of HDF5 strings, UTF-8 and padded with zero bytes.
+    """
+    encoded = [word.encode() for word in words]
+    length = max([1, *(len(word) for word in encoded)])
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))

@@ -1,0 +1,274 @@
+"""One shard: an HDF5 file that any HDF5 tool opens, published whole or not at all."""
+
+import contextlib
+import hashlib
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from dilo.pipeline.common.files import published
+from dilo.pipeline.common.plainhdf5 import require_attributes, require_datasets, require_regular
+from dilo.pipeline.errors import ContentError, StoreError, require_access
+from dilo.pipeline.store.plan import FORMAT_VERSION
+from dilo.pipeline.store.rows import FAILED, ImageRows, Layout
+
+#: Attribute with the fingerprint of the plan. Of fixed length: HDF5 keeps other strings in a heap,
+#: and where one byte of that is damaged, it may go in circles for ever.
+PLAN = "plan"
+#: Attribute with the digest of the file, whose own place counts as this many zeros.
+DIGEST = "sha256"
+_BLANK = b"0" * 64
+#: What reading a damaged file raises: it depends on what its first broken part is taken for.
+DAMAGE: Any = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+DAMAGE += (isal_zlib.error, OverflowError, MemoryError)
+#: What any shard may have, of whichever kind, size and number of rows.
+_ANY: Layout = {
+    "masks": ((None, None, None), "uint8"),
+    "coverage": ((None,), "float32"),
+    "jpeg": ((None,), "uint8"),
+    "offsets": ((None,), "int64"),
+    "source": ((None,), "int32"),
+    "box": ((None, 4), "int32"),
+    "shape": ((None, 2), "int32"),
+    "bytes": ((None,), "int64"),
+    "file_crc32": ((None,), "uint32"),
+    "status": ((None,), "uint8"),
+    "crc32": ((None,), "uint32"),
+    "path": ((None,), None),
+    "error": ((None,), None),
+}
+
+
+def write_shard(path: Path, rows: ImageRows, fingerprint: str) -> None:
+    """Write and publish a shard.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    rows : ImageRows
+        What it holds.
+    fingerprint : str
+        Digest of the plan that the rows follow.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it; nothing is published then.
+    """
+    content = shard_content(rows, fingerprint)
+    with published(path) as part:
+        part.write_bytes(content)
+
+
+def shard_content(rows: ImageRows, fingerprint: str) -> bytes:
+    """Make the bytes of a shard, in memory: a disk then takes it in one go, or not at all.
+
+    Parameters
+    ----------
+    rows : ImageRows
+        What it holds.
+    fingerprint : str
+        Digest of the plan that the rows follow.
+
+    Returns
+    -------
+    bytes
+        An HDF5 file, the same for the same arguments.
+    """
+    # Stands for the digest until the rest is known; like nothing else in the file.
+    place = hashlib.sha256(f"digest {fingerprint}".encode()).hexdigest().encode()
+    # The default format bounds, so that HDF5 1.8 reads the file; times are not tracked, so
+    # that equal rows are equal bytes.
+    # In memory, under a name that no other thread's has: HDF5 takes equal names for one file.
+    name = secrets.token_hex(8)
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
+        file.attrs["format"] = FORMAT_VERSION
+        file.attrs[PLAN] = np.bytes_(fingerprint)
+        file.attrs[DIGEST] = np.bytes_(place)
+        rows.write(file)
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    digest = hashlib.sha256(content.replace(place, _BLANK)).hexdigest()
+    return content.replace(place, digest.encode())
+
+
+def is_whole(content: bytes, digest: bytes) -> bool:
+    """Tell whether a shard's file is byte for byte what was written.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    digest : bytes
+        Its attribute `sha256`.
+
+    Returns
+    -------
+    bool
+        False if any byte changed, in the data or between.
+    """
+    if len(digest) != len(_BLANK):
+        return False
+    return hashlib.sha256(content.replace(digest, _BLANK)).hexdigest().encode() == digest
+
+
+def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5py.File:
+    """Open a published shard for reading, without locks, and check what it declares.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    fingerprint : str
+        Digest of the plan that it must follow.
+
+    layout : dict, optional
+        Which datasets it must have, as `layout_of` says; unless given, those of any shard.
+
+    Returns
+    -------
+    h5py.File
+        Open for reading; the caller closes it.
+
+    Raises
+    ------
+    AccessError
+        If the system does not let it be read now.
+    StoreError
+        If it is missing, damaged, belongs to another plan, or is no plain file.
+    """
+    file = _opened(path)
+    try:
+        with reading(path):
+            require_attributes(file, ("format", PLAN, DIGEST))
+            foreign = file.attrs.get(PLAN) != fingerprint.encode()
+            require_datasets(file, _ANY if foreign or layout is None else layout)
+        if foreign:
+            raise StoreError(
+                f"{path} must follow the plan beside it, got a shard of another plan: "
+                f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+            )
+        return file
+    except BaseException:
+        file.close()
+        raise
+
+
+def _opened(path: Path) -> h5py.File:
+    """Open the file of a shard."""
+    try:
+        require_regular(path)
+        # A chunk is read once, so a cache of chunks only costs memory.
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path} is missing: run the same dilo-prep command again, it computes what is missing"
+        ) from None
+    except (OSError, ContentError) as error:
+        require_access(error, path)
+        raise StoreError(
+            f"{path} must be a readable HDF5 file, got: {error}: "
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+        ) from error
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say in a sentence that a shard is damaged, if reading it fails.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+
+    Yields
+    ------
+    None
+        For a block that reads from it.
+
+    Raises
+    ------
+    AccessError
+        If the block fails for a reason of the system's.
+    StoreError
+        If the block fails as a damaged file makes it.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        require_access(error, path)
+        raise StoreError(
+            f"{path} must be a whole shard, got: {error}: "
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the images of a shard came to.
+
+    Attributes
+    ----------
+    failed : dict of str to str
+        Path and reason of each image that failed.
+    states : Counter of int
+        How many images have each value of `status`.
+    backgrounds : int
+        How many backgrounds there are; 0 in a shard of masks.
+    """
+
+    failed: dict[str, str]
+    states: Counter[int]
+    backgrounds: int
+
+    @property
+    def images(self) -> int:
+        """Count the images.
+
+        Returns
+        -------
+        int
+            Rows of the shard.
+        """
+        return self.states.total()
+
+
+def read_tally(path: Path, fingerprint: str, layout: Layout | None = None) -> Tally:
+    """Read what the images of a shard came to, and little else of it.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    fingerprint : str
+        Digest of the plan that it must follow.
+    layout : dict, optional
+        Which datasets it must have, as for `open_shard`.
+
+    Returns
+    -------
+    Tally
+        Of its rows.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, damaged, or belongs to another plan.
+    """
+    with reading(path), open_shard(path, fingerprint, layout) as file:
+        status: NDArray[np.uint8] = file["status"][:]
+        failed = {}
+        if (status == FAILED).any():
+            paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
+            failed = {str(paths[i]): str(errors[i]) for i in np.flatnonzero(status == FAILED)}
+        backgrounds = len(file["offsets"]) - 1 if "offsets" in file else 0
+        return Tally(failed, Counter(status.tolist()), backgrounds)

@@ -1,0 +1,227 @@
+"""How far a store is: what is there, what is missing, what failed, in words and for machines."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
+from dilo.pipeline.errors import StoreError
+from dilo.pipeline.store.layouts import layout_of
+from dilo.pipeline.store.plan import Plan, load_names, shard_path
+from dilo.pipeline.store.shardfile import read_tally
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a store is.
+
+    Attributes
+    ----------
+    plan : Plan
+        What it will hold.
+    shards : sequence of int
+        Those that are counted, all or a share.
+    missing : list of int
+        Shards that are still to do.
+    done_images : int
+        Images in the shards that are there.
+    failed : dict of str to str
+        Path and reason of each of them that could not be read.
+    backgrounds : BackgroundCounts or None
+        What else there is to say of a store of backgrounds.
+    """
+
+    plan: Plan
+    shards: Sequence[int]
+    missing: list[int]
+    done_images: int
+    failed: dict[str, str]
+    backgrounds: BackgroundCounts | None
+
+    @property
+    def _images(self) -> int:
+        """Count the images of the shards that count."""
+        return sum(len(self.plan.rows(shard)) for shard in self.shards)
+
+    @property
+    def _done_shards(self) -> int:
+        """Count the shards that are there."""
+        return len(self.shards) - len(self.missing)
+
+    def lines(self, store: Path, *, say_missing: bool, named: int) -> list[str]:
+        """Say it in words.
+
+        Parameters
+        ----------
+        store : Path
+            The store.
+        say_missing : bool
+            Whether to name the missing shards too.
+        named : int
+            How many failures to name; `record` names all.
+
+        Returns
+        -------
+        list of str
+            Counts, the first failures, the missing shards.
+        """
+        lines = [
+            f"{store}: {self._done_shards} of {len(self.shards)} shards, "
+            f"{self.done_images} of {self._images} images, {len(self.failed)} failed"
+        ]
+        if self.backgrounds is not None:
+            lines.append(f"  {self.backgrounds.words()}")
+        some = list(self.failed.items())[:named]
+        lines += [f"  failed: {path}: {reason}" for path, reason in some]
+        if len(self.failed) > named:
+            lines.append(f"  and {len(self.failed) - named} more: dilo-prep status {store} --json")
+        if self.missing and say_missing:
+            lines.append(f"  missing shards: {ranges(self.missing)}")
+        return lines
+
+    def record(self, store: Path) -> dict[str, Any]:
+        """Say it for machines.
+
+        Parameters
+        ----------
+        store : Path
+            The store.
+
+        Returns
+        -------
+        dict
+            Ready for JSON.
+        """
+        plan = self.plan
+        own = {} if self.backgrounds is None else dataclasses.asdict(self.backgrounds)
+        return {
+            "store": str(store),
+            "kind": plan.kind,
+            "method": plan.method,
+            "refine": plan.parameters.get("refine", {}).get("method"),
+            "size": plan.size,
+            "images": self._images,
+            "shards": len(self.shards),
+            "done_shards": self._done_shards,
+            "done_images": self.done_images,
+            "missing": self.missing,
+            "failed": self.failed,
+            **own,
+        }
+
+
+def missing_shards(store: Path, plan: Plan) -> list[int]:
+    """List the shards that are still to do.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    plan : Plan
+        Its plan.
+
+    Returns
+    -------
+    list of int
+        In order. A shard that is there is done.
+    """
+    # One listing: a look for each of a thousand names is slow on a shared disk, and NFS
+    # remembers for a minute that a name was not there.
+    there = set(os.listdir(store)) if store.is_dir() else set()
+    return [i for i in range(plan.shards) if shard_path(store, i).name not in there]
+
+
+def require_whole(store: Path, plan: Plan, named: str, purpose: str = "") -> None:
+    """Refuse a store of which shards are missing.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    plan : Plan
+        Its plan.
+    named : str
+        What the message calls it.
+    purpose : str, default ""
+        For what it must be whole, with a blank before it.
+
+    Raises
+    ------
+    StoreError
+        With the missing shards.
+    """
+    if missing := missing_shards(store, plan):
+        raise StoreError(
+            f"{named} must be whole{purpose}, got missing shards {ranges(missing)}: "
+            f"run the same dilo-prep {plan.kind} command to its end first"
+        )
+
+
+def status(store: Path, share: Sequence[int] | None = None) -> Status:
+    """Say how far a store is.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    share : sequence of int, optional
+        Only these shards count: a task of an array does not open those of the others.
+
+    Returns
+    -------
+    Status
+        Counts, and the failures recorded so far.
+
+    Raises
+    ------
+    StoreError
+        If it is no store, or a shard cannot be read.
+    AccessError
+        If the system does not let it be read now.
+    """
+    plan = Plan.load(store)
+    load_names(store, plan)  # as many shards as the list has images for, and no more
+    shards = range(plan.shards) if share is None else share
+    counted = set(shards)
+    missing = [shard for shard in missing_shards(store, plan) if shard in counted]
+    done = sorted(counted - set(missing))
+    tallies = [
+        read_tally(shard_path(store, shard), plan.fingerprint(), layout_of(plan, shard))
+        for shard in done
+    ]
+    failed: dict[str, str] = {}
+    for tally in tallies:
+        failed |= tally.failed
+    backgrounds = count_backgrounds(plan, done, tallies) if plan.kind == "backgrounds" else None
+    images = sum(tally.images for tally in tallies)
+    return Status(plan, shards, missing, images, failed, backgrounds)
+
+
+def ranges(numbers: list[int]) -> str:
+    """Write increasing numbers as batch systems read them.
+
+    Parameters
+    ----------
+    numbers : list of int
+        In increasing order.
+
+    Returns
+    -------
+    str
+        Numbers and spans of them, separated by commas.
+
+    Examples
+    --------
+    >>> ranges([0, 1, 2, 3, 7])
+    '0-3,7'
+    """
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)

@@ -1,0 +1,466 @@
+"""Check that a store is what was written, and its images those that were read."""
+
+import errno
+import functools
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from dilo.pipeline.compute.executors import run
+from dilo.pipeline.errors import (
+    REMEDIES,
+    SHORT,
+    AccessError,
+    ImageError,
+    StoreError,
+    require_access,
+)
+from dilo.pipeline.images.decoding import read_file
+from dilo.pipeline.images.folder import is_there, require_images, whereabouts
+from dilo.pipeline.images.names import escaped, unescaped
+from dilo.pipeline.store.layouts import layout_of, rows_of
+from dilo.pipeline.store.plan import PLAN, Plan, load_names, names_once, shard_path
+from dilo.pipeline.store.shardfile import DIGEST, is_whole, open_shard, reading
+
+#: Where damaged shards go, inside the store.
+ASIDE = "damaged"
+#: Threads that ask a slow disk about images; they wait, most of the time.
+READERS = 16
+#: How many damaged rows of a shard are named.
+NAMED_ROWS = 3
+#: So many changed images, and most of all, are another folder.
+MANY = 3
+#: What the name of a shard's file ends with.
+SUFFIX = ".h5"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What became of the images of a shard since they were read for it.
+
+    Attributes
+    ----------
+    looked : int
+        How many were looked for.
+    changed : list of str
+        Those that were read and are others now, by their paths, escaped, as below.
+    absent : list of str
+        Those that are not there.
+    unread : dict of str to str
+        Those that are there and cannot be read now, and why.
+    """
+
+    looked: int = 0
+    changed: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Count those of which nothing can be said.
+
+        Returns
+        -------
+        int
+            The absent and the unread.
+        """
+        return len(self.absent) + len(self.unread)
+
+    @property
+    def of_others(self) -> bool:
+        """Tell whether most are others now: then it is another folder.
+
+        Returns
+        -------
+        bool
+            False where only a few changed.
+        """
+        return len(self.changed) >= MANY and len(self.changed) * 2 > self.looked
+
+    def __add__(self, other: "Changes") -> "Changes":
+        return Changes(
+            self.looked + other.looked,
+            self.changed + other.changed,
+            self.absent + other.absent,
+            self.unread | other.unread,
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found in a shard.
+
+    Attributes
+    ----------
+    shard : int
+        Its number.
+    images : int
+        Rows that it should hold.
+    faults : list of str
+        One sentence a fault; empty for a sound shard, and for one that is still to be made.
+    there : bool
+        Whether there is a file.
+    foreign : bool
+        Whether it follows another plan than the one beside it.
+    changes : Changes
+        What became of its images; those that are not there are no fault of the shard.
+    """
+
+    shard: int
+    images: int
+    faults: list[str]
+    there: bool
+    foreign: bool
+    changes: Changes = field(default_factory=Changes)
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Checks the shards of a store; calling it with a number is a task for any worker.
+
+    Attributes
+    ----------
+    store : Path
+        The store.
+    images : Path, optional
+        Folder of the images; if given, each is read and compared with the one that was read.
+    """
+
+    store: Path
+    images: Path | None = None
+
+    def __call__(self, shard: int) -> Check:
+        """Re-read one shard.
+
+        Parameters
+        ----------
+        shard : int
+            Its number.
+
+        Returns
+        -------
+        Check
+            What is wrong with it.
+
+        Raises
+        ------
+        AccessError
+            If the system does not let it be read now, whatever it holds.
+        """
+        plan = Plan.load(self.store)
+        names = names_once(self.store, plan.digest)
+        expected = [escaped(names[i]) for i in plan.rows(shard)]
+        path = shard_path(self.store, shard)
+        if not is_there(path):
+            return Check(shard, len(expected), [], there=False, foreign=False)
+        found, changes = faults(path, expected, plan), Changes()
+        if self.images and not found:
+            changes = compare_images(self.images, self.store, shard, thorough=True)
+            found = [f"{path.name}: {name}: the image changed since" for name in changes.changed]
+        foreign = any("of another plan" in fault for fault in found)
+        return Check(shard, len(expected), found, True, foreign, changes)
+
+
+def faults(path: Path, expected: list[str], plan: Plan) -> list[str]:
+    """Re-read a shard and list what is wrong with it.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    expected : list of str
+        The images that it must hold, in order.
+    plan : Plan
+        The store's.
+
+    Returns
+    -------
+    list of str
+        One sentence a fault; empty for a sound shard.
+
+    Raises
+    ------
+    AccessError
+        If the system does not let it be read now, whatever it holds.
+    """
+    kind = rows_of(plan)
+    try:
+        with open_shard(path, plan.fingerprint(), kind.layout(len(expected), plan)) as file:
+            found = _row_faults(file, expected, plan)
+            digest = file.attrs.get(DIGEST, b"")
+        if not found and not is_whole(path.read_bytes(), digest):
+            found = ["its bytes are not those that were written, between the rows"]
+        return [f"{path.name}: {fault}" for fault in found]
+    except StoreError as error:
+        return [str(error)]
+    except AccessError:
+        raise
+    # A damaged file makes h5py raise whatever its first broken part is read as.
+    except Exception as error:
+        require_access(error, path)
+        return [f"{path.name}: cannot be read: {error}"]
+
+
+def _row_faults(file: h5py.File, expected: list[str], plan: Plan) -> list[str]:
+    """Compare the datasets with the list, with each other and with the rows' checksums."""
+    kind = rows_of(plan)
+    layout = kind.layout(len(expected), plan)
+    if found := [f"dataset {name!r} is missing" for name in layout if name not in file]:
+        return found
+    rows = kind.read(file)
+    if rows.path != expected:
+        found.append("its paths are not those of images.txt")
+    damaged = np.flatnonzero(rows.crc32 != file["crc32"][:])
+    if len(damaged):
+        named = ", ".join(f"{row} ({expected[row]})" for row in damaged[:NAMED_ROWS])
+        more = f" and {len(damaged) - NAMED_ROWS} more" if len(damaged) > NAMED_ROWS else ""
+        found.append(f"rows changed since they were written: {named}{more}")
+    return found + rows.faults(file, plan)
+
+
+def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = False) -> Changes:
+    """Compare the images of a finished shard with those that were read for it.
+
+    Parameters
+    ----------
+    images : Path
+        Their folder.
+    store : Path
+        The store.
+    shard : int
+        Number of the shard.
+    thorough : bool, default False
+        Read every image; otherwise only those that are as large as they were but were
+        written after the shard.
+
+    Returns
+    -------
+    Changes
+        Which changed, and which are not there.
+
+    Raises
+    ------
+    AccessError
+        If the machine is short of something, or the shard cannot be read now.
+    StoreError
+        If the shard is damaged.
+    """
+    path, plan = shard_path(store, shard), Plan.load(store)
+    layout = layout_of(plan, shard)
+    with reading(path), open_shard(path, plan.fingerprint(), layout) as file:
+        names = [str(name) for name in file["path"].asstr()[:]]
+        columns: list[NDArray[Any]] = [file[name][:] for name in ("bytes", "file_crc32")]
+    since = -np.inf if thorough else path.stat().st_mtime
+    changes = Changes(sum(size > 0 for size in columns[0].tolist()))
+    for name, size, crc in zip(names, *(column.tolist() for column in columns), strict=True):
+        if size >= 0:  # else it was not read
+            _compare(images / unescaped(name), name, (size, crc), since, changes)
+    return changes
+
+
+def require_unchanged(
+    images: Path,
+    store: Path,
+    shards: list[int],
+    *,
+    advance: Callable[[], object] = lambda: None,
+) -> None:
+    """Refuse to go on with a store some of whose images have changed since.
+
+    Parameters
+    ----------
+    images : Path
+        Their folder.
+    store : Path
+        The store.
+    shards : list of int
+        Its finished shards.
+    advance : callable, optional
+        Called for each of them that was looked at.
+
+    Raises
+    ------
+    AccessError
+        If the machine is short of something, or a shard cannot be read now.
+    StoreError
+        If an image is not the one that was read, by `compare_images`, or is not there.
+    """
+    look = functools.partial(compare_images, images, store)
+    plan, found = Plan.load(store), Changes()
+    require_images(images, load_names(store, plan))
+    for some in run(look, shards, jobs=READERS, backend="threading"):
+        found += some
+        advance()
+    if found.lost:
+        raise StoreError(f"--images {images}: {lost_words(images, found)}")
+    if found.of_others:
+        raise StoreError(_other_words(store, found))
+    if found.changed:
+        raise StoreError(
+            f"--images {images}: {len(found.changed)} images must be those that the store was "
+            f"made of, got others, such as {min(found.changed)!r}: dilo-prep verify {store} "
+            f"--images {images} --repair moves their shards aside, to be made anew; or give a "
+            f"fresh folder"
+        )
+
+
+def lost_words(images: Path, changes: Changes) -> str:
+    """Say which images are not there, or cannot be read now.
+
+    Parameters
+    ----------
+    images : Path
+        Their folder.
+    changes : Changes
+        What was found; some are lost.
+
+    Returns
+    -------
+    str
+        The rest of a sentence, with what to do.
+    """
+    if changes.absent:
+        return (
+            f"{len(changes.absent)} of {changes.looked} images must be there, got none, such as "
+            f"{changes.absent[0]!r}: {whereabouts(images, unescaped(changes.absent[0]))}"
+        )
+    name, reason = next(iter(changes.unread.items()))
+    return (
+        f"{len(changes.unread)} of {changes.looked} images must be readable, got {name!r}: "
+        f"{reason}: mend that first"
+    )
+
+
+def _compare(image: Path, name: str, was: tuple[int, int], since: float, changes: Changes) -> None:
+    """Put an image where it belongs if it is another than that which was read, or is lost."""
+    size, crc32 = was
+    try:
+        status = os.stat(image)
+        if status.st_size == size and (size == 0 or status.st_mtime <= since):
+            return
+        content = read_file(image)
+    except (OSError, ImageError) as error:
+        if error.errno in SHORT:
+            raise AccessError(f"{image}: {error}: {REMEDIES[error.errno]}", error.errno) from error
+        if not size:  # what could not be read then may stay so
+            return
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            changes.absent.append(name)
+        else:
+            changes.unread[name] = getattr(error, "strerror", None) or str(error)
+        return
+    if len(content) != size or isal_zlib.crc32(content) != crc32:
+        changes.changed.append(name)
+
+
+def require_right_folder(images: Path, changes: Changes) -> None:
+    """Refuse to say anything of a store by a folder that most of its images are not in.
+
+    Parameters
+    ----------
+    images : Path
+        The folder.
+    changes : Changes
+        Of all shards.
+
+    Raises
+    ------
+    StoreError
+        If most are not there, or cannot be read.
+    """
+    if 2 * changes.lost > changes.looked:
+        words = lost_words(images, changes)
+        raise StoreError(f"--images {images}: nothing was moved: {words}")
+
+
+def repaired(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
+    """Take the shards at fault out of their store, so that the next run makes them anew.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    plan : Plan
+        Its plan.
+    checks : list of Check
+        Of the shards.
+
+    Returns
+    -------
+    list of Path
+        Where their files are now, in case somebody wants to look.
+
+    Raises
+    ------
+    StoreError
+        If most shards follow another plan: then the plan is at fault; or if most images changed:
+        then it is another folder; or if `ASIDE` is no folder of the store. Nothing is moved then.
+    """
+    if sum(check.foreign for check in checks) * 2 > plan.shards:
+        raise StoreError(
+            f"{store / PLAN} must be the plan of the shards beside it, got another one, or a "
+            f"changed one: nothing was moved; restore it, or make a fresh store"
+        )
+    changes = sum((check.changes for check in checks), Changes())
+    if changes.of_others:
+        raise StoreError(_other_words(store, changes))
+    folder = store / ASIDE
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise StoreError(
+            f"{folder} must be a folder, got a link or a file: nothing was moved; move it away"
+        )
+    return [_aside(store, check.shard) for check in checks if check.there and check.faults]
+
+
+def _other_words(store: Path, changes: Changes) -> str:
+    """Say that a folder holds other images than the store was made of."""
+    return (
+        f"--images must be the folder that {store} was made of, got other images by the same "
+        f"names, {len(changes.changed)} of {changes.looked}: nothing was moved; give that folder, "
+        f"or make a fresh store of this one"
+    )
+
+
+def undo_words(store: Path, moved: list[Path]) -> str:
+    """Say how shards that were moved aside come back.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    moved : list of Path
+        Where they are, at least one.
+
+    Returns
+    -------
+    str
+        Commands for a shell, or a rule where they are many.
+    """
+    if len(moved) > NAMED_ROWS:
+        return f"to undo: move them back, mv -n {shlex.quote(str(moved[0].parent))}/NAME {store}"
+    commands = [
+        f"mv -n {shlex.quote(str(path))} "
+        f"{shlex.quote(str(store / f'{path.name.partition(SUFFIX)[0]}{SUFFIX}'))}"
+        for path in moved
+    ]
+    return f"to undo: {' && '.join(commands)}"
+
+
+def _aside(store: Path, shard: int) -> Path:
+    """Move a shard out of the way, beside what was moved before."""
+    path = shard_path(store, shard)
+    folder = store / ASIDE
+    folder.mkdir(exist_ok=True)
+    place, count = folder / path.name, 0
+    while os.path.lexists(place):
+        count += 1
+        place = folder / f"{path.name}.{count}"
+    return path.rename(place)

@@ -1,0 +1,38 @@
+"""Things by name: what is given as it is, what is imported on use, and what is unknown."""
+
+import math
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from dilo.pipeline.common.plugins import Plugins
+
+
+class Numbers(Plugins[float]):
+    """Numbers by name."""
+
+    rule = "a number"
+
+    def fits(self, thing):
+        return isinstance(thing, float)
+
+
+def test_ours_are_given_as_they_are_or_imported_on_use():
+    numbers = Numbers({"two": 2.0, "pi": EntryPoint("pi", "math:pi", "")})
+    assert dict(numbers) == {"two": 2.0, "pi": math.pi}
+    assert list(numbers) == ["pi", "two"]
+    assert ("two" in numbers, "three" in numbers, len(numbers)) == (True, False, 2)
+
+
+def test_what_is_imported_on_use_is_not_looked_at_before():
+    numbers = Numbers({"lost": EntryPoint("lost", "no_such_module:number", "")})
+    assert list(numbers) == ["lost"]
+    with pytest.raises(ModuleNotFoundError):
+        numbers["lost"]
+
+
+def test_an_unknown_name_is_no_key_and_a_rule_must_be_given():
+    with pytest.raises(KeyError):
+        Numbers({})["three"]
+    with pytest.raises(TypeError, match="abstract"):
+        Plugins({})

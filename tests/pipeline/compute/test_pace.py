@@ -1,0 +1,17 @@
+"""How fast a network was: added up, in words and for machines."""
+
+from dilo.pipeline.compute.batches import Pace
+
+
+def test_shards_are_added_up_and_said_in_a_line():
+    pace = Pace(10, 4.0, 0.1) + Pace(21, 6.0, 0.1)
+    assert pace == Pace(31, 10.0, 0.2)
+    assert pace.words("basnet") == (
+        "basnet: 3.1 images/s a process, 2 % of the time waiting for data"
+    )
+    assert pace.record() == {"images_per_second": 3.1, "data_wait": 0.02}
+
+
+def test_where_nothing_was_made_there_is_no_speed():
+    assert Pace().record() == {"images_per_second": None, "data_wait": None}
+    assert Pace(1).record() == {"images_per_second": 0.0, "data_wait": 0.0}

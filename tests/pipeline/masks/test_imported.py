@@ -1,0 +1,199 @@
+"""Importing: masks from anywhere become a store, and what does not fit is a row with a reason."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.cli import invoke
+from support.photographs import photograph_folder
+
+from dilo.pipeline.cli import main
+from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images.resizing import squash
+from dilo.pipeline.masks.files import read_mask
+from dilo.pipeline.store import MaskStore
+
+RAMP = np.arange(3000, dtype=np.uint32).reshape(50, 60) * 255 // 2999
+
+
+@pytest.fixture
+def images(tmp_path):
+    return photograph_folder(tmp_path / "images", 6)
+
+
+def imported(images, png, out, *more, status=0):
+    words = ("import", "--png", png, "--images", images, "--out", out)
+    return invoke(main, *words, "--size", 32, "--shard-size", 4, "--jobs", 1, *more, status=status)
+
+
+def save(path, pixels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="PNG", **options)
+
+
+def sizes(images):
+    for path in sorted(images.rglob("*.jpg")):
+        with Image.open(path) as picture:
+            yield path.relative_to(images).as_posix(), picture.size[::-1]
+
+
+def random_masks(images, folder):
+    rng, made = np.random.default_rng(0), {}
+    for name, shape in sizes(images):
+        made[name] = rng.integers(0, 256, shape, dtype=np.uint8)
+        save((folder / name).with_suffix(".png"), made[name])
+    return made
+
+
+def test_a_folder_of_masks_becomes_a_store_like_any_other(images, tmp_path):
+    made, store = random_masks(images, tmp_path / "png"), tmp_path / "store"
+    said = imported(images, tmp_path / "png", store).stderr
+    assert "6 of 6 images have a mask" in said
+    assert "6 of 6 images, 0 failed" in said
+    masks = MaskStore(store)
+    assert masks.plan.method == "imported"
+    for name, mask in made.items():
+        assert np.array_equal(masks[name], squash(mask, 32))
+        assert masks.column("shape")[masks.position(name)].tolist() == list(mask.shape)
+    invoke(main, "verify", store, "--images", images, "--jobs", 1)
+
+
+def test_what_is_exported_at_store_size_is_imported_as_it_was(images, tmp_path):
+    (images / "class0" / "000.png").write_bytes((images / "class0" / "000.jpg").read_bytes())
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = ("--out", first, "--size", 32, "--shard-size", 4, "--jobs", 1)
+    invoke(main, "masks", "--images", images, *words)
+    invoke(main, "export", first, "--out", tmp_path / "png", "--size", "store", "--jobs", 1)
+    imported(images, tmp_path / "png", second)
+    before, after = MaskStore(first), MaskStore(second)
+    assert before.names == after.names
+    assert all(np.array_equal(before[name], after[name]) for name in before.names)
+
+
+def test_a_mask_without_a_place_of_its_own_keeps_the_images_extension(images, tmp_path):
+    (images / "class0" / "000.png").write_bytes((images / "class0" / "000.jpg").read_bytes())
+    random_masks(images, tmp_path / "png")
+    black = np.zeros((50, 60), np.uint8)
+    save(tmp_path / "png" / "class0" / "000.png.png", black)
+    result = imported(images, tmp_path / "png", tmp_path / "store", "--json")
+    assert json.loads(result.stdout)["failed"] == {
+        "class0/000.jpg": "no mask: class0/000.jpg.png"  # 000.png may be the other's
+    }
+    assert not MaskStore(tmp_path / "store")["class0/000.png"].any()
+
+
+def test_what_does_not_fit_is_a_row_with_its_reason(images, tmp_path):
+    png = tmp_path / "png"
+    random_masks(images, png)
+    (png / "class0" / "000.png").unlink()
+    save(png / "class0" / "002.png", np.zeros((80, 50), np.uint8))
+    save(png / "class0" / "004.png", np.full((54, 64, 3), (255, 0, 0), np.uint8))
+    (png / "class1" / "001.png").write_bytes(b"no picture")
+    (images / "class1" / "003.jpg").write_bytes(b"no image")
+    result = imported(images, png, tmp_path / "store", "--strict", "--json", status=1)
+    assert json.loads(result.stdout)["failed"] == {
+        "class0/000.jpg": "no mask: class0/000.png or class0/000.jpg.png",
+        "class0/002.jpg": "its mask must have the image's proportions, 62 x 52, or be square, "
+        "got 50 x 80",
+        "class0/004.jpg": "its mask must be gray, got colours: save the mask alone, without them",
+        "class1/001.jpg": "its mask: not an image",
+        "class1/003.jpg": "not an image",
+    }
+
+
+def test_a_mask_at_another_size_of_the_same_proportions_or_square_serves(images, tmp_path):
+    png = tmp_path / "png"
+    random_masks(images, png)
+    save(png / "class0" / "000.png", np.full((100, 120), 9, np.uint8))
+    save(png / "class0" / "002.png", np.full((26, 31), 9, np.uint8))
+    save(png / "class0" / "004.png", np.full((256, 256), 9, np.uint8))
+    imported(images, png, tmp_path / "store")
+    assert (MaskStore(tmp_path / "store").batch(slice(0, 3)) == 9).all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (RAMP.astype(np.uint8), RAMP),
+        (np.stack([RAMP.astype(np.uint8)] * 3, axis=2), RAMP),
+        ((RAMP * 257).astype(np.uint16), RAMP),
+        (RAMP > 128, np.where(RAMP > 128, 255, 0)),
+        ((RAMP > 128).astype(np.uint8), np.where(RAMP > 128, 255, 0)),
+        (np.zeros((50, 60), np.uint8), np.zeros((50, 60))),
+    ],
+    ids=["8 bits", "three alike", "16 bits", "1 bit", "0 and 1", "empty"],
+)
+def test_every_kind_of_gray_is_read(tmp_path, pixels, expected):
+    save(tmp_path / "m.png", pixels)
+    assert np.array_equal(read_mask(tmp_path / "m.png"), expected)
+
+
+def test_colours_are_no_mask(tmp_path):
+    save(tmp_path / "m.png", np.full((4, 4, 3), (9, 9, 8), np.uint8))
+    with pytest.raises(ImageError, match="must be gray, got colours"):
+        read_mask(tmp_path / "m.png")
+
+
+def test_a_folder_of_other_masks_is_refused(images, tmp_path):
+    save(tmp_path / "png" / "other.png", np.zeros((9, 9), np.uint8))
+    said = imported(images, tmp_path / "png", tmp_path / "store", status=3).stderr
+    assert "must hold masks named like the images, such as class0/000.png or class0/000.jpg.p" in (
+        said
+    )
+    assert not (tmp_path / "store").exists()
+
+
+def test_it_goes_on_where_it_stopped_and_notices_other_masks(images, tmp_path):
+    png, store = tmp_path / "png", tmp_path / "store"
+    random_masks(images, png)
+    imported(images, png, store)
+    before = (store / "shard-00001.h5").read_bytes()
+    (store / "shard-00001.h5").unlink()
+    assert "to do: 2 images in 1" in imported(images, png, store).stderr
+    assert (store / "shard-00001.h5").read_bytes() == before
+    (png / "class0" / "000.png").unlink()
+    said = imported(images, png, store, status=3).stderr
+    assert "a store is never changed" in said
+    assert (
+        "plan.json says method 'imported'; asked for method 'rbd'"
+        in invoke(main, "masks", "--images", images, "--out", store, "--size", 32, status=3).stderr
+    )
+
+
+def test_a_disk_of_masks_that_is_gone_stops_the_run_and_records_no_failure(images, tmp_path):
+    png, store = tmp_path / "png", tmp_path / "store"
+    random_masks(images, png)
+    imported(images, png, store, "--plan-only")
+    png.rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(DiloError, match=r"--png .* got nothing there: is the disk mounted"):
+            Builder(images, store, png)(0)
+        png.mkdir(exist_ok=True)
+    assert not list(store.glob("shard-*"))
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".bmp", ".tif"])
+def test_masks_that_are_no_pngs_by_name_are_taken_and_odd_ones_said(images, tmp_path, suffix):
+    for name, shape in sizes(images):
+        path = (tmp_path / "png" / name).with_suffix(suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ones(shape, np.uint8)).save(path)
+    said = imported(images, tmp_path / "png", tmp_path / "store").stderr
+    assert "6 of 6 images, 0 failed" in said
+    assert "masks hold 0 and 1, taken as 0 and 255 (6 of 6 looked at)" in said
+    assert (MaskStore(tmp_path / "store").batch(slice(0, 6)) == 255).all()
+
+
+def test_an_image_is_never_its_own_mask(images, tmp_path):
+    words = ("import", "--png", images, "--images", images, "--out", tmp_path / "store")
+    result = invoke(main, *words, "--size", 32, status=3)
+    assert "masks beside their images must be PNGs, got none" in result.stderr
+    assert "--include" not in result.stderr
+    shape = next(shape for name, shape in sizes(images) if name == "class0/000.jpg")
+    save(images / "class0" / "000-mask.png", np.zeros((9, 9), np.uint8))
+    save(images / "class0" / "000.png", np.full(shape, 9, np.uint8))
+    result = imported(images, images, tmp_path / "store", "--include", "*.jpg", "--json")
+    assert json.loads(result.stdout)["failed"]["class0/002.jpg"].startswith("no mask: ")
+    assert (MaskStore(tmp_path / "store")["class0/000.jpg"] == 9).all()

@@ -1,0 +1,37 @@
+"""How a network runs: defaults by device, and the same in words."""
+
+from pathlib import Path
+
+import joblib
+import pytest
+
+from dilo.pipeline.masks.network import NetworkRun
+
+FILE = Path("/runs/weights.pth")
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "threads"), [(96, 8, 12), (96, 1, 16), (4, 8, 1), (8, 4, 2)]
+)
+def test_a_gpu_s_threads_are_its_process_s_share_of_the_cores(
+    monkeypatch, cores, processes, threads
+):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    assert NetworkRun(FILE, "cuda", processes=processes).threads == threads
+    assert NetworkRun(FILE, "cuda", workers=7, processes=processes).threads == 7
+    assert NetworkRun(FILE, "cpu", processes=processes).threads == 1
+
+
+def test_a_batch_is_what_is_said_or_what_suits_the_device():
+    assert [NetworkRun(FILE, device).images for device in ("cpu", "cuda")] == [1, 32]
+    assert NetworkRun(FILE, "cuda", batch=5).images == 5
+
+
+@pytest.mark.parametrize(
+    "run",
+    [NetworkRun(FILE), NetworkRun(FILE, "cuda", 8, 3, 4), NetworkRun(FILE, "cuda", workers=3)],
+)
+def test_it_can_be_said_in_words(run):
+    words = run.words()
+    assert all(isinstance(word, str) for word in words.values())
+    assert NetworkRun.of(words) == run
