@@ -25,19 +25,18 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from dilo.train.augment import augment
-from dilo.train.backgrounds import Bank
-from dilo.train.colors import MEAN, STD
-from dilo.train.draws import ViewDraw, view_draw
-from dilo.train.machine import Machine
-from dilo.train.method import TrainingSet
+from dilo.train.augment.backgrounds import Bank
+from dilo.train.augment.color import MEAN, STD
+from dilo.train.augment.views import augment
+from dilo.train.data.dataset import stack
+from dilo.train.data.draws import CROPS, GRAY, TEXTURES, ViewDraw, view_draw
+from dilo.train.engine.optim import make_optimizer
+from dilo.train.engine.pretrain import Stepper
 from dilo.train.methods import make_method
-from dilo.train.optimizers import make_optimizer
-from dilo.train.parameters import stack
-from dilo.train.pastedraw import CROPS, GRAY, TEXTURES
-from dilo.train.recipe import Recipe
+from dilo.train.methods.base import TrainingSet
 from dilo.train.recipes import load_recipe
-from dilo.train.step import Stepper
+from dilo.train.recipes.recipe import Recipe
+from dilo.train.runtime.options import Machine
 
 #: Backgrounds of the yardstick, in Pillow.
 PICTURES: list[Image.Image] = []

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.launching import launch
 from support.runs import METHODS_SMALL, SMALL, losses, photographs_and_masks
 
-from dilo.train import checkpoint
+from dilo.train.engine import checkpoint
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 

@@ -30,8 +30,8 @@ from dilo.eval.featurefile import open_features, write_features
 from dilo.eval.features import Features
 from dilo.eval.origin import Origin
 from dilo.pipeline.images.names import Names
-from dilo.train.knn import knn_accuracy
-from dilo.train.nearest import nearest
+from dilo.train.monitor.knn import knn_accuracy
+from dilo.train.monitor.nearest import nearest
 
 CLASSES = 1000
 CHUNK = 4096

@@ -40,9 +40,10 @@ from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.masks.computed import prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
-from dilo.train import data
-from dilo.train.augment import augment
-from dilo.train.colors import MEAN, STD
+from dilo.train.augment.color import MEAN, STD
+from dilo.train.augment.views import augment
+from dilo.train.data import dataset
+from dilo.train.data.images import Source, find_source
 from dilo.train.recipes import load_recipe
 
 #: Side of the background that the authors draw, and of a view.
@@ -52,11 +53,11 @@ BATCH = 25
 OURS = (
     ("read", "dilo.pipeline.images.decoding", "read_file"),
     ("decode", "dilo.pipeline.images.decoding", "_decoded"),
-    ("draw", "dilo.train.data", "view_draw"),
+    ("draw", "dilo.train.data.dataset", "view_draw"),
     ("read mask", "dilo.pipeline.store:MaskStore", "__getitem__"),
-    ("crop image", "dilo.train.data", "crop"),
-    ("crop mask", "dilo.train.crops", "_mask_crop"),
-    ("collate", "dilo.train.data", "collate"),
+    ("crop image", "dilo.train.data.dataset", "crop"),
+    ("crop mask", "dilo.train.data.crop", "_mask_crop"),
+    ("collate", "dilo.train.data.dataset", "collate"),
 )
 THEIRS = (
     ("read and decode", "__main__", "read_image"),
@@ -131,12 +132,12 @@ class Yardstick:
         return TRANSFORMS(pasted(image, mask)), TRANSFORMS(pasted(image, mask))
 
 
-def prepared(images: Path, folder: Path) -> tuple[data.Source, Yardstick]:
+def prepared(images: Path, folder: Path) -> tuple[Source, Yardstick]:
     """Make the masks of some images, as a store and as PNGs."""
     plan = prepare(images, folder / "masks", recipe=MaskRecipe.named("rbd"), size=SIDE)
     for shard in range(plan.shards):
         Builder(images, folder / "masks")(shard)
-    source = data.find_source(images, folder / "masks")
+    source = find_source(images, folder / "masks")
     paths, pngs = [], []
     for index in source.usable.tolist():
         paths.append(images / source.names[index])
@@ -153,13 +154,13 @@ class Contest:
     def __init__(self, images: Path, folder: Path) -> None:
         self.recipe = load_recipe("moco-v2", [])
         self.source, self.yardstick = prepared(images, folder)
-        self.views = data.Views(self.source, self.recipe)
+        self.views = dataset.Views(self.source, self.recipe)
         self.count = len(self.source.usable)
 
-    def crops(self, epoch: int, indices: Sequence[int]) -> data.Batch:
+    def crops(self, epoch: int, indices: Sequence[int]) -> dataset.Batch:
         """Make a batch as a worker does."""
         usable = self.source.usable
-        return data.collate([self.views[epoch, int(usable[index])] for index in indices])
+        return dataset.collate([self.views[epoch, int(usable[index])] for index in indices])
 
     def pillow(self, indices: Sequence[int]) -> Any:
         """Make a batch as the authors do."""

@@ -36,7 +36,7 @@ from saliency import sample_jpegs
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.saliency.networkparameters import PRECISIONS, SalientObjectParameters
-from dilo.train.devices import choose_device
+from dilo.train.runtime.devices import choose_device
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.masknetwork import open_basnet
 

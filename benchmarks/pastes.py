@@ -15,11 +15,10 @@ from importlib.metadata import version
 import numpy as np
 from scipy.stats import chisquare
 
-from dilo.train.crops import crop
-from dilo.train.draws import ViewDraw, view_draw
-from dilo.train.pastedraw import KINDS, PasteDraw
-from dilo.train.recipe import Recipe
+from dilo.train.data.crop import crop
+from dilo.train.data.draws import KINDS, PasteDraw, ViewDraw, view_draw
 from dilo.train.recipes import load_recipe
+from dilo.train.recipes.recipe import Recipe
 
 AUTHORS = {
     "pasted": 0.3,

@@ -39,13 +39,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from dilo.pipeline.images.resizing import stretched
-from dilo.train.crops import compile_ahead
-from dilo.train.data import Source, find_source
-from dilo.train.devices import choose_device, choose_precision
-from dilo.train.machine import Machine
-from dilo.train.recipe import Recipe
+from dilo.train.data.crop import compile_ahead
+from dilo.train.data.images import Source, find_source
+from dilo.train.engine.bench import Stages
 from dilo.train.recipes import load_recipe
-from dilo.train.stages import Stages
+from dilo.train.recipes.recipe import Recipe
+from dilo.train.runtime.devices import choose_device, choose_precision
+from dilo.train.runtime.options import Machine
 
 #: What the project is to reach: of the synthetic rate, and of the plain loop's.
 TARGETS = {"ratio_to_synthetic": 0.95, "ratio": 3.0}

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate, linear
 from dilo.eval.classifier import Classifier
 from dilo.eval.pair import Pair
 from dilo.pipeline.errors import CheckpointError, RecipeError
-from dilo.train.colors import to_space
+from dilo.train.augment.color import to_space
 
 #: How a map is made.
 Attribution = Literal["gradient", "cam"]

@@ -15,8 +15,8 @@ from dilo.eval.pair import Half, Pair
 from dilo.eval.synsets import SYNSETS
 from dilo.pipeline.errors import CheckpointError, DiloError, few
 from dilo.pipeline.images.labels import are_numbers, sorted_classes
-from dilo.train.fitting import fill
-from dilo.train.timm_encoder import TimmEncoder
+from dilo.train.networks.timm_encoder import TimmEncoder
+from dilo.train.networks.weights import fill
 
 #: What `dilo-eval linear` calls its file; below a run, in these folders, best first.
 CLASSIFIER = "classifier.pth"

@@ -13,10 +13,10 @@ from dilo.eval.checkpoints.layouts import Found, entry, find_trunks
 from dilo.eval.checkpoints.networks import model_of, network_of, with_head
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.backbones import trunk_features
-from dilo.train.checkpoint import steps
-from dilo.train.colors import to_space
-from dilo.train.recipe import ModelRecipe, ViewsRecipe
+from dilo.train.augment.color import to_space
+from dilo.train.engine.checkpoint import steps
+from dilo.train.networks.encoder import trunk_features
+from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
 
 #: What of a network is read out: what it pools, or what its projection head makes of that.
 Output = Literal["pooled", "embedding"]

@@ -11,10 +11,9 @@ from torch import Tensor
 from dilo.eval.encoder import Encoder
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.batches import loader
-from dilo.train.devices import DTYPES, Precision
-from dilo.train.evaluationcrops import EvaluationCrops, collate
-from dilo.train.prefetch import read_through
+from dilo.train.data.evaluation import EvaluationCrops, collate
+from dilo.train.data.loader import loader, read_through
+from dilo.train.runtime.devices import DTYPES, Precision
 
 
 @dataclass(frozen=True, eq=False)

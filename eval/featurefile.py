@@ -20,7 +20,7 @@ from dilo.pipeline.errors import DiloError, require_access
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.store.rows import fixed_utf8
 from dilo.pipeline.store.shardfile import DAMAGE
-from dilo.train.nearest import Rows
+from dilo.train.monitor.nearest import Rows
 
 #: Version of the file's layout, docs/features.md.
 FORMAT_VERSION = 1

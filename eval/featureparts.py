@@ -17,7 +17,7 @@ from dilo.eval.origin import Origin
 from dilo.pipeline.common.files import sweep
 from dilo.pipeline.errors import AccessError, DiloError
 from dilo.pipeline.images.names import Names
-from dilo.train.devices import Precision
+from dilo.train.runtime.devices import Precision
 
 #: Images of a part: what a kill costs at most, and what stands in memory.
 PART = 10_000

@@ -14,8 +14,8 @@ from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names, escaped
-from dilo.train.devices import Precision
-from dilo.train.nearest import Rows
+from dilo.train.monitor.nearest import Rows
+from dilo.train.runtime.devices import Precision
 
 
 @dataclass(frozen=True, eq=False)

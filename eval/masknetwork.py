@@ -19,7 +19,7 @@ from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.saliency.cuts.seeded import segmented
 from dilo.pipeline.saliency.network import MaskNetwork
 from dilo.pipeline.saliency.networkparameters import ClassParameters, GradientParameters
-from dilo.train.devices import DTYPES, Precision, choose_device, choose_precision
+from dilo.train.runtime.devices import DTYPES, Precision, choose_device, choose_precision
 
 #: What messages call the images of a store.
 _STORE = "the folder of images"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dilo.eval.encoder import Encoder
-from dilo.train.devices import Precision
+from dilo.train.runtime.devices import Precision
 
 
 @dataclass(frozen=True)

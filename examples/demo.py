@@ -22,9 +22,9 @@ from torchvision.transforms.v2 import functional
 
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
-from dilo.train.crops import crop
-from dilo.train.draws import view_draw
-from dilo.train.paste import paste
+from dilo.train.augment.paste import paste
+from dilo.train.data.crop import crop
+from dilo.train.data.draws import view_draw
 from dilo.train.recipes import load_recipe
 
 RECIPE = Path(__file__).with_name("demo.toml")

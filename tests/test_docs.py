@@ -23,14 +23,14 @@ import dilo.pipeline
 import dilo.train
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.store import MaskStore
-from dilo.train import checkpoint
-from dilo.train.data import find_source
-from dilo.train.loop import train
-from dilo.train.machine import Machine
-from dilo.train.method import TrainingSet
+from dilo.train.data.images import find_source
+from dilo.train.engine import checkpoint
+from dilo.train.engine.pretrain import train
 from dilo.train.methods import METHODS
-from dilo.train.recipe import Recipe
+from dilo.train.methods.base import TrainingSet
 from dilo.train.recipes import load_recipe
+from dilo.train.recipes.recipe import Recipe
+from dilo.train.runtime.options import Machine
 
 ROOT = Path(__file__).parents[1]
 MODULES = [

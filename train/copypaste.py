@@ -18,10 +18,11 @@ from torchvision.transforms.v2 import functional
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.masks.files import same_proportions
-from dilo.train.backgrounds import STORED, square
-from dilo.train.paste import alpha_of, paste_whole
-from dilo.train.pastedraw import GRAY, KINDS, NOISE, PasteDraw, PasteUniforms, paste_draw
-from dilo.train.recipe import PasteRecipe, recipe_from_dict
+from dilo.train.augment.backgrounds import STORED, square
+from dilo.train.augment.paste import paste_whole
+from dilo.train.data.crop import alpha_of
+from dilo.train.data.draws import GRAY, KINDS, NOISE, PasteDraw, PasteUniforms, paste_draw
+from dilo.train.recipes.recipe import PasteRecipe, recipe_from_dict
 
 #: How far beyond 0 and 1 a bicubic resize may leave the values of an image.
 OVERSHOOT = 0.25

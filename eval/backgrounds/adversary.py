@@ -10,7 +10,7 @@ from torch import Tensor
 from dilo.eval.backgrounds.candidate import Candidate
 from dilo.eval.backgrounds.challenge import Challenge, frame, read_mask
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.train.paste import paste
+from dilo.train.augment.paste import paste
 
 #: The folder of the masks, and the variation whose images are the backgrounds.
 MASKS, BACKGROUNDS = "fg_mask", "only_bg_t"

@@ -15,7 +15,7 @@ from dilo.eval.backgrounds.mapping import NINE
 from dilo.eval.folders import LabelledFolder, labelled_folder
 from dilo.pipeline.errors import DiloError, ImageError, few
 from dilo.pipeline.images import decode
-from dilo.train.evaluationcrops import Item
+from dilo.train.data.evaluation import Item
 
 #: Folders of a release, but for the masks of the foregrounds.
 CHALLENGE = (

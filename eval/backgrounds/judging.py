@@ -18,9 +18,8 @@ from dilo.eval.backgrounds.variations import Pieces, Variations, collate, pictur
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped
-from dilo.train import evaluationcrops
-from dilo.train.batches import in_order, loader
-from dilo.train.prefetch import read_through
+from dilo.train.data import evaluation
+from dilo.train.data.loader import in_order, loader, read_through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +172,7 @@ def judge_challenge(
             yield name, crops.to(running.device) / 255
 
         frames = Frames(folder, spread(np.arange(len(folder.names)), limit), side)
-        batches = running.batches(frames, evaluationcrops.collate)
+        batches = running.batches(frames, evaluation.collate)
         asked = ask(candidates, batches, shown, running.progress)
         for row, answers in enumerate(found):
             told = _answers(folder, asked, row)[name]
@@ -208,7 +207,7 @@ def read_backgrounds(
     folder = challenge.folders[BACKGROUNDS]
     frames = Frames(folder, np.arange(len(folder.names)), side)
     kept, failed = [], []
-    for positions, crops, failures in running.batches(frames, evaluationcrops.collate):
+    for positions, crops, failures in running.batches(frames, evaluation.collate):
         kept += [crops.to(running.device)] if positions else []
         failed += failures
     _demand_some(folder, kept, failed)

@@ -19,8 +19,8 @@ from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.rows import FAILED
-from dilo.train.evaluationcrops import evaluation_crop
-from dilo.train.paste import paste
+from dilo.train.augment.paste import paste
+from dilo.train.data.evaluation import evaluation_crop
 
 VARIATIONS = ("original", "only_fg", "no_fg", *MIXED)
 #: Least and largest share of an image that its mask may cover.

@@ -18,10 +18,10 @@ from dilo.eval.report.reading import Result, Source
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.images.names import escaped
-from dilo.train.colors import standardisation
-from dilo.train.recipe import ARCHITECTURES, recipe_from_dict
+from dilo.train.augment.color import standardisation
+from dilo.train.networks.timm_encoder import TIMM, TimmEncoder
 from dilo.train.recipes import recipe_text
-from dilo.train.timm_encoder import TIMM, TimmEncoder
+from dilo.train.recipes.recipe import ARCHITECTURES, recipe_from_dict
 
 #: The colours of a network, in words.
 _COLOURS = {

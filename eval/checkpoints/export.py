@@ -17,8 +17,8 @@ from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.common.files import published
 from dilo.pipeline.errors import DiloError
-from dilo.train.recipe import ARCHITECTURES
-from dilo.train.timm_encoder import TIMM, TimmEncoder
+from dilo.train.networks.timm_encoder import TIMM, TimmEncoder
+from dilo.train.recipes.recipe import ARCHITECTURES
 
 Weights = dict[str, Tensor]
 Said = dict[str, Any]
@@ -101,7 +101,7 @@ def _require_stem(weights: Weights, form: str) -> None:
     if side != 7:
         raise DiloError(
             f"--format {form} is for the stem of ImageNet, 7 x 7, got one of {side} x {side}: "
-            f"give --format torchvision, and build the network with dilo.train.backbones.resnet"
+            f"give --format torchvision, and build the network with dilo.train.networks.encoder.resnet"
         )
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from dilo.eval.checkpoints.arrays import read_arrays
+from dilo.eval.checkpoints.foreign import read_foreign
 from dilo.pipeline.common.textfiles import parse_json
 from dilo.pipeline.errors import CheckpointError, require_access
-from dilo.train.reading import begins_as_legacy, read_foreign, read_start, reason_of
+from dilo.train.networks.torchfile import begins_as_legacy, read_start, reason_of
 
 #: How a pickle of the protocols 2 to 5 begins.
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))

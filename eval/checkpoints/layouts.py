@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dilo.eval.checkpoints import detectron2
 from dilo.pipeline.errors import CheckpointError, few
-from dilo.train.fitting import unwrapped
-from dilo.train.reading import shown
-from dilo.train.timm_encoder import TIMM
+from dilo.train.networks.timm_encoder import TIMM
+from dilo.train.networks.torchfile import shown
+from dilo.train.networks.weights import unwrapped
 
 #: A part of a name that says: a moving average of another network in the same file.
 _AVERAGE = re.compile(r"(?:^|_)(?:ema|momentum|swa|averaged?|target)(?:_|$)|^encoder_k$", re.I)

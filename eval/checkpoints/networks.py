@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from dilo.eval.checkpoints.layouts import Found, head_of, said_arch, shape_of
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.errors import CheckpointError, RecipeError, few, near
-from dilo.train.backbones import bare_encoder
-from dilo.train.fitting import fill
-from dilo.train.recipe import ARCHITECTURES, ModelRecipe
-from dilo.train.timm_encoder import TIMM
+from dilo.train.networks.encoder import bare_encoder
+from dilo.train.networks.timm_encoder import TIMM
+from dilo.train.networks.weights import fill
+from dilo.train.recipes.recipe import ARCHITECTURES, ModelRecipe
 
 
 def model_of(content: object, found: Found, source: Path, arch: str | None = None) -> ModelRecipe:

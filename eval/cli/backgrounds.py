@@ -106,7 +106,7 @@ def command(
     from dilo.eval.backgrounds.judging import Running
     from dilo.eval.classifier import load_classifier
     from dilo.eval.results import require_ours, result_folder
-    from dilo.train.devices import choose_device
+    from dilo.train.runtime.devices import choose_device
 
     started = time.monotonic()
     folder = result_folder("backgrounds", out, classifiers[0][1] if len(classifiers) == 1 else None)

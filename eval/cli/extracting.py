@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.encoder import Encoder
     from dilo.eval.features import Features
     from dilo.eval.folders import LabelledFolder
-    from dilo.train.devices import Precision
+    from dilo.train.runtime.devices import Precision
 
 
 def extracted(

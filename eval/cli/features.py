@@ -77,7 +77,7 @@ def command(
     from dilo.eval.features import features_record
     from dilo.eval.folders import any_folder
     from dilo.eval.results import provenance
-    from dilo.train.devices import choose_device, choose_precision
+    from dilo.train.runtime.devices import choose_device, choose_precision
 
     place = choose_device(device)
     exactness = choose_precision(precision, place)

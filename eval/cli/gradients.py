@@ -127,7 +127,7 @@ def command(
         settled_folder,
         write_result,
     )
-    from dilo.train.devices import choose_device
+    from dilo.train.runtime.devices import choose_device
 
     run = classifiers[0][1] if len(classifiers) == 1 else None
     folder = result_folder("gradients", out, run)

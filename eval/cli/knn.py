@@ -142,7 +142,7 @@ def command(
         settled_folder,
         write_result,
     )
-    from dilo.train.devices import choose_device, choose_precision
+    from dilo.train.runtime.devices import choose_device, choose_precision
 
     if out is not None:
         require_record("--out", out, "knn")

@@ -32,7 +32,8 @@ from dilo.pipeline.cli.options import (
 )
 from dilo.pipeline.common.extras import require_torch
 from dilo.pipeline.errors import DiloError
-from dilo.train.cli.training import PREEMPTED, is_first, quiet
+from dilo.train.runtime.launch import is_first, quiet
+from dilo.train.runtime.signals import PREEMPTED
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
@@ -172,7 +173,7 @@ def command(
     from dilo.eval.encoder import load_encoder
     from dilo.eval.folders import labelled_folder
     from dilo.eval.results import require_ours, result_folder
-    from dilo.train.devices import choose_device
+    from dilo.train.runtime.devices import choose_device
 
     task = "linear-fast" if asked.fast else "linear"
     folder = result_folder(task, out, checkpoint)
@@ -240,8 +241,8 @@ def _by_protocol(
     from dilo.eval.linear.record import linear_lines, linear_record
     from dilo.eval.linear.training import probe
     from dilo.eval.results import provenance, write_result
-    from dilo.train.devices import choose_precision
-    from dilo.train.machine import Machine
+    from dilo.train.runtime.devices import choose_precision
+    from dilo.train.runtime.options import Machine
 
     started, first = time.monotonic(), is_first()
     words: Callable[[str], None] = say if first else quiet

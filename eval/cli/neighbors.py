@@ -139,7 +139,7 @@ def command(
     from dilo.eval.figures.neighbors import others_of
     from dilo.eval.inputs import listing
     from dilo.eval.results import provenance, require_ours, settled_file, settled_folder
-    from dilo.train.devices import choose_device
+    from dilo.train.runtime.devices import choose_device
 
     run = checkpoints[0][1] if len(checkpoints) == 1 else None
     picture = _picture(out, run)

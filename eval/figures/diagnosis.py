@@ -17,7 +17,7 @@ from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.sheets import BLANK
-from dilo.train.evaluationcrops import evaluation_crop
+from dilo.train.data.evaluation import evaluation_crop
 
 #: What the maps are called.
 TITLES: dict[Attribution, str] = {"gradient": "gradient", "cam": "CAM"}

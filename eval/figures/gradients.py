@@ -16,7 +16,7 @@ from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError, DiloError, ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import Names, escaped
-from dilo.train.evaluationcrops import EvaluationCrops, collate
+from dilo.train.data.evaluation import EvaluationCrops, collate
 
 #: Images of a figure that a network sees at once.
 _AT_ONCE = 8

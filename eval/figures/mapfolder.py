@@ -16,9 +16,8 @@ from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.masks.pngs import full_names, stem, write_png
-from dilo.train.batches import in_order, loader
-from dilo.train.evaluationcrops import EvaluationCrops, collate, squashed
-from dilo.train.prefetch import read_through
+from dilo.train.data.evaluation import EvaluationCrops, collate, squashed
+from dilo.train.data.loader import in_order, loader, read_through
 
 #: The file that says what made the maps.
 MARK = "maps.json"

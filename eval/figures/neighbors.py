@@ -9,8 +9,8 @@ from dilo.eval.encoder import Encoder
 from dilo.eval.features import Features
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
-from dilo.train.knn import knn_scores
-from dilo.train.nearest import nearest
+from dilo.train.monitor.knn import knn_scores
+from dilo.train.monitor.nearest import nearest
 
 #: Neighbours that vote on a query's class, and the temperature of their weights.
 VOTERS, TEMPERATURE = 20, 0.07

@@ -10,7 +10,7 @@ from dilo.eval.features import Features, unreadable_record
 from dilo.eval.inputs import listing
 from dilo.pipeline.errors import DiloError, few
 from dilo.pipeline.images.names import escaped
-from dilo.train.knn import knn_accuracy
+from dilo.train.monitor.knn import knn_accuracy
 
 #: Classes that top-5 looks at.
 FIRST = 5

@@ -13,11 +13,11 @@ from dilo.eval.folders import LabelledFolder
 from dilo.eval.linear.protocols import Protocol
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
-from dilo.train import ranks
-from dilo.train.crops import crop
-from dilo.train.data import NO_MASK
-from dilo.train.draws import sample_order, view_draw
-from dilo.train.recipe import PasteRecipe, ViewsRecipe
+from dilo.train.data.crop import crop
+from dilo.train.data.dataset import NO_MASK
+from dilo.train.data.draws import sample_order, view_draw
+from dilo.train.recipes.recipe import PasteRecipe, ViewsRecipe
+from dilo.train.runtime import distributed
 
 #: Stands for the position of no image, where the ranks do not share a batch evenly.
 NONE = -1
@@ -126,8 +126,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             order = sample_order(self._seed, epoch, self._count)
             for first in range(step * batch, self._count, batch):
                 whole = order[first : first + batch].tolist()
-                held = -(-len(whole) // ranks.size())
-                mine = whole[ranks.rank() * held : (ranks.rank() + 1) * held]
+                held = -(-len(whole) // distributed.size())
+                mine = whole[distributed.rank() * held : (distributed.rank() + 1) * held]
                 mine += [NONE] * (held - len(mine))
                 yield [(epoch, position) for position in mine]
             step = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.images.names import escaped
-from dilo.train.evaluationcrops import EvaluationCrops
+from dilo.train.data.evaluation import EvaluationCrops
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.common.rng import generator, permutation
-from dilo.train.nearest import Rows
+from dilo.train.monitor.nearest import Rows
 
 #: What a stream of numbers is for, beside the seed.
 HELD, ORDER = 100, 101

@@ -12,8 +12,8 @@ from dilo.eval.encoder import Encoder
 from dilo.eval.results import PROBE, beside, is_free
 from dilo.pipeline.common.files import published
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.checkpoint import PREFIX
-from dilo.train.reading import read
+from dilo.train.networks.torchfile import read
+from dilo.train.networks.weights import PREFIX
 
 #: Where a probe stands, beside its result.
 STATE = PROBE

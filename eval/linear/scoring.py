@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.nearest import Rows
+from dilo.train.monitor.nearest import Rows
 
 
 @dataclass(frozen=True)

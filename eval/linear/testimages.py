@@ -11,8 +11,8 @@ from dilo.eval.folders import LabelledFolder
 from dilo.eval.linear.scoring import places
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.images.names import Names
-from dilo.train import ranks
-from dilo.train.machine import Machine
+from dilo.train.runtime import distributed
+from dilo.train.runtime.options import Machine
 
 #: Stands for the place of the true class of an image that could not be read.
 UNREAD = -1
@@ -54,11 +54,11 @@ class TestImages:
         say: Callable[[str], None],
     ) -> None:
         self.folder = folder
-        mine = range(ranks.rank(), len(folder.names), ranks.size())
+        mine = range(distributed.rank(), len(folder.names), distributed.size())
         names = folder.names[mine.start : mine.stop : mine.step]
         labels = folder.labels[mine.start : mine.stop : mine.step]
         share = LabelledFolder(folder.root, Names(names), labels, folder.classes)
-        terminal = None if ranks.rank() == 0 else False
+        terminal = None if distributed.rank() == 0 else False
         with Progress(len(mine), "test images", say, terminal=terminal) as progress:
             self._found = features(
                 encoder,
@@ -94,4 +94,4 @@ class TestImages:
         """
         found = torch.full((len(self.folder.names),), UNREAD)
         found[self._positions] = places(weight, bias, self._found.vectors, self._found.labels)
-        return ranks.gather(found).view(ranks.size(), -1).amax(0)
+        return distributed.gather(found).view(distributed.size(), -1).amax(0)

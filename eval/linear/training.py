@@ -29,15 +29,14 @@ from dilo.eval.origin import digest_of
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images.labels import sorted_by_number
-from dilo.train import ranks
-from dilo.train.batches import loader
-from dilo.train.claim import Claim, claimed
-from dilo.train.crops import compile_ahead
-from dilo.train.devices import DTYPES
-from dilo.train.interruption import Interruption
-from dilo.train.machine import Machine
-from dilo.train.prefetch import prefetched
-from dilo.train.reading import reason_of
+from dilo.train.data.crop import compile_ahead
+from dilo.train.data.loader import loader, prefetched
+from dilo.train.engine.claim import Claim, claimed
+from dilo.train.networks.torchfile import reason_of
+from dilo.train.runtime import distributed
+from dilo.train.runtime.devices import DTYPES
+from dilo.train.runtime.options import Machine
+from dilo.train.runtime.signals import Interruption
 
 #: A loss is looked at, which waits for the device, once in so many steps.
 LOOK_EVERY = 50
@@ -99,13 +98,13 @@ def probe(
        Learning", CVPR 2020, section 4.1.
     """
     _require_enough(train, test, protocol)
-    with ranks.joined(machine.device) as device, Interruption() as interruption:
+    with distributed.joined(machine.device) as device, Interruption() as interruption:
         machine = dataclasses.replace(machine, device=device)
-        say = say if ranks.rank() == 0 else ranks.silence
+        say = say if distributed.rank() == 0 else distributed.silence
         kept = weights_of(encoder)
         settings = _settings(encoder, digest_of(kept), train, test, protocol, machine, seed)
         if aside:
-            folder = ranks.decide(lambda: fitting_folder(folder, settings, say))
+            folder = distributed.decide(lambda: fitting_folder(folder, settings, say))
         with _left_only_if_used(folder, aside), claimed(folder, say, interruption) as claim:
             session = _Session(
                 encoder, train, test, protocol, folder, machine, say, seed, kept, settings
@@ -119,7 +118,7 @@ def _left_only_if_used(folder: Path, aside: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        if aside and ranks.rank() == 0:
+        if aside and distributed.rank() == 0:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
@@ -162,9 +161,9 @@ def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Proto
             f"{protocol.batch}: give --batch {len(train.names)} or less, which scales the "
             f"learning rate with it"
         )
-    if len(test.names) < ranks.size():
+    if len(test.names) < distributed.size():
         raise DiloError(
-            f"{test.root} must hold an image for each of {ranks.size()} ranks, got "
+            f"{test.root} must hold an image for each of {distributed.size()} ranks, got "
             f"{len(test.names)}: use fewer"
         )
 
@@ -211,7 +210,7 @@ class _Session:
         if self.state is not None:
             self._take_up(self.state)
             self.say(f"going on from epoch {self.step / self.steps_per_epoch:.2f}")
-        stood = ranks.gather(torch.tensor([self.step])).tolist()
+        stood = distributed.gather(torch.tensor([self.step])).tolist()
         if len(set(stood)) > 1:
             raise CheckpointError(
                 f"{self.folder} must be the same folder on all ranks, got steps {stood}: "
@@ -241,7 +240,7 @@ class _Session:
             crops, batches, workers=self.machine.workers, pin=cuda, stack=collate
         )
         left = (steps - self.step) * self.protocol.batch
-        terminal = None if ranks.rank() == 0 else False
+        terminal = None if distributed.rank() == 0 else False
         with Progress(left, "images", self.say, terminal=terminal) as bar:
             for batch, _ in prefetched(stream, torch.device("cpu")):
                 self._learn(batch)
@@ -251,7 +250,7 @@ class _Session:
                 if self.step % self.steps_per_epoch == 0:
                     self._end_epoch()
                 bar.advance(self.protocol.batch, self._note())
-                (came,) = ranks.any_of([bool(interruption.came)])
+                (came,) = distributed.any_of([bool(interruption.came)])
                 if came and self.step < steps:
                     self._save()
                     return interruption.came or "on another rank"
@@ -263,8 +262,8 @@ class _Session:
         Features are exchanged, not gradients: of the usual batch, width and number of classes
         that is less, and no rank's layer can drift from another's.
         """
-        told = ranks.gather(batch.told)
-        features = ranks.gather(self._features(batch.crops))
+        told = distributed.gather(batch.told)
+        features = distributed.gather(self._features(batch.crops))
         position, label = told.unbind(1)
         self.unreadable.update(position[(label == UNLABELLED) & (position >= 0)].tolist())
         passed = self.step / self.steps_per_epoch
@@ -315,7 +314,7 @@ class _Session:
             "unreadable": sorted(self.unreadable),
             "curve": [dataclasses.asdict(result) for result in self.curve],
         }
-        ranks.decide(lambda: self._write_state(state))
+        distributed.decide(lambda: self._write_state(state))
 
     def _write_state(self, state: dict[str, Any]) -> None:
         """Write the state, if the probe is still this one's."""
@@ -333,13 +332,13 @@ class _Session:
             classes=len(self.train.classes),
             train_images=len(self.train.names) - len(self.unreadable),
             test_images=int(read.sum()),
-            ranks=ranks.size(),
+            ranks=distributed.size(),
             unreadable=(
                 *reasons(self.train, sorted(self.unreadable)),
                 *reasons(test, (~read).nonzero().flatten().tolist()),
             ),
         )
-        path = ranks.decide(lambda: self._write(outcome))
+        path = distributed.decide(lambda: self._write(outcome))
         return dataclasses.replace(outcome, classifier=path, folder=self.folder)
 
     def _write(self, outcome: Outcome) -> Path:

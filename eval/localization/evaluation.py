@@ -23,7 +23,7 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import escaped
-from dilo.train.devices import choose_device
+from dilo.train.runtime.devices import choose_device
 
 Say = Callable[[str], None]
 #: Side of the maps where no classifier says another: that of the published numbers.

@@ -6,7 +6,7 @@ from dilo.eval.report.gathered import Gathered, Section, figure
 from dilo.eval.report.markup import Markup, joined, paragraph, table
 from dilo.eval.report.reading import Source, number
 from dilo.eval.report.words import NOTHING, with_unit
-from dilo.train.plot import plot_runs
+from dilo.train.monitor.plot import plot_runs
 
 #: What is told of the end of a curve: field, what it is, factor, unit.
 LAST = (

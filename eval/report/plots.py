@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dilo.pipeline.common.files import published
-from dilo.train.plot import COLOURS, STYLES
+from dilo.train.monitor.plot import COLOURS, STYLES
 
 if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
     from matplotlib.axes import Axes

@@ -8,8 +8,9 @@ from typing import Any
 
 from dilo.eval.inputs import inputs_of
 from dilo.pipeline.common.textfiles import parse_toml, read_json, read_text
-from dilo.train.plot import flat
-from dilo.train.record import FACTS, read_facts, read_metrics
+from dilo.train.monitor.metrics import read_metrics
+from dilo.train.monitor.plot import flat
+from dilo.train.monitor.run_info import FACTS, read_facts
 
 #: Bytes of a record, at most; what is larger is no record of ours.
 LARGEST = 64 * 2**20

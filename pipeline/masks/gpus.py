@@ -11,10 +11,10 @@ from dilo.pipeline.common.plugins import Later
 from dilo.pipeline.errors import DiloError
 
 # Named in words: imports run one way, and torch is not asked for where no network runs.
-_COUNT = Later("dilo.train.devices", "gpus")
-_NAME = Later("dilo.train.devices", "gpu_name")
-_DEVICE = Later("dilo.train.devices", "choose_device")
-_PRECISION = Later("dilo.train.devices", "choose_precision")
+_COUNT = Later("dilo.train.runtime.devices", "gpus")
+_NAME = Later("dilo.train.runtime.devices", "gpu_name")
+_DEVICE = Later("dilo.train.runtime.devices", "choose_device")
+_PRECISION = Later("dilo.train.runtime.devices", "choose_precision")
 
 
 def gpus() -> int:

@@ -12,9 +12,9 @@ from dilo.eval.classifier import Classifier
 from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Pair
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.backbones import trunk_features
-from dilo.train.colors import to_space
-from dilo.train.timm_encoder import TimmEncoder
+from dilo.train.augment.color import to_space
+from dilo.train.networks.encoder import trunk_features
+from dilo.train.networks.timm_encoder import TimmEncoder
 
 SIDE = 16
 

@@ -11,8 +11,8 @@ from dilo.eval.classifier import CLASSIFIER, LINEAR, Classifier, classifier_file
 from dilo.eval.encoder import load_encoder
 from dilo.eval.synsets import SYNSETS
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.backbones import pooled
-from dilo.train.colors import to_space
+from dilo.train.augment.color import to_space
+from dilo.train.networks.encoder import pooled
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

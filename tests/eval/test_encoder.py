@@ -11,9 +11,9 @@ from torch import nn
 
 from dilo.eval.encoder import load_encoder, newest_checkpoint
 from dilo.pipeline.errors import CheckpointError, RecipeError
-from dilo.train.backbones import resnet
-from dilo.train.checkpoint import checkpoint_path
-from dilo.train.colors import to_space
+from dilo.train.augment.color import to_space
+from dilo.train.engine.checkpoint import checkpoint_path
+from dilo.train.networks.encoder import resnet
 
 
 def test_the_trunk_gives_the_input_of_the_head(tmp_path):

@@ -12,8 +12,8 @@ from dilo.eval.encoder import Encoder, load_encoder
 from dilo.eval.features import features
 from dilo.eval.folders import labelled_folder
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.colors import normalise
-from dilo.train.evaluationcrops import evaluation_crop
+from dilo.train.augment.color import normalise
+from dilo.train.data.evaluation import evaluation_crop
 
 
 class Means(nn.Module):

@@ -7,7 +7,7 @@ from torch.nn.functional import cosine_similarity
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Half, Pair
-from dilo.train.backbones import pooled, trunk_features
+from dilo.train.networks.encoder import pooled, trunk_features
 
 
 def halves():

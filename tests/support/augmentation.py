@@ -3,8 +3,8 @@
 import torch
 from torchvision.transforms.v2 import functional
 
-from dilo.train.colors import MEAN, STD
-from dilo.train.pastedraw import GRAY, PasteDraw
+from dilo.train.augment.color import MEAN, STD
+from dilo.train.data.draws import GRAY, PasteDraw
 
 #: Jitter that changes nothing.
 NEUTRAL = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilo.train.backbones import resnet
-from dilo.train.recipe import ModelRecipe
+from dilo.train.networks.encoder import resnet
+from dilo.train.recipes.recipe import ModelRecipe
 
 #: Of the networks drawn here: a quarter as wide, so sixteen times as fast.
 WIDTH = 0.25

@@ -7,8 +7,8 @@ from torch import nn
 
 from dilo.eval.classifier import Classifier
 from dilo.eval.encoder import Encoder
-from dilo.train.backbones import bare_encoder
-from dilo.train.recipe import ModelRecipe
+from dilo.train.networks.encoder import bare_encoder
+from dilo.train.recipes.recipe import ModelRecipe
 
 MODEL = ModelRecipe(arch="resnet18", stem="small", width=0.25)
 #: Of its pooled features.

@@ -11,8 +11,8 @@ from dilo.eval.features import Features, features_of
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
 from dilo.pipeline.images.names import Names
-from dilo.train.backbones import resnet
-from dilo.train.recipe import ModelRecipe
+from dilo.train.networks.encoder import resnet
+from dilo.train.recipes.recipe import ModelRecipe
 
 ORIGIN = Origin("c.pt", "ab" * 32, 7, 16, "rgb", "pooled", "resnet18", "fp32")
 

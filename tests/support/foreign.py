@@ -11,7 +11,7 @@ import torch
 from support.checkpoints import model_of, trunk_state
 from torch import Tensor, nn
 
-from dilo.train.backbones import resnet
+from dilo.train.networks.encoder import resnet
 
 State = dict[str, Tensor]
 Content = dict[str, Any]

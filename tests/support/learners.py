@@ -3,10 +3,10 @@
 import torch
 from support.runs import small_recipe
 
-from dilo.train import checkpoint
-from dilo.train.checkpoint import Position
-from dilo.train.learner import Learner
-from dilo.train.method import TrainingSet, ViewBatch
+from dilo.train.engine import checkpoint
+from dilo.train.engine.checkpoint import Position
+from dilo.train.engine.pretrain import Learner
+from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.moco import MoCo
 
 RECIPE = small_recipe()

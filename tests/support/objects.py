@@ -12,14 +12,13 @@ from support.runs import losses
 from dilo.pipeline.compute.shard import Builder
 from dilo.pipeline.masks.computed import prepare
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.train import checkpoint
-from dilo.train.machine import Machine
+from dilo.train.engine import checkpoint
+from dilo.train.engine.trainer import Result
 from dilo.train.recipes import recipe_of
-from dilo.train.saliency.loop import Data, train_saliency
+from dilo.train.recipes.saliency_recipe import SHELF, SaliencyRecipe
+from dilo.train.runtime.options import Machine
 from dilo.train.saliency.pairs import Pairs, find_pairs
-from dilo.train.saliency.recipe import SaliencyRecipe
-from dilo.train.saliency.recipes import SHELF
-from dilo.train.session import Result
+from dilo.train.saliency.train import Data, train_saliency
 
 SMALL = (
     "model.width=4",

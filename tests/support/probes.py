@@ -9,9 +9,9 @@ from torch import nn
 from dilo.eval.encoder import Encoder
 from dilo.eval.folders import labelled_folder
 from dilo.eval.linear.protocols import Protocol
-from dilo.train.backbones import resnet
-from dilo.train.machine import Machine
-from dilo.train.recipe import ModelRecipe
+from dilo.train.networks.encoder import resnet
+from dilo.train.recipes.recipe import ModelRecipe
+from dilo.train.runtime.options import Machine
 
 CPU = Machine(device=torch.device("cpu"), workers=0)
 #: Twelve images in batches of five: the third batch of an epoch is smaller.

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from dilo.train import ranks
+from dilo.train.runtime import distributed
 
 
 def on_ranks(monkeypatch, count, work):
@@ -29,8 +29,8 @@ def on_ranks(monkeypatch, count, work):
             raise
 
     with monkeypatch.context() as patch:
-        patch.setattr(ranks, "size", lambda: count)
-        patch.setattr(ranks, "rank", lambda: local.rank)
-        patch.setattr(ranks, "gather", gather)
+        patch.setattr(distributed, "size", lambda: count)
+        patch.setattr(distributed, "rank", lambda: local.rank)
+        patch.setattr(distributed, "gather", gather)
         with ThreadPoolExecutor(count) as pool:
             return list(pool.map(started, range(count)))

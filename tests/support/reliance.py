@@ -17,8 +17,8 @@ from dilo.pipeline.images.names import Names
 from dilo.pipeline.store.maskrows import MaskRows
 from dilo.pipeline.store.plan import IMAGES, PLAN, Plan
 from dilo.pipeline.store.shardfile import write_shard
-from dilo.train.backbones import resnet
-from dilo.train.recipe import ModelRecipe
+from dilo.train.networks.encoder import resnet
+from dilo.train.recipes.recipe import ModelRecipe
 
 #: Side of an image; the evaluation crop of size 28 is the middle 28 pixels of it.
 SIDE = 32

@@ -12,12 +12,12 @@ from support.photographs import photograph_folder
 from dilo.pipeline.compute.shard import Builder
 from dilo.pipeline.masks.computed import prepare
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.train import checkpoint
-from dilo.train.data import find_source
-from dilo.train.loop import train
-from dilo.train.machine import Machine
-from dilo.train.recipe import Recipe
+from dilo.train.data.images import find_source
+from dilo.train.engine import checkpoint
+from dilo.train.engine.pretrain import train
 from dilo.train.recipes import load_recipe
+from dilo.train.recipes.recipe import Recipe
+from dilo.train.runtime.options import Machine
 
 SMALL = (
     "model.dim=8",

@@ -7,7 +7,7 @@ from support.photographs import disc_and_truth
 from torch import Tensor, nn
 
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
-from dilo.train.colors import MEAN, STD
+from dilo.train.augment.color import MEAN, STD
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.masknetwork import SalientObjectNetwork
 

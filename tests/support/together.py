@@ -1,4 +1,4 @@
-"""What each of two ranks does for tests/train/test_ranks.py; rank by rank, it prints what it found.
+"""What each of two ranks does for tests/train/runtime/test_distributed.py; rank by rank, it prints what it found.
 
 Started by `support.launching.launch`: one pair of processes for all the tests, for starting them is
 what takes long.
@@ -13,33 +13,33 @@ import torch
 from torch import nn
 
 from dilo.pipeline.errors import DiloError
-from dilo.train import ranks
-from dilo.train.batchnorm import group_batch_norm
+from dilo.train.networks.batchnorm import group_batch_norm
+from dilo.train.runtime import distributed
 
 
 def talk() -> dict[str, object]:
     """Try each way of telling each other things."""
-    me = ranks.rank()
+    me = distributed.rank()
     values = torch.tensor([[1.0 + me, 2.0]], requires_grad=True)
-    together = ranks.gather_with_gradient(values)
+    together = distributed.gather_with_gradient(values)
     weights = torch.tensor([[1.0, 10.0], [100.0, 1000.0]]) * (1 + me)
     (together * weights).sum().backward()
     added = values.detach().clone().requires_grad_()
-    (ranks.add_with_gradient(added) * (1 + me)).sum().backward()
+    (distributed.add_with_gradient(added) * (1 + me)).sum().backward()
     try:
-        ranks.decide(lambda: fail("as rank 0 found"))
+        distributed.decide(lambda: fail("as rank 0 found"))
         refused = ""
     except DiloError as error:
         refused = str(error)
     return {
-        "size": ranks.size(),
-        "gather": ranks.gather(values.detach()).tolist(),
+        "size": distributed.size(),
+        "gather": distributed.gather(values.detach()).tolist(),
         "gathered_gradient": values.grad.tolist(),
         "added_gradient": added.grad.tolist(),
-        "share": ranks.share(torch.arange(4)).tolist(),
-        "mean": ranks.mean(torch.tensor(float(me))).item(),
-        "any": ranks.any_of([False, me == 1, True]),
-        "decide": ranks.decide(lambda: f"said by {me}"),
+        "share": distributed.share(torch.arange(4)).tolist(),
+        "mean": distributed.mean(torch.tensor(float(me))).item(),
+        "any": distributed.any_of([False, me == 1, True]),
+        "decide": distributed.decide(lambda: f"said by {me}"),
         "refused": refused,
     }
 
@@ -58,16 +58,20 @@ def share_batch_norm() -> dict[str, float]:
     )
     images = torch.randn(8, 3, 7, 7) * 3 + 1
     shared = group_batch_norm(copy.deepcopy(plain), None)
-    whole, part = images.clone().requires_grad_(), ranks.share(images).clone().requires_grad_()
+    whole, part = (
+        images.clone().requires_grad_(),
+        distributed.share(images).clone().requires_grad_(),
+    )
     weights = torch.randn(8, 5)
     (plain(whole) * weights).sum().backward()
-    (shared(part) * ranks.share(weights)).sum().backward()
+    (shared(part) * distributed.share(weights)).sum().backward()
     trained = {
-        name: ranks.mean(value.grad) * ranks.size() for name, value in shared.named_parameters()
+        name: distributed.mean(value.grad) * distributed.size()
+        for name, value in shared.named_parameters()
     }
     return {
-        "output": difference(shared(part), ranks.share(plain(whole))),
-        "input gradient": difference(part.grad, ranks.share(whole.grad)),
+        "output": difference(shared(part), distributed.share(plain(whole))),
+        "input gradient": difference(part.grad, distributed.share(whole.grad)),
         "gradient": max(difference(trained[n], v.grad) for n, v in plain.named_parameters()),
         "statistics": max(difference(shared.state_dict()[n], v) for n, v in plain.named_buffers()),
     }
@@ -94,7 +98,7 @@ def main(images: Path, masks: Path, out: Path) -> None:
     """Do all of it, and print it."""
     from support.runs import METHODS_SMALL, interrupted, undisturbed
 
-    with ranks.joined(torch.device("cpu")):
+    with distributed.joined(torch.device("cpu")):
         found = {"talk": talk(), "batch norm": share_batch_norm()}
         for name in METHODS_SMALL:
             run = out / name

@@ -13,15 +13,14 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from dilo.train import copypaste as module
-from dilo.train.augment import augment
-from dilo.train.backgrounds import Bank
-from dilo.train.colors import denormalise
+from dilo.train.augment.backgrounds import Bank
+from dilo.train.augment.color import denormalise
+from dilo.train.augment.paste import paste_whole
+from dilo.train.augment.views import augment
 from dilo.train.copypaste import CopyPaste
-from dilo.train.crops import crop
-from dilo.train.draws import view_draw
-from dilo.train.parameters import stack
-from dilo.train.paste import alpha_of, paste_whole
-from dilo.train.pastedraw import CROPS
+from dilo.train.data.crop import alpha_of, crop
+from dilo.train.data.dataset import stack
+from dilo.train.data.draws import CROPS, view_draw
 from dilo.train.recipes import load_recipe
 
 ALWAYS = {"probability": 1.0, "blend": "none"}

@@ -15,7 +15,7 @@ from dilo.train.cli.options import (
     keeping_options,
     watching_options,
 )
-from dilo.train.cli.plotting import plot
+from dilo.train.cli.plot import plot
 from dilo.train.cli.saliency import saliency
 
 
@@ -59,7 +59,7 @@ def main(
     """
     ctx = click.get_current_context()
     if ctx.invoked_subcommand is None:
-        from dilo.train.cli.training import run
+        from dilo.train.cli.train import run
 
         ctx.exit(run(asked, computing, keeping, watching, instead, as_json=as_json))
 

@@ -22,7 +22,8 @@ from dilo.train.cli.options import (
     set_option,
     tensorboard_option,
 )
-from dilo.train.cli.training import is_first, machine_of, quiet, report
+from dilo.train.cli.train import machine_of, report
+from dilo.train.runtime.launch import is_first, quiet
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.train.saliency.pairs import Pairs
@@ -46,7 +47,7 @@ class Wanted:
 
 def _listing() -> str:
     """List the recipes."""
-    from dilo.train.saliency.recipes import saliency_listing
+    from dilo.train.recipes.saliency_recipe import saliency_listing
 
     return saliency_listing()
 
@@ -54,7 +55,7 @@ def _listing() -> str:
 def _names() -> list[str]:
     """Name the recipes."""
     from dilo.train.recipes import shipped_recipes
-    from dilo.train.saliency.recipes import SHELF
+    from dilo.train.recipes.saliency_recipe import SHELF
 
     return shipped_recipes(SHELF)
 
@@ -138,11 +139,11 @@ def saliency(
       70  a bug of dilo; the message says what to report
       75  preempted: a signal came, a checkpoint was written; the same command goes on
     """
-    from dilo.train.backgrounds import open_backgrounds, require_drawn
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.recipes import recipe_of
-    from dilo.train.saliency.loop import Data, train_saliency
+    from dilo.train.recipes.saliency_recipe import SHELF
     from dilo.train.saliency.pairs import find_pairs
-    from dilo.train.saliency.recipes import SHELF
+    from dilo.train.saliency.train import Data, train_saliency
 
     words = say if is_first() else quiet
     recipe = recipe_of(SHELF, wanted.name, wanted.overrides)

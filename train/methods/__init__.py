@@ -6,8 +6,8 @@ from typing import Any
 
 from dilo.pipeline.common.plugins import Plugins
 from dilo.pipeline.errors import DiloError, RecipeError, near
-from dilo.train.method import Method, TrainingSet
-from dilo.train.recipe import Recipe
+from dilo.train.methods.base import Method, TrainingSet
+from dilo.train.recipes.recipe import Recipe
 
 #: The group of entry points under which a package registers methods.
 GROUP = "dilo.methods"
@@ -19,7 +19,7 @@ Maker = Callable[[Recipe, TrainingSet], Method]
 class Methods(Plugins[Maker], MutableMapping[str, Maker]):
     """Methods by name. One that a script sets is there for its process alone."""
 
-    rule = "a class that derives from dilo.train.method.Method, or a function that makes one"
+    rule = "a class that derives from dilo.train.methods.Method, or a function that makes one"
 
     def __setitem__(self, name: str, maker: Maker) -> None:
         self._ours[name] = maker
@@ -91,7 +91,7 @@ def make_method(recipe: Recipe, data: TrainingSet) -> Method:
     method = METHODS[recipe.method](recipe, data)
     if not isinstance(method, Method):
         raise DiloError(
-            f"method {recipe.method!r} must come to be a dilo.train.method.Method, "
+            f"method {recipe.method!r} must come to be a dilo.train.methods.Method, "
             f"got {type(method).__name__}"
         )
     return method

@@ -7,11 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.backbones import encoder
-from dilo.train.losses import unit
-from dilo.train.memorybank import discriminate, draw_slots, new_bank, remember, require_negatives
-from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.recipe import Recipe
+from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
+from dilo.train.methods.losses import unit
+from dilo.train.methods.memory_bank import (
+    discriminate,
+    draw_slots,
+    new_bank,
+    remember,
+    require_negatives,
+)
+from dilo.train.networks.encoder import encoder
+from dilo.train.recipes.recipe import Recipe
 
 #: Spaces of one channel of luminance and two of colour.
 SPACES = ("lab", "ycbcr", "ydbdr")

@@ -5,14 +5,13 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from dilo.train import ranks
-from dilo.train.backbones import encoder
-from dilo.train.draws import key_shuffle
-from dilo.train.losses import contrast, info_nce, unit
-from dilo.train.memory import enqueue, new_queue
-from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.momentum import follow
-from dilo.train.recipe import Recipe
+from dilo.train.data.draws import key_shuffle
+from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
+from dilo.train.methods.losses import contrast, info_nce, unit
+from dilo.train.methods.momentum import enqueue, follow, new_queue
+from dilo.train.networks.encoder import encoder
+from dilo.train.recipes.recipe import Recipe
+from dilo.train.runtime import distributed
 
 
 class MoCo(Method):
@@ -79,16 +78,16 @@ class MoCo(Method):
     @torch.no_grad()
     def _encode_keys(self, views: Tensor, masks: Tensor | None, batch: ViewBatch) -> Tensor:
         """Encode keys in other batch-norm groups than their queries: "shuffling BN"."""
-        everyone = ranks.gather(views)
+        everyone = distributed.gather(views)
         order = key_shuffle(self.seed, batch.step, len(everyone), batch.part)
         shuffle = torch.from_numpy(order).to(views.device, non_blocking=True)
-        mine = ranks.share(shuffle)
-        shuffled = None if masks is None else ranks.gather(masks)[mine]
-        encoded = ranks.gather(self._encode(self.encoder_k, everyone[mine], shuffled))
-        return ranks.share(encoded[torch.argsort(shuffle)])
+        mine = distributed.share(shuffle)
+        shuffled = None if masks is None else distributed.gather(masks)[mine]
+        encoded = distributed.gather(self._encode(self.encoder_k, everyone[mine], shuffled))
+        return distributed.share(encoded[torch.argsort(shuffle)])
 
     def end_step(self) -> None:
         """Write the keys of the step over the oldest of the queue."""
         for keys in self._keys:
-            enqueue(self.queue, self.queue_ptr, ranks.gather(keys))
+            enqueue(self.queue, self.queue_ptr, distributed.gather(keys))
         self._keys.clear()

@@ -5,9 +5,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dilo.train.backbones import trunk_features
-from dilo.train.losses import unit
+from dilo.train.methods.losses import unit
 from dilo.train.methods.moco import MoCo
+from dilo.train.networks.encoder import trunk_features
 
 
 class Naive(MoCo):

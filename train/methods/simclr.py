@@ -3,10 +3,10 @@
 import torch
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.backbones import encoder
-from dilo.train.losses import nt_xent, unit
-from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.recipe import Recipe
+from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
+from dilo.train.methods.losses import nt_xent, unit
+from dilo.train.networks.encoder import encoder
+from dilo.train.recipes.recipe import Recipe
 
 
 class SimCLR(Method):

@@ -5,9 +5,9 @@ from typing import ClassVar
 from torch.nn import functional
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.backbones import encoder
-from dilo.train.method import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.recipe import Recipe
+from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
+from dilo.train.networks.encoder import encoder
+from dilo.train.recipes.recipe import Recipe
 
 
 class Supervised(Method):

@@ -8,11 +8,11 @@ from typing import Any
 
 from dilo.pipeline.common.textfiles import parse_toml
 from dilo.pipeline.errors import ContentError, RecipeError
-from dilo.train.recipe import Recipe
 from dilo.train.recipes.files import PRETRAINING, Made, Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.listing import Listed, listing, recipe_list
-from dilo.train.recipes.published import Published
-from dilo.train.sections import Plain
+from dilo.train.recipes.paper import Published
+from dilo.train.recipes.recipe import Recipe
+from dilo.train.recipes.schema import Plain
 
 __all__ = [
     "Listed",

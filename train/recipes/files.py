@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from dilo.pipeline.common.textfiles import parse_toml, read_text
 from dilo.pipeline.errors import ContentError, RecipeError, near, require_access
-from dilo.train.recipe import Recipe, recipe_from_dict
-from dilo.train.recipes.published import Published, published_from_dict
+from dilo.train.recipes.paper import Published, published_from_dict
+from dilo.train.recipes.recipe import Recipe, recipe_from_dict
 
 Made = TypeVar("Made", covariant=True)
 
@@ -34,7 +34,9 @@ class Shelf(Generic[Made]):
 
 
 #: Recipes of pretraining.
-PRETRAINING: Shelf[Recipe] = Shelf("dilo.train.recipes", recipe_from_dict, "dilo-train --recipe")
+PRETRAINING: Shelf[Recipe] = Shelf(
+    "dilo.train.recipes.pretraining", recipe_from_dict, "dilo-train --recipe"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

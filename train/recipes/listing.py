@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dilo.train.recipes.files import read_recipe, shipped_recipes
-from dilo.train.recipes.published import TABLES, Published
+from dilo.train.recipes.paper import TABLES, Published
 
 #: What kinds of recipes are called, by how their names end, in the order of the list.
 KINDS: Final = {

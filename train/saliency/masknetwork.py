@@ -13,8 +13,8 @@ from torch import nn
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.pipeline.saliency.values import stretch
-from dilo.train.colors import normalise
-from dilo.train.devices import DTYPES, choose_device, choose_precision
+from dilo.train.augment.color import normalise
+from dilo.train.runtime.devices import DTYPES, choose_device, choose_precision
 from dilo.train.saliency.networks import read_network
 
 
@@ -28,7 +28,7 @@ class SalientObjectNetwork:
     parameters : SalientObjectParameters
         Its side, and in what it computes.
     device : str
-        As `dilo.train.devices.choose_device` takes it.
+        As `dilo.train.runtime.devices.choose_device` takes it.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def open_network(
     parameters : SalientObjectParameters
         Its side, and in what it computes.
     device : str
-        As `dilo.train.devices.choose_device` takes it.
+        As `dilo.train.runtime.devices.choose_device` takes it.
     names : Names or None
         Not needed.
 

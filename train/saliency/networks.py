@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError
 from dilo.pipeline.saliency.weights import weights_file
-from dilo.train.fitting import fill, tensors_of
-from dilo.train.reading import read, shown
+from dilo.train.networks.torchfile import read, shown
+from dilo.train.networks.weights import fill, tensors_of
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.unet import UNet
 

@@ -16,7 +16,7 @@ from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_sa
 from dilo.pipeline.masks.imported import paired
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.rows import FAILED
-from dilo.train.data import Source, find_source
+from dilo.train.data.images import Source, find_source
 
 #: How many of the images left out are named.
 NAMED = 3

@@ -15,14 +15,13 @@ from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.masks.files import WHITE_ABOVE, white
-from dilo.train import ranks
-from dilo.train.batches import in_order, loader
-from dilo.train.devices import DTYPES
-from dilo.train.interruption import never
-from dilo.train.machine import Machine
-from dilo.train.prefetch import read_through
-from dilo.train.readable import first_readable
-from dilo.train.saliency.examples import standardise
+from dilo.train.data.images import first_readable
+from dilo.train.data.loader import in_order, loader, read_through
+from dilo.train.runtime import distributed
+from dilo.train.runtime.devices import DTYPES
+from dilo.train.runtime.options import Machine
+from dilo.train.runtime.signals import never
+from dilo.train.saliency.dataset import standardise
 from dilo.train.saliency.pairs import Pairs, squash_image
 
 #: A map in [0, 1] is cut at ``floor(255 * saliency) >= t`` for t = 0 .. 255.
@@ -158,7 +157,7 @@ class Scorer:
     def __init__(self, pairs: Pairs, side: int, machine: Machine) -> None:
         self._machine, self._count = machine, len(pairs.source.usable)
         self._folder = pairs.folder
-        mine = pairs.source.usable[ranks.rank() :: ranks.size()]
+        mine = pairs.source.usable[distributed.rank() :: distributed.size()]
         self._asked = _Asked(pairs, mine, side)
 
     def score(self, network: nn.Module, between: Callable[[], object] = never) -> Score:
@@ -198,7 +197,9 @@ class Scorer:
     def _summed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over all ranks."""
         # Of a device that all backends speak of; there float64 may be missing, not on these.
-        summed = ranks.mean(torch.from_numpy(values).to(self._machine.device)) * ranks.size()
+        summed = (
+            distributed.mean(torch.from_numpy(values).to(self._machine.device)) * distributed.size()
+        )
         return np.asarray(summed.cpu().numpy())
 
     def _maps(
@@ -213,7 +214,7 @@ class Scorer:
         half = machine.precision != "fp32"
         with contextlib.closing(read_through(loading)) as arriving:
             # One rank may have a batch more than another.
-            for _ in range(0, -(-self._count // ranks.size()), BATCH):
+            for _ in range(0, -(-self._count // distributed.size()), BATCH):
                 between()
                 if (batch := next(arriving, None)) is None:
                     continue

@@ -11,7 +11,7 @@ from dilo.eval.backgrounds.candidate import IN9_MEAN, IN9_STD, of_challenge, of_
 from dilo.eval.backgrounds.mapping import Mapping
 from dilo.eval.classifier import Classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.colors import normalise
+from dilo.train.augment.color import normalise
 
 MAPPING = Mapping(Path("m.json"), torch.tensor(list(in_to_in9().values())))
 

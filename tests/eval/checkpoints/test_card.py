@@ -13,7 +13,7 @@ from support.checkpoints import checkpoint_content, trunk_state, write_checkpoin
 from dilo.eval.checkpoints.card import card_text, code
 from dilo.eval.checkpoints.export import export
 from dilo.eval.encoder import load_encoder
-from dilo.train.colors import MEAN, STD
+from dilo.train.augment.color import MEAN, STD
 from dilo.train.recipes import load_recipe
 
 

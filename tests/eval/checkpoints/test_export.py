@@ -17,12 +17,12 @@ from dilo.eval.checkpoints.export import FORMATS, export
 from dilo.eval.encoder import load_encoder
 from dilo.eval.pair import Half
 from dilo.pipeline.errors import DiloError
-from dilo.train import checkpoint
-from dilo.train.backbones import resnet
-from dilo.train.data import find_source
-from dilo.train.loop import train
-from dilo.train.recipe import ModelRecipe
-from dilo.train.timm_encoder import timm_encoder
+from dilo.train.data.images import find_source
+from dilo.train.engine import checkpoint
+from dilo.train.engine.pretrain import train
+from dilo.train.networks.encoder import resnet
+from dilo.train.networks.timm_encoder import timm_encoder
+from dilo.train.recipes.recipe import ModelRecipe
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

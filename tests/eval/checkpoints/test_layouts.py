@@ -13,9 +13,9 @@ from dilo.eval.checkpoints.layouts import find_trunks, head_of, shape_of
 from dilo.eval.encoder import load_encoder
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.backbones import pooled, resnet
-from dilo.train.colors import to_space
-from dilo.train.recipe import ModelRecipe
+from dilo.train.augment.color import to_space
+from dilo.train.networks.encoder import pooled, resnet
+from dilo.train.recipes.recipe import ModelRecipe
 
 PREFIXES = (
     "module.encoder_q.",
@@ -257,7 +257,7 @@ def test_without_timm_its_networks_are_refused_in_words(tmp_path, monkeypatch):
 
 def test_a_pair_of_timms_networks_is_told_by_their_trunks(tmp_path):
     pytest.importorskip("timm")
-    from dilo.train.timm_encoder import timm_encoder
+    from dilo.train.networks.timm_encoder import timm_encoder
 
     model = ModelRecipe(arch="timm:test_efficientnet", dim=8)
     made = [settled(timm_encoder(model, channels)).eval() for channels in (1, 2)]
@@ -271,7 +271,7 @@ def test_a_pair_of_timms_networks_is_told_by_their_trunks(tmp_path):
 
 def test_ours_of_timms_networks_come_back_with_their_heads(tmp_path):
     pytest.importorskip("timm")
-    from dilo.train.timm_encoder import timm_encoder
+    from dilo.train.networks.timm_encoder import timm_encoder
 
     made = settled(timm_encoder(ModelRecipe(arch="timm:test_convnext", head="mlp", dim=8), 3))
     content = foreign.moco(made.eval().state_dict()) | {"arch": "timm:test_convnext"}

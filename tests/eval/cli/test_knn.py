@@ -14,7 +14,7 @@ from dilo.eval.encoder import load_encoder
 from dilo.eval.featurefile import write_features
 from dilo.eval.features import features
 from dilo.eval.folders import labelled_folder
-from dilo.train.knn import knn_accuracy
+from dilo.train.monitor.knn import knn_accuracy
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dilo.eval.classifier import load_classifier
 from dilo.eval.cli import linear, main
 from dilo.eval.linear.protocols import PROTOCOLS
 from dilo.eval.linear.sweep import Sweep
-from dilo.train.interruption import Interruption
+from dilo.train.runtime.signals import Interruption
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dilo.eval.encoder import load_encoder
 from dilo.eval.features import features
 from dilo.eval.folders import labelled_folder
 from dilo.pipeline.images import decode
-from dilo.train.backbones import bare_encoder
+from dilo.train.networks.encoder import bare_encoder
 
 CLASSES = ("ant", "bee", "cat")
 

@@ -14,7 +14,7 @@ from dilo.eval.figures.gradients import Viewer, gradients_record, look, readable
 from dilo.eval.folders import any_folder
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images import decode
-from dilo.train.evaluationcrops import evaluation_crop
+from dilo.train.data.evaluation import evaluation_crop
 
 CLASSES = ("ant", "bee", "cat")
 

@@ -11,9 +11,9 @@ from support.ranks import on_ranks
 from dilo.eval.folders import labelled_folder
 from dilo.eval.linear.crops import EpochBatches, TrainingCrops, collate
 from dilo.eval.linear.protocols import PROTOCOLS, Protocol
-from dilo.train.batches import loader
-from dilo.train.draws import view_draw
-from dilo.train.recipe import PasteRecipe, ViewsRecipe
+from dilo.train.data.draws import view_draw
+from dilo.train.data.loader import loader
+from dilo.train.recipes.recipe import PasteRecipe, ViewsRecipe
 
 
 @pytest.fixture(scope="module")

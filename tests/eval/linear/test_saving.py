@@ -8,7 +8,7 @@ from dilo.eval.classifier import load_classifier
 from dilo.eval.encoder import load_encoder
 from dilo.eval.linear.saving import STATE, read_state, write_classifier, write_state
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.reading import read
+from dilo.train.networks.torchfile import read
 
 
 def write_pair(path, first, second):

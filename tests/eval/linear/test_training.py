@@ -17,10 +17,10 @@ from dilo.eval.linear.protocols import Protocol
 from dilo.eval.linear.saving import STATE
 from dilo.eval.linear.training import probe
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train import ranks
-from dilo.train.claim import claimed
-from dilo.train.interruption import Interruption
-from dilo.train.reading import read
+from dilo.train.engine.claim import claimed
+from dilo.train.networks.torchfile import read
+from dilo.train.runtime import distributed
+from dilo.train.runtime.signals import Interruption
 
 
 @pytest.fixture
@@ -215,8 +215,10 @@ def test_the_trunk_trains_in_eval_mode_and_its_gradients_are_off(data):
 def test_ranks_together_are_one_process(data, monkeypatch, count):
     whole = run(data, "whole")
     encoders = [tiny_encoder(data / "gone.pt") for _ in range(count)]
-    monkeypatch.setattr(ranks, "any_of", list)
-    monkeypatch.setattr(ranks, "decide", lambda first: first() if ranks.rank() == 0 else None)
+    monkeypatch.setattr(distributed, "any_of", list)
+    monkeypatch.setattr(
+        distributed, "decide", lambda first: first() if distributed.rank() == 0 else None
+    )
     said = [[] for _ in range(count)]
     outcomes = on_ranks(
         monkeypatch, count, lambda rank: run(data, encoder=encoders[rank], said=said[rank])
@@ -242,8 +244,10 @@ def test_unreadable_images_are_left_out_and_named(data, monkeypatch):
         str(data / "test/bee/1.png"),
     ]
     assert all("not an image" in reason for _, reason in outcome.unreadable)
-    monkeypatch.setattr(ranks, "any_of", list)
-    monkeypatch.setattr(ranks, "decide", lambda first: first() if ranks.rank() == 0 else None)
+    monkeypatch.setattr(distributed, "any_of", list)
+    monkeypatch.setattr(
+        distributed, "decide", lambda first: first() if distributed.rank() == 0 else None
+    )
     encoders = [tiny_encoder(data / "gone.pt") for _ in range(2)]
     together = on_ranks(monkeypatch, 2, lambda rank: run(data, "both", encoders[rank]))
     assert all(found.unreadable == outcome.unreadable for found in together)

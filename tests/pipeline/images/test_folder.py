@@ -8,7 +8,7 @@ from support.stores import even_images, even_store
 
 from dilo.pipeline.errors import AccessError, DiloError, StoreError
 from dilo.pipeline.images.folder import require_images, whereabouts
-from dilo.train.data import find_source
+from dilo.train.data.images import find_source
 from dilo.train.masked import LoadWithMask
 
 NAMES = [f"train/{'ab'[i % 2]}/{i}.png" for i in range(12)]

@@ -8,7 +8,7 @@ from dilo.eval.cli import main as evaluation
 from dilo.pipeline.cli import main as preparation
 from dilo.train.cli import main as training
 from dilo.train.recipes import shipped_recipes
-from dilo.train.saliency.recipes import SHELF
+from dilo.train.recipes.saliency_recipe import SHELF
 
 
 def offered(program, *words, incomplete=""):

@@ -14,7 +14,7 @@ from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.train.cli import main
 from dilo.train.recipes.files import shipped_recipes
-from dilo.train.saliency.recipes import SHELF
+from dilo.train.recipes.saliency_recipe import SHELF
 
 SET = [word for override in SMALL for word in ("--set", override)]
 

@@ -11,11 +11,11 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.memorybank import draw_slots
-from dilo.train.method import TrainingSet, ViewBatch
 from dilo.train.methods import METHODS
+from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.instdisc import InstDisc
-from dilo.train.recipe import MemoryRecipe, ModelRecipe, OptimizerRecipe, Recipe
+from dilo.train.methods.memory_bank import draw_slots
+from dilo.train.recipes.recipe import MemoryRecipe, ModelRecipe, OptimizerRecipe, Recipe
 
 DATA = TrainingSet(40)
 MEMORY = MemoryRecipe(negatives=12, momentum=0.6, temperature=0.2)

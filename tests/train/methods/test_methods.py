@@ -7,11 +7,11 @@ import pytest
 from support.plugins import lay_out
 
 from dilo.pipeline.errors import DiloError, RecipeError
-from dilo.train.method import TrainingSet
 from dilo.train.methods import METHODS, make_method
+from dilo.train.methods.base import TrainingSet
 from dilo.train.methods.moco import MoCo
-from dilo.train.recipe import Recipe
 from dilo.train.recipes import load_recipe
+from dilo.train.recipes.recipe import Recipe
 
 OURS = ["cmc", "instdisc", "moco", "naive", "simclr", "supervised"]
 SMALL = load_recipe("moco-v2-small", ["model.dim=8", "moco.queue=20"])

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from dilo.train.draws import key_shuffle
-from dilo.train.losses import contrast
-from dilo.train.method import TrainingSet, ViewBatch
+from dilo.train.data.draws import key_shuffle
+from dilo.train.methods.base import TrainingSet, ViewBatch
+from dilo.train.methods.losses import contrast
 from dilo.train.methods.moco import MoCo
-from dilo.train.momentum import follow
-from dilo.train.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
+from dilo.train.methods.momentum import follow
 from dilo.train.recipes import load_recipe
+from dilo.train.recipes.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
 
 RECIPE = Recipe(
     model=ModelRecipe(arch="resnet18", stem="small", head="mlp", dim=8, bn_groups=2),

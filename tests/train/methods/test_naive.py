@@ -7,13 +7,13 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from dilo.train.backbones import trunk_features
-from dilo.train.draws import key_shuffle
-from dilo.train.losses import contrast, info_nce
-from dilo.train.method import TrainingSet, ViewBatch
+from dilo.train.data.draws import key_shuffle
+from dilo.train.methods.base import TrainingSet, ViewBatch
+from dilo.train.methods.losses import contrast, info_nce
 from dilo.train.methods.moco import MoCo
 from dilo.train.methods.naive import Naive, masked_average
-from dilo.train.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
+from dilo.train.networks.encoder import trunk_features
+from dilo.train.recipes.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
 
 RECIPE = Recipe(
     method="naive",

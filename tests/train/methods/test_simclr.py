@@ -8,10 +8,10 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.losses import nt_xent
-from dilo.train.method import TrainingSet, ViewBatch
+from dilo.train.methods.base import TrainingSet, ViewBatch
+from dilo.train.methods.losses import nt_xent
 from dilo.train.methods.simclr import SimCLR
-from dilo.train.recipe import ModelRecipe, OptimizerRecipe, Recipe, SimclrRecipe
+from dilo.train.recipes.recipe import ModelRecipe, OptimizerRecipe, Recipe, SimclrRecipe
 
 DATA = TrainingSet(100)
 

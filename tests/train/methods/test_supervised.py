@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.method import TrainingSet, ViewBatch
+from dilo.train.engine.optim import make_optimizer
+from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.supervised import Supervised
-from dilo.train.optimizers import make_optimizer
-from dilo.train.recipe import ModelRecipe, OptimizerRecipe, Recipe
+from dilo.train.recipes.recipe import ModelRecipe, OptimizerRecipe, Recipe
 
 RECIPE = Recipe(
     method="supervised",

@@ -13,7 +13,7 @@ from torch import nn
 
 from dilo.eval.saliency.thresholds import counts, f_measure
 from dilo.pipeline.errors import DiloError
-from dilo.train.saliency.examples import standardise
+from dilo.train.saliency.dataset import standardise
 from dilo.train.saliency.pairs import squash_image
 from dilo.train.saliency.score import Scorer, image_score, saliency_of, score_of
 
@@ -106,13 +106,13 @@ def test_truth_is_what_lies_above_128_as_dilo_eval_has_it(tmp_path):
 def test_ranks_score_what_one_does(made, monkeypatch):
     pairs = pairs_of(made)
     alone = Scorer(pairs, 32, machine()).score(Redness())
-    from dilo.train import ranks
+    from dilo.train.runtime import distributed
 
     sums = []
-    monkeypatch.setattr(ranks, "size", lambda: 2)
-    monkeypatch.setattr(ranks, "mean", lambda values: sums.append(values) or values)
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "mean", lambda values: sums.append(values) or values)
     for rank in (0, 1):
-        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         Scorer(pairs, 32, machine()).score(Redness())
     _, first, _, second = sums  # the black ones, and the numbers, of each rank
     together = score_of((first + second).numpy(), 5)

@@ -1,0 +1,130 @@
+"""Training data: the same batches whoever reads them, and bad images left out."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from support.runs import photographs_and_masks, small_recipe
+
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images import decode
+from dilo.train.data.crop import crop
+from dilo.train.data.dataset import Views, collate
+from dilo.train.data.draws import view_draw
+from dilo.train.data.images import find_source
+
+RECIPE = small_recipe("paste.probability=0.7")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return photographs_and_masks(tmp_path_factory.mktemp("data"))
+
+
+def test_a_sample_is_the_crop_that_its_draw_says(made):
+    source = find_source(*made)
+    views = pickle.loads(pickle.dumps(Views(source, RECIPE)))
+    for index in range(4):
+        sample = views[(5, index)]
+        image = decode(source.folder / source.names[index])
+        for view in (0, 1):
+            draw = view_draw(
+                RECIPE.views,
+                RECIPE.paste,
+                seed=RECIPE.seed,
+                epoch=5,
+                sample=index,
+                view=view,
+                height=image.shape[0],
+                width=image.shape[1],
+            )
+            assert sample.draws[view] == draw
+            expected = crop(image, source.store[index], draw, 16)
+            assert np.array_equal(sample.images[view], expected[0])
+            assert np.array_equal(sample.masks[view], expected[1])
+
+
+def test_a_batch_is_view_by_view(made):
+    views = Views(find_source(*made), RECIPE)
+    samples = [views[(0, i)] for i in range(3)]
+    batch = collate(samples)
+    assert batch.images.shape == (6, 3, 16, 16)
+    assert batch.masks.shape == (6, 1, 16, 16)
+    assert batch.images.dtype == batch.masks.dtype == torch.uint8
+    assert np.array_equal(batch.images[4].permute(1, 2, 0).numpy(), samples[1].images[1])
+    assert batch.parameters.paste.tolist() == [
+        bool(s.draws[v].paste) for v in (0, 1) for s in samples
+    ]
+
+
+def test_failed_images_are_left_out_and_empty_masks_never_pasted(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "bad.jpg").write_bytes(b"no")
+    from PIL import Image
+
+    Image.new("RGB", (40, 30), (90, 90, 90)).save(images / "flat.png")
+    photographs, masks = photographs_and_masks(tmp_path, 4)
+    source = find_source(photographs, masks)
+    assert list(source.names).index("bad.jpg") not in source.usable
+    assert len(source.usable) == 5
+    always = dataclasses.replace(RECIPE, paste=dataclasses.replace(RECIPE.paste, probability=1.0))
+    views = Views(source, always)
+    for index in source.usable:
+        pasted = [draw.paste is not None for draw in views[(0, int(index))].draws]
+        assert pasted == [source.names[index] != "flat.png"] * 2
+
+
+def test_without_masks_the_folder_is_the_list_and_nothing_is_pasted(made):
+    source = find_source(made[0], None)
+    assert source.names == find_source(*made).names
+    assert not any(draw.paste for i in range(5) for draw in Views(source, RECIPE)[(0, i)].draws)
+
+
+def test_an_image_that_broke_since_is_replaced_by_the_next(tmp_path):
+    images, masks = photographs_and_masks(tmp_path, 5)
+    source = find_source(images, masks)
+    (images / source.names[2]).unlink()
+    views = Views(source, RECIPE)
+    sample = views[(0, 2)]
+    assert sample.unreadable == 1
+    assert views.read(2)[1] == 3
+    assert collate([sample, views[(0, 1)]]).unreadable == 1
+    for name in source.names:
+        (images / name).unlink(missing_ok=True)
+    with pytest.raises(DiloError, match=r"16 images from .* on cannot be read"):
+        views[(0, 0)]
+
+
+def test_a_part_of_a_folder_is_said_to_be_one(tmp_path):
+    images, masks = photographs_and_masks(tmp_path, 3)
+    assert find_source(images, masks).share() == "3 images"
+    first, *_, last = find_source(images, masks).names
+    for number in range(4):
+        (images / f"more-{number}.jpg").write_bytes((images / first).read_bytes())
+    source = find_source(images, masks)
+    assert (source.share(), source.in_folder) == ("3 of 7 images: those with masks", 7)
+    for path in (*images.glob("more-*"), images / last):
+        path.unlink()
+    assert find_source(images, masks).share().endswith("holds only 2 of 3 listed")
+
+
+def test_a_folder_that_lacks_most_of_the_images_is_not_trained_on(tmp_path):
+    images, masks = photographs_and_masks(tmp_path, 5)
+    for name in list(find_source(images, masks).names)[1:4]:
+        (images / name).unlink()
+    with pytest.raises(DiloError, match=r"must hold the images of the store, got .* 2 more of 5"):
+        find_source(images, masks)
+
+
+def test_a_folder_that_takes_long_to_count_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("dilo.train.data.images.COUNTING", -1.0)
+    source = find_source(*photographs_and_masks(tmp_path, 3))
+    assert (source.share(), source.in_folder) == ("3 images", None)
+
+
+def test_masks_of_another_folder_are_refused(made, tmp_path):
+    with pytest.raises(DiloError, match=r"--masks .* must be of the images of --images"):
+        find_source(tmp_path, made[1])

@@ -1,0 +1,167 @@
+"""The stages of training: what each does to a batch, and that no image is read twice."""
+
+import dataclasses
+
+import pytest
+import torch
+from support.runs import photographs_and_masks, small_recipe
+from torch import nn
+
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.names import Names
+from dilo.train.data.images import find_source
+from dilo.train.engine import bench
+from dilo.train.engine.bench import Stages
+from dilo.train.methods import METHODS
+from dilo.train.methods.base import Method, StepOutput
+from dilo.train.runtime.options import Machine
+
+RECIPE = small_recipe("paste.probability=0.7")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return find_source(*photographs_and_masks(tmp_path_factory.mktemp("data")))
+
+
+def staged(source, recipe=RECIPE, seconds=0.02, **options):
+    machine = Machine(device=CPU, **{"workers": 0} | options)
+    return Stages(recipe, source, machine, {}, seconds)
+
+
+class Spy(Method):
+    """Keeps what it was given; wants one view, masks and labels."""
+
+    view_count, needs_masks, needs_labels = 1, True, True
+
+    def __init__(self, recipe, data):
+        super().__init__()
+        self.classes, self.said, self.dtypes = data.classes, [], []
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def encoders(self):
+        return ()
+
+    def begin_step(self):
+        self.said.append("begin")
+
+    def forward(self, batch):
+        self.said.append(batch)
+        half = torch.is_autocast_enabled("cpu")
+        self.dtypes.append(torch.get_autocast_dtype("cpu") if half else None)
+        return StepOutput(self.weight + 0 * sum(view.sum() for view in batch.views), {})
+
+    def end_step(self):
+        self.said.append("end")
+
+
+@pytest.fixture
+def spied(monkeypatch):
+    """Give the recipe of a method that can be watched."""
+    monkeypatch.setitem(METHODS, "spy", Spy)
+    return dataclasses.replace(RECIPE, method="spy")
+
+
+@pytest.mark.parametrize("stage", ["network", "whole"])
+def test_a_method_gets_the_views_masks_and_labels_that_it_wants(source, spied, stage):
+    staging = staged(source, spied)
+    getattr(staging, stage)()
+    folders = sorted({name.split("/")[0] for name in source.names})
+    first, held, last = staging.method.said[:3]
+    assert (first, last, staging.method.classes) == ("begin", "end", len(folders))
+    assert [view.shape for view in held.views] == [(4, 3, 16, 16)]
+    assert [mask.shape for mask in held.masks] == [(4, 1, 16, 16)]
+    assert 0 <= held.masks[0].min() < held.masks[0].max() <= 1
+    samples = held.samples.tolist()
+    assert len(set(samples)) == 4
+    if stage == "whole":
+        assert held.labels.tolist() == [
+            folders.index(source.names[i].split("/")[0]) for i in samples
+        ]
+    else:
+        assert held.labels.tolist() == [i % len(folders) for i in samples]
+
+
+def test_a_step_takes_the_parts_of_a_batch_one_after_the_other(source, spied):
+    staging = staged(source, spied, parts=2)
+    staging.network()
+    said = [
+        word if isinstance(word, str) else (word.step, word.part) for word in staging.method.said
+    ]
+    assert said[:8] == ["begin", (0, 0), (0, 1), "end", "begin", (1, 0), (1, 1), "end"]
+    assert {len(word.samples) for word in staging.method.said if not isinstance(word, str)} == {2}
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", None), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_step_is_as_long_in_any_precision_and_in_parts(source, spied, precision, dtype, parts):
+    staging = staged(source, spied, precision=precision, parts=parts)
+    masks = torch.zeros(4, 1, 16, 16, dtype=torch.uint8)
+    for _ in range(parts):
+        staging.step(torch.zeros(4, 3, 16, 16), torch.arange(4), torch.zeros(4).long(), masks)
+    assert set(staging.method.dtypes) == {dtype}
+    # The gradient of the batch is 1, its parts' mean.
+    assert staging.method.weight.item() == pytest.approx(-RECIPE.optimizer.lr)
+
+
+def test_labels_that_are_wanted_and_not_there_are_asked_for(source, spied):
+    flat = dataclasses.replace(source, names=Names([f"{i:03d}.jpg" for i in range(13)]))
+    with pytest.raises(DiloError, match="must hold a folder for each class, got the image"):
+        staged(flat, spied)
+
+
+def test_fewer_images_than_a_batch_are_refused(source):
+    few = dataclasses.replace(source, usable=source.usable[:3])
+    with pytest.raises(DiloError, match=r"at least optimizer.batch = 4 images, got 3"):
+        staged(few)
+
+
+def test_files_are_read_once_and_those_are_decoded(source, monkeypatch):
+    read, decoded = [], []
+    monkeypatch.setattr(bench, "read_file", lambda path: read.append(path) or b"12345")
+    every = [source.folder / name for name in source.names]
+    images, content = staged(source, seconds=1e9).read()
+    assert sorted(read) == sorted(every)
+    assert content == pytest.approx(5 * images)
+    read.clear()
+    staging = staged(source, seconds=0.0)
+    staging.read()
+    original = staging._views.read
+    monkeypatch.setattr(staging._views, "read", lambda i: decoded.append(i) or original(i))
+    staging.decode()
+    assert len(read) == RECIPE.optimizer.batch
+    assert {every[i] for i in decoded} == set(read)
+
+
+def test_a_file_that_broke_stops_no_measurement(source, tmp_path):
+    gone = dataclasses.replace(source, folder=tmp_path)
+    assert staged(gone).read()[0] > 0
+
+
+def test_the_rate_of_a_stage_is_images_over_time(source, monkeypatch):
+    staging, now = staged(source, seconds=10.0), [0.0]
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: now[0])
+
+    def step(*tensors):
+        now[0] += 0.5
+
+    monkeypatch.setattr(staging, "step", step)
+    assert staging.network() == 4 / 0.5
+    assert now[0] == 0.5 * (2 + 5 * 4)  # a call to warm up, one to see, then five rounds of four
+
+
+def test_a_stream_counts_whole_rounds_of_workers_after_the_first(source, monkeypatch):
+    staging, now = staged(source, workers=3, seconds=4.0), [0.0]
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: now[0])
+
+    def waits():
+        for number in range(100):
+            now[0] += 100 if number < 3 else 2 * (number % 3 == 0)
+            yield 0.5
+
+    images, waited = staging.stream(waits())
+    assert images == pytest.approx(2 * 3 * 4 / 4)
+    assert waited == pytest.approx(2 * 3 * 0.5 / 4)

@@ -1,0 +1,125 @@
+"""Two processes: what they tell each other, and that together they are one."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import support
+import torch
+from support.launching import finish, launch
+from support.runs import METHODS_SMALL as METHODS
+from support.runs import SMALL, interrupted, losses, photographs_and_masks, undisturbed
+
+from dilo.train.engine import checkpoint
+
+TOGETHER = str(Path(support.__path__[0]) / "together.py")
+methods = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """As the ranks compute; and more would wait for each other on networks so small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return photographs_and_masks(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def found(made, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    return [json.loads(text) for text in finish(launch([TOGETHER, *map(str, (*made, out))]))]
+
+
+def test_each_rank_hears_the_others(found):
+    for rank in (0, 1):
+        talk = found[rank]["talk"]
+        assert talk["size"] == 2
+        assert talk["gather"] == [[1, 2], [2, 2]]
+        assert talk["share"] == [[0, 1], [2, 3]][rank]
+        assert talk["mean"] == 0.5
+        assert talk["any"] == [False, True, True]
+        assert talk["decide"] == "said by 0"
+        assert talk["refused"] == "as rank 0 found"
+        # Both ranks' losses reach a row, by their weights of 1 and 2.
+        assert talk["gathered_gradient"] == [[[3, 30]], [[300, 3000]]][rank]
+        assert talk["added_gradient"] == [[3, 3]]
+
+
+def test_batch_norm_over_two_ranks_is_that_of_all_samples(found):
+    for differences in (rank["batch norm"] for rank in found):
+        assert max(differences.values()) < 1e-4, differences
+
+
+@methods
+def test_two_ranks_go_on_to_the_last_bit(found, method):
+    """The ranks hold the same networks and memory, or their checkpoint would not serve both."""
+    for rank in found:
+        assert rank[method]["interrupted"] == rank[method]["undisturbed"]
+
+
+def test_two_ranks_find_objects_alike_and_go_on_to_the_last_bit(found):
+    one, other = (rank["saliency"] for rank in found)
+    assert one == other
+    assert one["stopped"] == one["undisturbed"]
+    assert one["undisturbed"]["step"] == 6
+
+
+@methods
+def test_two_ranks_learn_what_one_does_and_one_goes_on_too(found, made, method, tmp_path):
+    """In the same order, from the same draws; but for the order in which numbers are added."""
+    alone = undisturbed(method, *made, tmp_path / "undisturbed")
+    together = found[0][method]["undisturbed"]["losses"]
+    # The second loss has seen a step; later ones make ever more of the rounding.
+    assert together[:2] == pytest.approx(alone["losses"][:2], rel=2e-2)
+    assert interrupted(method, *made, tmp_path / "interrupted") == alone
+
+
+PROGRAM = """
+import sys
+from dilo.train.__main__ import main
+sys.argv[0] = "dilo-train"
+main()
+"""
+
+
+def wait_for(run, lines, processes):
+    """Wait until so many steps are recorded."""
+    metrics, deadline = run / "metrics.jsonl", time.monotonic() + 120
+    while not metrics.exists() or metrics.read_text().count("\n") < lines:
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes), "ended too early"
+        time.sleep(0.005)
+
+
+def test_ranks_stop_at_a_signal_to_one_of_them_and_go_on_after_kill_9(found, made, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["-c", PROGRAM, "--images", made[0], "--masks", made[1], "--out", run]
+    arguments += ["--recipe", "moco-v2-small", "--workers", 1, "--log-every", 1]
+    for override in (*SMALL, "model.stem=small"):
+        arguments += ["--set", override]
+    arguments = list(map(str, arguments))
+    processes = launch(arguments)
+    wait_for(run, 1, processes)
+    # To the whole session, workers too, as a batch system does.
+    os.killpg(processes[1].pid, signal.SIGUSR1)
+    finish(processes, status=75)
+    assert (run / "state").read_text() == "preempted\n"
+    stopped = checkpoint.steps(run)[0][0]
+    assert 0 < stopped < 6
+    processes = launch(arguments)
+    wait_for(run, stopped + 1, processes)
+    for process in processes:
+        os.killpg(process.pid, signal.SIGKILL)
+    finish(processes, status=-signal.SIGKILL)
+    finish(launch(arguments))
+    assert losses(run) == found[0]["moco"]["undisturbed"]["losses"]
+    assert (run / "state").read_text() == "done\n"

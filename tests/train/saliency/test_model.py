@@ -1,0 +1,182 @@
+"""What learns: the sum over outputs, noise by its formulas, a teacher that follows, both kept."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from support.objects import small
+from torch import nn
+
+from dilo.train.recipes.saliency_recipe import AdamRecipe, LossRecipe, NoiseRecipe
+from dilo.train.saliency.dataset import Lesson
+from dilo.train.saliency.losses import (
+    agreement,
+    cross_entropy,
+    structural_dissimilarity,
+    union_loss,
+)
+from dilo.train.saliency.model import SaliencyLearner, SaliencyLearning, make_adam, make_learning
+
+
+class Linear(nn.Module):
+    """Two outputs, each a weighted sum of the channels."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first, self.second = nn.Conv2d(3, 1, 1), nn.Conv2d(3, 1, 1)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, images):
+        images = self.norm(images)
+        return self.first(images), self.second(images)
+
+
+def lesson(step=0, epochs=0.0, count=3):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(count, 3, 8, 8, generator=generator)
+    return Lesson(images, torch.rand(count, 1, 8, 8, generator=generator), step, epochs)
+
+
+def learning(noise=None, loss=None, epochs=10):
+    return SaliencyLearning(Linear(), loss or LossRecipe(), noise or NoiseRecipe(), epochs)
+
+
+def literal(logits, truth, weight=None, rule=None):
+    """Compute the loss of one output, image by image."""
+    rule = rule or LossRecipe()
+    p = logits.sigmoid()
+    return (
+        rule.bce * cross_entropy(logits, truth, weight)
+        + rule.ssim * structural_dissimilarity(p, truth, weight)
+        + rule.iou * union_loss(p, truth, weight)
+    )
+
+
+def test_the_loss_is_the_mean_over_images_of_the_sum_over_outputs():
+    learns, given = learning(), lesson()
+    outputs = learns.network(given.images)
+    found = learns(given)
+    expected = sum(literal(logits, given.truth) for logits in outputs).mean()
+    assert_allclose(found.loss.item(), expected.item(), rtol=1e-6)
+    first = literal(outputs[0], given.truth).mean().item()
+    assert_allclose(found.scalars["l0"], first, rtol=1e-6)
+    assert_allclose(sum(found.scalars[k] for k in ("bce", "ssim", "iou")), first, rtol=1e-6)
+    p = outputs[0].sigmoid()
+    assert_allclose(found.scalars["iou"], union_loss(p, given.truth).mean().item(), rtol=1e-6)
+
+
+def test_each_part_counts_by_its_weight_and_one_of_weight_0_not_at_all():
+    given, rule = lesson(), LossRecipe(bce=0.5, ssim=0.0, iou=2.0)
+    learns = learning(loss=rule)
+    outputs = learns.network(given.images)
+    expected = sum(literal(logits, given.truth, rule=rule) for logits in outputs).mean()
+    found = learns(given)
+    assert_allclose(found.loss.item(), expected.item(), rtol=1e-6)
+    assert found.scalars["ssim"] == 0
+
+
+def test_a_pixel_counts_by_how_sure_its_mask_is():
+    given = lesson()
+    learns = learning(NoiseRecipe(confidence=2.0))
+    weight = (2 * given.truth - 1).abs() ** 2
+    outputs = learns.network(given.images)
+    expected = sum(literal(logits, given.truth, weight) for logits in outputs).mean()
+    assert_allclose(learns(given).loss.item(), expected.item(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(3.9, None), (4.0, 0.0), (7.0, 0.4), (9.25, 0.7)])
+def test_from_an_epoch_on_the_teacher_has_a_rising_share_and_weighs_the_images(epochs, share):
+    noise = NoiseRecipe(teacher=0.9, trust=0.8, trust_from=4.0, agreement=2.0)
+    given, learns = lesson(epochs=epochs), learning(noise)
+    with torch.no_grad():
+        for weight in learns.teacher.parameters():
+            weight.add_(0.3)
+    believed = learns.teacher.eval()(given.images)[0].sigmoid().detach()
+    truth, weight = given.truth, torch.ones(3)
+    if share is not None:
+        truth = (1 - share) * truth + share * believed
+        weight = agreement(believed, given.truth) ** 2
+    outputs = learns.network(given.images)
+    expected = (sum(literal(logits, truth) for logits in outputs) * weight).mean()
+    found = learns(given)
+    assert_allclose(found.loss.item(), expected.item(), rtol=1e-5)
+    assert_allclose(found.scalars["l0"], literal(outputs[0], truth).mean().item(), rtol=1e-5)
+
+
+def test_the_teacher_is_a_moving_average_of_weights_and_statistics_faster_at_the_beginning():
+    learns = learning(NoiseRecipe(teacher=0.9))
+    for step, keep in ((0, 0.1), (5, 0.4), (1000, 0.9)):
+        before = {k: v.clone() for k, v in learns.teacher.state_dict().items()}
+        learns.train()(lesson(step))
+        with torch.no_grad():
+            for weight in learns.network.parameters():
+                weight.add_(1.0)
+        learns.end_step()
+        fast = learns.network.state_dict()
+        for name, slow in learns.teacher.state_dict().items():
+            if slow.is_floating_point():
+                expected = keep * before[name] + (1 - keep) * fast[name]
+                assert_allclose(slow, expected, rtol=1e-5, err_msg=name)
+            else:
+                assert slow == fast[name]
+
+
+def test_the_teacher_is_never_trained_and_never_in_training_mode():
+    learns = learning(NoiseRecipe(teacher=0.9, trust=1.0)).train()
+    assert learns.network.training
+    assert not learns.teacher.training
+    before = {k: v.clone() for k, v in learns.teacher.state_dict().items()}
+    learns(lesson(epochs=5)).loss.backward()
+    assert all(torch.equal(before[k], v) for k, v in learns.teacher.state_dict().items())
+    assert all(weight.grad is None for weight in learns.teacher.parameters())
+    assert all(weight.grad is not None for weight in learns.network.parameters())
+    assert learns.masker is learns.teacher
+    assert learning().masker is not None
+
+
+def test_the_same_seed_makes_the_same_weights_and_leaves_torchs_own_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, again, other = (make_learning(small(f"seed={seed}")) for seed in (0, 0, 1))
+    assert torch.rand(1) == expected
+    pairs = list(zip(one.parameters(), again.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert not all(torch.equal(a, c) for a, _, c in pairs)
+
+
+def test_adam_decays_all_and_adamw_the_weights_of_convolutions_alone():
+    network = Linear()
+    adam = make_adam(network, AdamRecipe(lr=0.1, weight_decay=0.2))
+    assert isinstance(adam, torch.optim.Adam)
+    assert not isinstance(adam, torch.optim.AdamW)
+    (group,) = adam.param_groups
+    assert (group["lr"], group["betas"], group["eps"]) == (0.1, (0.9, 0.999), 1e-8)
+    assert group["weight_decay"] == 0.2
+    adamw = make_adam(network, AdamRecipe(name="adamw", weight_decay=0.2))
+    assert isinstance(adamw, torch.optim.AdamW)
+    decays = {id(w): g["weight_decay"] for g in adamw.param_groups for w in g["params"]}
+    assert {name: decays[id(w)] for name, w in network.named_parameters()} == {
+        **{"first.weight": 0.2, "second.weight": 0.2, "first.bias": 0, "second.bias": 0},
+        **{"norm.weight": 0, "norm.bias": 0},
+    }
+
+
+@pytest.mark.parametrize("teacher", [0.0, 0.9])
+def test_a_checkpoint_holds_the_weights_that_make_masks_under_the_networks_own_names(teacher):
+    learns = learning(NoiseRecipe(teacher=teacher))
+    optimizer = make_adam(learns.network, AdamRecipe())
+    with torch.no_grad():
+        for weight in learns.network.parameters():
+            weight.add_(1.0)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    content = SaliencyLearner(learns, optimizer=optimizer, scaler=scaler).content()
+    assert list(content["state_dict"]) == list(Linear().state_dict())
+    assert ("student" in content) == bool(teacher)
+    again = learning(NoiseRecipe(teacher=teacher))
+    adam = make_adam(again.network, AdamRecipe())
+    SaliencyLearner(again, optimizer=adam, scaler=scaler).restore(content)
+    for name, value in learns.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    assert np.isfinite(content["state_dict"]["first.weight"].numpy()).all()

@@ -1,0 +1,1 @@
+"""Crops to views, on the device: paste, colours, blur."""

@@ -1,0 +1,169 @@
+"""Show what the network will see: the very views of epoch 0, and pastes on every background."""
+
+import dataclasses
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.sheets import Picture, sheet
+from dilo.pipeline.masks.preview import mask_picture
+from dilo.train.augment.backgrounds import Bank, Stores
+from dilo.train.augment.color import denormalise
+from dilo.train.augment.paste import paste_whole
+from dilo.train.augment.views import augment
+from dilo.train.data.crop import alpha_of
+from dilo.train.data.dataset import Views, collate
+from dilo.train.data.draws import GRAY, KINDS, PasteDraw, PasteUniforms, paste_draw
+from dilo.train.data.images import Source
+from dilo.train.recipes.recipe import BackgroundsRecipe, Recipe
+
+CPU = torch.device("cpu")
+#: Samples beside each other in the sheet of views.
+ACROSS = 2
+#: The blends that the sheet of pastes shows, and the words for them.
+BLENDS: dict[Literal["none", "gaussian"], str] = {"none": "no blend", "gaussian": "gaussian"}
+
+
+def view_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
+    """Draw a contact sheet of training views.
+
+    Parameters
+    ----------
+    source : Source
+        Images and masks.
+    recipe : Recipe
+        Views, paste and seed.
+    stores : mapping of int to BackgroundStore
+        What the recipe pastes on.
+    count : int, default 8
+        How many images, spread evenly over the list.
+
+    Returns
+    -------
+    Image
+        Two samples a row, each as image, mask, and both views of epoch 0 as the network
+        gets them, with what they were pasted on.
+    """
+    # Shown as pictures, whatever space the network sees them in.
+    recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, space="rgb"))
+    views, bank = Views(source, recipe), Bank(recipe, stores, CPU)
+    bank.fill(0)
+    samples = [_views(views, bank, index) for index in _spread(source.usable, count)]
+    rows = [samples[i : i + ACROSS] for i in range(0, len(samples), ACROSS)]
+    return sheet([[picture for sample in row for picture in sample] for row in rows])
+
+
+def paste_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
+    """Draw the paper's figure 4: foregrounds on each kind of background, by each blend.
+
+    Parameters
+    ----------
+    source : Source
+        Images and masks.
+    recipe : Recipe
+        Alpha, blur, size of the backgrounds, and seed.
+    stores : mapping of int to BackgroundStore
+        The kinds to show, besides gray.
+    count : int, default 8
+        How many images, spread evenly over those that are pasted.
+
+    Returns
+    -------
+    Image
+        A row an image: image, mask, then for each kind the foreground as the mask cuts it and
+        with the blurred mask.
+
+    Raises
+    ------
+    DiloError
+        If no image has a mask.
+    """
+    pasteable = np.flatnonzero(source.pasteable)
+    if not len(pasteable):
+        raise DiloError("--pastes needs images that can be pasted, got none with a mask")
+    given = BackgroundsRecipe(**{word: float(kind in stores) for kind, word in enumerate(KINDS)})
+    paste = dataclasses.replace(recipe.paste, backgrounds=given)
+    bank = Bank(dataclasses.replace(recipe, paste=paste), stores, CPU)
+    bank.fill(0)
+    views = Views(source, recipe)
+    return sheet([_pastes(views, bank, index) for index in _spread(pasteable, count)])
+
+
+def _spread(indices: NDArray[np.int64], count: int) -> list[int]:
+    """Choose some of the images, evenly."""
+    places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
+    return [int(indices[round(place)]) for place in places]
+
+
+def _described(views: Views, index: int) -> tuple[NDArray[np.uint8], list[Picture]]:
+    """Read an image, and make the cells of it and its mask."""
+    image, row = views.read(index)
+    index = int(views.source.usable[row])
+    cells = [Picture(image, escaped(views.source.names[index]).rsplit("/", 1)[-1])]
+    if views.source.store is not None:
+        cells.append(mask_picture(views.source.store[index], image))
+    return image, cells
+
+
+def _views(views: Views, bank: Bank, index: int) -> list[Picture]:
+    """Make the cells of one sample: image, mask, both views."""
+    cells = _described(views, index)[1]
+    sample = views[(0, index)]
+    batch = collate([sample])
+    seen = augment(batch.images, batch.masks, batch.parameters, views.recipe.views, bank)
+    pixels = denormalise(seen).permute(0, 2, 3, 1).numpy()
+    for number, (view, draw) in enumerate(zip(pixels, sample.draws, strict=True)):
+        on = f", on {_named(draw.paste)}" if draw.paste else ""
+        cells.append(Picture(view, f"view {number}{on}"))
+    return cells
+
+
+def _pastes(views: Views, bank: Bank, index: int) -> list[Picture]:
+    """Make the cells of one image: image, mask, the pastes of the whole of it."""
+    image, cells = _described(views, index)
+    if views.source.store is None:
+        return cells
+    recipe = views.recipe
+    alpha = alpha_of(views.source.store[index], recipe.paste)
+    pixels = torch.tensor(image).permute(2, 0, 1) / 255
+    uniform = PasteUniforms(0.0, *np.random.default_rng((recipe.seed, index)).random(6).tolist())
+    for kind in (GRAY, *bank.counts):
+        for blend, words in BLENDS.items():
+            draw = _whole(recipe, uniform, kind, blend, image.shape[:2])
+            picture = None if kind == GRAY else bank.picture(draw)
+            pasted = paste_whole(pixels, alpha, draw, picture)
+            shown = (255 * pasted).round().to(torch.uint8).permute(1, 2, 0).numpy()
+            cells.append(Picture(shown, f"{_named(draw)}, {words}"))
+    return cells
+
+
+def _whole(
+    recipe: Recipe,
+    uniform: PasteUniforms,
+    kind: int,
+    blend: Literal["none", "gaussian"],
+    shape: tuple[int, ...],
+) -> PasteDraw:
+    """Draw the paste of a whole image on one kind of background, by one blend."""
+    only = BackgroundsRecipe(**{word: float(k == kind) for k, word in enumerate(KINDS)})
+    paste = dataclasses.replace(recipe.paste, probability=1.0, blend=blend, backgrounds=only)
+    height, width = shape[:2]
+    draw = paste_draw(
+        paste,
+        uniform,
+        shape=(height, width),
+        box=(0, 0, height, width),
+        flip=False,
+        side=recipe.views.size,
+    )
+    return cast(PasteDraw, draw)  # for it is certain to be pasted
+
+
+def _named(draw: PasteDraw) -> str:
+    """Say what a foreground is pasted on."""
+    return f"gray {draw.gray_level}" if draw.kind == GRAY else KINDS[draw.kind]

@@ -1,0 +1,190 @@
+"""What `dilo-train` does without a subcommand: options to a recipe and a machine, and words."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dilo.pipeline.cli.options import say
+from dilo.pipeline.compute.workercount import default_workers
+from dilo.pipeline.errors import DiloError
+from dilo.train.cli.options import Asked, Computing, Instead, Keeping, Watching
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from dilo.train.augment.backgrounds import Stores
+    from dilo.train.data.images import Source
+    from dilo.train.engine.trainer import Result
+    from dilo.train.recipes.recipe import Recipe
+    from dilo.train.runtime.options import Machine
+from dilo.train.runtime.launch import is_first, quiet
+from dilo.train.runtime.signals import PREEMPTED
+
+Value = TypeVar("Value")
+
+
+def run(
+    asked: Asked,
+    computing: Computing,
+    keeping: Keeping,
+    watching: Watching,
+    instead: Instead,
+    *,
+    as_json: bool,
+) -> int:
+    """Train, or do what is asked instead; tell the exit status."""
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
+    from dilo.train.engine.pretrain import train
+    from dilo.train.recipes import load_recipe
+
+    images, name = _required(asked.images, "--images"), _required(asked.name, "--recipe")
+    if watching.knn_test and not watching.knn_every:
+        raise click.UsageError("--knn-test goes with --knn-every K.")
+    first = is_first()
+    words = say if first else quiet
+    recipe = load_recipe(name, asked.overrides)
+    stores = open_backgrounds(asked.backgrounds)
+    source = _source(images, asked.masks, recipe, name, words)
+    if instead.pastes is not None:
+        _draw_pastes(instead.pastes, source, recipe, stores)
+        return 0
+    require_drawn(stores, recipe, name)
+    if instead.preview is not None:
+        _draw_views(instead.preview, source, recipe, stores)
+        return 0
+    machine = machine_of(computing, keeping, watching)
+    if instead.bench:
+        found = _bench(recipe, source, machine, stores, words)
+        status = 0
+    else:
+        out = _required(asked.out, "--out")
+        result = train(recipe, source, out, machine, words, backgrounds=stores)
+        found, status = report(result, words)
+    if as_json and first:
+        click.echo(json.dumps(found))
+    return status
+
+
+def _required(value: Value | None, option: str) -> Value:
+    """Refuse an option left out, in click's words, which `plot` must not meet."""
+    if value is None:
+        raise click.UsageError(f"Missing option '{option}'.")
+    return value
+
+
+def _draw_pastes(path: Path, source: "Source", recipe: "Recipe", stores: "Stores") -> None:
+    """Draw the sheet of pastes."""
+    from dilo.train.augment.preview import paste_sheet
+    from dilo.train.data.draws import GRAY, KINDS
+
+    paste_sheet(source, recipe, stores).save(path, format="PNG")
+    say(f"{path}: image, mask, and pastes on {', '.join(KINDS[k] for k in (GRAY, *stores))}")
+
+
+def _draw_views(path: Path, source: "Source", recipe: "Recipe", stores: "Stores") -> None:
+    """Draw the sheet of views."""
+    from dilo.train.augment.preview import view_sheet
+
+    view_sheet(source, recipe, stores).save(path, format="PNG")
+    say(f"{path}: image, mask, and both views of epoch 0")
+
+
+def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "Machine":
+    """Find the device and gather how it is used."""
+    from dilo.train.runtime import devices
+    from dilo.train.runtime.options import Machine
+
+    device = devices.choose_device(computing.device)
+    return Machine(
+        device=device,
+        workers=default_workers(16) if computing.workers is None else computing.workers,
+        precision=devices.choose_precision(computing.precision, device),
+        compile=computing.compile,
+        parts=computing.parts,
+        resume=keeping.resume,
+        checkpoint_minutes=keeping.checkpoint_minutes,
+        keep_every=keeping.keep_every,
+        max_minutes=keeping.max_minutes or math.inf,
+        log_every=watching.log_every,
+        tensorboard=watching.tensorboard,
+        knn_every=watching.knn_every,
+        knn_test=watching.knn_test,
+    )
+
+
+def _bench(
+    recipe: "Recipe",
+    source: "Source",
+    machine: "Machine",
+    stores: "Stores",
+    words: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure the speed of training, and show the table."""
+    from dilo.train.engine.bench import bench, bench_table
+
+    found: dict[str, Any] = bench(recipe, source, machine, stores, words)
+    for line in bench_table(found):
+        words(line)
+    return found
+
+
+def report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, Any], int]:
+    """Say how a run ended; give what --json prints, and the exit status."""
+    words(f"step {result.step} of {result.steps}: {result.checkpoint}")
+    if result.unreadable:
+        words(f"{result.unreadable} samples were replaced: their images could not be read")
+    if result.signal:
+        words(f"stopped by {result.signal}, with a checkpoint; the same command goes on")
+    found = {
+        "checkpoint": str(result.checkpoint),
+        "step": result.step,
+        "steps": result.steps,
+        "loss": result.loss if math.isfinite(result.loss) else None,
+        "unreadable": result.unreadable,
+        "preempted": bool(result.signal),
+        "signal": result.signal,
+    }
+    return found, PREEMPTED if result.signal else 0
+
+
+def _source(
+    images: Path, masks: Path | None, recipe: "Recipe", name: str, words: Callable[[str], None]
+) -> "Source":
+    """Find images and masks, and say how many serve."""
+    from dilo.train.data.images import find_source
+
+    if recipe.paste.probability and masks is None:
+        raise DiloError(
+            f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
+            f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
+            f"with --set paste.probability=0"
+        )
+    source = find_source(images, masks, recipe.paste.min_coverage, say=words)
+    left_out, never = len(source.names) - len(source.usable), source.never_pasted
+    bound = recipe.paste.min_coverage
+    words(
+        source.share()
+        + (f", {left_out} left out because they cannot be read" if left_out else "")
+        + (f", {never} never pasted because their mask covers under {bound:g}" if never else "")
+    )
+    for line in _longer_than_the_data(recipe, len(source.usable)):
+        words(line)
+    return source
+
+
+def _longer_than_the_data(recipe: "Recipe", images: int) -> list[str]:
+    """Warn of negatives that are more than the images, so that some are of the sample itself."""
+    asked = {
+        "moco": ("moco.queue", recipe.moco.queue),
+        "instdisc": ("memory.negatives", recipe.memory.negatives),
+        "cmc": ("memory.negatives", recipe.memory.negatives),
+    }
+    key, count = asked.get(recipe.method, ("", 0))
+    if count <= images:
+        return []
+    return [
+        f"warning: {key} = {count} is more than the {images} images: among the negatives of an "
+        f"image are some of its own; --set {key}={images} or less has fewer"
+    ]

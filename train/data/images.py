@@ -1,0 +1,194 @@
+"""The images of a run with their masks, and what stands in for one that cannot be read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.errors import DiloError, ImageError, require_access
+from dilo.pipeline.images.folder import require_images, whereabouts
+from dilo.pipeline.images.listing import count_images, find_images
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.store import MaskStore
+from dilo.pipeline.store.rows import FAILED
+
+#: Seconds for which the images of a folder are counted at most, to say what share a store lists.
+COUNTING = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The images of a run, and their masks.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the images.
+    names : Names
+        Their paths, in order; a sample's number is its position here.
+    usable : ndarray of shape (M,), int64
+        Positions of the images to train on.
+    pasteable : ndarray of shape (N,), bool
+        Whether an image has a mask with enough in it.
+    store : MaskStore or None
+        The masks.
+    in_folder : int, optional
+        Images in the folder, also those that the store does not list; None where counting them
+        takes long.
+    """
+
+    folder: Path
+    names: Names
+    usable: NDArray[np.int64]
+    pasteable: NDArray[np.bool_]
+    store: MaskStore | None
+    in_folder: int | None = None
+
+    @property
+    def never_pasted(self) -> int:
+        """Count the images to train on whose mask holds too little, of a run with masks.
+
+        Returns
+        -------
+        int
+            They are trained on as they are.
+        """
+        return int((~self.pasteable[self.usable]).sum()) if self.store else 0
+
+    def share(self) -> str:
+        """Say of how many images those to train on are a part, and why the others are none.
+
+        Returns
+        -------
+        str
+            "100 of 226 images: those with masks"; "226 images" where they are all that there are.
+        """
+        usable, listed = len(self.usable), len(self.names)
+        total = listed if self.in_folder is None else self.in_folder
+        if total > listed:
+            return f"{usable} of {total} images: those with masks"
+        if total < listed:
+            return f"{usable} images, though {self.folder} holds only {total} of {listed} listed"
+        return f"{usable} images"
+
+
+def find_source(
+    images: Path,
+    masks: Path | None,
+    min_coverage: float = 0.0,
+    *,
+    option: str = "--masks",
+    say: Callable[[str], object] | None = None,
+) -> Source:
+    """List the images of a run: those of the store of masks, or of the folder.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of images.
+    masks : Path, optional
+        Store that `dilo-prep masks` made of them. Its list serves, and the folder is only
+        counted, where that takes no more than some seconds. Images that it records as failed
+        are left out.
+    min_coverage : float, default 0
+        An image is pasted only if its mask covers at least this share of it, and anything.
+    option : str, default "--masks"
+        What gave the store, for messages.
+    say : callable, optional
+        Told in a line how many pictures of the folder are of kinds that are not read.
+
+    Returns
+    -------
+    Source
+        Images and masks.
+
+    Raises
+    ------
+    DiloError
+        If the store is not whole, or is of another folder, or most images are not there.
+    """
+    if masks is None:
+        names = find_images(images, say=say)
+        return Source(images, names, np.arange(len(names)), np.zeros(len(names), bool), None)
+    store = MaskStore(masks)
+    status, coverage = store.columns("status", "coverage")
+    usable = np.flatnonzero(status != FAILED)
+    if not len(usable):
+        raise DiloError(f"{option} {masks}: every image failed; see dilo-prep status {masks}")
+    first = store.names[int(usable[0])]
+    if not (images / first).exists():
+        raise DiloError(
+            f"{option} {masks} must be of the images of --images {images}: "
+            f"its first image, {escaped(first)}, is not there: {whereabouts(images, first)}"
+        )
+    require_images(images, store.names, rows=usable.tolist())
+    pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
+    in_folder = count_images(images, COUNTING)
+    return Source(images, store.names, usable, pasteable, store, in_folder)
+
+
+Loaded = TypeVar("Loaded")
+
+#: How many images after an unreadable one are tried in its place.
+SUBSTITUTES = 16
+
+
+class Listed(Protocol):
+    """Images that are trained on."""
+
+    @property
+    def folder(self) -> Path:
+        """Give their folder."""
+
+    @property
+    def names(self) -> Names:
+        """List their paths, and those of images that are left out."""
+
+    @property
+    def usable(self) -> NDArray[np.int64]:
+        """Give the positions of those to train on, increasing."""
+
+
+def first_readable(source: Listed, index: int, load: Callable[[int], Loaded]) -> tuple[Loaded, int]:
+    """Load what belongs to an image, or, if it cannot be read, to the next that can.
+
+    Parameters
+    ----------
+    source : Listed
+        The images.
+    index : int
+        Position in the source's list, of one to train on.
+    load : callable
+        Loads by position; raises an `ImageError` for what cannot be read.
+
+    Returns
+    -------
+    object
+        What `load` gave.
+    int
+        Of which of the usable images it is.
+
+    Raises
+    ------
+    DiloError
+        If neither it nor the images after it can be read.
+    AccessError
+        If the system does not let one be read now: nothing stands in for a picture that may be
+        sound.
+    """
+    usable, names = source.usable, source.names
+    first, reason = int(np.searchsorted(usable, index)), ""
+    for row in range(first, first + SUBSTITUTES):
+        row %= len(usable)
+        try:
+            return load(int(usable[row])), row
+        except ImageError as error:
+            require_access(error, source.folder / names[int(usable[row])])
+            reason = str(error)
+    raise DiloError(
+        f"--images {source.folder}: {SUBSTITUTES} images from "
+        f"{escaped(names[index])} on cannot be read, the last because: {reason}"
+    )

@@ -1,0 +1,407 @@
+"""The batches of a run in their order, the loader that reads them ahead, and their way to the device."""
+
+import atexit
+import contextlib
+import functools
+import itertools
+import multiprocessing
+import resource
+import signal
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dilo.pipeline.errors import DiloError
+from dilo.train.data.dataset import collate
+from dilo.train.data.draws import sample_order
+from dilo.train.recipes.schema import RunRecipe
+from dilo.train.runtime import distributed
+from dilo.train.runtime.devices import move
+from dilo.train.runtime.signals import SIGNALS, ignore_in_worker
+
+#: Files that a process may have open which reads batches, or makes them, and more for each worker.
+HANDLES, HANDLES_OF_A_WORKER = 256, 8
+
+
+class Batches(Sampler[list[tuple[int, int]]]):
+    """The share of this rank in the batches of a run from a step on, one stream over its epochs.
+
+    A batch is the same whatever the number of ranks and of parts: part p of P holds the p-th
+    run of B / P samples, and of a part, rank r of R holds the r-th run of B / P / R.
+
+    Parameters
+    ----------
+    usable : ndarray of shape (M,), int64
+        Positions of the images to train on.
+    recipe : RunRecipe
+        Seed, batch size, number of epochs.
+    start : int
+        Steps already taken.
+    parts : int, default 1
+        Parts of a batch, whose gradients are accumulated.
+
+    Raises
+    ------
+    DiloError
+        If there are fewer images than a batch holds, or ranks and parts do not divide it.
+    """
+
+    def __init__(
+        self, usable: NDArray[np.int64], recipe: RunRecipe, start: int, parts: int = 1
+    ) -> None:
+        batch = recipe.optimizer.batch
+        if len(usable) < batch:
+            raise DiloError(
+                f"a batch needs at least optimizer.batch = {batch} images, got {len(usable)}: "
+                f"--set optimizer.batch={len(usable)} or less"
+            )
+        if batch % (parts * distributed.size()):
+            raise DiloError(
+                f"optimizer.batch must be a multiple of {distributed.size()} ranks times --accumulate "
+                f"{parts}, got {batch}"
+            )
+        self._usable, self._recipe, self._start, self._parts = usable, recipe, start, parts
+        self.steps_per_epoch = len(usable) // batch
+
+    def __len__(self) -> int:
+        return (self.steps_per_epoch * self._recipe.optimizer.epochs - self._start) * self._parts
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        batch = self._recipe.optimizer.batch
+        held = batch // self._parts // distributed.size()
+        epoch, step = divmod(self._start, self.steps_per_epoch)
+        for current in range(epoch, self._recipe.optimizer.epochs):
+            order = self._usable[sample_order(self._recipe.seed, current, len(self._usable))]
+            for first in range(step * batch, self.steps_per_epoch * batch, batch // self._parts):
+                mine = first + distributed.rank() * held
+                yield [(current, int(index)) for index in order[mine : mine + held]]
+            step = 0
+
+
+class Told(Dataset[Any]):
+    """Samples; an error that a user can mend is handed over as one, for its words to stay its own.
+
+    Raised in a worker, it would come out of the loader with a traceback for its words.
+
+    Parameters
+    ----------
+    samples : Dataset
+        Of a length, or asked by a sampler of batches.
+    """
+
+    def __init__(self, samples: Dataset[Any]) -> None:
+        self._samples: Any = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Give a sample, or the error in its place."""
+        try:
+            return self._samples[key]
+        except DiloError as error:
+            return error.with_traceback(None)
+
+
+def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
+    """Make a batch of samples that were `Told`.
+
+    Parameters
+    ----------
+    stack : callable
+        Makes a batch of a list of samples.
+    samples : sequence
+        Samples, or errors.
+
+    Returns
+    -------
+    object
+        What `stack` makes, or the first error.
+    """
+    for sample in samples:
+        if isinstance(sample, DiloError):
+            return sample
+    return stack(samples)
+
+
+def require_handles(workers: int) -> None:
+    """Let this process, and the workers that it will start, open as many files as they will.
+
+    Parameters
+    ----------
+    workers : int
+        Of a loader: each tensor of a batch on its way takes a handle.
+
+    Raises
+    ------
+    DiloError
+        If the system does not let them: else a thread of torch's fails, and what waits for its
+        batch waits on.
+    """
+    needed = (HANDLES + HANDLES_OF_A_WORKER * workers) if workers else 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise DiloError(
+            f"{workers} workers need {needed} open files, got a limit of {hard}: raise it with "
+            f"ulimit -n {max(needed, 4096)}, or give fewer --workers; 0 need none"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+class _Loader(DataLoader[Any]):
+    """A loader whose workers no signal reaches, not even while they start."""
+
+    def __iter__(self) -> Any:
+        """Start the workers with signals held back, which they inherit."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def in_order(positions: Sequence[int], size: int) -> list[list[int]]:
+    """Deal positions to batches, in their order.
+
+    Parameters
+    ----------
+    positions : sequence of int
+        Of samples.
+    size : int
+        Positions of a batch; the last may have fewer.
+
+    Returns
+    -------
+    list of list of int
+        As `loader` takes them.
+    """
+    return [list(positions[first : first + size]) for first in range(0, len(positions), size)]
+
+
+def loader(
+    samples: Dataset[Any],
+    batches: Iterable[list[Any]],
+    *,
+    workers: int,
+    pin: bool,
+    stack: Callable[[Any], Any] = collate,
+    ahead: int = 4,
+) -> DataLoader[Any]:
+    """Read batches ahead of the device: the one maker of loaders, of training and of read-outs.
+
+    Parameters
+    ----------
+    samples : Dataset
+        By what `batches` has: epoch and position, or position.
+    batches : iterable of list
+        Their order.
+    workers : int
+        Processes that decode and crop; 0 does it in this one.
+    pin : bool
+        Whether to hand over page-locked memory, for a GPU.
+    stack : callable, optional
+        Makes a batch of a list of samples; by default a `Batch` of `Sample`.
+    ahead : int, default 4
+        Batches that each worker makes before they are asked for.
+
+    Returns
+    -------
+    DataLoader
+        Yields what `stack` makes, or the error of a sample, which `prefetched` raises.
+    """
+    require_handles(workers)
+    return _Loader(
+        Told(samples),
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=functools.partial(stack_told, stack),
+        pin_memory=pin,
+        worker_init_fn=start_worker,
+        prefetch_factor=ahead if workers else None,
+        # Else each would take a number from torch's own, which a network may draw from.
+        generator=torch.Generator(),
+    )
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End workers that an error still holds: they outlive signals, and would be waited for."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
+
+
+def start_worker(worker: int) -> None:
+    """Keep OpenCV from starting a thread a core in every worker, and signals from ending it.
+
+    Parameters
+    ----------
+    worker : int
+        Its number, for a loader's ``worker_init_fn``.
+    """
+    cv2.setNumThreads(0)
+    ignore_in_worker()
+
+
+Taken = TypeVar("Taken")
+
+#: What of a batch the device takes; draws and counts are read on the CPU, and stay there.
+COPIED = ("images", "masks", "samples", "labels")
+
+
+class Arrived(NamedTuple, Generic[Taken]):
+    """A batch that a step can start on.
+
+    Attributes
+    ----------
+    batch : NamedTuple
+        What is to be on the device there, the rest on the CPU.
+    waited : float
+        Seconds that this process was blocked in the loader to get it.
+    """
+
+    batch: Taken
+    waited: float
+
+
+def prefetched(
+    batches: Iterable[Taken], device: torch.device, copied: Sequence[str] = COPIED
+) -> Generator[Arrived[Taken], None, None]:
+    """Bring the batches of a loader to the device, those of a GPU one ahead of the step.
+
+    Parameters
+    ----------
+    batches : iterable of NamedTuple
+        Named tuples of tensors, on the CPU; for a GPU in pinned memory, or they are pinned
+        here first.
+    device : torch.device
+        Where to. On a CPU they stay what they are, and each is taken when it is asked for.
+    copied : sequence of str, optional
+        Which of a batch's fields the device takes; those of a `Batch` unless given.
+
+    Yields
+    ------
+    Arrived
+        In the same order, to be used on the stream that is current when it is asked for.
+        Closing the generator closes the loader's iterator, which ends its workers.
+
+    Raises
+    ------
+    DiloError
+        If the loader gives one for a batch.
+    """
+    loading = iter(batches)
+    try:
+        if device.type == "cuda":
+            yield from _ahead(loading, device, copied)
+        else:
+            yield from _timed(loading)
+    except BaseException as error:
+        # What the error remembers would keep the iterator, whose workers outlive all signals: at
+        # its end, the program would wait for them for ever.
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        # The iterator of a DataLoader has no close(): it ends with the last reference to it.
+        close = getattr(loading, "close", None)
+        if close is not None:
+            close()
+        del loading, close
+
+
+def read_through(batches: Iterable[Taken]) -> Generator[Taken, None, None]:
+    """Give the batches of a loader on the CPU, one by one.
+
+    Parameters
+    ----------
+    batches : iterable
+        A loader.
+
+    Yields
+    ------
+    object
+        What it gives. Closing the generator ends the loader's workers.
+
+    Raises
+    ------
+    DiloError
+        If the loader gives one for a batch.
+    """
+    with contextlib.closing(prefetched(batches, torch.device("cpu"))) as arriving:
+        for arrived in arriving:
+            yield arrived.batch
+
+
+def grouped(
+    arriving: Iterator[Arrived[Taken]], parts: int
+) -> Generator[list[Arrived[Taken]], None, None]:
+    """Put the parts of each batch together.
+
+    Parameters
+    ----------
+    arriving : iterator of Arrived
+        Part by part.
+    parts : int
+        Parts of a batch.
+
+    Yields
+    ------
+    list of Arrived
+        The parts of a batch.
+    """
+    while found := list(itertools.islice(arriving, parts)):
+        yield found
+
+
+def _timed(loading: Iterator[Taken]) -> Iterator[Arrived[Taken]]:
+    """Take a batch when it is asked for, and say how long that took."""
+    while True:
+        begin = time.perf_counter()
+        batch = next(loading, None)
+        if batch is None:
+            return
+        if isinstance(batch, DiloError):
+            raise batch
+        yield Arrived(batch, time.perf_counter() - begin)
+
+
+def _ahead(
+    loading: Iterator[Taken], device: torch.device, copied: Sequence[str]
+) -> Iterator[Arrived[Taken]]:
+    """Start the copy of the next batch before this one is handed over.
+
+    So it runs beside the step even where the step ends in waiting for the device, as one whose
+    loss is recorded does.
+    """
+    copying: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    copies = _copies(loading, device, copied, copying)
+    arriving = next(copies, None)
+    while arriving is not None:
+        computing = torch.cuda.current_stream(device)
+        # For the copies so far, so before the next one starts.
+        computing.wait_stream(copying)
+        for name in copied:
+            # Their memory is the copying stream's, which else would write the next batch into
+            # it as soon as Python has let go of this one, still computed or not.
+            getattr(arriving.batch, name).record_stream(computing)
+        arrived, arriving = arriving, next(copies, None)
+        yield arrived
+
+
+def _copies(
+    loading: Iterator[Any], device: torch.device, copied: Sequence[str], copying: torch.cuda.Stream
+) -> Iterator[Arrived[Any]]:
+    """Start copies on a stream, without waiting for them."""
+    for batch, waited in _timed(loading):
+        with torch.cuda.stream(copying):
+            moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in copied}
+        yield Arrived(batch._replace(**moved), waited)

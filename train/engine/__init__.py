@@ -1,0 +1,1 @@
+"""The loop, its optimisers and checkpoints, and the task of pretraining."""

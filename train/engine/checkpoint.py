@@ -1,0 +1,616 @@
+"""Checkpoints: all that resuming needs, published whole, with a fallback; and how a run resumes."""
+
+import dataclasses
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from dilo.pipeline.common.files import published, sweep
+from dilo.pipeline.errors import REMEDIES, CheckpointError, few, require_access, system_errno
+from dilo.train.monitor.run_info import RECORDS
+from dilo.train.networks.torchfile import read, reason_of
+from dilo.train.recipes.schema import RunRecipe
+from dilo.train.runtime import distributed
+
+#: Version of what stands under "dilo" in a checkpoint.
+FORMAT_VERSION = 1
+#: Checkpoints kept: the newest, and one to fall back to.
+KEPT = 2
+#: Where those lie that cannot be read, below the checkpoints.
+DAMAGED = "damaged"
+
+#: Steps that no run takes, and the name of a file has no room for.
+_MOST_STEPS = 10**8
+_REMEDY = "move it elsewhere, to go on from the one before, or give another --out"
+_NAME = re.compile(r"^step-(\d{8})\.pt$")
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint that was read and is no whole file."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where any run stands; classes derived from it add, as text, what it stands on.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps taken.
+    epoch : int
+        Whole epochs among them.
+    """
+
+    step: int
+    epoch: int
+
+    def at(self, step: int, epoch: int) -> Self:
+        """Stand elsewhere, on the same data.
+
+        Parameters
+        ----------
+        step, epoch : int
+            Where.
+
+        Returns
+        -------
+        Standing
+            There.
+        """
+        return dataclasses.replace(self, step=step, epoch=epoch)
+
+    def data(self) -> dict[str, str]:
+        """Name what the run stands on.
+
+        Returns
+        -------
+        dict of str to str
+            All but where it stands.
+        """
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("step", "epoch")}
+
+
+@dataclass(frozen=True)
+class Position(Standing):
+    """Where a run of pretraining stands, and on what.
+
+    Attributes
+    ----------
+    images : str
+        Digest of the list of images.
+    masks : str
+        Fingerprint of the store of masks; empty without one.
+    backgrounds : str, default ""
+        Fingerprints of the stores of backgrounds, in the order of their kinds.
+    class_order : str, default ""
+        "numbers" where labels are learnt and the classes, whole numbers, stand in another order
+        than they would as text.
+    classes : tuple of str
+        Names of the classes, by label, where labels are learnt.
+    """
+
+    images: str
+    masks: str
+    backgrounds: str = ""
+    class_order: str = ""
+    classes: tuple[str, ...] = ()
+
+    def data(self) -> dict[str, str]:
+        """Name what the run stands on.
+
+        Returns
+        -------
+        dict of str to str
+            All but where it stands; the list of images decides the names of the classes.
+        """
+        return {name: value for name, value in super().data().items() if name != "classes"}
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Name the checkpoint of a step.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    step : int
+        Optimiser steps taken.
+
+    Returns
+    -------
+    Path
+        ``RUN/checkpoints/step-00000000.pt`` and so on.
+    """
+    return run / "checkpoints" / f"step-{step:08d}.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learns(ABC):
+    """Whatever learns, and so what a checkpoint must hold.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        Its momentum.
+    scaler : GradScaler
+        Its scale, where gradients are float16.
+    """
+
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+
+    @abstractmethod
+    def weights(self) -> dict[str, Any]:
+        """Give what is learnt.
+
+        Returns
+        -------
+        dict
+            `state_dict`, and what else there is.
+        """
+
+    @abstractmethod
+    def take_up(self, content: dict[str, Any]) -> None:
+        """Take up what was learnt.
+
+        Parameters
+        ----------
+        content : dict
+            What `weights` gave, and more.
+        """
+
+    def content(self) -> dict[str, Any]:
+        """Give the state.
+
+        Returns
+        -------
+        dict
+            The weights, `optimizer` as the MoCo repository saves it, and `scaler`.
+        """
+        optimizer, scaler = self.optimizer.state_dict(), self.scaler.state_dict()
+        return {**self.weights(), "optimizer": optimizer, "scaler": scaler}
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take up a state.
+
+        Parameters
+        ----------
+        content : dict
+            As `content` gives it.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not the state of these networks and this optimiser, or not at a step.
+        """
+        _require_state(content)
+        try:
+            self.take_up(content)
+            self.optimizer.load_state_dict(content["optimizer"])
+            _require_fitting(self.optimizer)
+            if content["scaler"]:
+                self.scaler.load_state_dict(content["scaler"])
+        # Values that are no weights, or fit another network, fail anywhere in torch.
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                "the checkpoint to go on from must hold the state of this network and its "
+                f"optimiser, but taking it up failed ({reason_of(error)}): {_REMEDY}"
+            ) from error
+
+
+def _require_state(content: Mapping[str, Any]) -> None:
+    """Refuse a state that has other values than training can use."""
+    about = content.get("dilo", {"step": 0, "epoch": 0})
+    state = content.get("state_dict")
+    sound = {
+        "step": _counts(about.get("step")),
+        "epoch": _counts(about.get("epoch")),
+        "state_dict": isinstance(state, Mapping)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()),
+        "optimizer": isinstance(content.get("optimizer"), Mapping),
+        "scaler": isinstance(content.get("scaler"), Mapping),
+    }
+    if wrong := [name for name, fits in sound.items() if not fits]:
+        raise CheckpointError(
+            "the checkpoint to go on from must hold what dilo-train wrote, got other values in "
+            f"{few(wrong)}: {_REMEDY}"
+        )
+
+
+def _require_fitting(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse an optimiser's state that torch takes up as it is, and steps with later."""
+    for group in optimizer.param_groups:
+        for name, usual in optimizer.defaults.items():
+            value = group.get(name, usual)  # torch adds defaults that no group has
+            if isinstance(usual, float | int) and not isinstance(value, float | int | Tensor):
+                raise ValueError(f"{name} of the optimiser is no number")
+        for weight in group["params"]:
+            for name, value in optimizer.state.get(weight, {}).items():
+                of_shape = isinstance(value, Tensor) and value.shape in (weight.shape, ())
+                if value is not None and not of_shape and not isinstance(value, float | int):
+                    raise ValueError(f"{name} of the optimiser is not of its weight's shape")
+
+
+def _counts(value: object) -> bool:
+    """Tell whether a value counts steps that a run can have taken."""
+    return type(value) is int and 0 <= value < _MOST_STEPS
+
+
+def write(path: Path, content: dict[str, Any], advice: str) -> None:
+    """Publish a file of torch.save.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : dict
+        Tensors and plain values.
+    advice : str
+        What to do where it cannot be written.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    try:
+        with published(path) as part:
+            torch.save(content, part)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+        number = system_errno(error)
+        why = f"{os.strerror(number)}: {REMEDIES[number]}" if number else str(error)
+        raise CheckpointError(f"{path} cannot be written: {why}: {advice}") from error
+
+
+def save(
+    run: Path, learner: Learns, recipe: RunRecipe, position: Standing, *, keep_every: int = 0
+) -> Path:
+    """Publish a checkpoint and remove those that are no longer needed.
+
+    The newest two stay, and that of step 0, the network before training.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    learner : Learns
+        Networks, memory, optimiser.
+    recipe : RunRecipe
+        Of the run.
+    position : Standing
+        Where it stands.
+    keep_every : int, default 0
+        Those of every so many steps stay too; 0 for none.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written, or is not there afterwards.
+    """
+    path = checkpoint_path(run, position.step)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "epoch": position.epoch,
+        "arch": recipe.model.arch,
+        **learner.content(),
+        "dilo": {
+            "format": FORMAT_VERSION,
+            **dataclasses.asdict(position),
+            "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
+        },
+    }
+    advice = "the checkpoints before are kept; make room and give the same command to go on"
+    write(path, content, advice)
+    # What is of a later step is none of this run's, and stays.
+    before = [(step, old) for step, old in steps(run) if step <= position.step]
+    for step, old in before[KEPT:]:
+        if step % keep_every if keep_every else step:
+            old.unlink(missing_ok=True)
+    return require_there(path)
+
+
+def require_there(path: Path) -> Path:
+    """Refuse to name a checkpoint that is not on the disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} must be there, for this run wrote it, but it is gone: does another program "
+            f"tidy {path.parent}? Give the same command to go on from what is left"
+        )
+    return path
+
+
+def set_aside(path: Path) -> Path:
+    """Move a checkpoint that cannot be read to where it is neither counted nor overwritten.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Path
+        Where it is now: in ``damaged``, under its name, with a number behind it if there is
+        one of that name.
+    """
+    folder = path.parent / DAMAGED
+    folder.mkdir(exist_ok=True)
+    place, number = folder / path.name, 1
+    while os.path.lexists(place):
+        number += 1
+        place = folder / f"{path.stem}.{number}{path.suffix}"
+    path.rename(place)
+    return place
+
+
+def steps(run: Path) -> list[tuple[int, Path]]:
+    """List the checkpoints of a run, the newest first.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+
+    Returns
+    -------
+    list of (int, Path)
+        Step and file.
+
+    Raises
+    ------
+    AccessError
+        If the system does not let their folder be read now.
+    """
+    folder = run / "checkpoints"
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        require_access(error, folder)
+        raise
+    matches = [(_NAME.match(name), folder / name) for name in names]
+    return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that dilo-train wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        As `save` wrote it, on the CPU.
+
+    Raises
+    ------
+    DamagedError
+        If `read` refuses its content.
+    CheckpointError
+        If it is not there, is not dilo-train's, or of another format.
+    AccessError
+        If the system does not let it be read now.
+    """
+    try:
+        content = read(path)
+    except CheckpointError as error:
+        # A link to nothing: the disk that it leads to may come back.
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise DamagedError(str(error)) from error
+    if not isinstance(content, dict) or not isinstance(content.get("dilo"), dict):
+        raise CheckpointError(f"{path} must be a checkpoint of dilo-train")
+    version = content["dilo"].get("format")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} must have format {FORMAT_VERSION}, got {version!r}: "
+            f"go on with the version of dilo that wrote it"
+        )
+    about = content["dilo"]
+    numbers = all(type(about.get(name)) is int for name in ("step", "epoch"))
+    if not numbers or not isinstance(about.get("recipe"), dict):
+        raise CheckpointError(
+            f"{path} must say its step, its epoch and its recipe, as dilo-train writes them"
+        )
+    return content
+
+
+Stood = TypeVar("Stood", bound=Standing)
+
+
+def resume(
+    run: Path,
+    learner: Learns,
+    recipe: RunRecipe,
+    data: Stood,
+    say: Callable[[str], None],
+    how: str = "auto",
+) -> Stood | None:
+    """Bring a run to where its newest readable checkpoint left it.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    learner : Learns
+        As built from the recipe; filled in place.
+    recipe : RunRecipe
+        What is asked for; must be the run's own.
+    data : Standing
+        Digests of the images and masks that are given now.
+    say : callable
+        Told of a checkpoint that cannot be read.
+    how : {"auto", "must", "never"}
+        Whether there may, must or must not be a checkpoint.
+
+    Returns
+    -------
+    Standing or None
+        None if the run has no checkpoint yet.
+
+    Raises
+    ------
+    CheckpointError
+        If recipe or data differ from the run's, no checkpoint of a step that was taken can be
+        read, there are records without a checkpoint, or there is one or none against what
+        `how` says. Then nothing in the folder is changed.
+    AccessError
+        If the system does not let a checkpoint be read now.
+    """
+    read: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
+    path = distributed.decide(lambda: _newest(run, recipe, data, say, how, read))
+    if path is None:
+        return None
+    content = read.pop(path) if path in read else load(path)
+    try:
+        learner.restore(content)
+    # Of torch, where a network or an optimiser has other parts than the file.
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path} must hold what this network and its optimiser need, but taking it up failed "
+            f"({type(error).__name__}: {reason}): go on with the version of dilo that wrote it"
+        ) from error
+    saved = content["dilo"]
+    return data.at(saved["step"], saved["epoch"])
+
+
+def _newest(
+    run: Path,
+    recipe: RunRecipe,
+    data: Standing,
+    say: Callable[[str], None],
+    how: str,
+    read: dict[Path, dict[str, Any]],
+) -> Path | None:
+    """Find the newest checkpoint that can be read, and keep it; refuse one that does not fit."""
+    found = steps(run)
+    if found and how == "never":
+        raise CheckpointError(
+            f"--resume never needs a folder without checkpoints, got {found[0][1]}: give another "
+            f"--out, or leave --resume out to go on from there"
+        )
+    if not found and how == "must":
+        raise CheckpointError(
+            f"--resume must needs a checkpoint to go on from, got none in {run / 'checkpoints'}: "
+            f"check --out, or leave --resume out to begin"
+        )
+    if not found:
+        _require_no_records(run)
+        sweep(run / "checkpoints")
+        return None
+    damaged: list[tuple[Path, DamagedError]] = []
+    for step, path in found:
+        try:
+            content = load(path)
+        except DamagedError as error:
+            damaged.append((path, error))
+            continue
+        if damaged and not step:
+            break
+        _require_same(path, content["dilo"], recipe, data)
+        sweep(path.parent)
+        _pass_over(damaged, path, say)
+        read[path] = content
+        return path
+    raise CheckpointError(_nothing_left(run, len(found), damaged))
+
+
+def _require_no_records(run: Path) -> None:
+    """Refuse to begin where the records of a run lie, which would be overwritten."""
+    if records := [name for name in RECORDS if (run / name).exists()]:
+        raise CheckpointError(
+            f"--out {run} must be a new folder or hold checkpoints to go on from, got "
+            f"{', '.join(records)} of a run and no {run / 'checkpoints' / 'step-*.pt'}: give "
+            f"another --out, put the checkpoints back, or move the records away"
+        )
+
+
+def _pass_over(
+    damaged: Sequence[tuple[Path, DamagedError]], path: Path, say: Callable[[str], None]
+) -> None:
+    """Set aside what cannot be read, so that it counts as no checkpoint, and say so."""
+    for broken, error in damaged:
+        say(f"{error}; set aside as {set_aside(broken)}, and falling back to {path.name}")
+
+
+def _nothing_left(run: Path, count: int, damaged: Sequence[tuple[Path, DamagedError]]) -> str:
+    """Say that all steps taken would be lost, and what to do; nothing has been moved."""
+    if len(damaged) == count:
+        which = f"none of its {count} checkpoints can be read"
+    else:
+        which = f"of its {count} checkpoints, that of step 0 alone can be read"
+    names = ", ".join(path.name for path, _ in damaged)
+    return (
+        f"--out {run}: {which}, and all training would be lost: put whole copies of {names} "
+        f"back, give another --out to begin anew, or move them away to begin anew here. The "
+        f"newest: {damaged[0][1]}"
+    )
+
+
+def _require_same(path: Path, saved: dict[str, Any], recipe: RunRecipe, data: Standing) -> None:
+    """Refuse to go on with another recipe or other data, naming what differs.
+
+    A key that is younger than the checkpoint has its default, which does what was done before.
+    """
+    defaults: Any = type(recipe)()
+    wanted = _flat(_plain(dataclasses.asdict(recipe))) | data.data()
+    had = _flat(_plain(dataclasses.asdict(defaults))) | _flat(saved["recipe"])
+    had |= {name: saved.get(name, "") for name in data.data()}
+    for key in (*wanted, *(key for key in had if key not in wanted)):
+        if key not in wanted or key not in had or had[key] != wanted[key]:
+            was, now = (repr(v[key]) if key in v else "nothing" for v in (had, wanted))
+            raise CheckpointError(
+                f"{path} was made with {key} = {was}, asked for {now}: "
+                f"a run goes on with what it began with; give another --out for a new one"
+            )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Make of values what JSON, and so a checkpoint, makes of them."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested values section.key."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,242 @@
+"""Optimisers, and the learning rate at each step."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dilo.train.networks.heads import Classifier
+from dilo.train.recipes.recipe import OptimizerRecipe
+
+
+class Lars(torch.optim.Optimizer):
+    """SGD with momentum whose steps are, layer by layer, a share of the weights' length.
+
+    With decay d, trust t, momentum m and rate r, a step makes of a gradient g, weights w and
+    their momentum v::
+
+        u = g + d w
+        v = m v + r (t |w| / |u|) u
+        w = w - v
+
+    where the ratio is 1 if either length is 0, or the group is not adapted. A momentum keeps
+    the rate at which it was gathered, as in the SimCLR repository.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters, or groups of them; a group may set `weight_decay` and `adapt` for itself.
+    lr : float
+        The rate r.
+    momentum : float, default 0.9
+        The momentum m.
+    weight_decay : float, default 0
+        The decay d.
+    trust : float, default 0.001
+        The trust t.
+
+    References
+    ----------
+    .. [1] Y. You, I. Gitman and B. Ginsburg, "Large Batch Training of Convolutional
+       Networks", 2017.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 0.001,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust}
+        super().__init__(params, defaults | {"adapt": True})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take a step, without waiting for the device.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss anew.
+
+        Returns
+        -------
+        object
+            What the closure gives, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if weights:
+                self._step(weights, group)
+        return loss
+
+    def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """Take a step of one group."""
+        updates = [weight.grad for weight in weights if weight.grad is not None]
+        if group["weight_decay"]:
+            updates = list(torch._foreach_add(updates, weights, alpha=group["weight_decay"]))
+        if group["adapt"]:
+            ratios = _ratios(weights, updates, group["trust"])
+            updates = list(torch._foreach_mul(updates, ratios))
+        for weight in weights:
+            if "momentum_buffer" not in self.state[weight]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        velocities: list[Tensor] = [self.state[weight]["momentum_buffer"] for weight in weights]
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_add_(velocities, updates, alpha=group["lr"])
+        torch._foreach_sub_(weights, velocities)
+
+
+def _ratios(weights: list[Tensor], updates: list[Tensor], trust: float) -> list[Tensor]:
+    """Compare the lengths of weights and updates: what each update is multiplied by."""
+    lengths = torch.stack(torch._foreach_norm(weights))
+    changes = torch.stack(torch._foreach_norm(updates))
+    known = (lengths > 0) & (changes > 0)
+    ratios = torch.where(known, trust * lengths / changes, 1.0)
+    return list(ratios.to(updates[0].dtype).unbind())
+
+
+def make_optimizer(method: nn.Module, settings: OptimizerRecipe) -> torch.optim.Optimizer:
+    """Make the optimiser of a method's trainable parameters.
+
+    SGD decays every parameter, batch norm and biases too, as the MoCo repository does. LARS
+    neither decays nor adapts these, nor the weights of a `Classifier`, as the SimCLR
+    repository does.
+
+    Parameters
+    ----------
+    method : Module
+        Of which the parameters that require a gradient are trained.
+    settings : OptimizerRecipe
+        Name, rate, momentum and decay.
+
+    Returns
+    -------
+    Optimizer
+        Its state dict holds tensors and plain values alone.
+    """
+    lr, momentum, decay = settings.lr, settings.momentum, settings.weight_decay
+    trained = [p for p in method.parameters() if p.requires_grad]
+    if settings.name == "sgd":
+        return torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=decay)
+    classifiers = {
+        id(p) for m in method.modules() if isinstance(m, Classifier) for p in m.parameters()
+    }
+    apart = [p.ndim <= 1 or id(p) in classifiers for p in trained]
+    groups = [
+        {"params": [p for p, is_apart in zip(trained, apart, strict=True) if not is_apart]},
+        {
+            "params": [p for p, is_apart in zip(trained, apart, strict=True) if is_apart],
+            "weight_decay": 0.0,
+            "adapt": False,
+        },
+    ]
+    return Lars(groups, lr=lr, momentum=momentum, weight_decay=decay)
+
+
+def base_rate(optimizer: OptimizerRecipe) -> float:
+    """Scale the rate of a recipe to its batch.
+
+    Parameters
+    ----------
+    optimizer : OptimizerRecipe
+        `lr`, which is of a batch of `lr_batch`; `batch`; and `scaling`.
+
+    Returns
+    -------
+    float
+        The highest rate of the run: `lr` times batch / lr_batch, or times its root, or `lr`.
+
+    References
+    ----------
+    .. [1] P. Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017.
+
+    Examples
+    --------
+    >>> from dilo.train.recipes.recipe import OptimizerRecipe
+    >>> base_rate(OptimizerRecipe(lr=0.03, lr_batch=256, batch=512))
+    0.06
+    """
+    ratio = optimizer.batch / optimizer.lr_batch
+    factor = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}[optimizer.scaling]
+    return optimizer.lr * factor
+
+
+def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -> float:
+    """Give the learning rate of a step.
+
+    Parameters
+    ----------
+    optimizer : OptimizerRecipe
+        Rate, batch, epochs, schedule, warm-up, milestones.
+    step : int
+        Steps taken before this one, of the whole run.
+    steps_per_epoch : int
+        Steps of an epoch.
+
+    Returns
+    -------
+    float
+        During the warm-up a straight line by the step, from 0 towards the base rate. After it,
+        half a cosine over the rest of the run, from the base rate towards 0, which the step after
+        the last would reach; or the base rate, a tenth of it from each milestone on. With
+        `by` "epoch" the cosine stands still during an epoch, as the MoCo repository has it;
+        with "step" it falls each step, as SimCLR's.
+
+    Examples
+    --------
+    >>> from dilo.train.recipes.recipe import OptimizerRecipe
+    >>> moco = OptimizerRecipe(lr=0.03, milestones=(120, 160))
+    >>> [round(learning_rate(moco, 100 * epoch, 100), 6) for epoch in (0, 119, 120, 160)]
+    [0.03, 0.03, 0.003, 0.0003]
+    """
+    rate = base_rate(optimizer)
+    warm = round(optimizer.warmup * steps_per_epoch)
+    if step < warm:
+        return rate * step / warm
+    if optimizer.schedule == "step":
+        passed = sum(step // steps_per_epoch >= epoch for epoch in optimizer.milestones)
+        return float(rate * 0.1**passed)
+    if optimizer.by == "epoch":
+        # The epoch in which a warm-up ends may have begun before that: it is at the top.
+        step = max(step // steps_per_epoch * steps_per_epoch, warm)
+    share = (step - warm) / (optimizer.epochs * steps_per_epoch - warm)
+    return rate * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def rate_words(optimizer: OptimizerRecipe) -> str:
+    """Say where the base rate comes from.
+
+    Parameters
+    ----------
+    optimizer : OptimizerRecipe
+        Rate, batch and scaling.
+
+    Returns
+    -------
+    str
+        For the log.
+
+    Examples
+    --------
+    >>> from dilo.train.recipes.recipe import OptimizerRecipe
+    >>> rate_words(OptimizerRecipe(lr=0.03, lr_batch=256, batch=512))
+    'learning rate 0.06: 0.03 for a batch of 256, scaled linearly to 512'
+    """
+    rate = f"learning rate {base_rate(optimizer):g}"
+    if optimizer.scaling == "none":
+        return f"{rate}, whatever the batch"
+    if optimizer.batch == optimizer.lr_batch:
+        return f"{rate} for a batch of {optimizer.batch}"
+    way = {"linear": "linearly", "sqrt": "by the square root"}[optimizer.scaling]
+    given = f"{optimizer.lr:g} for a batch of {optimizer.lr_batch}"
+    return f"{rate}: {given}, scaled {way} to {optimizer.batch}"

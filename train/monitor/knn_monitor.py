@@ -1,0 +1,255 @@
+"""A kNN read-out while a network trains, which changes nothing of what it learns."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dilo.pipeline.common.rng import generator, permutation
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.labels import labels_of
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import Names
+from dilo.train.augment.color import to_space
+from dilo.train.data.evaluation import EvaluationCrops, Item
+from dilo.train.data.images import Source
+from dilo.train.data.loader import in_order, loader, read_through
+from dilo.train.monitor.knn import knn_accuracy
+from dilo.train.networks.encoder import pooled
+from dilo.train.recipes.recipe import Recipe
+from dilo.train.runtime import distributed
+from dilo.train.runtime.signals import never
+
+#: Neighbours that vote, and what similarities are divided by before: the defaults of solo-learn
+#: and of dilo-eval. More neighbours serve larger banks.
+K, TEMPERATURE = 20, 0.07
+#: Training images looked at, and the share of them that is asked about the rest.
+IMAGES, ASKED = 10_000, 0.1
+#: Stream of the numbers that choose them; those of training are counted from 0.
+CHOICE = 2**32
+BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Images and their classes: the bank, or those that are asked about."""
+
+    folder: Path
+    names: Names
+    labels: Tensor
+
+
+class Monitor:
+    """Classify images by a vote of the nearest training images, as the network stands.
+
+    The bank is at most 10,000 of the training images, chosen by the recipe's seed. Unless there
+    is a folder of images to ask about, a tenth of these are asked about the others. 20
+    neighbours vote (all, if there are fewer), each with weight exp(similarity / 0.07).
+
+    Parameters
+    ----------
+    source : Source
+        The training images; the first folder of each names its class.
+    recipe : Recipe
+        Seed, and size and colours of the views.
+    device : torch.device
+        Where the networks are.
+    workers : int
+        Processes that decode.
+    test : Path, optional
+        Folder of images to ask about, in folders of the same classes.
+
+    Attributes
+    ----------
+    k : int
+        Neighbours that vote.
+
+    Raises
+    ------
+    DiloError
+        If there are no classes, only one, or fewer than two images; or if `test` is the folder
+        of the training images.
+
+    References
+    ----------
+    .. [1] Z. Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
+       Discrimination", CVPR 2018, section 3.4.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        recipe: Recipe,
+        device: torch.device,
+        workers: int,
+        test: Path | None = None,
+    ) -> None:
+        self._size, self._space = recipe.views.size, recipe.views.space
+        self._device, self._workers = device, workers
+        what = f"--knn-every needs classes: --images {source.folder}"
+        found = labels_of(source.names, what)
+        if len(found.classes) < 2:
+            raise DiloError(f"{what} must hold two folders of classes, got {found.classes[0]}")
+        self._classes = found.classes
+        chosen = permutation(generator(recipe.seed, CHOICE), len(source.usable))[:IMAGES]
+        chosen = source.usable[chosen]
+        asked = 0 if test else max(1, round(ASKED * len(chosen)))
+        if asked == len(chosen):
+            raise DiloError(f"{what} must hold two images that can be read, got {asked}")
+        self._bank = _chosen(source, chosen[asked:], found.numbers)
+        if test is None:
+            self._queries = _chosen(source, chosen[:asked], found.numbers)
+        else:
+            self._queries = _test_part(test, source.folder, self._classes)
+        self.k = min(K, len(self._bank.names))
+
+    def line(
+        self,
+        encoders: Sequence[nn.Module],
+        step: int,
+        epoch: int,
+        between: Callable[[], object] = never,
+    ) -> dict[str, Any]:
+        """Read the networks out, for the record.
+
+        Parameters
+        ----------
+        encoders : sequence of Module
+            As `top1` takes them.
+        step, epoch : int
+            Optimiser steps, and whole epochs, taken.
+        between : callable, optional
+            As `top1` takes it.
+
+        Returns
+        -------
+        dict
+            A line of metrics.jsonl.
+        """
+        top1 = self.top1(encoders, between)
+        return {"step": step, "epoch": epoch, "knn_top1": top1, "knn_k": self.k}
+
+    def top1(
+        self, encoders: Sequence[nn.Module], between: Callable[[], object] = never
+    ) -> float | None:
+        """Read the networks out; on all ranks at once, each takes a share of the images.
+
+        Parameters
+        ----------
+        encoders : sequence of Module
+            Trunks that end in `fc`, whose pooled features are put side by side. Of several,
+            each takes as many of the next channels as its first layer has, as CMC's do.
+        between : callable, optional
+            Called before each batch, on all ranks as often; what it raises gives the read-out up.
+
+        Returns
+        -------
+        float or None
+            Per cent of the images asked about whose class was elected. None if there is
+            nothing to say: no image of the bank, or none that is asked about, can be read, or
+            a feature is not finite, which in the first steps a network may recover from.
+        """
+        with torch.no_grad(), _evaluating(encoders):
+            bank, bank_labels = self._features(encoders, self._bank, between)
+            queries, labels = self._features(encoders, self._queries, between)
+        finite = bool(bank.isfinite().all() and queries.isfinite().all())
+        if not finite or not len(bank) or not len(queries):
+            return None
+        (found,) = knn_accuracy(
+            bank,
+            bank_labels,
+            queries,
+            labels,
+            ks=[min(self.k, len(bank))],
+            temperature=TEMPERATURE,
+            classes=len(self._classes),
+        )
+        return found.top1
+
+    def _features(
+        self, encoders: Sequence[nn.Module], part: _Part, between: Callable[[], object]
+    ) -> tuple[Tensor, Tensor]:
+        """Gather features and labels of the images that can be read."""
+        count = len(part.names)
+        # All ranks take as many, some of them the last image again.
+        share = -(-count // distributed.size())
+        first = distributed.rank() * share
+        mine = [min(position, count - 1) for position in range(first, first + share)]
+        loading: Any = loader(
+            EvaluationCrops(part.folder, part.names, self._size),
+            in_order(mine, BATCH),
+            workers=self._workers,
+            pin=self._device.type == "cuda",
+            stack=functools.partial(_stack, self._size),
+            ahead=2,
+        )
+        rows, readable = [], []
+        with contextlib.closing(read_through(loading)) as arriving:
+            for _ in range(0, share, BATCH):
+                between()
+                crops, flags = next(arriving)
+                images = to_space(crops.to(self._device, non_blocking=True) / 255, self._space)
+                parts = zip(encoders, _channels(encoders, images), strict=True)
+                rows.append(torch.cat([pooled(*pair).float() for pair in parts], 1))
+                readable.append(flags.to(self._device))
+        kept = distributed.gather(torch.cat(readable))[:count].bool()
+        features = distributed.gather(torch.cat(rows))[:count]
+        return features[kept], part.labels.to(self._device)[kept]
+
+
+def _chosen(source: Source, positions: NDArray[np.int64], numbers: NDArray[np.int64]) -> _Part:
+    """Take some of the training images, in the order of their paths."""
+    positions = np.sort(positions)
+    names = Names(source.names[int(position)] for position in positions)
+    return _Part(source.folder, names, torch.from_numpy(numbers[positions]))
+
+
+def _test_part(test: Path, images: Path, classes: Sequence[str]) -> _Part:
+    """Take all images of a folder, by the classes of the training images."""
+    if test.resolve() == images.resolve():
+        raise DiloError(
+            f"--knn-test must be another folder than --images, got {test}: every image would "
+            "find itself; without --knn-test, a part of the images is asked about the others"
+        )
+    names = find_images(test)
+    labels = labels_of(names, f"--knn-test {test}", classes=classes)
+    return _Part(test, names, torch.from_numpy(labels.numbers))
+
+
+def _stack(size: int, items: list[Item]) -> tuple[Tensor, Tensor]:
+    """Stack crops, and flags of those that could be read; the others are black."""
+    black = torch.zeros(3, size, size, dtype=torch.uint8)
+    crops = [crop if isinstance(crop, Tensor) else black for _, crop in items]
+    flags = [isinstance(crop, Tensor) for _, crop in items]
+    return torch.stack(crops), torch.tensor(flags, dtype=torch.uint8)
+
+
+def _channels(encoders: Sequence[nn.Module], images: Tensor) -> Sequence[Tensor]:
+    """Give each network its channels."""
+    if len(encoders) == 1:
+        return [images]
+    widths = [
+        next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
+        for network in encoders
+    ]
+    return torch.split(images, widths, 1)
+
+
+@contextlib.contextmanager
+def _evaluating(encoders: Sequence[nn.Module]) -> Iterator[None]:
+    """Put networks into eval mode, and each part of them back into its own."""
+    modes = [(part, part.training) for network in encoders for part in network.modules()]
+    for network in encoders:
+        network.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

@@ -1,0 +1,425 @@
+"""The numbers of a run: gathered over its steps, written line by line, and drawn by TensorBoard."""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.textfiles import parse_json, read_bytes
+from dilo.pipeline.errors import DiloError
+from dilo.train.data.dataset import Parameters
+from dilo.train.data.loader import Arrived
+from dilo.train.methods.base import StepOutput
+from dilo.train.runtime import distributed
+from dilo.train.runtime.options import Machine
+
+METRICS = "metrics.jsonl"
+#: Bytes of the longest record of a training that is read: tens of millions of lines.
+MAX_METRICS = 2**32
+
+
+class Meter:
+    """What happens between two lines of the record: speed, waiting, pastes.
+
+    Parameters
+    ----------
+    clock : callable, optional
+        Tells the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._start()
+
+    def _start(self) -> None:
+        """Begin a line."""
+        self._begin, self._paused = self._clock(), 0.0
+        self._images = self._views = self._pasted = self._skipped = 0
+        self._waited = 0.0
+
+    def batch(
+        self, images: int, waited_seconds: float, views: int, pasted: int, skipped: int
+    ) -> None:
+        """Count a batch.
+
+        Parameters
+        ----------
+        images : int
+            Images in it, of all ranks.
+        waited_seconds : float
+            How long the loader was waited for.
+        views : int
+            Views that the next two are of.
+        pasted : int
+            How many of them are pasted on another background.
+        skipped : int
+            How many were drawn to be pasted and are not, for want of a mask with enough in it.
+        """
+        self._images += images
+        self._waited += waited_seconds
+        self._views += views
+        self._pasted += pasted
+        self._skipped += skipped
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out the time of what is no training: a checkpoint, a read-out.
+
+        Yields
+        ------
+        None
+            While it lasts.
+        """
+        begin = self._clock()
+        try:
+            yield
+        finally:
+            self._paused += self._clock() - begin
+
+    def line(self) -> dict[str, float]:
+        """Tell what happened since the last line, and begin the next.
+
+        Returns
+        -------
+        dict of str to float
+            `images_per_second`; `data_wait`, the share of the time spent waiting for the
+            loader; `paste_rate`, the share of views pasted; `skipped_pastes`, a count.
+        """
+        # A clock may stand still between two looks.
+        seconds = max(self._clock() - self._begin - self._paused, 1e-9)
+        found = {
+            "images_per_second": round(self._images / seconds, 1),
+            "data_wait": round(min(self._waited / seconds, 1.0), 4),
+            "paste_rate": round(self._pasted / max(self._views, 1), 4),
+            "skipped_pastes": self._skipped,
+        }
+        self._start()
+        return found
+
+
+class Record:
+    """The lines of metrics.jsonl, one JSON object a recorded step.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    step : int
+        Step that the run goes on from. Lines of later steps, which a killed run wrote
+        after its last checkpoint, are removed: those steps are taken again.
+    """
+
+    def __init__(self, run: Path, step: int) -> None:
+        path = run / METRICS
+        kept = "".join(
+            f"{json.dumps(line)}\n" for line in read_metrics(run) if line["step"] <= step
+        )
+        write_text(path, kept)
+        self._file = path.open("a", encoding="utf-8")
+
+    def add(self, values: dict[str, Any]) -> None:
+        """Write one line.
+
+        Parameters
+        ----------
+        values : dict
+            ``step`` and what there is to say of it; a number that is not finite, which JSON
+            does not know, becomes null.
+        """
+        line = {key: value if _is_json(value) else None for key, value in values.items()}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _is_json(value: object) -> bool:
+    """Tell whether JSON has a word for a value."""
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """Read metrics.jsonl.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+
+    Returns
+    -------
+    list of dict
+        Its lines, each with a ``step``; none where there is no file. What is no such line,
+        as one cut short where a kill fell, is left out.
+    """
+    path = run / METRICS
+    found = []
+    if path.exists():
+        for text in read_bytes(path, MAX_METRICS).decode("utf-8-sig", "replace").splitlines():
+            with contextlib.suppress(ValueError):
+                line = parse_json(text, path)
+                if isinstance(line, dict) and isinstance(line.get("step"), int):
+                    found.append(line)
+    return found
+
+
+def has_read_out(run: Path, step: int) -> bool:
+    """Tell whether the record has a line of a read-out at a step.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    step : int
+        Optimiser steps taken.
+
+    Returns
+    -------
+    bool
+        Lines of a step taken have a ``loss``, those of a read-out none.
+    """
+    return any(line["step"] == step and "loss" not in line for line in read_metrics(run))
+
+
+FOLDER = "tensorboard"
+#: What a line says besides its scalars.
+_NO_SCALARS = ("step", "epoch", "knn_k")
+
+
+def require_package() -> Any:
+    """Import what writes event files.
+
+    Returns
+    -------
+    type
+        TensorBoard's writer.
+
+    Raises
+    ------
+    DiloError
+        If TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise DiloError(
+            "--tensorboard needs the package tensorboard: pip install 'dilo[tensorboard]', "
+            "or leave it out: metrics.jsonl has the same numbers"
+        ) from error
+    return SummaryWriter
+
+
+class Board:
+    """Event files that TensorBoard draws.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run; they lie in its folder ``tensorboard``.
+    step : int
+        Step that the run goes on from. Points of later steps, which a killed run wrote after
+        its last checkpoint, are no longer drawn.
+
+    Raises
+    ------
+    DiloError
+        If TensorBoard is not installed.
+    """
+
+    def __init__(self, run: Path, step: int) -> None:
+        self._writer: Any = require_package()(str(run / FOLDER), purge_step=step + 1)
+
+    def add(self, values: dict[str, Any]) -> None:
+        """Draw the scalars of one line.
+
+        Parameters
+        ----------
+        values : dict
+            As `Record.add` takes it.
+        """
+        for name, value in values.items():
+            if name not in _NO_SCALARS and value is not None:
+                self._writer.add_scalar(name, value, values["step"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write out what is left."""
+        self._writer.close()
+
+
+class Counted(Protocol):
+    """What is counted of any batch."""
+
+    @property
+    def samples(self) -> Tensor:
+        """Give one number a sample of this rank."""
+
+    @property
+    def unreadable(self) -> Tensor:
+        """Count those that could not be read and were replaced, in shape ()."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """Give the draws, of which those of pastes are counted."""
+
+    @property
+    def skipped(self) -> Tensor:
+        """Count those drawn to be pasted that are not, in shape ()."""
+
+
+Batch = TypeVar("Batch", bound=Counted)
+
+
+class Watch:
+    """The eyes on a run, on all ranks; what they see, rank 0 writes down.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run.
+    machine : Machine
+        What to write.
+    say : callable
+        Told of read-outs.
+
+    Attributes
+    ----------
+    loss : float
+        Recorded last; NaN before.
+    unreadable : int
+        Samples of this process replaced because their image could not be read.
+    meter : Meter
+        Speed, waiting and pastes since the last line.
+    """
+
+    def __init__(self, run: Path, machine: Machine, say: Callable[[str], None]) -> None:
+        self._run, self._machine, self._say = run, machine, say
+        self.loss, self.unreadable, self.meter = math.nan, 0, Meter()
+        self._writers: list[Record | Board] = []
+        self._losses: list[Tensor] = []
+        self._last: dict[str, Any] = {}
+
+    def open(self, stack: contextlib.ExitStack, step: int) -> None:
+        """Open what rank 0 writes to, and begin to measure.
+
+        Parameters
+        ----------
+        stack : ExitStack
+            Closes it.
+        step : int
+            Step that the run goes on from.
+        """
+        self._writers.clear()
+        if distributed.rank() == 0:
+            self._writers.append(Record(self._run, step))
+            if self._machine.tensorboard:
+                self._writers.append(Board(self._run, step))
+        for writer in self._writers:
+            stack.enter_context(contextlib.closing(writer))
+        self.meter = Meter()
+
+    def count(self, parts: Iterable[Arrived[Batch]], loss: Tensor) -> None:
+        """Count a step: of all ranks' images, but this one's views.
+
+        Parameters
+        ----------
+        parts : iterable of Arrived
+            Its batches.
+        loss : Tensor of shape ()
+            On the device, where it is left until somebody asks.
+        """
+        self._losses.append(loss)
+        for arrived in parts:
+            batch = arrived.batch
+            self.unreadable += int(batch.unreadable.item())
+            images = len(batch.samples) * distributed.size()
+            pastes = batch.parameters.paste
+            counts = len(pastes), int(pastes.sum().item()), int(batch.skipped.item())
+            self.meter.batch(images, arrived.waited, *counts)
+
+    def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
+        """Write a line of a step; reading its numbers waits for the device.
+
+        Parameters
+        ----------
+        output : StepOutput
+            Of this rank; its mean over the ranks is written.
+        step, epoch : int
+            Steps taken, and the epoch that this one is of.
+        rate : float
+            Its learning rate.
+
+        Raises
+        ------
+        DiloError
+            If a loss since the last look is no number.
+        """
+        values = distributed.mean(torch.stack([output.loss, *output.scalars.values()])).tolist()
+        self.loss = values[0]
+        line = {"step": step, "epoch": epoch, "loss": self.loss, "lr": rate}
+        line |= dict(zip(output.scalars, values[1:], strict=True)) | self.meter.line()
+        self._write(line)
+        self.require_finite(step, rate)
+        self._last = line
+
+    def _write(self, line: dict[str, Any]) -> None:
+        """Write a line, on rank 0."""
+        for writer in self._writers:
+            writer.add(line)
+
+    def require_finite(self, step: int, rate: float) -> None:
+        """Stop at the first loss since the last look that is no number, on any rank.
+
+        Parameters
+        ----------
+        step : int
+            Steps taken.
+        rate : float
+            Learning rate of the last.
+
+        Raises
+        ------
+        DiloError
+            With the step, the rate and the line recorded last.
+        """
+        if not self._losses:
+            return
+        losses = distributed.mean(torch.stack(self._losses))
+        first = step - len(self._losses) + 1
+        self._losses.clear()
+        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
+        if wrong:
+            last = ", ".join(f"{name} {value:g}" for name, value in self._last.items())
+            raise DiloError(
+                f"the loss must stay a number, got {losses[wrong[0]].item()} at step "
+                f"{first + wrong[0]} with learning rate {rate:g} (recorded last: "
+                f"{last or 'nothing since the start'}): the checkpoints before are kept; "
+                f"try a lower optimizer.lr"
+            )
+
+    def read_out(
+        self, look: Callable[[], dict[str, Any]], words: Callable[[dict[str, Any]], str]
+    ) -> None:
+        """Look at the network, on all ranks, and write down and say what is found.
+
+        Parameters
+        ----------
+        look : callable
+            Makes a line of the record; its time is no time of training. What it raises, as
+            `Abandoned`, leaves no line.
+        words : callable
+            Says the line for people.
+        """
+        with self.meter.paused():
+            line = look()
+        self._write(line)
+        self._say(words(line))

@@ -1,0 +1,307 @@
+"""Curves of runs: what they recorded, over their epochs, one colour a run."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.common.files import published
+from dilo.pipeline.errors import DiloError
+from dilo.train.monitor.metrics import METRICS, read_metrics
+from dilo.train.monitor.run_info import read_facts
+
+if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, which the colour-blind tell apart, without their yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Three styles against seven colours: 21 runs before two look alike.
+STYLES = ("-", "--", ":")
+#: The strong lines are means over this share of the longest run.
+SMOOTHING = 1 / 25
+#: Longest name, in letters, that a difference of recipes may make.
+LONGEST = 60
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What one panel shows of each line: the value under `key`, times `factor`."""
+
+    key: str
+    title: str
+    factor: float = 1.0
+    smooth: bool = True
+    marker: str = ""
+    from_zero: bool = True
+
+
+PANELS = (
+    _Panel("loss", "Loss", from_zero=False),
+    _Panel("accuracy", "Accuracy of the contrastive task, %", 100),
+    _Panel("knn_top1", "kNN top-1, %", smooth=False, marker="o", from_zero=False),
+    _Panel("test_max_f", "Maximal F of masks", smooth=False, marker="o", from_zero=False),
+    _Panel("test_mae", "Mean absolute error of masks", smooth=False, marker="o", from_zero=False),
+    _Panel("lr", "Learning rate", smooth=False),
+    _Panel("images_per_second", "Images a second"),
+    _Panel("data_wait", "Time waiting for data, %", 100),
+)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What there is to draw of a run."""
+
+    folder: Path
+    lines: list[dict[str, Any]]
+    recipe: dict[str, str]
+    steps_per_epoch: float | None
+
+
+def plot_runs(
+    runs: Sequence[Path],
+    path: Path,
+    names: Sequence[str] | None = None,
+    *,
+    narrow: bool = False,
+) -> None:
+    """Draw what runs recorded.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Their folders. Lines cut short, and panels for which a run has nothing, are left out.
+    path : Path
+        The PNG to write.
+    names : sequence of str, optional
+        What to call each run, where `run_names` shall not choose.
+    narrow : bool, default False
+        Whether all panels stand in one column.
+
+    Raises
+    ------
+    DiloError
+        If a run has recorded nothing.
+    """
+    read = [_read(folder) for folder in runs]
+    by_epoch = all(run.steps_per_epoch for run in read)
+    panels = [panel for panel in PANELS if any(_has(run, panel) for run in read)]
+    figure, all_axes = _blank(len(panels), narrow=narrow)
+    longest = max(_across(run, by_epoch).max() for run in read)
+    for axes, panel in zip(all_axes, panels, strict=True):
+        for place, run in enumerate(read):
+            _draw(axes, panel, run, place, by_epoch=by_epoch, width=longest * SMOOTHING)
+        axes.set_title(panel.title, loc="left", fontsize=11)
+        axes.set_xlabel("Epoch" if by_epoch else "Step")
+        axes.margins(x=0.02)
+        if panel.from_zero:
+            axes.set_ylim(bottom=0)
+    width = longest * SMOOTHING
+    window = f"{width:.2g} epochs" if by_epoch else f"{width:.0f} steps"
+    note = f"strong: mean over {window}; light: as recorded"
+    names = names or run_names(runs, [run.recipe for run in read])
+    _finish(figure, names, note, path)
+
+
+def _read(folder: Path) -> _Run:
+    """Read a run's record."""
+    lines, facts = read_metrics(folder), read_facts(folder)
+    if not lines:
+        raise DiloError(
+            f"{folder} must be the folder of a run that has recorded something, but there is no "
+            f"line in {folder / METRICS}: give what dilo-train was given as --out"
+        )
+    recipe = facts.get("recipe")
+    try:
+        per_epoch = facts["steps"] / facts["recipe"]["optimizer"]["epochs"]
+    except (KeyError, TypeError, ZeroDivisionError):
+        per_epoch = None
+    return _Run(folder, lines, flat(recipe) if isinstance(recipe, dict) else {}, per_epoch)
+
+
+def flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Write nested values as words under dotted keys.
+
+    Parameters
+    ----------
+    recipe : mapping of str to object
+        Values, some of them mappings themselves.
+    prefix : str, default ""
+        What every key begins with.
+
+    Returns
+    -------
+    dict of str to str
+        Words by key.
+
+    Examples
+    --------
+    >>> flat({"seed": 0, "paste": {"probability": 0.30}})
+    {'seed': '0', 'paste.probability': '0.3'}
+    """
+    found: dict[str, str] = {}
+    for key, value in recipe.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = f"{value:g}" if isinstance(value, float) else str(value)
+    return found
+
+
+def run_names(runs: Sequence[Path], recipes: Sequence[Mapping[str, str]]) -> list[str]:
+    """Name runs by what differs between their recipes, or, where that does not do, by folder.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Their folders.
+    recipes : sequence of mapping of str to str
+        Values of each recipe, by dotted keys; empty where unknown.
+
+    Returns
+    -------
+    list of str
+        One a run; different ones unless a folder is given twice.
+
+    Examples
+    --------
+    >>> recipes = [{"seed": "0", "paste.probability": p} for p in ("0", "0.3")]
+    >>> run_names([Path("runs/moco"), Path("runs/dilo")], recipes)
+    ['paste.probability=0', 'paste.probability=0.3']
+    """
+    keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))
+    differ = [key for key in keys if len({recipe.get(key) for recipe in recipes}) > 1]
+    names = [
+        ", ".join(f"{key}={recipe[key]}" for key in differ if key in recipe) for recipe in recipes
+    ]
+    for others in (names, [run.resolve().name for run in runs]):
+        if all(0 < len(name) <= LONGEST for name in others) and len(set(others)) == len(others):
+            return list(others)
+    return [str(run) for run in runs]
+
+
+def _across(run: _Run, by_epoch: bool) -> Numbers:
+    """Give the place of each line, in epochs or steps."""
+    steps = np.array([line["step"] for line in run.lines], float)
+    return steps / (run.steps_per_epoch or 1.0) if by_epoch else steps
+
+
+def _has(run: _Run, panel: _Panel) -> bool:
+    """Tell whether a run recorded a number for a panel."""
+    return any(isinstance(line.get(panel.key), int | float) for line in run.lines)
+
+
+def _draw(
+    axes: "Axes", panel: _Panel, run: _Run, place: int, *, by_epoch: bool, width: float
+) -> None:
+    """Draw a run's line: as recorded, and, where it is noisy, its mean over it."""
+    look = _look(place)
+    values = [line.get(panel.key) for line in run.lines]
+    kept = np.array([isinstance(value, int | float) for value in values])
+    across = _across(run, by_epoch)[kept]
+    up = panel.factor * np.array([value for value, keep in zip(values, kept, strict=True) if keep])
+    if panel.smooth:
+        axes.plot(across, up, color=look["color"], linewidth=0.8, alpha=0.3, zorder=1.5)
+        up = smoothed(across, up, width)
+    axes.plot(across, up, linewidth=1.8, marker=panel.marker, markersize=4, **look)
+
+
+def _look(place: int) -> dict[str, Any]:
+    """Give the colour and style of a run."""
+    style = STYLES[place // len(COLOURS) % len(STYLES)]
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": style}
+
+
+def smoothed(across: Numbers, up: Numbers, width: float) -> Numbers:
+    """Average each value with those around it, near an end with fewer, lest it be bent.
+
+    Parameters
+    ----------
+    across : ndarray of shape (N,), float64
+        Places, not decreasing.
+    up : ndarray of shape (N,), float64
+        Values there.
+    width : float
+        Of the window, in the unit of `across`.
+
+    Returns
+    -------
+    ndarray of shape (N,), float64
+        Means over a window that is as wide as its place lies in the middle of what there is,
+        but no less than half of `width`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> smoothed(np.arange(5.0), np.array([0.0, 3.0, 0.0, 3.0, 9.0]), 2.0)
+    array([0., 1., 2., 4., 9.])
+    """
+    if not len(up):
+        return up
+    nearer_end = np.minimum(across - across[0], across[-1] - across)
+    half = np.clip(nearer_end, width / 4, width / 2)
+    low = np.searchsorted(across, across - half, "left")
+    high = np.searchsorted(across, across + half, "right")
+    sums = np.concatenate([[0.0], np.cumsum(up)])
+    means: Numbers = (sums[high] - sums[low]) / (high - low)
+    return means
+
+
+def _blank(panels: int, *, narrow: bool) -> "tuple[Figure, list[Axes]]":
+    """Make axes in one or two full rows or a column, without pyplot, which looks for a screen."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    rows = [panels] if panels <= 3 else [panels - panels // 2, panels // 2]
+    if narrow:
+        rows = [1] * panels
+    figure = Figure(
+        figsize=(1 + 4.0 * rows[0], 0.7 + 3.0 * len(rows)),
+        dpi=130,
+        layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08),
+    )
+    # Cells that a row of either length fills.
+    grid = figure.add_gridspec(len(rows), int(np.lcm.reduce(rows)))
+    found = []
+    for row, count in enumerate(rows):
+        cells = grid.ncols // count
+        for place in range(count):
+            axes = figure.add_subplot(grid[row, place * cells : (place + 1) * cells])
+            axes.grid(color="0.9")
+            axes.set_axisbelow(True)
+            axes.spines[["top", "right"]].set_visible(False)
+            found.append(axes)
+    return figure, found
+
+
+def _finish(figure: "Figure", names: Sequence[str], note: str, path: Path) -> None:
+    """Name the runs below the panels, where no line can run, and write the file."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], linewidth=2.5, **_look(place)) for place in range(len(names))]
+    letters = 15 * figure.get_figwidth()
+    columns = max(1, min(len(names), int(letters // (8 + max(map(len, names))))))
+    rows = -(-len(names) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.23 * (rows - 1))
+    legend = figure.legend(
+        handles,
+        [""] * len(names),  # matplotlib would leave out a name that begins with "_"
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=11,
+        title=note,
+        title_fontsize=9,
+    )
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_parse_math(False)  # "$" in a name is a dollar
+        text.set_text(name)
+    with warnings.catch_warnings(), published(path) as part:
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is a box
+        figure.savefig(part, format="png")

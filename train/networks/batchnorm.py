@@ -1,0 +1,176 @@
+"""Batch norm in groups: any number of devices normalises a batch as any other would."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dilo.train.runtime import distributed
+
+
+class _Grouped(nn.modules.batchnorm._BatchNorm):
+    """Normalise parts of the batch, of a fixed number of samples, each by itself.
+
+    In training, consecutive samples form a group, and are normalised by their own statistics:
+    what a device that held them alone would do. Statistics of different groups do not mix,
+    which is what shuffled batch norm needs to hide from the query which samples its key was
+    encoded with. The running statistics are the mean over the groups. In eval mode it is
+    ordinary batch norm, and its state dict is that of the class it derives from.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    size : int
+        Samples in a group; must divide what a rank holds.
+    """
+
+    def __init__(self, num_features: int, size: int, **options: Any) -> None:
+        super().__init__(num_features, **options)
+        self.size = size
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise, scale and shift.
+
+        Parameters
+        ----------
+        values : Tensor of shape (B, C, ...)
+            Activations.
+
+        Returns
+        -------
+        Tensor of shape (B, C, ...)
+            Of zero mean and unit variance a channel and group, then scaled and shifted.
+
+        Raises
+        ------
+        ValueError
+            In training, if the batch is no multiple of the group.
+        """
+        if not self.training or self.size == len(values):
+            return super().forward(values)
+        if len(values) % self.size:
+            raise ValueError(
+                f"batch must be a multiple of the group of {self.size} samples, got {len(values)}"
+            )
+        groups = len(values) // self.size
+        running_mean, running_var, momentum = _statistics(self)
+        means, variances = running_mean.repeat(groups, 1), running_var.repeat(groups, 1)
+        parts = [
+            functional.batch_norm(
+                part, means[g], variances[g], self.weight, self.bias, True, momentum, self.eps
+            )
+            for g, part in enumerate(values.chunk(groups))
+        ]
+        with torch.no_grad():
+            running_mean.copy_(means.mean(0))
+            running_var.copy_(variances.mean(0))
+            _count(self)
+        return torch.cat(parts)
+
+
+class GroupedBatchNorm1d(_Grouped, nn.BatchNorm1d):
+    """`BatchNorm1d` by groups of so many samples."""
+
+
+class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
+    """`BatchNorm2d` by groups of so many samples."""
+
+
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Normalise the samples of all ranks together, on CPUs, where `SyncBatchNorm` does not."""
+
+    def _check_input_dim(self, input: Tensor) -> None:  # torch's name
+        """Take values of any number of axes."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise, scale and shift.
+
+        Parameters
+        ----------
+        values : Tensor of shape (B, C, ...)
+            Activations of this rank; of one shape on all.
+
+        Returns
+        -------
+        Tensor of shape (B, C, ...)
+            Of zero mean and unit variance a channel, over all ranks, then scaled and shifted.
+        """
+        if not self.training:
+            return super().forward(values)
+        running_mean, running_var, momentum = _statistics(self)
+        shape = (1, -1, *(1,) * (values.ndim - 2))
+        axes = [axis for axis in range(values.ndim) if axis != 1]
+        count = values.numel() // values.shape[1] * distributed.size()
+        exact = values.float()
+        average = distributed.add_with_gradient(exact.sum(axes)) / count
+        centred = exact - average.view(shape)
+        variance = distributed.add_with_gradient(centred.square().sum(axes)) / count
+        scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
+        with torch.no_grad():
+            running_mean.lerp_(average, momentum)
+            running_var.lerp_(variance * (count / (count - 1)), momentum)
+            _count(self)
+        if self.affine:
+            scaled = scaled * self.weight.view(shape) + self.bias.view(shape)
+        return scaled.to(values.dtype)
+
+
+def _statistics(layer: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor, float]:
+    """Give running mean, running variance and their momentum."""
+    if layer.running_mean is None or layer.running_var is None or layer.momentum is None:
+        raise ValueError("running statistics must be tracked with a fixed momentum")
+    return layer.running_mean, layer.running_var, layer.momentum
+
+
+def _count(layer: nn.modules.batchnorm._BatchNorm) -> None:
+    """Count a batch."""
+    if layer.num_batches_tracked is not None:
+        layer.num_batches_tracked.add_(1)
+
+
+_KINDS: dict[type[nn.Module], type[_Grouped]] = {
+    nn.BatchNorm1d: GroupedBatchNorm1d,
+    nn.BatchNorm2d: GroupedBatchNorm2d,
+}
+
+
+def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
+    """Replace every batch norm of a network by one in groups, keeping its values.
+
+    Parameters
+    ----------
+    network : Module
+        Changed in place.
+    size : int or None
+        Samples in a group; None: those of all ranks together, on GPUs by `SyncBatchNorm`.
+
+    Returns
+    -------
+    Module
+        The same network.
+    """
+    if size is None and distributed.size() == 1:
+        return network
+    if size is None and distributed.on_gpus():
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # torch leaves it untyped
+        return cast(nn.Module, convert(network))
+    for module in network.modules():
+        for name, child in module.named_children():
+            if type(child) in _KINDS:
+                setattr(module, name, _grouped(cast(nn.BatchNorm2d, child), size))
+    return network
+
+
+def _grouped(plain: nn.BatchNorm2d, size: int | None) -> nn.Module:
+    """Make a batch norm in groups of a plain one."""
+    options: dict[str, Any] = {"eps": plain.eps, "momentum": plain.momentum, "affine": plain.affine}
+    if size is None:
+        grouped: nn.Module = SharedBatchNorm(plain.num_features, **options)
+    else:
+        grouped = _KINDS[type(plain)](plain.num_features, size, **options)
+    grouped.load_state_dict(plain.state_dict())
+    for ours, theirs in zip(grouped.parameters(), plain.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
+    return grouped

@@ -1,0 +1,338 @@
+"""A recipe: all that decides a training run, frozen, with unknown keys refused."""
+
+import dataclasses
+import itertools
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dilo.pipeline.errors import RecipeError, near
+from dilo.train.recipes.schema import Plain, Rule, filled, require
+
+#: What no machine that exists could train with: a value beyond is a slip.
+MOST = {
+    "model.width": 64,
+    "model.dim": 2**16,
+    "model.head_layers": 100,
+    "moco.queue": 2**28,
+    "memory.negatives": 2**24,
+    "views.size": 4096,
+    "paste.bank": 2**20,
+    "paste.blend_sigma": 4096,
+    "optimizer.batch": 2**20,
+    "optimizer.epochs": 10**6,
+}
+#: Networks of torchvision that recipes may name.
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecipe:
+    """The encoder: a trunk and its projection head."""
+
+    #: "resnet18", "resnet34", "resnet50", "resnet101", or "timm:NAME" where timm is installed
+    arch: str = "resnet50"
+    #: "imagenet": 7 x 7 stride 2 and max-pool; "small": 3 x 3 stride 1, for images under 100 px
+    stem: Literal["imagenet", "small"] = "imagenet"
+    #: Factor of the channels of layer1 to layer4, as CMC has it: 0.5, 1, 2; the stem keeps 64
+    width: float = 1.0
+    #: "linear" (MoCo v1), "mlp" (two layers, MoCo v2) or "simclr" (each layer with batch norm)
+    head: Literal["linear", "mlp", "simclr"] = "linear"
+    #: Layers of the "simclr" head
+    head_layers: int = 2
+    dim: int = 128
+    #: Batch-norm groups: the batch is normalised in this many parts, whatever the number of ranks;
+    #: MoCo shuffles keys among them. 1 is the whole batch at once
+    bn_groups: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class MocoRecipe:
+    """Momentum contrast: the queue, the key encoder, the temperature."""
+
+    queue: int = 65536
+    momentum: float = 0.999
+    temperature: float = 0.07
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRecipe:
+    """The memory bank of InstDisc and CMC: one slot an image."""
+
+    #: Noise-contrastive estimation with its constant Z, or cross-entropy
+    loss: Literal["nce", "softmax"] = "nce"
+    #: Slots drawn for each sample, with replacement; 0 with "softmax": all of them
+    negatives: int = 4096
+    #: Share of its old value that a slot keeps
+    momentum: float = 0.5
+    temperature: float = 0.07
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimclrRecipe:
+    """SimCLR's loss."""
+
+    temperature: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsRecipe:
+    """How a view is drawn from an image. `order` lists what happens to its colours, in order."""
+
+    size: int = 224
+    #: "random": a box of random area and shape; "center": the middle, as evaluation crops it
+    crop: Literal["random", "center"] = "random"
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    flip: float = 0.5
+    order: tuple[Literal["jitter", "gray", "blur"], ...] = ("gray", "jitter")
+    #: Probability of jitter; then its strength s for brightness, contrast, saturation (factors
+    #: from max(0, 1 - s) to 1 + s) and hue (a shift of -s to s turns), as torchvision has it
+    jitter: float = 1.0
+    jitter_strength: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)
+    gray: float = 0.2
+    blur: float = 0.5
+    #: Range of the blur's sigma, in pixels of the view
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    #: What the network sees: "rgb" standardised, "unit" RGB in [0, 1] (SimCLR), or luminance and
+    #: two colour differences, standardised (CMC)
+    space: Literal["rgb", "unit", "lab", "ycbcr", "ydbdr"] = "rgb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundsRecipe:
+    """What is pasted on, by weight: how often each kind is drawn, relative to the others."""
+
+    #: One level a paste, 0 to 254, in all three channels
+    gray: float = 1.0
+    #: Pictures of the stores that dilo-prep backgrounds --kind textures, crops, images made
+    textures: float = 0.0
+    crops: float = 0.0
+    images: float = 0.0
+    #: Each value of each pixel by itself, 0 to 255
+    noise: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasteRecipe:
+    """Copy-paste: how often, on what, and with which edge."""
+
+    #: Probability for each view, drawn alone; 0 is the method without copy-paste
+    probability: float = 0.3
+    #: "none": the mask as it is; "gaussian": blurred; "mix": either, as often
+    blend: Literal["none", "gaussian", "mix"] = "mix"
+    #: Sigma of that blur, in pixels of the image, whatever the mask's size
+    blend_sigma: float = 5.0
+    #: "soft": the mask is the alpha; "binary": 1 where it reaches the threshold, else 0
+    alpha: Literal["soft", "binary"] = "soft"
+    threshold: float = 0.5
+    #: An image whose mask covers less than this share of it is never pasted
+    min_coverage: float = 0.01
+    #: Pictures of all kinds but gray that the device holds, drawn anew each epoch
+    bank: int = 1024
+    backgrounds: BackgroundsRecipe = field(default_factory=BackgroundsRecipe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerRecipe:
+    """The optimiser and its schedule, by epochs as the MoCo repository counts them."""
+
+    name: Literal["sgd", "lars"] = "sgd"
+    epochs: int = 200
+    batch: int = 256
+    #: Learning rate of a batch of `lr_batch`; another batch scales it
+    lr: float = 0.03
+    lr_batch: int = 256
+    scaling: Literal["linear", "sqrt", "none"] = "linear"
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "step"] = "step"
+    #: Epochs (0-based) from which the rate is a tenth of what it was; for schedule "step"
+    milestones: tuple[int, ...] = (120, 160)
+    #: Epochs over which the rate rises from 0, step by step
+    warmup: float = 0.0
+    #: Whether the rate changes each "epoch" (MoCo) or each "step" (SimCLR)
+    by: Literal["epoch", "step"] = "epoch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a training run, but the data and the machine."""
+
+    #: "moco", "instdisc", "cmc", "simclr", "supervised", "naive", or one that a package registers
+    method: str = "moco"
+    seed: int = 0
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    moco: MocoRecipe = field(default_factory=MocoRecipe)
+    memory: MemoryRecipe = field(default_factory=MemoryRecipe)
+    simclr: SimclrRecipe = field(default_factory=SimclrRecipe)
+    views: ViewsRecipe = field(default_factory=ViewsRecipe)
+    paste: PasteRecipe = field(default_factory=PasteRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    #: What a method of another package wants to be told: plain values, checked by it
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
+    """Make a recipe of plain values.
+
+    Parameters
+    ----------
+    values : mapping
+        Sections and keys, as TOML or JSON give them.
+    source : str
+        Where they come from, for messages.
+
+    Returns
+    -------
+    Recipe
+        Complete and checked.
+
+    Raises
+    ------
+    RecipeError
+        If a key is unknown or a value does not fit.
+    """
+    recipe = filled(Recipe, values, source)
+    _check(recipe, source)
+    return recipe
+
+
+def _check(recipe: Recipe, source: str) -> None:
+    """Refuse values that are of the right type and still make no run."""
+    moco, memory, model = recipe.moco, recipe.memory, recipe.model
+    views, optimizer = recipe.views, recipe.optimizer
+    shares = {f"views.{k}": getattr(views, k) for k in ("flip", "jitter", "gray", "blur")}
+    shares |= {"moco.momentum": moco.momentum, "memory.momentum": memory.momentum}
+    temperatures = {k: getattr(recipe, k).temperature for k in ("moco", "memory", "simclr")}
+    low, high = views.crop_scale
+    least_blur, most_blur = views.blur_sigma
+    blurs = 0 < least_blur <= most_blur <= 1000
+    strength = views.jitter_strength
+    rules: list[Rule] = [
+        *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+        *((f"{k}.temperature must be positive", v > 0, v) for k, v in temperatures.items()),
+        ("views.crop_scale must be 0 < low <= high <= 1", 0 < low <= high <= 1, (low, high)),
+        ("views.size must be at least 8", views.size >= 8, views.size),
+        ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
+        ("views.jitter_strength must be >= 0", min(strength) >= 0, strength),
+        ("views.jitter_strength's hue must be at most 0.5", strength[3] <= 0.5, strength),
+        ("views.blur_sigma must be 0 < low <= high <= 1000", blurs, views.blur_sigma),
+        *most_rules(recipe, MOST),
+        *paste_rules(recipe.paste),
+        ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
+        ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
+        ("model.width must be positive", model.width > 0, model.width),
+        ("model.dim must be at least 1", model.dim >= 1, model.dim),
+        ("model.head_layers must be at least 1", model.head_layers >= 1, model.head_layers),
+        ("model.bn_groups must be at least 1", model.bn_groups >= 1, model.bn_groups),
+        *_optimizer_rules(optimizer),
+        ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
+    ]
+    require(rules, source)
+    if model.arch not in ARCHITECTURES and not model.arch.startswith("timm:"):
+        raise RecipeError(
+            f"{source}: model.arch must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
+            f"got {model.arch!r}{near(model.arch, ARCHITECTURES)}"
+        )
+    if optimizer.batch % model.bn_groups or optimizer.batch // model.bn_groups < 2:
+        raise RecipeError(
+            f"{source}: model.bn_groups must divide optimizer.batch into groups of at least 2, "
+            f"got {model.bn_groups} groups of a batch of {optimizer.batch}"
+        )
+
+
+def most_rules(recipe: Plain, most: Mapping[str, float]) -> list[Rule]:
+    """Give the rules of the largest values.
+
+    Parameters
+    ----------
+    recipe : dataclass
+        What to check.
+    most : mapping
+        Section and key, and the largest value of each.
+
+    Returns
+    -------
+    list of Rule
+        As `require` takes them.
+    """
+    values = {key: operator.attrgetter(key)(recipe) for key in most}
+    return [
+        (f"{key} must be at most {bound}", values[key] <= bound, values[key])
+        for key, bound in most.items()
+    ]
+
+
+def paste_rules(paste: PasteRecipe) -> list[Rule]:
+    """Give each rule of copy-paste, whether it holds, and what was got.
+
+    Parameters
+    ----------
+    paste : PasteRecipe
+        What to check.
+
+    Returns
+    -------
+    list of Rule
+        As `require` takes them.
+    """
+    shares = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
+    weights = list(dataclasses.asdict(paste.backgrounds).values())
+    finite = all(map(math.isfinite, weights))
+    return [
+        *((f"paste.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+        ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
+        ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
+        ("paste.backgrounds must be finite and >= 0", finite and min(weights) >= 0, weights),
+        ("paste.backgrounds must not all be 0", any(weights), weights),
+    ]
+
+
+def _optimizer_rules(optimizer: OptimizerRecipe) -> list[Rule]:
+    """Give each rule of the optimiser, whether it holds, and what was got."""
+    warmup = optimizer.warmup
+    rises = all(a < b for a, b in itertools.pairwise((warmup, *optimizer.milestones)))
+    rises |= optimizer.schedule != "step"
+    least = f"optimizer.warmup, {warmup:g}"
+    return [
+        ("optimizer.batch must be at least 2", optimizer.batch >= 2, optimizer.batch),
+        *schedule_rules(
+            lr=optimizer.lr,
+            epochs=optimizer.epochs,
+            warmup=warmup,
+            weight_decay=optimizer.weight_decay,
+        ),
+        ("optimizer.lr_batch must be at least 1", optimizer.lr_batch >= 1, optimizer.lr_batch),
+        ("optimizer.momentum must be in [0, 1)", 0 <= optimizer.momentum < 1, optimizer.momentum),
+        (f"optimizer.milestones must rise from over {least}", rises, optimizer.milestones),
+    ]
+
+
+def schedule_rules(*, lr: float, epochs: int, warmup: float, weight_decay: float) -> list[Rule]:
+    """Give the rules of any optimiser's section.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate.
+    epochs : int
+        Of the run.
+    warmup : float
+        Epochs of it in which the rate rises.
+    weight_decay : float
+        Of the weights.
+
+    Returns
+    -------
+    list of Rule
+        Each in words, whether it holds, and what was got.
+    """
+    most = f"optimizer.epochs, {epochs}"
+    return [
+        ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
+        ("optimizer.lr must be positive", 0 < lr < math.inf, lr),
+        ("optimizer.weight_decay must be >= 0", 0 <= weight_decay < math.inf, weight_decay),
+        (f"optimizer.warmup must be >= 0 and less than {most}", 0 <= warmup < epochs, warmup),
+    ]

@@ -1,0 +1,247 @@
+"""What there is to decide about training a network for saliency, and the recipes shipped for it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from dilo.train.recipes.files import Shelf, read_recipe, shipped_recipes
+from dilo.train.recipes.recipe import (
+    PasteRecipe,
+    Recipe,
+    ViewsRecipe,
+    most_rules,
+    paste_rules,
+    schedule_rules,
+)
+from dilo.train.recipes.schema import Rule, filled, require
+
+#: What no machine that exists could train with: a value beyond is a slip.
+MOST: Final = {
+    "model.width": 1024,
+    "data.size": 4096,
+    "paste.bank": 2**20,
+    "paste.blend_sigma": 4096,
+    "optimizer.batch": 2**20,
+    "optimizer.epochs": 10**6,
+}
+#: What the side of a crop must be a multiple of.
+STRIDES: Final = {"basnet": 32, "unet": 16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRecipe:
+    """The network."""
+
+    #: "basnet", or "unet", a light one
+    arch: Literal["basnet", "unet"] = "basnet"
+    #: Channels of its first level; 64 is BASNet as published
+    width: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecipe:
+    """What the network sees of an image and its mask."""
+
+    #: Side of the square that an image is squashed to, in pixels; masks are made at it
+    size: int = 256
+    #: Side of the square that is cut from it at random, in pixels
+    crop: int = 224
+    #: Range of a zoom, drawn evenly: the image is squashed to size / zoom before the cut, so that
+    #: 0.5 shows half of each side; the cut never reaches beyond the image
+    scale: tuple[float, float] = (1.0, 1.0)
+    #: Probability of mirroring left to right
+    flip: float = 0.5
+    #: Strength of colour jitter: brightness, contrast and saturation by factors from 1 - jitter
+    #: to 1 + jitter, the hue by up to a quarter of it, in turns
+    jitter: float = 0.0
+    #: Masks of a store that cover less than this share of the image, or nothing, are left out
+    min_coverage: float = 0.0
+
+    def views(self) -> ViewsRecipe:
+        """Say the same of flip and colours as pretraining does of a view.
+
+        Returns
+        -------
+        ViewsRecipe
+            Without standardisation: what comes is RGB in [0, 1].
+        """
+        return ViewsRecipe(
+            size=self.crop,
+            # The cut is made before: a view shows all of it, and so does a paste's background.
+            crop_scale=(1.0, 1.0),
+            flip=self.flip,
+            jitter=1.0,
+            jitter_strength=(self.jitter, self.jitter, self.jitter, self.jitter / 4),
+            order=("jitter",) if self.jitter else (),
+            space="unit",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossRecipe:
+    """Weights of the parts of the loss of each output; the outputs' losses are added."""
+
+    #: Binary cross-entropy
+    bce: float = 1.0
+    #: 1 - SSIM
+    ssim: float = 1.0
+    #: 1 - intersection over union
+    iou: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamRecipe:
+    """The optimiser and its schedule."""
+
+    #: "adam", or "adamw", which decays the weights of convolutions apart from the gradient
+    name: Literal["adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    epochs: int = 300
+    batch: int = 8
+    weight_decay: float = 0.0
+    #: Epochs over which the rate rises from 0, step by step
+    warmup: float = 0.0
+    #: "constant", or "cosine", down to 0 at the end
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseRecipe:
+    """How masks that are often wrong are learnt from; all 0 takes each as it is."""
+
+    #: Exponent c of a pixel's weight abs(2 t - 1)^c, t being what is to be learnt of it
+    confidence: float = 0.0
+    #: Share of itself that the moving average of the weights, the teacher, keeps at each step; its
+    #: weights are those that masks are made by. 0: no teacher
+    teacher: float = 0.0
+    #: Share of what is to be learnt that the teacher's own prediction has at the end
+    trust: float = 0.0
+    #: Epoch from which the teacher is listened to; its share rises evenly from there to the end
+    trust_from: float = 0.0
+    #: Exponent of an image's weight, the soft IoU of mask and teacher, from epoch `trust_from`
+    agreement: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaliencyRecipe:
+    """Everything that decides the training of a network for saliency, but data and machine."""
+
+    seed: int = 0
+    model: NetworkRecipe = field(default_factory=NetworkRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    paste: PasteRecipe = field(default_factory=lambda: PasteRecipe(probability=0.0))
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    optimizer: AdamRecipe = field(default_factory=AdamRecipe)
+    noise: NoiseRecipe = field(default_factory=NoiseRecipe)
+
+    def pretraining(self) -> Recipe:
+        """Say the same of seed, colours and pastes as a recipe of pretraining.
+
+        Returns
+        -------
+        Recipe
+            What backgrounds are drawn by; the rest of it means nothing.
+        """
+        return Recipe(seed=self.seed, views=self.data.views(), paste=self.paste)
+
+
+def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
+    """Make a recipe of plain values.
+
+    Parameters
+    ----------
+    values : mapping
+        Sections and keys, as TOML or JSON give them.
+    source : str
+        Where they come from, for messages.
+
+    Returns
+    -------
+    SaliencyRecipe
+        Complete and checked.
+
+    Raises
+    ------
+    RecipeError
+        If a key is unknown or a value does not fit.
+    """
+    recipe = filled(SaliencyRecipe, values, source)
+    rules = [
+        *_picture_rules(recipe),
+        *paste_rules(recipe.paste),
+        *_learning_rules(recipe),
+        *most_rules(recipe, MOST),
+    ]
+    require(rules, source)
+    return recipe
+
+
+def _picture_rules(recipe: SaliencyRecipe) -> list[Rule]:
+    """Give each rule of network and data, whether it holds, and what was got."""
+    model, data = recipe.model, recipe.data
+    size, crop, stride = data.size, data.crop, STRIDES[model.arch]
+    low, high = data.scale
+    whole = crop > 0 and crop % stride == 0
+    shares = {k: getattr(data, k) for k in ("flip", "jitter", "min_coverage")}
+    return [
+        ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
+        ("model.width must be at least 1", model.width >= 1, model.width),
+        # As `SalientObjectParameters` has it of the side at which masks are made.
+        ("data.size must be a multiple of 32", size > 0 and size % 32 == 0, size),
+        (f"data.crop must be a multiple of {stride}, for {model.arch}", whole, crop),
+        (f"data.crop must be at most data.size, {size}", crop <= size, crop),
+        ("data.scale must be 0.1 <= low <= high <= 10", 0.1 <= low <= high <= 10, data.scale),
+        *((f"data.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+    ]
+
+
+def _learning_rules(recipe: SaliencyRecipe) -> list[Rule]:
+    """Give each rule of loss, optimiser and noise, whether it holds, and what was got."""
+    loss, optimizer, noise = recipe.loss, recipe.optimizer, recipe.noise
+    epochs = optimizer.epochs
+    weights = (loss.bce, loss.ssim, loss.iou)
+    finite = all(map(math.isfinite, weights)) and min(weights) >= 0
+    exponents = {k: getattr(noise, k) for k in ("confidence", "agreement")}
+    heard = not (noise.trust or noise.agreement)
+    return [
+        ("loss.bce, ssim, iou must be finite and >= 0", finite, weights),
+        ("loss.bce, ssim, iou must not all be 0", any(weights), weights),
+        ("optimizer.batch must be at least 1", optimizer.batch >= 1, optimizer.batch),
+        *schedule_rules(
+            lr=optimizer.lr,
+            epochs=epochs,
+            warmup=optimizer.warmup,
+            weight_decay=optimizer.weight_decay,
+        ),
+        *((f"noise.{k} must be >= 0", 0 <= v < math.inf, v) for k, v in exponents.items()),
+        ("noise.teacher must be in [0, 1)", 0 <= noise.teacher < 1, noise.teacher),
+        ("noise.trust must be in [0, 1]", 0 <= noise.trust <= 1, noise.trust),
+        (
+            f"noise.trust_from must be >= 0 and less than optimizer.epochs, {epochs}",
+            0 <= noise.trust_from < epochs,
+            noise.trust_from,
+        ),
+        (
+            "noise.teacher must be positive, as 0.999, where noise.trust or noise.agreement is",
+            bool(noise.teacher) or heard,
+            noise.teacher,
+        ),
+    ]
+
+
+SHELF: Final = Shelf("dilo.train.recipes.saliency", saliency_recipe, "dilo-train saliency --recipe")
+
+
+def saliency_listing() -> str:
+    """Write the list of the recipes for a terminal.
+
+    Returns
+    -------
+    str
+        A line a recipe: its name, and what it is.
+    """
+    names = shipped_recipes(SHELF)
+    width = max(map(len, names))
+    told = (f"  {name:{width}}  {read_recipe(name, SHELF).summary}" for name in names)
+    return "\n".join(["Recipes of dilo-train saliency", *told])

@@ -1,0 +1,251 @@
+"""What a network for saliency learns from: crops of images and masks, and batches of them."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dilo.train.augment.backgrounds import Bank
+from dilo.train.augment.color import normalise
+from dilo.train.augment.views import augment
+from dilo.train.data.crop import alpha_of
+from dilo.train.data.dataset import Parameters, stack
+from dilo.train.data.draws import ViewDraw, view_draw, window_draw
+from dilo.train.data.images import first_readable
+from dilo.train.data.resize import blur
+from dilo.train.recipes.recipe import PasteRecipe
+from dilo.train.recipes.saliency_recipe import DataRecipe, SaliencyRecipe
+from dilo.train.saliency.pairs import Pairs, squash_image
+
+#: What of a batch the device takes.
+COPIED: Final = ("images", "truth")
+#: A mask of less than this share of its crop is no foreground.
+SOME: Final = 1e-3
+#: Stands for the maximum of a black image.
+TINY: Final = 1e-6
+
+
+class Example(NamedTuple):
+    """A crop of an image and of its mask, mirrored if they are to be, and the draw of the rest.
+
+    Attributes
+    ----------
+    image : ndarray of shape (3, c, c), uint8
+    mask : ndarray of shape (c, c), uint8
+        Where the crop is to be pasted, the alpha.
+    draw : ViewDraw
+        Its paste and its colours.
+    row : int
+        Which of the usable images it is of.
+    skipped : int
+        1 if it was drawn to be pasted and is not, for want of foreground.
+    unreadable : int
+        1 if it stands for another that could not be read.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    draw: ViewDraw
+    row: int
+    skipped: int
+    unreadable: int
+
+
+class ExampleBatch(NamedTuple):
+    """Examples, one below the other.
+
+    Attributes
+    ----------
+    images : Tensor of shape (B, 3, c, c), uint8
+    truth : Tensor of shape (B, 1, c, c), uint8
+    parameters : Parameters
+        The draws of their pastes and colours.
+    samples : Tensor of shape (B,), int64
+        Which of the usable images.
+    skipped : Tensor of shape (), int64
+        How many were drawn to be pasted and are not.
+    unreadable : Tensor of shape (), int64
+        How many stand for others that could not be read.
+    """
+
+    images: Tensor
+    truth: Tensor
+    parameters: Parameters
+    samples: Tensor
+    skipped: Tensor
+    unreadable: Tensor
+
+
+class Examples(Dataset[Example]):
+    """Examples by (epoch, position in the list); nothing in one depends on a worker.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Images and masks.
+    recipe : SaliencyRecipe
+        Data and seed.
+    """
+
+    def __init__(self, pairs: Pairs, recipe: SaliencyRecipe) -> None:
+        self._pairs, self._recipe = pairs, recipe
+        self._views = recipe.data.views()
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """Read an image and its mask, and cut them.
+
+        Parameters
+        ----------
+        key : (int, int)
+            Epoch, and position of the image in the source's list.
+
+        Returns
+        -------
+        Example
+            Of this image, or, if it or its mask cannot be read, of the next that can.
+        """
+        epoch, asked = key
+        source, data, seed = self._pairs.source, self._recipe.data, self._recipe.seed
+        (image, mask), row = first_readable(source, asked, self._pairs.read)
+        window = window_draw(data, seed=seed, epoch=epoch, sample=asked)
+        draw = view_draw(
+            self._views,
+            self._recipe.paste,
+            seed=seed,
+            epoch=epoch,
+            sample=asked,
+            view=0,
+            height=data.crop,
+            width=data.crop,
+        )
+        rows = slice(window.top, window.top + data.crop)
+        columns = slice(window.left, window.left + data.crop)
+        seen = squash_image(image, window.side)[rows, columns]
+        found = self._pairs.squashed_mask(mask, window.side)[rows, columns]
+        if draw.flip:
+            seen, found = seen[:, ::-1], found[:, ::-1]
+        replaced = int(int(source.usable[row]) != asked)
+        alpha = _alpha(found, draw, self._recipe.paste)
+        if alpha is None:
+            draw = dataclasses.replace(draw, paste=None)
+        skipped = int(alpha is None)
+        mask = found if alpha is None else alpha
+        return Example(seen.transpose(2, 0, 1), mask, draw, row, skipped, replaced)
+
+
+def _alpha(
+    mask: NDArray[np.uint8], draw: ViewDraw, recipe: PasteRecipe
+) -> NDArray[np.uint8] | None:
+    """Give what is to be learnt of a crop: if it is pasted, the alpha; None if too little is."""
+    if draw.paste is None:
+        return mask
+    if mask.mean() < 255 * max(recipe.min_coverage, SOME):
+        return None
+    alpha, sigma = alpha_of(mask, recipe), draw.paste.blend_sigma
+    return blur(alpha, (sigma, sigma)) if sigma > 0 else alpha
+
+
+def collate(examples: Sequence[Example]) -> ExampleBatch:
+    """Stack examples into a batch.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        In the order of the batch.
+
+    Returns
+    -------
+    ExampleBatch
+        On the CPU.
+    """
+    return ExampleBatch(
+        torch.from_numpy(np.stack([example.image for example in examples])),
+        torch.from_numpy(np.stack([example.mask for example in examples])[:, None]),
+        stack([example.draw for example in examples]),
+        torch.tensor([example.row for example in examples]),
+        torch.tensor(sum(example.skipped for example in examples)),
+        torch.tensor(sum(example.unreadable for example in examples)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a step, or a part of one, is learnt from, on the device.
+
+    Attributes
+    ----------
+    images : Tensor of shape (B, 3, c, c), float32
+        Standardised.
+    truth : Tensor of shape (B, 1, c, c), float32
+        In [0, 1].
+    step : int
+        Optimiser steps taken before this one.
+    epochs : float
+        The same in epochs.
+    """
+
+    images: Tensor
+    truth: Tensor
+    step: int = 0
+    epochs: float = 0.0
+
+
+def make_lesson(
+    batch: ExampleBatch,
+    data: DataRecipe,
+    bank: Bank | None = None,
+    *,
+    soft: bool,
+    step: int,
+    epochs: float,
+) -> Lesson:
+    """Turn a batch that lies on the device into what the network sees, and is to say.
+
+    Parameters
+    ----------
+    batch : ExampleBatch
+        Its images and masks on the device.
+    data : DataRecipe
+        How strong the jitter is.
+    bank : Bank, optional
+        Backgrounds, on the device; unless given, all pastes must be on gray.
+    soft : bool
+        Whether masks are saliency; labels are divided by their own maximum.
+    step : int
+        Optimiser steps taken before.
+    epochs : float
+        The same in epochs.
+
+    Returns
+    -------
+    Lesson
+        Each image, after paste and jitter, divided by its own maximum and standardised.
+    """
+    images = augment(batch.images, batch.truth, batch.parameters, data.views(), bank)
+    truth = batch.truth / 255
+    if not soft:
+        truth = truth / truth.amax((1, 2, 3), keepdim=True).clamp(min=TINY)
+    return Lesson(standardise(images), truth, step, epochs)
+
+
+def standardise(images: Tensor) -> Tensor:
+    """Divide each image by its own maximum, and standardise it, as BASNet's authors do.
+
+    Parameters
+    ----------
+    images : Tensor of shape (B, 3, H, W), float32
+        RGB in [0, 1].
+
+    Returns
+    -------
+    Tensor of shape (B, 3, H, W), float32
+        What a network for saliency takes.
+    """
+    peaks = images.amax((1, 2, 3), keepdim=True).clamp(min=TINY)
+    return normalise(images / peaks)

@@ -1,0 +1,237 @@
+"""What learns saliency: a network, where it has one its teacher, and the loss of a lesson."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dilo.train.engine.checkpoint import Learns
+from dilo.train.methods.base import Learning, StepOutput
+from dilo.train.methods.momentum import follow
+from dilo.train.recipes.saliency_recipe import AdamRecipe, LossRecipe, NoiseRecipe, SaliencyRecipe
+from dilo.train.saliency.dataset import Lesson
+from dilo.train.saliency.losses import (
+    agreement,
+    cross_entropy,
+    structural_dissimilarity,
+    union_loss,
+)
+from dilo.train.saliency.networks import NETWORKS
+
+
+class SaliencyLearning(Learning):
+    """A network that learns masks, those of its teacher among them.
+
+    Parameters
+    ----------
+    network : Module
+        From images (B, 3, H, W) to a tuple of logits (B, 1, H, W), the first its prediction.
+    loss : LossRecipe
+        Weights of the parts of the loss.
+    noise : NoiseRecipe
+        How masks that are often wrong are learnt from.
+    epochs : int
+        Of the whole run.
+
+    Attributes
+    ----------
+    network : Module
+        Trained by gradients.
+    teacher : Module or None
+        The moving average of its weights, in eval mode.
+    """
+
+    def __init__(
+        self, network: nn.Module, loss: LossRecipe, noise: NoiseRecipe, epochs: int
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.teacher: nn.Module | None = None
+        if noise.teacher:
+            self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
+        self._loss, self._noise, self._epochs, self._step = loss, noise, epochs, 0
+
+    @property
+    def masker(self) -> nn.Module:
+        """Give the network that masks are made by.
+
+        Returns
+        -------
+        Module
+            The teacher, or without one the network itself.
+        """
+        return self.network if self.teacher is None else self.teacher
+
+    def train(self, mode: bool = True) -> "SaliencyLearning":
+        """Set the mode of the network; the teacher stays in eval mode.
+
+        Parameters
+        ----------
+        mode : bool, default True
+            Whether to train.
+
+        Returns
+        -------
+        SaliencyLearning
+            This one.
+        """
+        super().train(mode)
+        if self.teacher is not None:
+            self.teacher.eval()
+        return self
+
+    def forward(self, lesson: Lesson) -> StepOutput:
+        """Compute the loss of a lesson.
+
+        Parameters
+        ----------
+        lesson : Lesson
+            Images and masks.
+
+        Returns
+        -------
+        StepOutput
+            The mean over the images of the sum over the outputs; as scalars, of output 0 alone
+            and each image counted alike, `l0` and its parts `bce`, `ssim` and `iou`.
+        """
+        self._step = lesson.step
+        outputs = self.network(lesson.images)
+        with torch.autocast(lesson.images.device.type, enabled=False):
+            truth, weight = self._wanted(lesson)
+            parts = self._parts(torch.stack(list(outputs)).float(), truth)
+            losses = parts.sum(0)
+            loss = (losses.sum(0) * weight).mean()
+            bce, ssim, iou = parts[:, 0].detach().mean(1)
+        scalars = {"l0": losses[0].detach().mean(), "bce": bce, "ssim": ssim, "iou": iou}
+        return StepOutput(loss, scalars)
+
+    def _parts(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """Compute the weighted parts of the loss (3, K, B) of K outputs (K, B, 1, H, W)."""
+        count = len(logits)
+        logits, wanted = logits.flatten(0, 1), truth.repeat(count, 1, 1, 1)
+        weight = None
+        if self._noise.confidence:
+            weight = (2 * wanted - 1).abs() ** self._noise.confidence
+        prediction = logits.sigmoid()
+        rule = self._loss
+        zero = torch.zeros(len(logits), device=logits.device)
+        parts = [
+            rule.bce * cross_entropy(logits, wanted, weight) if rule.bce else zero,
+            rule.ssim * structural_dissimilarity(prediction, wanted, weight) if rule.ssim else zero,
+            rule.iou * union_loss(prediction, wanted, weight) if rule.iou else zero,
+        ]
+        return torch.stack(parts).view(3, count, -1)
+
+    @torch.no_grad()
+    def _wanted(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
+        """Give what is to be learnt (B, 1, H, W), and the weight of each image (B,)."""
+        truth, noise = lesson.truth, self._noise
+        weight = torch.ones(len(truth), device=truth.device)
+        since = lesson.epochs - noise.trust_from
+        if self.teacher is None or since < 0 or not (noise.trust or noise.agreement):
+            return truth, weight
+        believed: Tensor = self.teacher(lesson.images)[0].float().sigmoid()
+        if noise.agreement:
+            weight = agreement(believed, truth) ** noise.agreement
+        share = noise.trust * since / (self._epochs - noise.trust_from)
+        return truth.lerp(believed, share), weight
+
+    @torch.no_grad()
+    def end_step(self) -> None:
+        """Let the teacher follow the network, faster while both are young."""
+        if self.teacher is not None:
+            keep = min(self._noise.teacher, (1 + self._step) / (10 + self._step))
+            follow(self.teacher, self.network, keep)
+            for slow, fast in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
+                if slow.is_floating_point():
+                    slow.lerp_(fast, 1 - keep)
+                else:
+                    slow.copy_(fast)
+
+
+def make_learning(recipe: SaliencyRecipe) -> SaliencyLearning:
+    """Make what a recipe trains.
+
+    Parameters
+    ----------
+    recipe : SaliencyRecipe
+        Network, loss, noise, and the seed of the weights.
+
+    Returns
+    -------
+    SaliencyLearning
+        Untrained, on the CPU.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = NETWORKS[recipe.model.arch](recipe.model.width)
+    return SaliencyLearning(network, recipe.loss, recipe.noise, recipe.optimizer.epochs)
+
+
+def make_adam(network: nn.Module, settings: AdamRecipe) -> torch.optim.Optimizer:
+    """Make the optimiser of a network.
+
+    Parameters
+    ----------
+    network : Module
+        All of whose parameters are trained.
+    settings : AdamRecipe
+        Name, rate and decay.
+
+    Returns
+    -------
+    Optimizer
+        Adam, whose decay is a part of the gradient; or AdamW, which decays the weights of
+        convolutions alone, not biases and batch norm.
+    """
+    weights = list(network.parameters())
+    if settings.name == "adam":
+        return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
+    decayed = [weight for weight in weights if weight.ndim > 1]
+    spared = [weight for weight in weights if weight.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+
+
+@dataclass(frozen=True)
+class SaliencyLearner(Learns):
+    """A network for saliency that learns.
+
+    Attributes
+    ----------
+    learning : SaliencyLearning
+        Network and teacher.
+    """
+
+    learning: SaliencyLearning
+
+    def weights(self) -> dict[str, Any]:
+        """Give what is learnt.
+
+        Returns
+        -------
+        dict
+            `state_dict`, the weights that masks are made by; where these are a teacher's, the
+            trained ones as `student`.
+        """
+        state = {"state_dict": self.learning.masker.state_dict()}
+        if self.learning.teacher is not None:
+            state["student"] = self.learning.network.state_dict()
+        return state
+
+    def take_up(self, content: dict[str, Any]) -> None:
+        """Take up what was learnt.
+
+        Parameters
+        ----------
+        content : dict
+            As `weights` gives it.
+        """
+        self.learning.masker.load_state_dict(content["state_dict"])
+        if self.learning.teacher is not None:
+            self.learning.network.load_state_dict(content["student"])
