@@ -101,7 +101,8 @@ def _require_stem(weights: Weights, form: str) -> None:
     if side != 7:
         raise DiloError(
             f"--format {form} is for the stem of ImageNet, 7 x 7, got one of {side} x {side}: "
-            f"give --format torchvision, and build the network with dilo.train.networks.encoder.resnet"
+            f"give --format torchvision, and build the network with "
+            f"dilo.train.networks.encoder.resnet"
         )
 
 

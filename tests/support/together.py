@@ -1,4 +1,4 @@
-"""What each of two ranks does for tests/train/runtime/test_distributed.py; rank by rank, it prints what it found.
+"""What each of two ranks does for tests/train/runtime/test_distributed.py; it prints what it found.
 
 Started by `support.launching.launch`: one pair of processes for all the tests, for starting them is
 what takes long.

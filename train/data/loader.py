@@ -1,4 +1,4 @@
-"""The batches of a run in their order, the loader that reads them ahead, and their way to the device."""
+"""The batches of a run in their order, the loader that reads ahead, and their way to the device."""
 
 import atexit
 import contextlib
@@ -64,8 +64,8 @@ class Batches(Sampler[list[tuple[int, int]]]):
             )
         if batch % (parts * distributed.size()):
             raise DiloError(
-                f"optimizer.batch must be a multiple of {distributed.size()} ranks times --accumulate "
-                f"{parts}, got {batch}"
+                f"optimizer.batch must be a multiple of {distributed.size()} ranks times "
+                f"--accumulate {parts}, got {batch}"
             )
         self._usable, self._recipe, self._start, self._parts = usable, recipe, start, parts
         self.steps_per_epoch = len(usable) // batch

@@ -273,8 +273,9 @@ def _require_shares(recipe: Recipe, machine: Machine) -> None:
     shares, groups = distributed.size() * machine.parts, recipe.model.bn_groups
     if groups > 1 and groups % shares:
         raise RecipeError(
-            f"model.bn_groups must be 1 or a multiple of {distributed.size()} ranks times --accumulate "
-            f"{machine.parts}, got {groups}: --set model.bn_groups={shares}, or use fewer"
+            f"model.bn_groups must be 1 or a multiple of {distributed.size()} ranks times "
+            f"--accumulate {machine.parts}, got {groups}: --set model.bn_groups={shares}, "
+            f"or use fewer"
         )
 
 

@@ -6,8 +6,20 @@ from typing import Any
 
 from dilo.pipeline.common.plugins import Plugins
 from dilo.pipeline.errors import DiloError, RecipeError, near
-from dilo.train.methods.base import Method, TrainingSet
+from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
 from dilo.train.recipes.recipe import Recipe
+
+__all__ = [
+    "GROUP",
+    "METHODS",
+    "Maker",
+    "Method",
+    "Methods",
+    "StepOutput",
+    "TrainingSet",
+    "ViewBatch",
+    "make_method",
+]
 
 #: The group of entry points under which a package registers methods.
 GROUP = "dilo.methods"

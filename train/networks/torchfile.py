@@ -36,6 +36,7 @@ _MOST_VALUES = 10_000_000
 _BEYOND = 2**64
 #: What tensors that repeat few numbers may stand for, in bytes.
 _MOST_REPEATED = 2**28
+#: Stands for what is not kept.
 DROPPED = object()
 
 
@@ -68,7 +69,18 @@ def read(path: Path) -> object:
 
 
 def load_allowed(file: Path | io.BytesIO) -> object:
-    """Let torch read a file in its own unpickler, which calls only what it has been allowed to."""
+    """Let torch read a file in its own unpickler, which calls only what it has been allowed to.
+
+    Parameters
+    ----------
+    file : Path or BytesIO
+        What torch.save wrote, and a survey has let pass.
+
+    Returns
+    -------
+    object
+        Its content, on the CPU.
+    """
     if isinstance(file, Path):  # torch would go by its name
         with file.open("rb") as opened:
             return _loaded(opened)
@@ -85,7 +97,25 @@ def _loaded(file: BinaryIO) -> object:
 
 @contextmanager
 def refusing(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged or hostile file leads to into a refusal in words."""
+    """Turn whatever a damaged or hostile file leads to into a refusal in words.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Yields
+    ------
+    None
+        While it is read.
+
+    Raises
+    ------
+    CheckpointError
+        If what is done meanwhile fails.
+    AccessError
+        If the system is to blame.
+    """
     try:
         yield
     except CheckpointError:
@@ -224,7 +254,18 @@ def begins_as_legacy(start: bytes) -> bool:
 
 
 def survey_archive(path: Path) -> set[str]:
-    """List the names in an archive, and refuse one whose parts are not what they say."""
+    """List the names in an archive, and refuse one whose parts are not what they say.
+
+    Parameters
+    ----------
+    path : Path
+        What torch.save wrote, since torch 1.6.
+
+    Returns
+    -------
+    set of str
+        Classes and functions that torch would be asked for.
+    """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         sizes = {member.filename: member.file_size for member in members}
@@ -254,6 +295,21 @@ def survey_legacy(path: Path, stand_in: str | None = None) -> tuple[io.BytesIO, 
 
     That format keeps a module's class as ("module", class, file, source), which torch reads
     only where it may run code. As a call of `stand_in` with these four it reads it anywhere.
+
+    Parameters
+    ----------
+    path : Path
+        What torch.save wrote, before torch 1.6.
+    stand_in : str, optional
+        A class, with its module, to be called in place of each that is kept with its source;
+        without one they stay.
+
+    Returns
+    -------
+    file : BytesIO
+        What torch is to read.
+    names : set of str
+        Classes and functions that it would be asked for.
     """
     whole = path.read_bytes()
     file = io.BytesIO(whole)
@@ -292,7 +348,13 @@ class Budget:
             raise ValueError(f"more than {_MOST_VALUES} values")
 
     def tensor(self, tensor: Tensor) -> None:
-        """Count the numbers of a tensor."""
+        """Count the numbers of a tensor.
+
+        Parameters
+        ----------
+        tensor : Tensor
+            Of the file.
+        """
         if tensor.layout != torch.strided or tensor.is_meta:
             return
         storage = tensor.untyped_storage()
@@ -307,7 +369,22 @@ class Budget:
 
 
 def plain(value: object, budget: Budget, above: tuple[int, ...] = ()) -> object:
-    """Keep tensors and plain values; a container that holds itself is not plain."""
+    """Keep tensors and plain values; a container that holds itself is not plain.
+
+    Parameters
+    ----------
+    value : object
+        Of a file.
+    budget : Budget
+        Of the file; what is kept is counted.
+    above : tuple of int
+        Which containers hold it.
+
+    Returns
+    -------
+    object
+        What is left of it; `DROPPED` if nothing is.
+    """
     budget.value()
     if isinstance(value, Tensor):
         budget.tensor(value)

@@ -9,7 +9,6 @@ from dilo.pipeline.errors import CheckpointError, few
 
 #: The MoCo repository saves a network wrapped for many devices; its tools expect the prefix.
 PREFIX = "module."
-
 #: What other programs wrap a network or a part of it in; a name means the same without.
 _WRAPPERS = frozenset(
     ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
@@ -28,8 +27,8 @@ def tensors_of(content: object) -> dict[str, Tensor]:
     Parameters
     ----------
     content : object
-        As `dilo.train.networks.torchfile.read` gives it: a state dict, or a dict with one as `state_dict`,
-        `model` or `module`.
+        As `dilo.train.networks.torchfile.read` gives it: a state dict, or a dict with one as
+        `state_dict`, `model` or `module`.
 
     Returns
     -------

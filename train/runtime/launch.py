@@ -4,9 +4,21 @@ import os
 
 
 def is_first() -> bool:
-    """Tell whether this process speaks, of those that torchrun started."""
+    """Tell whether this process speaks, of those that torchrun started.
+
+    Returns
+    -------
+    bool
+        Whether it is rank 0, or alone.
+    """
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def quiet(line: str) -> None:
-    """Say nothing: another process does."""
+    """Say nothing: another process does.
+
+    Parameters
+    ----------
+    line : str
+        What that one says.
+    """

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 #: As sysexits.h has EX_TEMPFAIL: try again.
 PREEMPTED = 75
-
 #: What batch systems send before they end a job, and Ctrl-C.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 #: A launcher passes Ctrl-C on to processes that the terminal has told already; an interrupt that

@@ -133,7 +133,7 @@ def test_there_is_one_maker_of_loaders(package):
     makers = [
         path.name for path in sorted(root.rglob("*.py")) if "DataLoader(" in path.read_text("utf-8")
     ]
-    assert makers == []  # but for a class of batches.py that is made of it
+    assert makers == []  # but for a class of loader.py that is made of it
 
 
 @pytest.mark.parametrize(
