@@ -31,9 +31,9 @@ from dilo.train.augment.views import augment
 from dilo.train.data.dataset import stack
 from dilo.train.data.draws import CROPS, GRAY, TEXTURES, ViewDraw, view_draw
 from dilo.train.engine.optim import make_optimizer
-from dilo.train.engine.pretrain import Stepper
+from dilo.train.engine.trainer import Optimization
 from dilo.train.methods import make_method
-from dilo.train.methods.base import TrainingSet
+from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime.options import Machine
@@ -120,20 +120,26 @@ def bank_of(recipe: Recipe, device: torch.device) -> Bank:
     return bank
 
 
-def training_step(recipe: Recipe, device: torch.device, bank: Bank) -> Callable[[], object]:
+def training_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
     """Make a step of the recipe's method on views that are ready: forward, backward, update."""
     count, side = recipe.optimizer.batch, recipe.views.size
     method = make_method(recipe, TrainingSet(count, 1000)).to(device)
     method.to(memory_format=torch.channels_last).train()
     optimizer = make_optimizer(method, recipe.optimizer)
     machine = Machine(device=device, workers=0, precision="bf16")
-    stepper = Stepper(recipe, machine, method, optimizer, bank)
+    update = Optimization(method, optimizer, machine)
     shape = (method.view_count * count, 3, side, side)
     views = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(256, (shape[0], 1, side, side), dtype=torch.uint8, device=device)
     samples = torch.arange(count, device=device)
-    handed = stepper.handed(views, samples, samples % 1000, masks)
-    return lambda: stepper.learn([handed], 1)
+    batch = ViewBatch(
+        views=views.chunk(method.view_count),
+        samples=samples,
+        step=0,
+        labels=samples % 1000 if method.needs_labels else None,
+        masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
+    )
+    return lambda: update.step([batch], 1, recipe.optimizer.lr)
 
 
 def options_of() -> argparse.Namespace:
@@ -188,7 +194,7 @@ def main() -> None:
     }
     threads = {"augment": options.threads, "tensor": 1, "pillow": 1}
     if options.step:
-        runs["step"] = waited(training_step(recipe, device, bank))
+        runs["step"] = waited(training_step(recipe, device))
         threads["step"] = options.threads
     seconds = medians(runs, threads, options.rounds)
     best = min(seconds["tensor"], seconds["pillow"])

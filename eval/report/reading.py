@@ -9,7 +9,7 @@ from typing import Any
 from dilo.eval.inputs import inputs_of
 from dilo.pipeline.common.textfiles import parse_toml, read_json, read_text
 from dilo.train.monitor.metrics import read_metrics
-from dilo.train.monitor.plot import flat
+from dilo.train.monitor.plot import recipe_words
 from dilo.train.monitor.run_info import FACTS, read_facts
 
 #: Bytes of a record, at most; what is larger is no record of ours.
@@ -280,4 +280,4 @@ def _recipe(folder: Path, notes: list[str]) -> dict[str, str]:
         except (OSError, ValueError) as error:
             notes.append(f"{folder / 'recipe.toml'} is left out: it cannot be read ({error})")
             return {}
-    return flat(recipe)
+    return recipe_words(recipe)

@@ -18,16 +18,18 @@ from torch.utils.data import DataLoader
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import read_file
-from dilo.train.augment.backgrounds import Bank, Stores
+from dilo.train.augment.backgrounds import Stores
 from dilo.train.data.crop import compile_ahead
 from dilo.train.data.dataset import Batch, Sample, Views, collate
 from dilo.train.data.draws import sample_order
 from dilo.train.data.images import Source
 from dilo.train.data.loader import Arrived, Batches, loader, prefetched
-from dilo.train.engine.optim import make_optimizer
-from dilo.train.engine.pretrain import Stepper, prepare
+from dilo.train.engine.pretrain import Pretraining
+from dilo.train.engine.trainer import Optimization
 from dilo.train.methods.base import ViewBatch
 from dilo.train.recipes.recipe import Recipe
+from dilo.train.runtime import distributed
+from dilo.train.runtime.devices import device_name
 from dilo.train.runtime.options import Machine
 
 #: Rounds of a stage of the device.
@@ -76,13 +78,12 @@ class Stages:
         self._recipe = dataclasses.replace(recipe, optimizer=endless)
         self._source, self._machine, self._seconds = source, machine, seconds
         self._first = next(iter(self._batches(source.usable)))  # refuses too few images
-        self.method, wanted = prepare(recipe, source, machine.device)
-        self.method.train()
+        alone = dataclasses.replace(machine, knn_every=0)
+        self._task = Pretraining(recipe, source, alone, stores, distributed.silence)
+        self.method, wanted = self._task.method, self._task.wanted
+        self._task.bank.fill(0)
         self._classes = 0 if wanted.labels is None else int(wanted.labels.max()) + 1
-        optimizer = make_optimizer(self.method, recipe.optimizer)
-        bank = Bank(recipe, stores, machine.device)
-        bank.fill(0)
-        self._stepper = Stepper(recipe, machine, self.method, optimizer, bank)
+        self._update = Optimization(self._task.model, self._task.optimizer, machine)
         self._parts: list[ViewBatch] = []
         self._views = Views(source, self._recipe, wanted)
         self._cached: NDArray[np.int64] = source.usable
@@ -141,7 +142,7 @@ class Stages:
         batch = collate([self._views[key] for key in self._first])
         with contextlib.closing(prefetched([batch], self._machine.device)) as arriving:
             there = next(arriving).batch
-        return self._repeat(lambda: self._stepper.views(there))
+        return self._repeat(lambda: self._task.inputs(there, 0, 0))
 
     def network(self) -> float:
         """Take steps on random views that lie on the device.
@@ -177,7 +178,8 @@ class Stages:
     def _trained(self, arriving: Iterator[Arrived[Batch]]) -> Iterator[float]:
         """Take a step on each batch, and say how long it was waited for."""
         for arrived in arriving:
-            self._learn(self._stepper.views(arrived.batch, step=self._taken, part=len(self._parts)))
+            step = self._taken % self._task.steps_per_epoch  # the backgrounds of epoch 0 serve
+            self._learn(self._task.inputs(arrived.batch, step, len(self._parts)))
             yield arrived.waited
 
     def step(self, views: Tensor, samples: Tensor, labels: Tensor, masks: Tensor) -> None:
@@ -193,13 +195,13 @@ class Stages:
             Used if the method needs them.
         """
         part, step = len(self._parts), self._taken
-        self._learn(self._stepper.handed(views, samples, labels, masks, step=step, part=part))
+        self._learn(self._task.view_batch(views, samples, labels, masks, step, part))
 
     def _learn(self, views: ViewBatch) -> None:
         """Gather the parts of a batch, and take a step when they are all there."""
         self._parts.append(views)
         if len(self._parts) == self._machine.parts:
-            self._stepper.learn(self._parts, self._machine.parts)
+            self._update.step(self._parts, self._machine.parts, self._recipe.optimizer.lr)
             self._parts.clear()
             self._taken += 1
 
@@ -336,7 +338,7 @@ def bench(
         "batch": recipe.optimizer.batch,
         "size": recipe.views.size,
         "views": stages.method.view_count,
-        "device": _name(machine.device),
+        "device": device_name(machine.device),
     }
 
 
@@ -372,8 +374,3 @@ def bench_table(result: dict[str, Any]) -> list[str]:
 def _rate(value: float) -> str:
     """Write images a second."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def _name(device: torch.device) -> str:
-    """Name a device as its maker does."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

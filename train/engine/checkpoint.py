@@ -4,20 +4,20 @@ import dataclasses
 import json
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dilo.pipeline.common.files import published, sweep
 from dilo.pipeline.errors import REMEDIES, CheckpointError, few, require_access, system_errno
+from dilo.train.methods.base import Learning
 from dilo.train.monitor.run_info import RECORDS
 from dilo.train.networks.torchfile import read, reason_of
-from dilo.train.recipes.schema import RunRecipe
+from dilo.train.recipes.schema import RunRecipe, flat
 from dilo.train.runtime import distributed
 
 #: Version of what stands under "dilo" in a checkpoint.
@@ -35,83 +35,6 @@ _NAME = re.compile(r"^step-(\d{8})\.pt$")
 
 class DamagedError(CheckpointError):
     """A checkpoint that was read and is no whole file."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where any run stands; classes derived from it add, as text, what it stands on.
-
-    Attributes
-    ----------
-    step : int
-        Optimiser steps taken.
-    epoch : int
-        Whole epochs among them.
-    """
-
-    step: int
-    epoch: int
-
-    def at(self, step: int, epoch: int) -> Self:
-        """Stand elsewhere, on the same data.
-
-        Parameters
-        ----------
-        step, epoch : int
-            Where.
-
-        Returns
-        -------
-        Standing
-            There.
-        """
-        return dataclasses.replace(self, step=step, epoch=epoch)
-
-    def data(self) -> dict[str, str]:
-        """Name what the run stands on.
-
-        Returns
-        -------
-        dict of str to str
-            All but where it stands.
-        """
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("step", "epoch")}
-
-
-@dataclass(frozen=True)
-class Position(Standing):
-    """Where a run of pretraining stands, and on what.
-
-    Attributes
-    ----------
-    images : str
-        Digest of the list of images.
-    masks : str
-        Fingerprint of the store of masks; empty without one.
-    backgrounds : str, default ""
-        Fingerprints of the stores of backgrounds, in the order of their kinds.
-    class_order : str, default ""
-        "numbers" where labels are learnt and the classes, whole numbers, stand in another order
-        than they would as text.
-    classes : tuple of str
-        Names of the classes, by label, where labels are learnt.
-    """
-
-    images: str
-    masks: str
-    backgrounds: str = ""
-    class_order: str = ""
-    classes: tuple[str, ...] = ()
-
-    def data(self) -> dict[str, str]:
-        """Name what the run stands on.
-
-        Returns
-        -------
-        dict of str to str
-            All but where it stands; the list of images decides the names of the classes.
-        """
-        return {name: value for name, value in super().data().items() if name != "classes"}
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -132,59 +55,124 @@ def checkpoint_path(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:08d}.pt"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Learns(ABC):
-    """Whatever learns, and so what a checkpoint must hold.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Checkpoints:
+    """The checkpoints of a run: the newest two stay, and that of step 0, before training.
 
     Attributes
     ----------
+    run : Path
+        Folder of the run.
+    recipe : RunRecipe
+        Of the run; it goes on with no other.
+    data : mapping of str to str
+        Digests of what the run stands on; it goes on with nothing else.
+    model : Learning
+        Networks and memory, as built from the recipe.
     optimizer : Optimizer
         Its momentum.
     scaler : GradScaler
         Its scale, where gradients are float16.
+    notes : mapping of str to object
+        What else a checkpoint says of the run, as plain values that nothing is compared with.
     """
 
+    run: Path
+    recipe: RunRecipe
+    data: Mapping[str, str]
+    model: Learning
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
-    @abstractmethod
-    def weights(self) -> dict[str, Any]:
-        """Give what is learnt.
-
-        Returns
-        -------
-        dict
-            `state_dict`, and what else there is.
-        """
-
-    @abstractmethod
-    def take_up(self, content: dict[str, Any]) -> None:
-        """Take up what was learnt.
+    def save(self, step: int, epoch: int, *, keep_every: int = 0) -> Path:
+        """Publish a checkpoint, and remove those that are no longer needed.
 
         Parameters
         ----------
-        content : dict
-            What `weights` gave, and more.
-        """
-
-    def content(self) -> dict[str, Any]:
-        """Give the state.
+        step, epoch : int
+            Optimiser steps taken, and whole epochs among them.
+        keep_every : int, default 0
+            Those of every so many steps stay too; 0 for none.
 
         Returns
         -------
-        dict
-            The weights, `optimizer` as the MoCo repository saves it, and `scaler`.
-        """
-        optimizer, scaler = self.optimizer.state_dict(), self.scaler.state_dict()
-        return {**self.weights(), "optimizer": optimizer, "scaler": scaler}
+        Path
+            The file.
 
-    def restore(self, content: dict[str, Any]) -> None:
-        """Take up a state.
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written, or is not there afterwards.
+        """
+        path = checkpoint_path(self.run, step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        about = {"format": FORMAT_VERSION, "step": step, "epoch": epoch, **self.data, **self.notes}
+        content = {
+            "epoch": epoch,
+            "arch": self.recipe.model.arch,
+            **self.model.checkpoint(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "dilo": {**about, "recipe": _plain(self.recipe)},
+        }
+        advice = "the checkpoints before are kept; make room and give the same command to go on"
+        write(path, content, advice)
+        # What is of a later step is none of this run's, and stays.
+        before = [(number, old) for number, old in steps(self.run) if number <= step]
+        for number, old in before[KEPT:]:
+            if number % keep_every if keep_every else number:
+                old.unlink(missing_ok=True)
+        return require_there(path)
+
+    def resume(self, say: Callable[[str], None], mode: str = "auto") -> int | None:
+        """Bring the run, on all ranks, to where its newest readable checkpoint left it.
 
         Parameters
         ----------
-        content : dict
-            As `content` gives it.
+        say : callable
+            Told of a checkpoint that cannot be read.
+        mode : {"auto", "must", "never"}
+            Whether there may, must or must not be a checkpoint.
+
+        Returns
+        -------
+        int or None
+            Optimiser steps taken; None if the run has no checkpoint yet.
+
+        Raises
+        ------
+        CheckpointError
+            If recipe or data differ from the run's, no checkpoint of a step that was taken can
+            be read, there are records without a checkpoint, or there is one or none against what
+            `mode` says. Then nothing in the folder is changed.
+        AccessError
+            If the system does not let a checkpoint be read now.
+        """
+        read: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
+        path = distributed.decide(lambda: self._newest(mode, say, read))
+        if path is None:
+            return None
+        content = read.pop(path) if path in read else load(path)
+        try:
+            self.restore(content)
+        # Of torch, where a network or an optimiser has other parts than the file.
+        except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise CheckpointError(
+                f"{path} must hold what this network and its optimiser need, but taking it up "
+                f"failed ({type(error).__name__}: {reason}): go on with the version of dilo that "
+                f"wrote it"
+            ) from error
+        return int(content["dilo"]["step"])
+
+    def restore(self, content: Mapping[str, Any]) -> None:
+        """Take up the state of a checkpoint.
+
+        Parameters
+        ----------
+        content : mapping
+            As `save` writes it.
 
         Raises
         ------
@@ -193,7 +181,7 @@ class Learns(ABC):
         """
         _require_state(content)
         try:
-            self.take_up(content)
+            self.model.load_checkpoint(content)
             self.optimizer.load_state_dict(content["optimizer"])
             _require_fitting(self.optimizer)
             if content["scaler"]:
@@ -204,6 +192,58 @@ class Learns(ABC):
                 "the checkpoint to go on from must hold the state of this network and its "
                 f"optimiser, but taking it up failed ({reason_of(error)}): {_REMEDY}"
             ) from error
+
+    def _newest(
+        self, mode: str, say: Callable[[str], None], read: dict[Path, dict[str, Any]]
+    ) -> Path | None:
+        """Find the newest checkpoint that can be read; refuse one that does not fit."""
+        run, found = self.run, steps(self.run)
+        if found and mode == "never":
+            raise CheckpointError(
+                f"--resume never needs a folder without checkpoints, got {found[0][1]}: give "
+                f"another --out, or leave --resume out to go on from there"
+            )
+        if not found and mode == "must":
+            raise CheckpointError(
+                f"--resume must needs a checkpoint to go on from, got none in "
+                f"{run / 'checkpoints'}: check --out, or leave --resume out to begin"
+            )
+        if not found:
+            _require_no_records(run)
+            sweep(run / "checkpoints")
+            return None
+        damaged: list[tuple[Path, DamagedError]] = []
+        for step, path in found:
+            try:
+                content = load(path)
+            except DamagedError as error:
+                damaged.append((path, error))
+                continue
+            if damaged and not step:
+                break
+            self._require_same(path, content["dilo"])
+            sweep(path.parent)
+            _pass_over(damaged, path, say)
+            read[path] = content
+            return path
+        raise CheckpointError(_nothing_left(run, len(found), damaged))
+
+    def _require_same(self, path: Path, saved: Mapping[str, Any]) -> None:
+        """Refuse to go on with another recipe or other data, naming what differs.
+
+        A key that is younger than the checkpoint has its default, which does what was done before.
+        """
+        defaults: Any = type(self.recipe)()
+        wanted = flat(_plain(self.recipe)) | dict(self.data)
+        had = flat(_plain(defaults)) | flat(saved["recipe"])
+        had |= {name: saved.get(name, "") for name in self.data}
+        for key in (*wanted, *(key for key in had if key not in wanted)):
+            if key not in wanted or key not in had or had[key] != wanted[key]:
+                was, now = (repr(v[key]) if key in v else "nothing" for v in (had, wanted))
+                raise CheckpointError(
+                    f"{path} was made with {key} = {was}, asked for {now}: "
+                    f"a run goes on with what it began with; give another --out for a new one"
+                )
 
 
 def _require_state(content: Mapping[str, Any]) -> None:
@@ -268,58 +308,6 @@ def write(path: Path, content: dict[str, Any], advice: str) -> None:
         number = system_errno(error)
         why = f"{os.strerror(number)}: {REMEDIES[number]}" if number else str(error)
         raise CheckpointError(f"{path} cannot be written: {why}: {advice}") from error
-
-
-def save(
-    run: Path, learner: Learns, recipe: RunRecipe, position: Standing, *, keep_every: int = 0
-) -> Path:
-    """Publish a checkpoint and remove those that are no longer needed.
-
-    The newest two stay, and that of step 0, the network before training.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-    learner : Learns
-        Networks, memory, optimiser.
-    recipe : RunRecipe
-        Of the run.
-    position : Standing
-        Where it stands.
-    keep_every : int, default 0
-        Those of every so many steps stay too; 0 for none.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written, or is not there afterwards.
-    """
-    path = checkpoint_path(run, position.step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "epoch": position.epoch,
-        "arch": recipe.model.arch,
-        **learner.content(),
-        "dilo": {
-            "format": FORMAT_VERSION,
-            **dataclasses.asdict(position),
-            "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
-        },
-    }
-    advice = "the checkpoints before are kept; make room and give the same command to go on"
-    write(path, content, advice)
-    # What is of a later step is none of this run's, and stays.
-    before = [(step, old) for step, old in steps(run) if step <= position.step]
-    for step, old in before[KEPT:]:
-        if step % keep_every if keep_every else step:
-            old.unlink(missing_ok=True)
-    return require_there(path)
 
 
 def require_there(path: Path) -> Path:
@@ -448,107 +436,6 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-Stood = TypeVar("Stood", bound=Standing)
-
-
-def resume(
-    run: Path,
-    learner: Learns,
-    recipe: RunRecipe,
-    data: Stood,
-    say: Callable[[str], None],
-    how: str = "auto",
-) -> Stood | None:
-    """Bring a run to where its newest readable checkpoint left it.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-    learner : Learns
-        As built from the recipe; filled in place.
-    recipe : RunRecipe
-        What is asked for; must be the run's own.
-    data : Standing
-        Digests of the images and masks that are given now.
-    say : callable
-        Told of a checkpoint that cannot be read.
-    how : {"auto", "must", "never"}
-        Whether there may, must or must not be a checkpoint.
-
-    Returns
-    -------
-    Standing or None
-        None if the run has no checkpoint yet.
-
-    Raises
-    ------
-    CheckpointError
-        If recipe or data differ from the run's, no checkpoint of a step that was taken can be
-        read, there are records without a checkpoint, or there is one or none against what
-        `how` says. Then nothing in the folder is changed.
-    AccessError
-        If the system does not let a checkpoint be read now.
-    """
-    read: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
-    path = distributed.decide(lambda: _newest(run, recipe, data, say, how, read))
-    if path is None:
-        return None
-    content = read.pop(path) if path in read else load(path)
-    try:
-        learner.restore(content)
-    # Of torch, where a network or an optimiser has other parts than the file.
-    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path} must hold what this network and its optimiser need, but taking it up failed "
-            f"({type(error).__name__}: {reason}): go on with the version of dilo that wrote it"
-        ) from error
-    saved = content["dilo"]
-    return data.at(saved["step"], saved["epoch"])
-
-
-def _newest(
-    run: Path,
-    recipe: RunRecipe,
-    data: Standing,
-    say: Callable[[str], None],
-    how: str,
-    read: dict[Path, dict[str, Any]],
-) -> Path | None:
-    """Find the newest checkpoint that can be read, and keep it; refuse one that does not fit."""
-    found = steps(run)
-    if found and how == "never":
-        raise CheckpointError(
-            f"--resume never needs a folder without checkpoints, got {found[0][1]}: give another "
-            f"--out, or leave --resume out to go on from there"
-        )
-    if not found and how == "must":
-        raise CheckpointError(
-            f"--resume must needs a checkpoint to go on from, got none in {run / 'checkpoints'}: "
-            f"check --out, or leave --resume out to begin"
-        )
-    if not found:
-        _require_no_records(run)
-        sweep(run / "checkpoints")
-        return None
-    damaged: list[tuple[Path, DamagedError]] = []
-    for step, path in found:
-        try:
-            content = load(path)
-        except DamagedError as error:
-            damaged.append((path, error))
-            continue
-        if damaged and not step:
-            break
-        _require_same(path, content["dilo"], recipe, data)
-        sweep(path.parent)
-        _pass_over(damaged, path, say)
-        read[path] = content
-        return path
-    raise CheckpointError(_nothing_left(run, len(found), damaged))
-
-
 def _require_no_records(run: Path) -> None:
     """Refuse to begin where the records of a run lie, which would be overwritten."""
     if records := [name for name in RECORDS if (run / name).exists()]:
@@ -581,36 +468,7 @@ def _nothing_left(run: Path, count: int, damaged: Sequence[tuple[Path, DamagedEr
     )
 
 
-def _require_same(path: Path, saved: dict[str, Any], recipe: RunRecipe, data: Standing) -> None:
-    """Refuse to go on with another recipe or other data, naming what differs.
-
-    A key that is younger than the checkpoint has its default, which does what was done before.
-    """
-    defaults: Any = type(recipe)()
-    wanted = _flat(_plain(dataclasses.asdict(recipe))) | data.data()
-    had = _flat(_plain(dataclasses.asdict(defaults))) | _flat(saved["recipe"])
-    had |= {name: saved.get(name, "") for name in data.data()}
-    for key in (*wanted, *(key for key in had if key not in wanted)):
-        if key not in wanted or key not in had or had[key] != wanted[key]:
-            was, now = (repr(v[key]) if key in v else "nothing" for v in (had, wanted))
-            raise CheckpointError(
-                f"{path} was made with {key} = {was}, asked for {now}: "
-                f"a run goes on with what it began with; give another --out for a new one"
-            )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Make of values what JSON, and so a checkpoint, makes of them."""
-    plain: dict[str, Any] = json.loads(json.dumps(values))
+def _plain(recipe: RunRecipe) -> dict[str, Any]:
+    """Make of a recipe what JSON, and so a checkpoint, makes of it."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
     return plain
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name nested values section.key."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

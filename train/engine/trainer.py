@@ -1,14 +1,15 @@
-"""One process's share of any run: from a start, or a resume, through its steps, to an end."""
+"""The training loop: from the newest checkpoint, step by step, to the end of the recipe."""
 
 import contextlib
+import dataclasses
 import os
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 import torch
 from torch import nn
@@ -19,92 +20,123 @@ from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.crop import compile_ahead
-from dilo.train.data.loader import Arrived, require_handles
+from dilo.train.data.loader import grouped, prefetched, require_handles
 from dilo.train.engine import checkpoint
-from dilo.train.engine.checkpoint import Learns, Standing, resume
+from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claimed
 from dilo.train.methods.base import Learning, StepOutput
 from dilo.train.monitor.metrics import Batch, Watch, has_read_out, require_package
 from dilo.train.monitor.run_info import describe, note_failure
 from dilo.train.recipes.schema import RunRecipe
 from dilo.train.runtime import distributed
-from dilo.train.runtime.devices import DTYPES
+from dilo.train.runtime.devices import DTYPES, device_name
 from dilo.train.runtime.options import Machine
 from dilo.train.runtime.signals import Abandoned, Interruption
 
 
-class Descent:
-    """What learns, its optimiser, and how this machine takes a step with them.
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a run ended."""
 
-    Parameters
-    ----------
-    machine : Machine
-        Device, precision, whether to compile.
-    learning : Learning
-        On the device.
-    optimizer : Optimizer
-        Of its parameters.
+    #: Optimiser steps taken in all
+    step: int
+    #: Steps of the whole recipe
+    steps: int
+    #: The last checkpoint
+    checkpoint: Path
+    #: Loss of the last step recorded; NaN if none was left to take
+    loss: float
+    #: Samples of this process replaced, since the last start, because their image could not be read
+    unreadable: int
+    #: What asked the run to stop; empty if nothing did
+    signal: str = ""
 
-    Attributes
-    ----------
-    scaler : GradScaler
-        Of float16's gradients; does nothing in other precisions.
-    """
 
-    def __init__(
-        self, machine: Machine, learning: Learning, optimizer: torch.optim.Optimizer
-    ) -> None:
-        self.machine, self.learning, self.optimizer = machine, learning, optimizer
+class Task(ABC, Generic[Batch]):
+    """What is trained, and on what: the loop asks, pretraining and saliency answer."""
+
+    #: What to do
+    recipe: RunRecipe
+    #: On the device, in train mode
+    model: Learning
+    #: Of the model's parameters
+    optimizer: torch.optim.Optimizer
+    steps_per_epoch: int
+    #: Digests of what the run stands on, which a resumed run must find again
+    data: Mapping[str, str]
+    #: What else a checkpoint says of the run, in plain values
+    notes: Mapping[str, Any] = {}
+    #: Epochs from one evaluation to the next; 0 for none
+    eval_every: int = 0
+    #: Which fields of a batch go to the device ahead of their step
+    copied: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def loader(self, step: int) -> Iterable[Any]:
+        """Load this rank's batches from a step on; an error in the place of one ends the run."""
+
+    @abstractmethod
+    def inputs(self, batch: Batch, step: int, part: int) -> object:
+        """Turn a batch, or a part of one, into what the model takes, on the device."""
+
+    @abstractmethod
+    def learning_rate(self, step: int) -> float:
+        """Give the learning rate of the step after so many."""
+
+    @abstractmethod
+    def describe(self) -> tuple[dict[str, Any], str]:
+        """Give facts for run.json, and words for the log."""
+
+    def evaluate(
+        self, step: int, epoch: int, between: Callable[[], object]
+    ) -> tuple[dict[str, Any], str]:
+        """Measure the model as it stands: a line of metrics.jsonl, and the same in words.
+
+        `between` is called before each batch, on all ranks as often; what it raises gives it up.
+        """
+        raise NotImplementedError
+
+    def finish(self, run: Path) -> None:
+        """Do what is due, on rank 0, when all steps are taken; by default nothing."""
+
+
+class Optimization:
+    """A model, its optimiser, and how this machine takes a step with them."""
+
+    def __init__(self, model: Learning, optimizer: torch.optim.Optimizer, machine: Machine) -> None:
+        self.model, self.optimizer, self.machine = model, optimizer, machine
+        #: Of float16's gradients; does nothing in other precisions
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
         if machine.compile:
             keep_kernels()
-            for network in learning.children():
+            for network in model.children():
                 network.compile()  # in place: wrapped, its parameters would change their names
-        self._module: nn.Module = learning
+        self._module: nn.Module = model
         if distributed.size() > 1:
             with warnings.catch_warnings():
                 # Its new name is not known to the oldest torch that serves.
                 warnings.filterwarnings("ignore", "`broadcast_buffers` is dep", FutureWarning)
                 # Memory and statistics are kept the same by what is written to them.
-                self._module = DistributedDataParallel(learning, broadcast_buffers=False)
+                self._module = DistributedDataParallel(model, broadcast_buffers=False)
 
-    def set_rate(self, rate: float) -> None:
-        """Set the learning rate.
+    def step(self, inputs: Iterable[object], parts: int, rate: float) -> StepOutput:
+        """Take a step: forward and backward of each part, gradients added, then the optimiser.
 
-        Parameters
-        ----------
-        rate : float
-            Of the next step.
+        Gives the means over the parts of loss and scalars, of this rank, on the device.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-
-    def learn(self, batches: Iterable[object], parts: int) -> StepOutput:
-        """Take a step on what lies on the device, at the rate that is set.
-
-        Parameters
-        ----------
-        batches : iterable
-            What the learning takes, part by part.
-        parts : int
-            How many.
-
-        Returns
-        -------
-        StepOutput
-            Means over the parts of loss and scalars, of this rank, on the device.
-        """
-        self.learning.begin_step()
+        self.model.begin_step()
         self.optimizer.zero_grad(set_to_none=True)
         outputs = [
             self._backward(batch, parts, last=part == parts - 1)
-            for part, batch in enumerate(batches)
+            for part, batch in enumerate(inputs)
         ]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.learning.end_step()
-        distributed.average_running_statistics(self.learning)
-        return _mean(outputs)
+        self.model.end_step()
+        distributed.average_running_statistics(self.model)
+        return StepOutput.mean(outputs)
 
     def _backward(self, batch: object, parts: int, *, last: bool) -> StepOutput:
         """Add the gradients of one part; between ranks they are exchanged with the last one."""
@@ -120,19 +152,6 @@ class Descent:
         return StepOutput(output.loss.detach(), output.scalars)
 
 
-def _mean(outputs: Sequence[StepOutput]) -> StepOutput:
-    """Average what the parts of a batch came to."""
-    if len(outputs) == 1:
-        return outputs[0]
-    return StepOutput(
-        torch.stack([output.loss for output in outputs]).mean(),
-        {
-            name: torch.stack([output.scalars[name] for output in outputs]).mean()
-            for name in outputs[0].scalars
-        },
-    )
-
-
 def keep_kernels() -> None:
     """Let torch.compile keep its kernels where ours are kept, unless the user says where.
 
@@ -143,332 +162,193 @@ def keep_kernels() -> None:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE.folder / "torchinductor"))
 
 
-Asked = TypeVar("Asked", bound=RunRecipe)
+def launch(
+    make_task: Callable[[Machine, Callable[[str], None]], Task[Any]],
+    run: Path,
+    machine: Machine,
+    say: Callable[[str], None],
+) -> Result:
+    """Join the other ranks, note signals, and train what is made for this process's device."""
+    with distributed.joined(machine.device) as device, Interruption() as interruption:
+        machine = dataclasses.replace(machine, device=device)
+        say = say if distributed.rank() == 0 else distributed.silence
+        return fit(make_task(machine, say), run, machine, say, interruption)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """How a run ended.
-
-    Attributes
-    ----------
-    step : int
-        Optimiser steps taken in all.
-    steps : int
-        Steps of the whole recipe.
-    checkpoint : Path
-        The last checkpoint.
-    loss : float
-        Of the last step recorded; NaN if none was left to take.
-    unreadable : int
-        Samples of this process replaced because their image could not be read, since the last
-        start.
-    signal : str
-        What asked the run to stop; empty if nothing did.
-    """
-
-    step: int
-    steps: int
-    checkpoint: Path
-    loss: float
-    unreadable: int
-    signal: str = ""
-
-
-class Session(ABC, Generic[Asked, Batch]):
-    """One process's share of a run; what is trained, and on what, a class derived from it says.
+def fit(
+    task: Task[Any],
+    run: Path,
+    machine: Machine,
+    say: Callable[[str], None],
+    interruption: Interruption,
+) -> Result:
+    """Train, from the beginning or from the run's newest checkpoint: one process's share.
 
     Parameters
     ----------
-    recipe : RunRecipe
-        What to do.
+    task : Task
+        What is trained, and on what.
     run : Path
-        Folder of the run.
+        Folder of the run: checkpoints/, metrics.jsonl, recipe.toml, run.json, state.
     machine : Machine
         Where to do it.
     say : callable
         Told in words what happens.
     interruption : Interruption
         Open; tells whether to stop.
-    learner : Learns
-        As built from the recipe.
-    data : Standing
-        What the run stands on.
-    steps_per_epoch : int
-        Steps of an epoch.
 
-    Attributes
-    ----------
-    step : int
-        Optimiser steps taken.
-    steps : int
-        Those of the whole recipe.
-    read_out_every : int
-        Epochs from one read-out to the next; 0 for none.
+    Returns
+    -------
+    Result
+        How it ended.
+
+    Raises
+    ------
+    DiloError
+        If another training lives in the folder, the run cannot go on, or it fails. Where it had
+        begun, its state is "failed" then, and run.json says why.
     """
+    require_handles(machine.workers)
+    if machine.tensorboard:
+        require_package()
+    per_epoch, images = task.steps_per_epoch, task.recipe.optimizer.batch
+    steps = per_epoch * task.recipe.optimizer.epochs
+    update = Optimization(task.model, task.optimizer, machine)
+    checkpoints = Checkpoints(
+        run=run,
+        recipe=task.recipe,
+        data=task.data,
+        model=task.model,
+        optimizer=task.optimizer,
+        scaler=update.scaler,
+        notes=task.notes,
+    )
+    watch = Watch(run, machine)
 
-    read_out_every: int = 0
+    def save() -> None:
+        """Write a checkpoint of this very step, if it is sound and the run is still this one's."""
 
-    def __init__(
-        self,
-        recipe: Asked,
-        run: Path,
-        machine: Machine,
-        say: Callable[[str], None],
-        interruption: Interruption,
-        *,
-        learner: Learns,
-        data: Standing,
-        steps_per_epoch: int,
-    ) -> None:
-        self.recipe, self.folder, self.machine, self.say = recipe, run, machine, say
-        self.interruption, self.learner, self.data = interruption, learner, data
-        self.steps_per_epoch = steps_per_epoch
-        self.steps = steps_per_epoch * recipe.optimizer.epochs
-        self.watch = Watch(run, machine, say)
-        self.step = 0
-        self._claim: Claim | None = None
-        require_handles(machine.workers)
-        if machine.tensorboard:
-            require_package()
+        def write() -> None:
+            claim.require()
+            checkpoints.save(step, step // per_epoch, keep_every=machine.keep_every * per_epoch)
 
-    @abstractmethod
-    def parts(self) -> Generator[list[Arrived[Batch]]]:
-        """Load this rank's share of each batch that is left.
+        with watch.meter.paused():
+            watch.require_finite(step, task.optimizer.param_groups[0]["lr"])
+            distributed.decide(write)
 
-        Yields
-        ------
-        list of Arrived
-            The parts of a batch.
-        """
+    def is_evaluated() -> bool:
+        """Tell whether an evaluation is due at this step."""
+        return task.eval_every > 0 and step % (task.eval_every * per_epoch) == 0
 
-    @abstractmethod
-    def take(self, batches: list[Batch], epoch: int) -> tuple[StepOutput, float]:
-        """Take an optimiser step.
+    def evaluate() -> str:
+        """Measure the model; where a signal comes, give that up, and name the signal."""
+        try:
+            with watch.meter.paused():
+                line, words = task.evaluate(step, step // per_epoch, give_way)
+        except Abandoned:
+            return stop_word()
+        watch.write(line)
+        say(words)
+        return ""
 
-        Parameters
-        ----------
-        batches : list
-            The parts of a batch.
-        epoch : int
-            Whole epochs taken before.
-
-        Returns
-        -------
-        output : StepOutput
-            What it came to.
-        rate : float
-            Its learning rate.
-        """
-
-    @abstractmethod
-    def facts(self) -> dict[str, Any]:
-        """Tell a reader of run.json what is trained on what.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-
-    @abstractmethod
-    def rate_words(self) -> str:
-        """Say where the learning rate comes from.
-
-        Returns
-        -------
-        str
-            For the log.
-        """
-
-    def read_out(self, epoch: int) -> None:
-        """Look at the network as it stands; nothing, unless a class does.
-
-        Parameters
-        ----------
-        epoch : int
-            Whole epochs taken.
-
-        Raises
-        ------
-        Abandoned
-            If `give_way` did.
-        """
-
-    def end(self) -> None:
-        """Do what is due, on rank 0, once all steps are taken; nothing, unless a class does."""
-
-    def run(self) -> Result:
-        """Go on from the newest checkpoint, take the steps that are left, and say how it ended.
-
-        Returns
-        -------
-        Result
-            How it ended.
-
-        Raises
-        ------
-        DiloError
-            If another training lives in the folder, the run cannot go on, or it fails. Where it
-            had begun, its state is "failed" then, and run.json says why.
-        """
-        with claimed(self.folder, self.say, self.interruption) as self._claim:
-            position = resume(
-                self.folder, self.learner, self.recipe, self.data, self.say, self.machine.resume
-            )
-            try:
-                return self._go_on(position)
-            except BaseException as error:
-                self._fail(error)
-                raise
-
-    def give_way(self) -> None:
-        """Let a signal end what can be done again; all ranks call it as often.
-
-        Raises
-        ------
-        Abandoned
-            If a signal came, on any rank.
-        """
-        if any(distributed.any_of([bool(self.interruption.came)])):
+    def give_way() -> None:
+        """Let a signal, on any rank, end what can be done again; all ranks call it as often."""
+        if any(distributed.any_of([bool(interruption.came)])):
             raise Abandoned
 
-    def _go_on(self, position: Standing | None) -> Result:
-        """Train from where the run stands."""
-        self._begin(position)
-        signal = self._take()
-        if self.step == self.steps and not signal:
-            distributed.decide(self.end)
-        path = checkpoint.checkpoint_path(self.folder, self.step)
+    def stop_word() -> str:
+        """Name the signal that came."""
+        return interruption.came or "on another rank"
+
+    with contextlib.ExitStack() as life:
+        claim = life.enter_context(claimed(run, say, interruption))
+        resumed = checkpoints.resume(say, machine.resume)
+        life.enter_context(_failure_noted(run, claim))
+        step = start = resumed or 0
+        # A checkpoint first: records without one would be those of a run that lost its own.
+        if resumed is None:
+            save()
+        elif start:
+            say(f"going on from step {start} of {steps}")
+        facts, words = task.describe()
+        facts = {"step": start, "steps": steps, **facts, "data": dict(task.data)}
+        facts |= {"device": device_name(machine.device), "world_size": distributed.size()}
+        if distributed.rank() == 0:
+            describe(run, task.recipe, facts | {"precision": machine.precision})
+        say(words)
+        _write_state(run, "running")
+
+        signal = ""
+        owed = is_evaluated() and not distributed.decide(lambda: has_read_out(run, start))
+        with contextlib.ExitStack() as stack:
+            if owed or start < steps:
+                compile_ahead(say)
+                watch.open(stack, start)
+            begin = saved = time.monotonic()
+            if owed:
+                signal = evaluate()
+            left = 0 if signal else steps - start
+            bar = Progress(left * images, "images", say)
+            if left:
+                stack.enter_context(bar)
+            loading = prefetched(task.loader(start) if left else (), machine.device, task.copied)
+            arriving = stack.enter_context(contextlib.closing(loading))
+            for parts in grouped(arriving, machine.parts):
+                epoch, rate = step // per_epoch, task.learning_rate(step)
+                inputs = (task.inputs(p.batch, step, part) for part, p in enumerate(parts))
+                output = update.step(inputs, len(parts), rate)
+                step += 1
+
+                watch.count(parts, output.loss)
+                if step % machine.log_every == 0 or step in (start + 1, steps):
+                    watch.record(output, step=step, epoch=epoch, rate=rate)
+                bar.advance(images, f"step {step}, loss {watch.loss:.4f}")
+
+                now = time.monotonic()
+                late = now - begin > 60 * machine.max_minutes
+                due = now - saved > 60 * machine.checkpoint_minutes
+                came, late, due = distributed.any_of([bool(interruption.came), late, due])
+                if step % per_epoch == 0 or due or late or came:
+                    save()
+                    saved = time.monotonic()
+                # After the checkpoint: a kill loses nothing, and the next start evaluates first.
+                if is_evaluated():
+                    signal = evaluate()
+                if came and step < steps:
+                    signal = stop_word()
+                if signal or late:
+                    break
+
+        if step == steps and not signal:
+            distributed.decide(lambda: task.finish(run))
+        path = checkpoint.checkpoint_path(run, step)
         distributed.decide(lambda: checkpoint.require_there(path))
-        self._state("preempted" if signal else "done" if self.step == self.steps else "stopped")
+        _write_state(run, "preempted" if signal else "done" if step == steps else "stopped")
         return Result(
-            step=self.step,
-            steps=self.steps,
+            step=step,
+            steps=steps,
             checkpoint=path,
-            loss=self.watch.loss,
-            unreadable=self.watch.unreadable,
+            loss=watch.loss,
+            unreadable=watch.unreadable,
             signal=signal,
         )
 
-    def _begin(self, position: Standing | None) -> None:
-        """Write the checkpoint of the beginning, if this is one, and then what describes the run.
 
-        In this order: records without a checkpoint would be those of a run that lost its own.
-        """
-        self.step = position.step if position else 0
-        if position is None:
-            self._save()
-        elif position.step:
-            self.say(f"going on from step {self.step} of {self.steps}")
-        if distributed.rank() == 0:
-            describe(self.folder, self.recipe, self._facts())
-        self.say(self.rate_words())
-        self._state("running")
-
-    def _fail(self, error: BaseException) -> None:
-        """Leave word that the run failed, and why; nothing of one that is another's by now."""
+@contextlib.contextmanager
+def _failure_noted(run: Path, claim: Claim) -> Iterator[None]:
+    """Leave word that a run failed, and why; nothing of one that is another's by now."""
+    try:
+        yield
+    except BaseException as error:
         with contextlib.suppress(OSError, DiloError):
-            if (
-                distributed.rank() == 0
-                and self._claim is not None
-                and checkpoint.steps(self.folder)
-            ):
-                self._claim.require()
-                write_text(self.folder / "state", "failed\n")
-                note_failure(self.folder, error)
-
-    def _facts(self) -> dict[str, Any]:
-        """Tell what a reader of run.json needs besides the recipe."""
-        return {
-            "step": self.step,
-            "steps": self.steps,
-            **self.facts(),
-            "data": self.data.data(),
-            "device": _name(self.machine),
-            "world_size": distributed.size(),
-            "precision": self.machine.precision,
-        }
-
-    def _state(self, word: str) -> None:
-        """Leave the state of the run where a script finds it."""
-        if distributed.rank() == 0:
-            write_text(self.folder / "state", word + "\n")
-
-    def _take(self) -> str:
-        """Take the steps that are left; name the signal that stopped them, if one did."""
-        owed = self._is_read_out() and not distributed.decide(
-            lambda: has_read_out(self.folder, self.step)
-        )
-        if self.step == self.steps and not owed:
-            return ""
-        compile_ahead(self.say)
-        begin = saved = time.monotonic()
-        start, images = self.step, self.recipe.optimizer.batch
-        with contextlib.ExitStack() as stack:
-            self.watch.open(stack, start)
-            signal = self._look() if owed else ""
-            if signal or start == self.steps:
-                return signal
-            bar = stack.enter_context(Progress((self.steps - start) * images, "images", self.say))
-            for parts in stack.enter_context(contextlib.closing(self.parts())):
-                self._step(parts, first=self.step == start)
-                bar.advance(images, f"step {self.step}, loss {self.watch.loss:.4f}")
-                now = time.monotonic()
-                late = now - begin > 60 * self.machine.max_minutes
-                due = now - saved > 60 * self.machine.checkpoint_minutes
-                came, late, due = distributed.any_of([bool(self.interruption.came), late, due])
-                if self.step % self.steps_per_epoch == 0 or due or late or came:
-                    with self.watch.meter.paused():
-                        self._save()
-                    saved = time.monotonic()
-                # After the checkpoint: a kill loses nothing, and the next start reads out first.
-                if self._is_read_out() and (signal := self._look()):
-                    return signal
-                if came and self.step < self.steps:
-                    return self.interruption.came or "on another rank"
-                if late:
-                    break
-        return ""
-
-    def _step(self, parts: list[Arrived[Batch]], *, first: bool) -> None:
-        """Take one optimiser step, and record it if it is its turn."""
-        epoch = self.step // self.steps_per_epoch
-        output, rate = self.take([arrived.batch for arrived in parts], epoch)
-        self.step += 1
-        self.watch.count(parts, output.loss)
-        if self.step % self.machine.log_every == 0 or first or self.step == self.steps:
-            self.watch.record(output, step=self.step, epoch=epoch, rate=rate)
-
-    def _is_read_out(self) -> bool:
-        """Tell whether a read-out is due at this step."""
-        every = self.read_out_every * self.steps_per_epoch
-        return bool(every) and self.step % every == 0
-
-    def _look(self) -> str:
-        """Read out; name the signal, if one came and the read-out was given up."""
-        try:
-            self.read_out(self.step // self.steps_per_epoch)
-        except Abandoned:
-            return self.interruption.came or "on another rank"
-        return ""
-
-    def _save(self) -> None:
-        """Write a checkpoint of this very step, once it is known to be sound."""
-        self.watch.require_finite(self.step, self.learner.optimizer.param_groups[0]["lr"])
-        position = self.data.at(self.step, self.step // self.steps_per_epoch)
-        keep = self.machine.keep_every * self.steps_per_epoch
-        distributed.decide(lambda: self._write(position, keep))
-
-    def _write(self, position: Standing, keep: int) -> None:
-        """Write the checkpoint that all ranks hold, if the run is still this one's."""
-        if self._claim is not None:
-            self._claim.require()
-        checkpoint.save(self.folder, self.learner, self.recipe, position, keep_every=keep)
+            if distributed.rank() == 0 and checkpoint.steps(run):
+                claim.require()
+                write_text(run / "state", "failed\n")
+                note_failure(run, error)
+        raise
 
 
-def _name(machine: Machine) -> str:
-    """Name the device as a reader of run.json knows it."""
-    if machine.device.type == "cuda":
-        return torch.cuda.get_device_name(machine.device)
-    return machine.device.type
+def _write_state(run: Path, word: str) -> None:
+    """Leave the state of the run where a script finds it."""
+    if distributed.rank() == 0:
+        write_text(run / "state", word + "\n")

@@ -1,10 +1,14 @@
 """What the training loop asks of a method, and what it gives it."""
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
+
+from dilo.train.networks.weights import PREFIX
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,28 @@ class StepOutput:
     loss: Tensor
     scalars: dict[str, Tensor]
 
+    @classmethod
+    def mean(cls, outputs: Sequence["StepOutput"]) -> "StepOutput":
+        """Average what the parts of a batch came to.
+
+        Parameters
+        ----------
+        outputs : sequence of StepOutput
+            One a part, with the same scalars.
+
+        Returns
+        -------
+        StepOutput
+            Means of the losses and of the scalars.
+        """
+        if len(outputs) == 1:
+            return outputs[0]
+        scalars = {
+            name: torch.stack([output.scalars[name] for output in outputs]).mean()
+            for name in outputs[0].scalars
+        }
+        return cls(torch.stack([output.loss for output in outputs]).mean(), scalars)
+
 
 class Learning(nn.Module):
     """Whatever learns: from the parts of a batch to losses, one optimiser step a batch.
@@ -82,6 +108,28 @@ class Learning(nn.Module):
 
     def end_step(self) -> None:
         """Do what is due after an optimiser step; nothing, unless a class says otherwise."""
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Give what is learnt, as the MoCo repository saves it: a `state_dict`.
+
+        Returns
+        -------
+        dict
+            `state_dict`, with the prefix of a network wrapped for many devices; a class may add
+            parts under other names.
+        """
+        return {"state_dict": {PREFIX + name: value for name, value in self.state_dict().items()}}
+
+    def load_checkpoint(self, content: Mapping[str, Any]) -> None:
+        """Take up what was learnt.
+
+        Parameters
+        ----------
+        content : mapping
+            What `checkpoint` gave, and more.
+        """
+        state = content["state_dict"].items()
+        self.load_state_dict({name.removeprefix(PREFIX): value for name, value in state})
 
 
 class Method(Learning):

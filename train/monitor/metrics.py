@@ -288,8 +288,6 @@ class Watch:
         Folder of the run.
     machine : Machine
         What to write.
-    say : callable
-        Told of read-outs.
 
     Attributes
     ----------
@@ -301,8 +299,8 @@ class Watch:
         Speed, waiting and pastes since the last line.
     """
 
-    def __init__(self, run: Path, machine: Machine, say: Callable[[str], None]) -> None:
-        self._run, self._machine, self._say = run, machine, say
+    def __init__(self, run: Path, machine: Machine) -> None:
+        self._run, self._machine = run, machine
         self.loss, self.unreadable, self.meter = math.nan, 0, Meter()
         self._writers: list[Record | Board] = []
         self._losses: list[Tensor] = []
@@ -367,12 +365,18 @@ class Watch:
         self.loss = values[0]
         line = {"step": step, "epoch": epoch, "loss": self.loss, "lr": rate}
         line |= dict(zip(output.scalars, values[1:], strict=True)) | self.meter.line()
-        self._write(line)
+        self.write(line)
         self.require_finite(step, rate)
         self._last = line
 
-    def _write(self, line: dict[str, Any]) -> None:
-        """Write a line, on rank 0."""
+    def write(self, line: dict[str, Any]) -> None:
+        """Write a line, on rank 0.
+
+        Parameters
+        ----------
+        line : dict
+            ``step``, and what there is to say of it.
+        """
         for writer in self._writers:
             writer.add(line)
 
@@ -405,21 +409,3 @@ class Watch:
                 f"{last or 'nothing since the start'}): the checkpoints before are kept; "
                 f"try a lower optimizer.lr"
             )
-
-    def read_out(
-        self, look: Callable[[], dict[str, Any]], words: Callable[[dict[str, Any]], str]
-    ) -> None:
-        """Look at the network, on all ranks, and write down and say what is found.
-
-        Parameters
-        ----------
-        look : callable
-            Makes a line of the record; its time is no time of training. What it raises, as
-            `Abandoned`, leaves no line.
-        words : callable
-            Says the line for people.
-        """
-        with self.meter.paused():
-            line = look()
-        self._write(line)
-        self._say(words(line))

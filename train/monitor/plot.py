@@ -13,6 +13,7 @@ from dilo.pipeline.common.files import published
 from dilo.pipeline.errors import DiloError
 from dilo.train.monitor.metrics import METRICS, read_metrics
 from dilo.train.monitor.run_info import read_facts
+from dilo.train.recipes.schema import flat
 
 if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
     from matplotlib.axes import Axes
@@ -122,18 +123,16 @@ def _read(folder: Path) -> _Run:
         per_epoch = facts["steps"] / facts["recipe"]["optimizer"]["epochs"]
     except (KeyError, TypeError, ZeroDivisionError):
         per_epoch = None
-    return _Run(folder, lines, flat(recipe) if isinstance(recipe, dict) else {}, per_epoch)
+    return _Run(folder, lines, recipe_words(recipe) if isinstance(recipe, dict) else {}, per_epoch)
 
 
-def flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Write nested values as words under dotted keys.
+def recipe_words(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Write the values of a recipe as words under dotted keys.
 
     Parameters
     ----------
     recipe : mapping of str to object
-        Values, some of them mappings themselves.
-    prefix : str, default ""
-        What every key begins with.
+        Values, some of them dictionaries themselves.
 
     Returns
     -------
@@ -142,16 +141,13 @@ def flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
     Examples
     --------
-    >>> flat({"seed": 0, "paste": {"probability": 0.30}})
+    >>> recipe_words({"seed": 0, "paste": {"probability": 0.30}})
     {'seed': '0', 'paste.probability': '0.3'}
     """
-    found: dict[str, str] = {}
-    for key, value in recipe.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = f"{value:g}" if isinstance(value, float) else str(value)
-    return found
+    return {
+        key: f"{value:g}" if isinstance(value, float) else str(value)
+        for key, value in flat(recipe).items()
+    }
 
 
 def run_names(runs: Sequence[Path], recipes: Sequence[Mapping[str, str]]) -> list[str]:

@@ -102,6 +102,33 @@ def require(rules: Iterable[Rule], source: str) -> None:
             raise RecipeError(f"{source}: {rule}, got {value!r}")
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested values by dotted keys.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Values, some of them dictionaries themselves.
+    prefix : str, default ""
+        What every key begins with.
+
+    Returns
+    -------
+    dict of str to object
+        Values by key.
+
+    Examples
+    --------
+    >>> flat({"seed": 0, "paste": {"probability": 0.3}})
+    {'seed': 0, 'paste.probability': 0.3}
+    """
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, dict)
+        named |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return named
+
+
 def _section(kind: type[Section], values: Mapping[str, Any], source: str, prefix: str) -> Section:
     """Fill a dataclass, refusing what it does not know."""
     hints = typing.get_type_hints(kind)

@@ -101,6 +101,22 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     return cast(Precision, name)
 
 
+def device_name(device: torch.device) -> str:
+    """Name a device as its maker does.
+
+    Parameters
+    ----------
+    device : torch.device
+        Any.
+
+    Returns
+    -------
+    str
+        The GPU's name, or "cpu".
+    """
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def move(values: Tensor, device: torch.device) -> Tensor:
     """Move small values to a device without waiting, which takes pinned memory.
 

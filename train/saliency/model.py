@@ -1,13 +1,12 @@
 """What learns saliency: a network, where it has one its teacher, and the loss of a lesson."""
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dilo.train.engine.checkpoint import Learns
 from dilo.train.methods.base import Learning, StepOutput
 from dilo.train.methods.momentum import follow
 from dilo.train.recipes.saliency_recipe import AdamRecipe, LossRecipe, NoiseRecipe, SaliencyRecipe
@@ -150,6 +149,31 @@ class SaliencyLearning(Learning):
                 else:
                     slow.copy_(fast)
 
+    def checkpoint(self) -> dict[str, Any]:
+        """Give what is learnt: the weights that masks are made by, under the network's own names.
+
+        Returns
+        -------
+        dict
+            `state_dict`; where these weights are a teacher's, the trained ones as `student`.
+        """
+        state = {"state_dict": self.masker.state_dict()}
+        if self.teacher is not None:
+            state["student"] = self.network.state_dict()
+        return state
+
+    def load_checkpoint(self, content: Mapping[str, Any]) -> None:
+        """Take up what was learnt.
+
+        Parameters
+        ----------
+        content : mapping
+            What `checkpoint` gave, and more.
+        """
+        self.masker.load_state_dict(content["state_dict"])
+        if self.teacher is not None:
+            self.network.load_state_dict(content["student"])
+
 
 def make_learning(recipe: SaliencyRecipe) -> SaliencyLearning:
     """Make what a recipe trains.
@@ -196,42 +220,3 @@ def make_adam(network: nn.Module, settings: AdamRecipe) -> torch.optim.Optimizer
         {"params": spared, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
-
-
-@dataclass(frozen=True)
-class SaliencyLearner(Learns):
-    """A network for saliency that learns.
-
-    Attributes
-    ----------
-    learning : SaliencyLearning
-        Network and teacher.
-    """
-
-    learning: SaliencyLearning
-
-    def weights(self) -> dict[str, Any]:
-        """Give what is learnt.
-
-        Returns
-        -------
-        dict
-            `state_dict`, the weights that masks are made by; where these are a teacher's, the
-            trained ones as `student`.
-        """
-        state = {"state_dict": self.learning.masker.state_dict()}
-        if self.learning.teacher is not None:
-            state["student"] = self.learning.network.state_dict()
-        return state
-
-    def take_up(self, content: dict[str, Any]) -> None:
-        """Take up what was learnt.
-
-        Parameters
-        ----------
-        content : dict
-            As `weights` gives it.
-        """
-        self.learning.masker.load_state_dict(content["state_dict"])
-        if self.learning.teacher is not None:
-            self.learning.network.load_state_dict(content["student"])

@@ -1,62 +1,31 @@
 """Training a network for saliency: images and masks to weights, on from wherever it stopped."""
 
-import contextlib
-import dataclasses
-import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train.augment.backgrounds import Bank, Stores, fingerprints
-from dilo.train.data.loader import Arrived, Batches, grouped, loader, prefetched
-from dilo.train.engine.checkpoint import Standing, write
+from dilo.train.data.loader import Batches, loader
+from dilo.train.engine.checkpoint import write
 from dilo.train.engine.optim import learning_rate, rate_words
-from dilo.train.engine.trainer import Descent, Result, Session
-from dilo.train.methods.base import StepOutput
+from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.networks.torchfile import read
 from dilo.train.networks.weights import tensors_of
 from dilo.train.recipes.recipe import OptimizerRecipe
 from dilo.train.recipes.saliency_recipe import AdamRecipe, SaliencyRecipe
-from dilo.train.runtime import distributed
 from dilo.train.runtime.options import Machine
-from dilo.train.runtime.signals import Interruption
 from dilo.train.saliency.basnet import BASNet, load_encoder
-from dilo.train.saliency.dataset import COPIED, ExampleBatch, Examples, collate, make_lesson
-from dilo.train.saliency.model import SaliencyLearner, SaliencyLearning, make_adam, make_learning
+from dilo.train.saliency.dataset import COPIED, ExampleBatch, Examples, Lesson, collate, make_lesson
+from dilo.train.saliency.model import SaliencyLearning, make_adam, make_learning
 from dilo.train.saliency.networks import learning_format
 from dilo.train.saliency.pairs import Pairs
 from dilo.train.saliency.score import Scorer
 
 #: The weights alone, at the end of a run.
 WEIGHTS = "network.pth"
-
-
-@dataclass(frozen=True)
-class SaliencyPosition(Standing):
-    """Where a run stands, and on what.
-
-    Attributes
-    ----------
-    images : str
-        Digest of the list of images.
-    truth : str
-        Fingerprint of the store of masks, or digest of the list of files.
-    backgrounds : str
-        Fingerprints of the stores of backgrounds, in the order of their kinds; empty without.
-    encoder : str
-        Digest of the file that the encoder began with; empty without one.
-    kind : str, default "saliency"
-        What was trained.
-    """
-
-    images: str
-    truth: str
-    backgrounds: str
-    encoder: str
-    kind: str = "saliency"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,10 +89,7 @@ def train_saliency(
         If the run cannot go on from its checkpoints, the data, the encoder or the number of ranks
         does not serve, or the loss is no number.
     """
-    with distributed.joined(machine.device) as device, Interruption() as interruption:
-        machine = dataclasses.replace(machine, device=device)
-        say = say if distributed.rank() == 0 else distributed.silence
-        return _Session(recipe, data, run, machine, say, interruption).run()
+    return launch(lambda here, _: SaliencyTask(recipe, data, here), run, machine, say)
 
 
 def schedule_of(settings: AdamRecipe) -> OptimizerRecipe:
@@ -151,99 +117,98 @@ def schedule_of(settings: AdamRecipe) -> OptimizerRecipe:
     )
 
 
-class _Session(Session[SaliencyRecipe, ExampleBatch]):
-    """One process's share of a training for saliency."""
+class SaliencyTask(Task[ExampleBatch]):
+    """A network for saliency, its optimiser, and the images and masks that it learns from.
 
-    def __init__(
-        self,
-        recipe: SaliencyRecipe,
-        data: Data,
-        run: Path,
-        machine: Machine,
-        say: Callable[[str], None],
-        interruption: Interruption,
-    ) -> None:
-        self.pairs, source = data.pairs, data.pairs.source
-        learning, model = make_learning(recipe), recipe.model
-        encoder = _begin_with(data.encoder, model.arch, learning)
-        layout = learning_format(model.arch, model.width, machine.device)
-        learning.to(machine.device).to(memory_format=layout)
-        learning.train()
-        optimizer = make_adam(learning.network, recipe.optimizer)
-        self.descent = Descent(machine, learning, optimizer)
-        self.learning = learning
+    Parameters
+    ----------
+    recipe : SaliencyRecipe
+        What to do.
+    data : Data
+        On what.
+    machine : Machine
+        Device, workers.
+
+    Raises
+    ------
+    DiloError
+        If data or encoder do not serve, or the device has no room for the backgrounds.
+    """
+
+    copied: ClassVar[tuple[str, ...]] = COPIED
+
+    def __init__(self, recipe: SaliencyRecipe, data: Data, machine: Machine) -> None:
+        self.recipe: SaliencyRecipe = recipe
+        self.pairs, self.machine = data.pairs, machine
+        self.model: SaliencyLearning = make_learning(recipe)
+        arch = recipe.model.arch
+        encoder = _begin_with(data.encoder, arch, self.model)
+        layout = learning_format(arch, recipe.model.width, machine.device)
+        self.model.to(machine.device).to(memory_format=layout)
+        self.model.train()
+        self.optimizer = make_adam(self.model.network, recipe.optimizer)
         self.schedule = schedule_of(recipe.optimizer)
         self.bank = Bank(recipe.pretraining(), data.backgrounds, machine.device)
-        super().__init__(
-            *(recipe, run, machine, say, interruption),
-            learner=SaliencyLearner(learning, optimizer=optimizer, scaler=self.descent.scaler),
-            data=SaliencyPosition(
-                step=0,
-                epoch=0,
-                images=source.names.digest(),
-                truth=data.pairs.digest(),
-                backgrounds=fingerprints(data.backgrounds),
-                encoder=encoder,
-            ),
-            steps_per_epoch=Batches(source.usable, recipe, 0, machine.parts).steps_per_epoch,
-        )
+        self.steps_per_epoch = self._order(0).steps_per_epoch
+        self.data = {
+            "images": data.pairs.source.names.digest(),
+            "truth": data.pairs.digest(),
+            "backgrounds": fingerprints(data.backgrounds),
+            "encoder": encoder,
+            "kind": "saliency",
+        }
         self.scorer: Scorer | None = None
         if data.test is not None:
             self.scorer = Scorer(data.test, recipe.data.size, machine)
-            self.read_out_every = data.test_every
+            self.eval_every = data.test_every
 
-    def facts(self) -> dict[str, Any]:
+    def _order(self, step: int) -> Batches:
+        """Order the batches from a step on."""
+        return Batches(self.pairs.source.usable, self.recipe, step, self.machine.parts)
+
+    def loader(self, step: int) -> Iterable[Any]:
+        """Load this rank's batches from a step on."""
+        examples, workers = Examples(self.pairs, self.recipe), self.machine.workers
+        pin = self.machine.device.type == "cuda"
+        return loader(examples, self._order(step), workers=workers, pin=pin, stack=collate)
+
+    def inputs(self, batch: ExampleBatch, step: int, part: int) -> Lesson:
+        """Paste, jitter and standardise a batch on the device."""
+        self.bank.fill(step // self.steps_per_epoch)
+        epochs = step / self.steps_per_epoch
+        about: dict[str, Any] = {"soft": self.pairs.soft, "step": step, "epochs": epochs}
+        return make_lesson(batch, self.recipe.data, self.bank, **about)
+
+    def learning_rate(self, step: int) -> float:
+        """Give the learning rate of a step."""
+        return learning_rate(self.schedule, step, self.steps_per_epoch)
+
+    def describe(self) -> tuple[dict[str, Any], str]:
+        """Say what is trained on, and where the rate comes from."""
         source = self.pairs.source
-        return {
+        facts = {
             "images": len(source.usable),
             "images_in_folder": source.in_folder,
             "left_out": list(self.pairs.left_out),
         }
+        return facts, rate_words(self.schedule)
 
-    def rate_words(self) -> str:
-        return rate_words(self.schedule)
-
-    def parts(self) -> Generator[list[Arrived[ExampleBatch]]]:
-        stream: Any = loader(
-            Examples(self.pairs, self.recipe),
-            Batches(self.pairs.source.usable, self.recipe, self.step, self.machine.parts),
-            workers=self.machine.workers,
-            pin=self.machine.device.type == "cuda",
-            stack=collate,
-        )
-        with contextlib.closing(prefetched(stream, self.machine.device, COPIED)) as arriving:
-            yield from grouped(arriving, self.machine.parts)
-
-    def take(self, batches: list[ExampleBatch], epoch: int) -> tuple[StepOutput, float]:
-        rate = learning_rate(self.schedule, self.step, self.steps_per_epoch)
-        self.descent.set_rate(rate)
-        self.bank.fill(epoch)
-        epochs = self.step / self.steps_per_epoch
-        about: dict[str, Any] = {"soft": self.pairs.soft, "step": self.step, "epochs": epochs}
-        lessons = (make_lesson(batch, self.recipe.data, self.bank, **about) for batch in batches)
-        return self.descent.learn(lessons, len(batches)), rate
-
-    def read_out(self, epoch: int) -> None:
-        self.watch.read_out(functools.partial(self._scored, epoch), _score_words)
-
-    def _scored(self, epoch: int) -> dict[str, Any]:
+    def evaluate(
+        self, step: int, epoch: int, between: Callable[[], object]
+    ) -> tuple[dict[str, Any], str]:
         """Score the masks of the network as it stands."""
-        score = cast(Scorer, self.scorer).score(self.learning.masker, self.give_way)
-        found: dict[str, Any] = {"test_mae": score.mae, "test_max_f": score.max_f}
+        score = cast(Scorer, self.scorer).score(self.model.masker, between)
+        line = {"step": step, "epoch": epoch, "test_mae": score.mae, "test_max_f": score.max_f}
+        words = f"epoch {epoch}: MAE {score.mae:.3f}, max F {score.max_f:.3f}"
         if score.empty:
-            found["test_empty"] = score.empty
-        return {"step": self.step, "epoch": epoch, **found}
+            line["test_empty"] = score.empty
+            words += f", without {score.empty} images whose truth is black"
+        return line, words
 
-    def end(self) -> None:
-        weights = {name: value.cpu() for name, value in self.learning.masker.state_dict().items()}
-        write(self.folder / WEIGHTS, weights, "make room and give the same command again")
-
-
-def _score_words(line: dict[str, Any]) -> str:
-    """Say how good the masks are."""
-    words = f"epoch {line['epoch']}: MAE {line['test_mae']:.3f}, max F {line['test_max_f']:.3f}"
-    empty = line.get("test_empty")
-    return words + (f", without {empty} images whose truth is black" if empty else "")
+    def finish(self, run: Path) -> None:
+        """Write the weights alone."""
+        weights = {name: value.cpu() for name, value in self.model.masker.state_dict().items()}
+        write(run / WEIGHTS, weights, "make room and give the same command again")
 
 
 def _begin_with(file: Path | None, arch: str, learning: SaliencyLearning) -> str:

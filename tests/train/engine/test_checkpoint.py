@@ -115,10 +115,10 @@ ODD = {
 
 @pytest.mark.parametrize("odd", ODD)
 def test_values_that_no_training_wrote_are_refused_in_a_sentence(tmp_path, odd):
-    learns = trained(tmp_path, 1)
+    kept = trained(tmp_path, 1)
     content = checkpoint.load(checkpoint.checkpoint_path(tmp_path, 1))
     ODD[odd](content)
     with pytest.raises(
         CheckpointError, match=r"the checkpoint to go on from must hold .*, got|fai"
     ):
-        learns.restore(content)
+        kept.restore(content)

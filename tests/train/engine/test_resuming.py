@@ -6,22 +6,18 @@ import json
 
 import pytest
 import torch
-from support.learners import RECIPE, learner, trained
+from support.learners import RECIPE, checkpoints, trained
 from support.runs import small_recipe
 
 from dilo.pipeline.errors import AccessError, CheckpointError
 from dilo.train.engine import checkpoint
-from dilo.train.engine.checkpoint import Position, resume
-
-DATA = Position(0, 0, "images", "masks")
 
 
 def test_what_is_saved_comes_back(tmp_path):
-    before, again = trained(tmp_path, 1, 2), learner()
-    position = resume(tmp_path, again, RECIPE, DATA, print)
-    assert position == Position(2, 0, "images", "masks")
-    for name, value in before.method.state_dict().items():
-        assert torch.equal(again.method.state_dict()[name], value), name
+    before, again = trained(tmp_path, 1, 2), checkpoints(tmp_path)
+    assert again.resume(print) == 2
+    for name, value in before.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
     saved, loaded = before.optimizer.state_dict()["state"], again.optimizer.state_dict()["state"]
     assert all(
         torch.equal(saved[i]["momentum_buffer"], loaded[i]["momentum_buffer"]) for i in saved
@@ -41,8 +37,7 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path, damage):
     newest = checkpoint.checkpoint_path(tmp_path, 2)
     newest.write_bytes(damage(newest.read_bytes()))
     said = []
-    position = resume(tmp_path, learner(), RECIPE, DATA, said.append)
-    assert position.step == 1
+    assert checkpoints(tmp_path).resume(said.append) == 1
     assert "step-00000002.pt must be a whole file" in said[0]
     assert "falling back" in said[0]
 
@@ -57,7 +52,7 @@ def test_what_cannot_be_read_is_set_aside_so_that_the_next_checkpoint_stays(tmp_
     trained(tmp_path, 3, 6, 9)
     torn(tmp_path, 9)
     said = []
-    assert resume(tmp_path, learner(), RECIPE, DATA, said.append).step == 6
+    assert checkpoints(tmp_path).resume(said.append) == 6
     damaged = tmp_path / "checkpoints" / "damaged"
     assert [path.name for path in damaged.iterdir()] == ["step-00000009.pt"]
     assert str(damaged) in said[0]
@@ -65,7 +60,7 @@ def test_what_cannot_be_read_is_set_aside_so_that_the_next_checkpoint_stays(tmp_
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [7, 6]
     trained(tmp_path, 9)
     torn(tmp_path, 9)
-    assert resume(tmp_path, learner(), RECIPE, DATA, said.append, "must").step == 7
+    assert checkpoints(tmp_path).resume(said.append, "must") == 7
     names = sorted(path.name for path in damaged.iterdir())
     assert names == ["step-00000009.2.pt", "step-00000009.pt"]
 
@@ -76,7 +71,7 @@ def test_a_run_never_begins_again_while_checkpoints_of_later_steps_lie_there(tmp
     torn(tmp_path, 6, 9)
     message = r"that of step 0 alone can be read.*put whole copies of step-00000009.pt, step-0000"
     with pytest.raises(CheckpointError, match=message):
-        resume(tmp_path, learner(), RECIPE, DATA, print, how)
+        checkpoints(tmp_path).resume(print, how)
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [9, 6, 0]
 
 
@@ -85,7 +80,7 @@ def test_a_refusal_sets_nothing_aside(tmp_path):
     torn(tmp_path, 6)
     changed = small_recipe("optimizer.lr=0.5")
     with pytest.raises(CheckpointError, match=r"asked for 0\.5"):
-        resume(tmp_path, learner(changed), changed, DATA, print)
+        checkpoints(tmp_path, changed).resume(print)
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [6, 3]
 
 
@@ -113,7 +108,7 @@ def test_a_checkpoint_that_may_not_be_read_now_is_no_damaged_one(
 
     monkeypatch.setattr(type(newest), "open", refusing)
     with pytest.raises(AccessError, match=remedy):
-        resume(tmp_path, learner(), RECIPE, DATA, print)
+        checkpoints(tmp_path).resume(print)
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [2, 1]
 
 
@@ -125,7 +120,7 @@ def test_a_folder_of_checkpoints_that_may_not_be_listed_is_no_empty_one(tmp_path
 
     monkeypatch.setattr("os.listdir", refuse)
     with pytest.raises(AccessError, match=r"checkpoints: Permission denied: .*ask its owner"):
-        resume(tmp_path, learner(), RECIPE, DATA, print)
+        checkpoints(tmp_path).resume(print)
 
 
 def test_a_link_to_nothing_and_a_newer_format_stop_the_run_instead_of_losing_an_epoch(tmp_path):
@@ -133,13 +128,13 @@ def test_a_link_to_nothing_and_a_newer_format_stop_the_run_instead_of_losing_an_
     newest = checkpoint.checkpoint_path(tmp_path, 2)
     newest.symlink_to(tmp_path / "disk" / "away.pt")
     with pytest.raises(CheckpointError, match="No such file"):
-        resume(tmp_path, learner(), RECIPE, DATA, print)
+        checkpoints(tmp_path).resume(print)
     newest.unlink()
     content = checkpoint.load(checkpoint.checkpoint_path(tmp_path, 1))
     content["dilo"]["format"] = 2
     torch.save(content, newest)
     with pytest.raises(CheckpointError, match="go on with the version of dilo that wrote it"):
-        resume(tmp_path, learner(), RECIPE, DATA, print)
+        checkpoints(tmp_path).resume(print)
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [2, 1]
 
 
@@ -153,7 +148,7 @@ def test_a_checkpoint_without_a_part_of_its_state_is_refused_in_words(tmp_path, 
     with pytest.raises(
         CheckpointError, match=f"must hold what dilo-train wrote, got other values in {missing}"
     ):
-        resume(tmp_path, learner(), RECIPE, DATA, print)
+        checkpoints(tmp_path).resume(print)
 
 
 def rewritten(run, change):
@@ -166,19 +161,19 @@ def rewritten(run, change):
 def test_a_key_that_is_younger_than_the_checkpoint_had_its_default(tmp_path):
     trained(tmp_path, 1)
     rewritten(tmp_path, lambda recipe: recipe["views"].pop("crop"))
-    assert resume(tmp_path, learner(), RECIPE, DATA, print).step == 1
+    assert checkpoints(tmp_path).resume(print) == 1
     changed = small_recipe("views.crop=center")
     with pytest.raises(CheckpointError, match=r"views.crop = 'random', asked for 'center'"):
-        resume(tmp_path, learner(changed), changed, DATA, print)
+        checkpoints(tmp_path, changed).resume(print)
 
 
 def test_a_key_that_is_no_longer_asked_for_is_named(tmp_path):
     trained(tmp_path, 1)
     rewritten(tmp_path, lambda recipe: recipe["options"].update(temperature=0.1))
     with pytest.raises(CheckpointError, match=r"options.temperature = 0.1, asked for nothing"):
-        resume(tmp_path, learner(), RECIPE, DATA, print)
+        checkpoints(tmp_path).resume(print)
     asked = dataclasses.replace(RECIPE, options={"temperature": 0.1})
-    assert resume(tmp_path, learner(), asked, DATA, print).step == 1
+    assert checkpoints(tmp_path, asked).resume(print) == 1
 
 
 @pytest.mark.parametrize("record", ["metrics.jsonl", "run.json", "recipe.toml"])
@@ -188,7 +183,7 @@ def test_records_without_a_checkpoint_are_not_overwritten(tmp_path, record):
     message = rf"--out .* must be a new folder .* got {record} of a run and no .*another --out"
     for how in ("auto", "never"):
         with pytest.raises(CheckpointError, match=message):
-            resume(tmp_path, learner(), RECIPE, DATA, print, how)
+            checkpoints(tmp_path).resume(print, how)
     assert "finished" in (tmp_path / record).read_text()
 
 
@@ -196,27 +191,27 @@ def test_where_none_can_be_read_the_run_stops(tmp_path):
     trained(tmp_path, 1)
     checkpoint.checkpoint_path(tmp_path, 1).write_bytes(b"")
     with pytest.raises(CheckpointError, match="none of its 1 checkpoints can be read"):
-        resume(tmp_path, learner(), RECIPE, DATA, lambda line: None)
+        checkpoints(tmp_path).resume(lambda line: None)
 
 
 def test_another_recipe_or_other_data_is_refused_by_name(tmp_path):
     trained(tmp_path, 1)
     changed = small_recipe("optimizer.lr=0.5")
     with pytest.raises(CheckpointError, match=r"optimizer.lr = 0.06, asked for 0.5: .*--out"):
-        resume(tmp_path, learner(changed), changed, DATA, print)
+        checkpoints(tmp_path, changed).resume(print)
     with pytest.raises(CheckpointError, match="masks = 'masks', asked for 'others'"):
-        resume(tmp_path, learner(), RECIPE, Position(0, 0, "images", "others"), print)
+        checkpoints(tmp_path, data={"images": "images", "masks": "others"}).resume(print)
 
 
 def test_a_run_without_checkpoints_begins(tmp_path):
-    assert resume(tmp_path, learner(), RECIPE, DATA, print) is None
+    assert checkpoints(tmp_path).resume(print) is None
 
 
 def test_whether_to_go_on_can_be_said(tmp_path):
     with pytest.raises(CheckpointError, match="--resume must needs a checkpoint to go on from"):
-        resume(tmp_path, learner(), RECIPE, DATA, print, "must")
-    assert resume(tmp_path, learner(), RECIPE, DATA, print, "never") is None
+        checkpoints(tmp_path).resume(print, "must")
+    assert checkpoints(tmp_path).resume(print, "never") is None
     trained(tmp_path, 1)
-    assert resume(tmp_path, learner(), RECIPE, DATA, print, "must").step == 1
+    assert checkpoints(tmp_path).resume(print, "must") == 1
     with pytest.raises(CheckpointError, match=r"--resume never .* got .*step-00000001.pt: give an"):
-        resume(tmp_path, learner(), RECIPE, DATA, print, "never")
+        checkpoints(tmp_path).resume(print, "never")

@@ -9,10 +9,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from dilo.pipeline.errors import DiloError
-from dilo.train.augment.backgrounds import Bank
 from dilo.train.data.dataset import Views, Wanted, collate
 from dilo.train.data.images import find_source
-from dilo.train.engine.pretrain import Stepper, train
+from dilo.train.engine.pretrain import Pretraining, train
+from dilo.train.engine.trainer import Optimization
 from dilo.train.methods import METHODS
 from dilo.train.methods.base import Method, StepOutput
 
@@ -52,17 +52,18 @@ class Probe(Method):
 
 def stepped(made, parts, **options):
     """Take one step of a batch of four, in parts."""
-    labels = torch.arange(13).numpy() % 2
-    views = Views(find_source(*made), RECIPE, Wanted(2, True, labels))
+    labels, source = torch.arange(13).numpy() % 2, find_source(*made)
+    views = Views(source, RECIPE, Wanted(2, True, labels))
     samples = [views[(0, index)] for index in range(4)]
     size = 4 // parts
     batches = [collate(samples[i : i + size]) for i in range(0, 4, size)]
-    probe = Probe()
-    optimizer = torch.optim.SGD(probe.parameters(), lr=9.0)
-    used = machine(parts=parts, **options)
-    stepper = Stepper(RECIPE, used, probe, optimizer, Bank(RECIPE, {}, used.device))
-    output = stepper.take(batches, step=7, epoch=0, rate=0.1)
-    return probe, output
+    probe, used = Probe(), machine(parts=parts, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "probe", lambda recipe, data: probe)
+        task = Pretraining(dataclasses.replace(RECIPE, method="probe"), source, used, {}, print)
+    update = Optimization(probe, torch.optim.SGD(probe.parameters(), lr=9.0), used)
+    inputs = (task.inputs(batch, 7, part) for part, batch in enumerate(batches))
+    return probe, update.step(inputs, parts, 0.1)
 
 
 def test_parts_add_up_to_the_step_of_the_whole(made):

@@ -15,7 +15,7 @@ from dilo.pipeline.errors import AccessError, CheckpointError, DiloError
 from dilo.train.data.images import find_source
 from dilo.train.engine import checkpoint
 from dilo.train.engine.claim import claimed
-from dilo.train.engine.pretrain import Stepper, train
+from dilo.train.engine.pretrain import Pretraining, train
 from dilo.train.monitor.knn_monitor import Monitor
 from dilo.train.runtime.signals import Interruption
 
@@ -71,14 +71,14 @@ class Stop(Exception):
 
 def failing_at(patch, number):
     """Let the step of a number fail."""
-    plain = Stepper.take
+    plain = Pretraining.learning_rate
 
-    def take(self, batches, **more):
-        if more["step"] == number:
+    def learning_rate(self, step):
+        if step == number:
             raise Stop("no more")
-        return plain(self, batches, **more)
+        return plain(self, step)
 
-    patch.setattr(Stepper, "take", take)
+    patch.setattr(Pretraining, "learning_rate", learning_rate)
 
 
 def test_after_a_fallback_what_is_said_to_be_written_is_there_and_goes_on(
@@ -121,14 +121,14 @@ def test_a_second_training_in_a_folder_is_refused_and_changes_nothing(source, tm
 
 
 def test_a_run_that_was_taken_over_writes_no_checkpoint_and_no_state(source, tmp_path, monkeypatch):
-    plain = Stepper.take
+    plain = Pretraining.learning_rate
 
-    def take(self, batches, **more):
+    def learning_rate(self, step):
         claim = tmp_path / "claim.json"
         claim.write_text(claim.read_text().replace('"token": "', '"token": "0'))
-        return plain(self, batches, **more)
+        return plain(self, step)
 
-    monkeypatch.setattr(Stepper, "take", take)
+    monkeypatch.setattr(Pretraining, "learning_rate", learning_rate)
     with pytest.raises(DiloError, match="which was taken for dead"):
         train(RECIPE, source, tmp_path, machine(max_minutes=STOP), silent)
     assert kept(tmp_path) == [0]

@@ -15,7 +15,7 @@ from dilo.train.saliency.losses import (
     structural_dissimilarity,
     union_loss,
 )
-from dilo.train.saliency.model import SaliencyLearner, SaliencyLearning, make_adam, make_learning
+from dilo.train.saliency.model import SaliencyLearning, make_adam, make_learning
 
 
 class Linear(nn.Module):
@@ -166,17 +166,14 @@ def test_adam_decays_all_and_adamw_the_weights_of_convolutions_alone():
 @pytest.mark.parametrize("teacher", [0.0, 0.9])
 def test_a_checkpoint_holds_the_weights_that_make_masks_under_the_networks_own_names(teacher):
     learns = learning(NoiseRecipe(teacher=teacher))
-    optimizer = make_adam(learns.network, AdamRecipe())
     with torch.no_grad():
         for weight in learns.network.parameters():
             weight.add_(1.0)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    content = SaliencyLearner(learns, optimizer=optimizer, scaler=scaler).content()
+    content = learns.checkpoint()
     assert list(content["state_dict"]) == list(Linear().state_dict())
     assert ("student" in content) == bool(teacher)
     again = learning(NoiseRecipe(teacher=teacher))
-    adam = make_adam(again.network, AdamRecipe())
-    SaliencyLearner(again, optimizer=adam, scaler=scaler).restore(content)
+    again.load_checkpoint(content)
     for name, value in learns.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
     assert np.isfinite(content["state_dict"]["first.weight"].numpy()).all()
