@@ -114,7 +114,8 @@ def bank_of(recipe: Recipe, device: torch.device) -> Bank:
     """Make a bank whose pictures are noise, for what they show does not matter here."""
     weights = recipe.paste.backgrounds
     stored = {TEXTURES: weights.textures, CROPS: weights.crops}
-    bank = Bank(recipe, {kind: ROWS for kind, weight in stored.items() if weight}, device)
+    stores = {kind: ROWS for kind, weight in stored.items() if weight}
+    bank = Bank(recipe.paste, stores, device, seed=recipe.seed, side=recipe.views.size)
     bank.pictures.random_(0, 256)
     PICTURES[:] = [functional.to_pil_image(picture) for picture in bank.pictures[:64].cpu()]
     return bank

@@ -260,7 +260,7 @@ def test_pasting_before_the_crop_is_pasting_after_it(kind, blend, flip):
         paste=dataclasses.replace(recipe.paste, probability=1.0, blend=blend),
     )
     stores = {CROPS: Pictures("crops", [(60, 60)] * 8)} if kind == "crops" else {}
-    bank = Bank(recipe, stores, torch.device("cpu"))
+    bank = Bank(recipe.paste, stores, torch.device("cpu"), seed=recipe.seed, side=48)
     bank.fill(0)
     # As large as images are, for the mask's own grid to be as fine as their pixels.
     image, mask = smooth(0, 375, 500), smooth(1, 224, 224, 1)

@@ -25,7 +25,7 @@ from dilo.train.data.draws import (
     bank_draw,
     noise_draw,
 )
-from dilo.train.recipes.recipe import Recipe
+from dilo.train.recipes.recipe import PasteRecipe
 from dilo.train.runtime.devices import move
 
 #: Kinds that come from stores, by the word for them in plan.json and in recipes.
@@ -84,15 +84,15 @@ def fingerprints(stores: Stores) -> str:
     return " ".join(stores[kind].fingerprint for kind in sorted(stores))
 
 
-def require_drawn(stores: Stores, recipe: Recipe, name: str) -> None:
+def require_drawn(stores: Stores, paste: PasteRecipe, name: str) -> None:
     """Refuse stores that a recipe does not draw from, and kinds that it draws without a store.
 
     Parameters
     ----------
     stores : mapping of int to BackgroundStore
         By kind.
-    recipe : Recipe
-        Its `paste.backgrounds` says which kinds are drawn.
+    paste : PasteRecipe
+        Its `backgrounds` says which kinds are drawn.
     name : str
         The recipe's.
 
@@ -101,7 +101,7 @@ def require_drawn(stores: Stores, recipe: Recipe, name: str) -> None:
     DiloError
         If stores and weights do not fit.
     """
-    if not recipe.paste.probability:
+    if not paste.probability:
         if stores:
             raise DiloError(
                 f"--backgrounds is for recipes that paste, got {name} with paste.probability = 0: "
@@ -109,7 +109,7 @@ def require_drawn(stores: Stores, recipe: Recipe, name: str) -> None:
             )
         return
     for word, kind in STORED.items():
-        weight = getattr(recipe.paste.backgrounds, word)
+        weight = getattr(paste.backgrounds, word)
         if weight and kind not in stores:
             raise DiloError(
                 f"recipe {name} pastes on {word} (paste.backgrounds.{word} = {weight:g}) and needs "
@@ -129,12 +129,16 @@ class Bank:
 
     Parameters
     ----------
-    recipe : Recipe
-        How many pictures of which kinds, by weight, of the views' size; and the seed.
+    paste : PasteRecipe
+        How many pictures of which kinds, by weight.
     stores : mapping of int to BackgroundStore
         Where they come from.
     device : torch.device
         Where they are.
+    seed : int
+        What they are drawn by.
+    side : int
+        Their side s in pixels, that of the views.
 
     Attributes
     ----------
@@ -149,14 +153,15 @@ class Bank:
         If the device has no room for them.
     """
 
-    def __init__(self, recipe: Recipe, stores: Stores, device: torch.device) -> None:
-        self._recipe, self._stores = recipe, stores
-        self._side = recipe.views.size
-        self.counts = _counts(recipe, stores)
+    def __init__(
+        self, paste: PasteRecipe, stores: Stores, device: torch.device, *, seed: int, side: int
+    ) -> None:
+        self._stores, self._seed, self._side = stores, seed, side
+        self.counts = _counts(paste, stores)
         *starts, total = itertools.accumulate(self.counts.values(), initial=0)
         self._starts = dict(zip(self.counts, starts, strict=True))
         shape = (total, 3, self._side, self._side)
-        _require_room(shape, recipe.paste.bank, device)
+        _require_room(shape, paste.bank, device)
         self.pictures = torch.empty(shape, dtype=torch.uint8, device=device)
         self._epoch: int | None = None
 
@@ -183,7 +188,7 @@ class Bank:
 
     def _drawn(self, kind: int, epoch: int) -> Iterator[Tensor]:
         """Draw the pictures of a kind, some at a time: (n, 3, s, s), uint8."""
-        seed, count = self._recipe.seed, self.counts[kind]
+        seed, count = self._seed, self.counts[kind]
         if kind == NOISE:
             yield torch.from_numpy(noise_draw(seed, epoch, kind, count, self._side))
             return
@@ -264,16 +269,14 @@ def square(picture: NDArray[np.uint8], place: float, side: int) -> NDArray[np.ui
     return np.array(cut.resize((side, side), Image.Resampling.BILINEAR))
 
 
-def _counts(recipe: Recipe, stores: Stores) -> dict[int, int]:
+def _counts(paste: PasteRecipe, stores: Stores) -> dict[int, int]:
     """Share the bank out among the kinds, by weight; no picture is in it twice."""
-    weights = recipe.paste.backgrounds
+    weights = paste.backgrounds
     shares = {kind: getattr(weights, word) for word, kind in STORED.items() if kind in stores}
-    if recipe.paste.probability and weights.noise:
+    if paste.probability and weights.noise:
         shares[NOISE] = weights.noise
     total = sum(shares.values())
-    wanted = {
-        kind: max(1, round(recipe.paste.bank * share / total)) for kind, share in shares.items()
-    }
+    wanted = {kind: max(1, round(paste.bank * share / total)) for kind, share in shares.items()}
     return {
         kind: min(count, len(stores[kind])) if kind in stores else count
         for kind, count in wanted.items()

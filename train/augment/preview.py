@@ -51,7 +51,8 @@ def view_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8
     """
     # Shown as pictures, whatever space the network sees them in.
     recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, space="rgb"))
-    views, bank = Views(source, recipe), Bank(recipe, stores, CPU)
+    views = Views(source, recipe)
+    bank = Bank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
     bank.fill(0)
     samples = [_views(views, bank, index) for index in _spread(source.usable, count)]
     rows = [samples[i : i + ACROSS] for i in range(0, len(samples), ACROSS)]
@@ -88,7 +89,7 @@ def paste_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 
         raise DiloError("--pastes needs images that can be pasted, got none with a mask")
     given = BackgroundsRecipe(**{word: float(kind in stores) for kind, word in enumerate(KINDS)})
     paste = dataclasses.replace(recipe.paste, backgrounds=given)
-    bank = Bank(dataclasses.replace(recipe, paste=paste), stores, CPU)
+    bank = Bank(paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
     bank.fill(0)
     views = Views(source, recipe)
     return sheet([_pastes(views, bank, index) for index in _spread(pasteable, count)])

@@ -148,7 +148,7 @@ def saliency(
     words = say if is_first() else quiet
     recipe = recipe_of(SHELF, wanted.name, wanted.overrides)
     stores = open_backgrounds(wanted.backgrounds)
-    require_drawn(stores, recipe.pretraining(), wanted.name)
+    require_drawn(stores, recipe.paste, wanted.name)
     pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)
     words(_share(pairs))
     for line in pairs.left_out:

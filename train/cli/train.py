@@ -50,7 +50,7 @@ def run(
     if instead.pastes is not None:
         _draw_pastes(instead.pastes, source, recipe, stores)
         return 0
-    require_drawn(stores, recipe, name)
+    require_drawn(stores, recipe.paste, name)
     if instead.preview is not None:
         _draw_views(instead.preview, source, recipe, stores)
         return 0

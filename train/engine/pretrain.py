@@ -105,9 +105,10 @@ class Pretraining(Task[Batch]):
         _require_shares(recipe, machine)
         self.recipe: Recipe = recipe
         self.source, self.machine = source, machine
-        self.bank = Bank(recipe, stores, machine.device)
+        side, device = recipe.views.size, machine.device
+        self.bank = Bank(recipe.paste, stores, device, seed=recipe.seed, side=side)
         self.method, self.wanted = _make_method(recipe, source)
-        self.method.to(machine.device).to(memory_format=torch.channels_last)
+        self.method.to(device).to(memory_format=torch.channels_last)
         self.model = self.method.train()
         for line in class_remarks(self.wanted.classes, f"--images {source.folder}"):
             say(line)

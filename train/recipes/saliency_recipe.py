@@ -8,7 +8,6 @@ from typing import Any, Final, Literal
 from dilo.train.recipes.files import Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.recipe import (
     PasteRecipe,
-    Recipe,
     ViewsRecipe,
     most_rules,
     paste_rules,
@@ -134,16 +133,6 @@ class SaliencyRecipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     optimizer: AdamRecipe = field(default_factory=AdamRecipe)
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)
-
-    def pretraining(self) -> Recipe:
-        """Say the same of seed, colours and pastes as a recipe of pretraining.
-
-        Returns
-        -------
-        Recipe
-            What backgrounds are drawn by; the rest of it means nothing.
-        """
-        return Recipe(seed=self.seed, views=self.data.views(), paste=self.paste)
 
 
 def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:

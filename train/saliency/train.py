@@ -148,7 +148,8 @@ class SaliencyTask(Task[ExampleBatch]):
         self.model.train()
         self.optimizer = make_adam(self.model.network, recipe.optimizer)
         self.schedule = schedule_of(recipe.optimizer)
-        self.bank = Bank(recipe.pretraining(), data.backgrounds, machine.device)
+        side, device = recipe.data.crop, machine.device
+        self.bank = Bank(recipe.paste, data.backgrounds, device, seed=recipe.seed, side=side)
         self.steps_per_epoch = self._order(0).steps_per_epoch
         self.data = {
             "images": data.pairs.source.names.digest(),

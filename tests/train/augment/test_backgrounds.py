@@ -33,8 +33,12 @@ def recipe(**weights):
     return load_recipe("moco-v2", [f"views.size={SIDE}", "paste.bank=40", *words])
 
 
+def made_of(recipe, stores):
+    return Bank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
+
+
 def filled(epoch, made=None, stores=STORES):
-    bank = Bank(made or recipe(), stores, CPU)
+    bank = made_of(made or recipe(), stores)
     bank.fill(epoch)
     return bank
 
@@ -68,7 +72,7 @@ def test_an_epochs_bank_follows_from_seed_and_epoch_alone():
 
 def test_a_bank_is_filled_once_an_epoch():
     store = Pictures("textures", [(20, 20)] * 5)
-    bank = Bank(recipe(crops=0, noise=0), {TEXTURES: store}, CPU)
+    bank = made_of(recipe(crops=0, noise=0), {TEXTURES: store})
     for epoch in (0, 0, 1, 1):
         bank.fill(epoch)
     assert len(store.asked) == 10
@@ -125,24 +129,24 @@ def test_the_last_pick_is_the_last_picture():
 def test_a_bank_that_does_not_fit_is_refused_before_anything_is_read(monkeypatch):
     monkeypatch.setattr(module, "ROOM", 1e-7)
     with pytest.raises(DiloError, match=r"paste.bank must fit .* got 40 pictures .* --set paste.b"):
-        Bank(recipe(), STORES, CPU)
+        made_of(recipe(), STORES)
 
 
 def test_a_kind_that_is_drawn_needs_a_store():
     with pytest.raises(DiloError, match=r"recipe r pastes on crops .* dilo-prep backgrounds"):
-        require_drawn({TEXTURES: STORES[TEXTURES]}, recipe(), "r")
+        require_drawn({TEXTURES: STORES[TEXTURES]}, recipe().paste, "r")
 
 
 def test_a_store_that_is_never_drawn_is_refused():
     with pytest.raises(DiloError, match=r"a store of crops holds crops, which recipe r never"):
-        require_drawn(STORES, recipe(crops=0), "r")
+        require_drawn(STORES, recipe(crops=0).paste, "r")
     with pytest.raises(DiloError, match="is for recipes that paste, got r with"):
-        require_drawn(STORES, dataclasses.replace(recipe(), paste=unpasted()), "r")
+        require_drawn(STORES, unpasted(), "r")
 
 
 def test_stores_and_weights_that_fit_pass():
-    require_drawn(STORES, recipe(), "r")
-    require_drawn({}, dataclasses.replace(recipe(), paste=unpasted()), "r")
+    require_drawn(STORES, recipe().paste, "r")
+    require_drawn({}, unpasted(), "r")
 
 
 def unpasted():

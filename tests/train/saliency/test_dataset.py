@@ -124,7 +124,8 @@ def test_a_pasted_crop_lies_on_another_background_and_its_truth_is_the_alpha(mad
     behind = ("paste.backgrounds.gray=0", "paste.backgrounds.crops=1", "paste.bank=3")
     recipe = small(*PASTED, f"paste.alpha={alpha}", *(behind if ground == "crops" else ()))
     stores = {CROPS: Pictures("crops", [(40, 50)] * 5)} if ground == "crops" else {}
-    bank = Bank(recipe.pretraining(), stores, torch.device("cpu"))
+    side = recipe.data.crop
+    bank = Bank(recipe.paste, stores, torch.device("cpu"), seed=recipe.seed, side=side)
     bank.fill(0)
     batch = collate([Examples(pairs, recipe)[key] for key in KEYS])
     lesson = make_lesson(batch, recipe.data, bank, soft=True, step=0, epochs=0)
