@@ -105,16 +105,16 @@ def _ratios(weights: list[Tensor], updates: list[Tensor], trust: float) -> list[
     return list(ratios.to(updates[0].dtype).unbind())
 
 
-def make_optimizer(method: nn.Module, settings: OptimizerRecipe) -> torch.optim.Optimizer:
-    """Make the optimiser of a method's trainable parameters.
+def make_optimizer(model: nn.Module, settings: OptimizerRecipe) -> torch.optim.Optimizer:
+    """Make the optimiser of a model's trainable parameters.
 
-    SGD decays every parameter, batch norm and biases too, as the MoCo repository does. LARS
-    neither decays nor adapts these, nor the weights of a `Classifier`, as the SimCLR
-    repository does.
+    SGD and Adam decay every parameter, batch norm and biases too, as the MoCo repository does.
+    AdamW does not decay these. LARS neither decays nor adapts them, nor the weights of a
+    `Classifier`, as the SimCLR repository does.
 
     Parameters
     ----------
-    method : Module
+    model : Module
         Of which the parameters that require a gradient are trained.
     settings : OptimizerRecipe
         Name, rate, momentum and decay.
@@ -125,22 +125,25 @@ def make_optimizer(method: nn.Module, settings: OptimizerRecipe) -> torch.optim.
         Its state dict holds tensors and plain values alone.
     """
     lr, momentum, decay = settings.lr, settings.momentum, settings.weight_decay
-    trained = [p for p in method.parameters() if p.requires_grad]
+    trained = [p for p in model.parameters() if p.requires_grad]
     if settings.name == "sgd":
         return torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=decay)
+    betas = momentum, 0.999
+    if settings.name == "adam":
+        return torch.optim.Adam(trained, lr=lr, betas=betas, weight_decay=decay)
+    lars = settings.name == "lars"
     classifiers = {
-        id(p) for m in method.modules() if isinstance(m, Classifier) for p in m.parameters()
+        id(p) for m in model.modules() if isinstance(m, Classifier) for p in m.parameters()
     }
-    apart = [p.ndim <= 1 or id(p) in classifiers for p in trained]
-    groups = [
-        {"params": [p for p, is_apart in zip(trained, apart, strict=True) if not is_apart]},
-        {
-            "params": [p for p, is_apart in zip(trained, apart, strict=True) if is_apart],
-            "weight_decay": 0.0,
-            "adapt": False,
-        },
+    spared = {id(p) for p in trained if p.ndim <= 1 or (lars and id(p) in classifiers)}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if id(p) not in spared]},
+        {"params": [p for p in trained if id(p) in spared], "weight_decay": 0.0},
     ]
-    return Lars(groups, lr=lr, momentum=momentum, weight_decay=decay)
+    if lars:
+        groups[1]["adapt"] = False
+        return Lars(groups, lr=lr, momentum=momentum, weight_decay=decay)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, weight_decay=decay)
 
 
 def base_rate(optimizer: OptimizerRecipe) -> float:
@@ -188,7 +191,7 @@ def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -
     float
         During the warm-up a straight line by the step, from 0 towards the base rate. After it,
         half a cosine over the rest of the run, from the base rate towards 0, which the step after
-        the last would reach; or the base rate, a tenth of it from each milestone on. With
+        the last would reach; or the base rate; or that, a tenth of it from each milestone on. With
         `by` "epoch" the cosine stands still during an epoch, as the MoCo repository has it;
         with "step" it falls each step, as SimCLR's.
 
@@ -203,6 +206,8 @@ def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -
     warm = round(optimizer.warmup * steps_per_epoch)
     if step < warm:
         return rate * step / warm
+    if optimizer.schedule == "constant":
+        return rate
     if optimizer.schedule == "step":
         passed = sum(step // steps_per_epoch >= epoch for epoch in optimizer.milestones)
         return float(rate * 0.1**passed)

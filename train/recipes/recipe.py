@@ -138,16 +138,20 @@ class PasteRecipe:
 class OptimizerRecipe:
     """The optimiser and its schedule, by epochs as the MoCo repository counts them."""
 
-    name: Literal["sgd", "lars"] = "sgd"
+    #: "sgd", "lars", "adam", whose decay is a part of the gradient, or "adamw", which decays the
+    #: weights of convolutions and matrices apart from it, not biases and batch norm
+    name: Literal["sgd", "lars", "adam", "adamw"] = "sgd"
     epochs: int = 200
     batch: int = 256
     #: Learning rate of a batch of `lr_batch`; another batch scales it
     lr: float = 0.03
     lr_batch: int = 256
     scaling: Literal["linear", "sqrt", "none"] = "linear"
+    #: Of Adam, the first beta
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    schedule: Literal["cosine", "step"] = "step"
+    #: "constant", "cosine", down to 0 at the end, or "step"
+    schedule: Literal["constant", "cosine", "step"] = "step"
     #: Epochs (0-based) from which the rate is a tenth of what it was; for schedule "step"
     milestones: tuple[int, ...] = (120, 160)
     #: Epochs over which the rate rises from 0, step by step
@@ -227,7 +231,7 @@ def _check(recipe: Recipe, source: str) -> None:
         ("model.dim must be at least 1", model.dim >= 1, model.dim),
         ("model.head_layers must be at least 1", model.head_layers >= 1, model.head_layers),
         ("model.bn_groups must be at least 1", model.bn_groups >= 1, model.bn_groups),
-        *_optimizer_rules(optimizer),
+        *optimizer_rules(optimizer, least=2),
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
     ]
     require(rules, source)
@@ -290,49 +294,20 @@ def paste_rules(paste: PasteRecipe) -> list[Rule]:
     ]
 
 
-def _optimizer_rules(optimizer: OptimizerRecipe) -> list[Rule]:
-    """Give each rule of the optimiser, whether it holds, and what was got."""
-    warmup = optimizer.warmup
+def optimizer_rules(optimizer: OptimizerRecipe, *, least: int) -> list[Rule]:
+    """Give each rule of the optimiser, for batches of at least so many images."""
+    epochs, warmup, decay = optimizer.epochs, optimizer.warmup, optimizer.weight_decay
     rises = all(a < b for a, b in itertools.pairwise((warmup, *optimizer.milestones)))
     rises |= optimizer.schedule != "step"
-    least = f"optimizer.warmup, {warmup:g}"
+    short = f"less than optimizer.epochs, {epochs}"
+    over = f"optimizer.warmup, {warmup:g}"
     return [
-        ("optimizer.batch must be at least 2", optimizer.batch >= 2, optimizer.batch),
-        *schedule_rules(
-            lr=optimizer.lr,
-            epochs=optimizer.epochs,
-            warmup=warmup,
-            weight_decay=optimizer.weight_decay,
-        ),
+        (f"optimizer.batch must be at least {least}", optimizer.batch >= least, optimizer.batch),
+        ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
+        ("optimizer.lr must be positive", 0 < optimizer.lr < math.inf, optimizer.lr),
+        ("optimizer.weight_decay must be >= 0", 0 <= decay < math.inf, decay),
+        (f"optimizer.warmup must be >= 0 and {short}", 0 <= warmup < epochs, warmup),
         ("optimizer.lr_batch must be at least 1", optimizer.lr_batch >= 1, optimizer.lr_batch),
         ("optimizer.momentum must be in [0, 1)", 0 <= optimizer.momentum < 1, optimizer.momentum),
-        (f"optimizer.milestones must rise from over {least}", rises, optimizer.milestones),
-    ]
-
-
-def schedule_rules(*, lr: float, epochs: int, warmup: float, weight_decay: float) -> list[Rule]:
-    """Give the rules of any optimiser's section.
-
-    Parameters
-    ----------
-    lr : float
-        Learning rate.
-    epochs : int
-        Of the run.
-    warmup : float
-        Epochs of it in which the rate rises.
-    weight_decay : float
-        Of the weights.
-
-    Returns
-    -------
-    list of Rule
-        Each in words, whether it holds, and what was got.
-    """
-    most = f"optimizer.epochs, {epochs}"
-    return [
-        ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
-        ("optimizer.lr must be positive", 0 < lr < math.inf, lr),
-        ("optimizer.weight_decay must be >= 0", 0 <= weight_decay < math.inf, weight_decay),
-        (f"optimizer.warmup must be >= 0 and less than {most}", 0 <= warmup < epochs, warmup),
+        (f"optimizer.milestones must rise from over {over}", rises, optimizer.milestones),
     ]

@@ -7,11 +7,12 @@ from typing import Any, Final, Literal
 
 from dilo.train.recipes.files import Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.recipe import (
+    OptimizerRecipe,
     PasteRecipe,
     ViewsRecipe,
     most_rules,
+    optimizer_rules,
     paste_rules,
-    schedule_rules,
 )
 from dilo.train.recipes.schema import Rule, filled, require
 
@@ -90,19 +91,17 @@ class LossRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamRecipe:
-    """The optimiser and its schedule."""
+class SaliencyOptimizerRecipe(OptimizerRecipe):
+    """The optimiser and its schedule: as pretraining has them, with BASNet's values."""
 
-    #: "adam", or "adamw", which decays the weights of convolutions apart from the gradient
-    name: Literal["adam", "adamw"] = "adam"
-    lr: float = 1e-3
+    name: Literal["sgd", "lars", "adam", "adamw"] = "adam"
     epochs: int = 300
     batch: int = 8
+    lr: float = 1e-3
+    scaling: Literal["linear", "sqrt", "none"] = "none"
     weight_decay: float = 0.0
-    #: Epochs over which the rate rises from 0, step by step
-    warmup: float = 0.0
-    #: "constant", or "cosine", down to 0 at the end
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    by: Literal["epoch", "step"] = "step"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +130,7 @@ class SaliencyRecipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     paste: PasteRecipe = field(default_factory=lambda: PasteRecipe(probability=0.0))
     loss: LossRecipe = field(default_factory=LossRecipe)
-    optimizer: AdamRecipe = field(default_factory=AdamRecipe)
+    optimizer: SaliencyOptimizerRecipe = field(default_factory=SaliencyOptimizerRecipe)
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)
 
 
@@ -196,13 +195,7 @@ def _learning_rules(recipe: SaliencyRecipe) -> list[Rule]:
     return [
         ("loss.bce, ssim, iou must be finite and >= 0", finite, weights),
         ("loss.bce, ssim, iou must not all be 0", any(weights), weights),
-        ("optimizer.batch must be at least 1", optimizer.batch >= 1, optimizer.batch),
-        *schedule_rules(
-            lr=optimizer.lr,
-            epochs=epochs,
-            warmup=optimizer.warmup,
-            weight_decay=optimizer.weight_decay,
-        ),
+        *optimizer_rules(optimizer, least=1),
         *((f"noise.{k} must be >= 0", 0 <= v < math.inf, v) for k, v in exponents.items()),
         ("noise.teacher must be in [0, 1)", 0 <= noise.teacher < 1, noise.teacher),
         ("noise.trust must be in [0, 1]", 0 <= noise.trust <= 1, noise.trust),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dilo.train.methods.base import Learning, StepOutput
 from dilo.train.methods.momentum import follow
-from dilo.train.recipes.saliency_recipe import AdamRecipe, LossRecipe, NoiseRecipe, SaliencyRecipe
+from dilo.train.recipes.saliency_recipe import LossRecipe, NoiseRecipe, SaliencyRecipe
 from dilo.train.saliency.dataset import Lesson
 from dilo.train.saliency.losses import (
     agreement,
@@ -192,31 +192,3 @@ def make_learning(recipe: SaliencyRecipe) -> SaliencyLearning:
         torch.manual_seed(recipe.seed)
         network = NETWORKS[recipe.model.arch](recipe.model.width)
     return SaliencyLearning(network, recipe.loss, recipe.noise, recipe.optimizer.epochs)
-
-
-def make_adam(network: nn.Module, settings: AdamRecipe) -> torch.optim.Optimizer:
-    """Make the optimiser of a network.
-
-    Parameters
-    ----------
-    network : Module
-        All of whose parameters are trained.
-    settings : AdamRecipe
-        Name, rate and decay.
-
-    Returns
-    -------
-    Optimizer
-        Adam, whose decay is a part of the gradient; or AdamW, which decays the weights of
-        convolutions alone, not biases and batch norm.
-    """
-    weights = list(network.parameters())
-    if settings.name == "adam":
-        return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
-    decayed = [weight for weight in weights if weight.ndim > 1]
-    spared = [weight for weight in weights if weight.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)

@@ -10,16 +10,15 @@ from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train.augment.backgrounds import Bank, Stores, fingerprints
 from dilo.train.data.loader import Batches, loader
 from dilo.train.engine.checkpoint import write
-from dilo.train.engine.optim import learning_rate, rate_words
+from dilo.train.engine.optim import learning_rate, make_optimizer, rate_words
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.networks.torchfile import read
 from dilo.train.networks.weights import tensors_of
-from dilo.train.recipes.recipe import OptimizerRecipe
-from dilo.train.recipes.saliency_recipe import AdamRecipe, SaliencyRecipe
+from dilo.train.recipes.saliency_recipe import SaliencyRecipe
 from dilo.train.runtime.options import Machine
 from dilo.train.saliency.basnet import BASNet, load_encoder
 from dilo.train.saliency.dataset import COPIED, ExampleBatch, Examples, Lesson, collate, make_lesson
-from dilo.train.saliency.model import SaliencyLearning, make_adam, make_learning
+from dilo.train.saliency.model import SaliencyLearning, make_learning
 from dilo.train.saliency.networks import learning_format
 from dilo.train.saliency.pairs import Pairs
 from dilo.train.saliency.score import Scorer
@@ -92,31 +91,6 @@ def train_saliency(
     return launch(lambda here, _: SaliencyTask(recipe, data, here), run, machine, say)
 
 
-def schedule_of(settings: AdamRecipe) -> OptimizerRecipe:
-    """Say a schedule as pretraining says it.
-
-    Parameters
-    ----------
-    settings : AdamRecipe
-        Rate, batch, epochs, warm-up, schedule.
-
-    Returns
-    -------
-    OptimizerRecipe
-        The rate is that of any batch, and changes each step.
-    """
-    return OptimizerRecipe(
-        lr=settings.lr,
-        batch=settings.batch,
-        scaling="none",
-        epochs=settings.epochs,
-        warmup=settings.warmup,
-        schedule="cosine" if settings.schedule == "cosine" else "step",
-        milestones=(),
-        by="step",
-    )
-
-
 class SaliencyTask(Task[ExampleBatch]):
     """A network for saliency, its optimiser, and the images and masks that it learns from.
 
@@ -146,8 +120,7 @@ class SaliencyTask(Task[ExampleBatch]):
         layout = learning_format(arch, recipe.model.width, machine.device)
         self.model.to(machine.device).to(memory_format=layout)
         self.model.train()
-        self.optimizer = make_adam(self.model.network, recipe.optimizer)
-        self.schedule = schedule_of(recipe.optimizer)
+        self.optimizer = make_optimizer(self.model, recipe.optimizer)
         side, device = recipe.data.crop, machine.device
         self.bank = Bank(recipe.paste, data.backgrounds, device, seed=recipe.seed, side=side)
         self.steps_per_epoch = self._order(0).steps_per_epoch
@@ -182,7 +155,7 @@ class SaliencyTask(Task[ExampleBatch]):
 
     def learning_rate(self, step: int) -> float:
         """Give the learning rate of a step."""
-        return learning_rate(self.schedule, step, self.steps_per_epoch)
+        return learning_rate(self.recipe.optimizer, step, self.steps_per_epoch)
 
     def describe(self) -> tuple[dict[str, Any], str]:
         """Say what is trained on, and where the rate comes from."""
@@ -192,7 +165,7 @@ class SaliencyTask(Task[ExampleBatch]):
             "images_in_folder": source.in_folder,
             "left_out": list(self.pairs.left_out),
         }
-        return facts, rate_words(self.schedule)
+        return facts, rate_words(self.recipe.optimizer)
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]

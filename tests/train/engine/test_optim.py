@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.networks.heads import Classifier
 from dilo.train.recipes.recipe import OptimizerRecipe
+from dilo.train.recipes.saliency_recipe import SaliencyOptimizerRecipe
 
 LARS = OptimizerRecipe(name="lars", lr=2.0, momentum=0.9, weight_decay=0.01)
 
@@ -130,3 +131,21 @@ def test_lars_never_asks_for_the_value_of_a_tensor():
         parameter.grad = torch.empty_like(parameter)
     optimizer.step()
     assert len(optimizer.state) == sum(p.requires_grad for p in network.parameters())
+
+
+def test_adam_decays_all_and_adamw_the_weights_of_convolutions_and_matrices_alone():
+    network = Network()
+    adam = make_optimizer(network, SaliencyOptimizerRecipe(lr=0.1, weight_decay=0.2))
+    assert isinstance(adam, torch.optim.Adam)
+    assert not isinstance(adam, torch.optim.AdamW)
+    (group,) = adam.param_groups
+    assert (group["lr"], group["betas"], group["eps"]) == (0.1, (0.9, 0.999), 1e-8)
+    assert group["weight_decay"] == 0.2
+    recipe = OptimizerRecipe(name="adamw", momentum=0.8, weight_decay=0.2)
+    adamw = make_optimizer(network, recipe)
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert {group["betas"] for group in adamw.param_groups} == {(0.8, 0.999)}
+    decays = {id(w): g["weight_decay"] for g in adamw.param_groups for w in g["params"]}
+    decayed = {name for name, w in network.named_parameters() if decays.get(id(w))}
+    assert decayed == {"conv.weight", "zero", "unused", "still", "head.weight"}
+    assert id(network.frozen) not in decays

@@ -94,3 +94,8 @@ def test_the_rate_is_scaled_to_the_batch_and_says_how(values, rate, words):
     assert rate_words(optimizer).startswith(words)
     # The schedule starts from there.
     assert learning_rate(optimizer, 0, 10) == base_rate(optimizer)
+
+
+def test_a_constant_rate_rises_and_stays():
+    found = rates(range(80), schedule="constant", warmup=2.0)
+    assert found == pytest.approx([step / 20 for step in range(20)] + [1.0] * 60)

@@ -40,7 +40,7 @@ NAMES = shipped_recipes(SHELF)
         ({"data": {"flip": 2}}, r"data.flip must be in \[0, 1\], got 2"),
         ({"loss": {"bce": -1.0}}, "must be finite and >= 0"),
         ({"loss": {"bce": 0, "ssim": 0, "iou": 0}}, "must not all be 0"),
-        ({"optimizer": {"name": "sgd"}}, "optimizer.name must be one of 'adam', 'adamw'"),
+        ({"optimizer": {"name": "adamx"}}, "must be one of 'sgd', 'lars', 'adam', 'adamw', got"),
         ({"optimizer": {"lr": 0}}, "optimizer.lr must be positive, got 0"),
         ({"optimizer": {"epochs": 5, "warmup": 5}}, "less than optimizer.epochs, 5, got 5"),
         ({"optimizer": {"batch": 0}}, "optimizer.batch must be at least 1, got 0"),

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from support.objects import small
 from torch import nn
 
-from dilo.train.recipes.saliency_recipe import AdamRecipe, LossRecipe, NoiseRecipe
+from dilo.train.recipes.saliency_recipe import LossRecipe, NoiseRecipe
 from dilo.train.saliency.dataset import Lesson
 from dilo.train.saliency.losses import (
     agreement,
@@ -15,7 +15,7 @@ from dilo.train.saliency.losses import (
     structural_dissimilarity,
     union_loss,
 )
-from dilo.train.saliency.model import SaliencyLearning, make_adam, make_learning
+from dilo.train.saliency.model import SaliencyLearning, make_learning
 
 
 class Linear(nn.Module):
@@ -144,23 +144,6 @@ def test_the_same_seed_makes_the_same_weights_and_leaves_torchs_own_alone():
     pairs = list(zip(one.parameters(), again.parameters(), other.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not all(torch.equal(a, c) for a, _, c in pairs)
-
-
-def test_adam_decays_all_and_adamw_the_weights_of_convolutions_alone():
-    network = Linear()
-    adam = make_adam(network, AdamRecipe(lr=0.1, weight_decay=0.2))
-    assert isinstance(adam, torch.optim.Adam)
-    assert not isinstance(adam, torch.optim.AdamW)
-    (group,) = adam.param_groups
-    assert (group["lr"], group["betas"], group["eps"]) == (0.1, (0.9, 0.999), 1e-8)
-    assert group["weight_decay"] == 0.2
-    adamw = make_adam(network, AdamRecipe(name="adamw", weight_decay=0.2))
-    assert isinstance(adamw, torch.optim.AdamW)
-    decays = {id(w): g["weight_decay"] for g in adamw.param_groups for w in g["params"]}
-    assert {name: decays[id(w)] for name, w in network.named_parameters()} == {
-        **{"first.weight": 0.2, "second.weight": 0.2, "first.bias": 0, "second.bias": 0},
-        **{"norm.weight": 0, "norm.bias": 0},
-    }
 
 
 @pytest.mark.parametrize("teacher", [0.0, 0.9])

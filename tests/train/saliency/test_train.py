@@ -17,13 +17,11 @@ from support.runs import losses, machine
 from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
 from dilo.train.data.draws import CROPS
 from dilo.train.engine import checkpoint
-from dilo.train.engine.optim import learning_rate
 from dilo.train.networks.torchfile import read
-from dilo.train.recipes.saliency_recipe import AdamRecipe
 from dilo.train.saliency import train
 from dilo.train.saliency.model import SaliencyLearning, make_learning
 from dilo.train.saliency.score import Scorer
-from dilo.train.saliency.train import WEIGHTS, Data, schedule_of, train_saliency
+from dilo.train.saliency.train import WEIGHTS, Data, train_saliency
 
 
 @pytest.fixture(scope="module")
@@ -297,13 +295,3 @@ def test_a_run_does_not_go_on_with_other_backgrounds(made, tmp_path):
     stores[CROPS].fingerprint = "of other crops"
     with pytest.raises(CheckpointError, match=r"backgrounds = 'digest of crops', asked for 'of ot"):
         taught(made, tmp_path, machine(), *ON_CROPS, backgrounds=stores)
-
-
-def test_the_rate_is_constant_or_half_a_cosine_after_a_straight_rise():
-    steady = schedule_of(AdamRecipe(lr=0.5, epochs=10))
-    assert {learning_rate(steady, step, 4) for step in range(40)} == {0.5}
-    falling = schedule_of(AdamRecipe(lr=0.5, epochs=10, warmup=2, schedule="cosine"))
-    rates = [learning_rate(falling, step, 4) for step in range(40)]
-    assert rates[:9] == pytest.approx([0.5 * step / 8 for step in range(8)] + [0.5])
-    expected = [0.25 * (1 + np.cos(np.pi * step / 32)) for step in range(32)]
-    assert rates[8:] == pytest.approx(expected)
