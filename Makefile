@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find pipeline train eval -name '*.py' -o -name '*.toml') setup.cfg setup.py pyproject.toml
 
+# Where to take another build of PyTorch from, such as the one for CPUs alone, a tenth of the size:
+# make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
 .PHONY: demo test lint types bench clean
 .DELETE_ON_ERROR:
 
@@ -15,13 +20,13 @@ demo: $(VENV)/installed
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --durations=20
 
-lint: $(VENV)/installed
+lint: $(VENV)/tools $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/numpydoc lint --config . $(shell find pipeline train eval -name '*.py')
 	$(BIN)/lint-imports
 
-types: $(VENV)/installed
+types: $(VENV)/tools $(VENV)/installed
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml
 
 # make bench IMAGES=DIR times masks of your own JPEGs instead of scikit-image's photographs.
@@ -33,16 +38,23 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/knn.py
 
-# The tools and libraries, once for each change of what they are.
-$(VENV)/ready: setup.cfg constraints.txt
+# The libraries that dilo stands on, once for each change of what they are.
+$(VENV)/libraries: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation '.[train,dev]'
+	$(PIP_INSTALL) setuptools wheel
+	$(if $(TORCH_INDEX),$(PIP_INSTALL) --index-url $(TORCH_INDEX) torch torchvision)
+	$(PIP_INSTALL) --no-build-isolation '.[train,eval]'
+	touch $@
+
+# What testing it takes besides.
+$(VENV)/tools: $(VENV)/libraries
+	$(PIP_INSTALL) --no-build-isolation '.[dev]'
+	rm -rf build dilo.egg-info
 	touch $@
 
 # The package itself, as a user gets it: a wheel, so that a file missing from
 # setup.cfg is missing here too. Repeated after each change of a source file.
-$(VENV)/installed: $(VENV)/ready $(SOURCES)
+$(VENV)/installed: $(VENV)/libraries $(SOURCES)
 	rm -rf build dist dilo.egg-info
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall dist/dilo-*.whl

@@ -1,31 +1,33 @@
-"""The whole road on nine photographs that scikit-image ships: masks, training, a number.
+"""Does copy-paste make a network look at the object? Two trainings on nine photographs, one answer.
 
-Everything runs through the three programs, as on one's own data; each command is shown.
-The one thing made here is the question at the end: does a fresh crop of a photograph,
-on a background that it never had, find its own photograph again?
+The photographs are scikit-image's. Everything runs through the three programs, as on your own
+images, and each command is shown. MoCo is trained twice, with the paste and without it, all else
+equal. Then each network is asked: here is a photograph's foreground on a background that no
+training saw. Which photograph is it of?
 """
 
 import argparse
-import dataclasses
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.data
 import torch
 from PIL import Image
-from torchvision.transforms.v2 import functional
+from torchvision.models import resnet18
+from torchvision.transforms import v2
 
-from dilo.pipeline.images import decode
-from dilo.pipeline.store import MaskStore
-from dilo.train.augment.paste import paste
-from dilo.train.data.crop import crop
-from dilo.train.data.draws import view_draw
-from dilo.train.recipes import load_recipe
+from dilo.train.copypaste import CopyPaste
+from dilo.train.masked import LoadWithMask
+
+Program = subprocess.Popen[str]
 
 RECIPE = Path(__file__).with_name("demo.toml")
 PHOTOGRAPHS = {
@@ -39,58 +41,61 @@ PHOTOGRAPHS = {
     "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
     "rocket": skimage.data.rocket,
 }
-TEXTURES = {
+#: Backgrounds of the questions. No training sees them: its pastes are on plain gray.
+UNSEEN = {
     "brick": skimage.data.brick,
     "grass": skimage.data.grass,
     "gravel": skimage.data.gravel,
+    "moon": skimage.data.moon,
+    "stars": skimage.data.hubble_deep_field,
+    "tissue": skimage.data.immunohistochemistry,
 }
-#: Pictures cut of each photograph for training, and fresh ones to ask about.
-PICTURES, FRESH = 24, 20
-#: An epoch that no training reaches, so that its draws are fresh.
-FRESH_EPOCH = 1_000_000
-#: Longest side of a picture, in pixels.
-SIDE = 256
+#: Pictures cut of each photograph for training, and questions asked about it.
+PICTURES, QUESTIONS = 24, 40
+#: Longest side of a picture, and side of a question, in pixels.
+PICTURE_SIDE, QUESTION_SIDE = 256, 128
 
 
 def main() -> None:
-    """Make the pictures, run the three programs, ask the question, say what there is."""
+    """Make the pictures, train the two networks, ask the questions, print the answer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("demo"))
-    out = parser.parse_args().out
-    begin = time.monotonic()
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder, made anew")
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings and the questions")
+    options = parser.parse_args()
+    out, begin = options.out, time.monotonic()
     shutil.rmtree(out, ignore_errors=True)
-    photographs, masks, run = out / "photographs", out / "masks", out / "run"
+    photographs, masks, textures = out / "photographs", out / "masks", out / "textures"
     cut_photographs(photographs)
-    data = ("--images", photographs, "--masks", masks)
+    save_unseen(out / "unseen")
 
-    call("pipeline", "masks", "--images", photographs, "--out", masks)
-    call("pipeline", "preview", masks, "--images", photographs, "--out", out / "masks.png")
-    backgrounds = make_backgrounds(out, data)
-    call("train", *data, "--recipe", RECIPE, *backgrounds, "--pastes", out / "pastes.png")
-    call("train", *data, "--recipe", RECIPE, "--preview", out / "views.png")
-    call("train", *data, "--recipe", RECIPE, "--out", run)
-    paste_fresh_crops(photographs, masks, out / "fresh")
-    accuracy = {}
-    for moment, step in (("before", "step-00000000.pt"), ("after", None)):
-        checkpoint = run / "checkpoints" / step if step else run
-        found = call(
-            *("eval", "knn", "--checkpoint", checkpoint, "--train", photographs),
-            *("--test", out / "fresh", "--k", 1, "--json"),
-        )
-        accuracy[moment] = json.loads(found)["results"][0]["top1"]
+    data = ("--images", photographs, "--masks", masks)
+    run("dilo-prep", "masks", "--images", photographs, "--out", masks)
+    run("dilo-prep", "preview", masks, "--images", photographs, "--out", out / "masks.png")
+    run("dilo-train", *data, "--recipe", RECIPE, "--preview", out / "views.png")
+    train_both(out, *data, "--recipe", RECIPE, "--set", f"seed={options.seed}")
+
+    run(
+        *("dilo-prep", "backgrounds", "--kind", "textures", "--images", out / "unseen"),
+        *("--out", textures, "--crops", 16),
+    )
+    torch.manual_seed(options.seed)
+    ask(photographs, masks, textures, out / "questions" / "unseen")
+    ask(photographs, masks, "gray", out / "questions" / "gray")
+    unseen = find(out, "unseen", "found.png", "--pick", "successes")
+    gray = find(out, "gray", "found-gray.png")
+    minutes, seconds = divmod(round(time.monotonic() - begin), 60)
     print(
-        f"\nDone in {time.monotonic() - begin:.0f} s. Look at\n"
-        f"  {out / 'views.png'}   image, mask, and the views that the network saw\n"
+        f"\nDone in {minutes} min {seconds} s. A photograph's foreground, cropped anew, on another "
+        f"background:\nhow often is the most similar picture one of the same photograph "
+        f"(chance {100 / len(PHOTOGRAPHS):.0f} %)?\n\n"
+        f"{'background':<44}{'untrained':>10}{'without paste':>15}{'with paste':>12}\n"
+        + table_row("no network saw it (brick, grass, stars, ...)", unseen)
+        + table_row("plain gray, as in training", gray)
+        + f"\nLook at\n"
+        f"  {out / 'found.png'}   questions, and what each network finds\n"
+        f"  {out / 'views.png'}   image, mask, and the views that a network is trained on\n"
         f"  {out / 'masks.png'}   image, mask, foreground\n"
-        f"  {out / 'windows.png'}   where the photographs show no object\n"
-        f"  {out / 'pastes.png'}   foregrounds on gray, on textures, on such windows\n"
-        f"  {masks}/   the store of masks: any HDF5 tool opens a shard\n"
-        f"  {run}/   checkpoints, losses (metrics.jsonl), recipe.toml\n"
-        f"  {out / 'fresh'}/   the fresh crops that were asked about\n"
-        f"A fresh crop on a fresh background found its own photograph among "
-        f"{len(PHOTOGRAPHS)}:\n"
-        f"  before training {accuracy['before']:.1f} %, after {accuracy['after']:.1f} % "
-        f"(chance {100 / len(PHOTOGRAPHS):.1f} %)"
+        f"  {out / 'with-paste'}/   the run: checkpoints, losses (metrics.jsonl), recipe.toml"
     )
 
 
@@ -106,59 +111,123 @@ def cut_photographs(folder: Path) -> None:
             left = int(rng.integers(whole.width - width + 1))
             top = int(rng.integers(whole.height - height + 1))
             cut = whole.crop((left, top, left + width, top + height))
-            cut.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+            cut.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BILINEAR)
             cut.save(folder / name / f"{picture:02d}.jpg", quality=92)
 
 
-def make_backgrounds(out: Path, data: tuple[object, ...]) -> list[object]:
-    """Cut backgrounds out of textures and out of the photographs, and give the options for them."""
-    (out / "textures").mkdir()
-    for name, load in TEXTURES.items():
-        Image.fromarray(load()).save(out / "textures" / f"{name}.png")
-    textures, crops = out / "backgrounds-textures", out / "backgrounds-crops"
-    kind = ("pipeline", "backgrounds", "--kind")
-    call(*kind, "textures", "--images", out / "textures", "--out", textures)
-    call(*kind, "crops", *data, "--out", crops, "--min-side", 32)
-    call("pipeline", "preview", crops, *data[:2], "--out", out / "windows.png")
-    return ["--backgrounds", textures, "--backgrounds", crops]
+def save_unseen(folder: Path) -> None:
+    """Save the pictures that backgrounds of questions are cut of."""
+    folder.mkdir(parents=True)
+    for name, load in UNSEEN.items():
+        Image.fromarray(load()).convert("RGB").save(folder / f"{name}.png")
 
 
-def paste_fresh_crops(photographs: Path, masks: Path, folder: Path) -> None:
-    """Crop each whole photograph anew and paste its foreground onto new gray levels."""
-    recipe = load_recipe(str(RECIPE))
-    store = MaskStore(masks)
+def train_both(out: Path, *arguments: object) -> None:
+    """Train with and without the paste at the same time, each on half of the cores.
+
+    That is faster than one after the other, for so small a network leaves the second thread
+    idle half of the time.
+    """
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    torch.set_num_threads(threads)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    train = ("dilo-train", *arguments, "--precision", fast_precision(), "--workers", 1)
+    plain = ("--set", "paste.probability=0", "--out", out / "without")
+    log = out / "without.log"  # two progress bars would write over each other
+    with log.open("w") as file:
+        without = start(*train, *plain, env=environment, stderr=file)
+    print("at the same time,", end="")
+    pasted = start(*train, "--out", out / "with-paste", env=environment)
+    try:
+        finish(pasted)
+        if without.wait():
+            sys.exit(log.read_text())
+    finally:
+        without.terminate()
+
+
+def fast_precision() -> str:
+    """Find out whether this processor trains clearly faster in bfloat16: most do not."""
+    if torch.cuda.is_available():
+        return "auto"
+    network, images = resnet18(), torch.randn(16, 3, 64, 64)
+
+    def fastest(precision: torch.dtype) -> float:
+        times = []
+        for _ in range(6):  # the best of several, for other programs may be in the way
+            begin = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+                loss = network(images).square().mean()
+            loss.backward()
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    return "bf16" if fastest(torch.bfloat16) < 0.7 * fastest(torch.float32) else "fp32"
+
+
+def ask(photographs: Path, masks: Path, backgrounds: Path | str, folder: Path) -> None:
+    """Paste the foreground of each whole photograph onto backgrounds, and crop it anew."""
+    question = v2.Compose(
+        [
+            CopyPaste(1.0, backgrounds=backgrounds, blend="none", side=PICTURE_SIDE),
+            v2.RandomResizedCrop(QUESTION_SIDE, (0.5, 1.0)),
+            v2.RandomHorizontalFlip(),
+        ]
+    )
+    load = LoadWithMask(photographs, masks)
     for name in PHOTOGRAPHS:
         (folder / name).mkdir(parents=True)
-        path = f"{name}/00.jpg"
-        image, mask = decode(photographs / path), store[path]
-        for fresh in range(FRESH):
-            draw = view_draw(
-                dataclasses.replace(recipe.views, crop_scale=(0.5, 1.0)),
-                dataclasses.replace(recipe.paste, probability=1.0),
-                seed=recipe.seed,
-                epoch=FRESH_EPOCH + fresh,
-                sample=store.position(path),
-                view=0,
-                height=image.shape[0],
-                width=image.shape[1],
-            )
-            pixels, alpha = (torch.tensor(x) for x in crop(image, mask, draw, 128))
-            level = torch.tensor(draw.paste.gray_level / 255)
-            pasted = paste(pixels.permute(2, 0, 1)[None] / 255, alpha[None, None] / 255, level)
-            picture = functional.to_pil_image((255 * pasted[0]).round().to(torch.uint8))
-            picture.save(folder / name / f"{fresh:02d}.png")
+        sample = load(photographs / name / "00.jpg")
+        for number in range(QUESTIONS):
+            question(sample).save(folder / name / f"{number:02d}.png")
 
 
-def call(package: str, *arguments: object) -> str:
-    """Run one of the three programs, showing the command, and give its standard output."""
+def find(out: Path, background: str, picture: str, *options: object) -> list[float]:
+    """Let each network find the most similar picture: how often it is right, in per cent."""
+    checkpoints = {
+        "with paste": out / "with-paste",
+        "without paste": out / "without",
+        "untrained": out / "without" / "checkpoints" / "step-00000000.pt",
+    }
+    record = run(
+        *("dilo-eval", "neighbors", "--images", out / "photographs", "--k", 1, *options),
+        *("--queries", out / "questions" / background, "--out", out / picture, "--json"),
+        *(
+            word
+            for name, path in checkpoints.items()
+            for word in ("--checkpoint", f"{name}={path}")
+        ),
+    )
+    right = {one["name"]: one["precision"] for one in json.loads(record)["checkpoints"]}
+    return [right[name] for name in reversed(checkpoints)]
+
+
+def table_row(background: str, right: list[float]) -> str:
+    """Lay out a line of the table: untrained, without paste, with paste."""
+    untrained, without, pasted = (f"{share:.0f} %" for share in right)
+    return f"{background:<44}{untrained:>10}{without:>15}{pasted:>12}\n"
+
+
+def run(program: str, *arguments: object) -> str:
+    """Run one of the three programs to its end, and give its standard output."""
+    return finish(start(program, *arguments))
+
+
+def start(program: str, *arguments: object, **how: Any) -> Program:
+    """Show a command of one of the three programs, and start it, as `subprocess.Popen` takes it."""
     words = [str(argument) for argument in arguments]
-    program = {"pipeline": "dilo-prep", "train": "dilo-train", "eval": "dilo-eval"}[package]
-    print(f"\n$ {program} {' '.join(words)}", flush=True)
+    print(f"\n$ {shlex.join([program, *words])}", flush=True)
+    package = {"dilo-prep": "pipeline", "dilo-train": "train", "dilo-eval": "eval"}[program]
     command = [sys.executable, "-m", f"dilo.{package}", *words]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(ended.returncode)
-    return ended.stdout
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **how)
+
+
+def finish(program: Program) -> str:
+    """Wait for a program, and end with it if it failed."""
+    output, _ = program.communicate()
+    if program.returncode:
+        sys.exit(program.returncode)
+    return output
 
 
 if __name__ == "__main__":
