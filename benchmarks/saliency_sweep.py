@@ -20,11 +20,11 @@ import numpy as np
 from PIL import Image
 
 from dilo.eval.saliency.measures import normalised
-from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
 from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
+from dilo.pipeline.saliency.measures import counts, f_measure, precision, recall
 
 SIZE = 224
 #: Networks have weights and devices, and a benchmark of their own.

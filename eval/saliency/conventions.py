@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.eval.saliency.score import Score
-from dilo.eval.saliency.thresholds import f_measure
+from dilo.pipeline.saliency.measures import f_measure
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.eval.saliency.structure import s_measure
-from dilo.eval.saliency.thresholds import (
+from dilo.eval.saliency.weighted import weighted_f_measure
+from dilo.pipeline.saliency.measures import (
     adaptive_counts,
     counts,
     e_measure,
@@ -14,7 +15,6 @@ from dilo.eval.saliency.thresholds import (
     precision,
     recall,
 )
-from dilo.eval.saliency.weighted import weighted_f_measure
 
 #: Ground truth is what lies above, as in PySODMetrics.
 TRUTH_ABOVE = 128

@@ -6,10 +6,10 @@ from PIL import Image
 from support.graphs import ECSSD
 
 from dilo.eval.saliency.measures import normalised
-from dilo.eval.saliency.thresholds import counts, f_measure, precision, recall
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.saliency.measures import counts, f_measure, precision, recall
 
 needs_ecssd = pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD's images beside it")
 

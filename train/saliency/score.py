@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.masks.files import WHITE_ABOVE, white
+from dilo.pipeline.saliency.measures import THRESHOLDS, counts, f_measure, precision, recall
 from dilo.train.data.images import first_readable
 from dilo.train.data.loader import in_order, loader, read_through
 from dilo.train.runtime import distributed
@@ -24,10 +25,6 @@ from dilo.train.runtime.signals import never
 from dilo.train.saliency.dataset import standardise
 from dilo.train.saliency.pairs import Pairs, squash_image
 
-#: A map in [0, 1] is cut at ``floor(255 * saliency) >= t`` for t = 0 .. 255.
-THRESHOLDS: Final = 256
-#: The weight of precision in F, as saliency benchmarks have it.
-BETA_SQUARED: Final = 0.3
 #: Images that the network sees at once.
 BATCH: Final = 16
 
@@ -67,14 +64,8 @@ def image_score(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDAr
         The mean absolute error; precision at each of 256 thresholds, then recall; a share of
         nothing is 0.
     """
-    levels = (255 * saliency).astype(np.intp)
-    found, hits = (
-        np.bincount(values.ravel(), minlength=THRESHOLDS)[::-1].cumsum()[::-1]
-        for values in (levels, levels[truth])
-    )
-    precision = hits / np.maximum(found, 1)
-    recall = hits / max(int(truth.sum()), 1)
-    return np.concatenate([[np.abs(saliency - truth).mean()], precision, recall])
+    counted = counts(saliency, truth)
+    return np.concatenate([[np.abs(saliency - truth).mean()], precision(counted), recall(counted)])
 
 
 def score_of(total: NDArray[np.float64], images: int) -> Score:
@@ -93,11 +84,7 @@ def score_of(total: NDArray[np.float64], images: int) -> Score:
         Over all of them.
     """
     mae, curves = total[0] / images, total[1:] / images
-    precision, recall = np.split(curves, 2)
-    under = BETA_SQUARED * precision + recall
-    over = (1 + BETA_SQUARED) * precision * recall
-    f = np.divide(over, under, out=np.zeros_like(under), where=under > 0)
-    return Score(mae=float(mae), max_f=float(f.max()))
+    return Score(mae=float(mae), max_f=float(f_measure(*np.split(curves, 2)).max()))
 
 
 def saliency_of(found: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from support.scores import made_of
 
 from dilo.eval.saliency.conventions import NUMBERS, benchmark_f
 from dilo.eval.saliency.measures import TRUTH_ABOVE, normalised
-from dilo.eval.saliency.thresholds import counts, e_measure, f_measure, precision, recall
+from dilo.pipeline.saliency.measures import counts, e_measure, f_measure, precision, recall
 
 ECSSD = Path(__file__).resolve().parents[4] / "shared" / "data" / "ecssd-dev"
 

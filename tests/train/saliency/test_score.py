@@ -11,7 +11,6 @@ from support.objects import objects_and_masks, pairs_of
 from support.runs import machine
 from torch import nn
 
-from dilo.eval.saliency.thresholds import counts, f_measure
 from dilo.pipeline.errors import DiloError
 from dilo.train.saliency.dataset import standardise
 from dilo.train.saliency.pairs import squash_image
@@ -37,17 +36,6 @@ def test_a_score_is_that_of_the_definitions_threshold_by_threshold():
         p, r = np.mean(precisions), np.mean(recalls)
         best = max(best, 1.3 * p * r / (0.3 * p + r) if p + r else 0.0)
     assert_allclose(found.max_f, best)
-
-
-def test_precision_recall_and_f_are_those_of_dilo_eval():
-    rng = np.random.default_rng(0)
-    mask, truth = rng.random((9, 8)), rng.random((9, 8)) < 0.5
-    counted = counts(mask, truth)
-    found = image_score(mask, truth)
-    recall = counted.hits / counted.positives
-    precision = counted.hits / np.maximum(counted.found, 1)
-    assert_allclose(found[1:], np.concatenate([precision, recall]))
-    assert_allclose(score_of(found, 1).max_f, f_measure(precision, recall).max())
 
 
 def test_a_map_is_stretched_then_brought_to_the_images_size():

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from support.maps import masks_and_truths
 
 from dilo.eval.saliency.measures import normalised
-from dilo.eval.saliency.thresholds import (
+from dilo.pipeline.saliency.measures import (
     Counts,
     adaptive_counts,
     counts,
