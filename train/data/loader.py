@@ -274,7 +274,7 @@ class Arrived(NamedTuple, Generic[Taken]):
 
 
 def prefetched(
-    batches: Iterable[Taken], device: torch.device, copied: Sequence[str] = COPIED
+    batches: Iterable[Taken], device: torch.device
 ) -> Generator[Arrived[Taken], None, None]:
     """Bring the batches of a loader to the device, those of a GPU one ahead of the step.
 
@@ -285,8 +285,6 @@ def prefetched(
         here first.
     device : torch.device
         Where to. On a CPU they stay what they are, and each is taken when it is asked for.
-    copied : sequence of str, optional
-        Which of a batch's fields the device takes; those of a `Batch` unless given.
 
     Yields
     ------
@@ -302,7 +300,7 @@ def prefetched(
     loading = iter(batches)
     try:
         if device.type == "cuda":
-            yield from _ahead(loading, device, copied)
+            yield from _ahead(loading, device)
         else:
             yield from _timed(loading)
     except BaseException as error:
@@ -374,22 +372,20 @@ def _timed(loading: Iterator[Taken]) -> Iterator[Arrived[Taken]]:
         yield Arrived(batch, time.perf_counter() - begin)
 
 
-def _ahead(
-    loading: Iterator[Taken], device: torch.device, copied: Sequence[str]
-) -> Iterator[Arrived[Taken]]:
+def _ahead(loading: Iterator[Taken], device: torch.device) -> Iterator[Arrived[Taken]]:
     """Start the copy of the next batch before this one is handed over.
 
     So it runs beside the step even where the step ends in waiting for the device, as one whose
     loss is recorded does.
     """
     copying: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    copies = _copies(loading, device, copied, copying)
+    copies = _copies(loading, device, copying)
     arriving = next(copies, None)
     while arriving is not None:
         computing = torch.cuda.current_stream(device)
         # For the copies so far, so before the next one starts.
         computing.wait_stream(copying)
-        for name in copied:
+        for name in COPIED:
             # Their memory is the copying stream's, which else would write the next batch into
             # it as soon as Python has let go of this one, still computed or not.
             getattr(arriving.batch, name).record_stream(computing)
@@ -398,10 +394,10 @@ def _ahead(
 
 
 def _copies(
-    loading: Iterator[Any], device: torch.device, copied: Sequence[str], copying: torch.cuda.Stream
+    loading: Iterator[Any], device: torch.device, copying: torch.cuda.Stream
 ) -> Iterator[Arrived[Any]]:
     """Start copies on a stream, without waiting for them."""
     for batch, waited in _timed(loading):
         with torch.cuda.stream(copying):
-            moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in copied}
+            moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in COPIED}
         yield Arrived(batch._replace(**moved), waited)

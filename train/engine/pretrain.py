@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from dilo.train.augment.backgrounds import Bank, Stores, fingerprints
 from dilo.train.augment.views import augment
 from dilo.train.data.dataset import Batch, Views, Wanted
 from dilo.train.data.images import Source
-from dilo.train.data.loader import COPIED, Batches, loader
+from dilo.train.data.loader import Batches, loader
 from dilo.train.engine.optim import learning_rate, make_optimizer, rate_words
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.methods import make_method
@@ -69,7 +69,7 @@ def train(
     )
 
 
-class Pretraining(Task[Batch]):
+class Pretraining(Task):
     """A method, its optimiser, and the views that it learns from.
 
     Parameters
@@ -91,8 +91,6 @@ class Pretraining(Task[Batch]):
         If there is no such method, there are no masks or labels where it needs them, ranks and
         parts cannot share its batch-norm groups, or the device has no room for the backgrounds.
     """
-
-    copied: ClassVar[tuple[str, ...]] = COPIED
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,12 +20,13 @@ from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.crop import compile_ahead
+from dilo.train.data.dataset import Batch
 from dilo.train.data.loader import grouped, prefetched, require_handles
 from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claimed
 from dilo.train.methods.base import Learning, StepOutput
-from dilo.train.monitor.metrics import Batch, Watch, has_read_out, require_package
+from dilo.train.monitor.metrics import Watch, has_read_out, require_package
 from dilo.train.monitor.run_info import describe, note_failure
 from dilo.train.recipes.schema import RunRecipe
 from dilo.train.runtime import distributed
@@ -52,7 +53,7 @@ class Result:
     signal: str = ""
 
 
-class Task(ABC, Generic[Batch]):
+class Task(ABC):
     """What is trained, and on what: the loop asks, pretraining and saliency answer."""
 
     #: What to do
@@ -68,8 +69,6 @@ class Task(ABC, Generic[Batch]):
     notes: Mapping[str, Any] = {}
     #: Epochs from one evaluation to the next; 0 for none
     eval_every: int = 0
-    #: Which fields of a batch go to the device ahead of their step
-    copied: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def loader(self, step: int) -> Iterable[Any]:
@@ -97,7 +96,8 @@ class Task(ABC, Generic[Batch]):
         raise NotImplementedError
 
     def finish(self, run: Path) -> None:
-        """Do what is due, on rank 0, when all steps are taken; by default nothing."""
+        """Do what is due, on rank 0, when all steps are taken."""
+        return  # nothing, unless a task says otherwise
 
 
 class Optimization:
@@ -163,7 +163,7 @@ def keep_kernels() -> None:
 
 
 def launch(
-    make_task: Callable[[Machine, Callable[[str], None]], Task[Any]],
+    make_task: Callable[[Machine, Callable[[str], None]], Task],
     run: Path,
     machine: Machine,
     say: Callable[[str], None],
@@ -176,7 +176,7 @@ def launch(
 
 
 def fit(
-    task: Task[Any],
+    task: Task,
     run: Path,
     machine: Machine,
     say: Callable[[str], None],
@@ -291,7 +291,7 @@ def fit(
             bar = Progress(left * images, "images", say)
             if left:
                 stack.enter_context(bar)
-            loading = prefetched(task.loader(start) if left else (), machine.device, task.copied)
+            loading = prefetched(task.loader(start) if left else (), machine.device)
             arriving = stack.enter_context(contextlib.closing(loading))
             for parts in grouped(arriving, machine.parts):
                 epoch, rate = step // per_epoch, task.learning_rate(step)

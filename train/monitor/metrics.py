@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import parse_json, read_bytes
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.dataset import Parameters
+from dilo.train.data.dataset import Batch
 from dilo.train.data.loader import Arrived
 from dilo.train.methods.base import StepOutput
 from dilo.train.runtime import distributed
@@ -254,29 +254,6 @@ class Board:
     def close(self) -> None:
         """Write out what is left."""
         self._writer.close()
-
-
-class Counted(Protocol):
-    """What is counted of any batch."""
-
-    @property
-    def samples(self) -> Tensor:
-        """Give one number a sample of this rank."""
-
-    @property
-    def unreadable(self) -> Tensor:
-        """Count those that could not be read and were replaced, in shape ()."""
-
-    @property
-    def parameters(self) -> Parameters:
-        """Give the draws, of which those of pastes are counted."""
-
-    @property
-    def skipped(self) -> Tensor:
-        """Count those drawn to be pasted that are not, in shape ()."""
-
-
-Batch = TypeVar("Batch", bound=Counted)
 
 
 class Watch:

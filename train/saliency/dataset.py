@@ -1,12 +1,10 @@
 """What a network for saliency learns from: crops of images and masks, and batches of them."""
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -15,7 +13,7 @@ from dilo.train.augment.backgrounds import Bank
 from dilo.train.augment.color import normalise
 from dilo.train.augment.views import augment
 from dilo.train.data.crop import alpha_of
-from dilo.train.data.dataset import Parameters, stack
+from dilo.train.data.dataset import Batch, Sample
 from dilo.train.data.draws import ViewDraw, view_draw, window_draw
 from dilo.train.data.images import first_readable
 from dilo.train.data.resize import blur
@@ -23,67 +21,16 @@ from dilo.train.recipes.recipe import PasteRecipe
 from dilo.train.recipes.saliency_recipe import DataRecipe, SaliencyRecipe
 from dilo.train.saliency.pairs import Pairs, squash_image
 
-#: What of a batch the device takes.
-COPIED: Final = ("images", "truth")
 #: A mask of less than this share of its crop is no foreground.
 SOME: Final = 1e-3
 #: Stands for the maximum of a black image.
 TINY: Final = 1e-6
 
 
-class Example(NamedTuple):
-    """A crop of an image and of its mask, mirrored if they are to be, and the draw of the rest.
+class Examples(Dataset[Sample]):
+    """Samples of one view by (epoch, position in the list); nothing in one depends on a worker.
 
-    Attributes
-    ----------
-    image : ndarray of shape (3, c, c), uint8
-    mask : ndarray of shape (c, c), uint8
-        Where the crop is to be pasted, the alpha.
-    draw : ViewDraw
-        Its paste and its colours.
-    row : int
-        Which of the usable images it is of.
-    skipped : int
-        1 if it was drawn to be pasted and is not, for want of foreground.
-    unreadable : int
-        1 if it stands for another that could not be read.
-    """
-
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    draw: ViewDraw
-    row: int
-    skipped: int
-    unreadable: int
-
-
-class ExampleBatch(NamedTuple):
-    """Examples, one below the other.
-
-    Attributes
-    ----------
-    images : Tensor of shape (B, 3, c, c), uint8
-    truth : Tensor of shape (B, 1, c, c), uint8
-    parameters : Parameters
-        The draws of their pastes and colours.
-    samples : Tensor of shape (B,), int64
-        Which of the usable images.
-    skipped : Tensor of shape (), int64
-        How many were drawn to be pasted and are not.
-    unreadable : Tensor of shape (), int64
-        How many stand for others that could not be read.
-    """
-
-    images: Tensor
-    truth: Tensor
-    parameters: Parameters
-    samples: Tensor
-    skipped: Tensor
-    unreadable: Tensor
-
-
-class Examples(Dataset[Example]):
-    """Examples by (epoch, position in the list); nothing in one depends on a worker.
+    The mask of a sample is what is to be learnt: where it is pasted, the alpha.
 
     Parameters
     ----------
@@ -97,7 +44,7 @@ class Examples(Dataset[Example]):
         self._pairs, self._recipe = pairs, recipe
         self._views = recipe.data.views()
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Read an image and its mask, and cut them.
 
         Parameters
@@ -107,7 +54,7 @@ class Examples(Dataset[Example]):
 
         Returns
         -------
-        Example
+        Sample
             Of this image, or, if it or its mask cannot be read, of the next that can.
         """
         epoch, asked = key
@@ -136,7 +83,7 @@ class Examples(Dataset[Example]):
             draw = dataclasses.replace(draw, paste=None)
         skipped = int(alpha is None)
         mask = found if alpha is None else alpha
-        return Example(seen.transpose(2, 0, 1), mask, draw, row, skipped, replaced)
+        return Sample([seen], [mask], [draw], row, -1, skipped, replaced)
 
 
 def _alpha(
@@ -149,29 +96,6 @@ def _alpha(
         return None
     alpha, sigma = alpha_of(mask, recipe), draw.paste.blend_sigma
     return blur(alpha, (sigma, sigma)) if sigma > 0 else alpha
-
-
-def collate(examples: Sequence[Example]) -> ExampleBatch:
-    """Stack examples into a batch.
-
-    Parameters
-    ----------
-    examples : sequence of Example
-        In the order of the batch.
-
-    Returns
-    -------
-    ExampleBatch
-        On the CPU.
-    """
-    return ExampleBatch(
-        torch.from_numpy(np.stack([example.image for example in examples])),
-        torch.from_numpy(np.stack([example.mask for example in examples])[:, None]),
-        stack([example.draw for example in examples]),
-        torch.tensor([example.row for example in examples]),
-        torch.tensor(sum(example.skipped for example in examples)),
-        torch.tensor(sum(example.unreadable for example in examples)),
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +121,7 @@ class Lesson:
 
 
 def make_lesson(
-    batch: ExampleBatch,
+    batch: Batch,
     data: DataRecipe,
     bank: Bank | None = None,
     *,
@@ -209,7 +133,7 @@ def make_lesson(
 
     Parameters
     ----------
-    batch : ExampleBatch
+    batch : Batch
         Its images and masks on the device.
     data : DataRecipe
         How strong the jitter is.
@@ -227,8 +151,8 @@ def make_lesson(
     Lesson
         Each image, after paste and jitter, divided by its own maximum and standardised.
     """
-    images = augment(batch.images, batch.truth, batch.parameters, data.views(), bank)
-    truth = batch.truth / 255
+    images = augment(batch.images, batch.masks, batch.parameters, data.views(), bank)
+    truth = batch.masks / 255
     if not soft:
         truth = truth / truth.amax((1, 2, 3), keepdim=True).clamp(min=TINY)
     return Lesson(standardise(images), truth, step, epochs)

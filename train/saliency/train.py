@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train.augment.backgrounds import Bank, Stores, fingerprints
+from dilo.train.data.dataset import Batch
 from dilo.train.data.loader import Batches, loader
 from dilo.train.engine.checkpoint import write
 from dilo.train.engine.optim import learning_rate, make_optimizer, rate_words
@@ -17,7 +18,7 @@ from dilo.train.networks.weights import tensors_of
 from dilo.train.recipes.saliency_recipe import SaliencyRecipe
 from dilo.train.runtime.options import Machine
 from dilo.train.saliency.basnet import BASNet, load_encoder
-from dilo.train.saliency.dataset import COPIED, ExampleBatch, Examples, Lesson, collate, make_lesson
+from dilo.train.saliency.dataset import Examples, Lesson, make_lesson
 from dilo.train.saliency.model import SaliencyLearning, make_learning
 from dilo.train.saliency.networks import learning_format
 from dilo.train.saliency.pairs import Pairs
@@ -91,7 +92,7 @@ def train_saliency(
     return launch(lambda here, _: SaliencyTask(recipe, data, here), run, machine, say)
 
 
-class SaliencyTask(Task[ExampleBatch]):
+class SaliencyTask(Task):
     """A network for saliency, its optimiser, and the images and masks that it learns from.
 
     Parameters
@@ -108,8 +109,6 @@ class SaliencyTask(Task[ExampleBatch]):
     DiloError
         If data or encoder do not serve, or the device has no room for the backgrounds.
     """
-
-    copied: ClassVar[tuple[str, ...]] = COPIED
 
     def __init__(self, recipe: SaliencyRecipe, data: Data, machine: Machine) -> None:
         self.recipe: SaliencyRecipe = recipe
@@ -144,9 +143,9 @@ class SaliencyTask(Task[ExampleBatch]):
         """Load this rank's batches from a step on."""
         examples, workers = Examples(self.pairs, self.recipe), self.machine.workers
         pin = self.machine.device.type == "cuda"
-        return loader(examples, self._order(step), workers=workers, pin=pin, stack=collate)
+        return loader(examples, self._order(step), workers=workers, pin=pin)
 
-    def inputs(self, batch: ExampleBatch, step: int, part: int) -> Lesson:
+    def inputs(self, batch: Batch, step: int, part: int) -> Lesson:
         """Paste, jitter and standardise a batch on the device."""
         self.bank.fill(step // self.steps_per_epoch)
         epochs = step / self.steps_per_epoch

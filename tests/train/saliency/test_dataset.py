@@ -10,9 +10,10 @@ from support.pictures import Pictures
 
 from dilo.train.augment.backgrounds import Bank
 from dilo.train.augment.color import MEAN, STD
+from dilo.train.data.dataset import collate
 from dilo.train.data.draws import CROPS, GRAY, window_draw
 from dilo.train.data.resize import blur
-from dilo.train.saliency.dataset import Examples, collate, make_lesson, standardise
+from dilo.train.saliency.dataset import Examples, make_lesson, standardise
 from dilo.train.saliency.pairs import find_pairs, squash_image
 
 
@@ -38,21 +39,21 @@ def test_an_example_is_the_squashed_image_and_mask_cut_at_the_drawn_place_and_mi
         cut = np.s_[window.top : window.top + 32, window.left : window.left + 32]
         seen = squash_image(image, window.side)[cut]
         found = pairs.squashed_mask(mask, window.side)[cut]
-        if example.draw.flip:
+        if example.draws[0].flip:
             seen, found = seen[:, ::-1], found[:, ::-1]
-        assert_array_equal(example.image.transpose(1, 2, 0), seen)
-        assert_array_equal(example.mask, found)
-        flips.add(example.draw.flip)
+        assert_array_equal(example.images[0], seen)
+        assert_array_equal(example.masks[0], found)
+        flips.add(example.draws[0].flip)
     assert flips == {False, True}
 
 
 def test_an_example_is_a_function_of_its_key(made):
     pairs, recipe = find_pairs(*made[:2]), small()
     one, again = (Examples(pairs, recipe)[1, 4] for _ in range(2))
-    assert one.draw == again.draw
-    assert_array_equal(one.image, again.image)
+    assert one.draws == again.draws
+    assert_array_equal(one.images, again.images)
     other = Examples(pairs, small("seed=1"))[1, 4]
-    assert one.draw != other.draw
+    assert one.draws != other.draws
 
 
 def test_without_jitter_a_network_sees_the_crop_over_its_own_maximum_standardised(made):
@@ -79,9 +80,9 @@ def test_labels_are_divided_by_their_maximum_and_saliency_is_not(made):
     for folder, soft in ((made[1], False), (made[2], True)):
         pairs, recipe = find_pairs(made[0], folder), small()
         batch, _ = lesson_of(pairs, recipe, [(0, i) for i in range(4)])
-        dim = batch._replace(truth=batch.truth // 2)
+        dim = batch._replace(masks=batch.masks // 2)
         found = make_lesson(dim, recipe.data, soft=soft, step=0, epochs=0)
-        truth = (batch.truth // 2).numpy()
+        truth = (batch.masks // 2).numpy()
         tops = truth.max((1, 2, 3), keepdims=True)
         assert_allclose(found.truth, truth / 255 if soft else truth / tops, atol=1e-6)
         assert pairs.soft == soft
@@ -113,8 +114,8 @@ def standardised(image):
 def cut_of(pairs, recipe, row):
     """Give the crop and its mask, as of a recipe that does not paste."""
     example = Examples(pairs, recipe)[0, row]
-    assert example.draw.paste is None
-    return example.image, example.mask
+    assert example.draws[0].paste is None
+    return example.images[0].transpose(2, 0, 1), example.masks[0]
 
 
 @pytest.mark.parametrize("alpha", ["soft", "binary"])
@@ -131,7 +132,7 @@ def test_a_pasted_crop_lies_on_another_background_and_its_truth_is_the_alpha(mad
     lesson = make_lesson(batch, recipe.data, bank, soft=True, step=0, epochs=0)
     assert (batch.parameters.paste.tolist(), batch.skipped) == ([True] * 4, 0)
     for row, (_, sample) in enumerate(KEYS):
-        draw = Examples(pairs, recipe)[0, sample].draw.paste
+        draw = Examples(pairs, recipe)[0, sample].draws[0].paste
         assert draw.kind == (GRAY if ground == "gray" else CROPS)
         image, mask = cut_of(pairs, small(*PASTED[:2]), sample)
         share = mask / 255 if alpha == "soft" else (mask >= 127.5).astype(float)
@@ -151,7 +152,7 @@ def test_a_background_is_shown_at_the_scale_of_the_foreground_not_zoomed(made):
     side = recipe.data.crop
     flips = set()
     for epoch in range(8):
-        draw = Examples(pairs, recipe)[epoch, 1].draw
+        draw = Examples(pairs, recipe)[epoch, 1].draws[0]
         flips.add(draw.flip)
         mirrored = (0.0, float(side), float(side), float(-side))
         expected = mirrored if draw.flip else (0.0, 0.0, float(side), float(side))
@@ -164,10 +165,10 @@ def test_where_a_paste_blends_the_blurred_alpha_is_what_is_to_be_learnt(made):
     recipe = small(*PASTED[:3], 'paste.blend="gaussian"', "paste.blend_sigma=2")
     example = Examples(pairs, recipe)[0, 3]
     image, mask = cut_of(pairs, small(*PASTED[:2]), 3)
-    assert example.draw.paste.blend_sigma == 2
-    assert_array_equal(example.image, image)
-    assert_array_equal(example.mask, blur(mask, (2, 2)))
-    assert len(np.unique(example.mask)) > len(np.unique(mask))
+    assert example.draws[0].paste.blend_sigma == 2
+    assert_array_equal(example.images[0], image)
+    assert_array_equal(example.masks[0], blur(mask, (2, 2)))
+    assert len(np.unique(example.masks[0])) > len(np.unique(mask))
 
 
 def test_a_crop_with_too_little_foreground_is_not_pasted_but_counted(made):
@@ -183,11 +184,11 @@ def test_a_crop_with_too_little_foreground_is_not_pasted_but_counted(made):
         if share < bound:
             image, mask = cut_of(pairs, small(*PASTED[:2]), row)
             assert_array_equal(batch.images[row], image)
-            assert_array_equal(batch.truth[row, 0], mask)
+            assert_array_equal(batch.masks[row, 0], mask)
 
 
 def test_a_crop_without_foreground_is_never_pasted(made, tmp_path):
     images, truth = objects_and_masks(tmp_path, 3)
     Image.fromarray(np.zeros((51, 59), np.uint8)).save(truth / "001.png")
     example = Examples(find_pairs(images, truth), small(*PASTED, "paste.min_coverage=0"))[0, 1]
-    assert (example.draw.paste, example.skipped, example.mask.any()) == (None, 1, False)
+    assert (example.draws[0].paste, example.skipped, example.masks[0].any()) == (None, 1, False)
