@@ -102,15 +102,25 @@ def require(rules: Iterable[Rule], source: str) -> None:
             raise RecipeError(f"{source}: {rule}, got {value!r}")
 
 
-def _section(kind: type[Section], values: Mapping[str, Any], source: str, prefix: str) -> Section:
-    """Fill a dataclass, refusing what it does not know."""
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
+def require_keys(kind: type, values: Mapping[str, Any], source: str, section: str) -> None:
+    """Refuse keys that a section's dataclass does not know, and such as it wants and lacks."""
+    prefix = f"{section}." if section else ""
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    for key in sorted(set(values) - set(known)):
+        names = ", ".join(f"{prefix}{name}" for name in known)
         raise RecipeError(
-            f"{source}: unknown key {prefix}{unknown[0]}: known are "
-            f"{', '.join(f'{prefix}{key}' for key in hints)}{near(unknown[0], hints)}"
+            f"{source}: unknown key {prefix}{key}: known are {names}{near(key, known)}"
         )
+    for key, field in known.items():
+        wanted = field.default is field.default_factory is dataclasses.MISSING
+        if wanted and key not in values:
+            raise RecipeError(f"{source}: [{section}] must have the key {key}, got none")
+
+
+def _section(kind: type[Section], values: Mapping[str, Any], source: str, section: str) -> Section:
+    """Fill a dataclass, refusing what it does not know."""
+    require_keys(kind, values, source, section)
+    hints, prefix = typing.get_type_hints(kind), f"{section}." if section else ""
     return kind(**{k: _value(hints[k], v, source, f"{prefix}{k}") for k, v in values.items()})
 
 
@@ -118,7 +128,7 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
     """Convert one plain value to its field's type, or refuse it by name."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _section(typing.cast("type[Any]", hint), value, source, f"{key}.")
+        return _section(typing.cast("type[Any]", hint), value, source, key)
     if origin is Literal and value in arguments:
         return value
     if origin is tuple and isinstance(value, list | tuple):
