@@ -17,7 +17,7 @@ from dilo.pipeline.common.files import published, sweep
 from dilo.pipeline.errors import REMEDIES, CheckpointError, few, require_access, system_errno
 from dilo.train.monitor.run_info import RECORDS
 from dilo.train.networks.torchfile import read, reason_of
-from dilo.train.recipes.schema import RunRecipe
+from dilo.train.recipes.saliency_recipe import RunRecipe
 from dilo.train.runtime import distributed
 
 #: Version of what stands under "dilo" in a checkpoint.

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from dilo.train.recipes.files import Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.recipe import (
@@ -144,6 +144,10 @@ class SaliencyRecipe:
             What backgrounds are drawn by; the rest of it means nothing.
         """
         return Recipe(seed=self.seed, views=self.data.views(), paste=self.paste)
+
+
+#: What any training goes by.
+RunRecipe: TypeAlias = Recipe | SaliencyRecipe
 
 
 def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:

@@ -5,7 +5,7 @@ import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dilo.pipeline.common.textfiles import MAX_INTEGER
 from dilo.pipeline.errors import RecipeError, near
@@ -13,48 +13,6 @@ from dilo.pipeline.errors import RecipeError, near
 Section = TypeVar("Section")
 #: What must be so, in words; whether it is; and what was got.
 Rule = tuple[str, bool, object]
-
-
-class Plain(Protocol):
-    """Any such dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-class ModelPart(Protocol):
-    """The part of any recipe on its network."""
-
-    @property
-    def arch(self) -> str:
-        """Name it."""
-
-
-class OptimizerPart(Protocol):
-    """The part of any recipe on its length."""
-
-    @property
-    def batch(self) -> int:
-        """Give the images of an optimiser step."""
-
-    @property
-    def epochs(self) -> int:
-        """Tell how often each image is seen."""
-
-
-class RunRecipe(Plain, Protocol):
-    """What any recipe of a training says, whatever is trained."""
-
-    @property
-    def seed(self) -> int:
-        """Give half of the key of all that is random."""
-
-    @property
-    def model(self) -> ModelPart:
-        """Describe its network."""
-
-    @property
-    def optimizer(self) -> OptimizerPart:
-        """Describe its length."""
 
 
 def filled(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
