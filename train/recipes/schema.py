@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
+from dilo.pipeline.common.plain import Misfit, converted
 from dilo.pipeline.common.textfiles import MAX_INTEGER
 from dilo.pipeline.errors import RecipeError, near
 
@@ -84,36 +85,26 @@ def _section(kind: type[Section], values: Mapping[str, Any], source: str, sectio
 
 def _value(hint: Any, value: Any, source: str, key: str) -> Any:
     """Convert one plain value to its field's type, or refuse it by name."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return _section(typing.cast("type[Any]", hint), value, source, key)
-    if origin is Literal and value in arguments:
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) == len(value):
-            pairs = zip(kinds, value, strict=True)
-            return tuple(_value(kind, item, source, key) for kind, item in pairs)
-    if hint is str and isinstance(value, str):
-        return value
-    if origin is Mapping and isinstance(value, Mapping):
-        return dict(value)
-    if hint in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) < MAX_INTEGER:  # nor for NaN
-            raise RecipeError(
-                f"{source}: {key} must be finite and below 2**64, got {_brief(value)}"
-            )
-        if hint is float or isinstance(value, int):
-            return hint(value)
-    rule = (
-        f"one of {', '.join(map(repr, arguments))}"
-        if origin is Literal
-        else getattr(hint, "__name__", None) or str(hint)
-    )
-    if isinstance(hint, types.GenericAlias):
-        rule = str(hint)
-    guess = near(value, map(str, arguments)) if origin is Literal else ""
-    raise RecipeError(f"{source}: {key} must be {rule}, got {_brief(value)}{guess}")
+    try:
+        return converted(hint, value, MAX_INTEGER, MAX_INTEGER)
+    except Misfit as error:
+        rule, guess = _rule(error.kind), ""
+        if error.too_large:
+            rule = "finite and below 2**64"
+        elif typing.get_origin(error.kind) is Literal:
+            guess = near(error.value, map(str, typing.get_args(error.kind)))
+        raise RecipeError(
+            f"{source}: {key} must be {rule}, got {_brief(error.value)}{guess}"
+        ) from error
+
+
+def _rule(hint: Any) -> str:
+    """Say what a field takes."""
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, typing.get_args(hint)))}"
+    return str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__
 
 
 def _brief(value: object) -> str:
