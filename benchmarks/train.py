@@ -42,6 +42,7 @@ from dilo.pipeline.images.resizing import stretched
 from dilo.train.data.crop import compile_ahead
 from dilo.train.data.images import Source, find_source
 from dilo.train.engine.bench import Stages
+from dilo.train.methods.base import ViewBatch
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime.devices import choose_device, choose_precision
@@ -93,11 +94,10 @@ def plain_loop(stages: Stages, dataset: Plain, machine: Machine, batch: int) -> 
         drop_last=True,
     )
     samples = torch.arange(batch, device=machine.device)
-    unused = torch.zeros(0, device=machine.device)
     for pair in reading:
         views = torch.cat([view.to(machine.device, non_blocking=True) for view in pair])
         views = views.contiguous(memory_format=torch.channels_last)
-        stages.step(views, samples, samples, unused)
+        stages.step(ViewBatch(views=views.chunk(2), samples=samples, step=0))
         yield 0.0
 
 

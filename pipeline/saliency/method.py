@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar, cast
@@ -10,10 +9,14 @@ from typing import Any, Generic, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.common.plain import Misfit, converted, kind_of
 from dilo.pipeline.errors import near
 from dilo.pipeline.saliency.parameters import Parameters
 
 P = TypeVar("P")
+
+#: What numbers must stay below to fit into what compiled code computes with.
+MAX_NUMBER = 2**63
 
 
 @dataclass(frozen=True)
@@ -63,47 +66,21 @@ class Step(Generic[P]):
         ValueError
             If a name is unknown, or a value is not of its parameter's type or out of range.
         """
-        known = self.values()
+        known, typed = self.values(), dict[str, Any]()
         for name, value in values.items():
             if name not in known:
                 raise ValueError(
                     f"{name} must be one of {', '.join(known)}, got no such parameter"
                     f"{near(name, known)}"
                 )
-            if not _alike(value, known[name]):
-                raise ValueError(f"{name} must be like {known[name]!r}, got {value!r}")
-            if not _usable(value):
-                raise ValueError(f"{name} must be finite and below 2**63, got {value!r}")
-        typed = {name: _typed(value, known[name]) for name, value in values.items()}
+            try:
+                typed[name] = converted(kind_of(known[name]), value, MAX_NUMBER)
+            except Misfit as error:
+                rule = "finite and below 2**63" if error.too_large else f"like {known[name]!r}"
+                raise ValueError(f"{name} must be {rule}, got {value!r}") from error
         return dataclasses.replace(
             self, parameters=dataclasses.replace(cast("Any", self.parameters), **typed)
         )
-
-
-def _alike(value: Any, known: Any) -> bool:
-    """Tell whether a value can take the place of another; a whole number serves for any."""
-    if isinstance(known, list):
-        same = isinstance(value, list | tuple) and len(value) == len(known)
-        return same and all(_alike(v, k) for v, k in zip(value, known, strict=True))
-    if isinstance(known, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(known)
-
-
-def _usable(value: Any) -> bool:
-    """Tell whether numbers are finite, and fit into what compiled code computes with."""
-    if isinstance(value, list | tuple):
-        return all(map(_usable, value))
-    if isinstance(value, int):
-        return abs(value) < 2**63
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _typed(value: Any, known: Any) -> Any:
-    """Give a value that is alike the very type of the one it takes the place of."""
-    if isinstance(known, list):
-        return tuple(_typed(v, k) for v, k in zip(value, known, strict=True))
-    return type(known)(value)
 
 
 M = TypeVar("M", bound=Parameters)

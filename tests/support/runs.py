@@ -52,7 +52,7 @@ METHODS_SMALL = {
     "moco": (),
     "instdisc": ("memory.negatives=6",),
     "cmc": ("memory.negatives=6", "views.space=lab"),
-    "simclr": ("model.head=simclr", "model.bn_groups=1", "views.space=unit", *LARS),
+    "simclr": ("model.head=simclr", "views.space=unit", *LARS),
     "supervised": ("model.head=linear", "paste.probability=0"),
     "naive": (),
 }

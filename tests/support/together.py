@@ -4,16 +4,13 @@ Started by `support.launching.launch`: one pair of processes for all the tests, 
 what takes long.
 """
 
-import copy
 import json
 import sys
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from dilo.pipeline.errors import DiloError
-from dilo.train.networks.batchnorm import group_batch_norm
 from dilo.train.runtime import distributed
 
 
@@ -24,8 +21,6 @@ def talk() -> dict[str, object]:
     together = distributed.gather_with_gradient(values)
     weights = torch.tensor([[1.0, 10.0], [100.0, 1000.0]]) * (1 + me)
     (together * weights).sum().backward()
-    added = values.detach().clone().requires_grad_()
-    (distributed.add_with_gradient(added) * (1 + me)).sum().backward()
     try:
         distributed.decide(lambda: fail("as rank 0 found"))
         refused = ""
@@ -35,7 +30,6 @@ def talk() -> dict[str, object]:
         "size": distributed.size(),
         "gather": distributed.gather(values.detach()).tolist(),
         "gathered_gradient": values.grad.tolist(),
-        "added_gradient": added.grad.tolist(),
         "share": distributed.share(torch.arange(4)).tolist(),
         "mean": distributed.mean(torch.tensor(float(me))).item(),
         "any": distributed.any_of([False, me == 1, True]),
@@ -47,39 +41,6 @@ def talk() -> dict[str, object]:
 def fail(message: str) -> None:
     """Refuse."""
     raise DiloError(message)
-
-
-def share_batch_norm() -> dict[str, float]:
-    """Compare batch norm over both ranks with one that holds all samples; give the differences."""
-    torch.manual_seed(0)
-    plain = nn.Sequential(
-        *(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten()),
-        *(nn.Linear(6 * 25, 5), nn.BatchNorm1d(5)),
-    )
-    images = torch.randn(8, 3, 7, 7) * 3 + 1
-    shared = group_batch_norm(copy.deepcopy(plain), None)
-    whole, part = (
-        images.clone().requires_grad_(),
-        distributed.share(images).clone().requires_grad_(),
-    )
-    weights = torch.randn(8, 5)
-    (plain(whole) * weights).sum().backward()
-    (shared(part) * distributed.share(weights)).sum().backward()
-    trained = {
-        name: distributed.mean(value.grad) * distributed.size()
-        for name, value in shared.named_parameters()
-    }
-    return {
-        "output": difference(shared(part), distributed.share(plain(whole))),
-        "input gradient": difference(part.grad, distributed.share(whole.grad)),
-        "gradient": max(difference(trained[n], v.grad) for n, v in plain.named_parameters()),
-        "statistics": max(difference(shared.state_dict()[n], v) for n, v in plain.named_buffers()),
-    }
-
-
-def difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """Give the largest difference of two tensors."""
-    return float((ours.double() - theirs.double()).abs().max())
 
 
 def find_objects(images: Path, masks: Path, out: Path) -> dict[str, object]:
@@ -99,7 +60,7 @@ def main(images: Path, masks: Path, out: Path) -> None:
     from support.runs import METHODS_SMALL, interrupted, undisturbed
 
     with distributed.joined(torch.device("cpu")):
-        found = {"talk": talk(), "batch norm": share_batch_norm()}
+        found = {"talk": talk()}
         for name in METHODS_SMALL:
             run = out / name
             found[name] = {

@@ -123,6 +123,8 @@ def _behind(
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
 VIEW, ORDER, SHUFFLE, BANK, NEGATIVES, WINDOW = range(6)
+#: The same, of the images that a kNN read-out looks at: far from those of training.
+READ_OUT: Final = 2**32
 #: Tries of torchvision's RandomResizedCrop before it takes the middle of the image.
 TRIES: Final = 10
 #: Logarithms of the aspect ratios 3/4 and 4/3, between which a box's ratio is drawn.
@@ -276,6 +278,24 @@ def sample_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
         A permutation of 0 to count - 1.
     """
     return permutation(generator(seed, ORDER, 0, 0, epoch), count)
+
+
+def read_out_order(seed: int, count: int) -> NDArray[np.int64]:
+    """Draw the order in which the images of a kNN read-out are chosen.
+
+    Parameters
+    ----------
+    seed : int
+        The key.
+    count : int
+        How many images there are.
+
+    Returns
+    -------
+    ndarray of shape (count,), int64
+        A permutation of 0 to count - 1.
+    """
+    return permutation(generator(seed, READ_OUT), count)
 
 
 def key_shuffle(seed: int, step: int, count: int, part: int = 0) -> NDArray[np.int64]:

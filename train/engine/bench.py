@@ -6,22 +6,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dilo.pipeline.compute.workercount import usable_cores
-from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import read_file
 from dilo.train.augment.backgrounds import Stores
 from dilo.train.data.crop import compile_ahead
 from dilo.train.data.dataset import Batch, Sample, Views, collate
-from dilo.train.data.draws import sample_order
 from dilo.train.data.images import Source
 from dilo.train.data.loader import Arrived, Batches, loader, prefetched
 from dilo.train.engine.pretrain import Pretraining
@@ -32,6 +25,8 @@ from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import device_name
 from dilo.train.runtime.options import Machine
 
+#: Seconds of each stage.
+SECONDS = 4.0
 #: Rounds of a stage of the device.
 ROUNDS = 5
 #: More epochs than a measurement takes.
@@ -43,32 +38,9 @@ class Stages:
     """Training by a recipe, cut into what the loader, the device and both together do.
 
     A stage that is repeated on the device counts as the median of rounds; one that streams
-    through the loader as the mean, for its stalls are a part of it. Rates are images a second,
-    not views.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What would be trained.
-    source : Source
-        Images and masks.
-    machine : Machine
-        Where, with how many workers, and how exactly.
-    stores : mapping of int to BackgroundStore
-        What the recipe pastes on, but gray and noise.
-    seconds : float
-        How long each stage is timed, after it has warmed up; one round takes as long as it takes.
-
-    Attributes
-    ----------
-    method : Method
-        On the device, as at the beginning of a run.
-
-    Raises
-    ------
-    DiloError
-        If the images are fewer than a batch, have no labels where the method needs them, or
-        the device has no room for the backgrounds.
+    through the loader as the mean, for its stalls are a part of it. Each is timed for `seconds`
+    after it has warmed up; one round takes as long as it takes. Rates are images a second, not
+    views.
     """
 
     def __init__(
@@ -77,129 +49,55 @@ class Stages:
         endless = dataclasses.replace(recipe.optimizer, epochs=ENDLESS)
         self._recipe = dataclasses.replace(recipe, optimizer=endless)
         self._source, self._machine, self._seconds = source, machine, seconds
-        self._first = next(iter(self._batches(source.usable)))  # refuses too few images
+        self._first = next(iter(self._batches(0)))  # refuses too few images
         alone = dataclasses.replace(machine, knn_every=0)
         self._task = Pretraining(recipe, source, alone, stores, distributed.silence)
         self.method, wanted = self._task.method, self._task.wanted
         self._task.bank.fill(0)
-        self._classes = 0 if wanted.labels is None else int(wanted.labels.max()) + 1
         self._update = Optimization(self._task.model, self._task.optimizer, machine)
         self._parts: list[ViewBatch] = []
         self._views = Views(source, self._recipe, wanted)
-        self._cached: NDArray[np.int64] = source.usable
         self._taken = 0
 
-    def read(self) -> tuple[float, float]:
-        """Read files, as many at once as there are workers, and none of them twice.
-
-        They are the last of epoch 0, with whose first the whole begins.
-
-        Returns
-        -------
-        images : float
-            A second.
-        content : float
-            Bytes a second.
-        """
-        usable, together = self._source.usable, self._recipe.optimizer.batch
-        order = usable[sample_order(self._recipe.seed, 0, len(usable))][::-1]
-        begin, count, content = time.perf_counter(), 0, 0
-        with ThreadPoolExecutor(max(1, self._machine.workers)) as pool:
-            while count < len(order) and (not count or time.perf_counter() - begin < self._seconds):
-                some = order[count : count + together]
-                content += sum(pool.map(self._file_size, some.tolist()))
-                count += len(some)
-        spent = time.perf_counter() - begin
-        self._cached = order[:count]
-        return count / spent, content / spent
-
-    def _file_size(self, index: int) -> int:
-        """Read a file; one that cannot be read is none, for training would replace it."""
-        try:
-            return len(read_file(self._source.folder / self._source.names[index]))
-        except ImageError:
-            return 0
-
     def decode(self) -> float:
-        """Decode and crop in workers: the files that were just read, if any were.
-
-        Returns
-        -------
-        float
-            Images a second, of all workers together.
-        """
-        with contextlib.closing(prefetched(self._loader(self._cached), CPU)) as arriving:
+        """Read, decode and crop files in workers, all of them together."""
+        # From the middle of an epoch, for the whole begins with its first images, and would find
+        # them in the system's cache.
+        reading = self._loader(self._batches(0).steps_per_epoch // 2)
+        with contextlib.closing(prefetched(reading, CPU)) as arriving:
             return self.stream(arrived.waited for arrived in arriving)[0]
 
     def augment(self) -> float:
-        """Augment a batch that lies on the device.
-
-        Returns
-        -------
-        float
-            Images a second.
-        """
-        batch = collate([self._views[key] for key in self._first])
-        with contextlib.closing(prefetched([batch], self._machine.device)) as arriving:
-            there = next(arriving).batch
-        return self._repeat(lambda: self._task.inputs(there, 0, 0))
+        """Augment a batch that lies on the device."""
+        crops = self._crops()
+        return self._repeat(lambda: self._task.inputs(crops, 0, 0))
 
     def network(self) -> float:
-        """Take steps on random views that lie on the device.
-
-        Returns
-        -------
-        float
-            Images a second.
-        """
-        device, side = self._machine.device, self._recipe.views.size
-        samples = torch.arange(len(self._first), device=device)
-        count = len(samples) * self.method.view_count
-        views = torch.randn(count, 3, side, side, device=device)
-        views = views.to(memory_format=torch.channels_last)
-        labels = samples % max(1, self._classes)
-        masks = torch.randint(256, (count, 1, side, side), dtype=torch.uint8, device=device)
-        return self._repeat(lambda: self.step(views, samples, labels, masks))
+        """Take steps on views that lie on the device."""
+        views = self._task.inputs(self._crops(), 0, 0)
+        return self._repeat(lambda: self.step(views))
 
     def whole(self) -> tuple[float, float]:
-        """Train, from the loader to the optimiser.
-
-        Returns
-        -------
-        images : float
-            A second.
-        waited : float
-            Share of the time in which this process was blocked in the loader.
-        """
-        reading = self._loader(self._source.usable)
-        with contextlib.closing(prefetched(reading, self._machine.device)) as arriving:
+        """Train, from the loader to the optimiser; give as `stream` does."""
+        with contextlib.closing(prefetched(self._loader(0), self._machine.device)) as arriving:
             return self.stream(self._trained(arriving))
+
+    def _crops(self) -> Batch:
+        """Bring a batch, or a part of one, to the device."""
+        batch = collate([self._views[key] for key in self._first])
+        with contextlib.closing(prefetched([batch], self._machine.device)) as arriving:
+            return next(arriving).batch
 
     def _trained(self, arriving: Iterator[Arrived[Batch]]) -> Iterator[float]:
         """Take a step on each batch, and say how long it was waited for."""
         for arrived in arriving:
             step = self._taken % self._task.steps_per_epoch  # the backgrounds of epoch 0 serve
-            self._learn(self._task.inputs(arrived.batch, step, len(self._parts)))
+            self.step(self._task.inputs(arrived.batch, step, len(self._parts)))
             yield arrived.waited
 
-    def step(self, views: Tensor, samples: Tensor, labels: Tensor, masks: Tensor) -> None:
-        """Take a step on views that lie on the device, or a part of one.
-
-        Parameters
-        ----------
-        views : Tensor of shape (V B, 3, s, s), float32
-            View by view.
-        samples, labels : Tensor of shape (B,), int64
-            Which images, and their classes; the latter are used if the method needs them.
-        masks : Tensor of shape (V B, 1, s, s), uint8
-            Used if the method needs them.
-        """
-        part, step = len(self._parts), self._taken
-        self._learn(self._task.view_batch(views, samples, labels, masks, step, part))
-
-    def _learn(self, views: ViewBatch) -> None:
+    def step(self, views: ViewBatch) -> None:
         """Gather the parts of a batch, and take a step when they are all there."""
-        self._parts.append(views)
+        self._parts.append(dataclasses.replace(views, step=self._taken, part=len(self._parts)))
         if len(self._parts) == self._machine.parts:
             self._update.step(self._parts, self._machine.parts, self._recipe.optimizer.lr)
             self._parts.clear()
@@ -256,18 +154,14 @@ class Stages:
         if self._machine.device.type == "cuda":
             torch.cuda.synchronize(self._machine.device)
 
-    def _batches(self, usable: NDArray[np.int64]) -> Batches:
-        """Order some of the images, without end."""
-        return Batches(usable, self._recipe, 0, self._machine.parts)
+    def _batches(self, start: int) -> Batches:
+        """Order the images from a step on, without end."""
+        return Batches(self._source.usable, self._recipe, start, self._machine.parts)
 
-    def _loader(self, usable: NDArray[np.int64]) -> DataLoader[Sample]:
-        """Read some of the images as training does."""
+    def _loader(self, start: int) -> DataLoader[Sample]:
+        """Read images from a step on as training does."""
         workers, pin = self._machine.workers, self._machine.device.type == "cuda"
-        return loader(self._views, self._batches(usable), workers=workers, pin=pin)
-
-
-#: Seconds of each stage.
-SECONDS = 4.0
+        return loader(self._views, self._batches(start), workers=workers, pin=pin)
 
 
 def bench(
@@ -299,10 +193,10 @@ def bench(
     Returns
     -------
     dict
-        Images a second, not views, of ``read``, ``decode``, ``augment``, ``network`` and
-        ``whole``; ``decode_per_core``; ``read_megabytes``, a second; ``waited``, the share of
-        the whole that was spent waiting for the loader; ``bottleneck``, in words; ``cores``,
-        the workers that would feed the device; and what was measured on.
+        Images a second, not views, of ``decode``, ``augment``, ``network`` and ``whole``;
+        ``decode_per_core``; ``waited``, the share of the whole that was spent waiting for the
+        loader; ``bottleneck``, in words; ``cores``, the workers that would feed the device; and
+        what was measured on.
 
     Raises
     ------
@@ -312,25 +206,20 @@ def bench(
     """
     stages = Stages(recipe, source, machine, stores, seconds)
     compile_ahead(say)
-    say(f"measuring five stages, each for {seconds:g} s or a little longer, once it is warm")
-    read, content = stages.read()
-    decode = stages.decode()
-    augmented, network = stages.augment(), stages.network()
+    say(f"measuring four stages, each for {seconds:g} s or a little longer, once it is warm")
+    decode, augmented, network = stages.decode(), stages.augment(), stages.network()
     whole, waited = stages.whole()
     a_core = decode / max(1, min(machine.workers, usable_cores()))
     device = 1 / (1 / augmented + 1 / network)
-    rates = {"storage read": read, "decode and crops": decode}
-    rates["network" if network < augmented else "augmentation"] = device
+    slower = "network" if network < augmented else "augmentation"
     return {
-        "read": read,
-        "read_megabytes": content / 1e6,
         "decode": decode,
         "decode_per_core": a_core,
         "augment": augmented,
         "network": network,
         "whole": whole,
         "waited": waited,
-        "bottleneck": min(rates, key=rates.__getitem__),
+        "bottleneck": "decode and crops" if decode <= device else slower,
         "cores": math.ceil(device / a_core),
         "workers": machine.workers,
         "precision": machine.precision,
@@ -343,21 +232,9 @@ def bench(
 
 
 def bench_table(result: dict[str, Any]) -> list[str]:
-    """Lay out what `bench` found for people.
-
-    Parameters
-    ----------
-    result : dict
-        As `bench` gives it.
-
-    Returns
-    -------
-    list of str
-        Lines of up to 80 characters.
-    """
+    """Lay out what `bench` found for people, in lines of up to 80 characters."""
     workers = f"{result['workers']} worker" + "s" * (result["workers"] != 1)
     rows = [
-        ("storage read", "read", f"({result['read_megabytes']:,.0f} MB/s; a cache may serve)"),
         (f"decode and crops, {workers}", "decode", f"({_rate(result['decode_per_core'])} a core)"),
         ("augmentation", "augment", f"({result['views']} x {result['size']} px)"),
         (f"network, {result['arch']}", "network", f"({result['precision']})"),

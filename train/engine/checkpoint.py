@@ -17,7 +17,8 @@ from dilo.pipeline.errors import REMEDIES, CheckpointError, few, require_access,
 from dilo.train.methods.base import Learning
 from dilo.train.monitor.run_info import RECORDS
 from dilo.train.networks.torchfile import read, reason_of
-from dilo.train.recipes.schema import RunRecipe, flat
+from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.schema import flat
 from dilo.train.runtime import distributed
 
 #: Version of what stands under "dilo" in a checkpoint.

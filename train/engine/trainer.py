@@ -28,7 +28,7 @@ from dilo.train.engine.claim import Claim, claimed
 from dilo.train.methods.base import Learning, StepOutput
 from dilo.train.monitor.metrics import Watch, has_read_out, require_package
 from dilo.train.monitor.run_info import describe, note_failure
-from dilo.train.recipes.schema import RunRecipe
+from dilo.train.recipes.saliency_recipe import RunRecipe
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import DTYPES, device_name
 from dilo.train.runtime.options import Machine

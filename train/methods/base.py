@@ -170,7 +170,7 @@ class Method(Learning):
         """
 
     def encoders(self) -> tuple[nn.Module, ...]:
-        """Name the networks that are trained, for the compiler and the read-outs.
+        """Name the networks that are trained, for the read-outs.
 
         Returns
         -------

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dilo.pipeline.common.rng import generator, permutation
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.labels import labels_of
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names
 from dilo.train.augment.color import to_space
+from dilo.train.data.draws import read_out_order
 from dilo.train.data.evaluation import EvaluationCrops, Item
 from dilo.train.data.images import Source
 from dilo.train.data.loader import in_order, loader, read_through
@@ -32,8 +32,6 @@ from dilo.train.runtime.signals import never
 K, TEMPERATURE = 20, 0.07
 #: Training images looked at, and the share of them that is asked about the rest.
 IMAGES, ASKED = 10_000, 0.1
-#: Stream of the numbers that choose them; those of training are counted from 0.
-CHOICE = 2**32
 BATCH = 64
 
 
@@ -98,8 +96,7 @@ class Monitor:
         if len(found.classes) < 2:
             raise DiloError(f"{what} must hold two folders of classes, got {found.classes[0]}")
         self._classes = found.classes
-        chosen = permutation(generator(recipe.seed, CHOICE), len(source.usable))[:IMAGES]
-        chosen = source.usable[chosen]
+        chosen = source.usable[read_out_order(recipe.seed, len(source.usable))[:IMAGES]]
         asked = 0 if test else max(1, round(ASKED * len(chosen)))
         if asked == len(chosen):
             raise DiloError(f"{what} must hold two images that can be read, got {asked}")

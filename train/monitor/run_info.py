@@ -21,7 +21,7 @@ from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.monitor.metrics import METRICS
 from dilo.train.recipes import recipe_text
-from dilo.train.recipes.schema import Plain
+from dilo.train.recipes.saliency_recipe import RunRecipe
 
 
 def commit(file: Path = Path(__file__)) -> str | None:
@@ -108,7 +108,7 @@ def note_failure(run: Path, error: BaseException) -> None:
         write_text(run / FACTS, json.dumps(facts, indent=2) + "\n")
 
 
-def describe(run: Path, recipe: Plain, facts: dict[str, Any]) -> None:
+def describe(run: Path, recipe: RunRecipe, facts: dict[str, Any]) -> None:
     """Write recipe.toml and run.json beside the results.
 
     Parameters

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dilo.pipeline.errors import RecipeError
 from dilo.train.runtime import distributed
 
 
@@ -78,45 +79,6 @@ class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
     """`BatchNorm2d` by groups of so many samples."""
 
 
-class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Normalise the samples of all ranks together, on CPUs, where `SyncBatchNorm` does not."""
-
-    def _check_input_dim(self, input: Tensor) -> None:  # torch's name
-        """Take values of any number of axes."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Normalise, scale and shift.
-
-        Parameters
-        ----------
-        values : Tensor of shape (B, C, ...)
-            Activations of this rank; of one shape on all.
-
-        Returns
-        -------
-        Tensor of shape (B, C, ...)
-            Of zero mean and unit variance a channel, over all ranks, then scaled and shifted.
-        """
-        if not self.training:
-            return super().forward(values)
-        running_mean, running_var, momentum = _statistics(self)
-        shape = (1, -1, *(1,) * (values.ndim - 2))
-        axes = [axis for axis in range(values.ndim) if axis != 1]
-        count = values.numel() // values.shape[1] * distributed.size()
-        exact = values.float()
-        average = distributed.add_with_gradient(exact.sum(axes)) / count
-        centred = exact - average.view(shape)
-        variance = distributed.add_with_gradient(centred.square().sum(axes)) / count
-        scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
-        with torch.no_grad():
-            running_mean.lerp_(average, momentum)
-            running_var.lerp_(variance * (count / (count - 1)), momentum)
-            _count(self)
-        if self.affine:
-            scaled = scaled * self.weight.view(shape) + self.bias.view(shape)
-        return scaled.to(values.dtype)
-
-
 def _statistics(layer: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor, float]:
     """Give running mean, running variance and their momentum."""
     if layer.running_mean is None or layer.running_var is None or layer.momentum is None:
@@ -144,32 +106,40 @@ def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
     network : Module
         Changed in place.
     size : int or None
-        Samples in a group; None: those of all ranks together, on GPUs by `SyncBatchNorm`.
+        Samples in a group; None: those of all ranks together, by `SyncBatchNorm`.
 
     Returns
     -------
     Module
         The same network.
+
+    Raises
+    ------
+    RecipeError
+        If samples of several ranks would meet on CPUs, for which torch has no such batch norm.
     """
-    if size is None and distributed.size() == 1:
+    if size is not None:
+        for module in network.modules():
+            for name, child in module.named_children():
+                if type(child) in _KINDS:
+                    setattr(module, name, _grouped(cast(nn.BatchNorm2d, child), size))
         return network
-    if size is None and distributed.on_gpus():
-        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # torch leaves it untyped
-        return cast(nn.Module, convert(network))
-    for module in network.modules():
-        for name, child in module.named_children():
-            if type(child) in _KINDS:
-                setattr(module, name, _grouped(cast(nn.BatchNorm2d, child), size))
-    return network
+    ranks = distributed.size()
+    if ranks == 1 or not any(type(module) in _KINDS for module in network.modules()):
+        return network
+    if not distributed.on_gpus():
+        raise RecipeError(
+            f"model.bn_groups must be a multiple of {ranks} on {ranks} processes without GPUs, got "
+            f"1: --set model.bn_groups={ranks}, or train in one process"
+        )
+    convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm  # torch leaves it untyped
+    return cast(nn.Module, convert(network))
 
 
-def _grouped(plain: nn.BatchNorm2d, size: int | None) -> nn.Module:
+def _grouped(plain: nn.BatchNorm2d, size: int) -> nn.Module:
     """Make a batch norm in groups of a plain one."""
     options: dict[str, Any] = {"eps": plain.eps, "momentum": plain.momentum, "affine": plain.affine}
-    if size is None:
-        grouped: nn.Module = SharedBatchNorm(plain.num_features, **options)
-    else:
-        grouped = _KINDS[type(plain)](plain.num_features, size, **options)
+    grouped = _KINDS[type(plain)](plain.num_features, size, **options)
     grouped.load_state_dict(plain.state_dict())
     for ours, theirs in zip(grouped.parameters(), plain.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)

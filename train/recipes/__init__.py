@@ -12,7 +12,7 @@ from dilo.train.recipes.files import PRETRAINING, Made, Shelf, read_recipe, ship
 from dilo.train.recipes.listing import Listed, listing, recipe_list
 from dilo.train.recipes.paper import Published
 from dilo.train.recipes.recipe import Recipe
-from dilo.train.recipes.schema import Plain
+from dilo.train.recipes.saliency_recipe import RunRecipe
 
 __all__ = [
     "Listed",
@@ -123,12 +123,12 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def recipe_text(recipe: Plain) -> str:
+def recipe_text(recipe: RunRecipe) -> str:
     """Write a recipe as TOML, complete, as `recipe_of` reads it.
 
     Parameters
     ----------
-    recipe : dataclass
+    recipe : Recipe or SaliencyRecipe
         What to write.
 
     Returns

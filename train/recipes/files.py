@@ -1,14 +1,15 @@
 """Recipe files: what one says, over what its base says."""
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dilo.pipeline.common.textfiles import parse_toml, read_text
 from dilo.pipeline.errors import ContentError, RecipeError, near, require_access
-from dilo.train.recipes.paper import Published, published_from_dict
+from dilo.train.recipes.paper import Published, paper_rows, published_from_dict
 from dilo.train.recipes.recipe import Recipe, recipe_from_dict
 
 Made = TypeVar("Made", covariant=True)
@@ -21,21 +22,24 @@ class Shelf(Generic[Made]):
     Attributes
     ----------
     package : str
-        Whose folder holds a TOML file for each that comes with dilo.
+        Whose folder holds a TOML file for each that comes with dilo by itself.
     make : callable
         From plain values and where they come from to a recipe; refuses those that make none.
     lister : str
         The command that lists them, for messages.
+    rows : dict
+        Those that come with dilo together, in a table: by name, what a file of each would say.
     """
 
     package: str
     make: Callable[[Mapping[str, Any], str], Made]
     lister: str
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 #: Recipes of pretraining.
 PRETRAINING: Shelf[Recipe] = Shelf(
-    "dilo.train.recipes.pretraining", recipe_from_dict, "dilo-train --recipe"
+    "dilo.train.recipes.pretraining", recipe_from_dict, "dilo-train --recipe", paper_rows()
 )
 
 
@@ -48,7 +52,7 @@ class RecipeFile:
     source : str
         Where it stands, for messages.
     summary : str
-        What it is: the first line of its comment, "" without one.
+        What it is: the first line of its comment, "" without one; of a row, the paper's words.
     base : str or None
         The recipe that it changes, as the file names it.
     values : dict
@@ -77,12 +81,9 @@ def shipped_recipes(shelf: Shelf[object] = PRETRAINING) -> list[str]:
     list of str
         What --recipe takes besides a file.
     """
-    folder = resources.files(shelf.package)
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    )
+    files = (entry.name for entry in resources.files(shelf.package).iterdir())
+    alone = (name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    return sorted([*alone, *shelf.rows])
 
 
 def read_recipe(name: str, shelf: Shelf[object] = PRETRAINING) -> RecipeFile:
@@ -116,11 +117,17 @@ def _read(
     if name.endswith(".toml"):
         path = folder / name
         source, text = str(path), _read_text(path, asked)
+        values, summary = _parsed(text, source), _summary(text)
         # However it is spelled: links and dots would hide that a file leads back to itself.
         folder, key = path.parent, str(path.resolve())
+    elif name in shelf.rows:
+        source = key = f"recipe {name}"
+        values = copy.deepcopy(shelf.rows[name])
+        summary = values["paper"]["row"]
     elif name in shipped_recipes(shelf):
         source = key = f"recipe {name}"
         text = (resources.files(shelf.package) / f"{name}.toml").read_text("utf-8")
+        values, summary = _parsed(text, source), _summary(text)
     else:
         raise RecipeError(
             f"{asked} must be a .toml file or one of those that {shelf.lister} lists, "
@@ -130,10 +137,6 @@ def _read(
         raise RecipeError(
             f"{asked} must not go round in a circle, got {name!r}, itself based on this file"
         )
-    try:
-        values = parse_toml(text, source)
-    except ContentError as error:
-        raise RecipeError(str(error)) from error
     paper, base = values.pop("paper", None), values.pop("base", None)
     if base is not None:
         if not isinstance(base, str):
@@ -145,7 +148,7 @@ def _read(
         raise RecipeError(f"{source}: paper must be a section, got {paper!r}")
     return RecipeFile(
         source=source,
-        summary=_summary(text),
+        summary=summary,
         base=base,
         values=values,
         published=None if paper is None else published_from_dict(paper, source),
@@ -160,6 +163,14 @@ def _read_text(path: Path, asked: str) -> str:
         require_access(error, path)
         words = error.strerror if isinstance(error, OSError) else error
         raise RecipeError(f"{asked} {path} cannot be read: {words}: is the path right?") from error
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    """Read a recipe's text."""
+    try:
+        return parse_toml(text, source)
+    except ContentError as error:
+        raise RecipeError(str(error)) from error
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from dilo.train.recipes.files import read_recipe, shipped_recipes
+from dilo.train.recipes.files import PRETRAINING, read_recipe, shipped_recipes
 from dilo.train.recipes.paper import TABLES, Published
 
 #: What kinds of recipes are called, by how their names end, in the order of the list.
@@ -12,14 +12,6 @@ KINDS: Final = {
     "-in100": "For a hundred classes, 127,000 images",
     "-small": "For a laptop, ten thousand images",
 }
-#: The paper's words for the rows of its tables, then for their columns, in its order.
-WORDS: Final = (
-    *("+ Flipping", "+ Spatial Scale Crop", "+ Color Jitter", "+ Random Gray"),
-    *("InstDist", "CMC", "MoCo-v1", "MoCo-v2"),
-    *("MoCo", "GS", "MC", "RBD", "BASNet", "30%", "50%", "70%", "100%"),
-    *("Texture", "Imagenet", "Grayscale", "No blend", "Gaussian", "Mix", "A naive approach"),
-    *("Self-Supervised", "Supervised", "Original", "DiLo-RBD", "DiLo-BasNet"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +44,9 @@ def recipe_list() -> list[Listed]:
     list of Listed
         Rows of the paper in its order, then the methods, then the smaller ones.
     """
-    return sorted((_listed(name) for name in shipped_recipes()), key=_place)
+    rows = list(PRETRAINING.rows)
+    others = sorted(set(shipped_recipes()) - set(rows), key=lambda name: (_kind(name), name))
+    return [_listed(name) for name in [*rows, *others]]
 
 
 def listing() -> str:
@@ -83,17 +77,10 @@ def listing() -> str:
 def _listed(name: str) -> Listed:
     """Read one recipe for the list."""
     file = read_recipe(name)
-    group = TABLES[file.published.table] if file.published else KINDS[_kind(name)]
+    group = TABLES[file.published.table] if file.published else list(KINDS.values())[_kind(name)]
     return Listed(name=name, group=group, summary=file.summary, published=file.published)
 
 
-def _kind(name: str) -> str:
-    """Tell a kind by the end of a name."""
-    return next((end for end in KINDS if end and name.endswith(end)), "")
-
-
-def _place(recipe: Listed) -> tuple[int, list[int], str]:
-    """Say where a recipe stands: after those of the groups, rows and columns before its own."""
-    place = [*TABLES.values(), *KINDS.values()].index(recipe.group)
-    words = recipe.published.row.split(", ") if recipe.published else []
-    return place, [WORDS.index(word) for word in words], recipe.name
+def _kind(name: str) -> int:
+    """Find the kind, of those of the list, that the end of a name says."""
+    return next((n for n, end in enumerate(KINDS) if end and name.endswith(end)), 0)

@@ -1,21 +1,18 @@
 """What the paper reports of a recipe: a row of one of its tables, and the number in it."""
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
+from importlib import resources
 from typing import Any, Final
 
-from dilo.pipeline.errors import RecipeError, near
+from dilo.pipeline.errors import RecipeError
+from dilo.train.recipes.schema import require_keys
 
-#: The paper's tables of linear top-1 on ImageNet, and what each compares.
-TABLES: Final = {
-    "1": "Table 1: augmentations, each with those above it",
-    "2a": "Table 2a: masks",
-    "2b": "Table 2b: how often the paste",
-    "2c": "Table 2c: backgrounds",
-    "2d": "Table 2d: blending",
-    "3": "Table 3: methods",
-    "text": "In the text",
-}
+#: The paper's tables of linear top-1 on ImageNet, by name, and the notes on them.
+_PAPER: Final = tomllib.loads((resources.files(__package__) / "paper.toml").read_text("utf-8"))
+#: What each table compares.
+TABLES: Final[dict[str, str]] = {k: table["title"] for k, table in _PAPER["tables"].items()}
 #: Methods of the masks that the paper uses.
 MASKS: Final = ("rbd", "gs", "mc", "basnet")
 
@@ -46,32 +43,8 @@ class Published:
 
 
 def published_from_dict(values: Mapping[str, Any], source: str) -> Published:
-    """Make it of plain values.
-
-    Parameters
-    ----------
-    values : mapping
-        Keys and values of the section.
-    source : str
-        Where they come from, for messages.
-
-    Returns
-    -------
-    Published
-        Complete and checked.
-
-    Raises
-    ------
-    RecipeError
-        If a key is unknown or missing, or a value does not fit.
-    """
-    known = {field.name: field for field in fields(Published)}
-    for key in sorted(set(values) - set(known)):
-        names = ", ".join(f"paper.{name}" for name in known)
-        raise RecipeError(f"{source}: unknown key paper.{key}: known are {names}{near(key, known)}")
-    for key, field in known.items():
-        if key not in values and field.default is MISSING:
-            raise RecipeError(f"{source}: [paper] must have the key {key}, got none")
+    """Make it of the section's values, complete and checked, or raise `RecipeError`."""
+    require_keys(Published, values, source, "paper")
     rules = {
         "table": (f"one of {', '.join(TABLES)}", values["table"] in list(TABLES)),
         "row": ("words", isinstance(values["row"], str) and values["row"]),
@@ -88,3 +61,16 @@ def published_from_dict(values: Mapping[str, Any], source: str) -> Published:
 def _is_percentage(value: object) -> bool:
     """Tell whether a value is a number from 0 to 100."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+
+
+def paper_rows() -> dict[str, dict[str, Any]]:
+    """Give each row of the tables, in their order, as a file of this recipe would say it."""
+    rows: dict[str, dict[str, Any]] = {}
+    for table, content in _PAPER["tables"].items():
+        for name, cells in content["rows"].items():
+            paper = {"table": table, **cells}
+            base, changes = paper.pop("base"), paper.pop("set", {})
+            if "note" in paper:
+                paper["note"] = _PAPER["notes"][paper["note"]]
+            rows[name] = {"base": base, **changes, "paper": paper}
+    return rows

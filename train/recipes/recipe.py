@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dilo.pipeline.errors import RecipeError, near
-from dilo.train.recipes.schema import Plain, Rule, filled, require
+from dilo.train.recipes.schema import Rule, filled, require
 
 #: What no machine that exists could train with: a value beyond is a slip.
 MOST = {
@@ -247,7 +247,7 @@ def _check(recipe: Recipe, source: str) -> None:
         )
 
 
-def most_rules(recipe: Plain, most: Mapping[str, float]) -> list[Rule]:
+def most_rules(recipe: object, most: Mapping[str, float]) -> list[Rule]:
     """Give the rules of the largest values.
 
     Parameters

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from dilo.train.recipes.files import Shelf, read_recipe, shipped_recipes
 from dilo.train.recipes.recipe import (
     OptimizerRecipe,
     PasteRecipe,
+    Recipe,
     ViewsRecipe,
     most_rules,
     optimizer_rules,
@@ -132,6 +133,10 @@ class SaliencyRecipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     optimizer: SaliencyOptimizerRecipe = field(default_factory=SaliencyOptimizerRecipe)
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)
+
+
+#: What any training goes by.
+RunRecipe: TypeAlias = Recipe | SaliencyRecipe
 
 
 def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:

@@ -5,56 +5,15 @@ import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
+from dilo.pipeline.common.plain import Misfit, converted
 from dilo.pipeline.common.textfiles import MAX_INTEGER
 from dilo.pipeline.errors import RecipeError, near
 
 Section = TypeVar("Section")
 #: What must be so, in words; whether it is; and what was got.
 Rule = tuple[str, bool, object]
-
-
-class Plain(Protocol):
-    """Any such dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-class ModelPart(Protocol):
-    """The part of any recipe on its network."""
-
-    @property
-    def arch(self) -> str:
-        """Name it."""
-
-
-class OptimizerPart(Protocol):
-    """The part of any recipe on its length."""
-
-    @property
-    def batch(self) -> int:
-        """Give the images of an optimiser step."""
-
-    @property
-    def epochs(self) -> int:
-        """Tell how often each image is seen."""
-
-
-class RunRecipe(Plain, Protocol):
-    """What any recipe of a training says, whatever is trained."""
-
-    @property
-    def seed(self) -> int:
-        """Give half of the key of all that is random."""
-
-    @property
-    def model(self) -> ModelPart:
-        """Describe its network."""
-
-    @property
-    def optimizer(self) -> OptimizerPart:
-        """Describe its length."""
 
 
 def filled(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
@@ -129,50 +88,50 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return named
 
 
-def _section(kind: type[Section], values: Mapping[str, Any], source: str, prefix: str) -> Section:
-    """Fill a dataclass, refusing what it does not know."""
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
+def require_keys(kind: type, values: Mapping[str, Any], source: str, section: str) -> None:
+    """Refuse keys that a section's dataclass does not know, and such as it wants and lacks."""
+    prefix = f"{section}." if section else ""
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    for key in sorted(set(values) - set(known)):
+        names = ", ".join(f"{prefix}{name}" for name in known)
         raise RecipeError(
-            f"{source}: unknown key {prefix}{unknown[0]}: known are "
-            f"{', '.join(f'{prefix}{key}' for key in hints)}{near(unknown[0], hints)}"
+            f"{source}: unknown key {prefix}{key}: known are {names}{near(key, known)}"
         )
+    for key, field in known.items():
+        wanted = field.default is field.default_factory is dataclasses.MISSING
+        if wanted and key not in values:
+            raise RecipeError(f"{source}: [{section}] must have the key {key}, got none")
+
+
+def _section(kind: type[Section], values: Mapping[str, Any], source: str, section: str) -> Section:
+    """Fill a dataclass, refusing what it does not know."""
+    require_keys(kind, values, source, section)
+    hints, prefix = typing.get_type_hints(kind), f"{section}." if section else ""
     return kind(**{k: _value(hints[k], v, source, f"{prefix}{k}") for k, v in values.items()})
 
 
 def _value(hint: Any, value: Any, source: str, key: str) -> Any:
     """Convert one plain value to its field's type, or refuse it by name."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _section(typing.cast("type[Any]", hint), value, source, f"{key}.")
-    if origin is Literal and value in arguments:
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) == len(value):
-            pairs = zip(kinds, value, strict=True)
-            return tuple(_value(kind, item, source, key) for kind, item in pairs)
-    if hint is str and isinstance(value, str):
-        return value
-    if origin is Mapping and isinstance(value, Mapping):
-        return dict(value)
-    if hint in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) < MAX_INTEGER:  # nor for NaN
-            raise RecipeError(
-                f"{source}: {key} must be finite and below 2**64, got {_brief(value)}"
-            )
-        if hint is float or isinstance(value, int):
-            return hint(value)
-    rule = (
-        f"one of {', '.join(map(repr, arguments))}"
-        if origin is Literal
-        else getattr(hint, "__name__", None) or str(hint)
-    )
-    if isinstance(hint, types.GenericAlias):
-        rule = str(hint)
-    guess = near(value, map(str, arguments)) if origin is Literal else ""
-    raise RecipeError(f"{source}: {key} must be {rule}, got {_brief(value)}{guess}")
+        return _section(typing.cast("type[Any]", hint), value, source, key)
+    try:
+        return converted(hint, value, MAX_INTEGER, MAX_INTEGER)
+    except Misfit as error:
+        rule, guess = _rule(error.kind), ""
+        if error.too_large:
+            rule = "finite and below 2**64"
+        elif typing.get_origin(error.kind) is Literal:
+            guess = near(error.value, map(str, typing.get_args(error.kind)))
+        raise RecipeError(
+            f"{source}: {key} must be {rule}, got {_brief(error.value)}{guess}"
+        ) from error
+
+
+def _rule(hint: Any) -> str:
+    """Say what a field takes."""
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, typing.get_args(hint)))}"
+    return str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__
 
 
 def _brief(value: object) -> str:

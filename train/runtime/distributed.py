@@ -210,40 +210,6 @@ class _Gather(torch.autograd.Function):
         return share(gradient)
 
 
-def add_with_gradient(values: Tensor) -> Tensor:
-    """Add over the ranks, the gradient too.
-
-    Parameters
-    ----------
-    values : Tensor
-        Of this rank; of one shape on all.
-
-    Returns
-    -------
-    Tensor
-        Their sum, on all.
-    """
-    if size() == 1:
-        return values
-    return cast(Tensor, _Add.apply(values))
-
-
-class _Add(torch.autograd.Function):
-    """All-reduce, forwards and backwards."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        return total
-
-
 @torch.no_grad()
 def mean(values: Tensor) -> Tensor:
     """Average over the ranks.

@@ -23,7 +23,7 @@ class Machine:
     precision : {"fp32", "bf16", "fp16"}
         Of matrix products and convolutions.
     compile : bool
-        Whether torch.compile makes kernels of the encoders.
+        Whether torch.compile makes kernels of the networks that a method calls.
     parts : int
         Parts of a rank's share of a batch that are taken one after the other, their gradients
         added, where the whole does not fit the device.

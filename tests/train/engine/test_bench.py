@@ -11,7 +11,7 @@ from dilo.train.engine import bench as module
 from dilo.train.engine.bench import bench, bench_table
 from dilo.train.runtime.options import Machine
 
-RATES = {"read": 12345.0, "decode": 310.0, "augment": 8000.0, "network": 2000.0, "whole": 290.0}
+RATES = {"decode": 310.0, "augment": 8000.0, "network": 2000.0, "whole": 290.0}
 
 
 @pytest.fixture
@@ -25,9 +25,6 @@ def canned(monkeypatch):
             def __init__(self, *arguments):
                 self.method = torch.nn.Module()
                 self.method.view_count = 2
-
-            def read(self):
-                return known["read"], 1.2e9
 
             def whole(self):
                 return known["whole"], 0.85
@@ -47,7 +44,6 @@ def canned(monkeypatch):
     ("rates", "bottleneck"),
     [
         ({}, "decode and crops"),
-        ({"read": 300.0}, "storage read"),
         ({"decode": 1700.0}, "network"),  # with the augmentation, 1600
         ({"decode": 1700.0, "augment": 2000.0, "network": 8000.0}, "augmentation"),
         ({"decode": 1500.0}, "decode and crops"),
@@ -73,8 +69,7 @@ def test_the_cores_that_feed_the_device_are_its_rate_over_that_of_a_core_rounded
 def test_the_table_says_it_in_eighty_columns(canned):
     result = canned()
     assert bench_table(result) == [
-        "stage                             images/s   cpu",
-        "storage read                        12,345   (1,200 MB/s; a cache may serve)",
+        "stage                             images/s   CPU",
         "decode and crops, 2 workers            310   (155 a core)",
         "augmentation                         8,000   (2 x 16 px)",
         "network, resnet18                    2,000   (fp32)",
@@ -82,10 +77,10 @@ def test_the_table_says_it_in_eighty_columns(canned):
         "bottleneck: decode and crops; 11 cores would feed this device",
     ]
     longest = {"device": "NVIDIA H200 Multi-Instance GPU, of a very long name", "workers": 128}
-    longest |= {"arch": "timm:vit_large_patch14_reg4_dinov2.lvd142m", "read_megabytes": 123456.0}
-    lines = bench_table(result | longest | {"waited": 1.0, "decode_per_core": 0.123})
+    longest |= {"arch": "timm:vit_large_patch14_reg4_dinov2.lvd142m", "waited": 1.0}
+    lines = bench_table(result | longest | {"decode_per_core": 0.123})
     assert max(map(len, lines)) <= 80
-    assert "(0.12 a core)" in lines[2]
+    assert "(0.12 a core)" in lines[1]
 
 
 def test_a_bench_measures_every_stage_and_leaves_nothing(tmp_path, monkeypatch):
@@ -98,7 +93,7 @@ def test_a_bench_measures_every_stage_and_leaves_nothing(tmp_path, monkeypatch):
     result = bench(small_recipe(), source, machine, {}, said.append, seconds=0.01)
     assert all(result[name] > 0 for name in RATES)
     assert 0 < result["waited"] < 1
-    assert result["bottleneck"] in ("network", "augmentation", "decode and crops", "storage read")
+    assert result["bottleneck"] in ("network", "augmentation", "decode and crops")
     assert any("measuring" in words for words in said)
-    assert len(bench_table(result)) == 7
+    assert len(bench_table(result)) == 6
     assert os.listdir(empty) == []

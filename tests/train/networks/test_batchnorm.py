@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from dilo.pipeline.errors import RecipeError
+from dilo.train.networks import batchnorm
 from dilo.train.networks.batchnorm import GroupedBatchNorm2d, group_batch_norm
 
 
@@ -56,3 +58,15 @@ def test_eval_mode_is_ordinary_and_the_state_dict_fits_both_ways():
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of the group of 4 samples, got 6"):
         GroupedBatchNorm2d(3, 4)(torch.randn(6, 3, 2, 2))
+
+
+def test_one_group_of_several_processes_is_synchronised_on_gpus_and_refused_on_cpus(monkeypatch):
+    monkeypatch.setattr(batchnorm.distributed, "size", lambda: 3)
+    with pytest.raises(RecipeError, match=r"on 3 processes without GPUs.* --set model.bn_groups=3"):
+        group_batch_norm(small_network(), None)
+    without = nn.Sequential(nn.Conv2d(3, 6, 3), nn.LayerNorm(5))
+    assert group_batch_norm(without, None) is without
+    monkeypatch.setattr(batchnorm.distributed, "on_gpus", lambda: True)
+    network = group_batch_norm(small_network(), None)
+    assert isinstance(network[1], nn.SyncBatchNorm)
+    assert isinstance(network[4], nn.SyncBatchNorm)
