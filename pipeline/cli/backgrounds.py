@@ -111,9 +111,10 @@ def backgrounds(
     Stop it as you like: finished shards stay, and the same command goes on. That an image
     has no window is no failure; how many have none is said at the end.
     """
+    from dilo.pipeline.backgrounds.cropping import BackgroundSource
     from dilo.pipeline.backgrounds.plan import compile_ahead, require_masks, whole_masks, with_masks
     from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
-    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.compute.shard import ShardBuilder
     from dilo.pipeline.store.create import plan_store, start_store
 
     chosen = _own_options(kind, {"masks": masks, **own})
@@ -133,8 +134,8 @@ def backgrounds(
     if store is not None:
         require_masks(names, store)
     start_store(out, plan, names)
-    given = masks.absolute() if masks is not None else None
-    builder = Builder(images.root.absolute(), out.absolute(), given)
+    source = BackgroundSource(masks.absolute() if masks is not None else None)
+    builder = ShardBuilder(images.root.absolute(), out.absolute(), source)
     make_shards(builder, plan, how, ready=lambda: compile_ahead(store) if store else None)
 
 

@@ -20,9 +20,9 @@ from dilo.pipeline.cli.run import (
 )
 
 if TYPE_CHECKING:
-    from dilo.pipeline.compute.shard import Builder
     from dilo.pipeline.images.listing import Selection
     from dilo.pipeline.images.names import Names
+    from dilo.pipeline.masks.network import NetworkRun
     from dilo.pipeline.saliency import MaskRecipe
     from dilo.pipeline.store.plan import Plan
 
@@ -93,8 +93,8 @@ def masks(
     Stop it as you like: finished shards stay, and the same command goes on. An image
     that cannot be read becomes a row with the reason, and the run goes on.
     """
-    from dilo.pipeline.compute.shard import Builder
-    from dilo.pipeline.masks.computed import compile_ahead, mask_plan
+    from dilo.pipeline.compute.shard import ShardBuilder
+    from dilo.pipeline.masks.computed import MethodSource, compile_ahead, mask_plan
     from dilo.pipeline.store.create import plan_store, start_store
 
     recipe = network.recipe(method, refine, settings)
@@ -109,13 +109,15 @@ def masks(
         say=say,
     )
     if dry_run:
-        _foretell(Builder(images.root, out, network=run), plan, names, recipe, how)
+        _foretell(images.root, out, plan, names, recipe, run, how)
         return
     require_weights(recipe, run, out, names, how)
     start_store(out, plan, names)
     # Workers of a cluster were started in folders of their own.
-    builder = Builder(images.root.absolute(), out.absolute(), network=run)
-    make_shards(builder, plan, how, ready=lambda: compile_ahead(recipe, say))
+    builder = ShardBuilder(images.root.absolute(), out.absolute(), MethodSource(run))
+    make_shards(
+        builder, plan, how, network=run is not None, ready=lambda: compile_ahead(recipe, say)
+    )
 
 
 @click.command("import")
@@ -145,9 +147,9 @@ def import_masks(
     between, or 0 and 1. Where there are no PNGs, other pictures are masks. An image without a
     mask becomes a row with the reason.
     """
-    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.compute.shard import ShardBuilder
     from dilo.pipeline.masks.files import mask_files, remarks
-    from dilo.pipeline.masks.imported import count_masks, imported_plan
+    from dilo.pipeline.masks.imported import ImportSource, count_masks, imported_plan
     from dilo.pipeline.store.create import plan_store, start_store
 
     pngs = mask_files(png, images.root)
@@ -165,26 +167,32 @@ def import_masks(
         for line in remarks(png, pngs):
             say(line)
     start_store(out, plan, names)
-    make_shards(Builder(images.root.absolute(), out.absolute(), png.absolute()), plan, how)
+    source = ImportSource(png.absolute())
+    make_shards(ShardBuilder(images.root.absolute(), out.absolute(), source), plan, how)
 
 
 def _foretell(
-    builder: "Builder", plan: "Plan", names: "Names", recipe: "MaskRecipe", how: Sharding
+    images: Path,
+    store: Path,
+    plan: "Plan",
+    names: "Names",
+    recipe: "MaskRecipe",
+    run: "NetworkRun | None",
+    how: Sharding,
 ) -> None:
     """Say what a store would take, and write none of it."""
-    from dilo.pipeline.masks.computed import compile_ahead, recipe_maker
+    from dilo.pipeline.masks.computed import compile_ahead, open_recipe
     from dilo.pipeline.masks.estimate import estimate
     from dilo.pipeline.store.status import missing_shards
 
-    run = builder.network
-    if missing_shards(builder.store, plan):
+    if missing_shards(store, plan):
         compile_ahead(recipe, say)
     found = estimate(
-        builder.images,
-        builder.store,
+        images,
+        store,
         plan,
         names,
-        recipe_maker(recipe, plan.size, names, run),
+        open_recipe(recipe, plan.size, names, run),
         jobs=how.jobs,
         unit="GPU" if run and run.device == "cuda" else "core",
         cluster=how.on_cluster,

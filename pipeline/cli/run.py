@@ -16,7 +16,7 @@ from dilo.pipeline.common.printing import counted
 if TYPE_CHECKING:
     from dilo.pipeline.compute.arrays import Task
     from dilo.pipeline.compute.batches import Pace
-    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.compute.shard import ShardBuilder
     from dilo.pipeline.images.listing import Selection
     from dilo.pipeline.store.plan import Plan
 
@@ -171,7 +171,12 @@ sharding_options = grouped(
 
 
 def make_shards(
-    builder: "Builder", plan: "Plan", how: Sharding, *, ready: Callable[[], None] = lambda: None
+    builder: "ShardBuilder",
+    plan: "Plan",
+    how: Sharding,
+    *,
+    network: bool = False,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Make what a planned store lacks, or one task's share of it, and say what came of it.
 
@@ -203,7 +208,7 @@ def make_shards(
         say_missing=task is None,
         strict=how.strict,
         as_json=how.as_json,
-        more=pace.record() if builder.network else {},
+        more=pace.record() if network else {},
     )
 
 
@@ -212,7 +217,9 @@ def _images(plan: "Plan") -> str:
     return f"{counted(plan.images, 'image')} in {counted(plan.shards, 'shard')}"
 
 
-def _left_of(share: list[int], builder: "Builder", plan: "Plan", *, look_back: bool) -> list[int]:
+def _left_of(
+    share: list[int], builder: "ShardBuilder", plan: "Plan", *, look_back: bool
+) -> list[int]:
     """Tell which shards are still to do, and look whether the images of the others changed."""
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.store.status import missing_shards
@@ -229,21 +236,21 @@ def _left_of(share: list[int], builder: "Builder", plan: "Plan", *, look_back: b
     return todo
 
 
-def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -> "Pace":
+def _compute(builder: "ShardBuilder", plan: "Plan", todo: list[int], how: Sharding) -> "Pace":
     """Build shards, showing how far it is; a stop says what is done. Give a network's pace."""
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.compute.batches import Pace
     from dilo.pipeline.compute.executors import run
-    from dilo.pipeline.compute.isolation import Apart
+    from dilo.pipeline.compute.isolation import IsolatedBuilder
     from dilo.pipeline.store.status import missing_shards
 
     outcomes = run(
-        builder,
+        builder.build,
         todo,
         jobs=how.jobs,
         backend=how.backend,
         scheduler=how.scheduler,
-        apart=Apart(builder),
+        apart=IsolatedBuilder(builder).build,
     )
     total, failed, pace = sum(len(plan.rows(shard)) for shard in todo), 0, Pace()
     with closing(outcomes), Progress(total, "images", say, steady=True) as progress:

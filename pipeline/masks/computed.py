@@ -1,22 +1,23 @@
 """What a store of masks is: its plan, and the mask of an image by that plan."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.compute.work import Maker, mask_by_mask
+from dilo.pipeline.compute.shard import ShardOpener, per_image_work
 from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.decoding import decode_reduced
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.network import NetworkRun, network_maker
+from dilo.pipeline.masks.network import NetworkRun, open_network
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
 from dilo.pipeline.store.create import PlanOf, plan_store, planner, start_store
-from dilo.pipeline.store.plan import PLAN, Plan
+from dilo.pipeline.store.plan import PLAN, Plan, names_once
 
 #: A mask (S, S), and the height and width of its image.
 MaskOf = tuple[NDArray[np.uint8], tuple[int, int]]
@@ -119,40 +120,32 @@ def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
         ) from error
 
 
-def recipe_maker(
+@dataclass(frozen=True)
+class MethodSource:
+    """Masks by the method of a store's plan."""
+
+    #: How its network runs, if it is one.
+    network: NetworkRun | None = None
+
+    def open(self, store: Path, plan: Plan) -> ShardOpener:
+        """Open the method, or refuse one that this version of dilo does not have."""
+        recipe = planned_recipe(store, plan)
+        names = names_once(store, plan.digest)
+        return open_recipe(recipe, plan.size, names, self.network)
+
+
+def open_recipe(
     recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None = None
-) -> Maker:
-    """Prepare what makes the masks of a recipe.
-
-    Parameters
-    ----------
-    recipe : MaskRecipe
-        What decides a mask.
-    size : int
-        Side of a mask, in pixels.
-    names : Names
-        The images of the store.
-    run : NetworkRun, optional
-        How its network runs, if it is one.
-
-    Returns
-    -------
-    callable
-        From some images to the making of their rows.
-
-    Raises
-    ------
-    DiloError
-        If a network cannot be opened.
-    """
+) -> ShardOpener:
+    """Open what makes a recipe's masks, of this side, of the images of a store."""
     if recipe.is_network:
-        return network_maker(recipe, size, names, run)
+        return open_network(recipe, size, names, run)
 
     def make(path: str, content: bytes) -> MaskOf:
         image, whole = decode_reduced(content, recipe.side)
         return recipe(image, size), whole
 
-    return mask_by_mask(make, size)
+    return per_image_work(make, size)
 
 
 def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:

@@ -1,17 +1,16 @@
 """How a network runs, and the masks that it makes for a shard's rows, several at a time."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.compute.batches import Batching
-from dilo.pipeline.compute.work import Maker, Making
+from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.decoding import decode_content
 from dilo.pipeline.images.names import Names, escaped
@@ -78,34 +77,6 @@ class NetworkRun:
         share: int = joblib.cpu_count() // self.processes
         return max(1, min(MOST_WORKERS, share))
 
-    def words(self) -> dict[str, str]:
-        """Say it to a process that is told it in words.
-
-        Returns
-        -------
-        dict of str to str
-            Names and values, of those that were given.
-        """
-        return {name: str(value) for name, value in vars(self).items() if value is not None}
-
-    @classmethod
-    def of(cls, words: Mapping[str, str]) -> Self:
-        """Be the one whose `words` these are.
-
-        Parameters
-        ----------
-        words : mapping of str to str
-            Names and values.
-
-        Returns
-        -------
-        NetworkRun
-            An equal one.
-        """
-        given = {name: int(words[name]) for name in ("batch", "workers") if name in words}
-        weights, device = Path(words["weights"]), words["device"]
-        return cls(weights, device, processes=int(words["processes"]), **given)
-
 
 @dataclass(frozen=True, eq=False)
 class _Image:
@@ -123,42 +94,21 @@ class _Image:
     shape: tuple[int, int]
 
 
-def network_maker(recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None) -> Maker:
-    """Open the network of a planned store, on this process's device.
-
-    Parameters
-    ----------
-    recipe : MaskRecipe
-        What decides a mask.
-    size : int
-        Side of a mask, in pixels.
-    names : Names
-        The images of the store.
-    run : NetworkRun or None
-        How the network runs.
-
-    Returns
-    -------
-    callable
-        From some images to the making of their rows.
-
-    Raises
-    ------
-    DiloError
-        If there are no weights, or others than the plan's, or they do not fit, or there is no
-        such device.
-    """
+def open_network(
+    recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None
+) -> ShardOpener:
+    """Open the network of a planned store on this process's device, for masks of this side."""
     if run is None:
         raise DiloError(f"the masks of {recipe.name} come from a network: give its --weights FILE")
     masks = open_masks(recipe, run.weights, own_device(run.device), names)
     lock = threading.Lock()  # with --backend threading, shards share the network
 
-    def begin(images: range, paths: list[str]) -> Making:
+    def open_shard(images: range, paths: list[str]) -> ShardWork:
         rows = MaskRows.blank([escaped(path) for path in paths], size)
         batching = _batching(masks, run, rows, paths, lock)
-        return Making(rows, range(len(paths)), batching.fill, batching)
+        return ShardWork(rows, range(len(paths)), batching.fill, batching)
 
-    return begin
+    return open_shard
 
 
 def _batching(

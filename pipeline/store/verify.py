@@ -5,6 +5,7 @@ import functools
 import os
 import shlex
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from dilo.pipeline.compute.executors import run
 from dilo.pipeline.errors import (
     REMEDIES,
     SHORT,
@@ -296,9 +296,10 @@ def require_unchanged(
     look = functools.partial(compare_images, images, store)
     plan, found = Plan.load(store), Changes()
     require_images(images, load_names(store, plan))
-    for some in run(look, shards, jobs=READERS, backend="threading"):
-        found += some
-        advance()
+    with ThreadPoolExecutor(READERS) as pool:
+        for changes in pool.map(look, shards):
+            found += changes
+            advance()
     if found.lost:
         raise StoreError(f"--images {images}: {lost_words(images, found)}")
     if found.of_others:

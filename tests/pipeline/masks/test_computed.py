@@ -9,12 +9,12 @@ from PIL import Image
 from skimage import data
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import mask_plan, planned_recipe, prepare
+from dilo.pipeline.masks.computed import MethodSource, mask_plan, planned_recipe, prepare
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
@@ -30,7 +30,9 @@ def images(tmp_path):
 
 def build_all(images, store, **options):
     plan = prepare(images, store, **({"recipe": RBD, "size": 32, "shard_size": 2} | options))
-    return plan, [Builder(images, store)(shard) for shard in range(plan.shards)]
+    return plan, [
+        ShardBuilder(images, store, MethodSource()).build(shard) for shard in range(plan.shards)
+    ]
 
 
 def test_a_row_is_the_saliency_of_its_image(images, tmp_path):
@@ -84,7 +86,7 @@ def test_bytes_depend_on_the_plan_alone(images, tmp_path):
     moved = shutil.copytree(images, tmp_path / "elsewhere")
     plan = prepare(moved, tmp_path / "b", recipe=RBD, size=32, shard_size=2)
     for shard in reversed(range(plan.shards)):
-        Builder(moved, tmp_path / "b")(shard)
+        ShardBuilder(moved, tmp_path / "b", MethodSource()).build(shard)
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
@@ -172,4 +174,4 @@ def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
     numbers["patches"] = numbers.pop("superpixels")
     path.write_text(dataclasses.replace(plan, parameters=numbers).text())
     with pytest.raises(StoreError, match=r"does not make: patches must be one of .*: use the ver"):
-        Builder(images, tmp_path / "store")(0)
+        ShardBuilder(images, tmp_path / "store", MethodSource()).build(0)

@@ -16,9 +16,9 @@ from support.shards import PATHS, plan, rows
 
 from dilo.pipeline import cli
 from dilo.pipeline.cli import main
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, ImageError, StoreError
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore, verify
 from dilo.pipeline.store.plan import Plan
@@ -122,7 +122,7 @@ def made(tmp_path):
     store = tmp_path / "store"
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=16, shard_size=4)
     for number in range(plan.shards):
-        Builder(images, store)(number)
+        ShardBuilder(images, store, MethodSource()).build(number)
     return images, store, plan
 
 
@@ -320,7 +320,7 @@ def test_a_damaged_shard_is_read_or_refused_in_a_sentence_by_everything(made):
         lambda: MaskStore(store).batch(range(4)),
         lambda: MaskStore(store).columns("status", "shape"),
         lambda: compare_images(images, store, 0),
-        lambda: Builder(images, store)(0),
+        lambda: ShardBuilder(images, store, MethodSource()).build(0),
     )
     said = []
     for position in range(3, len(sound), 97):
@@ -353,7 +353,7 @@ def test_shards_at_fault_are_moved_aside_and_made_anew(made):
         assert repaired(store, plan, [check for check in checks if check.faults]) == [
             store / "damaged" / place
         ]
-        Builder(images, store)(1)
+        ShardBuilder(images, store, MethodSource()).build(1)
         assert (store / "shard-00001.h5").read_bytes() == sound
     assert not Verifier(store)(1).faults
 
