@@ -14,7 +14,6 @@ from dilo.pipeline.compute.batches import Batching, Pace, make_batched
 from dilo.pipeline.compute.failures import Attempts
 from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.maskrows import MaskRows
 from dilo.pipeline.store.plan import Plan, names_once, shard_path
 from dilo.pipeline.store.rows import ImageRows
@@ -102,7 +101,7 @@ class ShardBuilder:
         plan = Plan.load(self.store)
         path = shard_path(self.store, shard)
         if path.exists():
-            tally = read_tally(path, plan.fingerprint(), layout_of(plan, shard))
+            tally = read_tally(self.store, plan, shard)
             return Outcome(shard, tally.images, tally.failed)
         work = self._open_work(plan, shard)
         names = names_once(self.store, plan.digest)

@@ -8,7 +8,6 @@ from typing import Any
 
 from dilo.pipeline.common.printing import failure_lines
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.plan import Plan, load_names, shard_path
 from dilo.pipeline.store.shardfile import Tally, read_tally
 
@@ -151,10 +150,7 @@ def status(store: Path, share: Sequence[int] | None = None) -> Status:
     counted = set(shards)
     missing = [shard for shard in missing_shards(store, plan) if shard in counted]
     done = sorted(counted - set(missing))
-    tallies = [
-        read_tally(shard_path(store, shard), plan.fingerprint(), layout_of(plan, shard))
-        for shard in done
-    ]
+    tallies = [read_tally(store, plan, shard) for shard in done]
     return Status(plan, shards, missing, done, tallies)
 
 
