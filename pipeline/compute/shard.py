@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.compute.batches import Batching, Pace, make_batched
+from dilo.pipeline.compute.batches import BatchProcessor, Pace, process_in_batches
 from dilo.pipeline.compute.failures import Attempts
 from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.images.names import escaped
@@ -31,7 +31,7 @@ class ShardWork:
     #: Fills a row from the content of its image file; where that raises, the row stays blank.
     process: Callable[[int, bytes], None]
     #: How rows are made several at a time, where that is faster; they come out the same.
-    batching: Batching | None = None
+    batch: BatchProcessor | None = None
 
 
 #: From a shard's images, as positions in images.txt and as paths, to the making of their rows.
@@ -140,8 +140,8 @@ def process_rows(
     The caller holds `one_core`. If `on_row` is given, it is told each row before that is made, and
     rows are made one by one.
     """
-    if work.batching is not None and on_row is None:
-        return make_batched(attempts, work.batching, work.rows_to_do)
+    if work.batch is not None and on_row is None:
+        return process_in_batches(attempts, work.batch, work.rows_to_do)
     for row in work.rows_to_do:
         if on_row is not None:
             on_row(row)

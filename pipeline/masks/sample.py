@@ -128,7 +128,7 @@ def take_sample(
     done, total = 0, 0
     unread: list[Unread] = []
     with one_core():
-        if names and opener(range(1), [names[0]]).batching is not None:
+        if names and opener(range(1), [names[0]]).batch is not None:
             _make_some(images, names, method, opener)  # a device takes longer at first
         start = now = clock()
         while done < len(names) and (done < FEWEST or now - start < SECONDS):
@@ -146,8 +146,8 @@ def _make_some(
     images: Path, names: Sequence[str], method: str, opener: ShardOpener
 ) -> tuple[MaskRows, Attempts]:
     """Make masks of the first image, or of the first batch."""
-    batching = opener(range(1), [names[0]]).batching
-    some = list(names[: batching.size if batching is not None else 1])
+    batch = opener(range(1), [names[0]]).batch
+    some = list(names[: batch.size if batch is not None else 1])
     work = opener(range(len(some)), some)
     attempts = Attempts(images, method, work.rows)
     process_rows(work, attempts)
