@@ -11,8 +11,8 @@ from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_
 from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, say, settings_of, user_errors
 from dilo.pipeline.cli.run import (
     Sharding,
-    found_so_far,
-    make_shards,
+    begin,
+    make_store,
     selection_options,
     shard_size_option,
     sharding_options,
@@ -93,30 +93,24 @@ def masks(
     Stop it as you like: finished shards stay, and the same command goes on. An image
     that cannot be read becomes a row with the reason, and the run goes on.
     """
-    from dilo.pipeline.compute.shard import ShardBuilder
-    from dilo.pipeline.masks.computed import MethodSource, compile_ahead, mask_plan
-    from dilo.pipeline.store.create import plan_store, start_store
+    from dilo.pipeline.masks.computed import MethodSource, compile_ahead, mask_spec
 
     recipe = network.recipe(method, refine, settings)
     run, how = network.run(recipe, how)
-    plan, names = plan_store(
-        images,
-        out,
-        mask_plan(recipe, size),
-        shard_size=shard_size,
-        trust_plan=how.task() is not None,
-        found=found_so_far(),
-        say=say,
-    )
+    plan, names = begin(images, out, mask_spec(recipe, size), shard_size, how)
     if dry_run:
         _foretell(images.root, out, plan, names, recipe, run, how)
         return
     require_weights(recipe, run, out, names, how)
-    start_store(out, plan, names)
-    # Workers of a cluster were started in folders of their own.
-    builder = ShardBuilder(images.root.absolute(), out.absolute(), MethodSource(run))
-    make_shards(
-        builder, plan, how, network=run is not None, ready=lambda: compile_ahead(recipe, say)
+    make_store(
+        MethodSource(run),
+        images,
+        out,
+        plan,
+        names,
+        how,
+        network=run is not None,
+        before_start=lambda: compile_ahead(recipe, say),
     )
 
 
@@ -147,28 +141,16 @@ def import_masks(
     between, or 0 and 1. Where there are no PNGs, other pictures are masks. An image without a
     mask becomes a row with the reason.
     """
-    from dilo.pipeline.compute.shard import ShardBuilder
     from dilo.pipeline.masks.files import mask_files, remarks
-    from dilo.pipeline.masks.imported import ImportSource, count_masks, imported_plan
-    from dilo.pipeline.store.create import plan_store, start_store
+    from dilo.pipeline.masks.imported import ImportSource, count_masks, imported_spec
 
     pngs = mask_files(png, images.root)
-    plan, names = plan_store(
-        images,
-        out,
-        imported_plan(pngs, size),
-        shard_size=shard_size,
-        trust_plan=how.task() is not None,
-        found=found_so_far(),
-        say=say,
-    )
+    plan, names = begin(images, out, imported_spec(pngs, size), shard_size, how)
     if how.task() is None:
         say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
         for line in remarks(png, pngs):
             say(line)
-    start_store(out, plan, names)
-    source = ImportSource(png.absolute())
-    make_shards(ShardBuilder(images.root.absolute(), out.absolute(), source), plan, how)
+    make_store(ImportSource(png.absolute()), images, out, plan, names, how)
 
 
 def _foretell(

@@ -16,7 +16,7 @@ from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.masks.files import SUFFIXES, read_mask, require_same_picture
 from dilo.pipeline.masks.pngs import full_names, stem
-from dilo.pipeline.store.create import PlanOf, planner
+from dilo.pipeline.store.create import StoreSpec
 from dilo.pipeline.store.plan import Plan, names_once
 
 #: What plan.json calls the method of such a store.
@@ -25,22 +25,9 @@ IMPORTED = "imported"
 VERSION = 1
 
 
-def imported_plan(pngs: Names, size: int) -> PlanOf:
-    """Say what the plan of a store of imported masks is.
-
-    Parameters
-    ----------
-    pngs : Names
-        The folder's PNGs, so that one that came or went since is noticed.
-    size : int
-        Side of a mask, in pixels.
-
-    Returns
-    -------
-    callable
-        From images and shard size to a plan.
-    """
-    return planner("masks", IMPORTED, {"pngs": pngs.digest(), "version": VERSION}, size)
+def imported_spec(pngs: Names, size: int) -> StoreSpec:
+    """Say what a store of these masks is, so that a PNG that came or went since is noticed."""
+    return StoreSpec("masks", IMPORTED, {"pngs": pngs.digest(), "version": VERSION}, size)
 
 
 def count_masks(names: Names, pngs: Names, folder: Path) -> int:

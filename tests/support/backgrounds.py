@@ -37,7 +37,7 @@ def planned(
     images: Path | Selection, store: Path, recipe: BackgroundRecipe, *, size: int = 24
 ) -> Plan:
     """Begin a store, four images a shard."""
-    plan, names = plan_store(images, store, recipe.plan_of(size), shard_size=4)
+    plan, names = plan_store(images, store, recipe.spec(size), shard_size=4)
     start_store(store, plan, names)
     return plan
 

@@ -18,7 +18,7 @@ from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks import sample
-from dilo.pipeline.masks.computed import MethodSource, mask_plan, open_recipe, prepare
+from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe, prepare
 from dilo.pipeline.masks.estimate import SHARD_BYTES, Estimate, Load, estimate, load_of
 from dilo.pipeline.masks.sample import ROW_BYTES, Sample
 from dilo.pipeline.saliency import MaskRecipe
@@ -35,11 +35,11 @@ def images(tmp_path):
 
 
 def plan_of(count, shard_size):
-    return mask_plan(RBD, 32)(Names(str(i) for i in range(count)), shard_size)
+    return mask_spec(RBD, 32).plan(Names(str(i) for i in range(count)), shard_size)
 
 
 def planned(images, store, *, recipe, size, **options):
-    return plan_store(images, store, mask_plan(recipe, size), **options)
+    return plan_store(images, store, mask_spec(recipe, size), **options)
 
 
 def content(folder):

@@ -14,7 +14,7 @@ from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.masks import network
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, make_masks, prepare
 from dilo.pipeline.masks.network import NetworkRun
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.saliency.weights import weights_digest
@@ -166,3 +166,12 @@ def test_a_process_opens_its_network_on_its_own_gpu_and_every_batch_has_one_shap
     assert lengths == [4, 4, 4]
     planned(images, tmp_path / "cpu", "net").build(0)
     assert shard(tmp_path / "gpu") == shard(tmp_path / "cpu")
+
+
+def test_a_network_s_store_is_made_by_one_call(images, tmp_path):
+    builder = planned(images, tmp_path / "a", "net")
+    builder.build(0)
+    weights = builder.source.network.weights
+    store = make_masks(images, tmp_path / "b", "net", weights=weights, shard_size=9, jobs=1)
+    assert shard(store.folder) == shard(tmp_path / "a")
+    assert (store.folder / "plan.json").read_bytes() == (tmp_path / "a/plan.json").read_bytes()

@@ -6,7 +6,7 @@ from support.networks import gain
 from support.photographs import photograph_folder
 
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import mask_plan, open_recipe
+from dilo.pipeline.masks.computed import mask_spec, open_recipe
 from dilo.pipeline.masks.network import NetworkRun
 from dilo.pipeline.masks.sample import FEWEST, MOST, Sample, spread_rows, take_sample
 from dilo.pipeline.saliency import MaskRecipe
@@ -15,7 +15,7 @@ from dilo.pipeline.saliency.weights import weights_digest
 
 def plan_of(count, shard_size):
     names = Names(str(i) for i in range(count))
-    return mask_plan(MaskRecipe.named("rbd"), 32)(names, shard_size)
+    return mask_spec(MaskRecipe.named("rbd"), 32).plan(names, shard_size)
 
 
 @pytest.mark.parametrize(("step", "done"), [(0.001, 40), (1.0, FEWEST), (0.25, 20)])
