@@ -34,10 +34,10 @@ from torch import Tensor
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.images.resizing import stretched
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment.color import MEAN, STD
@@ -136,7 +136,7 @@ def prepared(images: Path, folder: Path) -> tuple[Source, Yardstick]:
     """Make the masks of some images, as a store and as PNGs."""
     plan = prepare(images, folder / "masks", recipe=MaskRecipe.named("rbd"), size=SIDE)
     for shard in range(plan.shards):
-        Builder(images, folder / "masks")(shard)
+        ShardBuilder(images, folder / "masks", MethodSource()).build(shard)
     source = find_source(images, folder / "masks")
     paths, pngs = [], []
     for index in source.usable.tolist():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,7 @@ from PIL import Image
 from dilo.pipeline.backgrounds.draws import TEXTURE, taken, visiting_order
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.common.rng import generator
-from dilo.pipeline.compute.work import Maker, Making
+from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
 from dilo.pipeline.images.decoding import decode_content
 from dilo.pipeline.images.names import escaped
@@ -39,46 +40,33 @@ class _Windows(Protocol):
         """Give the first of them, of an image of some height and width."""
 
 
-def background_maker(store: Path, plan: Plan, given: Path | None) -> Maker:
-    """Prepare what makes the backgrounds of a planned store.
+@dataclass(frozen=True)
+class BackgroundSource:
+    """Backgrounds by the recipe of a store's plan."""
 
-    Parameters
-    ----------
-    store : Path
-        The store, for the message.
-    plan : Plan
-        Its plan.
-    given : Path or None
-        The store of masks, for crops.
+    #: The store of masks, for crops.
+    masks: Path | None = None
 
-    Returns
-    -------
-    callable
-        From some images to the making of their rows.
+    def open(self, store: Path, plan: Plan) -> ShardOpener:
+        """Open the masks, if the plan has some, or refuse those of another plan."""
+        recipe = BackgroundRecipe.planned(plan)
+        masks = planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
 
-    Raises
-    ------
-    DiloError
-        If the masks are not those of the plan, or the plan is of another version.
-    """
-    recipe = BackgroundRecipe.planned(plan)
-    masks = planned_masks(store, recipe, given) if recipe.kind == "crops" else None
+        def open_shard(images: range, paths: list[str]) -> ShardWork:
+            rows = BackgroundRows.blank([escaped(path) for path in paths])
+            windows: _Windows = _WholeImages()
+            if masks is not None:
+                windows = _Crops(masks, recipe, paths, rows)
+            elif recipe.kind == "textures":
+                windows = _Textures(recipe, plan.size, images)
+            counts = _drawn(plan, recipe, images, windows)
+            for row in range(len(paths)):
+                if not rows.error[row] and not counts.get(row):
+                    rows.undone[row] = NO_WINDOW if row in counts else NOT_DRAWN
+            todo = sorted(row for row, count in counts.items() if count)
+            return ShardWork(rows, todo, _filler(plan, recipe, rows, windows, counts))
 
-    def begin(images: range, paths: list[str]) -> Making:
-        rows = BackgroundRows.blank([escaped(path) for path in paths])
-        windows: _Windows = _WholeImages()
-        if masks is not None:
-            windows = _Crops(masks, recipe, paths, rows)
-        elif recipe.kind == "textures":
-            windows = _Textures(recipe, plan.size, images)
-        counts = _drawn(plan, recipe, images, windows)
-        for row in range(len(paths)):
-            if not rows.error[row] and not counts.get(row):
-                rows.undone[row] = NO_WINDOW if row in counts else NOT_DRAWN
-        todo = sorted(row for row, count in counts.items() if count)
-        return Making(rows, todo, _filler(plan, recipe, rows, windows, counts))
-
-    return begin
+        return open_shard
 
 
 def planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) -> MaskStore:

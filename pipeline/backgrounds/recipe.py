@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.store.create import PlanOf, planner
+from dilo.pipeline.store.create import StoreSpec
 from dilo.pipeline.store.plan import Plan
 
 #: Windows of images that hold nothing salient; of textures; whole images, whatever they hold.
@@ -69,20 +69,9 @@ class BackgroundRecipe:
             name: value for name, value in fields.items() if value is not None or name == "count"
         }
 
-    def plan_of(self, size: int) -> PlanOf:
-        """Say what the plan of a store of such backgrounds is.
-
-        Parameters
-        ----------
-        size : int
-            The shorter side of a background is at most this, in pixels.
-
-        Returns
-        -------
-        callable
-            From images and shard size to a plan.
-        """
-        return planner("backgrounds", self.kind, self.parameters(), size)
+    def spec(self, size: int) -> StoreSpec:
+        """Say what a store of such backgrounds is, whose shorter side is at most this."""
+        return StoreSpec("backgrounds", self.kind, self.parameters(), size)
 
     @classmethod
     def planned(cls, plan: Plan) -> Self:

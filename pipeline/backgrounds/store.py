@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.backgrounds.recipe import Kind
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.plan import shard_path
 from dilo.pipeline.store.reader import ShardStore
-from dilo.pipeline.store.shardfile import open_shard, reading
+from dilo.pipeline.store.shardfile import reading, reading_shard
 from dilo.pipeline.store.status import require_whole
 
 if TYPE_CHECKING:  # numba comes with it, and readers have no need of that
@@ -205,9 +204,7 @@ class BackgroundStore(ShardStore[_Shard]):
 
     def _count(self, shard: int) -> int:
         """Count the backgrounds of a shard."""
-        path = shard_path(self.folder, shard)
-        layout = layout_of(self.plan, shard)
-        with reading(path), open_shard(path, self.fingerprint, layout) as file:
+        with reading_shard(self.folder, self.plan, shard) as file:
             return len(file["source"])
 
     def _place(self, index: SupportsIndex) -> tuple[int, int]:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, FOLDER, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, user_errors
 from dilo.pipeline.cli.run import (
     Sharding,
-    found_so_far,
-    make_shards,
+    begin,
+    make_store,
     selection_options,
     shard_size_option,
     sharding_options,
@@ -111,31 +111,27 @@ def backgrounds(
     Stop it as you like: finished shards stay, and the same command goes on. That an image
     has no window is no failure; how many have none is said at the end.
     """
+    from dilo.pipeline.backgrounds.cropping import BackgroundSource
     from dilo.pipeline.backgrounds.plan import compile_ahead, require_masks, whole_masks, with_masks
     from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
-    from dilo.pipeline.compute.shard import Builder
-    from dilo.pipeline.store.create import plan_store, start_store
 
     chosen = _own_options(kind, {"masks": masks, **own})
     store = whole_masks(masks) if masks is not None else None
     if store is not None:
         images, chosen["masks"] = with_masks(images, store), store.fingerprint
     recipe = BackgroundRecipe(kind=kind, count=count, seed=seed, quality=quality, **chosen)
-    plan, names = plan_store(
-        images,
-        out,
-        recipe.plan_of(size),
-        shard_size=shard_size,
-        trust_plan=how.task() is not None,
-        found=found_so_far(),
-        say=say,
-    )
+    plan, names = begin(images, out, recipe.spec(size), shard_size, how)
     if store is not None:
         require_masks(names, store)
-    start_store(out, plan, names)
-    given = masks.absolute() if masks is not None else None
-    builder = Builder(images.root.absolute(), out.absolute(), given)
-    make_shards(builder, plan, how, ready=lambda: compile_ahead(store) if store else None)
+    make_store(
+        BackgroundSource(masks.absolute() if masks is not None else None),
+        images,
+        out,
+        plan,
+        names,
+        how,
+        before_start=lambda: compile_ahead(store) if store else None,
+    )
 
 
 def _own_options(kind: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_
 from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, say, settings_of, user_errors
 from dilo.pipeline.cli.run import (
     Sharding,
-    found_so_far,
-    make_shards,
+    begin,
+    make_store,
     selection_options,
     shard_size_option,
     sharding_options,
@@ -20,9 +20,9 @@ from dilo.pipeline.cli.run import (
 )
 
 if TYPE_CHECKING:
-    from dilo.pipeline.compute.shard import Builder
     from dilo.pipeline.images.listing import Selection
     from dilo.pipeline.images.names import Names
+    from dilo.pipeline.masks.network import NetworkRun
     from dilo.pipeline.saliency import MaskRecipe
     from dilo.pipeline.store.plan import Plan
 
@@ -93,29 +93,25 @@ def masks(
     Stop it as you like: finished shards stay, and the same command goes on. An image
     that cannot be read becomes a row with the reason, and the run goes on.
     """
-    from dilo.pipeline.compute.shard import Builder
-    from dilo.pipeline.masks.computed import compile_ahead, mask_plan
-    from dilo.pipeline.store.create import plan_store, start_store
+    from dilo.pipeline.masks.computed import MethodSource, compile_ahead, mask_spec
 
     recipe = network.recipe(method, refine, settings)
     run, how = network.run(recipe, how)
-    plan, names = plan_store(
-        images,
-        out,
-        mask_plan(recipe, size),
-        shard_size=shard_size,
-        trust_plan=how.task() is not None,
-        found=found_so_far(),
-        say=say,
-    )
+    plan, names = begin(images, out, mask_spec(recipe, size), shard_size, how)
     if dry_run:
-        _foretell(Builder(images.root, out, network=run), plan, names, recipe, how)
+        _foretell(images.root, out, plan, names, recipe, run, how)
         return
     require_weights(recipe, run, out, names, how)
-    start_store(out, plan, names)
-    # Workers of a cluster were started in folders of their own.
-    builder = Builder(images.root.absolute(), out.absolute(), network=run)
-    make_shards(builder, plan, how, ready=lambda: compile_ahead(recipe, say))
+    make_store(
+        MethodSource(run),
+        images,
+        out,
+        plan,
+        names,
+        how,
+        network=run is not None,
+        before_start=lambda: compile_ahead(recipe, say),
+    )
 
 
 @click.command("import")
@@ -145,46 +141,40 @@ def import_masks(
     between, or 0 and 1. Where there are no PNGs, other pictures are masks. An image without a
     mask becomes a row with the reason.
     """
-    from dilo.pipeline.compute.shard import Builder
     from dilo.pipeline.masks.files import mask_files, remarks
-    from dilo.pipeline.masks.imported import count_masks, imported_plan
-    from dilo.pipeline.store.create import plan_store, start_store
+    from dilo.pipeline.masks.imported import ImportSource, count_masks, imported_spec
 
     pngs = mask_files(png, images.root)
-    plan, names = plan_store(
-        images,
-        out,
-        imported_plan(pngs, size),
-        shard_size=shard_size,
-        trust_plan=how.task() is not None,
-        found=found_so_far(),
-        say=say,
-    )
+    plan, names = begin(images, out, imported_spec(pngs, size), shard_size, how)
     if how.task() is None:
         say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
         for line in remarks(png, pngs):
             say(line)
-    start_store(out, plan, names)
-    make_shards(Builder(images.root.absolute(), out.absolute(), png.absolute()), plan, how)
+    make_store(ImportSource(png.absolute()), images, out, plan, names, how)
 
 
 def _foretell(
-    builder: "Builder", plan: "Plan", names: "Names", recipe: "MaskRecipe", how: Sharding
+    images: Path,
+    store: Path,
+    plan: "Plan",
+    names: "Names",
+    recipe: "MaskRecipe",
+    run: "NetworkRun | None",
+    how: Sharding,
 ) -> None:
     """Say what a store would take, and write none of it."""
-    from dilo.pipeline.masks.computed import compile_ahead, recipe_maker
+    from dilo.pipeline.masks.computed import compile_ahead, open_recipe
     from dilo.pipeline.masks.estimate import estimate
     from dilo.pipeline.store.status import missing_shards
 
-    run = builder.network
-    if missing_shards(builder.store, plan):
+    if missing_shards(store, plan):
         compile_ahead(recipe, say)
     found = estimate(
-        builder.images,
-        builder.store,
+        images,
+        store,
         plan,
         names,
-        recipe_maker(recipe, plan.size, names, run),
+        open_recipe(recipe, plan.size, names, run),
         jobs=how.jobs,
         unit="GPU" if run and run.device == "cuda" else "core",
         cluster=how.on_cluster,

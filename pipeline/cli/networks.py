@@ -45,8 +45,7 @@ class NetworkOptions:
     def recipe(self, method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":
         """Find a method and its parameters by their names, and refuse options it has not."""
         from dilo.pipeline.saliency import METHODS, MaskRecipe, NetworkMethod
-        from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
-        from dilo.pipeline.saliency.weights import trained_side, weights_digest, weights_file
+        from dilo.pipeline.saliency.weights import weights_digest, weights_file
 
         if method not in METHODS:
             raise click.BadParameter(
@@ -62,9 +61,10 @@ class NetworkOptions:
         if network and self.weights is None:
             raise click.UsageError(f"--method {method} is a network: give its --weights FILE")
         digest = weights_digest(weights_file(self.weights)) if self.weights else ""
-        if self.weights and isinstance(found.parameters, SalientObjectParameters):
-            side = trained_side(self.weights)  # a network knows the scale that it was trained at
-            settings = ({} if side is None else {"side": side}) | settings
+        if self.weights:
+            from dilo.pipeline.masks.network import trained_settings
+
+            settings = trained_settings(method, self.weights) | settings
         try:
             return MaskRecipe.named(method, refine, settings | given, weights=digest)
         except ValueError as error:
@@ -113,16 +113,14 @@ def require_weights(
 ) -> None:
     """Refuse weights that do not fit before a store is begun with them.
 
-    In full precision on the CPU: a GPU is for the workers. Those of a cluster see for themselves,
-    as this machine need not have torch.
+    The workers of a cluster see for themselves, as this machine need not have torch.
     """
-    from dilo.pipeline.saliency.networkmasks import open_masks
+    from dilo.pipeline.masks.network import check_weights
     from dilo.pipeline.store.plan import PLAN
 
     if run is None or how.on_cluster or (out / PLAN).exists():
         return
-    method = recipe.method.changed({"precision": "fp32"})
-    open_masks(dataclasses.replace(recipe, method=method), run.weights, "cpu", names)
+    check_weights(recipe, run.weights, names)
 
 
 network_options = grouped(

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,13 +10,13 @@ import click
 
 from dilo.pipeline.cli.options import EXISTING, Failure, grouped, jobs_option, json_option, say
 from dilo.pipeline.cli.stores import finish
-from dilo.pipeline.common.printing import counted
 
 if TYPE_CHECKING:
     from dilo.pipeline.compute.arrays import Task
-    from dilo.pipeline.compute.batches import Pace
-    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.compute.shard import RowSource
     from dilo.pipeline.images.listing import Selection
+    from dilo.pipeline.images.names import Names
+    from dilo.pipeline.store.create import StoreSpec
     from dilo.pipeline.store.plan import Plan
 
 
@@ -170,93 +169,75 @@ sharding_options = grouped(
 )
 
 
-def make_shards(
-    builder: "Builder", plan: "Plan", how: Sharding, *, ready: Callable[[], None] = lambda: None
+def begin(
+    images: "Selection", out: Path, spec: "StoreSpec", shard_size: int | None, how: Sharding
+) -> tuple["Plan", "Names"]:
+    """Plan a store, or check that the one there is what is asked for; nothing is written."""
+    from dilo.pipeline.store.create import plan_store
+
+    return plan_store(
+        images,
+        out,
+        spec,
+        shard_size=shard_size,
+        trust_plan=how.task() is not None,
+        found=found_so_far(),
+        say=say,
+    )
+
+
+def make_store(
+    source: "RowSource",
+    images: "Selection",
+    out: Path,
+    plan: "Plan",
+    names: "Names",
+    how: Sharding,
+    *,
+    network: bool = False,
+    before_start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make what a planned store lacks, or one task's share of it, and say what came of it.
+    """Write the plan, make what the store lacks or one task's share of it, and report.
 
-    `ready` is called before workers start, if there is anything to do.
+    `before_start` is called before workers start, if there is anything to do. Of a network, JSON
+    says its pace.
     """
-    from dilo.pipeline.common.files import sweep
     from dilo.pipeline.compute.arrays import unshared_line
+    from dilo.pipeline.compute.build import Stopped, build_store, images_in_shards
+    from dilo.pipeline.compute.shard import ShardBuilder
+    from dilo.pipeline.store.create import start_store
 
+    start_store(out, plan, names)
+    # Workers of a cluster were started in folders of their own.
+    out = out.absolute()
     if how.plan_only:
-        say(f"{_images(plan)} of {plan.shard_size}: planned")
-        finish(builder.store, say_missing=False, strict=how.strict, as_json=how.as_json)
+        say(f"{images_in_shards(plan)} of {plan.shard_size}: planned")
+        finish(out, say_missing=False, strict=how.strict, as_json=how.as_json)
     task = how.task()
     if line := task.line() if task else unshared_line():
         say(line)
     share = (task.share if task else list)(range(plan.shards))
-    todo = _left_of(share, builder, plan, look_back=task is None)
-    if todo:
-        ready()
     try:
-        pace = _compute(builder, plan, todo, how)
-    finally:
-        with suppress(OSError):  # what ended the run says more
-            sweep(builder.store)  # of workers that were killed as this run began, or by its end
+        pace = build_store(
+            ShardBuilder(images.root.absolute(), out, source),
+            plan,
+            share,
+            jobs=how.jobs,
+            backend=how.backend,
+            scheduler=how.scheduler,
+            look_back=task is None,
+            before_start=before_start,
+            say=say,
+        )
+    except Stopped as stop:
+        raise Failure(str(stop)) from None
     if pace.images:
         say(pace.words(plan.method))
     finish(
-        builder.store,
+        out,
         share=share,
         say_missing=task is None,
         strict=how.strict,
         as_json=how.as_json,
-        more=pace.record() if builder.network else {},
+        more=pace.record() if network else {},
     )
-
-
-def _images(plan: "Plan") -> str:
-    """Say how large a store is."""
-    return f"{counted(plan.images, 'image')} in {counted(plan.shards, 'shard')}"
-
-
-def _left_of(share: list[int], builder: "Builder", plan: "Plan", *, look_back: bool) -> list[int]:
-    """Tell which shards are still to do, and look whether the images of the others changed."""
-    from dilo.pipeline.common.progress import Progress
-    from dilo.pipeline.store.status import missing_shards
-    from dilo.pipeline.store.verify import require_unchanged
-
-    missing = set(missing_shards(builder.store, plan))
-    todo = [shard for shard in share if shard in missing]
-    total = sum(len(plan.rows(shard)) for shard in todo)
-    say(f"{_images(plan)}; to do: {counted(total, 'image')} in {len(todo)}")
-    done = sorted(set(share) - missing)
-    if look_back and done:
-        with Progress(len(done), "shards looked back at", say, steady=True) as bar:
-            require_unchanged(builder.images, builder.store, done, advance=lambda: bar.advance(1))
-    return todo
-
-
-def _compute(builder: "Builder", plan: "Plan", todo: list[int], how: Sharding) -> "Pace":
-    """Build shards, showing how far it is; a stop says what is done. Give a network's pace."""
-    from dilo.pipeline.common.progress import Progress
-    from dilo.pipeline.compute.batches import Pace
-    from dilo.pipeline.compute.executors import run
-    from dilo.pipeline.compute.isolation import Apart
-    from dilo.pipeline.store.status import missing_shards
-
-    outcomes = run(
-        builder,
-        todo,
-        jobs=how.jobs,
-        backend=how.backend,
-        scheduler=how.scheduler,
-        apart=Apart(builder),
-    )
-    total, failed, pace = sum(len(plan.rows(shard)) for shard in todo), 0, Pace()
-    with closing(outcomes), Progress(total, "images", say, steady=True) as progress:
-        try:
-            for outcome in outcomes:
-                failed += len(outcome.failed)
-                pace += outcome.pace or Pace()
-                progress.advance(outcome.images, f"{failed} failed")
-        except KeyboardInterrupt:
-            left = set(missing_shards(builder.store, plan)).intersection(todo)
-            done = total - sum(len(plan.rows(shard)) for shard in left)
-            raise Failure(
-                f"stopped; {done} of {total} images are done and kept: "
-                f"give the same command to go on"
-            ) from None
-    return pace

@@ -1,5 +1,6 @@
 """Commands on a store that is there: status, verify, preview, export."""
 
+import dataclasses
 import functools
 import json
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from dilo.pipeline.cli.options import (
     user_errors,
 )
 from dilo.pipeline.cli.outputs import PNG_FILE
-from dilo.pipeline.common.printing import counted
+from dilo.pipeline.common.printing import counted, failure_lines
 from dilo.pipeline.errors import few
 
 if TYPE_CHECKING:
@@ -279,14 +280,13 @@ def export(
         f"{out}: {counted(written, 'PNG')} written, {kept} were there, "
         f"{counted(len(failed), 'image')} failed"
     )
-    for path, reason in sorted(failed.items())[:NAMED]:
-        say(f"  failed: {path}: {reason}")
-    if len(failed) > NAMED:
-        say(f"  and {len(failed) - NAMED} more: dilo-prep status {store} --json")
+    failed = dict(sorted(failed.items()))
+    for line in failure_lines(failed, NAMED, f": dilo-prep status {store} --json"):
+        say(line)
     if as_json:
         counts = {"images": plan.images, "written": written, "kept": kept}
         record = {"store": str(store), "out": str(out), "size": size, **counts}
-        click.echo(json.dumps({**record, "failed": dict(sorted(failed.items()))}))
+        click.echo(json.dumps({**record, "failed": failed}))
 
 
 def finish(
@@ -302,8 +302,15 @@ def finish(
     from dilo.pipeline.store.status import status as store_status
 
     found = store_status(store, share)
-    for line in found.lines(store, say_missing=say_missing, named=NAMED):
+    counts = None
+    if found.plan.kind == "backgrounds":
+        from dilo.pipeline.backgrounds.counts import count_backgrounds
+
+        counts = count_backgrounds(found.plan, found.done, found.tallies)
+    words = [counts.words()] if counts else []
+    for line in found.lines(store, say_missing=say_missing, named=NAMED, more=words):
         say(line)
     if as_json:
-        click.echo(json.dumps({**found.record(store), **(more or {})}))
+        own = dataclasses.asdict(counts) if counts else {}
+        click.echo(json.dumps({**found.record(store), **own, **(more or {})}))
     raise SystemExit(1 if strict and found.failed else 0)

@@ -1,6 +1,8 @@
 """One door for words that come from files: what a terminal, a page or a table shows of them."""
 
+import itertools
 import unicodedata
+from collections.abc import Mapping
 
 #: Categories of what is not to be seen, or orders others about: control, format (directions,
 #: zero width), lone surrogates, separators of lines and paragraphs.
@@ -59,6 +61,14 @@ def counted(count: int, one: str, many: str = "") -> str:
     ('1 run', '0 classes')
     """
     return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def failure_lines(failed: Mapping[str, str], most: int, rest: str = "") -> list[str]:
+    """Name the first of some images that failed, with the reasons, and count the others."""
+    lines = [f"  failed: {path}: {why}" for path, why in itertools.islice(failed.items(), most)]
+    if len(failed) > most:
+        lines.append(f"  and {len(failed) - most} more{rest}")
+    return lines
 
 
 def _shown(character: str) -> str:

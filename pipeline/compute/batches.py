@@ -1,15 +1,24 @@
-"""Rows made several at a time: threads read ahead of a device and finish behind it."""
+"""A network's rows, several at a time: threads read ahead of a device and finish behind it."""
 
 import itertools
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dilo.pipeline.compute.failures import Attempts
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.decoding import decode_content
+from dilo.pipeline.store.maskrows import MaskRows
+
+if TYPE_CHECKING:
+    from dilo.pipeline.saliency.networkmasks import NetworkMasks, Prepared
 
 
 @dataclass(frozen=True)
@@ -78,109 +87,107 @@ class Pace:
 
 
 #: Batches that are read ahead, and that may wait to be finished.
-AHEAD = 2
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """An image on its way through a network."""
+
+    #: What the network takes.
+    prepared: "Prepared"
+    #: Height and width of the image.
+    shape: tuple[int, int]
+
+
+#: The map that a network makes of an image, or why it makes none.
+MapOrError: TypeAlias = NDArray[np.float32] | Exception
 
 
 @dataclass(frozen=True)
-class Batching:
-    """How rows are made several at a time.
+class BatchProcessor:
+    """Makes the rows of a shard by a network, several at a time; they come out as one by one."""
 
-    Attributes
-    ----------
-    size : int
-        Rows that the device takes at once. A batch that lacks some is filled up, for how a device
-        computes hangs on the shape of a batch, and with it the last bit of what comes of an image.
-    threads : int
-        Threads beside it.
-    prepare : callable
-        From a row and the content of its file to what the device takes; for several threads
-        at once.
-    compute : callable
-        From some rows, and what was prepared for them, to what the device makes of each.
-    finish : callable
-        Fills a row, from what was prepared and what the device made of it; for several threads
-        at once.
-    blank : callable
-        Makes of what was prepared something of its shape that any device can take.
-    """
-
+    #: The network.
+    masks: "NetworkMasks"
+    #: To be filled in place.
+    rows: MaskRows
+    #: Their images, as the store's list has them.
+    paths: Sequence[str]
+    #: Images that the device takes at once. A batch that lacks some is filled up, for how a device
+    #: computes hangs on the shape of a batch, and with it the last bit of what comes of an image.
     size: int
+    #: Threads beside the device.
     threads: int
-    prepare: Callable[[int, bytes], Any]
-    compute: Callable[[Sequence[int], Sequence[Any]], Sequence[Any]]
-    finish: Callable[[int, Any, Any], None]
-    blank: Callable[[Any], Any]
+    #: Held while the device computes: threads that build shards share it.
+    lock: threading.Lock
 
-    def fill(self, row: int, content: bytes) -> None:
-        """Make one row.
+    def process(self, row: int, content: bytes) -> None:
+        """Make one row of the content of its image file."""
+        image = self.prepare(content)
+        self.finish(row, image, self.compute_batch([row], [image])[0])
 
-        Parameters
-        ----------
-        row : int
-            Row in the shard.
-        content : bytes
-            Its image file.
-        """
-        prepared = self.prepare(row, content)
-        self.finish(row, prepared, self.found([row], [prepared])[0])
+    def prepare(self, content: bytes) -> NetworkInput:
+        """Make of a file what the device takes; for several threads at once."""
+        pixels = decode_content(content)
+        return NetworkInput(self.masks.prepare(pixels), (pixels.shape[0], pixels.shape[1]))
 
-    def found(self, rows: Sequence[int], prepared: Sequence[Any]) -> list[Any]:
-        """Compute a batch; of one that fails, its halves, down to each image alone.
+    def finish(self, row: int, image: NetworkInput, found: MapOrError) -> None:
+        """Fill a row by the map of its image, or fail; for several threads at once."""
+        if isinstance(found, Exception):
+            raise found
+        side = self.rows.masks.shape[1]
+        self.rows.masks[row] = self.masks.finish(image.prepared, found, side)
+        self.rows.shape[row] = image.shape
 
-        Parameters
-        ----------
-        rows : sequence of int
-            Rows in the shard, at most `size` of them.
-        prepared : sequence
-            What was prepared for them.
+    def compute_batch(
+        self, rows: Sequence[int], images: Sequence[NetworkInput]
+    ) -> list[MapOrError]:
+        """Compute the maps of a batch; of one that fails, its halves, down to each image alone.
 
-        Returns
-        -------
-        list
-            What the device made of each, or an Exception.
-
-        Raises
-        ------
-        DiloError
-            If it makes nothing of any image, even of a blank one.
+        If the network makes nothing of any image, even of a blank one, that is an error.
         """
         count = len(rows)
         lacking = self.size - count
-        found = self._computed(
-            [*rows, *[rows[-1]] * lacking], [*prepared, *[prepared[-1]] * lacking]
-        )
-        if isinstance(found, Exception) and (lacking or count > 1):
-            found = self._halved(rows, prepared)
-        if isinstance(found, Exception):
-            found = [found]
-        if all(isinstance(each, Exception) for each in found[:count]):
-            self._require_device(rows[0], self.blank(prepared[0]))
-        return list(found[:count])
+        maps = self._compute([*rows, *[rows[-1]] * lacking], [*images, *[images[-1]] * lacking])
+        if isinstance(maps, Exception) and (lacking or count > 1):
+            maps = self._split_batch(rows, images)
+        if isinstance(maps, Exception):
+            maps = [maps]
+        if all(isinstance(each, Exception) for each in maps[:count]):
+            self._require_device(rows[0], images[0])
+        return list(maps[:count])
 
-    def _computed(self, rows: Sequence[int], prepared: Sequence[Any]) -> Sequence[Any] | Exception:
+    def _compute(
+        self, rows: Sequence[int], images: Sequence[NetworkInput]
+    ) -> list[MapOrError] | Exception:
         """Compute a batch, or say why not. What a traceback holds of a full device is let go."""
         try:
-            return self.compute(rows, prepared)
+            with self.lock:
+                prepared = [image.prepared for image in images]
+                return list(self.masks.maps(prepared, [self.paths[row] for row in rows]))
         except DiloError:
             raise
         except Exception as error:
             return error.with_traceback(None)
 
-    def _halved(self, rows: Sequence[int], prepared: Sequence[Any]) -> list[Any]:
+    def _split_batch(self, rows: Sequence[int], images: Sequence[NetworkInput]) -> list[MapOrError]:
         """Compute the halves of a batch, and theirs if need be."""
         halves = [slice(None, len(rows) // 2), slice(len(rows) // 2, None)]
-        found: list[Any] = []
+        maps: list[MapOrError] = []
         for half in halves if len(rows) > 1 else [slice(None)]:
-            some = self._computed(rows[half], prepared[half])
-            if isinstance(some, Exception):
+            part = self._compute(rows[half], images[half])
+            if isinstance(part, Exception):
                 alone = len(rows[half]) == 1
-                some = [some] if alone else self._halved(rows[half], prepared[half])
-            found += some
-        return found
+                part = [part] if alone else self._split_batch(rows[half], images[half])
+            maps += part
+        return maps
 
-    def _require_device(self, row: int, blank: Any) -> None:
-        """Stop where it is not the images that the device cannot take."""
-        error = self._computed([row], [blank])
+    def _require_device(self, row: int, image: NetworkInput) -> None:
+        """Stop where it is not the images that the device cannot take, by a blank one."""
+        seen = np.zeros_like(image.prepared.seen)
+        blank = replace(image, prepared=replace(image.prepared, seen=seen))
+        error = self._compute([row], [blank])
         if isinstance(error, Exception):
             less = f"--batch less than {self.size}" if self.size > 1 else "fewer --jobs"
             raise DiloError(
@@ -190,87 +197,60 @@ class Batching:
             ) from error
 
 
-def make_batched(
+def process_in_batches(
     attempts: Attempts,
-    batching: Batching,
-    todo: Sequence[int],
+    batch: BatchProcessor,
+    rows_to_do: Sequence[int],
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
     """Make some rows, in batches in their order, whatever the number of threads.
 
-    Parameters
-    ----------
-    attempts : Attempts
-        The rows; what goes wrong with an image is its row's error.
-    batching : Batching
-        How they are made.
-    todo : sequence of int
-        Which.
-    clock : callable
-        Seconds.
-
-    Returns
-    -------
-    Pace
-        How fast it was.
-
-    Raises
-    ------
-    DiloError
-        If no image is at fault.
+    What goes wrong with an image is its row's error; what no image is to blame for is raised.
     """
     start, computing = clock(), 0.0
-    pool = ThreadPoolExecutor(batching.threads)
+    pool = ThreadPoolExecutor(batch.threads)
     finishing: deque[Future[None]] = deque()
     try:
-        for batch in _batches(pool, attempts, batching, todo):
-            rows, prepared = [row for row, _ in batch], [ready for _, ready in batch]
+        for rows, images in _batches(pool, attempts, batch, rows_to_do):
             began = clock()
-            found = batching.found(rows, prepared)
+            maps = batch.compute_batch(rows, images)
             computing += clock() - began
-            for row, ready, made in zip(rows, prepared, found, strict=True):
-                finishing.append(
-                    pool.submit(attempts.part, row, _finish, batching, row, ready, made)
-                )
-            while len(finishing) > AHEAD * batching.size:
+            for row, image, found in zip(rows, images, maps, strict=True):
+                finishing.append(pool.submit(attempts.part, row, batch.finish, row, image, found))
+            while len(finishing) > BATCHES_AHEAD * batch.size:
                 finishing.popleft().result()
         for future in finishing:
             future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     seconds = clock() - start
-    return Pace(len(todo), seconds, seconds - computing)
+    return Pace(len(rows_to_do), seconds, seconds - computing)
 
 
 def _batches(
-    pool: ThreadPoolExecutor, attempts: Attempts, batching: Batching, todo: Sequence[int]
-) -> Iterator[list[tuple[int, Any]]]:
+    pool: ThreadPoolExecutor, attempts: Attempts, batch: BatchProcessor, rows_to_do: Sequence[int]
+) -> Iterator[tuple[list[int], list[NetworkInput]]]:
     """Read and prepare ahead, and give full batches of what did not fail, in order."""
 
-    def ready(row: int) -> Any:
+    def ready(row: int) -> NetworkInput | None:
         content = attempts.content(row)
-        return None if content is None else attempts.part(row, batching.prepare, row, content)
+        return None if content is None else attempts.part(row, batch.prepare, content)
 
-    left = iter(todo)
+    left = iter(rows_to_do)
     coming = deque(
         (row, pool.submit(ready, row))
-        for row in itertools.islice(left, AHEAD * batching.size + batching.threads)
+        for row in itertools.islice(left, BATCHES_AHEAD * batch.size + batch.threads)
     )
-    batch: list[tuple[int, Any]] = []
+    rows: list[int] = []
+    images: list[NetworkInput] = []
     while coming:
         row, future = coming.popleft()
-        prepared = future.result()
+        image = future.result()
         coming.extend((row, pool.submit(ready, row)) for row in itertools.islice(left, 1))
-        if prepared is not None:
-            batch.append((row, prepared))
-        if batch and (len(batch) == batching.size or not coming):
-            yield batch
-            batch = []
-
-
-def _finish(batching: Batching, row: int, prepared: Any, made: Any) -> None:
-    """Fill a row with what the device made of it, unless that is an error."""
-    if isinstance(made, Exception):
-        raise made
-    batching.finish(row, prepared, made)
+        if image is not None:
+            rows.append(row)
+            images.append(image)
+        if rows and (len(rows) == batch.size or not coming):
+            yield rows, images
+            rows, images = [], []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -9,85 +10,62 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from dilo.pipeline.compute.shard import Builder, Outcome
+from dilo.pipeline.compute.shard import Outcome, ShardBuilder
 from dilo.pipeline.compute.worker import shielded, worker_environment
 from dilo.pipeline.errors import DiloError
 
 #: Deaths of one shard that no image of it can be blamed for, before the run stops.
-UNEXPLAINED = 3
+MAX_UNEXPLAINED_DEATHS = 3
 
 
 @dataclass(frozen=True)
-class Apart:
-    """Builds shards in a process of their own each; calling it with a number is the task.
+class IsolatedBuilder:
+    """Builds shards in a process of their own each; its `build` is the task of a worker."""
 
-    Attributes
-    ----------
-    builder : Builder
-        Which shards.
-    """
+    builder: ShardBuilder
 
-    builder: Builder
-
-    def __call__(self, shard: int) -> Outcome:
-        """Build one shard; an image that kills the process twice, once alone, fails.
-
-        Parameters
-        ----------
-        shard : int
-            Number of the shard.
-
-        Returns
-        -------
-        Outcome
-            How many images it holds and which of them failed.
-
-        Raises
-        ------
-        DiloError
-            If the process dies for no image's sake, or says itself why it cannot go on.
-        """
-        broken: dict[int, str] = {}
+    def build(self, shard: int) -> Outcome:
+        """Build one shard; an image that kills the process twice, once alone, fails."""
+        skip: dict[int, str] = {}
         unexplained = 0
         while True:
-            row, death = self._child(shard=shard, broken=broken)
+            row, death = self._run_child(shard=shard, skip=skip)
             if not death:
-                return self.builder(shard)
-            if row is not None and (alone := self._child(shard=shard, row=row)[1]):
-                broken[row] = f"killed the process that computed it, twice: {alone}"
+                return self.builder.build(shard)
+            if row is not None and (alone := self._run_child(shard=shard, row=row)[1]):
+                skip[row] = f"killed the process that computed it, twice: {alone}"
                 continue
             unexplained += 1
-            if unexplained == UNEXPLAINED:
+            if unexplained == MAX_UNEXPLAINED_DEATHS:
                 raise DiloError(
                     f"shard {shard}: the process died {unexplained} times ({death}), but of no "
                     f"image in particular: give it more memory, or fewer --jobs, and the same "
                     f"command goes on"
                 )
 
-    def _child(self, **request: Any) -> tuple[int | None, str]:
+    def _run_child(self, **request: Any) -> tuple[int | None, str]:
         """Run a process on a request: the last row that it began, and what it died of, or ''."""
-        asked = {"places": self.builder.places(), **request}
         # -P: the folder that the user happens to be in is no place to import from.
         command = [sys.executable, "-P", "-m", "dilo.pipeline.compute.isolation"]
         row, refusal = None, ""
         pipe = subprocess.PIPE
         alone = os.environ | worker_environment()  # as any worker, so that no sum is reordered
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=alone) as child:
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=alone) as child:
             try:
-                with suppress(BrokenPipeError), cast("IO[str]", child.stdin) as asks:
-                    asks.write(json.dumps(asked))
-                for line in cast("IO[str]", child.stdout):
-                    said = json.loads(line)
-                    row, refusal = said.get("row", row), said.get("refusal", "")
+                with suppress(BrokenPipeError), cast("IO[bytes]", child.stdin) as requests:
+                    requests.write(pickle.dumps((self.builder, request)))
+                for line in cast("IO[bytes]", child.stdout):
+                    report = json.loads(line)
+                    row, refusal = report.get("row", row), report.get("refusal", "")
             except BaseException:
                 child.kill()
                 raise
         if refusal:
             raise DiloError(refusal)
-        return row, _named(child.returncode)
+        return row, _signal_name(child.returncode)
 
 
-def _named(returncode: int) -> str:
+def _signal_name(returncode: int) -> str:
     """Say what a process died of; '' if it did not."""
     if returncode >= 0:
         return f"exit status {returncode}" if returncode else ""
@@ -98,26 +76,25 @@ def _named(returncode: int) -> str:
 def main() -> None:
     """Be the child: say each row before it is made, in a line of JSON on standard output.
 
-    Standard input is JSON with the `places` of a `Builder`, the `shard`, and either the one
-    `row` to try, or the rows that are `broken`, with their reasons, and must not be tried.
+    Standard input is a pickle of the parent's: its `ShardBuilder`, and the request, a mapping with
+    the `shard` and either the one `row` to try, or the rows to `skip`, with the reasons.
     """
     shielded(os.getppid())
-    asked = json.load(sys.stdin)
-    builder = Builder.at(asked["places"])
+    builder, request = pickle.load(sys.stdin.buffer)  # noqa: S301  # the parent alone writes there
     # What libraries print goes elsewhere: the lines below are for the parent alone.
     lines = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def tell(**said: Any) -> None:
-        lines.write(json.dumps(said) + "\n")
+    def tell(**report: Any) -> None:
+        lines.write(json.dumps(report) + "\n")
         lines.flush()
 
     try:
-        if "row" in asked:
-            builder.try_row(asked["shard"], asked["row"])
+        if "row" in request:
+            builder.try_row(request["shard"], request["row"])
         else:
-            broken = {int(row): reason for row, reason in asked["broken"].items()}
-            builder.build(asked["shard"], begin=lambda row: tell(row=row), broken=broken)
+            shard, skip = request["shard"], request["skip"]
+            builder.build(shard, on_row=lambda row: tell(row=row), skip=skip)
     except (DiloError, OSError) as error:
         tell(refusal=str(error))
 

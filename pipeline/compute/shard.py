@@ -2,225 +2,159 @@
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol
 
-from dilo.pipeline.compute.batches import Pace, make_batched
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.compute.batches import BatchProcessor, Pace, process_in_batches
 from dilo.pipeline.compute.failures import Attempts
-from dilo.pipeline.compute.kinds import maker_of
-from dilo.pipeline.compute.work import Maker, Making
 from dilo.pipeline.compute.worker import one_core
-from dilo.pipeline.masks.network import NetworkRun
-from dilo.pipeline.store.layouts import layout_of
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.store.maskrows import MaskRows
 from dilo.pipeline.store.plan import Plan, names_once, shard_path
+from dilo.pipeline.store.rows import ImageRows
 from dilo.pipeline.store.shardfile import read_tally, write_shard
 
 
 @dataclass(frozen=True)
+class ShardWork:
+    """Rows that are still to be made, and how."""
+
+    #: To be filled in place.
+    rows: ImageRows
+    #: The rows whose images are to be read, in this order.
+    rows_to_do: Sequence[int]
+    #: Fills a row from the content of its image file; where that raises, the row stays blank.
+    process: Callable[[int, bytes], None]
+    #: How rows are made several at a time, where that is faster; they come out the same.
+    batch: BatchProcessor | None = None
+
+
+#: From a shard's images, as positions in images.txt and as paths, to the making of their rows.
+ShardOpener = Callable[[range, list[str]], ShardWork]
+#: From a path of the list and the content of its file to a mask (S, S) and the image's (H, W).
+MaskFunction = Callable[[str, bytes], tuple[NDArray[np.uint8], tuple[int, int]]]
+
+
+class RowSource(Protocol):
+    """Who makes the rows of a store: hashable, and a pickle that any worker opens."""
+
+    def open(self, store: Path, plan: Plan) -> ShardOpener:
+        """Open what a store's rows are made by, once in a process, or refuse the plan."""
+
+
+def per_image_work(make: MaskFunction, size: int) -> ShardOpener:
+    """Make the rows of shards of masks, of this side, each of its own image."""
+
+    def open_shard(images: range, paths: list[str]) -> ShardWork:
+        rows = MaskRows.blank([escaped(path) for path in paths], size)
+
+        def process(row: int, content: bytes) -> None:
+            rows.masks[row], rows.shape[row] = make(paths[row], content)
+
+        return ShardWork(rows, range(len(paths)), process)
+
+    return open_shard
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a shard came to.
+    """What a shard came to."""
 
-    Attributes
-    ----------
-    shard : int
-        Its number.
-    images : int
-        Rows in it.
-    failed : dict of str to str
-        Path and reason of each image that could not be read.
-    pace : Pace or None
-        How fast a network made them here; None for other methods, and for a shard that was there.
-    """
-
+    #: Its number.
     shard: int
+    #: Rows in it.
     images: int
+    #: Path and reason of each image that could not be read.
     failed: dict[str, str]
+    #: How fast a network made them here; None for other methods, and for a shard that was there.
     pace: Pace | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
-class Builder:
-    """Builds the shards of a planned store, anywhere: calling it with a number is the task.
+class ShardBuilder:
+    """Builds the shards of a planned store, anywhere: its `build` is the task of a worker."""
 
-    Attributes
-    ----------
-    images : Path
-        Folder that the store's paths are relative to.
-    store : Path
-        The store; its plan says the rest.
-    given : Path, optional
-        Ready masks, for a store that is made of them: a folder of PNGs, or a store.
-    network : NetworkRun, optional
-        How the network runs, for a store that one makes.
-    """
-
+    #: Folder that the store's paths are relative to.
     images: Path
+    #: The store; its plan says the rest.
     store: Path
-    given: Path | None = None
-    network: NetworkRun | None = None
-
-    def __call__(self, shard: int) -> Outcome:
-        """Build one shard and publish it, unless somebody else has.
-
-        Parameters
-        ----------
-        shard : int
-            Number of the shard.
-
-        Returns
-        -------
-        Outcome
-            How many images it holds and which of them failed.
-
-        Raises
-        ------
-        DiloError
-            If the folder of images has gone.
-        OSError
-            If the disk does not take the shard.
-        """
-        return self.build(shard)
+    #: Who makes the rows.
+    source: RowSource
 
     def build(
         self,
         shard: int,
         *,
-        begin: Callable[[int], None] | None = None,
-        broken: Mapping[int, str] | None = None,
+        on_row: Callable[[int], None] | None = None,
+        skip: Mapping[int, str] | None = None,
     ) -> Outcome:
-        """Build one shard as above, telling how far it is.
+        """Build one shard and publish it, unless somebody else has.
 
-        Parameters
-        ----------
-        shard : int
-            Number of the shard.
-        begin : callable, optional
-            Told each row before it is made; they are made one by one then.
-        broken : mapping of int to str, optional
-            Rows that must not be tried, and why.
-
-        Returns
-        -------
-        Outcome
-            As above.
+        If `on_row` is given, it is told each row before that is made, and rows are made one by
+        one; `skip` has the rows that must not be tried, and why.
         """
         plan = Plan.load(self.store)
         path = shard_path(self.store, shard)
         if path.exists():
-            tally = read_tally(path, plan.fingerprint(), layout_of(plan, shard))
+            tally = read_tally(self.store, plan, shard)
             return Outcome(shard, tally.images, tally.failed)
-        making = self._begun(plan, shard)
+        work = self._open_work(plan, shard)
         names = names_once(self.store, plan.digest)
-        attempts = Attempts(self.images, plan.method, making.rows, broken or {}, names)
+        attempts = Attempts(self.images, plan.method, work.rows, skip or {}, names)
         with one_core():
-            pace = make(making, attempts, begin)
+            pace = process_rows(work, attempts, on_row)
         attempts.require_access()
-        rows = making.rows
+        rows = work.rows
         write_shard(path, rows, plan.fingerprint())
         failed = {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}
         return Outcome(shard, len(rows.path), failed, pace)
 
-    def places(self) -> dict[str, str]:
-        """Say all of it, to a process that is told it in words.
-
-        Returns
-        -------
-        dict of str to str
-            Its arguments.
-        """
-        found = {"images": self.images, "store": self.store, "given": self.given}
-        places = {name: str(path) for name, path in found.items() if path is not None}
-        return places | (self.network.words() if self.network is not None else {})
-
-    @classmethod
-    def at(cls, places: Mapping[str, str]) -> Self:
-        """Be the builder that `places` was asked of.
-
-        Parameters
-        ----------
-        places : mapping of str to str
-            Its words.
-
-        Returns
-        -------
-        Builder
-            An equal one.
-        """
-        given = places.get("given")
-        return cls(
-            Path(places["images"]),
-            Path(places["store"]),
-            Path(given) if given else None,
-            NetworkRun.of(places) if "weights" in places else None,
-        )
-
     def try_row(self, shard: int, row: int) -> None:
-        """Make one row and throw it away: to see whether a process survives it.
-
-        Parameters
-        ----------
-        shard : int
-            Number of the shard.
-        row : int
-            Row in the shard.
-        """
+        """Make one row and throw it away: to see whether a process survives it."""
         plan = Plan.load(self.store)
-        making = self._begun(plan, shard)
-        one = Making(making.rows, [row], making.fill)
+        work = self._open_work(plan, shard)
+        one = ShardWork(work.rows, [row], work.process)
         with one_core():
-            make(one, Attempts(self.images, plan.method, making.rows))
+            process_rows(one, Attempts(self.images, plan.method, work.rows))
 
-    def _begun(self, plan: Plan, shard: int) -> Making:
-        """Begin the rows of a shard."""
+    def _open_work(self, plan: Plan, shard: int) -> ShardWork:
+        """Open the rows of a shard."""
         names = names_once(self.store, plan.digest)
         with one_core():
-            with _PREPARING:  # of several threads, one opens a network
-                begin = _maker(self.store, plan.fingerprint(), self.given, self.network)
+            with _OPEN_LOCK:  # of several threads, one opens a network
+                open_shard = _open_source(self.source, self.store, plan.fingerprint())
             images = plan.rows(shard)
-            return begin(images, [names[i] for i in images])
+            return open_shard(images, [names[i] for i in images])
 
 
-def make(
-    making: Making, attempts: Attempts, begin: Callable[[int], None] | None = None
+def process_rows(
+    work: ShardWork, attempts: Attempts, on_row: Callable[[int], None] | None = None
 ) -> Pace | None:
-    """Make the rows that are to do, in batches where they can be; see `one_core`.
+    """Make the rows that are to do, in batches where they can be, and give the pace of these.
 
-    Parameters
-    ----------
-    making : Making
-        Which, and how.
-    attempts : Attempts
-        What becomes of those that fail.
-    begin : callable, optional
-        Told each row before it is made; they are made one by one then.
-
-    Returns
-    -------
-    Pace or None
-        How fast batches were; None without them.
-
-    Raises
-    ------
-    DiloError
-        If no image is at fault.
+    The caller holds `one_core`. If `on_row` is given, it is told each row before that is made, and
+    rows are made one by one.
     """
-    if making.batching is not None and begin is None:
-        return make_batched(attempts, making.batching, making.todo)
-    for row in making.todo:
-        if begin is not None:
-            begin(row)
+    if work.batch is not None and on_row is None:
+        return process_in_batches(attempts, work.batch, work.rows_to_do)
+    for row in work.rows_to_do:
+        if on_row is not None:
+            on_row(row)
         content = attempts.content(row)
         if content is not None:
-            attempts.part(row, making.fill, row, content)
+            attempts.part(row, work.process, row, content)
     return None
 
 
-_PREPARING = threading.Lock()
+_OPEN_LOCK = threading.Lock()
 
 
 @functools.lru_cache(maxsize=1)
-def _maker(store: Path, fingerprint: str, given: Path | None, network: NetworkRun | None) -> Maker:
-    """Prepare what makes a row, once a process and plan."""
-    return maker_of(store, Plan.load(store), given, network)
+def _open_source(source: RowSource, store: Path, fingerprint: str) -> ShardOpener:
+    """Open what makes the rows of a store, once a process and plan."""
+    return source.open(store, Plan.load(store))

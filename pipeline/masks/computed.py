@@ -1,22 +1,34 @@
-"""What a store of masks is: its plan, and the mask of an image by that plan."""
+"""Masks by a method: what a store of them is, who makes its rows, and a store in one call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.compute.work import Maker, mask_by_mask
+from dilo.pipeline.compute.build import build_store
+from dilo.pipeline.compute.shard import ShardBuilder, ShardOpener, per_image_work
 from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.decoding import decode_reduced
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.network import NetworkRun, network_maker
-from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.masks.gpus import require_gpus
+from dilo.pipeline.masks.network import (
+    NetworkRun,
+    check_weights,
+    open_network,
+    trained_settings,
+)
+from dilo.pipeline.saliency import METHODS, MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
-from dilo.pipeline.store.create import PlanOf, plan_store, planner, start_store
-from dilo.pipeline.store.plan import PLAN, Plan
+from dilo.pipeline.saliency.weights import weights_digest, weights_file
+from dilo.pipeline.store.create import StoreSpec, plan_store, start_store
+from dilo.pipeline.store.maskstore import MaskStore
+from dilo.pipeline.store.plan import PLAN, Plan, names_once
 
 #: A mask (S, S), and the height and width of its image.
 MaskOf = tuple[NDArray[np.uint8], tuple[int, int]]
@@ -58,36 +70,18 @@ def prepare(
     DiloError
         If the folder or the store cannot serve.
     """
-    plan_of = mask_plan(recipe, size)
-    plan, names = plan_store(images, store, plan_of, shard_size=shard_size, trust_plan=trust_plan)
+    spec = mask_spec(recipe, size)
+    plan, names = plan_store(images, store, spec, shard_size=shard_size, trust_plan=trust_plan)
     start_store(store, plan, names)
     return plan
 
 
-def mask_plan(recipe: MaskRecipe, size: int | None = None) -> PlanOf:
-    """Say what the plan of a store of masks is.
-
-    Parameters
-    ----------
-    recipe : MaskRecipe
-        What decides a mask.
-    size : int, optional
-        Side of a mask, in pixels; unless given, what the recipe says.
-
-    Returns
-    -------
-    callable
-        From images and shard size to a plan with every number that decides a mask.
-
-    Raises
-    ------
-    DiloError
-        If the recipe is of a network, and of no weights.
-    """
+def mask_spec(recipe: MaskRecipe, size: int | None = None) -> StoreSpec:
+    """Say what a store of a recipe's masks is: of this side, or of the recipe's own."""
     parameters = recipe.parameters()
     if recipe.is_network and not parameters["weights"]:
         raise DiloError(f"--method {recipe.name} is a network: give its --weights FILE")
-    return planner("masks", recipe.name, parameters, recipe.size(size))
+    return StoreSpec("masks", recipe.name, parameters, recipe.size(size))
 
 
 def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
@@ -119,40 +113,125 @@ def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
         ) from error
 
 
-def recipe_maker(
+@dataclass(frozen=True)
+class MethodSource:
+    """Masks by the method of a store's plan."""
+
+    #: How its network runs, if it is one.
+    network: NetworkRun | None = None
+
+    def open(self, store: Path, plan: Plan) -> ShardOpener:
+        """Open the method, or refuse one that this version of dilo does not have."""
+        recipe = planned_recipe(store, plan)
+        names = names_once(store, plan.digest)
+        return open_recipe(recipe, plan.size, names, self.network)
+
+
+def open_recipe(
     recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None = None
-) -> Maker:
-    """Prepare what makes the masks of a recipe.
-
-    Parameters
-    ----------
-    recipe : MaskRecipe
-        What decides a mask.
-    size : int
-        Side of a mask, in pixels.
-    names : Names
-        The images of the store.
-    run : NetworkRun, optional
-        How its network runs, if it is one.
-
-    Returns
-    -------
-    callable
-        From some images to the making of their rows.
-
-    Raises
-    ------
-    DiloError
-        If a network cannot be opened.
-    """
+) -> ShardOpener:
+    """Open what makes a recipe's masks, of this side, of the images of a store."""
     if recipe.is_network:
-        return network_maker(recipe, size, names, run)
+        return open_network(recipe, size, names, run)
 
     def make(path: str, content: bytes) -> MaskOf:
         image, whole = decode_reduced(content, recipe.side)
         return recipe(image, size), whole
 
-    return mask_by_mask(make, size)
+    return per_image_work(make, size)
+
+
+def make_masks(
+    images: Path | str | Selection,
+    out: Path | str,
+    method: str = "rbd",
+    *,
+    refine: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    size: int | None = None,
+    shard_size: int | None = None,
+    weights: Path | str | None = None,
+    device: str = "cpu",
+    jobs: int = -1,
+    say: Callable[[str], None] | None = None,
+) -> MaskStore:
+    """Make a store of the masks of all images below a folder, as `dilo-prep masks` does.
+
+    A store that is there already is continued: finished shards stay, and if all are finished it is
+    only opened. A stop loses nothing but the shards that were under way. An image that cannot be
+    read has a mask of zeros, and the store says why.
+
+    Parameters
+    ----------
+    images : Path, str or Selection
+        Folder of images, at any depth.
+    out : Path or str
+        The store; made if it is missing.
+    method : str, default "rbd"
+        A saliency method: "rbd", "gs", "mc", "mr", "consensus", a network, or one that another
+        package registers.
+    refine : str, optional
+        "grabcut" fits each mask to the edges of its image.
+    settings : mapping, optional
+        Values for some of the method's parameters, and, as ``refine.NAME``, for the
+        refinement's.
+    size : int, optional
+        Side of a mask, in pixels; unless given, 224, or what a network makes.
+    shard_size : int, optional
+        Images a shard; unless given, chosen from their number.
+    weights : Path or str, optional
+        Of a network: its file of weights, or the run that trained it.
+    device : {"cpu", "cuda"}, default "cpu"
+        Of a network: where it computes.
+    jobs : int, default -1
+        Worker processes: -1 is one a core, or one a GPU.
+    say : callable, optional
+        Takes lines for people, about how far it is; on a terminal, there is a bar then.
+
+    Returns
+    -------
+    MaskStore
+        The store, ready to be read.
+
+    Raises
+    ------
+    ValueError
+        If a name or a value of the method is unknown, or weights are needless.
+    DiloError
+        If there are no images, the folder holds another store, weights are missing or do not fit,
+        or a disk or the machine fails.
+
+    Examples
+    --------
+    >>> store = make_masks("photos", "masks", refine="grabcut")  # doctest: +SKIP
+    >>> store["a/b.jpg"].shape  # doctest: +SKIP
+    (224, 224)
+    """
+    selection = images if isinstance(images, Selection) else Selection(Path(images))
+    settings, digest, run = dict(settings or {}), "", None
+    if weights is not None:
+        file = weights_file(Path(weights)).absolute()
+        digest = weights_digest(file)
+        if method in METHODS:
+            settings = trained_settings(method, Path(weights)) | settings
+    recipe = MaskRecipe.named(method, refine, settings, weights=digest)
+    spec, store = mask_spec(recipe, size), Path(out).absolute()
+    plan, names = plan_store(selection, store, spec, shard_size=shard_size)
+    if weights is not None:
+        if device == "cuda" and jobs == -1:
+            jobs = require_gpus(spec.parameters["precision"])
+        run = NetworkRun(file, device, processes=joblib.effective_n_jobs(jobs))
+        if not (store / PLAN).exists():
+            check_weights(recipe, file, names)
+    start_store(store, plan, names)
+    build_store(
+        ShardBuilder(selection.root.absolute(), store, MethodSource(run)),
+        plan,
+        jobs=jobs,
+        before_start=lambda: compile_ahead(recipe, say or (lambda line: None)),
+        say=say,
+    )
+    return MaskStore(store)
 
 
 def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:

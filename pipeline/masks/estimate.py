@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeAlias
 import joblib
 
 from dilo.pipeline.common.disk import free_space, gigabytes, nearest
-from dilo.pipeline.common.printing import counted
+from dilo.pipeline.common.printing import counted, failure_lines
 from dilo.pipeline.compute.arrays import Task
-from dilo.pipeline.compute.work import Maker
+from dilo.pipeline.compute.shard import ShardOpener
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.sample import Sample, spread_rows, take_sample
 from dilo.pipeline.store.plan import PLAN, Plan
@@ -157,10 +157,7 @@ class Estimate:
             lines.append(f"{which}: {self.share.images} images, {self.share.words()}")
         disk = f"disk: {gigabytes(self.bytes)}"
         lines.append(f"{disk}; {gigabytes(self.free)} free at {self.place}")
-        some = list(sample.failed.items())[:named]
-        lines += [f"  failed: {path}: {reason}" for path, reason in some]
-        if len(sample.failed) > named:
-            lines.append(f"  and {len(sample.failed) - named} more")
+        lines += failure_lines(sample.failed, named)
         return [*lines, *(f"warning: {warning}" for warning in self.warnings())]
 
     def record(self) -> dict[str, Any]:
@@ -197,7 +194,7 @@ def estimate(
     store: Path,
     plan: Plan,
     names: Names,
-    maker: Maker,
+    opener: ShardOpener,
     *,
     jobs: int,
     unit: Unit = "core",
@@ -217,7 +214,7 @@ def estimate(
         Its plan.
     names : Names
         Its images.
-    maker : callable
+    opener : callable
         What makes the masks.
     jobs : int
         Workers, as joblib counts them.
@@ -237,7 +234,7 @@ def estimate(
     """
     shards = missing_shards(store, plan)
     chosen = [names[row] for row in spread_rows(plan, shards)]
-    sample = take_sample(images, chosen, plan.method, maker, clock=clock)
+    sample = take_sample(images, chosen, plan.method, opener, clock=clock)
     workers = None if cluster else min(joblib.effective_n_jobs(jobs), joblib.cpu_count())
     each = sample.seconds_each
     load = load_of(plan, shards, each, workers)

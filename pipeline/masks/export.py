@@ -19,11 +19,10 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images.decoding import MAX_PIXELS
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.masks.pngs import full_names, stem, write_png
-from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan, shard_path
 from dilo.pipeline.store.rows import FAILED
-from dilo.pipeline.store.shardfile import open_shard, read_tally, reading
+from dilo.pipeline.store.shardfile import read_tally, reading_shard
 from dilo.pipeline.store.status import require_whole
 
 #: The file that says what an exported folder holds.
@@ -134,11 +133,9 @@ def export_shard(
         If a file cannot be written; it names the file.
     """
     masks = _opened(store, Plan.load(store).fingerprint())
-    path = shard_path(store, shard)
-    layout = layout_of(masks.plan, shard)
-    with reading(path), open_shard(path, masks.fingerprint, layout) as file:
+    with reading_shard(store, masks.plan, shard) as file:
         shapes, status = file["shape"][:], file["status"][:]
-        _require_shapes(path, file, status)
+        _require_shapes(shard_path(store, shard), file, status)
     rows = masks.plan.rows(shard)
     whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
     part = part_of(out / "mask.png")  # here, where one sweep finds it, and of a short name
@@ -158,7 +155,7 @@ def export_shard(
                 written += 1
     finally:
         part.unlink(missing_ok=True)
-    return Exported(written, kept, read_tally(path, masks.fingerprint, layout).failed)
+    return Exported(written, kept, read_tally(store, masks.plan, shard).failed)
 
 
 def _require_shapes(path: Path, file: h5py.File, status: NDArray[np.uint8]) -> None:

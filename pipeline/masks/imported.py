@@ -1,12 +1,14 @@
 """Masks that were made elsewhere: a folder of pictures becomes a store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from posixpath import splitext
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.compute.shard import ShardOpener, per_image_work
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images.decoding import decode_reduced, read_file
 from dilo.pipeline.images.listing import holds_anything
@@ -14,7 +16,7 @@ from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.masks.files import SUFFIXES, read_mask, require_same_picture
 from dilo.pipeline.masks.pngs import full_names, stem
-from dilo.pipeline.store.create import PlanOf, planner
+from dilo.pipeline.store.create import StoreSpec
 from dilo.pipeline.store.plan import Plan, names_once
 
 #: What plan.json calls the method of such a store.
@@ -23,22 +25,9 @@ IMPORTED = "imported"
 VERSION = 1
 
 
-def imported_plan(pngs: Names, size: int) -> PlanOf:
-    """Say what the plan of a store of imported masks is.
-
-    Parameters
-    ----------
-    pngs : Names
-        The folder's PNGs, so that one that came or went since is noticed.
-    size : int
-        Side of a mask, in pixels.
-
-    Returns
-    -------
-    callable
-        From images and shard size to a plan.
-    """
-    return planner("masks", IMPORTED, {"pngs": pngs.digest(), "version": VERSION}, size)
+def imported_spec(pngs: Names, size: int) -> StoreSpec:
+    """Say what a store of these masks is, so that a PNG that came or went since is noticed."""
+    return StoreSpec("masks", IMPORTED, {"pngs": pngs.digest(), "version": VERSION}, size)
 
 
 def count_masks(names: Names, pngs: Names, folder: Path) -> int:
@@ -127,43 +116,25 @@ def candidates(name: str, full: set[str], suffixes: Sequence[str] = (".png",)) -
     return [base + suffix for suffix in suffixes for base in bases]
 
 
-def imported_maker(
-    store: Path, plan: Plan, folder: Path | None
-) -> Callable[[str, bytes], tuple[NDArray[np.uint8], tuple[int, int]]]:
-    """Prepare what finds the masks of a planned store.
+@dataclass(frozen=True)
+class ImportSource:
+    """Ready masks of a folder."""
 
-    Parameters
-    ----------
-    store : Path
-        The store.
-    plan : Plan
-        Its plan.
-    folder : Path or None
-        Folder of masks.
+    #: The folder.
+    folder: Path
 
-    Returns
-    -------
-    callable
-        From an image's path and the content of its file to its mask, an (S, S) uint8 array,
-        and the height and width of the image.
+    def open(self, store: Path, plan: Plan) -> ShardOpener:
+        """Learn which images' masks must keep their extension."""
+        names = names_once(store, plan.digest)
+        full = {names[i] for i in full_names(names)}
 
-    Raises
-    ------
-    DiloError
-        If there is no folder.
-    """
-    if folder is None:
-        raise DiloError(f"{store} holds imported masks: dilo-prep import --png DIR goes on with it")
-    names = names_once(store, plan.digest)
-    full = {names[i] for i in full_names(names)}
+        def make(path: str, content: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+            whole = decode_reduced(content, 1)[1]
+            mask = read_mask(_there(self.folder, path, full, content))
+            require_same_picture(mask.shape, whole)
+            return squash(mask, plan.size), whole
 
-    def make(path: str, content: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-        whole = decode_reduced(content, 1)[1]
-        mask = read_mask(_there(folder, path, full, content))
-        require_same_picture(mask.shape, whole)
-        return squash(mask, plan.size), whole
-
-    return make
+        return per_image_work(make, plan.size)
 
 
 def _there(folder: Path, name: str, full: set[str], content: bytes) -> Path:

@@ -1,23 +1,22 @@
 """How a network runs, and the masks that it makes for a shard's rows, several at a time."""
 
 import threading
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import joblib
-import numpy as np
-from numpy.typing import NDArray
 
-from dilo.pipeline.compute.batches import Batching
-from dilo.pipeline.compute.work import Maker, Making
+from dilo.pipeline.compute.batches import BatchProcessor
+from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.decoding import decode_content
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.masks.gpus import own_device
-from dilo.pipeline.saliency.networkmasks import NetworkMasks, Prepared, open_masks
+from dilo.pipeline.saliency.methods import METHODS
+from dilo.pipeline.saliency.networkmasks import open_masks
+from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.pipeline.saliency.recipe import MaskRecipe
+from dilo.pipeline.saliency.weights import trained_side
 from dilo.pipeline.store.maskrows import MaskRows
 
 #: Threads that keep a GPU fed, at most: more of them wait for each other.
@@ -78,108 +77,34 @@ class NetworkRun:
         share: int = joblib.cpu_count() // self.processes
         return max(1, min(MOST_WORKERS, share))
 
-    def words(self) -> dict[str, str]:
-        """Say it to a process that is told it in words.
 
-        Returns
-        -------
-        dict of str to str
-            Names and values, of those that were given.
-        """
-        return {name: str(value) for name, value in vars(self).items() if value is not None}
-
-    @classmethod
-    def of(cls, words: Mapping[str, str]) -> Self:
-        """Be the one whose `words` these are.
-
-        Parameters
-        ----------
-        words : mapping of str to str
-            Names and values.
-
-        Returns
-        -------
-        NetworkRun
-            An equal one.
-        """
-        given = {name: int(words[name]) for name in ("batch", "workers") if name in words}
-        weights, device = Path(words["weights"]), words["device"]
-        return cls(weights, device, processes=int(words["processes"]), **given)
+def trained_settings(method: str, weights: Path) -> dict[str, Any]:
+    """Give the parameters of a method that a run of training says, for which weights it made."""
+    found = METHODS[method]
+    if not isinstance(found.parameters, SalientObjectParameters):
+        return {}
+    side = trained_side(weights)  # a network knows the scale that it was trained at
+    return {} if side is None else {"side": side}
 
 
-@dataclass(frozen=True, eq=False)
-class _Image:
-    """An image on its way through a network.
-
-    Attributes
-    ----------
-    prepared : Prepared
-        What the network takes.
-    shape : tuple of int
-        Height and width of the image.
-    """
-
-    prepared: Prepared
-    shape: tuple[int, int]
+def check_weights(recipe: MaskRecipe, weights: Path, names: Names) -> None:
+    """Refuse weights that do not fit, in full precision on the CPU: a GPU is for the workers."""
+    method = recipe.method.changed({"precision": "fp32"})
+    open_masks(replace(recipe, method=method), weights, "cpu", names)
 
 
-def network_maker(recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None) -> Maker:
-    """Open the network of a planned store, on this process's device.
-
-    Parameters
-    ----------
-    recipe : MaskRecipe
-        What decides a mask.
-    size : int
-        Side of a mask, in pixels.
-    names : Names
-        The images of the store.
-    run : NetworkRun or None
-        How the network runs.
-
-    Returns
-    -------
-    callable
-        From some images to the making of their rows.
-
-    Raises
-    ------
-    DiloError
-        If there are no weights, or others than the plan's, or they do not fit, or there is no
-        such device.
-    """
+def open_network(
+    recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None
+) -> ShardOpener:
+    """Open the network of a planned store on this process's device, for masks of this side."""
     if run is None:
         raise DiloError(f"the masks of {recipe.name} come from a network: give its --weights FILE")
     masks = open_masks(recipe, run.weights, own_device(run.device), names)
     lock = threading.Lock()  # with --backend threading, shards share the network
 
-    def begin(images: range, paths: list[str]) -> Making:
+    def open_shard(images: range, paths: list[str]) -> ShardWork:
         rows = MaskRows.blank([escaped(path) for path in paths], size)
-        batching = _batching(masks, run, rows, paths, lock)
-        return Making(rows, range(len(paths)), batching.fill, batching)
+        batch = BatchProcessor(masks, rows, paths, run.images, run.threads, lock)
+        return ShardWork(rows, range(len(paths)), batch.process, batch)
 
-    return begin
-
-
-def _batching(
-    masks: NetworkMasks, run: NetworkRun, rows: MaskRows, paths: list[str], lock: threading.Lock
-) -> Batching:
-    """Say how the rows of a shard are made."""
-
-    def prepare(row: int, content: bytes) -> _Image:
-        pixels = decode_content(content)
-        return _Image(masks.prepare(pixels), (pixels.shape[0], pixels.shape[1]))
-
-    def compute(some: Sequence[int], images: Sequence[_Image]) -> list[NDArray[np.float32]]:
-        with lock:
-            return list(masks.maps([i.prepared for i in images], [paths[row] for row in some]))
-
-    def finish(row: int, image: _Image, found: NDArray[np.float32]) -> None:
-        rows.masks[row] = masks.finish(image.prepared, found, rows.masks.shape[1])
-        rows.shape[row] = image.shape
-
-    def blank(image: _Image) -> _Image:
-        seen = np.zeros_like(image.prepared.seen)
-        return replace(image, prepared=replace(image.prepared, seen=seen))
-
-    return Batching(run.images, run.threads, prepare, compute, finish, blank)
+    return open_shard

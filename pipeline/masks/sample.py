@@ -9,8 +9,7 @@ from typing import cast
 import numpy as np
 
 from dilo.pipeline.compute.failures import Attempts, Unread, refuse
-from dilo.pipeline.compute.shard import make
-from dilo.pipeline.compute.work import Maker
+from dilo.pipeline.compute.shard import ShardOpener, process_rows
 from dilo.pipeline.compute.worker import one_core
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.store.maskrows import MaskRows, compressed
@@ -94,7 +93,7 @@ def take_sample(
     images: Path,
     names: Sequence[str],
     method: str,
-    maker: Maker,
+    opener: ShardOpener,
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Sample:
@@ -108,7 +107,7 @@ def take_sample(
         The images.
     method : str
         What makes the masks, for the messages.
-    maker : callable
+    opener : callable
         How; compiled already, or compiling is timed too.
     clock : callable
         Seconds.
@@ -129,11 +128,11 @@ def take_sample(
     done, total = 0, 0
     unread: list[Unread] = []
     with one_core():
-        if names and maker(range(1), [names[0]]).batching is not None:
-            _make_some(images, names, method, maker)  # a device takes longer at first
+        if names and opener(range(1), [names[0]]).batch is not None:
+            _make_some(images, names, method, opener)  # a device takes longer at first
         start = now = clock()
         while done < len(names) and (done < FEWEST or now - start < SECONDS):
-            rows, attempts = _make_some(images, names[done:], method, maker)
+            rows, attempts = _make_some(images, names[done:], method, opener)
             unread += attempts.unread
             failed |= {path: why for path, why in zip(rows.path, rows.error, strict=True) if why}
             total += sum(len(compressed(mask)) + ROW_BYTES + longest for mask in rows.masks)
@@ -144,12 +143,12 @@ def take_sample(
 
 
 def _make_some(
-    images: Path, names: Sequence[str], method: str, maker: Maker
+    images: Path, names: Sequence[str], method: str, opener: ShardOpener
 ) -> tuple[MaskRows, Attempts]:
     """Make masks of the first image, or of the first batch."""
-    batching = maker(range(1), [names[0]]).batching
-    some = list(names[: batching.size if batching is not None else 1])
-    making = maker(range(len(some)), some)
-    attempts = Attempts(images, method, making.rows)
-    make(making, attempts)
-    return cast(MaskRows, making.rows), attempts
+    batch = opener(range(1), [names[0]]).batch
+    some = list(names[: batch.size if batch is not None else 1])
+    work = opener(range(len(some)), some)
+    attempts = Attempts(images, method, work.rows)
+    process_rows(work, attempts)
+    return cast(MaskRows, work.rows), attempts

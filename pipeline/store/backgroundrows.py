@@ -1,12 +1,9 @@
 """The rows of a shard of backgrounds."""
 
 import itertools
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +34,8 @@ class BackgroundRows(ImageRows):
     """
 
     columns = (
-        *("jpeg", "offsets", "source", "box", "shape", "bytes", "file_crc32", "status", "crc32"),
-        *("path", "error"),
+        *("jpeg", "offsets", "source", "box", "shape", "bytes", "file_crc32", "status", "path"),
+        "error",
     )
 
     boxes: "list[list[Box]]"
@@ -123,13 +120,6 @@ class BackgroundRows(ImageRows):
         """
         return np.array(list(itertools.chain(*self.boxes)), np.int32).reshape(-1, 4)
 
-    def _parts(self, row: int) -> Iterator[Any]:
-        """Give the status, then box and JPEG of each background."""
-        yield bytes([self._state(row)])
-        for box, jpeg in zip(self.boxes[row], self.jpegs[row], strict=True):
-            yield struct.pack("<4i", *box)
-            yield jpeg
-
     @classmethod
     def _layout(cls, count: int, plan: Plan) -> Layout:
         """Add the backgrounds, of any number."""
@@ -139,49 +129,3 @@ class BackgroundRows(ImageRows):
             "source": ((None,), "int32"),
             "box": ((None, 4), "int32"),
         }
-
-    @classmethod
-    def _read(cls, file: h5py.File) -> dict[str, Any]:
-        """Take each image's backgrounds."""
-        offsets, source = file["offsets"][:], file["source"][:]
-        jpeg, box = file["jpeg"][:], file["box"][:].tolist()
-        status = file["status"][:]
-        for fault in _misplaced(offsets, source, len(box), len(jpeg), len(status)):
-            raise ValueError(fault)
-        boxes: list[list[Box]] = [[] for _ in status]
-        jpegs: list[list[bytes]] = [[] for _ in status]
-        for row, window, (start, end) in zip(source, box, itertools.pairwise(offsets), strict=True):
-            boxes[row].append(tuple(window))
-            jpegs[row].append(jpeg[start:end].tobytes())
-        undone = {int(row): int(status[row]) for row in np.flatnonzero(status > FAILED)}
-        return {"boxes": boxes, "jpegs": jpegs, "undone": undone}
-
-    def _faults(self, file: h5py.File, plan: Plan) -> Iterator[str]:
-        """Compare states with errors and backgrounds, and boxes with their images."""
-        status, has = file["status"][:], np.array([len(boxes) > 0 for boxes in self.boxes])
-        if not np.array_equal(self.status, status) or self.status.max(initial=0) > NOT_DRAWN:
-            yield "its status and its errors disagree"
-        if not np.array_equal(has, status == MADE):
-            yield "its status and its backgrounds disagree"
-        top, left, height, width = self.box.T
-        shape = self.shape[self.source].T
-        # A texture repeats for ever, and its box may go beyond its end.
-        end = (0, 0) if plan.method == "textures" else (height - 1, width - 1)
-        inside = (top >= 0) & (left >= 0) & (height > 0) & (width > 0)
-        inside &= (top + end[0] < shape[0]) & (left + end[1] < shape[1])
-        if not inside.all():
-            yield "a box is not within its image"
-
-
-def _misplaced(
-    offsets: NDArray[Any], source: NDArray[Any], boxes: int, length: int, images: int
-) -> Iterator[str]:
-    """Say where backgrounds do not follow each other, image by image, to the end."""
-    if not len(offsets) - 1 == len(source) == boxes:
-        yield f"it must have an offset more than sources and boxes, got {len(offsets)}"
-    elif offsets[0] != 0 or offsets[-1] != length or (np.diff(offsets) <= 0).any():
-        yield "its offsets must grow from 0 to the end of its JPEGs"
-    elif len(source) and (source.min() < 0 or source.max() >= images):
-        yield "its sources must be rows of this shard"
-    elif (np.diff(source) < 0).any():
-        yield "its sources must not fall"

@@ -1,60 +1,61 @@
 """Begin a store, or go on with one: which images, by which plan, and nothing else in its place."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dilo.pipeline.common.files import sweep, write_new, write_text
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.listing import Found, Say, Selection
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.store.plan import IMAGES, MAX_SHARD, PLAN, Plan, default_shard_size, load_names
+from dilo.pipeline.store.plan import (
+    IMAGES,
+    MAX_SHARD,
+    PLAN,
+    Kind,
+    Plan,
+    default_shard_size,
+    load_names,
+)
 
-#: From the images and the shard size to a plan.
-PlanOf = Callable[[Names, int], Plan]
 
+@dataclass(frozen=True)
+class StoreSpec:
+    """What a store is to hold, whichever images it will be of."""
 
-def planner(
-    kind: Literal["masks", "backgrounds"], method: str, parameters: Mapping[str, Any], size: int
-) -> PlanOf:
-    """Say what the plan of a store is, whichever images it will be of.
+    #: What a row is.
+    kind: Kind
+    #: How it is made.
+    method: str
+    #: Every number of the method that decides a row.
+    parameters: Mapping[str, Any]
+    #: Side of a mask, or of a background's shorter side, in pixels.
+    size: int
 
-    Parameters
-    ----------
-    kind : {"masks", "backgrounds"}
-        What a row is.
-    method : str
-        How it is made.
-    parameters : mapping
-        Every number of the method that decides a row.
-    size : int
-        Side of a mask, or of a background's shorter side, in pixels.
+    @property
+    def row_bytes(self) -> int:
+        """Tell how much of a worker's memory a row takes at most."""
+        return int(self.size**2 * self.parameters.get("crops", 1))
 
-    Returns
-    -------
-    callable
-        From images and shard size to a plan.
-    """
-
-    def plan_of(names: Names, shard_size: int) -> Plan:
+    def plan(self, names: Names, shard_size: int) -> Plan:
+        """Give the plan of a store of these images."""
         return Plan(
-            kind=kind,
-            method=method,
-            parameters=parameters,
-            size=size,
+            kind=self.kind,
+            method=self.method,
+            parameters=self.parameters,
+            size=self.size,
             shard_size=shard_size,
             images=len(names),
             digest=names.digest(),
         )
 
-    return plan_of
-
 
 def plan_store(
     images: Path | Selection,
     store: Path,
-    plan_of: PlanOf,
+    spec: StoreSpec,
     *,
     shard_size: int | None = None,
     trust_plan: bool = False,
@@ -69,8 +70,8 @@ def plan_store(
         Which images; a folder means all below it.
     store : Path
         The store; need not exist.
-    plan_of : callable
-        From the images and the shard size to the plan that is asked for.
+    spec : StoreSpec
+        What it is to hold.
     shard_size : int, optional
         Images a shard; unless given, that of the store that is there, or `default_shard_size`.
     trust_plan : bool, default False
@@ -99,9 +100,9 @@ def plan_store(
         selection = images if isinstance(images, Selection) else Selection(images)
         names = selection.names(found, say)
     if shard_size is None:
-        shard_size = there.shard_size if there else _default_shard_size(plan_of, names)
-    plan = plan_of(names, shard_size)
-    _require_room(plan)
+        shard_size = there.shard_size if there else _default_shard_size(spec, names)
+    plan = spec.plan(names, shard_size)
+    _require_room(plan, spec.row_bytes)
     require_startable(store, plan, names)
     return plan, names
 
@@ -140,20 +141,13 @@ def start_store(store: Path, plan: Plan, names: Names) -> None:
     sweep(store)
 
 
-def _default_shard_size(plan_of: PlanOf, names: Names) -> int:
+def _default_shard_size(spec: StoreSpec, names: Names) -> int:
     """Choose how many images a shard holds, such that they fit into a worker's memory."""
-    size = default_shard_size(len(names))
-    return max(1, min(size, MAX_SHARD // _row_bytes(plan_of(names, size))))
+    return max(1, min(default_shard_size(len(names)), MAX_SHARD // spec.row_bytes))
 
 
-def _row_bytes(plan: Plan) -> int:
-    """Tell how much of a worker's memory a row takes at most."""
-    return int(plan.size**2 * plan.parameters.get("crops", 1))
-
-
-def _require_room(plan: Plan) -> None:
-    """Refuse shards that would not fit into a worker's memory."""
-    row = _row_bytes(plan)
+def _require_room(plan: Plan, row: int) -> None:
+    """Refuse shards that would not fit into a worker's memory, by the bytes of a row."""
     if min(plan.shard_size, plan.images) * row > MAX_SHARD:
         raise DiloError(
             f"--shard-size must be at most {MAX_SHARD // row} at --size {plan.size}, for a worker "

@@ -1,8 +1,7 @@
 """The rows of a shard of masks."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import h5py
 import numpy as np
@@ -23,7 +22,7 @@ class MaskRows(ImageRows):
         Saliency, 0 to 255; all zero where the image failed.
     """
 
-    columns = ("shape", "bytes", "file_crc32", "coverage", "status", "crc32", "path", "error")
+    columns = ("shape", "bytes", "file_crc32", "coverage", "status", "path", "error")
 
     masks: NDArray[np.uint8]
 
@@ -68,10 +67,6 @@ class MaskRows(ImageRows):
         mean: NDArray[np.float64] = self.masks.mean(axis=(1, 2), dtype=np.float64)
         return (mean / 255).astype(np.float32)
 
-    def _parts(self, row: int) -> Iterator[Any]:
-        """Give the mask."""
-        yield self.masks[row]
-
     def _write(self, file: h5py.File) -> None:
         """Put the masks there, each in a chunk of its own."""
         side = self.masks.shape[1]
@@ -91,27 +86,6 @@ class MaskRows(ImageRows):
         """Add masks and coverage."""
         masks = (count, plan.size, plan.size)
         return {"masks": (masks, "uint8"), "coverage": ((count,), "float32")}
-
-    @classmethod
-    def _read(cls, file: h5py.File) -> dict[str, Any]:
-        """Take the masks."""
-        masks = file["masks"]
-        if not is_direct(masks):
-            return {"masks": masks[:]}
-        made = np.empty(masks.shape, np.uint8)
-        for row in range(len(made)):
-            left_out, chunk = masks.id.read_direct_chunk((row, 0, 0))
-            made[row] = decompressed(left_out, chunk, masks.shape[1:])
-        return {"masks": made}
-
-    def _faults(self, file: h5py.File, plan: Plan) -> Iterator[str]:
-        """Compare what follows from masks and errors."""
-        if not np.array_equal(self.coverage, file["coverage"][:]):
-            yield "its coverage is not the mean of its masks"
-        if not np.array_equal(self.status, file["status"][:]):
-            yield "its status and its errors disagree"
-        if self.masks[self.status == FAILED].any():
-            yield "a failed image has a mask that is not zero"
 
 
 def compressed(mask: NDArray[np.uint8]) -> bytes:

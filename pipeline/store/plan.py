@@ -16,7 +16,7 @@ from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.images.names import Names
 
 #: Raised when a store written by this version cannot be read by the one before.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 #: What a store may hold.
 Kind = Literal["masks", "backgrounds"]

@@ -19,7 +19,7 @@ from dilo.pipeline.errors import AccessError, StoreError
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.plan import Plan, load_names, shard_path
-from dilo.pipeline.store.shardfile import open_shard, reading
+from dilo.pipeline.store.shardfile import open_shard, reading, reading_shard
 
 #: What is read by, of an open shard.
 Shard = TypeVar("Shard")
@@ -216,9 +216,7 @@ class ShardStore(ABC, Generic[Shard]):
         """
         parts = []
         for shard in range(self.plan.shards) if shards is None else shards:
-            path = shard_path(self.folder, shard)
-            layout = layout_of(self.plan, shard)
-            with reading(path), open_shard(path, self.fingerprint, layout) as file:
+            with reading_shard(self.folder, self.plan, shard) as file:
                 parts.append([file[name][:] for name in names])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 

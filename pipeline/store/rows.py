@@ -1,13 +1,11 @@
 """What the rows of a shard keep of their images, in any kind of store."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
 from dilo.pipeline.store.plan import Plan
@@ -56,32 +54,6 @@ class ImageRows(ABC):
             0 = made, 1 = failed; a kind may add values.
         """
 
-    @property
-    def crc32(self) -> NDArray[np.uint32]:
-        """Give each row a checksum of its own, to tell which one a damaged file has lost.
-
-        Returns
-        -------
-        ndarray of shape (N,), uint32
-            CRC-32 of what the kind adds, then `shape`, `bytes` and `file_crc32` in
-            little-endian order, then `path` and `error` in UTF-8.
-        """
-        rows = zip(
-            self.shape.astype("<i4"),
-            self.bytes.astype("<i8"),
-            self.file_crc32.astype("<u4"),
-            self.path,
-            self.error,
-            strict=True,
-        )
-        return np.array(
-            [
-                _crc32(self._parts(row), *(number.tobytes() for number in numbers), path, error)
-                for row, (*numbers, path, error) in enumerate(rows)
-            ],
-            np.uint32,
-        )
-
     def write(self, file: h5py.File) -> None:
         """Put the rows into the file of a shard.
 
@@ -117,54 +89,11 @@ class ImageRows(ABC):
             "bytes": ((count,), "int64"),
             "file_crc32": ((count,), "uint32"),
             "status": ((count,), "uint8"),
-            "crc32": ((count,), "uint32"),
             "path": ((count,), None),
             "error": ((count,), None),
         }
 
-    @classmethod
-    def read(cls, file: h5py.File) -> Self:
-        """Take the rows out of the file of a shard.
-
-        Parameters
-        ----------
-        file : h5py.File
-            Open, and of the right layout.
-
-        Returns
-        -------
-        ImageRows
-            As they stand there.
-        """
-        kept: dict[str, Any] = cls._read(file)
-        for name in ("path", "error"):
-            kept[name] = [str(word) for word in file[name].asstr()[:]]
-        for name in ("shape", "bytes", "file_crc32"):
-            kept[name] = file[name][:]
-        return cls(**kept)
-
-    def faults(self, file: h5py.File, plan: Plan) -> list[str]:
-        """List where the rows contradict themselves, or what follows from them in the file.
-
-        Parameters
-        ----------
-        file : h5py.File
-            The file that they were read from.
-        plan : Plan
-            The store's.
-
-        Returns
-        -------
-        list of str
-            One sentence a fault.
-        """
-        return list(self._faults(file, plan))
-
     # What a kind says of itself.
-
-    @abstractmethod
-    def _parts(self, row: int) -> Iterator[Any]:
-        """Give what the kind adds to a row, in the order in which the checksum takes it."""
 
     def _write(self, file: h5py.File) -> None:  # noqa: B027  # a kind need have nothing
         """Put what comes before the columns into the file."""
@@ -173,15 +102,6 @@ class ImageRows(ABC):
     @abstractmethod
     def _layout(cls, count: int, plan: Plan) -> Layout:
         """Say which datasets the kind adds."""
-
-    @classmethod
-    @abstractmethod
-    def _read(cls, file: h5py.File) -> dict[str, Any]:
-        """Take the attributes that the kind adds out of the file."""
-
-    @abstractmethod
-    def _faults(self, file: h5py.File, plan: Plan) -> Iterator[str]:
-        """List the faults."""
 
 
 def blank_columns(path: list[str]) -> dict[str, Any]:
@@ -205,14 +125,6 @@ def blank_columns(path: list[str]) -> dict[str, Any]:
         "bytes": np.zeros(count, np.int64),
         "file_crc32": np.zeros(count, np.uint32),
     }
-
-
-def _crc32(own: Iterator[Any], *rest: Any) -> int:
-    """Go through the values of one row, in the order that docs/format.md says."""
-    checksum = 0
-    for part in (*own, *rest):
-        checksum = isal_zlib.crc32(part.encode() if isinstance(part, str) else part, checksum)
-    return checksum
 
 
 def fixed_utf8(words: list[str]) -> NDArray[Any]:

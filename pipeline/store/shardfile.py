@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dilo.pipeline.common.files import published
 from dilo.pipeline.common.plainhdf5 import require_attributes, require_datasets, require_regular
 from dilo.pipeline.errors import ContentError, StoreError, require_access
-from dilo.pipeline.store.plan import FORMAT_VERSION
+from dilo.pipeline.store.layouts import layout_of
+from dilo.pipeline.store.plan import FORMAT_VERSION, Plan, shard_path
 from dilo.pipeline.store.rows import FAILED, ImageRows, Layout
 
 #: Attribute with the fingerprint of the plan. Of fixed length: HDF5 keeps other strings in a heap,
@@ -41,7 +42,6 @@ _ANY: Layout = {
     "bytes": ((None,), "int64"),
     "file_crc32": ((None,), "uint32"),
     "status": ((None,), "uint8"),
-    "crc32": ((None,), "uint32"),
     "path": ((None,), None),
     "error": ((None,), None),
 }
@@ -182,6 +182,15 @@ def _opened(path: Path) -> h5py.File:
 
 
 @contextlib.contextmanager
+def reading_shard(store: Path, plan: Plan, shard: int) -> Iterator[h5py.File]:
+    """Open a shard of a store for a block that reads from it; see `open_shard` and `reading`."""
+    path = shard_path(store, shard)
+    layout = layout_of(plan, shard)
+    with reading(path), open_shard(path, plan.fingerprint(), layout) as file:
+        yield file
+
+
+@contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Say in a sentence that a shard is damaged, if reading it fails.
 
@@ -242,29 +251,9 @@ class Tally:
         return self.states.total()
 
 
-def read_tally(path: Path, fingerprint: str, layout: Layout | None = None) -> Tally:
-    """Read what the images of a shard came to, and little else of it.
-
-    Parameters
-    ----------
-    path : Path
-        Its file.
-    fingerprint : str
-        Digest of the plan that it must follow.
-    layout : dict, optional
-        Which datasets it must have, as for `open_shard`.
-
-    Returns
-    -------
-    Tally
-        Of its rows.
-
-    Raises
-    ------
-    StoreError
-        If it is missing, damaged, or belongs to another plan.
-    """
-    with reading(path), open_shard(path, fingerprint, layout) as file:
+def read_tally(store: Path, plan: Plan, shard: int) -> Tally:
+    """Read what the images of a shard came to, and little else of it."""
+    with reading_shard(store, plan, shard) as file:
         status: NDArray[np.uint8] = file["status"][:]
         failed = {}
         if (status == FAILED).any():

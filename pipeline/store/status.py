@@ -1,102 +1,65 @@
 """How far a store is: what is there, what is missing, what failed, in words and for machines."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
+from dilo.pipeline.common.printing import failure_lines
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.plan import Plan, load_names, shard_path
-from dilo.pipeline.store.shardfile import read_tally
+from dilo.pipeline.store.shardfile import Tally, read_tally
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a store is.
+    """How far a store is."""
 
-    Attributes
-    ----------
-    plan : Plan
-        What it will hold.
-    shards : sequence of int
-        Those that are counted, all or a share.
-    missing : list of int
-        Shards that are still to do.
-    done_images : int
-        Images in the shards that are there.
-    failed : dict of str to str
-        Path and reason of each of them that could not be read.
-    backgrounds : BackgroundCounts or None
-        What else there is to say of a store of backgrounds.
-    """
-
+    #: What it will hold.
     plan: Plan
+    #: Those of its shards that are counted, all or a share.
     shards: Sequence[int]
+    #: Shards that are still to do.
     missing: list[int]
-    done_images: int
-    failed: dict[str, str]
-    backgrounds: BackgroundCounts | None
+    #: Shards that are there.
+    done: list[int]
+    #: What the images of each of these came to.
+    tallies: list[Tally]
+
+    @property
+    def done_images(self) -> int:
+        """Count the images in the shards that are there."""
+        return sum(tally.images for tally in self.tallies)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Give path and reason of each image that could not be read."""
+        return {path: why for tally in self.tallies for path, why in tally.failed.items()}
 
     @property
     def _images(self) -> int:
         """Count the images of the shards that count."""
         return sum(len(self.plan.rows(shard)) for shard in self.shards)
 
-    @property
-    def _done_shards(self) -> int:
-        """Count the shards that are there."""
-        return len(self.shards) - len(self.missing)
-
-    def lines(self, store: Path, *, say_missing: bool, named: int) -> list[str]:
-        """Say it in words.
-
-        Parameters
-        ----------
-        store : Path
-            The store.
-        say_missing : bool
-            Whether to name the missing shards too.
-        named : int
-            How many failures to name; `record` names all.
-
-        Returns
-        -------
-        list of str
-            Counts, the first failures, the missing shards.
-        """
+    def lines(
+        self, store: Path, *, say_missing: bool, named: int, more: Sequence[str] = ()
+    ) -> list[str]:
+        """Say it in words: counts, what `more` there is, some failures, the missing shards."""
+        failed = self.failed
         lines = [
-            f"{store}: {self._done_shards} of {len(self.shards)} shards, "
-            f"{self.done_images} of {self._images} images, {len(self.failed)} failed"
+            f"{store}: {len(self.done)} of {len(self.shards)} shards, "
+            f"{self.done_images} of {self._images} images, {len(failed)} failed"
         ]
-        if self.backgrounds is not None:
-            lines.append(f"  {self.backgrounds.words()}")
-        some = list(self.failed.items())[:named]
-        lines += [f"  failed: {path}: {reason}" for path, reason in some]
-        if len(self.failed) > named:
-            lines.append(f"  and {len(self.failed) - named} more: dilo-prep status {store} --json")
+        lines += [f"  {line}" for line in more]
+        lines += failure_lines(failed, named, f": dilo-prep status {store} --json")
         if self.missing and say_missing:
             lines.append(f"  missing shards: {ranges(self.missing)}")
         return lines
 
     def record(self, store: Path) -> dict[str, Any]:
-        """Say it for machines.
-
-        Parameters
-        ----------
-        store : Path
-            The store.
-
-        Returns
-        -------
-        dict
-            Ready for JSON.
-        """
+        """Say it for machines, ready for JSON."""
         plan = self.plan
-        own = {} if self.backgrounds is None else dataclasses.asdict(self.backgrounds)
         return {
             "store": str(store),
             "kind": plan.kind,
@@ -105,11 +68,10 @@ class Status:
             "size": plan.size,
             "images": self._images,
             "shards": len(self.shards),
-            "done_shards": self._done_shards,
+            "done_shards": len(self.done),
             "done_images": self.done_images,
             "missing": self.missing,
             "failed": self.failed,
-            **own,
         }
 
 
@@ -188,16 +150,8 @@ def status(store: Path, share: Sequence[int] | None = None) -> Status:
     counted = set(shards)
     missing = [shard for shard in missing_shards(store, plan) if shard in counted]
     done = sorted(counted - set(missing))
-    tallies = [
-        read_tally(shard_path(store, shard), plan.fingerprint(), layout_of(plan, shard))
-        for shard in done
-    ]
-    failed: dict[str, str] = {}
-    for tally in tallies:
-        failed |= tally.failed
-    backgrounds = count_backgrounds(plan, done, tallies) if plan.kind == "backgrounds" else None
-    images = sum(tally.images for tally in tallies)
-    return Status(plan, shards, missing, images, failed, backgrounds)
+    tallies = [read_tally(store, plan, shard) for shard in done]
+    return Status(plan, shards, missing, done, tallies)
 
 
 def ranges(numbers: list[int]) -> str:

@@ -5,16 +5,15 @@ import functools
 import os
 import shlex
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from dilo.pipeline.compute.executors import run
 from dilo.pipeline.errors import (
     REMEDIES,
     SHORT,
@@ -26,16 +25,15 @@ from dilo.pipeline.errors import (
 from dilo.pipeline.images.decoding import read_file
 from dilo.pipeline.images.folder import is_there, require_images, whereabouts
 from dilo.pipeline.images.names import escaped, unescaped
-from dilo.pipeline.store.layouts import layout_of, rows_of
 from dilo.pipeline.store.plan import PLAN, Plan, load_names, names_once, shard_path
-from dilo.pipeline.store.shardfile import DIGEST, is_whole, open_shard, reading
+from dilo.pipeline.store.shardfile import DIGEST, is_whole, reading_shard
 
 #: Where damaged shards go, inside the store.
 ASIDE = "damaged"
 #: Threads that ask a slow disk about images; they wait, most of the time.
 READERS = 16
-#: How many damaged rows of a shard are named.
-NAMED_ROWS = 3
+#: How many shards that were moved have a command each to undo it.
+MAX_COMMANDS = 3
 #: So many changed images, and most of all, are another folder.
 MANY = 3
 #: What the name of a shard's file ends with.
@@ -161,7 +159,7 @@ class Verifier:
         path = shard_path(self.store, shard)
         if not is_there(path):
             return Check(shard, len(expected), [], there=False, foreign=False)
-        found, changes = faults(path, expected, plan), Changes()
+        found, changes = faults(self.store, plan, shard, expected), Changes()
         if self.images and not found:
             changes = compare_images(self.images, self.store, shard, thorough=True)
             found = [f"{path.name}: {name}: the image changed since" for name in changes.changed]
@@ -169,36 +167,18 @@ class Verifier:
         return Check(shard, len(expected), found, True, foreign, changes)
 
 
-def faults(path: Path, expected: list[str], plan: Plan) -> list[str]:
-    """Re-read a shard and list what is wrong with it.
+def faults(store: Path, plan: Plan, shard: int, expected: list[str]) -> list[str]:
+    """Re-read a shard that holds the `expected` images, and list what is wrong with it.
 
-    Parameters
-    ----------
-    path : Path
-        Its file.
-    expected : list of str
-        The images that it must hold, in order.
-    plan : Plan
-        The store's.
-
-    Returns
-    -------
-    list of str
-        One sentence a fault; empty for a sound shard.
-
-    Raises
-    ------
-    AccessError
-        If the system does not let it be read now, whatever it holds.
+    Its digest proves every byte; the plan and the list, that it belongs here.
     """
-    kind = rows_of(plan)
+    path = shard_path(store, shard)
     try:
-        with open_shard(path, plan.fingerprint(), kind.layout(len(expected), plan)) as file:
-            found = _row_faults(file, expected, plan)
-            digest = file.attrs.get(DIGEST, b"")
-        if not found and not is_whole(path.read_bytes(), digest):
-            found = ["its bytes are not those that were written, between the rows"]
-        return [f"{path.name}: {fault}" for fault in found]
+        with reading_shard(store, plan, shard) as file:
+            if not is_whole(path.read_bytes(), file.attrs.get(DIGEST, b"")):
+                return [f"{path.name}: its bytes are not those that were written"]
+            if [str(name) for name in file["path"].asstr()[:]] != expected:
+                return [f"{path.name}: its paths are not those of images.txt"]
     except StoreError as error:
         return [str(error)]
     except AccessError:
@@ -207,23 +187,7 @@ def faults(path: Path, expected: list[str], plan: Plan) -> list[str]:
     except Exception as error:
         require_access(error, path)
         return [f"{path.name}: cannot be read: {error}"]
-
-
-def _row_faults(file: h5py.File, expected: list[str], plan: Plan) -> list[str]:
-    """Compare the datasets with the list, with each other and with the rows' checksums."""
-    kind = rows_of(plan)
-    layout = kind.layout(len(expected), plan)
-    if found := [f"dataset {name!r} is missing" for name in layout if name not in file]:
-        return found
-    rows = kind.read(file)
-    if rows.path != expected:
-        found.append("its paths are not those of images.txt")
-    damaged = np.flatnonzero(rows.crc32 != file["crc32"][:])
-    if len(damaged):
-        named = ", ".join(f"{row} ({expected[row]})" for row in damaged[:NAMED_ROWS])
-        more = f" and {len(damaged) - NAMED_ROWS} more" if len(damaged) > NAMED_ROWS else ""
-        found.append(f"rows changed since they were written: {named}{more}")
-    return found + rows.faults(file, plan)
+    return []
 
 
 def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = False) -> Changes:
@@ -253,12 +217,10 @@ def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = Fa
     StoreError
         If the shard is damaged.
     """
-    path, plan = shard_path(store, shard), Plan.load(store)
-    layout = layout_of(plan, shard)
-    with reading(path), open_shard(path, plan.fingerprint(), layout) as file:
+    with reading_shard(store, Plan.load(store), shard) as file:
         names = [str(name) for name in file["path"].asstr()[:]]
         columns: list[NDArray[Any]] = [file[name][:] for name in ("bytes", "file_crc32")]
-    since = -np.inf if thorough else path.stat().st_mtime
+    since = -np.inf if thorough else shard_path(store, shard).stat().st_mtime
     changes = Changes(sum(size > 0 for size in columns[0].tolist()))
     for name, size, crc in zip(names, *(column.tolist() for column in columns), strict=True):
         if size >= 0:  # else it was not read
@@ -296,9 +258,10 @@ def require_unchanged(
     look = functools.partial(compare_images, images, store)
     plan, found = Plan.load(store), Changes()
     require_images(images, load_names(store, plan))
-    for some in run(look, shards, jobs=READERS, backend="threading"):
-        found += some
-        advance()
+    with ThreadPoolExecutor(READERS) as pool:
+        for changes in pool.map(look, shards):
+            found += changes
+            advance()
     if found.lost:
         raise StoreError(f"--images {images}: {lost_words(images, found)}")
     if found.of_others:
@@ -444,7 +407,7 @@ def undo_words(store: Path, moved: list[Path]) -> str:
     str
         Commands for a shell, or a rule where they are many.
     """
-    if len(moved) > NAMED_ROWS:
+    if len(moved) > MAX_COMMANDS:
         return f"to undo: move them back, mv -n {shlex.quote(str(moved[0].parent))}/NAME {store}"
     commands = [
         f"mv -n {shlex.quote(str(path))} "

@@ -8,9 +8,10 @@ from support.backgrounds import masks_of
 from support.photographs import photograph_folder
 from support.programs import ROUNDS, content, kill_group, run, start
 
+from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.backgrounds.store import BackgroundStore
-from dilo.pipeline.compute.isolation import Apart
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.isolation import IsolatedBuilder
+from dilo.pipeline.compute.shard import ShardBuilder
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,6 @@ def test_a_shard_built_apart_is_the_shard_of_an_undisturbed_run(
     images, masks, undisturbed, tmp_path
 ):
     run(*crops(images, masks, tmp_path / "store", "--plan-only"))
-    Apart(Builder(images, tmp_path / "store", masks))(7)
+    IsolatedBuilder(ShardBuilder(images, tmp_path / "store", BackgroundSource(masks))).build(7)
     name = "shard-00007.h5"
     assert (tmp_path / "store" / name).read_bytes() == undisturbed[name]

@@ -88,8 +88,8 @@ def test_another_store_in_its_place_is_refused(there, more, message):
 def test_a_store_of_a_newer_format_is_refused_by_every_command(there):
     images, store = there
     plan = store / "plan.json"
-    plan.write_text(plan.read_text().replace('"format": 1', '"format": 2'))
-    words = f"{plan} must have format 1, got 2: read it with the version of dilo that wrote it"
+    plan.write_text(plan.read_text().replace('"format": 2', '"format": 3'))
+    words = f"{plan} must have format 2, got 3: read it with the version of dilo that wrote it"
     assert words in masks(images, store, status=3)
     for command in ("status", "verify"):
         assert words in invoke(main, command, store, status=3).stderr

@@ -6,11 +6,12 @@ import simplejpeg
 from support.photographs import photograph
 from support.shards import PATHS
 
+from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.backgroundrows import NO_WINDOW, BackgroundRows
@@ -22,7 +23,7 @@ def masks_of(images: Path, store: Path) -> MaskStore:
     """Make masks of 32 x 32."""
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        Builder(images, store)(shard)
+        ShardBuilder(images, store, MethodSource()).build(shard)
     return MaskStore(store)
 
 
@@ -36,7 +37,7 @@ def planned(
     images: Path | Selection, store: Path, recipe: BackgroundRecipe, *, size: int = 24
 ) -> Plan:
     """Begin a store, four images a shard."""
-    plan, names = plan_store(images, store, recipe.plan_of(size), shard_size=4)
+    plan, names = plan_store(images, store, recipe.spec(size), shard_size=4)
     start_store(store, plan, names)
     return plan
 
@@ -51,9 +52,9 @@ def built(
 ) -> Path:
     """Make a store."""
     plan = planned(images, store, recipe, size=size)
-    builder = Builder(images, store, masks.folder if masks else None)
+    builder = ShardBuilder(images, store, BackgroundSource(masks.folder if masks else None))
     for shard in range(plan.shards):
-        builder(shard)
+        builder.build(shard)
     return store
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from dilo.pipeline.compute.work import Maker, mask_by_mask
+from dilo.pipeline.compute.shard import ShardOpener, per_image_work
 from dilo.pipeline.images import decode_content
 
 
@@ -24,14 +24,14 @@ class Fake:
         return np.full((size, size), 7, np.uint8)
 
 
-def fake_maker(recipe: Callable[[np.ndarray, int], np.ndarray], size: int) -> Maker:
+def fake_maker(recipe: Callable[[np.ndarray, int], np.ndarray], size: int) -> ShardOpener:
     """Make rows by such a recipe."""
 
     def make(path: str, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         image = decode_content(content)
         return recipe(image, size), image.shape[:2]
 
-    return mask_by_mask(make, size)
+    return per_image_work(make, size)
 
 
 def ticking(step: float) -> Callable[[], float]:

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from support.runs import losses
 
-from dilo.pipeline.compute.shard import Builder
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.engine import checkpoint
 from dilo.train.engine.trainer import Result
@@ -53,7 +53,7 @@ def store_of(images: Path, store: Path) -> Path:
     """Make the store of their masks by RBD."""
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
-        Builder(images, store)(shard)
+        ShardBuilder(images, store, MethodSource()).build(shard)
     return store
 
 

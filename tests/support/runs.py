@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.shard import Builder
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.data.images import find_source
 from dilo.train.engine import checkpoint
@@ -42,7 +42,7 @@ def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     images, store = photograph_folder(root / "images", count), root / "masks"
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
-        Builder(images, store)(shard)
+        ShardBuilder(images, store, MethodSource()).build(shard)
     return images, store
 
 

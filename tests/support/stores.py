@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.store.create import planner, start_store
+from dilo.pipeline.store.create import StoreSpec, start_store
 from dilo.pipeline.store.maskrows import MaskRows
 from dilo.pipeline.store.plan import shard_path
 from dilo.pipeline.store.shardfile import write_shard
@@ -24,7 +24,7 @@ def even_store(
 ) -> Path:
     """Write a store of an even mask an image, or of a failure with its reason, two a shard."""
     names = Names(levels)
-    plan = planner("masks", method, parameters or {}, size)(names, 2)
+    plan = StoreSpec("masks", method, parameters or {}, size).plan(names, 2)
     start_store(folder, plan, names)
     for shard in range(plan.shards):
         paths = [names[row] for row in plan.rows(shard)]

@@ -136,7 +136,8 @@ def test_masks_without_a_truth_are_counted_and_not_scored(maps):
 
 
 def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
-    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.compute.shard import ShardBuilder
+    from dilo.pipeline.masks.computed import MethodSource
     from dilo.pipeline.store.plan import shard_path
 
     images, store = photographs_and_masks(tmp_path, 2)
@@ -146,7 +147,7 @@ def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
         save(tmp_path / "truth" / f"{path.stem}.png", disc(shape, 12))
     (images / "class0" / "000.jpg").write_bytes(b"no picture")
     shard_path(store, 0).unlink()
-    Builder(images, store)(0)
+    ShardBuilder(images, store, MethodSource()).build(0)
     record, said = run(tmp_path, "masks", images=images)
     (method,) = record["methods"]
     assert (record["images"], method["failed"]) == (2, ["000"])

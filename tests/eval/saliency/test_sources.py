@@ -90,12 +90,13 @@ def test_a_store_gives_its_masks_by_path_without_extension_even_when_pickled(tmp
 
 
 def test_a_store_knows_which_images_failed(tmp_path):
-    from dilo.pipeline.compute.shard import Builder
+    from dilo.pipeline.compute.shard import ShardBuilder
+    from dilo.pipeline.masks.computed import MethodSource
 
     images, folder = photographs_and_masks(tmp_path, 4)
     (images / "class0" / "002.jpg").write_bytes(b"no picture")
     shard_path(folder, 1).unlink()
-    Builder(images, folder)(1)
+    ShardBuilder(images, folder, MethodSource()).build(1)
     stored = StoredMasks(folder)
     assert stored.failed == {"class0/002"}
     assert not stored.read("class0/002").any()

@@ -10,15 +10,20 @@ from PIL import Image
 from support.backgrounds import built, crops_by, masks_of, planned
 from support.photographs import photograph, photograph_folder
 
-from dilo.pipeline.backgrounds.cropping import encoded
+from dilo.pipeline.backgrounds.counts import count_backgrounds
+from dilo.pipeline.backgrounds.cropping import BackgroundSource, encoded
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.backgrounds.windows import largest_windows
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.store.status import status
+
+
+def counts_of(found):
+    return count_backgrounds(found.plan, found.done, found.tallies)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +89,7 @@ def test_an_image_whose_mask_failed_fails_and_one_without_a_window_does_not(
     store = built(images, tmp_path / "store", recipe, masks)
     found = status(store)
     assert found.failed == {"class0/bad.jpg": "its mask failed: not an image"}
-    counts = found.backgrounds
+    counts = counts_of(found)
     assert counts.from_images + counts.without_window == 9
     assert min(counts.from_images, counts.without_window) > 0
     read = column(store, "bytes")
@@ -112,7 +117,7 @@ def test_images_in_another_order_than_their_masks_get_the_same_crops(images, mas
     recipe = crops_by(masks)
     plan = planned(Selection(images, tmp_path / "list"), tmp_path / "store", recipe)
     for shard in range(plan.shards):
-        Builder(images, tmp_path / "store", masks.folder)(shard)
+        ShardBuilder(images, tmp_path / "store", BackgroundSource(masks.folder)).build(shard)
     some = BackgroundStore(tmp_path / "store")
     every = BackgroundStore(built(images, tmp_path / "every", recipe, masks))
     crops = {every.source(i): every[i] for i in range(len(every))}
@@ -126,7 +131,7 @@ def test_a_count_is_drawn_evenly_and_images_that_are_not_needed_are_not_read(
 ):
     recipe = crops_by(masks, crops=2, count=count, seed=1)
     folder = built(images, tmp_path / "store", recipe, masks)
-    counts = status(folder).backgrounds
+    counts = counts_of(status(folder))
     assert (counts.backgrounds, counts.short) == (count, 0)
     quotas = [count * end // 10 - count * start // 10 for start, end in ((0, 4), (4, 8), (8, 10))]
     for path, quota in zip(sorted(folder.glob("*.h5")), quotas, strict=True):
@@ -144,7 +149,7 @@ def test_a_count_is_drawn_evenly_and_images_that_are_not_needed_are_not_read(
 
 def test_too_few_windows_are_reported(images, masks, tmp_path):
     store = built(images, tmp_path / "store", crops_by(masks, min_side=22, count=20), masks)
-    counts = status(store).backgrounds
+    counts = counts_of(status(store))
     assert 0 < counts.backgrounds == counts.from_images < 9
     assert counts.short == 20 - counts.backgrounds
     assert counts.not_drawn == 0
@@ -190,24 +195,24 @@ def test_windows_of_a_texture_have_the_size_though_the_texture_is_smaller(images
 def test_other_masks_than_those_of_the_plan_are_refused(images, masks, tmp_path):
     planned(Selection(images), tmp_path / "store", crops_by(masks))
     with pytest.raises(DiloError, match="holds crops: dilo-prep backgrounds --masks STORE goes on"):
-        Builder(images, tmp_path / "store")(0)
+        ShardBuilder(images, tmp_path / "store", BackgroundSource()).build(0)
     other = masks_of(images / "class0", tmp_path / "other")
     with pytest.raises(StoreError, match=r"must be the masks that .* was planned with, of finger"):
-        Builder(images, tmp_path / "store", other.folder)(0)
+        ShardBuilder(images, tmp_path / "store", BackgroundSource(other.folder)).build(0)
 
 
 def test_an_image_that_kills_costs_its_own_backgrounds_and_no_others(images, masks, tmp_path):
     recipe = crops_by(masks, count=10)
     every = BackgroundStore(built(images, tmp_path / "every", recipe, masks))
     planned(masks_selection(images, masks), tmp_path / "store", recipe)
-    builder, begun = Builder(images, tmp_path / "store", masks.folder), []
-    builder.build(0, begin=begun.append)
+    builder, begun = ShardBuilder(images, tmp_path / "store", BackgroundSource(masks.folder)), []
+    builder.build(0, on_row=begun.append)
     (tmp_path / "store" / "shard-00000.h5").unlink()
     builder.try_row(0, begun[1])
-    outcome = builder.build(0, broken={begun[1]: "it kills"})
+    outcome = builder.build(0, skip={begun[1]: "it kills"})
     killer = masks.names[begun[1]]
     assert outcome.failed[killer] == "it kills"
-    builder(1)
+    builder.build(1)
     builder(2)
     store = BackgroundStore(tmp_path / "store")
     crops = {every.source(i): every[i] for i in range(len(every))}

@@ -16,7 +16,7 @@ CROPS = BackgroundRecipe(
 
 
 def plan_of(recipe):
-    return recipe.plan_of(224)(Names(["a.jpg", "b.jpg"]), 1)
+    return recipe.spec(224).plan(Names(["a.jpg", "b.jpg"]), 1)
 
 
 @pytest.mark.parametrize("recipe", [CROPS, BackgroundRecipe(kind="textures", crops=4)])
@@ -62,7 +62,7 @@ def test_a_plan_of_another_version_is_refused(change, message):
 @given(st.integers(1, 10**7), st.integers(1, 3000), st.integers(1, 200))
 def test_the_quotas_of_the_shards_add_up_and_are_even(count, images, shard_size):
     recipe = BackgroundRecipe(kind="images", count=count)
-    plan = recipe.plan_of(16)(Names([f"{i:04d}" for i in range(images)]), shard_size)
+    plan = recipe.spec(16).plan(Names([f"{i:04d}" for i in range(images)]), shard_size)
     quotas = [recipe.quota(plan.rows(shard), images) for shard in range(plan.shards)]
     assert sum(quotas) == count
     for shard, quota in enumerate(quotas):
@@ -90,7 +90,7 @@ def test_without_a_count_there_is_no_quota():
 )
 def test_a_plan_of_numbers_that_no_command_line_says_is_refused(change):
     recipe = BackgroundRecipe(kind="crops", response=10, min_side=64, max_aspect=2.0, masks="x")
-    plan = recipe.plan_of(64)(Names(["a"]), 1)
+    plan = recipe.spec(64).plan(Names(["a"]), 1)
     parameters = {**plan.parameters, **change}
     with pytest.raises(StoreError, match=rf"usable number for .*{next(iter(change))}"):
         BackgroundRecipe.planned(dataclasses.replace(plan, parameters=parameters))

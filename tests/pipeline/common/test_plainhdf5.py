@@ -14,9 +14,10 @@ from support.cli import invoke
 from support.shards import PATHS, plan, rows
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, StoreError
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.export import export_shard, prepare_export
 from dilo.pipeline.store import MaskStore, reader, shardfile
 from dilo.pipeline.store.create import start_store
@@ -133,7 +134,7 @@ def test_a_shard_that_leads_elsewhere_or_lies_is_refused_by_every_reader(store, 
     for read in reading:
         with pytest.raises(StoreError, match=r"shard-00000.h5 must be a whole shard, got: "):
             read()
-    (fault,) = faults(store / "shard-00000.h5", PATHS, plan())
+    (fault,) = faults(store, plan(), 0, PATHS)
     assert "shard-00000.h5 must be a whole shard, got: " in fault
     said = invoke(main, "status", store, status=3).stderr
     assert "shard-00000.h5 must be a whole shard, got: " in said
@@ -146,7 +147,7 @@ def test_a_mask_that_inflates_without_end_is_not_inflated(store):
     tracemalloc.start()
     with pytest.raises(StoreError, match="a mask must be 64 bytes, got another number"):
         MaskStore(store)[0]
-    assert "a mask must be 64 bytes" in faults(store / "shard-00000.h5", PATHS, plan())[0]
+    assert "not those that were written" in faults(store, plan(), 0, PATHS)[0]
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
 
@@ -156,7 +157,7 @@ def test_a_pipe_for_a_shard_is_not_waited_for(store):
     os.mkfifo(store / "shard-00000.h5")
     with pytest.raises(StoreError, match="must be a regular file, got a pipe"):
         MaskStore(store)[0]
-    (fault,) = faults(store / "shard-00000.h5", PATHS, plan())
+    (fault,) = faults(store, plan(), 0, PATHS)
     assert "must be a regular file, got a pipe" in fault
 
 
@@ -193,7 +194,7 @@ def test_a_shard_that_the_system_does_not_give_is_neither_damaged_nor_moved(
     with pytest.raises(AccessError):
         Verifier(store)(0)
     with pytest.raises(AccessError):  # nor is it a reason to compute anew
-        Builder(store, store)(0)
+        ShardBuilder(store, store, MethodSource()).build(0)
 
 
 def test_where_too_many_files_are_open_the_shards_that_are_held_are_closed(store, monkeypatch):

@@ -10,11 +10,11 @@ from support.fakes import Fake, fake_maker
 from support.photographs import photograph_folder
 
 from dilo.pipeline.compute.failures import Attempts
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.pipeline.images import decoding
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.masks.sample import take_sample
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.maskrows import MaskRows
@@ -77,7 +77,7 @@ def test_images_that_the_system_does_not_give_do_not_become_a_store_of_failures(
     folder, store = planned
     refusing(monkeypatch, number)
     with pytest.raises(AccessError, match=rf"images could not be read, .*{os.strerror(number)}"):
-        Builder(folder, store)(0)
+        ShardBuilder(folder, store, MethodSource()).build(0)
     names = Names.read(store / "images.txt")
     with pytest.raises(AccessError, match=os.strerror(number)):  # a dry run says no time either
         take_sample(folder, names, "fake", fake_maker(Fake(), 32))
@@ -88,7 +88,10 @@ def test_images_that_the_system_does_not_give_do_not_become_a_store_of_failures(
 def test_a_single_image_that_nobody_may_read_is_a_row_that_failed(planned, monkeypatch, number):
     folder, store = planned
     refusing(monkeypatch, number, lambda path: path.endswith(("class0/000.jpg", "class0/002.jpg")))
-    assert list(Builder(folder, store)(0).failed.values()) == [os.strerror(number)] * 2
+    assert (
+        list(ShardBuilder(folder, store, MethodSource()).build(0).failed.values())
+        == [os.strerror(number)] * 2
+    )
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
@@ -96,7 +99,7 @@ def test_a_machine_that_is_short_of_something_blames_no_image(planned, monkeypat
     folder, store = planned
     refusing(monkeypatch, number, lambda path: path.endswith("class0/000.jpg"))
     with pytest.raises(AccessError, match=rf"{os.strerror(number)}: ") as refusal:
-        Builder(folder, store)(0)
+        ShardBuilder(folder, store, MethodSource()).build(0)
     assert pickle.loads(pickle.dumps(refusal.value)).errno == number
     assert not list(store.glob("shard-*"))
 
@@ -117,5 +120,5 @@ def test_a_folder_of_other_files_does_not_become_a_store_of_failures(planned):
     with pytest.raises(
         DiloError, match=r"images could not be read.*is it the folder that the store"
     ):
-        Builder(folder, store)(0)
+        ShardBuilder(folder, store, MethodSource()).build(0)
     assert not list(store.glob("shard-*"))

@@ -5,26 +5,26 @@ from support.photographs import photograph_folder
 from support.plugins import install, mark
 
 from dilo.pipeline.compute import isolation
-from dilo.pipeline.compute.isolation import Apart
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.isolation import IsolatedBuilder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 
 
 def planned(root):
     images = photograph_folder(root / "images", 3)
     prepare(images, root / "store", recipe=MaskRecipe.named("rbd"), size=16, shard_size=4)
-    return Builder(images, root / "store")
+    return ShardBuilder(images, root / "store", MethodSource())
 
 
 def test_a_shard_built_apart_is_the_shard_built_at_home(tmp_path):
     builder = planned(tmp_path)
-    outcome = Apart(builder)(0)
+    outcome = IsolatedBuilder(builder).build(0)
     shard = builder.store / "shard-00000.h5"
     apart = shard.read_bytes()
     shard.unlink()
-    assert builder(0) == outcome
+    assert builder.build(0) == outcome
     assert shard.read_bytes() == apart
 
 
@@ -32,23 +32,25 @@ def test_what_the_process_refuses_is_said_in_its_words(tmp_path):
     builder = planned(tmp_path)
     builder.images.rename(tmp_path / "elsewhere")
     with pytest.raises(DiloError, match="is the disk mounted"):
-        Apart(builder)(0)
+        IsolatedBuilder(builder).build(0)
 
 
 def test_deaths_of_no_image_in_particular_end_in_words(tmp_path, monkeypatch):
     builder = planned(tmp_path)
     # It dies of the second row whenever it comes to it, but never when that row is alone.
     monkeypatch.setattr(
-        Apart, "_child", lambda self, **asked: (None, "") if "row" in asked else (1, "SIGKILL")
+        IsolatedBuilder,
+        "_run_child",
+        lambda self, **asked: (None, "") if "row" in asked else (1, "SIGKILL"),
     )
     with pytest.raises(DiloError, match=r"died 3 times \(SIGKILL\), but of no image in partic"):
-        Apart(builder)(0)
+        IsolatedBuilder(builder).build(0)
 
 
 def test_a_process_that_does_not_even_begin_ends_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(isolation.sys, "executable", "/bin/false")
     with pytest.raises(DiloError, match=r"died 3 times \(exit status 1\)"):
-        Apart(planned(tmp_path))(0)
+        IsolatedBuilder(planned(tmp_path)).build(0)
 
 
 def test_only_what_kills_is_recorded(tmp_path, monkeypatch):
@@ -59,7 +61,7 @@ def test_only_what_kills_is_recorded(tmp_path, monkeypatch):
     mark(images / "class1" / "red.png")
     recipe = MaskRecipe.named("crashing")
     prepare(images, tmp_path / "store", recipe=recipe, size=16, shard_size=4)
-    outcome = Apart(Builder(images, tmp_path / "store"))(0)
+    outcome = IsolatedBuilder(ShardBuilder(images, tmp_path / "store", MethodSource())).build(0)
     assert outcome.failed == {
         "class1/red.png": "killed the process that computed it, twice: SIGSEGV"
     }

@@ -3,15 +3,21 @@
 import errno
 import pickle
 import zlib
+from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
+from support.backgrounds import plan as plan_of_backgrounds
 from support.photographs import photograph_folder
+from support.shards import plan as plan_of_masks
 
+from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.compute import failures
-from dilo.pipeline.compute.shard import Builder
-from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.compute.shard import ShardBuilder, per_image_work
+from dilo.pipeline.errors import DiloError, ImageError, StoreError
+from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.imported import ImportSource
 from dilo.pipeline.masks.network import NetworkRun
 from dilo.pipeline.saliency import MaskRecipe
 
@@ -27,7 +33,7 @@ def test_a_row_records_size_and_checksum_of_the_file_that_was_read(planned):
     images, store = planned
     (images / "class0" / "000.jpg").write_bytes(b"no image")
     (images / "class0" / "002.jpg").unlink()
-    outcome = Builder(images, store)(0)
+    outcome = ShardBuilder(images, store, MethodSource()).build(0)
     assert outcome.failed == {
         "class0/000.jpg": "not an image",
         "class0/002.jpg": "No such file or directory",
@@ -40,11 +46,11 @@ def test_a_row_records_size_and_checksum_of_the_file_that_was_read(planned):
 
 def test_a_shard_that_is_there_is_not_built_again(planned):
     images, store = planned
-    builder = Builder(images, store)
-    first = builder(1)
+    builder = ShardBuilder(images, store, MethodSource())
+    first = builder.build(1)
     before = (store / "shard-00001.h5").stat()
     (images / "class1" / "001.jpg").write_bytes(b"no image")
-    assert builder(1) == first
+    assert builder.build(1) == first
     assert (store / "shard-00001.h5").stat() == before
 
 
@@ -53,7 +59,7 @@ def test_a_folder_of_images_that_is_gone_or_empty_stops_the_run(planned):
     images.rename(images.with_name("elsewhere"))
     for _ in range(2):
         with pytest.raises(DiloError, match=r"class0 must hold .* is the disk mounted\? Finished"):
-            Builder(images, store)(0)
+            ShardBuilder(images, store, MethodSource()).build(0)
         (images / "class0").mkdir(parents=True, exist_ok=True)
     assert not list(store.glob("shard-*"))
 
@@ -61,19 +67,54 @@ def test_a_folder_of_images_that_is_gone_or_empty_stops_the_run(planned):
 def test_a_row_that_is_broken_is_not_tried(planned):
     images, store = planned
     begun = []
-    outcome = Builder(images, store).build(0, begin=begun.append, broken={1: "it kills"})
+    outcome = ShardBuilder(images, store, MethodSource()).build(
+        0, on_row=begun.append, skip={1: "it kills"}
+    )
     assert begun == [0, 1, 2]
     assert outcome.failed == {"class0/002.jpg": "it kills"}
 
 
-def test_it_can_be_sent_as_an_object_and_in_words(planned):
-    images, store = planned
-    builder = Builder(images, store, images / "masks")
+@pytest.mark.parametrize(
+    "source",
+    [
+        MethodSource(NetworkRun(Path("weights.pth"), "cuda", 8, 2, 4)),
+        ImportSource(Path("pngs")),
+        BackgroundSource(Path("masks")),
+    ],
+)
+def test_it_can_be_sent_to_a_worker_whoever_makes_its_rows(planned, source):
+    builder = ShardBuilder(*planned, source)
     assert pickle.loads(pickle.dumps(builder)) == builder
-    assert Builder.at(builder.places()) == builder
-    assert Builder.at(Builder(images, store).places()) == Builder(images, store)
-    opened = Builder(images, store, network=NetworkRun(images / "weights.pth", "cuda", 8, 2, 4))
-    assert pickle.loads(pickle.dumps(opened)) == Builder.at(opened.places()) == opened
+    shard, build = pickle.loads(pickle.dumps((1, builder.build)))
+    assert (shard, build.__self__) == (1, builder)
+
+
+def test_a_method_that_is_not_there_is_refused_and_a_kind_of_backgrounds_is_opened(tmp_path):
+    (tmp_path / "plan.json").write_text(plan_of_masks().text())
+    with pytest.raises(StoreError, match="asks for masks that this version of dilo does not make"):
+        MethodSource().open(tmp_path, plan_of_masks())
+    work = BackgroundSource().open(tmp_path, plan_of_backgrounds("images"))
+    assert list(work(range(3), ["a", "b", "c"]).rows_to_do) == [0, 1, 2]
+
+
+def test_each_row_is_filled_by_its_own_image():
+    asked = []
+
+    def make(path, content):
+        asked.append((path, content))
+        if content == b"bad":
+            raise ZeroDivisionError
+        return np.full((4, 4), len(content), np.uint8), (len(content), 9)
+
+    work = per_image_work(make, 4)(range(6, 8), ["a\\b.jpg", "c.jpg"])
+    assert list(work.rows_to_do) == [0, 1]
+    assert work.rows.path == [r"a\\b.jpg", "c.jpg"]
+    work.process(1, b"four")
+    with pytest.raises(ZeroDivisionError):
+        work.process(0, b"bad")
+    assert asked == [("c.jpg", b"four"), ("a\\b.jpg", b"bad")]
+    assert work.rows.shape.tolist() == [[0, 0], [4, 9]]
+    assert work.rows.masks.mean(axis=(1, 2)).tolist() == [0, 4]
 
 
 def test_a_disk_that_fails_stops_the_run_but_one_bad_sector_does_not(tmp_path, monkeypatch):
@@ -88,9 +129,11 @@ def test_a_disk_that_fails_stops_the_run_but_one_bad_sector_does_not(tmp_path, m
         return read(path)
 
     monkeypatch.setattr(failures, "read_file", failing)
-    assert Builder(images, tmp_path / "store")(0).failed == {"class0/000.jpg": "Input/output error"}
+    assert ShardBuilder(images, tmp_path / "store", MethodSource()).build(0).failed == {
+        "class0/000.jpg": "Input/output error"
+    }
     (tmp_path / "store" / "shard-00000.h5").unlink()
     bad |= {path.relative_to(images).as_posix() for path in images.rglob("*.jpg")}
     with pytest.raises(DiloError, match=r"10 images could not .*: Input/output error: the disk"):
-        Builder(images, tmp_path / "store")(0)
+        ShardBuilder(images, tmp_path / "store", MethodSource()).build(0)
     assert not list((tmp_path / "store").glob("shard-*"))

@@ -53,8 +53,9 @@ def test_a_worker_keeps_to_one_core(tmp_path):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from dilo.pipeline.compute.shard import Builder\n"
-        "Builder(Path(sys.argv[1]), Path(sys.argv[2]))(0)\n"
+        "from dilo.pipeline.compute.shard import ShardBuilder\n"
+        "from dilo.pipeline.masks.computed import MethodSource\n"
+        "ShardBuilder(Path(sys.argv[1]), Path(sys.argv[2]), MethodSource()).build(0)\n"
         "import cv2, numba\n"
         "assert cv2.getNumThreads() == 1, cv2.getNumThreads()\n"
         "assert numba.get_num_threads() == 1, numba.get_num_threads()\n"

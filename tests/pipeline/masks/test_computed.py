@@ -9,12 +9,18 @@ from PIL import Image
 from skimage import data
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.shard import Builder
-from dilo.pipeline.errors import StoreError
+from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import mask_plan, planned_recipe, prepare
+from dilo.pipeline.masks.computed import (
+    MethodSource,
+    make_masks,
+    mask_spec,
+    planned_recipe,
+    prepare,
+)
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
@@ -30,7 +36,9 @@ def images(tmp_path):
 
 def build_all(images, store, **options):
     plan = prepare(images, store, **({"recipe": RBD, "size": 32, "shard_size": 2} | options))
-    return plan, [Builder(images, store)(shard) for shard in range(plan.shards)]
+    return plan, [
+        ShardBuilder(images, store, MethodSource()).build(shard) for shard in range(plan.shards)
+    ]
 
 
 def test_a_row_is_the_saliency_of_its_image(images, tmp_path):
@@ -84,13 +92,13 @@ def test_bytes_depend_on_the_plan_alone(images, tmp_path):
     moved = shutil.copytree(images, tmp_path / "elsewhere")
     plan = prepare(moved, tmp_path / "b", recipe=RBD, size=32, shard_size=2)
     for shard in reversed(range(plan.shards)):
-        Builder(moved, tmp_path / "b")(shard)
+        ShardBuilder(moved, tmp_path / "b", MethodSource()).build(shard)
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
 
 def test_the_plan_records_every_constant_of_the_method():
-    parameters = mask_plan(RBD, 32)(Names(["a"]), 1).parameters
+    parameters = mask_spec(RBD, 32).plan(Names(["a"]), 1).parameters
     assert parameters["background_factor"] == 5.0
     assert len(parameters) > 10
 
@@ -172,4 +180,27 @@ def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
     numbers["patches"] = numbers.pop("superpixels")
     path.write_text(dataclasses.replace(plan, parameters=numbers).text())
     with pytest.raises(StoreError, match=r"does not make: patches must be one of .*: use the ver"):
-        Builder(images, tmp_path / "store")(0)
+        ShardBuilder(images, tmp_path / "store", MethodSource()).build(0)
+
+
+def test_a_store_is_made_and_continued_by_one_call(images, tmp_path):
+    for shard in range(prepare(images, tmp_path / "a", recipe=RBD, size=32, shard_size=3).shards):
+        ShardBuilder(images, tmp_path / "a", MethodSource()).build(shard)
+    lines = []
+    store = make_masks(str(images), tmp_path / "b", size=32, shard_size=3, jobs=2, say=lines.append)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert sorted(path.name for path in store.folder.iterdir()) == names
+    for name in names:
+        assert (store.folder / name).read_bytes() == (tmp_path / "a" / name).read_bytes()
+    count = f"{len(store)} images"
+    assert lines[0].startswith(f"{count} in {store.plan.shards} shards; to do: {count} in ")
+    (store.folder / "shard-00001.h5").unlink()
+    again = make_masks(images, tmp_path / "b", size=32, jobs=1)
+    assert np.array_equal(again[3], store[3])
+    with pytest.raises(StoreError, match=r"says method 'rbd'.* asked for method 'gs'"):
+        make_masks(images, tmp_path / "b", "gs", size=32)
+    with pytest.raises(ValueError, match="method must be one of"):
+        make_masks(images, tmp_path / "c", "nothing")
+    with pytest.raises(DiloError, match="--method basnet is a network: give its --weights FILE"):
+        make_masks(images, tmp_path / "c", "basnet")
+    assert not (tmp_path / "c").exists()

@@ -13,12 +13,12 @@ from support.fakes import Fake, fake_maker, ticking
 from support.photographs import photograph_folder
 
 from dilo.pipeline.compute.arrays import Task
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.listing import Selection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks import sample
-from dilo.pipeline.masks.computed import mask_plan, prepare, recipe_maker
+from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe, prepare
 from dilo.pipeline.masks.estimate import SHARD_BYTES, Estimate, Load, estimate, load_of
 from dilo.pipeline.masks.sample import ROW_BYTES, Sample
 from dilo.pipeline.saliency import MaskRecipe
@@ -35,11 +35,11 @@ def images(tmp_path):
 
 
 def plan_of(count, shard_size):
-    return mask_plan(RBD, 32)(Names(str(i) for i in range(count)), shard_size)
+    return mask_spec(RBD, 32).plan(Names(str(i) for i in range(count)), shard_size)
 
 
 def planned(images, store, *, recipe, size, **options):
-    return plan_store(images, store, mask_plan(recipe, size), **options)
+    return plan_store(images, store, mask_spec(recipe, size), **options)
 
 
 def content(folder):
@@ -117,7 +117,7 @@ def test_what_is_done_is_not_counted_and_nothing_is_written(images, tmp_path):
     store = tmp_path / "store"
     options = {"recipe": RBD, "size": 32, "shard_size": 5}
     prepare(images, store, **options)
-    Builder(images, store)(1)
+    ShardBuilder(images, store, MethodSource()).build(1)
     before = content(tmp_path)
     plan, names = planned(images, store, recipe=RBD, size=32)
     found = estimate(images, store, plan, names, FAKE, jobs=1)
@@ -125,7 +125,7 @@ def test_what_is_done_is_not_counted_and_nothing_is_written(images, tmp_path):
     assert (found.load.shards, found.load.images) == (3, 15)
     assert found.lines(named=3)[0] == "20 images in 4 shards; to do: 15 images in 3"
     for shard in (0, 2, 3):
-        Builder(images, store)(shard)
+        ShardBuilder(images, store, MethodSource()).build(shard)
     done = estimate(images, store, plan, names, FAKE, jobs=1)
     assert (done.load, done.bytes) == (Load(0, 0, 0, 0.0), 0)
     assert len(done.lines(named=3)) == 2
@@ -200,11 +200,11 @@ def test_the_bytes_foretold_are_those_of_the_run(tmp_path):
     options = {"recipe": RBD, "size": 224, "shard_size": 8}
     plan, names = planned(tmp_path / "images", store, **options)
     foretold = estimate(
-        tmp_path / "images", store, plan, names, recipe_maker(RBD, 224, names), jobs=1
+        tmp_path / "images", store, plan, names, open_recipe(RBD, 224, names), jobs=1
     ).bytes
     assert not store.exists()
     prepare(tmp_path / "images", store, **options)
     for shard in range(plan.shards):
-        Builder(tmp_path / "images", store)(shard)
+        ShardBuilder(tmp_path / "images", store, MethodSource()).build(shard)
     written = sum(path.stat().st_size for path in store.iterdir())
     assert foretold == pytest.approx(written, rel=0.05)

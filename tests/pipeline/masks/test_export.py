@@ -16,11 +16,11 @@ from support.cli import invoke
 from support.photographs import photograph, photograph_folder
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.masks import export
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.maskrows import MaskRows
@@ -39,7 +39,7 @@ def made(tmp_path_factory):
 def store_of(images, folder):
     plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        Builder(images, folder)(shard)
+        ShardBuilder(images, folder, MethodSource()).build(shard)
     return folder
 
 

@@ -9,10 +9,11 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.masks.files import read_mask
+from dilo.pipeline.masks.imported import ImportSource
 from dilo.pipeline.store import MaskStore
 
 RAMP = np.arange(3000, dtype=np.uint32).reshape(50, 60) * 255 // 2999
@@ -169,7 +170,7 @@ def test_a_disk_of_masks_that_is_gone_stops_the_run_and_records_no_failure(image
     png.rename(tmp_path / "elsewhere")
     for _ in range(2):
         with pytest.raises(DiloError, match=r"--png .* got nothing there: is the disk mounted"):
-            Builder(images, store, png)(0)
+            ShardBuilder(images, store, ImportSource(png)).build(0)
         png.mkdir(exist_ok=True)
     assert not list(store.glob("shard-*"))
 

@@ -1,4 +1,4 @@
-"""How a network runs: defaults by device, and the same in words."""
+"""How a network runs: defaults by device."""
 
 from pathlib import Path
 
@@ -25,13 +25,3 @@ def test_a_gpu_s_threads_are_its_process_s_share_of_the_cores(
 def test_a_batch_is_what_is_said_or_what_suits_the_device():
     assert [NetworkRun(FILE, device).images for device in ("cpu", "cuda")] == [1, 32]
     assert NetworkRun(FILE, "cuda", batch=5).images == 5
-
-
-@pytest.mark.parametrize(
-    "run",
-    [NetworkRun(FILE), NetworkRun(FILE, "cuda", 8, 3, 4), NetworkRun(FILE, "cuda", workers=3)],
-)
-def test_it_can_be_said_in_words(run):
-    words = run.words()
-    assert all(isinstance(word, str) for word in words.values())
-    assert NetworkRun.of(words) == run

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, notice, sheet
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.masks.preview import drawn, foreground, mask_sheet
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
@@ -39,7 +39,7 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     store = tmp_path / "store"
     plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
     for shard in range(plan.shards):
-        Builder(images, store)(shard)
+        ShardBuilder(images, store, MethodSource()).build(shard)
     masks = MaskStore(store)
     picture = mask_sheet(masks, images, drawn(masks.names, count=count, seed=0))
     assert picture.height == rows * (CELL + CAPTION + GAP) + GAP

@@ -6,7 +6,7 @@ from support.networks import gain
 from support.photographs import photograph_folder
 
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import mask_plan, recipe_maker
+from dilo.pipeline.masks.computed import mask_spec, open_recipe
 from dilo.pipeline.masks.network import NetworkRun
 from dilo.pipeline.masks.sample import FEWEST, MOST, Sample, spread_rows, take_sample
 from dilo.pipeline.saliency import MaskRecipe
@@ -15,7 +15,7 @@ from dilo.pipeline.saliency.weights import weights_digest
 
 def plan_of(count, shard_size):
     names = Names(str(i) for i in range(count))
-    return mask_plan(MaskRecipe.named("rbd"), 32)(names, shard_size)
+    return mask_spec(MaskRecipe.named("rbd"), 32).plan(names, shard_size)
 
 
 @pytest.mark.parametrize(("step", "done"), [(0.001, 40), (1.0, FEWEST), (0.25, 20)])
@@ -51,7 +51,7 @@ def test_a_network_s_sample_is_of_whole_batches_after_one_that_does_not_count(tm
         batches.append(len(paths))
         return make(rows, paths)
 
-    make = recipe_maker(recipe, 32, Names(names), NetworkRun(weights, batch=4))
+    make = open_recipe(recipe, 32, Names(names), NetworkRun(weights, batch=4))
     found = take_sample(images, names, "net", maker, clock=ticking(0.001))
     assert (found.images, found.failed) == (11, {})
     assert [count for count in batches if count > 1] == [4, 4, 4, 3]

@@ -7,12 +7,12 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.listing import Selection
-from dilo.pipeline.masks.computed import mask_plan
+from dilo.pipeline.masks.computed import mask_spec
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.create import plan_store, start_store
 from dilo.pipeline.store.plan import Plan, load_names
 
-RBD = mask_plan(MaskRecipe.named("rbd"), 16)
+RBD = mask_spec(MaskRecipe.named("rbd"), 16)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_task_that_comes_while_the_list_is_being_written_lists_the_folder_itse
 
 
 def test_a_shard_that_no_worker_could_hold_is_refused(images, tmp_path):
-    large = mask_plan(MaskRecipe.named("rbd"), 20_000)
+    large = mask_spec(MaskRecipe.named("rbd"), 20_000)
     with pytest.raises(DiloError, match="--shard-size must be at most 5 at --size 20000, for a "):
         plan_store(images, tmp_path / "store", large, shard_size=6)
     plan_store(images, tmp_path / "store", large, shard_size=5)

@@ -12,8 +12,8 @@ from support.backgrounds import built, crops_by, masks_of
 from support.photographs import photograph_folder
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
-from dilo.pipeline.compute.shard import Builder
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 
@@ -37,7 +37,7 @@ def store(tmp_path, monkeypatch):
     (images / "class1" / "broken.jpg").write_bytes(b"no")
     plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=5)
     for shard in range(plan.shards):
-        Builder(images, folder)(shard)
+        ShardBuilder(images, folder, MethodSource()).build(shard)
     monkeypatch.chdir(tmp_path)
     return MaskStore(folder)
 

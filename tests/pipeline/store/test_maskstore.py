@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.shard import Builder
+from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore, reader
 from dilo.pipeline.store.shardfile import open_shard
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        Builder(images, folder)(shard)
+        ShardBuilder(images, folder, MethodSource()).build(shard)
     return folder
 
 

@@ -89,8 +89,8 @@ def test_shards_without_a_plan_are_not_adopted(tmp_path):
         ("[" * 200_000, r"plan.json must be a plan that dilo-prep wrote: must be JSON, got br"),
         ("[]", "must be a plan that dilo-prep wrote: got JSON without its format"),
         ("{}", "must be a plan"),
-        ('{"format": 1}', "must be a plan"),
-        ('{"format": 2}', "format 1, got 2"),
+        ('{"format": 2}', "must be a plan"),
+        ('{"format": 1}', "format 2, got 1"),
     ],
 )
 def test_a_plan_that_cannot_be_read_is_refused(tmp_path, text, message):

@@ -8,7 +8,7 @@ from support.photographs import photograph_folder
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.store import reader
+from dilo.pipeline.store import shardfile
 from dilo.pipeline.store.shardfile import open_shard
 
 
@@ -23,7 +23,7 @@ def masks(tmp_path):
 def test_values_are_those_of_the_columns_in_the_order_asked(masks, monkeypatch, positions):
     columns, opened = masks.columns("shape", "error", "status"), []
     monkeypatch.setattr(
-        reader,
+        shardfile,
         "open_shard",
         lambda path, *more: opened.append(path.name) or open_shard(path, *more),
     )

@@ -1,23 +1,31 @@
 """The shard: a file that any HDF5 tool opens, and whose faults are found."""
 
 import hashlib
-import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
 import pytest
-from support.shards import PATHS, rows
+from support.backgrounds import plan as plan_of_backgrounds
+from support.backgrounds import rows as background_rows
+from support.shards import PATHS, plan, rows
 
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.store.shardfile import Tally, open_shard, read_tally, write_shard
+from dilo.pipeline.store.layouts import layout_of, rows_of
+from dilo.pipeline.store.shardfile import (
+    Tally,
+    open_shard,
+    read_tally,
+    reading_shard,
+    write_shard,
+)
 
 
 @pytest.fixture
 def shard(tmp_path):
     path = tmp_path / "shard-00000.h5"
-    write_shard(path, rows(), "plan")
+    write_shard(path, rows(), plan().fingerprint())
     return path
 
 
@@ -46,18 +54,8 @@ def test_hdf5_of_2010_can_read_it(shard):
 
 
 def test_equal_rows_are_equal_bytes(shard, tmp_path):
-    write_shard(tmp_path / "again.h5", rows(), "plan")
+    write_shard(tmp_path / "again.h5", rows(), plan().fingerprint())
     assert (tmp_path / "again.h5").read_bytes() == shard.read_bytes()
-
-
-def test_a_row_has_the_checksum_that_the_format_says(shard):
-    with h5py.File(shard) as file:
-        for row in range(3):
-            content = file["masks"][row].tobytes() + file["shape"][row].astype("<i4").tobytes()
-            content += file["bytes"][row].astype("<i8").tobytes()
-            content += file["file_crc32"][row].astype("<u4").tobytes()
-            content += file["path"][row] + file["error"][row]
-            assert file["crc32"][row] == zlib.crc32(content)
 
 
 def test_the_file_has_the_digest_that_the_format_says(shard):
@@ -71,12 +69,12 @@ def test_the_file_has_the_digest_that_the_format_says(shard):
 def test_threads_may_write_at_once(tmp_path, shard):
     paths = [tmp_path / f"{number}.h5" for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda path: write_shard(path, rows(), "plan"), paths))
+        list(pool.map(lambda path: write_shard(path, rows(), plan().fingerprint()), paths))
     assert {path.read_bytes() for path in paths} == {shard.read_bytes()}
 
 
 def test_failures_are_read_back(shard):
-    assert read_tally(shard, "plan") == Tally(
+    assert read_tally(shard.parent, plan(), 0) == Tally(
         {"a/o'brien.jpg": "not an image: häßlich"}, Counter({0: 2, 1: 1}), 0
     )
 
@@ -84,3 +82,17 @@ def test_failures_are_read_back(shard):
 def test_a_shard_of_another_plan_is_refused(shard):
     with pytest.raises(StoreError, match="another plan"):
         open_shard(shard, "other")
+    with pytest.raises(StoreError, match="another plan"):
+        read_tally(shard.parent, plan(16), 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "plan"),
+    [(rows(), plan()), (background_rows(), plan_of_backgrounds())],
+    ids=["masks", "backgrounds"],
+)
+def test_the_layout_of_a_shard_is_that_of_its_kind(tmp_path, rows, plan):
+    write_shard(tmp_path / "shard-00000.h5", rows, plan.fingerprint())
+    assert rows_of(plan) is type(rows)
+    with reading_shard(tmp_path, plan, 0) as file:
+        assert set(file) == set(layout_of(plan, 0))

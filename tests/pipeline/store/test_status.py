@@ -4,8 +4,8 @@ import json
 
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.shard import Builder
-from dilo.pipeline.masks.computed import prepare
+from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.status import missing_shards, ranges, status
 
@@ -23,7 +23,7 @@ def half_done(root, *, broken):
     recipe = MaskRecipe.named("rbd", "grabcut")
     plan = prepare(images, root / "store", recipe=recipe, size=16, shard_size=1)
     for shard in range(0, plan.shards, 2):
-        Builder(images, root / "store")(shard)
+        ShardBuilder(images, root / "store", MethodSource()).build(shard)
     return root / "store", plan
 
 

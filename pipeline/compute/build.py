@@ -1,0 +1,83 @@
+"""Build what a planned store lacks, by as many workers as are asked for."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+
+from dilo.pipeline.common.files import sweep
+from dilo.pipeline.common.printing import counted
+from dilo.pipeline.common.progress import Progress
+from dilo.pipeline.compute.batches import Pace
+from dilo.pipeline.compute.executors import run
+from dilo.pipeline.compute.isolation import IsolatedBuilder
+from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.store.plan import Plan
+from dilo.pipeline.store.status import missing_shards
+from dilo.pipeline.store.verify import require_unchanged
+
+
+class Stopped(KeyboardInterrupt):
+    """A stop by the user, in words that say what is done."""
+
+
+def images_in_shards(plan: Plan) -> str:
+    """Write how large a store is."""
+    return f"{counted(plan.images, 'image')} in {counted(plan.shards, 'shard')}"
+
+
+def build_store(
+    builder: ShardBuilder,
+    plan: Plan,
+    shards: Sequence[int] | None = None,
+    *,
+    jobs: int,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    look_back: bool = True,
+    before_start: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] | None = None,
+) -> Pace:
+    """Build the shards that are missing, of all or of some, and give the pace of a network.
+
+    With `look_back`, a store some of whose finished images have changed is refused.
+    `before_start` is called before workers start, if there is anything to do. Lines for people,
+    and a bar on a terminal, only if there is a `say`.
+    """
+    lines, terminal = (say, None) if say is not None else (_quiet, False)
+    missing = set(missing_shards(builder.store, plan))
+    shards = range(plan.shards) if shards is None else shards
+    todo = [shard for shard in shards if shard in missing]
+    total = sum(len(plan.rows(shard)) for shard in todo)
+    lines(f"{images_in_shards(plan)}; to do: {counted(total, 'image')} in {len(todo)}")
+    done = sorted(set(shards) - missing)
+    if look_back and done:
+        looked = Progress(len(done), "shards looked back at", lines, terminal=terminal, steady=True)
+        with looked as bar:
+            require_unchanged(builder.images, builder.store, done, advance=lambda: bar.advance(1))
+    if todo:
+        before_start()
+    isolated = IsolatedBuilder(builder).build
+    outcomes = run(
+        builder.build, todo, jobs=jobs, backend=backend, scheduler=scheduler, apart=isolated
+    )
+    failed, pace = 0, Pace()
+    progress = Progress(total, "images", lines, terminal=terminal, steady=True)
+    try:
+        with closing(outcomes), progress:
+            for outcome in outcomes:
+                failed += len(outcome.failed)
+                pace += outcome.pace or Pace()
+                progress.advance(outcome.images, f"{failed} failed")
+    except KeyboardInterrupt:
+        left = set(missing_shards(builder.store, plan)).intersection(todo)
+        kept = total - sum(len(plan.rows(shard)) for shard in left)
+        raise Stopped(
+            f"stopped; {kept} of {total} images are done and kept: give the same command to go on"
+        ) from None
+    finally:
+        with suppress(OSError):  # what ended the run says more
+            sweep(builder.store)  # of workers that were killed as this run began, or by its end
+    return pace
+
+
+def _quiet(line: str) -> None:
+    """Write nothing."""
