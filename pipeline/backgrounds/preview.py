@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dilo.pipeline.backgrounds.windows import Box, tiled
+from dilo.pipeline.backgrounds.cropping import tiled
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images.decoding import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.sheets import BLANK, CELL, PAPER, Picture, fitted, sheet
+from dilo.pipeline.store.backgroundrows import Box
 
 #: Cells in a row of either sheet.
 ACROSS = 6

@@ -4,7 +4,7 @@ import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, blank_columns
 
-if TYPE_CHECKING:  # numba comes with it, which must find its threads limited: see one_core
-    from dilo.pipeline.backgrounds.windows import Box
-
+#: A window of an image: top, left, height and width, in its pixels.
+Box = tuple[int, int, int, int]
 #: Further values of `status`: no window fits the image; the image was not needed.
 NO_WINDOW, NOT_DRAWN = 2, 3
 #: Of `bytes`, where the image file was not read.
@@ -41,7 +40,7 @@ class BackgroundRows(ImageRows):
         *("path", "error"),
     )
 
-    boxes: "list[list[Box]]"
+    boxes: list[list[Box]]
     jpegs: list[list[bytes]]
     undone: dict[int, int]
 
