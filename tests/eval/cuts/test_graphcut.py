@@ -14,8 +14,8 @@ from scipy.stats import multivariate_normal
 
 from dilo.eval.cuts.graphcut import Energy, Seeds, color_energy, minimal_cut, seeds_of
 from dilo.eval.cuts.pixelgraph import geodesic_forest
+from dilo.eval.maskmethods import GradientParameters
 from dilo.pipeline.saliency.cuts.colormodels import color_models
-from dilo.pipeline.saliency.networkparameters import GradientParameters
 
 PARAMETERS = GradientParameters(segmentation="star")
 
