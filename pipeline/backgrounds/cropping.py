@@ -23,7 +23,7 @@ from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import FAILED
 
 #: Half the colour in each direction, as cameras keep it: a fifth smaller, and decoded faster.
-SUBSAMPLING = "420"
+_SUBSAMPLING = "420"
 
 
 class _Windows(Protocol):
@@ -199,7 +199,7 @@ def encoded(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
         picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
         pixels = np.asarray(picture)
     jpeg: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels), quality, "RGB", SUBSAMPLING, fastdct=False
+        np.ascontiguousarray(pixels), quality, "RGB", _SUBSAMPLING, fastdct=False
     )
     return jpeg
 

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from dilo.pipeline.doctor.report import Finding
 
 #: Wheels that each bring the folder cv2: the last one installed overwrites the others'.
-OPENCV = (
+_OPENCV = (
     "opencv-python-headless",
     "opencv-python",
     "opencv-contrib-python-headless",
@@ -69,7 +69,7 @@ def packages(needed: Iterable[Requirement], version: Version = installed) -> lis
     """
     return [
         opencv(requirement, version)
-        if requirement.name in OPENCV
+        if requirement.name in _OPENCV
         else package(requirement, version)
         for requirement in needed
     ]
@@ -90,7 +90,7 @@ def opencv(requirement: Requirement, version: Version) -> Finding:
     Finding
         Breaks where two wheels share one folder.
     """
-    there = [name for name in OPENCV if version(name)]
+    there = [name for name in _OPENCV if version(name)]
     if len(there) > 1:
         found = ", ".join(f"{name} {version(name)}" for name in there)
         advice = (
