@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from dilo.eval.attribution import Attribution, attribution_maps, predicted
 from dilo.eval.classifier import Classifier, load_classifier
+from dilo.eval.cuts.seeded import segmented
+from dilo.eval.maskmethods import ClassParameters, GradientParameters
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.labels import labels_of
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.resizing import squash
-from dilo.pipeline.saliency.cuts.seeded import segmented
 from dilo.pipeline.saliency.network import MaskNetwork
-from dilo.pipeline.saliency.networkparameters import ClassParameters, GradientParameters
 from dilo.train.runtime.devices import DTYPES, Precision, choose_device, choose_precision
 
 #: What messages call the images of a store.

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dilo.pipeline.saliency import METHODS
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipeline", "train", "eval")
 #: What a build reads besides.
@@ -71,6 +73,14 @@ def test_every_source_file_is_in_the_wheel(wheel):
         if file.suffix in (".py", ".toml") or file.name == "py.typed"
     }
     assert packed == sources
+
+
+def test_every_method_that_setup_cfg_registers_makes_masks_and_the_installed_dilo_has_it():
+    lines = setup_cfg()["options.entry_points"]["dilo.saliency"].strip().split("\n")
+    points = dict(line.split(" = ") for line in lines)
+    for name, value in points.items():
+        assert METHODS.fits(importlib.metadata.EntryPoint(name, value, "dilo.saliency").load())
+    assert points.keys() <= set(METHODS)
 
 
 def test_a_build_leaves_nothing_in_the_checkout(source, wheel):

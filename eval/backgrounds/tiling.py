@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.backgrounds.windows import largest_windows, tiled
+from dilo.pipeline.backgrounds.cropping import tiled
+from dilo.pipeline.backgrounds.windows import largest_windows
 
 #: Saliency, 0 to 255, above which a pixel may belong to the object; as in dilo-prep backgrounds.
 RESPONSE = 10

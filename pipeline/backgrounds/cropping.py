@@ -4,30 +4,27 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from dilo.pipeline.backgrounds.draws import TEXTURE, taken, visiting_order
+from dilo.pipeline.backgrounds.draws import TEXTURE, taken, texture_windows, visiting_order
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.common.rng import generator
 from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
 from dilo.pipeline.images.decoding import decode_content
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_DRAWN, BackgroundRows
+from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_DRAWN, BackgroundRows, Box
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import FAILED
 
-if TYPE_CHECKING:  # numba comes with it, which must find its threads limited: see one_core
-    from dilo.pipeline.backgrounds.windows import Box
-
 #: Half the colour in each direction, as cameras keep it: a fifth smaller, and decoded faster.
-SUBSAMPLING = "420"
+_SUBSAMPLING = "420"
 
 
 class _Windows(Protocol):
@@ -36,7 +33,7 @@ class _Windows(Protocol):
     def count(self, row: int) -> int:
         """Count those of an image, before it is read."""
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
         """Give the first of them, of an image of some height and width."""
 
 
@@ -132,14 +129,39 @@ def _filler(
     return fill
 
 
-def _cut(pixels: NDArray[np.uint8], box: "Box") -> NDArray[np.uint8]:
+def _cut(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     """Cut out a window, which in a texture may go beyond the end."""
     top, left, height, width = box
     if top + height <= pixels.shape[0] and left + width <= pixels.shape[1]:
         return pixels[top : top + height, left : left + width]
-    from dilo.pipeline.backgrounds.windows import tiled
-
     return tiled(pixels, box)
+
+
+def tiled(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """Cut a box out of the endlessly repeated picture.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (H, W, 3), uint8
+        The picture.
+    box : (int, int, int, int)
+        Top, left, height h, width w, in pixels; it may go over any edge, any number of times.
+
+    Returns
+    -------
+    ndarray of shape (h, w, 3), uint8
+        A copy.
+
+    Examples
+    --------
+    >>> pixels = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    >>> tiled(pixels, (1, 2, 2, 4))[:, :, 0]
+    array([[5, 3, 4, 5],
+           [2, 0, 1, 2]], dtype=uint8)
+    """
+    top, left, height, width = box
+    rows = np.take(pixels, range(top, top + height), axis=0, mode="wrap")
+    return np.take(rows, range(left, left + width), axis=1, mode="wrap")
 
 
 def encoded(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
@@ -165,7 +187,7 @@ def encoded(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
         picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
         pixels = np.asarray(picture)
     jpeg: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels), quality, "RGB", SUBSAMPLING, fastdct=False
+        np.ascontiguousarray(pixels), quality, "RGB", _SUBSAMPLING, fastdct=False
     )
     return jpeg
 
@@ -177,7 +199,7 @@ class _WholeImages:
         """Count one."""
         return 1
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
         """Give all of it."""
         return [(0, 0, *shape)]
 
@@ -192,10 +214,8 @@ class _Textures:
         """Count as many as are asked for: a texture repeats for ever."""
         return self.recipe.crops
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
         """Draw them all, so that they are the same however many are taken."""
-        from dilo.pipeline.backgrounds.windows import texture_windows
-
         rng = generator(self.recipe.seed, TEXTURE, self.images[row])
         return texture_windows(shape, self.side, self.recipe.crops, rng)[:count]
 
@@ -218,6 +238,7 @@ class _Crops:
 
     def count(self, row: int) -> int:
         """Find them in the mask alone."""
+        # numba comes with it, which must find its threads limited: see one_core.
         from dilo.pipeline.backgrounds.windows import largest_windows
 
         if self.failed[row]:
@@ -233,7 +254,7 @@ class _Crops:
         )
         return len(self.found[row])
 
-    def boxes(self, row: int, shape: tuple[int, int], count: int) -> "list[Box]":
+    def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
         """Give what was found, if this is the image that the mask is of."""
         if self.rows.file_crc32[row] != self.crc32[row]:
             raise ImageError("it must be the file that its mask was made of, got another one")

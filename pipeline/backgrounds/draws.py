@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from dilo.pipeline.common.rng import generator, permutation
+from dilo.pipeline.store.backgroundrows import Box
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
 ORDER, TEXTURE = range(2)
@@ -61,3 +64,41 @@ def taken(order: Sequence[int], windows: Callable[[int], int], quota: int | None
                 counts[image] += 1
                 quota -= 1
     return counts
+
+
+def texture_windows(
+    shape: tuple[int, int], side: int, count: int, rng: np.random.Generator
+) -> list[Box]:
+    """Draw square windows in the endlessly repeated texture.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        The texture's height H and width W, in pixels.
+    side : int
+        Side of each window, in pixels.
+    count : int
+        How many windows; they may overlap, and be the same.
+    rng : Generator
+        Two numbers are taken for each window, so more of them begin with the same.
+
+    Returns
+    -------
+    list of (int, int, int, int)
+        Top, left, height, width. Along an axis where the texture is at least `side`, each
+        window that lies within is as likely; where it is smaller, each window that begins
+        within.
+
+    Raises
+    ------
+    ValueError
+        If a side or the count is less than 1.
+    """
+    if min(shape) < 1 or side < 1 or count < 1:
+        raise ValueError(
+            f"shape, side and count must be at least 1, got {shape}, {side} and {count}"
+        )
+    height, width = (length - side + 1 if length >= side else length for length in shape)
+    # By hand: numpy may change how it draws integers, but not these numbers.
+    uniform = rng.random((count, 2)).tolist()
+    return [(int(top * height), int(left * width), side, side) for top, left in uniform]

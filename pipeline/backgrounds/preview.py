@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dilo.pipeline.backgrounds.windows import Box, tiled
+from dilo.pipeline.backgrounds.cropping import tiled
+from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images.decoding import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.sheets import BLANK, CELL, PAPER, Picture, fitted, sheet
+from dilo.pipeline.store.backgroundrows import Box
 
 #: Cells in a row of either sheet.
 ACROSS = 6
@@ -25,50 +26,12 @@ EDGE = (0, 0, 0)
 FRAME = (190, 190, 190)
 
 
-class Backgrounds(Protocol):
-    """What is shown: a store of backgrounds, the windows of one image next to one another."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
-
-    def source(self, index: int, /) -> str:
-        """Name the image that a background is from.
-
-        Parameters
-        ----------
-        index : int
-            Position of the background.
-
-        Returns
-        -------
-        str
-            Path relative to the folder of images.
-        """
-        ...
-
-    def box(self, index: int, /) -> Box:
-        """Tell where in its image a background lies.
-
-        Parameters
-        ----------
-        index : int
-            Position of the background.
-
-        Returns
-        -------
-        (int, int, int, int)
-            Top, left, height, width, in pixels of the image.
-        """
-        ...
-
-
-def crop_sheet(store: Backgrounds, *, count: int, seed: int) -> Image.Image:
+def crop_sheet(store: BackgroundStore, *, count: int, seed: int) -> Image.Image:
     """Draw a contact sheet of backgrounds.
 
     Parameters
     ----------
-    store : Backgrounds
+    store : BackgroundStore
         The backgrounds.
     count : int
         How many to show, drawn from `seed`; all if there are fewer.
@@ -84,12 +47,12 @@ def crop_sheet(store: Backgrounds, *, count: int, seed: int) -> Image.Image:
     return _rows([_crop(store, index, _name(store, index)) for index in sorted(chosen)])
 
 
-def window_sheet(store: Backgrounds, images: Path, *, count: int, seed: int) -> Image.Image:
+def window_sheet(store: BackgroundStore, images: Path, *, count: int, seed: int) -> Image.Image:
     """Draw a contact sheet of where backgrounds lie in their images.
 
     Parameters
     ----------
-    store : Backgrounds
+    store : BackgroundStore
         The backgrounds.
     images : Path
         Folder that the store's paths are relative to.
@@ -110,7 +73,7 @@ def window_sheet(store: Backgrounds, images: Path, *, count: int, seed: int) -> 
     return _rows([picture for pair in pairs for picture in pair])
 
 
-def _of_different_images(store: Backgrounds, seed: int) -> Iterator[tuple[int, range]]:
+def _of_different_images(store: BackgroundStore, seed: int) -> Iterator[tuple[int, range]]:
     """Draw backgrounds, no two of one image; with each come all of its image."""
     seen = set()
     for index in np.random.default_rng(seed).permutation(len(store)).tolist():
@@ -124,7 +87,7 @@ def _of_different_images(store: Backgrounds, seed: int) -> Iterator[tuple[int, r
             yield index, range(first, last + 1)
 
 
-def _pair(store: Backgrounds, images: Path, index: int, together: range) -> list[Picture]:
+def _pair(store: BackgroundStore, images: Path, index: int, together: range) -> list[Picture]:
     """Make the two cells of an image: itself with its windows, and the background shown."""
     name = _name(store, index)
     try:
@@ -135,7 +98,7 @@ def _pair(store: Backgrounds, images: Path, index: int, together: range) -> list
     return [Picture(_outlined(image, others, store.box(index)), name), _crop(store, index)]
 
 
-def _crop(store: Backgrounds, index: int, name: str = "") -> Picture:
+def _crop(store: BackgroundStore, index: int, name: str = "") -> Picture:
     """Make the cell of a background, with its size in its image and perhaps a name below."""
     _, _, height, width = store.box(index)
     picture = fitted(store[index])
@@ -177,6 +140,6 @@ def _rows(cells: list[Picture]) -> Image.Image:
     return sheet([cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)])
 
 
-def _name(store: Backgrounds, index: int) -> str:
+def _name(store: BackgroundStore, index: int) -> str:
     """Give the name of an image's file alone."""
     return escaped(store.source(index)).rsplit("/", 1)[-1]

@@ -4,7 +4,7 @@ import itertools
 import operator
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+from typing import Any, SupportsIndex, cast
 
 import h5py
 import numpy as np
@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.backgrounds.recipe import Kind
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.store.backgroundrows import Box
 from dilo.pipeline.store.plan import shard_path
 from dilo.pipeline.store.reader import ShardStore
 from dilo.pipeline.store.shardfile import reading, reading_shard
 from dilo.pipeline.store.status import require_whole
-
-if TYPE_CHECKING:  # numba comes with it, and readers have no need of that
-    from dilo.pipeline.backgrounds.windows import Box
 
 
 class _Shard:
@@ -177,7 +175,7 @@ class BackgroundStore(ShardStore[_Shard]):
             image: int = opened.source[row]
         return self.names[self.plan.rows(shard)[image]]
 
-    def box(self, index: SupportsIndex) -> "Box":
+    def box(self, index: SupportsIndex) -> Box:
         """Tell which window of its image a background is.
 
         Parameters

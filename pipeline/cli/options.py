@@ -35,7 +35,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 #: What no machine that exists could use of an option, in any command: a value beyond is a slip.
 MOST = {"--jobs": 4096, "--workers": 4096, "--size": 4096, "--batch": 2**20, "--accumulate": 2**20}
 #: What the context of a command holds where --debug was given.
-DEBUG = "dilo.debug"
+_DEBUG = "dilo.debug"
 #: How many failed images are named on a terminal; --json names all.
 NAMED = 10
 
@@ -70,7 +70,7 @@ class Failure(click.ClickException):
         say(f"Error: {self.message}")
 
 
-class Unforeseen(Failure):
+class _Unforeseen(Failure):
     """A bug, in one line, with a status of its own: 1 says that images failed."""
 
     exit_code = os.EX_SOFTWARE
@@ -82,7 +82,7 @@ class Unforeseen(Failure):
         )
 
 
-def open_streams() -> None:
+def _open_streams() -> None:
     """Give a program that was started without standard streams some that lead nowhere.
 
     Otherwise the next files that it opens would be taken for them.
@@ -119,7 +119,7 @@ def _interruptible() -> Iterator[None]:
 def _debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     """Keep the word for whoever shows an error."""
     if value:
-        ctx.meta[DEBUG] = True
+        ctx.meta[_DEBUG] = True
 
 
 debug_option = click.option(
@@ -135,13 +135,13 @@ debug_option = click.option(
 def user_errors(command: Command) -> Command:
     """Turn what a user can mend into `Failure`, an interrupt into a word on resuming.
 
-    What nobody foresaw becomes `Unforeseen`; the option --debug shows where it came from.
+    What nobody foresaw becomes `_Unforeseen`; the option --debug shows where it came from.
     """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         ctx = click.get_current_context(silent=True)
-        debug = ctx is not None and DEBUG in ctx.meta
+        debug = ctx is not None and _DEBUG in ctx.meta
         with sentences(debug=debug, out=_output(kwargs)), _interruptible():
             if ctx is not None:
                 _require_usable(ctx)
@@ -187,7 +187,7 @@ def _told(error: Exception, out: Path | None) -> Failure:
     known = isinstance(error, AccessError)
     sentence = str(error) if known else sentence_of(error, sharing=sharing, out=out)
     if sentence is None:
-        return Unforeseen(error)
+        return _Unforeseen(error)
     # Of an output that is gone, or was never begun, nothing is kept.
     return Failure(f"{sentence}; finished work is kept" if out and _begun(out) else sentence)
 
@@ -226,7 +226,7 @@ class Program(click.Group):
         if not more.get("standalone_mode", True):
             return super().main(args, *rest, **more)
         words = sys.argv[1:] if args is None else list(args)
-        open_streams()
+        _open_streams()
         # Where memory cannot be shared; whoever needs to says it, with the remedy.
         warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
         debug = "--debug" in words

@@ -167,27 +167,22 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def flush_folder(folder: Path) -> bool:
+def flush_folder(folder: Path) -> None:
     """Wait until a folder's list of names is on the disk, where the disk can be asked to.
+
+    Where it cannot, a power cut may take back the newest names, and a run makes those files
+    again.
 
     Parameters
     ----------
     folder : Path
         Which.
-
-    Returns
-    -------
-    bool
-        False where the file system does not flush folders: then a power cut may take back
-        the newest names, and a run makes those files again.
     """
     try:
         _flush(folder)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-        return False
-    return True
 
 
 def _flush(path: Path) -> None:

@@ -64,9 +64,9 @@ class Plugins(Mapping[str, T], Generic[T]):
         return name in self._ours or name in self._foreign()
 
     def _foreign(self) -> dict[str, EntryPoint]:
-        """Find what other packages register."""
+        """Find what packages register; of two that take one name, dilo's own."""
         found = entry_points(group=self._group) if self._group else ()
-        return {point.name: point for point in found}
+        return {point.name: point for point in sorted(found, key=_is_dilos)}
 
     def _load(self, point: EntryPoint) -> T:
         """Import what is foreign; whatever goes wrong is said with the package's name."""
@@ -84,6 +84,11 @@ class Plugins(Mapping[str, T], Generic[T]):
                 f"got {type(thing).__name__}"
             )
         return cast(T, thing)
+
+
+def _is_dilos(point: EntryPoint) -> bool:
+    """Tell whether dilo itself registers it."""
+    return point.dist is not None and point.dist.name == "dilo"
 
 
 @dataclass(frozen=True)

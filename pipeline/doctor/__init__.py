@@ -68,7 +68,6 @@ def _of_machine(jobs: int) -> Iterator[Check]:
 
 def _of_packages() -> Iterator[Check]:
     """List the checks of what is installed."""
-    yield "Python", lambda: [packages.python()]
     yield "packages", lambda: packages.packages(packages.requirements())
 
 

@@ -14,7 +14,7 @@ ROW_BYTES = 9_900
 IMAGENET = 1_281_167
 
 #: File systems that other machines share; each file opened is a question to a server.
-NETWORK = re.compile(r"nfs|lustre|gpfs|beegfs|ceph|cifs|smb|afs|gluster|9p|panfs|wekafs|orangefs")
+_NETWORK = re.compile(r"nfs|lustre|gpfs|beegfs|ceph|cifs|smb|afs|gluster|9p|panfs|wekafs|orangefs")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Mount:
         str or None
             None for a disk of this machine.
         """
-        return self.kind if NETWORK.search(self.kind) else None
+        return self.kind if _NETWORK.search(self.kind) else None
 
 
 def mount_of(place: Path, mounts: str) -> Mount | None:

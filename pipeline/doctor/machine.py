@@ -10,11 +10,11 @@ from dilo.pipeline.common.disk import gigabytes
 from dilo.pipeline.doctor.report import Finding
 
 #: Memory that a worker may need: 0.22 GB were measured, and a large image comes on top.
-WORKER_BYTES = 500_000_000
+_WORKER_BYTES = 500_000_000
 #: Open files that a process needs: a store's shards, and a loader's batches beside them.
-OPEN_FILES = 512
+_OPEN_FILES = 512
 #: Shared memory that a trainer's loaders fill: two workers, two batches of 256 each.
-SHARED_BYTES = 400_000_000
+_SHARED_BYTES = 400_000_000
 
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "NUMBA")
 # cgroup v1 keeps each resource in a tree of its own; v2 has one. Where, limit, use, statistics.
@@ -91,11 +91,11 @@ def memory(room: int, workers: int) -> Finding:
     Finding
         Breaks where they would not fit.
     """
-    need = workers * WORKER_BYTES
+    need = workers * _WORKER_BYTES
     found = f"{gigabytes(room)} to be had; needed for {workers} at work: {gigabytes(need)}"
     if need <= room:
         return Finding("memory", "ok", found)
-    fit = room // WORKER_BYTES
+    fit = room // _WORKER_BYTES
     advice = f"workers would be killed: give --jobs {max(1, fit)}, or get more memory"
     return Finding("memory", "breaks", found, advice)
 
@@ -164,13 +164,13 @@ def open_files(soft: int, hard: int) -> Finding:
     """
     if soft < 0:
         return Finding("open files", "ok", "no limit")
-    if soft >= OPEN_FILES:
+    if soft >= _OPEN_FILES:
         return Finding("open files", "ok", f"{soft} a process")
     raised = 4096 if hard < 0 else min(4096, hard)
     advice = (
-        f"{OPEN_FILES} are needed to read a store while training: ulimit -n {raised}"
-        if raised >= OPEN_FILES
-        else f"{OPEN_FILES} are needed to read a store while training: ask for a higher limit"
+        f"{_OPEN_FILES} are needed to read a store while training: ulimit -n {raised}"
+        if raised >= _OPEN_FILES
+        else f"{_OPEN_FILES} are needed to read a store while training: ask for a higher limit"
     )
     return Finding("open files", "breaks", f"{soft} a process", advice)
 
@@ -203,7 +203,7 @@ def shared_memory(size: int | None, free: int = 0, refusal: str = "") -> Finding
             f"dilo-train and dilo-eval, or mount a tmpfs that this user may write ({mend})"
         )
         return Finding("/dev/shm", "breaks", f"a file cannot be written: {refusal}", advice)
-    if free >= SHARED_BYTES:
+    if free >= _SHARED_BYTES:
         return Finding("/dev/shm", "ok", found)
     advice = f"masks do without, dilo-train's loaders die of it (Bus error): {mend}"
     return Finding("/dev/shm", "breaks", found, advice)

@@ -1,26 +1,20 @@
-"""Checks of what is installed: Python, and each package that dilo-prep needs."""
+"""Checks of each installed package that dilo-prep needs."""
 
 import importlib
 import importlib.metadata
-import sys
 from collections.abc import Callable, Iterable
 
 from packaging.requirements import Requirement
 
 from dilo.pipeline.doctor.report import Finding
 
-#: The oldest that runs dilo.
-PYTHON = (3, 11)
 #: Wheels that each bring the folder cv2: the last one installed overwrites the others'.
-OPENCV = (
+_OPENCV = (
     "opencv-python-headless",
     "opencv-python",
     "opencv-contrib-python-headless",
     "opencv-contrib-python",
 )
-#: What dilo-prep imports, where no installed dilo says it.
-NEEDED = ["h5py", "isal", "joblib", "numba", "numpy", "opencv-python-headless", "pillow"]
-NEEDED += ["psutil", "scikit-image", "scipy", "simplejpeg", "threadpoolctl", "tqdm"]
 # Where a package is imported under another name than it is installed.
 _MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-image": "skimage"}
 
@@ -52,34 +46,10 @@ def requirements() -> list[Requirement]:
     Returns
     -------
     list of Requirement
-        Without those of extras; where dilo runs without being installed, `NEEDED` of any version.
+        Without those of extras.
     """
-    try:
-        lines = importlib.metadata.requires("dilo") or NEEDED
-    except importlib.metadata.PackageNotFoundError:
-        lines = NEEDED
-    found = [Requirement(line) for line in lines]
-    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
-
-
-def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
-    """Compare Python with the oldest allowed.
-
-    Parameters
-    ----------
-    version : tuple of int
-        Of this interpreter.
-
-    Returns
-    -------
-    Finding
-        Breaks where it is older.
-    """
-    found = ".".join(map(str, version))
-    if version >= PYTHON:
-        return Finding("Python", "ok", found)
-    needed = ".".join(map(str, PYTHON))
-    return Finding("Python", "breaks", found, f"make an environment with {needed} or newer")
+    needed = [Requirement(line) for line in importlib.metadata.requires("dilo") or ()]
+    return [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 def packages(needed: Iterable[Requirement], version: Version = installed) -> list[Finding]:
@@ -99,7 +69,7 @@ def packages(needed: Iterable[Requirement], version: Version = installed) -> lis
     """
     return [
         opencv(requirement, version)
-        if requirement.name in OPENCV
+        if requirement.name in _OPENCV
         else package(requirement, version)
         for requirement in needed
     ]
@@ -120,7 +90,7 @@ def opencv(requirement: Requirement, version: Version) -> Finding:
     Finding
         Breaks where two wheels share one folder.
     """
-    there = [name for name in OPENCV if version(name)]
+    there = [name for name in _OPENCV if version(name)]
     if len(there) > 1:
         found = ", ".join(f"{name} {version(name)}" for name in there)
         advice = (

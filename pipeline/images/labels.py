@@ -27,7 +27,7 @@ class Labels:
 
 
 #: Folders of a data set's parts, which are seldom classes.
-PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+_PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 
 
 def are_numbers(classes: Iterable[str]) -> bool:
@@ -103,7 +103,7 @@ def class_remarks(classes: Sequence[str], what: str) -> list[str]:
     if sorted_by_number(classes):
         named = ", ".join([*classes[:3], "...", classes[-1]] if len(classes) > 4 else classes)
         lines.append(f"{what}: classes are whole numbers and sorted as numbers: {named}")
-    if parts := [escaped(name) for name in classes if name.lower() in PARTS]:
+    if parts := [escaped(name) for name in classes if name.lower() in _PARTS]:
         lines.append(
             f"{what}: classes are named {' and '.join(parts)}, as parts of a data set are: "
             f"is {parts[0]} in there the folder that was meant?"

@@ -23,7 +23,7 @@ EXTENSIONS = frozenset(
     )
 )
 #: Of pictures that are not read; how many are passed over is said.
-OTHERS = frozenset(
+_OTHERS = frozenset(
     (
         *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".tga", ".exr", ".hdr", ".ico"),
         *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dds", ".jxr", ".raw"),
@@ -75,8 +75,8 @@ def find_images(
     taken = _matcher(globs)
     lines, seen = bytearray(), 0
     passed: Counter[str] = Counter()
-    for name in _walk(os.path.join(root, ""), EXTENSIONS | OTHERS):
-        if (extension := _extension(name)) in OTHERS:
+    for name in _walk(os.path.join(root, ""), EXTENSIONS | _OTHERS):
+        if (extension := _extension(name)) in _OTHERS:
             passed[extension] += taken(name)
             continue
         seen += 1

@@ -5,12 +5,7 @@ from typing import Any, TypeAlias
 from dilo.pipeline.common.plugins import Later, Plugins
 from dilo.pipeline.saliency.method import Method, Refinement
 from dilo.pipeline.saliency.network import NetworkMethod
-from dilo.pipeline.saliency.networkparameters import (
-    CamParameters,
-    GradientParameters,
-    NetworkParameters,
-    SalientObjectParameters,
-)
+from dilo.pipeline.saliency.networkparameters import NetworkParameters
 from dilo.pipeline.saliency.parameters import (
     ConsensusParameters,
     GrabCutParameters,
@@ -55,23 +50,18 @@ class Registry(Plugins[AnyMethod]):
 
 
 _HERE = "dilo.pipeline.saliency"
-# Named in words, since imports run one way and never from here: classifiers are read by
-# dilo.eval, the other networks are trained by dilo.train, and both bring torch.
-_TRAIN, _EVAL = "dilo.train.saliency.masknetwork", "dilo.eval.masknetwork"
+# The networks are not here: imports run one way, so dilo.train, which trains them, and dilo.eval,
+# which reads classifiers, register theirs as any package does.
 # Imported on first use: compiling and image libraries would slow every command's start.
 METHODS = Registry(
     {
-        "basnet": NetworkMethod(SalientObjectParameters(), Later(_TRAIN, "open_basnet")),
-        "cam": NetworkMethod(CamParameters(), Later(_EVAL, "open_classifier")),
         "consensus": Method(
             ConsensusParameters(), Later(f"{_HERE}.classical.consensus", "consensus")
         ),
-        "gradient": NetworkMethod(GradientParameters(), Later(_EVAL, "open_classifier")),
         "gs": Method(GsParameters(), Later(f"{_HERE}.classical.gs", "gs")),
         "mc": Method(McParameters(), Later(f"{_HERE}.classical.mc", "mc")),
         "mr": Method(MrParameters(), Later(f"{_HERE}.classical.mr", "mr")),
         "rbd": Method(RbdParameters(), Later(f"{_HERE}.classical.rbd", "rbd")),
-        "unet": NetworkMethod(SalientObjectParameters(side=128), Later(_TRAIN, "open_unet")),
     },
     GROUP,
 )

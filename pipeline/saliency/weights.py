@@ -7,7 +7,7 @@ from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import CheckpointError, require_access
 
 #: Where a run of training keeps its checkpoints; the newest has the last name.
-CHECKPOINTS = "checkpoints/step-*.pt"
+_CHECKPOINTS = "checkpoints/step-*.pt"
 #: Where it says what it was asked for.
 FACTS = "run.json"
 #: Pixels that no network's masks are larger than.
@@ -34,14 +34,14 @@ def weights_file(given: Path) -> Path:
     """
     if given.is_file():
         return given
-    if found := sorted(given.glob(CHECKPOINTS)):
+    if found := sorted(given.glob(_CHECKPOINTS)):
         return found[-1]
     if given.is_dir():
         got = "a folder without them"
     else:
         got = "a pipe or a device" if given.exists() else "nothing there"
     raise CheckpointError(
-        f"--weights {given} must be a file of weights, or a run with {CHECKPOINTS}, "
+        f"--weights {given} must be a file of weights, or a run with {_CHECKPOINTS}, "
         f"got {got}: check the path"
     )
 

@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, blank_columns
 
-if TYPE_CHECKING:  # numba comes with it, which must find its threads limited: see one_core
-    from dilo.pipeline.backgrounds.windows import Box
-
+#: A window of an image: top, left, height and width, in its pixels.
+Box = tuple[int, int, int, int]
 #: Further values of `status`: no window fits the image; the image was not needed.
 NO_WINDOW, NOT_DRAWN = 2, 3
 #: Of `bytes`, where the image file was not read.
@@ -38,7 +37,7 @@ class BackgroundRows(ImageRows):
         "error",
     )
 
-    boxes: "list[list[Box]]"
+    boxes: list[list[Box]]
     jpegs: list[list[bytes]]
     undone: dict[int, int]
 

@@ -9,13 +9,13 @@ from support.photographs import photograph
 
 from dilo.eval.attribution import attribution_maps, predicted
 from dilo.eval.classifier import load_classifier
+from dilo.eval.cuts.seeded import segmented
 from dilo.eval.localization.maps import normalized
+from dilo.eval.maskmethods import CamParameters, GradientParameters
 from dilo.eval.masknetwork import open_classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.resizing import squash
-from dilo.pipeline.saliency.cuts.seeded import segmented
-from dilo.pipeline.saliency.networkparameters import CamParameters, GradientParameters
 
 CLASSES = ("zebra", "cat", "ant", "bee")  # in an order of their own
 SIDE = 32

@@ -1,1 +1,1 @@
-"""Graph cuts: GrabCut as a refinement, and what a gradient's map seeds."""
+"""GrabCut as a refinement, and the colours that any cut goes by."""

@@ -11,7 +11,7 @@ from support.backgrounds import built, crops_by, masks_of, planned
 from support.photographs import photograph, photograph_folder
 
 from dilo.pipeline.backgrounds.counts import count_backgrounds
-from dilo.pipeline.backgrounds.cropping import BackgroundSource, encoded
+from dilo.pipeline.backgrounds.cropping import BackgroundSource, encoded, tiled
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.backgrounds.windows import largest_windows
@@ -80,6 +80,25 @@ def test_pixels_finer_than_the_size_are_averaged_away_rather_than_left_out():
     checkers = np.indices((96, 96)).sum(axis=0) % 2 * np.uint8(255)
     small = simplejpeg.decode_jpeg(encoded(np.dstack([checkers] * 3).astype(np.uint8), 24, 95))
     assert np.abs(small.astype(int) - 127).max() < 8
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 3, 5), (1, 2, 2, 3), (2, 4, 3, 5), (0, 0, 9, 20), (-1, -7, 4, 4), (7, 11, 1, 1)]
+)
+def test_a_box_is_cut_out_of_the_repeated_picture(box):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    top, left, height, width = box
+    cut = tiled(pixels, box)
+    assert cut.shape == (height, width, 3)
+    assert cut.dtype == np.uint8
+    for row, column in np.ndindex(height, width):
+        assert (cut[row, column] == pixels[(top + row) % 3, (left + column) % 5]).all()
+
+
+def test_a_box_within_is_a_copy():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    tiled(pixels, (0, 0, 4, 4))[:] = 255
+    assert not pixels.any()
 
 
 def test_an_image_whose_mask_failed_fails_and_one_without_a_window_does_not(

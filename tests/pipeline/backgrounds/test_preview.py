@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from dilo.pipeline.backgrounds import preview
+from dilo.pipeline.backgrounds.cropping import tiled
 from dilo.pipeline.backgrounds.preview import EDGE, FRAME, OTHER, SHOWN, crop_sheet, window_sheet
-from dilo.pipeline.backgrounds.windows import tiled
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 
 STEP = CELL + GAP

@@ -47,5 +47,5 @@ def test_a_dry_run_beside_a_store_counts_what_is_left_and_refuses_another(images
 def test_a_dry_run_of_a_task_says_its_share(images, tmp_path):
     more = ("--dry-run", "--shard-size", 2, "--num-tasks", 2, "--task-id", 1)
     result = masks(images, tmp_path / "store", *more)
-    assert "task 1 of 2: 4 images, about 0:00:00 with 1 worker" in result.stderr
-    assert "to do: 9 images in 5" in result.stderr
+    assert "9 images in 5 shards; to do: 4 images in 2" in result.stderr
+    assert "time: about 0:00:00 with 1 worker; " in result.stderr

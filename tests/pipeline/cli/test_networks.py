@@ -13,12 +13,13 @@ from support.networks import gain
 from support.photographs import photograph_folder
 from support.plugins import mark
 
+from dilo.eval.maskmethods import CLASS_RULES, SEGMENTATIONS
 from dilo.pipeline.cli import main
 from dilo.pipeline.cli.networks import NetworkOptions
 from dilo.pipeline.cli.run import Sharding
 from dilo.pipeline.masks import gpus
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.saliency.networkparameters import CLASS_RULES, PRECISIONS, SEGMENTATIONS
+from dilo.pipeline.saliency.networkparameters import PRECISIONS
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan

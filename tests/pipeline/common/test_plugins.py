@@ -1,11 +1,13 @@
 """Things by name: what is given as it is, what is imported on use, and what is unknown."""
 
 import math
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
 
-from dilo.pipeline.common.plugins import Plugins
+from dilo.pipeline.common.plugins import Later, Plugins
 
 
 class Numbers(Plugins[float]):
@@ -36,3 +38,15 @@ def test_an_unknown_name_is_no_key_and_a_rule_must_be_given():
         Numbers({})["three"]
     with pytest.raises(TypeError, match="abstract"):
         Plugins({})
+
+
+def test_a_function_named_for_later_is_imported_when_called():
+    code = (
+        "import sys\n"
+        "from dilo.pipeline.common.plugins import Later\n"
+        "mean = Later('statistics', 'mean')\n"
+        "assert 'statistics' not in sys.modules\n"
+        "assert mean([1, 3]) == 2\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert Later("math", "hypot")(3, 4) == 5

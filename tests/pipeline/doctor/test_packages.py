@@ -10,7 +10,6 @@ from dilo.pipeline.doctor.packages import (
     opencv,
     package,
     packages,
-    python,
     requirements,
 )
 
@@ -73,17 +72,3 @@ def test_every_package_of_the_base_install_is_checked_and_none_of_an_extra(monke
     found = packages(needed)
     assert [finding.check for finding in found] == ["h5py", "OpenCV"]
     assert ", HDF5 " in found[0].found
-
-
-def test_without_an_installed_dilo_the_packages_are_checked_all_the_same(monkeypatch):
-    def missing(name):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "requires", missing)
-    assert "numba" in [requirement.name for requirement in requirements()]
-
-
-def test_python_too_is_compared():
-    assert python((3, 11, 0)).level == "ok"
-    old = python((3, 10, 9))
-    assert (old.level, old.found) == ("breaks", "3.10.9")

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
+from dilo.eval.cuts.pixelgraph import links
+from dilo.eval.maskmethods import GradientParameters
 from dilo.pipeline.saliency.cuts.colormodels import color_models, likelihood
-from dilo.pipeline.saliency.cuts.pixelgraph import links
-from dilo.pipeline.saliency.networkparameters import GradientParameters
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,25 +9,12 @@ import numpy as np
 import pytest
 from support.plugins import lay_out
 
-from dilo.pipeline.common.plugins import Later
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.saliency import METHODS, NetworkMethod, Parameters
 from dilo.pipeline.saliency.method import Method
 from dilo.pipeline.saliency.methods import Registry
 
 RBD = METHODS["rbd"]
-
-
-def test_a_function_named_for_later_is_imported_when_called():
-    code = (
-        "import sys\n"
-        "from dilo.pipeline.common.plugins import Later\n"
-        "mean = Later('statistics', 'mean')\n"
-        "assert 'statistics' not in sys.modules\n"
-        "assert mean([1, 3]) == 2\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert Later("math", "hypot")(3, 4) == 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +36,11 @@ CENTRE = Method(CentreParameters(), centre)
 def install(folder, monkeypatch, *, name="centre", value="foreign_method:CENTRE", code=None):
     """Lay a package out as pip would, with an entry point, and put it on the path."""
     points = f'[project.entry-points."dilo.saliency"]\n{name} = "{value}"\n'
-    code = code or "from test_registry_methods import CENTRE\n"
+    code = code or "from test_methods_of_others import CENTRE\n"
     lay_out(folder, "foreign_method", code, points)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "foreign_method", raising=False)
-    monkeypatch.setitem(sys.modules, "test_registry_methods", sys.modules[__name__])
+    monkeypatch.setitem(sys.modules, "test_methods_of_others", sys.modules[__name__])
 
 
 def test_another_package_s_method_is_found_by_its_entry_point(tmp_path, monkeypatch):
@@ -74,6 +61,12 @@ def test_a_name_of_ours_is_never_taken_from_us(tmp_path, monkeypatch):
     install(tmp_path, monkeypatch, name="rbd")
     assert METHODS["rbd"] == RBD
     assert list(METHODS).count("rbd") == 1
+
+
+def test_nor_is_the_name_of_a_network_that_dilo_registers(tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, name="unet")
+    assert isinstance(METHODS["unet"], NetworkMethod)
+    assert list(METHODS).count("unet") == 1
 
 
 def test_a_method_that_cannot_be_imported_is_named_with_its_package(tmp_path, monkeypatch):
@@ -112,8 +105,10 @@ def test_ours_are_methods_or_networks_and_no_network_is_imported():
     code = (
         "import sys\n"
         "from dilo.pipeline.saliency import METHODS, NetworkMethod\n"
-        "print(*(n for n in METHODS if isinstance(METHODS[n], NetworkMethod)))\n"
+        "names = list(METHODS)\n"
         "assert not {'torch', 'dilo.train', 'dilo.eval'} & set(sys.modules)\n"
+        "print(*(n for n in names if isinstance(METHODS[n], NetworkMethod)))\n"
+        "assert not {'torch', 'scipy', 'matplotlib'} & set(sys.modules)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["basnet", "cam", "gradient", "unet"]

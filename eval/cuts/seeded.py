@@ -6,11 +6,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.eval.cuts.graphcut import Seeds, color_energy, minimal_cut, seeds_of
+from dilo.eval.cuts.pixelgraph import geodesic_forest
+from dilo.eval.maskmethods import GradientParameters
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.saliency.cuts.colormodels import NO_RECTANGLE, empty_models
-from dilo.pipeline.saliency.cuts.graphcut import Seeds, color_energy, minimal_cut, seeds_of
-from dilo.pipeline.saliency.cuts.pixelgraph import geodesic_forest
-from dilo.pipeline.saliency.networkparameters import GradientParameters
 
 #: Parts an image, (S, S, 3) uint8, into foreground, (S, S) bool, and background.
 Cut: TypeAlias = Callable[[NDArray[np.uint8], Seeds, GradientParameters], NDArray[np.bool_]]

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
+from dilo.eval.cuts.graphcut import color_energy, minimal_cut, seeds_of
+from dilo.eval.cuts.pixelgraph import geodesic_forest
+from dilo.eval.cuts.seeded import CUTS, _largest, segmented
+from dilo.eval.maskmethods import SEGMENTATIONS, GradientParameters
 from dilo.pipeline.images.resizing import squash
-from dilo.pipeline.saliency.cuts.graphcut import color_energy, minimal_cut, seeds_of
-from dilo.pipeline.saliency.cuts.pixelgraph import geodesic_forest
-from dilo.pipeline.saliency.cuts.seeded import CUTS, _largest, segmented
-from dilo.pipeline.saliency.networkparameters import SEGMENTATIONS, GradientParameters
 
 SIDE = 64
 OBJECT = np.zeros((SIDE, SIDE), bool)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dilo.pipeline.saliency.cuts.pixelgraph import geodesic_forest
+from dilo.eval.cuts.pixelgraph import geodesic_forest
 
 
 @st.composite

@@ -1,0 +1,1 @@
+"""The cut of an image that a gradient seeds."""
