@@ -69,7 +69,7 @@ def test_the_cores_that_feed_the_device_are_its_rate_over_that_of_a_core_rounded
 def test_the_table_says_it_in_eighty_columns(canned):
     result = canned()
     assert bench_table(result) == [
-        "stage                             images/s   CPU",
+        "stage                             images/s   cpu",
         "decode and crops, 2 workers            310   (155 a core)",
         "augmentation                         8,000   (2 x 16 px)",
         "network, resnet18                    2,000   (fp32)",
