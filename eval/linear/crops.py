@@ -14,7 +14,6 @@ from dilo.eval.linear.protocols import Protocol
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.train.data.crop import crop
-from dilo.train.data.dataset import NO_MASK
 from dilo.train.data.draws import sample_order, view_draw
 from dilo.train.recipes.recipe import PasteRecipe, ViewsRecipe
 from dilo.train.runtime import distributed
@@ -90,7 +89,7 @@ class TrainingCrops(Dataset[Crop]):
             height=image.shape[0],
             width=image.shape[1],
         )
-        pixels, _ = crop(image, NO_MASK, draw, self._size)
+        pixels, _ = crop(image, None, draw, self._size)
         return Crop(position, int(self._folder.labels[position]), pixels)
 
 

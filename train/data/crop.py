@@ -12,7 +12,7 @@ from dilo.train.recipes.recipe import PasteRecipe
 
 
 def crop(
-    image: NDArray[np.uint8], mask: NDArray[np.uint8], draw: ViewDraw, size: int
+    image: NDArray[np.uint8], mask: NDArray[np.uint8] | None, draw: ViewDraw, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Cut a view out of an image and its mask.
 
@@ -20,8 +20,9 @@ def crop(
     ----------
     image : ndarray of shape (H, W, 3), uint8
         RGB.
-    mask : ndarray of shape (S, S), uint8
-        On the image squashed to S x S; any S. Only looked at if `draw` pastes.
+    mask : ndarray of shape (S, S), uint8, or None
+        On the image squashed to S x S; any S. None costs nothing: for a view that neither pastes
+        nor is pooled by its mask.
     draw : ViewDraw
         Box, flip, paste and blending.
     size : int
@@ -33,15 +34,15 @@ def crop(
         The box, resized with Pillow's antialiased bilinear filter, as torchvision does. In
         memory its channels lie one after the other, as torch wants them in a batch.
     mask : ndarray of shape (size, size), uint8
-        The same box of the mask, blurred if `draw` blends; zero if `draw` does not paste.
+        The same box of the mask, blurred if `draw` blends; zero without a mask.
     """
     top, left, height, width = draw.box
     # Cut before: a pixel outside of the box adds nothing to it.
     cut = image[top : top + height, left : left + width]
     view = resize(cut, size, flip=draw.flip).transpose(1, 2, 0)
-    if not draw.paste:
+    if mask is None:
         return view, np.zeros((size, size), np.uint8)
-    sigma, shape = draw.paste.blend_sigma, (image.shape[0], image.shape[1])
+    sigma, shape = draw.paste.blend_sigma if draw.paste else 0.0, (image.shape[0], image.shape[1])
     return view, _mask_crop(mask, shape, draw.box, sigma, size, flip=draw.flip)
 
 

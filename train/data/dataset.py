@@ -114,10 +114,6 @@ def _value(draw: ViewDraw, name: str) -> Any:
     return getattr(draw, name)
 
 
-#: Stands for the mask of a view that nothing is pasted in.
-NO_MASK: NDArray[np.uint8] = np.zeros((1, 1), np.uint8)
-
-
 class Batch(NamedTuple):
     """The crops of a batch: first view of every sample, then, if wanted, the second of every one.
 
@@ -216,16 +212,16 @@ class Views(Dataset[Sample]):
         image, row = self.read(asked)
         index = int(self.source.usable[row])
         store, pasteable = self.source.store, bool(self.source.pasteable[index])
-        mask = NO_MASK
+        mask: NDArray[np.uint8] | None = None
         images, masks, draws, skipped = [], [], [], 0
         for view in range(self.wanted.views):
             draw = self._draw(epoch, asked, view, image.shape[:2])
             if draw.paste and not pasteable:
                 draw, skipped = dataclasses.replace(draw, paste=None), skipped + 1
-            if (draw.paste or self.wanted.masks) and mask is NO_MASK and store is not None:
+            wanted = bool(draw.paste) or self.wanted.masks
+            if wanted and mask is None and store is not None:
                 mask = alpha_of(store[index], self.recipe.paste)
-            # A view of which no mask is wanted costs none.
-            shown = mask if draw.paste or self.wanted.masks else NO_MASK
+            shown = mask if wanted else None
             cut, alpha = crop(image, shown, draw, self.recipe.views.size)
             images.append(cut)
             masks.append(alpha)

@@ -80,11 +80,18 @@ def test_what_lies_outside_of_the_box_adds_nothing():
     assert not crop(image, np.zeros((1, 1), np.uint8), made((10, 20, 30, 30)), 20)[0].any()
 
 
-def test_the_mask_is_left_alone_where_nothing_is_pasted():
-    mask = np.full((32, 32), 255, np.uint8)
-    _, alpha = crop(np.zeros((20, 30, 3), np.uint8), mask, made((0, 0, 20, 30)), 16)
+def test_without_a_mask_the_crop_of_it_is_zero():
+    _, alpha = crop(np.zeros((20, 30, 3), np.uint8), None, made((0, 0, 20, 30)), 16)
     assert alpha.shape == (16, 16)
     assert not alpha.any()
+
+
+def test_the_mask_of_a_view_that_is_not_pasted_is_cut_unblurred():
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:, 20:] = 255
+    image = np.zeros((40, 40, 3), np.uint8)
+    _, plain = crop(image, mask, made((0, 0, 40, 40)), 40)
+    assert np.array_equal(plain, mask)
 
 
 def test_image_and_mask_lie_as_in_a_batch_and_flip_together():

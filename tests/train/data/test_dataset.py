@@ -11,7 +11,7 @@ from support.runs import photographs_and_masks, small_recipe
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
 from dilo.train.data.crop import crop
-from dilo.train.data.dataset import Views, collate
+from dilo.train.data.dataset import Views, Wanted, collate
 from dilo.train.data.draws import view_draw
 from dilo.train.data.images import find_source
 
@@ -41,9 +41,22 @@ def test_a_sample_is_the_crop_that_its_draw_says(made):
                 width=image.shape[1],
             )
             assert sample.draws[view] == draw
-            expected = crop(image, source.store[index], draw, 16)
+            expected = crop(image, source.store[index] if draw.paste else None, draw, 16)
             assert np.array_equal(sample.images[view], expected[0])
             assert np.array_equal(sample.masks[view], expected[1])
+
+
+def test_a_method_that_pools_by_masks_sees_those_of_views_that_are_not_pasted(made):
+    recipe, source = small_recipe("paste.probability=0"), find_source(*made)
+    plain = Views(source, recipe)[(0, 1)]
+    assert not any(mask.any() for mask in plain.masks)
+    wanting = Views(source, recipe, Wanted(masks=True))[(0, 1)]
+    for view in (0, 1):
+        assert np.array_equal(wanting.images[view], plain.images[view])
+        image = decode(source.folder / source.names[1])
+        expected = crop(image, source.store[1], wanting.draws[view], 16)[1]
+        assert np.array_equal(wanting.masks[view], expected)
+    assert any(mask.any() for mask in wanting.masks)
 
 
 def test_a_batch_is_view_by_view(made):
