@@ -14,36 +14,21 @@ from dilo.pipeline.store.shardfile import Tally
 
 @dataclass(frozen=True)
 class BackgroundCounts:
-    """What the shards of a store that are there hold.
+    """What the shards of a store that are there hold."""
 
-    Attributes
-    ----------
-    backgrounds : int
-        In all.
-    from_images : int
-        Images that gave some.
-    without_window : int
-        Images in which no window fits.
-    not_drawn : int
-        Images that were not needed.
-    short : int
-        How many backgrounds fewer than `--count` asks of these shards.
-    """
-
+    #: In all.
     backgrounds: int
+    #: Images that gave some.
     from_images: int
+    #: Images in which no window fits.
     without_window: int
+    #: Images that were not needed.
     not_drawn: int
+    #: How many backgrounds fewer than `--count` asks of these shards.
     short: int
 
     def words(self) -> str:
-        """Say it in a line.
-
-        Returns
-        -------
-        str
-            What is zero in every store of some kind is said only where it is not.
-        """
+        """Say it in a line."""
         words = (
             f"{counted(self.backgrounds, 'background')} from {counted(self.from_images, 'image')}"
         )
@@ -61,22 +46,7 @@ class BackgroundCounts:
 def count_backgrounds(
     plan: Plan, shards: Sequence[int], tallies: Sequence[Tally]
 ) -> BackgroundCounts:
-    """Count what some shards hold.
-
-    Parameters
-    ----------
-    plan : Plan
-        The store's.
-    shards : sequence of int
-        Which shards.
-    tallies : sequence of Tally
-        Of each.
-
-    Returns
-    -------
-    BackgroundCounts
-        Of all of them.
-    """
+    """Count what some shards hold."""
     recipe = BackgroundRecipe.planned(plan)
     states: Counter[int] = Counter()
     for tally in tallies:

@@ -67,27 +67,7 @@ class BackgroundSource:
 
 
 def planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) -> MaskStore:
-    """Open the masks that crops are cut by.
-
-    Parameters
-    ----------
-    store : Path
-        The store of crops, for the message.
-    recipe : BackgroundRecipe
-        Its own.
-    given : Path or None
-        The store of masks.
-
-    Returns
-    -------
-    MaskStore
-        Those that the plan was made with.
-
-    Raises
-    ------
-    DiloError
-        If there are none, or others.
-    """
+    """Open the masks that crops are cut by."""
     if given is None:
         raise DiloError(f"{store} holds crops: dilo-prep backgrounds --masks STORE goes on with it")
     masks = MaskStore(given)
@@ -140,18 +120,6 @@ def _cut(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 def tiled(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     """Cut a box out of the endlessly repeated picture.
 
-    Parameters
-    ----------
-    pixels : ndarray of shape (H, W, 3), uint8
-        The picture.
-    box : (int, int, int, int)
-        Top, left, height h, width w, in pixels; it may go over any edge, any number of times.
-
-    Returns
-    -------
-    ndarray of shape (h, w, 3), uint8
-        A copy.
-
     Examples
     --------
     >>> pixels = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
@@ -165,22 +133,7 @@ def tiled(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 
 
 def encoded(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
-    """Reduce a background and make a JPEG of it.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (h, w, 3), uint8
-        Red, green and blue.
-    side : int
-        What its shorter side is reduced to, where that is longer.
-    quality : int
-        Of the JPEG.
-
-    Returns
-    -------
-    bytes
-        The JPEG.
-    """
+    """Reduce a background and make a JPEG of it."""
     shorter = min(pixels.shape[:2])
     if shorter > side:
         height, width = ((2 * n * side + shorter) // (2 * shorter) for n in pixels.shape[:2])

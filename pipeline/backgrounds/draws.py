@@ -12,42 +12,13 @@ ORDER, TEXTURE = range(2)
 
 
 def visiting_order(seed: int, shard: int, images: int) -> list[int]:
-    """Draw the order in which the images of a shard are asked for windows.
-
-    Parameters
-    ----------
-    seed, shard : int
-        The key.
-    images : int
-        How many images the shard has.
-
-    Returns
-    -------
-    list of int
-        A permutation of 0 to images - 1.
-    """
+    """Draw the order in which the images of a shard are asked for windows."""
     order: list[int] = permutation(generator(seed, ORDER, shard), images).tolist()
     return order
 
 
 def taken(order: Sequence[int], windows: Callable[[int], int], quota: int | None) -> dict[int, int]:
-    """Take first windows of as many images as needed, then second windows, and so on.
-
-    Parameters
-    ----------
-    order : sequence of int
-        The images, in the order in which they are visited.
-    windows : callable
-        From an image to the number of its windows; not asked where it is not needed.
-    quota : int or None
-        How many windows are wanted; None for all.
-
-    Returns
-    -------
-    dict of int to int
-        How many windows of each image that was visited are taken. Where all were, and
-        the quota is not met, all of their windows.
-    """
+    """Take first windows of as many images as needed, then second windows, and so on."""
     found: dict[int, int] = {}
     firsts = 0
     for image in order:
@@ -69,31 +40,7 @@ def taken(order: Sequence[int], windows: Callable[[int], int], quota: int | None
 def texture_windows(
     shape: tuple[int, int], side: int, count: int, rng: np.random.Generator
 ) -> list[Box]:
-    """Draw square windows in the endlessly repeated texture.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        The texture's height H and width W, in pixels.
-    side : int
-        Side of each window, in pixels.
-    count : int
-        How many windows; they may overlap, and be the same.
-    rng : Generator
-        Two numbers are taken for each window, so more of them begin with the same.
-
-    Returns
-    -------
-    list of (int, int, int, int)
-        Top, left, height, width. Along an axis where the texture is at least `side`, each
-        window that lies within is as likely; where it is smaller, each window that begins
-        within.
-
-    Raises
-    ------
-    ValueError
-        If a side or the count is less than 1.
-    """
+    """Draw square windows in the endlessly repeated texture."""
     if min(shape) < 1 or side < 1 or count < 1:
         raise ValueError(
             f"shape, side and count must be at least 1, got {shape}, {side} and {count}"

@@ -15,61 +15,19 @@ from dilo.pipeline.store.status import require_whole
 
 
 def whole_masks(folder: Path) -> MaskStore:
-    """Open the masks that crops are to be cut by.
-
-    Parameters
-    ----------
-    folder : Path
-        Their store.
-
-    Returns
-    -------
-    MaskStore
-        The store.
-
-    Raises
-    ------
-    StoreError
-        If it is no store of masks, or shards of it are missing.
-    """
+    """Open the masks that crops are to be cut by."""
     masks = MaskStore(folder)
     require_whole(folder, masks.plan, f"--masks {folder}")
     return masks
 
 
 def with_masks(images: Selection, masks: MaskStore) -> Selection:
-    """Take the images that have masks, unless there is a list.
-
-    Parameters
-    ----------
-    images : Selection
-        What is asked for.
-    masks : MaskStore
-        The masks.
-
-    Returns
-    -------
-    Selection
-        By a list in any case.
-    """
+    """Take the images that have masks, unless there is a list."""
     return dataclasses.replace(images, listed=images.listed or masks.folder / IMAGES)
 
 
 def require_masks(names: Names, masks: MaskStore) -> None:
-    """Refuse images without masks.
-
-    Parameters
-    ----------
-    names : Names
-        The images.
-    masks : MaskStore
-        The masks.
-
-    Raises
-    ------
-    StoreError
-        If the store does not have one of them.
-    """
+    """Refuse images without masks."""
     if names == masks.names:
         return
     missing = [name for name in names if name not in masks.names]
@@ -81,13 +39,7 @@ def require_masks(names: Names, masks: MaskStore) -> None:
 
 
 def compile_ahead(masks: MaskStore) -> None:
-    """Compile what finds windows, if this machine has not yet: before workers all would.
-
-    Parameters
-    ----------
-    masks : MaskStore
-        The masks.
-    """
+    """Compile what finds windows, if this machine has not yet: before workers all would."""
     with one_core():
         from dilo.pipeline.backgrounds.windows import largest_windows
 

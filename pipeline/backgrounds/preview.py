@@ -27,47 +27,13 @@ FRAME = (190, 190, 190)
 
 
 def crop_sheet(store: BackgroundStore, *, count: int, seed: int) -> Image.Image:
-    """Draw a contact sheet of backgrounds.
-
-    Parameters
-    ----------
-    store : BackgroundStore
-        The backgrounds.
-    count : int
-        How many to show, drawn from `seed`; all if there are fewer.
-    seed : int
-        Which ones.
-
-    Returns
-    -------
-    Image
-        Six a row, each with its size in the image, as width x height, and the image's name.
-    """
+    """Draw a contact sheet of backgrounds."""
     chosen = np.random.default_rng(seed).permutation(len(store))[:count].tolist()
     return _rows([_crop(store, index, _name(store, index)) for index in sorted(chosen)])
 
 
 def window_sheet(store: BackgroundStore, images: Path, *, count: int, seed: int) -> Image.Image:
-    """Draw a contact sheet of where backgrounds lie in their images.
-
-    Parameters
-    ----------
-    store : BackgroundStore
-        The backgrounds.
-    images : Path
-        Folder that the store's paths are relative to.
-    count : int
-        How many images to show, drawn from `seed`; all if there are fewer.
-    seed : int
-        Which ones, and which of an image's windows.
-
-    Returns
-    -------
-    Image
-        Three images a row. Each is whole, its windows outlined, beside the one in yellow; a
-        texture is repeated, paler, as far as its windows reach. For one that cannot be read,
-        a blank with the reason.
-    """
+    """Draw a contact sheet of where backgrounds lie in their images."""
     chosen = dict(islice(_of_different_images(store, seed), count))
     pairs = [_pair(store, images, index, chosen[index]) for index in sorted(chosen)]
     return _rows([picture for pair in pairs for picture in pair])

@@ -18,51 +18,31 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class BackgroundRecipe:
-    """Every number that decides a store of backgrounds, but for their size.
+    """Every number that decides a store of backgrounds, but for their size."""
 
-    Attributes
-    ----------
-    kind : {"crops", "textures", "images"}
-        Of what they are.
-    crops : int
-        So many windows of an image at most.
-    count : int or None
-        So many in all, drawn evenly over the images; None for all that there are.
-    seed : int
-        Which images are drawn, and where the windows of textures are.
-    quality : int
-        Of the JPEGs, 1 to 100.
-    response : int or None
-        Saliency, 0 to 255, that a crop may have anywhere; None for other kinds, as below.
-    min_side : int or None
-        Smallest side of a crop, in pixels of its image.
-    max_aspect : float or None
-        How many times as long as its shorter side the longer side of a crop may be.
-    masks : str or None
-        Fingerprint of the masks' store.
-    version : int
-        Of what dilo makes of these numbers.
-    """
-
+    #: Of what they are.
     kind: Kind
+    #: So many windows of an image at most.
     crops: int = 1
+    #: So many in all, drawn evenly over the images; None for all that there are.
     count: int | None = None
+    #: Which images are drawn, and where the windows of textures are.
     seed: int = 0
+    #: Of the JPEGs, 1 to 100.
     quality: int = 90
+    #: Saliency, 0 to 255, that a crop may have anywhere; None for other kinds, as below.
     response: int | None = None
+    #: Smallest side of a crop, in pixels of its image.
     min_side: int | None = None
+    #: How many times as long as its shorter side the longer side of a crop may be.
     max_aspect: float | None = None
+    #: Fingerprint of the masks' store.
     masks: str | None = None
+    #: Of what dilo makes of these numbers.
     version: int = VERSION
 
     def parameters(self) -> dict[str, Any]:
-        """Say it for the plan, whose method is the kind.
-
-        Returns
-        -------
-        dict
-            Ready for JSON.
-        """
+        """Say it for the plan, whose method is the kind."""
         fields = dataclasses.asdict(self)
         del fields["kind"]
         return {
@@ -75,23 +55,7 @@ class BackgroundRecipe:
 
     @classmethod
     def planned(cls, plan: Plan) -> Self:
-        """Read it from a plan.
-
-        Parameters
-        ----------
-        plan : Plan
-            Of a store of backgrounds.
-
-        Returns
-        -------
-        BackgroundRecipe
-            What was planned.
-
-        Raises
-        ------
-        StoreError
-            If this version of dilo makes other backgrounds.
-        """
+        """Read it from a plan."""
         try:
             recipe = cls(kind=plan.method, **plan.parameters)  # type: ignore[arg-type]  # below
         except TypeError as error:
@@ -122,17 +86,7 @@ class BackgroundRecipe:
     def quota(self, images: range, of: int) -> int | None:
         """Tell how many backgrounds some of the images are to give.
 
-        Parameters
-        ----------
-        images : range
-            Their positions in images.txt: those of a shard.
-        of : int
-            How many images there are in all.
-
-        Returns
-        -------
-        int or None
-            So that the shards add up to `count`; None for all that there are.
+        The shards add up to `count`; None for all that there are.
 
         Examples
         --------

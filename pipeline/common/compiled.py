@@ -26,18 +26,12 @@ _NOBODY = 65534
 
 @dataclass(frozen=True)
 class Cache:
-    """Where compiled code is kept from one process to the next.
+    """Where compiled code is kept from one process to the next."""
 
-    Attributes
-    ----------
-    folder : Path or None
-        A folder of this user, or what numba's own variable NUMBA_CACHE_DIR says; None where
-        none can be made or trusted, and each process must compile.
-    passed_over : tuple of str
-        The folders that would have come before, each with why it is not used.
-    """
-
+    #: A folder of this user, or what numba's own variable NUMBA_CACHE_DIR says; None where none can
+    #: be made or trusted, and each process must compile.
     folder: Path | None = None
+    #: The folders that would have come before, each with why it is not used.
     passed_over: tuple[str, ...] = ()
 
 
@@ -48,11 +42,6 @@ def find_cache() -> Cache:
     lies in this machine's folder for temporary files, readable by this user alone: what is
     loaded from there is run. Where that cannot be had, it lies in the user's own cache, in
     a folder for each machine.
-
-    Returns
-    -------
-    Cache
-        The first folder that can be trusted.
     """
     passed_over: list[str] = []
     for choose, distrust in ((_named, _unwritable), (_temporary, _distrust), (_home, _distrust)):
@@ -129,20 +118,7 @@ CACHE = find_cache()
 
 @contextlib.contextmanager
 def saying_what_takes_long(say: Callable[[str], object], line: str) -> Iterator[None]:
-    """Say once that something is compiled, when numba begins to, and not where it loads all.
-
-    Parameters
-    ----------
-    say : callable
-        Writes a line for people, who have to wait.
-    line : str
-        What is compiled, and how long that takes.
-
-    Yields
-    ------
-    None
-        While functions are called that may have to be compiled.
-    """
+    """Say once that something is compiled, when numba begins to, and not where it loads all."""
     with install_listener("numba:compile", _Announcement(say, line)):
         yield
 
@@ -178,16 +154,6 @@ def compiled(function: Function) -> Function:
 
     Without numba's fast mathematics: sums keep their order and no product is fused, so that
     a mask's bytes do not depend on how wide the processor's vectors are.
-
-    Parameters
-    ----------
-    function : callable
-        Loops over arrays and numbers, which numba can type.
-
-    Returns
-    -------
-    callable
-        The same function, fast.
     """
     fast: Any = numba.njit(function, nogil=True, error_model="numpy")
     if CACHE.folder is not None and not config.DISABLE_JIT:

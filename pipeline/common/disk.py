@@ -5,52 +5,20 @@ from pathlib import Path
 
 
 def nearest(path: Path) -> Path:
-    """Find what there is of a path.
-
-    Parameters
-    ----------
-    path : Path
-        Of a file or folder that need not exist.
-
-    Returns
-    -------
-    Path
-        The path itself, or the nearest of its parents that exists; absolute, links followed.
-    """
+    """Find what there is of a path."""
     path = Path(os.path.realpath(path))  # unlike resolve(), at ease with links in a circle
     # os.path.exists is false, and no error, where a folder above may not be searched.
     return next(place for place in (path, *path.parents) if os.path.exists(place))
 
 
 def free_space(place: Path) -> tuple[int, int | None]:
-    """Ask what this user may still write.
-
-    Parameters
-    ----------
-    place : Path
-        A folder that exists.
-
-    Returns
-    -------
-    int
-        Bytes.
-    int or None
-        Files; None where the file system does not count them.
-    """
+    """Ask what this user may still write."""
     found = os.statvfs(place)
     return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
 
 
 def write_flushed(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on the disk.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : bytes
-        What it will hold.
-    """
+    """Write a file and wait until it is on the disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -59,16 +27,6 @@ def write_flushed(path: Path, content: bytes) -> None:
 
 def gigabytes(count: float) -> str:
     """Write a number of bytes for people.
-
-    Parameters
-    ----------
-    count : float
-        Bytes.
-
-    Returns
-    -------
-    str
-        In GB, or in MB below one.
 
     Examples
     --------

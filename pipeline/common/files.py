@@ -21,18 +21,7 @@ _PART = re.compile(r"^\.(?P<name>.+)\.(?P<place>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8
 
 
 def part_of(path: Path) -> Path:
-    """Name a file to write beside another, such that `sweep` knows a left-over.
-
-    Parameters
-    ----------
-    path : Path
-        Final name of the file.
-
-    Returns
-    -------
-    Path
-        In the same folder; another one at each call.
-    """
+    """Name a file to write beside another, such that `sweep` knows a left-over."""
     rest = f".{own_place()}.{os.getpid()}.{secrets.token_hex(4)}.part"
     name, room = path.name, MAX_NAME - len(rest) - 1
     if len(os.fsencode(name)) > room:
@@ -61,21 +50,6 @@ def published(path: Path) -> Iterator[Path]:
     The file is written beside its final name, flushed to the disk and renamed, and
     the folder is flushed too: after a crash the final name holds the whole new file,
     the whole old one, or nothing. If the block raises, nothing is published.
-
-    Parameters
-    ----------
-    path : Path
-        Final name of the file. Its folder must exist.
-
-    Yields
-    ------
-    Path
-        Where to write, in the same folder.
-
-    Raises
-    ------
-    OSError
-        If the disk is full, cannot be written or fails; it names `path`.
     """
     with _part(path) as part:
         yield part
@@ -85,39 +59,13 @@ def published(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Publish a text file in UTF-8.
-
-    Parameters
-    ----------
-    path : Path
-        Final name of the file.
-    text : str
-        What it will hold.
-    """
+    """Publish a text file in UTF-8."""
     with published(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_new(path: Path, text: str) -> bool:
-    """Publish a text file in UTF-8 unless there is one: of several writers, one wins.
-
-    Parameters
-    ----------
-    path : Path
-        Final name of the file.
-    text : str
-        What it will hold.
-
-    Returns
-    -------
-    bool
-        Whether the file is this writer's; False if one was there.
-
-    Raises
-    ------
-    OSError
-        If the disk is full, cannot be written or fails; it names `path`.
-    """
+    """Publish a text file in UTF-8 unless there is one: of several writers, one wins."""
     with _part(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
         _flush(part)
@@ -134,19 +82,7 @@ def write_new(path: Path, text: str) -> bool:
 
 
 def sweep(folder: Path) -> int:
-    """Remove what killed writers of this machine left behind.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder that the writers published into.
-
-    Returns
-    -------
-    int
-        How many left-overs were removed. Those of a living process, and those of another
-        machine or container, whose processes cannot be asked, are left alone for a day.
-    """
+    """Remove what killed writers of this machine left behind."""
     removed = 0
     for part in folder.glob(".*.part"):
         match = _PART.match(part.name)
@@ -172,11 +108,6 @@ def flush_folder(folder: Path) -> None:
 
     Where it cannot, a power cut may take back the newest names, and a run makes those files
     again.
-
-    Parameters
-    ----------
-    folder : Path
-        Which.
     """
     try:
         _flush(folder)

@@ -40,19 +40,7 @@ _FILE_OF_HDF5 = re.compile(r"\bname = '([^']*)'")
 def sentence_of(error: BaseException, *, sharing: str, out: Path | None = None) -> str | None:
     """Say what an error means that lies in the machine, or in what it was given.
 
-    Parameters
-    ----------
-    error : BaseException
-        What reached the command line.
-    sharing : str
-        What else to do where shared memory cannot be had, as "give --workers 0, or "; may be "".
-    out : Path, optional
-        Where the command writes.
-
-    Returns
-    -------
-    str or None
-        The sentence, with a remedy; None for what is a bug.
+    Gives the sentence, with a remedy; None for what is a bug.
     """
     words = str(error)
     if _of_shared_memory(error):
@@ -80,20 +68,7 @@ def sentence_of(error: BaseException, *, sharing: str, out: Path | None = None) 
 
 
 def one_line(error: BaseException, most: int = 500) -> str:
-    """Write an error in one line, without the traceback that some carry in their words.
-
-    Parameters
-    ----------
-    error : BaseException
-        Any.
-    most : int, default 500
-        Characters at most.
-
-    Returns
-    -------
-    str
-        Its type and its words.
-    """
+    """Write an error in one line, without the traceback that some carry in their words."""
     words = str(error)
     if "Traceback (most recent call last)" in words:  # of a worker, as torch hands it on
         return printable(words.strip().rpartition("\n")[2], most)

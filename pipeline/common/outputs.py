@@ -14,20 +14,13 @@ _HEAD = 64
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file that is written.
+    """A kind of file that is written."""
 
-    Attributes
-    ----------
-    name : str
-        What a message calls it.
-    suffixes : tuple of str
-        What its name may end with, in small letters.
-    heads : tuple of bytes
-        What its content begins with, one of them.
-    """
-
+    #: What a message calls it.
     name: str
+    #: What its name may end with, in small letters.
     suffixes: tuple[str, ...]
+    #: What its content begins with, one of them.
     heads: tuple[bytes, ...]
 
 
@@ -39,22 +32,7 @@ HDF5 = FileKind("HDF5", (".h5", ".hdf5"), (b"\x89HDF\r\n\x1a\n",))
 
 
 def require_output(path: Path, kind: FileKind) -> None:
-    """Refuse to write a file by a name of another kind, or in the place of another kind's file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    kind : FileKind
-        What would be written.
-
-    Raises
-    ------
-    AccessError
-        If the system does not let one look.
-    DiloError
-        If the name does not end as such a file's does, or another file is there.
-    """
+    """Refuse to write a file by a name of another kind, or in the place of another kind's file."""
     shown = str(path)  # numpy, which would escape it, takes as long to import as all of --help
     if path.suffix.lower() not in kind.suffixes:
         raise DiloError(

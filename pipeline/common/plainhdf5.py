@@ -26,20 +26,7 @@ Declared = tuple[tuple[int | None, ...], str | None]
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what opening would wait for: a pipe, or a device.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    ContentError
-        If it is no regular file.
-    OSError
-        If it is missing or cannot be looked at.
-    """
+    """Refuse what opening would wait for: a pipe, or a device."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ContentError("it must be a regular file, got a pipe, a device or a folder")
 
@@ -47,23 +34,7 @@ def require_regular(path: Path) -> None:
 def require_plain(
     file: h5py.File, declared: Mapping[str, Declared], attributes: Collection[str]
 ) -> None:
-    """Check what a file declares, before any of its data is read; see the two below.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for reading.
-    declared : mapping of str to tuple
-        The datasets that it may have: of each the lengths, None for any, and the type as numpy
-        names it, None for text of one length.
-    attributes : collection of str
-        The attributes that its root may have.
-
-    Raises
-    ------
-    ContentError
-        If it is otherwise.
-    """
+    """Check what a file declares, before any of its data is read; see the two below."""
     require_attributes(file, attributes)
     require_datasets(file, declared)
 
@@ -73,18 +44,6 @@ def require_attributes(file: h5py.File, attributes: Collection[str]) -> None:
 
     HDF5 keeps other text in a heap, and where one byte of that is damaged it may go in circles
     for ever.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for reading.
-    attributes : collection of str
-        Those that it may have.
-
-    Raises
-    ------
-    ContentError
-        If it has others.
     """
     root = h5g.open(file.id, b"/")
     for number in range(h5a.get_num_attrs(root)):
@@ -105,18 +64,6 @@ def require_datasets(file: h5py.File, declared: Mapping[str, Declared]) -> None:
 
     So nothing is read from another file, waited for, or made as large as a lie says. Datasets
     that are lacking are not looked for.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for reading.
-    declared : mapping of str to tuple
-        Those that it may have, as for `require_plain`.
-
-    Raises
-    ------
-    ContentError
-        If it has others.
     """
     size = os.stat(file.filename).st_size
     root = h5g.open(file.id, b"/")

@@ -35,18 +35,7 @@ class Plugins(Mapping[str, T], Generic[T]):
 
     @abstractmethod
     def fits(self, thing: Any) -> bool:
-        """Tell whether what a package registers keeps the rule.
-
-        Parameters
-        ----------
-        thing : object
-            What its entry point names.
-
-        Returns
-        -------
-        bool
-            Whether it can be used.
-        """
+        """Tell whether what a package registers keeps the rule."""
 
     def __getitem__(self, name: str) -> T:
         if name not in self._ours:
@@ -93,17 +82,11 @@ def _is_dilos(point: EntryPoint) -> bool:
 
 @dataclass(frozen=True)
 class Later:
-    """A function that is imported when it is first called.
+    """A function that is imported when it is first called."""
 
-    Attributes
-    ----------
-    module : str
-        Where it is.
-    name : str
-        What it is called there.
-    """
-
+    #: Where it is.
     module: str
+    #: What it is called there.
     name: str
 
     def __call__(self, *arguments: Any) -> Any:

@@ -13,19 +13,6 @@ _PLAIN = frozenset("\t\n")
 def printable(text: str, most: int | None = None) -> str:
     r"""Write what a terminal would obey, or nobody would see, as an escape.
 
-    Parameters
-    ----------
-    text : str
-        From a file, or a file's name.
-    most : int, optional
-        Characters to show; a longer text ends in an ellipsis.
-
-    Returns
-    -------
-    str
-        Text that can be encoded, without control characters but tab and line feed, marks of
-        direction, characters of no width, and lone surrogates.
-
     Examples
     --------
     >>> printable("a\udcffb\x1b[0m\u202egpj.exe")
@@ -40,20 +27,6 @@ def printable(text: str, most: int | None = None) -> str:
 
 def counted(count: int, one: str, many: str = "") -> str:
     """Write a number of things.
-
-    Parameters
-    ----------
-    count : int
-        How many.
-    one : str
-        What one is called.
-    many : str, optional
-        What several are called; unless given, with an s.
-
-    Returns
-    -------
-    str
-        Number and noun.
 
     Examples
     --------

@@ -18,11 +18,6 @@ def own_place() -> str:
 
     Two containers may have one host name and see different processes under one number; so may a
     machine before and after it was started anew.
-
-    Returns
-    -------
-    str
-        The host's name, a hyphen, and 8 hexadecimal digits of the boot and the PID namespace.
     """
     boot = namespace = ""
     with suppress(OSError):  # systems without /proc have no namespaces either
@@ -35,17 +30,7 @@ def own_place() -> str:
 def is_alive(place: str, pid: int) -> bool | None:
     """Tell whether a process can still write; a zombie, which nobody waited for, cannot.
 
-    Parameters
-    ----------
-    place : str
-        Where it runs, as `own_place` named it there.
-    pid : int
-        Its number there.
-
-    Returns
-    -------
-    bool or None
-        None where it cannot be asked: it is of another machine, container or boot.
+    Gives None where it cannot be asked: it is of another machine, container or boot.
     """
     if place != own_place():
         return None
@@ -58,18 +43,7 @@ def is_alive(place: str, pid: int) -> bool | None:
 
 
 def start_of(pid: int) -> str:
-    """Tell when a process of this place was started, for numbers are given again.
-
-    Parameters
-    ----------
-    pid : int
-        Its number.
-
-    Returns
-    -------
-    str
-        Equal for the same process alone; empty if it is no more, waits to be buried, or is hidden.
-    """
+    """Tell when a process of this place was started, for numbers are given again."""
     try:
         # In ticks since the machine began, which no change of the clock moves.
         words = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

@@ -76,15 +76,7 @@ class Progress:
             self._say(self.line())
 
     def advance(self, count: int, note: str = "") -> None:
-        """Count some more as done.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-        note : str, optional
-            What else to show: failures, the loss.
-        """
+        """Count some more as done."""
         self.done += count
         self._note = printable(note)
         if self._bar is not None:
@@ -94,13 +86,7 @@ class Progress:
             self._speak()
 
     def line(self) -> str:
-        """Say in one line how far the work is.
-
-        Returns
-        -------
-        str
-            Done of total, speed, time left, and the last note.
-        """
+        """Say in one line how far the work is."""
         seconds = max(self._clock() - self._start, 1e-9)
         rate = self.done / seconds
         left = (self._total - self.done) / rate if rate else float("inf")

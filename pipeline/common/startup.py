@@ -13,14 +13,7 @@ _NOWHERE = os.devnull
 
 
 def safe_environment() -> dict[str, str]:
-    """Say what an interpreter is started with, so that it takes no code from the current folder.
-
-    Returns
-    -------
-    dict of str to str
-        What to add to the environment. OpenCV, when it is imported, leaves an empty entry in
-        LD_LIBRARY_PATH, which the loader takes for the current folder, as in any search path.
-    """
+    """Say what an interpreter is started with, so that it takes no code from the current folder."""
     safe = {"PYTHONSAFEPATH": "1"}
     for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):
         if (value := os.environ.get(name)) and not all(value.split(os.pathsep)):
@@ -50,13 +43,7 @@ def begin_program() -> None:
 
 
 def safe_path() -> bool:
-    """Tell whether this process, a program or a worker, may take no code from where it stands.
-
-    Returns
-    -------
-    bool
-        False in a library user's own process.
-    """
+    """Tell whether this process, a program or a worker, may take no code from where it stands."""
     return bool(os.environ.get("PYTHONSAFEPATH"))
 
 

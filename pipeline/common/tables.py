@@ -19,23 +19,7 @@ _FORMULA = tuple("=+-@\u2212")
 def csv_text(
     header: Sequence[str], rows: Iterable[Sequence[object]], *, floats: str = ".6g"
 ) -> str:
-    """Write a table as CSV.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Names of the columns.
-    rows : iterable of sequence
-        Cells: numbers stay numbers, True and False are 1 and 0, None is empty, and anything
-        else is text.
-    floats : str, default ".6g"
-        How a number that is not whole is written, as `format` takes it.
-
-    Returns
-    -------
-    str
-        The header and the rows, a line each.
-    """
+    """Write a table as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([_cell(name, floats) for name in header])
@@ -50,19 +34,7 @@ def write_csv(
     *,
     floats: str = ".6g",
 ) -> None:
-    """Publish a table as a CSV file in UTF-8.
-
-    Parameters
-    ----------
-    path : Path
-        Final name of the file.
-    header : sequence of str
-        Names of the columns.
-    rows : iterable of sequence
-        Cells, as `csv_text` takes them.
-    floats : str, default ".6g"
-        How a number that is not whole is written, as `format` takes it.
-    """
+    """Publish a table as a CSV file in UTF-8."""
     write_text(path, csv_text(header, rows, floats=floats))
 
 

@@ -22,27 +22,7 @@ MAX_INTEGER = 2**64
 
 
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Read a regular file, whole.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    most : int, optional
-        Bytes that it may have.
-
-    Returns
-    -------
-    bytes
-        Its content.
-
-    Raises
-    ------
-    ContentError
-        If it is a pipe, a device or a folder, which have no end, or larger than `most`.
-    OSError
-        If it is missing or cannot be read.
-    """
+    """Read a regular file, whole."""
     with _opened(path, most) as file:
         # As much as it says, for Python makes room for all that is asked; files of /proc say that
         # they are empty, and one that grows says too little.
@@ -57,29 +37,7 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 def read_lines(
     path: Path, most: int = MAX_LIST, longest: int = 2**16
 ) -> Generator[bytes, None, None]:
-    """Read a long list, a line at a time.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    most : int, optional
-        Bytes that it may have.
-    longest : int, optional
-        Bytes that a line may have.
-
-    Yields
-    ------
-    bytes
-        Each line, with its end; without the byte-order mark that the first may have.
-
-    Raises
-    ------
-    ContentError
-        If it is no regular file, too large, or has a line that is too long.
-    OSError
-        If it is missing or cannot be read.
-    """
+    """Read a long list, a line at a time."""
     with _opened(path, most) as file:
         for number in itertools.count(1):
             line = file.readline(longest + 1)
@@ -94,20 +52,7 @@ def read_lines(
 
 
 def without_waiting(path: str, flags: int) -> int:
-    """Open a file for `open`, which would wait for a pipe that nobody writes to.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    flags : int
-        As `os.open` takes them.
-
-    Returns
-    -------
-    int
-        Its descriptor.
-    """
+    """Open a file for `open`, which would wait for a pipe that nobody writes to."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -129,27 +74,7 @@ def _too_large(path: Path, most: int, size: int) -> str:
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
-    """Read a text file in UTF-8, with or without a byte-order mark.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    most : int, optional
-        Bytes that it may have.
-
-    Returns
-    -------
-    str
-        Its text; line ends are ``\\n``.
-
-    Raises
-    ------
-    ContentError
-        If it is no regular file, too large, or not in UTF-8.
-    OSError
-        If it is missing or cannot be read.
-    """
+    """Read a text file in UTF-8, with or without a byte-order mark."""
     try:
         text = read_bytes(path, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -158,25 +83,7 @@ def read_text(path: Path, most: int = MAX_BYTES) -> str:
 
 
 def parse_json(text: str | bytes, source: object) -> Any:
-    """Read JSON, whoever wrote it.
-
-    Parameters
-    ----------
-    text : str or bytes
-        The JSON.
-    source : Path or str
-        Where it comes from, for the error.
-
-    Returns
-    -------
-    object
-        Dictionaries, lists, text, numbers, booleans and None; integers fit into 64 bits.
-
-    Raises
-    ------
-    ContentError
-        If it is no JSON, is nested too deep, or holds an integer that is too large.
-    """
+    """Read JSON, whoever wrote it."""
     try:
         return json.loads(text, parse_int=_integer)
     except RecursionError:
@@ -186,25 +93,7 @@ def parse_json(text: str | bytes, source: object) -> Any:
 
 
 def parse_toml(text: str, source: object) -> dict[str, Any]:
-    """Read TOML, whoever wrote it.
-
-    Parameters
-    ----------
-    text : str
-        The TOML.
-    source : Path or str
-        Where it comes from, for the error.
-
-    Returns
-    -------
-    dict
-        Keys and values.
-
-    Raises
-    ------
-    ContentError
-        If it is no TOML, is nested too deep, or holds an integer of thousands of digits.
-    """
+    """Read TOML, whoever wrote it."""
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -216,27 +105,7 @@ def parse_toml(text: str, source: object) -> dict[str, Any]:
 
 
 def read_json(path: Path, most: int = MAX_BYTES) -> Any:
-    """Read a file of JSON.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    most : int, optional
-        Bytes that it may have.
-
-    Returns
-    -------
-    object
-        As `parse_json` gives it.
-
-    Raises
-    ------
-    ContentError
-        If it is no regular file, too large, or no JSON.
-    OSError
-        If it is missing or cannot be read.
-    """
+    """Read a file of JSON."""
     return parse_json(read_text(path, most), path)
 
 

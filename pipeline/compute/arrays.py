@@ -56,63 +56,26 @@ _SYSTEMS = (
 
 @dataclass(frozen=True)
 class Task:
-    """One of several processes that share a store.
+    """One of several processes that share a store."""
 
-    Attributes
-    ----------
-    index : int
-        Which one, from 0.
-    count : int
-        How many there are.
-    source : str
-        What said so.
-    """
-
+    #: Which one, from 0.
     index: int
+    #: How many there are.
     count: int
+    #: What said so.
     source: str = "--task-id"
 
     def share(self, shards: Sequence[int]) -> list[int]:
-        """Pick this task's shards; the shares of all tasks are disjoint and make up the whole.
-
-        Parameters
-        ----------
-        shards : sequence of int
-            Numbers of the shards to do.
-
-        Returns
-        -------
-        list of int
-            Those whose number is this task's, modulo the number of tasks.
-        """
+        """Pick this task's shards; the shares of all tasks are disjoint and make up the whole."""
         return [shard for shard in shards if shard % self.count == self.index]
 
     def line(self) -> str:
-        """Say which task this is.
-
-        Returns
-        -------
-        str
-            Index, count, and where they were found.
-        """
+        """Say which task this is."""
         return f"task {self.index} of {self.count}, counted from 0, by {self.source}"
 
 
 def tasks_of(shards: Sequence[int], count: int) -> list[int]:
-    """Tell which tasks of an array have some shards in their shares.
-
-    Parameters
-    ----------
-    shards : sequence of int
-        Numbers of shards.
-    count : int
-        How many tasks the array has.
-
-    Returns
-    -------
-    list of int
-        Their indices from 0, in order.
-    """
+    """Tell which tasks of an array have some shards in their shares."""
     return sorted({shard % count for shard in shards})
 
 
@@ -123,25 +86,7 @@ def find_task(
 ) -> Task | None:
     """Tell which share of the work is this process's.
 
-    Parameters
-    ----------
-    count : int or "auto", optional
-        --num-tasks; "auto" asks the batch system.
-    index : int, optional
-        --task-id, from 0. Without it, the variables of Slurm, PBS, LSF, SGE and
-        Kubernetes' indexed jobs are asked, if `count` is given.
-    environment : mapping, optional
-        Variables to ask.
-
-    Returns
-    -------
-    Task or None
-        None without `count`: this process does everything.
-
-    Raises
-    ------
-    DiloError
-        If the numbers do not make a share.
+    Gives None without `count`: this process does everything.
     """
     if count is None:
         if index is not None:
@@ -172,15 +117,7 @@ def unshared_line(environment: Mapping[str, str] = os.environ) -> str | None:
 
     That may be meant, in an array over datasets.
 
-    Parameters
-    ----------
-    environment : mapping, optional
-        Variables to ask.
-
-    Returns
-    -------
-    str or None
-        None outside an array.
+    Gives None outside an array.
     """
     system = _system(environment)
     if system is None:

@@ -23,20 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast images were made.
+    """How fast images were made."""
 
-    Attributes
-    ----------
-    images : int
-        How many.
-    seconds : float
-        What they took, added up over the processes.
-    waited : float
-        Of these, how long the device had nothing to do.
-    """
-
+    #: How many.
     images: int = 0
+    #: What they took, added up over the processes.
     seconds: float = 0.0
+    #: Of these, how long the device had nothing to do.
     waited: float = 0.0
 
     def __add__(self, other: Self) -> Self:
@@ -46,31 +39,14 @@ class Pace:
         )
 
     def words(self, method: str) -> str:
-        """Say it in a line.
-
-        Parameters
-        ----------
-        method : str
-            What made the masks.
-
-        Returns
-        -------
-        str
-            Images a second, and how much of the time was lost.
-        """
+        """Say it in a line."""
         rate, waiting = self._rate(), 100 * self._waiting()
         return (
             f"{method}: {rate:.1f} images/s a process, {waiting:.0f} % of the time waiting for data"
         )
 
     def record(self) -> dict[str, float | None]:
-        """Say it for machines.
-
-        Returns
-        -------
-        dict
-            Ready for JSON; None where no image was made.
-        """
+        """Say it for machines."""
         made = self.images > 0
         return {
             "images_per_second": self._rate() if made else None,

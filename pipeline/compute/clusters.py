@@ -20,29 +20,7 @@ Work = Callable[[int], Result]
 def on_dask(
     work: Work[Result], shards: Iterable[int], scheduler: str | None, apart: Work[Result]
 ) -> Iterator[Result]:
-    """Do shards on a Dask cluster that runs.
-
-    Parameters
-    ----------
-    work : callable
-        From a shard's number to its outcome.
-    shards : iterable of int
-        Their numbers.
-    scheduler : str
-        Address of the scheduler.
-    apart : callable
-        Does a shard that Dask gave up, as several workers died of it; or raises.
-
-    Yields
-    ------
-    Result
-        In the order of completion.
-
-    Raises
-    ------
-    DiloError
-        If the scheduler cannot be reached, or is lost, or a worker has no dilo.
-    """
+    """Do shards on a Dask cluster that runs."""
     if not scheduler:
         raise DiloError("--backend dask needs --scheduler ADDRESS, got none")
     distributed = _extra("distributed", "dask")
@@ -74,31 +52,7 @@ def on_dask(
 def on_ray(
     work: Work[Result], shards: Iterable[int], scheduler: str | None, jobs: int, apart: Work[Result]
 ) -> Iterator[Result]:
-    """Do shards on a Ray cluster that runs, or on one started on this machine.
-
-    Parameters
-    ----------
-    work : callable
-        From a shard's number to its outcome.
-    shards : iterable of int
-        Their numbers.
-    scheduler : str, optional
-        Address of the cluster; unless given, one is started here.
-    jobs : int
-        How many workers to start here.
-    apart : callable
-        Does a shard that Ray gave up, as several workers died of it; or raises.
-
-    Yields
-    ------
-    Result
-        In the order of completion.
-
-    Raises
-    ------
-    DiloError
-        If the cluster cannot be reached.
-    """
+    """Do shards on a Ray cluster that runs, or on one started on this machine."""
     ray = _extra("ray", "ray")
     cores = {} if scheduler else {"num_cpus": jobs}
     try:

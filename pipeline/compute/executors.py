@@ -41,35 +41,7 @@ def run(
     scheduler: str | None = None,
     apart: Work[Result] | None = None,
 ) -> Generator[Result, None, None]:
-    """Do some shards in parallel and yield what each came to, as soon as it is done.
-
-    Parameters
-    ----------
-    work : callable
-        From a shard's number to its outcome. It goes to the workers, so it must pickle;
-        shards are computed and published there, and only outcomes travel.
-    shards : iterable of int
-        Their numbers.
-    jobs : int
-        Workers, as joblib counts them: -1 is one a core.
-    backend : {"loky", "threading", "dask", "ray"}
-        loky: processes of this machine; threading: its threads; or a cluster.
-    scheduler : str, optional
-        Address of the Dask scheduler or the Ray cluster.
-    apart : callable, optional
-        Does a shard whose worker died, in such a way that another death ends neither it
-        nor the caller. Without it, a death is an error.
-
-    Yields
-    ------
-    Result
-        In the order of completion. To close the generator ends the workers.
-
-    Raises
-    ------
-    DiloError
-        If a worker dies and `apart` is not given, or the backend cannot start.
-    """
+    """Do some shards in parallel and yield what each came to, as soon as it is done."""
     if scheduler and backend not in ("dask", "ray"):
         raise DiloError(f"--scheduler is for --backend dask or ray, got backend {backend}")
     if backend == "loky":

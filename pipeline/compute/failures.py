@@ -29,44 +29,29 @@ class Unread(NamedTuple):
     """An image that was not read, though its content may be sound.
 
     No exception: the frames of one would keep the rows of a whole shard in memory.
-
-    Attributes
-    ----------
-    path : str
-        Of the image, below the folder.
-    reason : str
-        In words.
-    errno : int or None
-        As the system numbers it.
     """
 
+    #: Of the image, below the folder.
     path: str
+    #: In words.
     reason: str
+    #: As the system numbers it.
     errno: int | None
 
 
 @dataclass(frozen=True)
 class Attempts:
-    """Tries the rows of a shard, several threads at once if need be.
+    """Tries the rows of a shard, several threads at once if need be."""
 
-    Attributes
-    ----------
-    images : Path
-        Folder that the paths are relative to.
-    method : str
-        What makes the rows, for the message.
-    rows : ImageRows
-        Those that are made.
-    broken : mapping of int to str
-        Rows that must not be tried, and why.
-    others : sequence of str
-        All images of the store, of which some are asked where these cannot be read.
-    """
-
+    #: Folder that the paths are relative to.
     images: Path
+    #: What makes the rows, for the message.
     method: str
+    #: Those that are made.
     rows: ImageRows
+    #: Rows that must not be tried, and why.
     broken: Mapping[int, str] = field(default_factory=dict)
+    #: All images of the store, of which some are asked where these cannot be read.
     others: Sequence[str] = ()
     _unread: list[Unread] = field(default_factory=list)
     _tried: list[int] = field(default_factory=lambda: [0])
@@ -74,20 +59,7 @@ class Attempts:
     def content(self, row: int) -> bytes | None:
         """Read the image of a row, and record what was read.
 
-        Parameters
-        ----------
-        row : int
-            Row in the shard.
-
-        Returns
-        -------
-        bytes or None
-            Its file; None where that cannot be read, or the row must not be tried.
-
-        Raises
-        ------
-        DiloError
-            If the disk or the machine is at fault.
+        Gives its file; None where that cannot be read, or the row must not be tried.
         """
         self.rows.bytes[row] = 0  # until it is read
         self._tried[0] += 1
@@ -100,24 +72,7 @@ class Attempts:
     def part(self, row: int, work: Callable[..., T], *arguments: object) -> T | None:
         """Do a part of what a row takes.
 
-        Parameters
-        ----------
-        row : int
-            Row in the shard.
-        work : callable
-            What to do.
-        *arguments : object
-            With what.
-
-        Returns
-        -------
-        T or None
-            What it gave; None where it failed, and the row says why.
-
-        Raises
-        ------
-        DiloError
-            If no image is at fault, such as where a disk is gone.
+        Gives what it gave; None where it failed, and the row says why.
         """
         try:
             return work(*arguments)
@@ -143,11 +98,6 @@ class Attempts:
 
         A single one among others is a row that failed. Of a shard with few images, others of the
         store are asked, so that one image that nobody may read does not end a run.
-
-        Raises
-        ------
-        DiloError
-            If the system is at fault, or the images are not there.
         """
         unread, tried = len(self._unread), self._tried[0]
         if 2 * unread > tried and (tried >= DISK_ERRORS or not self._others_readable()):
@@ -155,13 +105,7 @@ class Attempts:
 
     @property
     def unread(self) -> list[Unread]:
-        """List the images that were not read, though their content may be sound.
-
-        Returns
-        -------
-        list of Unread
-            In the order tried.
-        """
+        """List the images that were not read, though their content may be sound."""
         return list(self._unread)
 
     def _others_readable(self) -> bool:
@@ -194,22 +138,7 @@ class Attempts:
 
 
 def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
-    """Stop for images that cannot be read now, saying what to do.
-
-    Parameters
-    ----------
-    images : Path
-        Their folder.
-    unread : sequence of Unread
-        At least one.
-
-    Raises
-    ------
-    AccessError
-        If the system is at fault.
-    DiloError
-        If the images are not there.
-    """
+    """Stop for images that cannot be read now, saying what to do."""
     path, reason, number = unread[-1]
     what = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
     rest = "finished shards are kept, and the same command goes on"

@@ -24,14 +24,7 @@ THREAD_LIMITS = {
 
 
 def worker_environment() -> dict[str, str]:
-    """Say what a worker process is started with, beyond the environment of its program.
-
-    Returns
-    -------
-    dict of str to str
-        One thread a library, search paths without the current folder, and the folder of compiled
-        code that this process has chosen, so that a worker chooses none of its own.
-    """
+    """Say what a worker process is started with, beyond the environment of its program."""
     compiled = sys.modules.get("dilo.pipeline.common.compiled")  # only where it is used already
     cache = compiled.CACHE.folder if compiled is not None else None
     kept = {} if cache is None else {"NUMBA_CACHE_DIR": os.fspath(cache)}
@@ -43,11 +36,6 @@ def safe_interpreters() -> Iterator[None]:
     """Start processes, and helpers of theirs, that take no code from the current folder.
 
     A program does so throughout; this is for a library's user, whose environment stays as it is.
-
-    Yields
-    ------
-    None
-        While the environment is changed.
     """
     safe = safe_environment()
     before = {name: os.environ.get(name) for name in safe}
@@ -63,14 +51,7 @@ def safe_interpreters() -> Iterator[None]:
 
 
 def shielded(leader: int) -> None:
-    """Begin a worker process that its program ends, not a signal, and that ends with its program.
-
-    Parameters
-    ----------
-    leader : int
-        The program's process. If that is killed, nobody is left to end its workers, and they
-        would wait for work for ever.
-    """
+    """Begin a worker process that ends with its program, and by no signal of its own."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     import_elsewhere()

@@ -10,31 +10,14 @@ WORDS: Final = "usable cores less one a process of the training, shared among th
 
 
 def usable_cores() -> int:
-    """Count the cores that this process may use: of its affinity, and of its control group's quota.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
+    """Count the cores that this process may use, by its affinity and its control group's quota."""
     from joblib import cpu_count  # takes long to import, and --help does without
 
     return max(1, int(cpu_count()))
 
 
 def default_workers(most: int) -> int:
-    """Choose how many processes of this one decode.
-
-    Parameters
-    ----------
-    most : int
-        More are of no use.
-
-    Returns
-    -------
-    int
-        The usable cores, less one for each rank on this machine, divided among these; at least 1.
-    """
+    """Choose how many processes of this one decode."""
     word = os.environ.get(RANKS_HERE, "")
     ranks = max(1, int(word)) if word.isascii() and word.isdigit() and len(word) < 6 else 1
     return min(most, max(1, (usable_cores() - ranks) // ranks))

@@ -16,21 +16,7 @@ Check = tuple[str, Callable[[], list[Finding]]]
 
 
 def examine(directory: Path, jobs: int = -1) -> Diagnosis:
-    """Check a folder and this machine, in a few seconds.
-
-    Parameters
-    ----------
-    directory : Path
-        Where masks are to be, or images are. It is not made: what there is of its path is
-        examined, in a temporary folder that is removed again.
-    jobs : int, default -1
-        Workers, as joblib counts them.
-
-    Returns
-    -------
-    Diagnosis
-        What each check found.
-    """
+    """Check a folder and this machine, in a few seconds."""
     findings: list[Finding] = []
     for name, check in (*_of_folder(directory), *_of_machine(jobs), *_of_packages()):
         try:

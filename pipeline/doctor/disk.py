@@ -19,30 +19,20 @@ _NETWORK = re.compile(r"nfs|lustre|gpfs|beegfs|ceph|cifs|smb|afs|gluster|9p|panf
 
 @dataclass(frozen=True)
 class Mount:
-    """A mounted file system.
+    """A mounted file system."""
 
-    Attributes
-    ----------
-    point : Path
-        Where.
-    kind : str
-        Its type, as the kernel names it.
-    options : tuple of str
-        As it was mounted.
-    """
-
+    #: Where.
     point: Path
+    #: Its type, as the kernel names it.
     kind: str
+    #: As it was mounted.
     options: tuple[str, ...]
 
     @property
     def network(self) -> str | None:
         """Name its type if other machines share it.
 
-        Returns
-        -------
-        str or None
-            None for a disk of this machine.
+        Gives None for a disk of this machine.
         """
         return self.kind if _NETWORK.search(self.kind) else None
 
@@ -50,17 +40,7 @@ class Mount:
 def mount_of(place: Path, mounts: str) -> Mount | None:
     """Find the file system that a place lies on.
 
-    Parameters
-    ----------
-    place : Path
-        Absolute, without links.
-    mounts : str
-        Content of /proc/mounts.
-
-    Returns
-    -------
-    Mount or None
-        None where the system does not say.
+    Gives None where the system does not say.
     """
     found = None
     for line in mounts.splitlines():
@@ -74,24 +54,7 @@ def mount_of(place: Path, mounts: str) -> Mount | None:
 
 
 def folder(directory: Path, place: Path, writable: bool, mount: Mount | None) -> Finding:
-    """Judge whether a folder is there, or can be made.
-
-    Parameters
-    ----------
-    directory : Path
-        What was asked about.
-    place : Path
-        What there is of it; see `nearest`.
-    writable : bool
-        Whether this user may write there.
-    mount : Mount or None
-        The file system; None where the system does not say.
-
-    Returns
-    -------
-    Finding
-        Breaks where nothing can be made.
-    """
+    """Judge whether a folder is there, or can be made."""
     there = place == Path(os.path.realpath(directory))
     if not place.is_dir():
         return Finding("folder", "breaks", f"{place} is a file", "give another folder")
@@ -106,18 +69,7 @@ def folder(directory: Path, place: Path, writable: bool, mount: Mount | None) ->
 
 
 def file_system(mount: Mount | None) -> Finding:
-    """Say what kind of disk it is.
-
-    Parameters
-    ----------
-    mount : Mount or None
-        The file system; None where the system does not say.
-
-    Returns
-    -------
-    Finding
-        Always well; advice on what goes with a container or the power.
-    """
+    """Say what kind of disk it is."""
     check = "file system"
     if mount is None:
         return Finding(check, "ok", "this system does not say which")
@@ -135,20 +87,7 @@ def file_system(mount: Mount | None) -> Finding:
 
 
 def space(free: int, files: int | None) -> Finding:
-    """Compare what is free with what masks take.
-
-    Parameters
-    ----------
-    free : int
-        Bytes that this user may still write.
-    files : int or None
-        Files that may still be made; None where the file system does not count them.
-
-    Returns
-    -------
-    Finding
-        Breaks where not even a small store fits.
-    """
+    """Compare what is free with what masks take."""
     room = free // ROW_BYTES
     found = f"{gigabytes(free)}, room for {room:,} masks of size 224"
     if files is not None and files < 2_000:
@@ -164,22 +103,7 @@ def space(free: int, files: int | None) -> Finding:
 
 
 def temporary(chosen: Path | None, asked: str | None, free: int) -> Finding:
-    """Judge the folder for temporary files.
-
-    Parameters
-    ----------
-    chosen : Path or None
-        The one that is used; None if none can be written.
-    asked : str or None
-        TMPDIR, where it is set.
-    free : int
-        Bytes free there.
-
-    Returns
-    -------
-    Finding
-        Breaks where there is none.
-    """
+    """Judge the folder for temporary files."""
     if chosen is None:
         advice = "set TMPDIR to a folder that can be written and has space"
         return Finding("temporary", "breaks", "no folder can be written", advice)

@@ -25,22 +25,7 @@ _CGROUPS = (
 
 
 def cores(usable: int, present: int, workers: int) -> Finding:
-    """Compare the workers with the cores that this process may use.
-
-    Parameters
-    ----------
-    usable : int
-        Cores that affinity and quota leave to this process.
-    present : int
-        Cores of the machine.
-    workers : int
-        Workers that would start.
-
-    Returns
-    -------
-    Finding
-        Slow where workers share cores, or where one core of many is left.
-    """
+    """Compare the workers with the cores that this process may use."""
     found = f"this process may use {usable} of {present}; workers: {workers}"
     if workers > usable:
         advice = f"they would take turns: give --jobs {usable}, or get more cores"
@@ -52,18 +37,7 @@ def cores(usable: int, present: int, workers: int) -> Finding:
 
 
 def threads(environment: Mapping[str, str]) -> Finding:
-    """Read the variables that set how many threads a library starts.
-
-    Parameters
-    ----------
-    environment : mapping
-        Variables of this process.
-
-    Returns
-    -------
-    Finding
-        Slow where compiled code is switched off; the numbers themselves do no harm.
-    """
+    """Read the variables that set how many threads a library starts."""
     if environment.get("NUMBA_DISABLE_JIT", "0") != "0":
         value = environment["NUMBA_DISABLE_JIT"]
         advice = "nothing would be compiled, and masks take 100 times as long: unset it"
@@ -77,20 +51,7 @@ def threads(environment: Mapping[str, str]) -> Finding:
 
 
 def memory(room: int, workers: int) -> Finding:
-    """Compare free memory with what the workers need.
-
-    Parameters
-    ----------
-    room : int
-        Bytes that this process and its workers may still take.
-    workers : int
-        Workers that would start.
-
-    Returns
-    -------
-    Finding
-        Breaks where they would not fit.
-    """
+    """Compare free memory with what the workers need."""
     need = workers * _WORKER_BYTES
     found = f"{gigabytes(room)} to be had; needed for {workers} at work: {gigabytes(need)}"
     if need <= room:
@@ -105,23 +66,7 @@ def memory_room(
     membership: str,
     root: Path = Path("/sys/fs/cgroup"),
 ) -> int:
-    """Tell how many bytes this process and its workers may still take.
-
-    Parameters
-    ----------
-    meminfo : str
-        Content of /proc/meminfo.
-    membership : str
-        Content of /proc/self/cgroup.
-    root : Path
-        Where the control groups are mounted.
-
-    Returns
-    -------
-    int
-        The least of what the machine has and what each control group above this process
-        leaves; its cache of files, which goes when memory is needed, counts as free.
-    """
+    """Tell how many bytes this process and its workers may still take."""
     kilobytes = {line.split(":")[0]: line.split()[1] for line in meminfo.splitlines() if line}
     rooms = [int(kilobytes["MemAvailable"]) * 1024]
     for line in membership.splitlines():
@@ -148,20 +93,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def open_files(soft: int, hard: int) -> Finding:
-    """Judge how many files a process may hold open.
-
-    Parameters
-    ----------
-    soft : int
-        The limit that holds; negative for none.
-    hard : int
-        What it may be raised to; negative for anything.
-
-    Returns
-    -------
-    Finding
-        Breaks where a store's shards and a loader's batches do not fit.
-    """
+    """Judge how many files a process may hold open."""
     if soft < 0:
         return Finding("open files", "ok", "no limit")
     if soft >= _OPEN_FILES:
@@ -176,22 +108,7 @@ def open_files(soft: int, hard: int) -> Finding:
 
 
 def shared_memory(size: int | None, free: int = 0, refusal: str = "") -> Finding:
-    """Judge /dev/shm, through which processes share locks, and a trainer's loaders batches.
-
-    Parameters
-    ----------
-    size : int or None
-        Its bytes; None where there is none.
-    free : int
-        How many of them are free.
-    refusal : str, default ""
-        What the system said when a small file was written there; empty if it was.
-
-    Returns
-    -------
-    Finding
-        Breaks where nothing can be written, or batches do not fit.
-    """
+    """Judge /dev/shm, through which processes share locks, and a trainer's loaders batches."""
     mend = "docker run --shm-size=8g or --ipc=host; Kubernetes: emptyDir, medium: Memory"
     if size is None:
         advice = f"workers cannot start: mount a tmpfs there ({mend})"
@@ -210,18 +127,7 @@ def shared_memory(size: int | None, free: int = 0, refusal: str = "") -> Finding
 
 
 def refusal(folder: Path) -> str:
-    """Write a small file and remove it: room alone does not tell whether one may.
-
-    Parameters
-    ----------
-    folder : Path
-        Where.
-
-    Returns
-    -------
-    str
-        What the system said against it; empty if it went well.
-    """
+    """Write a small file and remove it: room alone does not tell whether one may."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".dilo-doctor-") as file:
             file.write(bytes(4096))
@@ -234,24 +140,7 @@ def refusal(folder: Path) -> str:
 def compiled_code(
     folder: Path | None, network: str | None, free: int, passed_over: tuple[str, ...] = ()
 ) -> Finding:
-    """Judge where compiled code is kept from one process to the next.
-
-    Parameters
-    ----------
-    folder : Path or None
-        Where; None where it cannot be kept.
-    network : str or None
-        Kind of the network file system that it lies on, if it does.
-    free : int
-        Bytes free there.
-    passed_over : tuple of str, default ()
-        The folders that would have come before, each with why it is not used.
-
-    Returns
-    -------
-    Finding
-        Slow where each process compiles, breaks where machines share one cache.
-    """
+    """Judge where compiled code is kept from one process to the next."""
     before = f" ({'; '.join(passed_over)})" if passed_over else ""
     if folder is None or not os.access(folder, os.W_OK):
         where = f"nowhere{before}" if folder is None else f"{folder} cannot be written"

@@ -24,15 +24,7 @@ Version = Callable[[str], str | None]
 def installed(name: str) -> str | None:
     """Tell which version of a package is installed.
 
-    Parameters
-    ----------
-    name : str
-        As pip knows it.
-
-    Returns
-    -------
-    str or None
-        None where it is not.
+    Gives None where it is not.
     """
     try:
         return importlib.metadata.version(name)
@@ -41,32 +33,13 @@ def installed(name: str) -> str | None:
 
 
 def requirements() -> list[Requirement]:
-    """List what the base install needs, as the installed dilo says it.
-
-    Returns
-    -------
-    list of Requirement
-        Without those of extras.
-    """
+    """List what the base install needs, as the installed dilo says it."""
     needed = [Requirement(line) for line in importlib.metadata.requires("dilo") or ()]
     return [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 def packages(needed: Iterable[Requirement], version: Version = installed) -> list[Finding]:
-    """Compare each package with the oldest version allowed, and import it.
-
-    Parameters
-    ----------
-    needed : iterable of Requirement
-        The packages.
-    version : callable
-        From a name to what is installed.
-
-    Returns
-    -------
-    list of Finding
-        One a package; OpenCV's wheels are one.
-    """
+    """Compare each package with the oldest version allowed, and import it."""
     return [
         opencv(requirement, version)
         if requirement.name in _OPENCV
@@ -76,20 +49,7 @@ def packages(needed: Iterable[Requirement], version: Version = installed) -> lis
 
 
 def opencv(requirement: Requirement, version: Version) -> Finding:
-    """Check that OpenCV is there once.
-
-    Parameters
-    ----------
-    requirement : Requirement
-        The wheel that dilo asks for, and its oldest version.
-    version : callable
-        From a name to what is installed.
-
-    Returns
-    -------
-    Finding
-        Breaks where two wheels share one folder.
-    """
+    """Check that OpenCV is there once."""
     there = [name for name in _OPENCV if version(name)]
     if len(there) > 1:
         found = ", ".join(f"{name} {version(name)}" for name in there)
@@ -109,24 +69,7 @@ def package(
     *,
     check: str | None = None,
 ) -> Finding:
-    """Compare one package with the oldest version allowed, and import it.
-
-    Parameters
-    ----------
-    requirement : Requirement
-        The package, and its oldest version.
-    version : callable
-        From a name to what is installed.
-    fault : callable, optional
-        From a module's name to why it cannot be imported; unless given, it is imported.
-    check : str, optional
-        Name of the finding; unless given, the package's.
-
-    Returns
-    -------
-    Finding
-        Breaks where it is missing, too old, or cannot be imported.
-    """
+    """Compare one package with the oldest version allowed, and import it."""
     check = check or requirement.name
     found = version(requirement.name)
     mend = f"pip install --upgrade '{requirement}'"
@@ -144,15 +87,7 @@ def package(
 def import_fault(module: str) -> str | None:
     """Import a module and say why it cannot be.
 
-    Parameters
-    ----------
-    module : str
-        Its name.
-
-    Returns
-    -------
-    str or None
-        The error in one line; None where it works.
+    Gives the error in one line; None where it works.
     """
     try:
         importlib.import_module(module)

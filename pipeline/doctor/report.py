@@ -10,64 +10,33 @@ Level = Literal["ok", "slow", "breaks"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """What one check found."""
 
-    Attributes
-    ----------
-    check : str
-        What was looked at.
-    level : {"ok", "slow", "breaks"}
-        What it does to a run.
-    found : str
-        What is there.
-    advice : str
-        What to do, or what to know; empty where there is nothing to say.
-    """
-
+    #: What was looked at.
     check: str
+    #: What it does to a run.
     level: Level
+    #: What is there.
     found: str
+    #: What to do, or what to know; empty where there is nothing to say.
     advice: str = ""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What all checks found.
+    """What all checks found."""
 
-    Attributes
-    ----------
-    directory : Path
-        The folder that was asked about.
-    findings : sequence of Finding
-        One a check.
-    """
-
+    #: The folder that was asked about.
     directory: Path
+    #: One a check.
     findings: Sequence[Finding]
 
     def count(self, level: Level) -> int:
-        """Count the findings of a level.
-
-        Parameters
-        ----------
-        level : {"ok", "slow", "breaks"}
-            Which.
-
-        Returns
-        -------
-        int
-            How many there are.
-        """
+        """Count the findings of a level."""
         return sum(finding.level == level for finding in self.findings)
 
     def lines(self) -> list[str]:
-        """Say it in words.
-
-        Returns
-        -------
-        list of str
-            One line a check, its advice on the next, and the sum of it.
-        """
+        """Say it in words."""
         width = max((len(finding.check) for finding in self.findings), default=0)
         lines = []
         for finding in self.findings:
@@ -81,13 +50,7 @@ class Diagnosis:
         return lines
 
     def record(self) -> dict[str, Any]:
-        """Say it for machines.
-
-        Returns
-        -------
-        dict
-            Ready for JSON.
-        """
+        """Say it for machines."""
         return {
             "directory": str(self.directory),
             "breaks": self.count("breaks"),

@@ -22,22 +22,7 @@ WRITE_RATE, PUBLISH_SECONDS, READ_SECONDS = 10e6, 0.5, 0.02
 
 
 def time_writing(path: Path, clock: Clock = time.perf_counter) -> tuple[int, float]:
-    """Write a file in pieces, each flushed, until it is large or the time is up.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    clock : callable
-        Seconds.
-
-    Returns
-    -------
-    int
-        Bytes written.
-    float
-        Seconds that it took.
-    """
+    """Write a file in pieces, each flushed, until it is large or the time is up."""
     piece = os.urandom(WRITTEN // 8)  # what a disk that compresses cannot make smaller
     start, done = clock(), 0
     with path.open("wb") as file:
@@ -49,20 +34,7 @@ def time_writing(path: Path, clock: Clock = time.perf_counter) -> tuple[int, flo
 
 
 def write_speed(count: int, seconds: float) -> Finding:
-    """Judge how fast a disk takes bytes.
-
-    Parameters
-    ----------
-    count : int
-        Bytes written and flushed.
-    seconds : float
-        That it took.
-
-    Returns
-    -------
-    Finding
-        Slow where the masks of many cores would wait.
-    """
+    """Judge how fast a disk takes bytes."""
     rate = count / max(seconds, 1e-9)
     found = f"{rate / 1e6:.0f} MB/s, flushed"
     if rate >= WRITE_RATE:
@@ -72,20 +44,7 @@ def write_speed(count: int, seconds: float) -> Finding:
 
 
 def time_publishing(folder: Path, clock: Clock = time.perf_counter) -> float:
-    """Publish small files over each other, as shards are, and take the mean time.
-
-    Parameters
-    ----------
-    folder : Path
-        Where.
-    clock : callable
-        Seconds.
-
-    Returns
-    -------
-    float
-        Seconds for each: written, flushed, renamed, the folder flushed.
-    """
+    """Publish small files over each other, as shards are, and take the mean time."""
     start, done = clock(), 0
     while done < PUBLISHED and (not done or clock() - start < PATIENCE):
         write_flushed(folder / "part", b"shard")
@@ -96,18 +55,7 @@ def time_publishing(folder: Path, clock: Clock = time.perf_counter) -> float:
 
 
 def publishing(seconds: float) -> Finding:
-    """Judge how long it takes to publish a file.
-
-    Parameters
-    ----------
-    seconds : float
-        For each.
-
-    Returns
-    -------
-    Finding
-        Slow where a small store's shards would wait for it.
-    """
+    """Judge how long it takes to publish a file."""
     found = f"{1000 * seconds:.1f} ms for a file flushed and renamed"
     if seconds <= PUBLISH_SECONDS:
         return Finding("publishing", "ok", found)
@@ -117,22 +65,7 @@ def publishing(seconds: float) -> Finding:
 def some_images(
     place: Path, extensions: frozenset[str], clock: Clock = time.monotonic
 ) -> list[Path]:
-    """Find the first images below a folder, without reading it whole.
-
-    Parameters
-    ----------
-    place : Path
-        The folder.
-    extensions : frozenset of str
-        What an image's name ends with, in lower case.
-    clock : callable
-        Seconds.
-
-    Returns
-    -------
-    list of Path
-        `READ` at most, in the order that they are met.
-    """
+    """Find the first images below a folder, without reading it whole."""
     start = clock()
     soon = itertools.takewhile(lambda _: clock() - start < PATIENCE, _entries(place, depth=3))
     met = itertools.islice(soon, 2_000)
@@ -151,24 +84,7 @@ def _entries(folder: Path, depth: int) -> Iterator[os.DirEntry[str]]:
 
 
 def time_reading(images: list[Path], clock: Clock = time.perf_counter) -> tuple[int, float, int]:
-    """Read files whole, from the disk rather than from memory where the system can be asked.
-
-    Parameters
-    ----------
-    images : list of Path
-        The files.
-    clock : callable
-        Seconds.
-
-    Returns
-    -------
-    int
-        Files read.
-    float
-        Seconds that it took.
-    int
-        Bytes read.
-    """
+    """Read files whole, from the disk rather than from memory where the system can be asked."""
     start, count, size = clock(), 0, 0
     for path in images:
         if count and clock() - start >= PATIENCE:
@@ -182,22 +98,7 @@ def time_reading(images: list[Path], clock: Clock = time.perf_counter) -> tuple[
 
 
 def read_speed(count: int, seconds: float, size: int) -> Finding:
-    """Judge how fast images come from a disk.
-
-    Parameters
-    ----------
-    count : int
-        Files read.
-    seconds : float
-        That it took.
-    size : int
-        Bytes read.
-
-    Returns
-    -------
-    Finding
-        Slow where a core would wait for its next image.
-    """
+    """Judge how fast images come from a disk."""
     if not count:
         return Finding("read speed", "ok", "no images here to read")
     each = seconds / count

@@ -11,18 +11,7 @@ from dilo.pipeline.doctor.speed import publishing, time_publishing, time_writing
 
 
 def trials(place: Path) -> list[Finding]:
-    """Try everything that a run does to a disk, in a folder that is removed again.
-
-    Parameters
-    ----------
-    place : Path
-        A folder.
-
-    Returns
-    -------
-    list of Finding
-        One a trial; the first alone where nothing can be written.
-    """
+    """Try everything that a run does to a disk, in a folder that is removed again."""
     try:
         with tempfile.TemporaryDirectory(
             prefix=".dilo-doctor-", dir=place, ignore_cleanup_errors=True
@@ -56,18 +45,7 @@ def _broken(check: str, error: OSError) -> Finding:
 
 
 def writing(folder: Path) -> Finding:
-    """Write a file, flush it and read it again.
-
-    Parameters
-    ----------
-    folder : Path
-        Where.
-
-    Returns
-    -------
-    Finding
-        Breaks where other bytes are read than were written.
-    """
+    """Write a file, flush it and read it again."""
     content = os.urandom(100_000)
     write_flushed(folder / "small", content)
     if (folder / "small").read_bytes() == content:
@@ -76,18 +54,7 @@ def writing(folder: Path) -> Finding:
 
 
 def renaming(folder: Path) -> Finding:
-    """Rename a file over another, as every shard is published.
-
-    Parameters
-    ----------
-    folder : Path
-        Where.
-
-    Returns
-    -------
-    Finding
-        Breaks where the new file does not take the other's place.
-    """
+    """Rename a file over another, as every shard is published."""
     write_flushed(folder / "old", b"old")
     write_flushed(folder / "new", b"new")
     (folder / "new").replace(folder / "old")

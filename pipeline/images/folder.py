@@ -16,23 +16,7 @@ _FOLDERS = 1000
 
 
 def is_there(image: Path) -> bool:
-    """Tell whether there is a file, or a link, by a name.
-
-    Parameters
-    ----------
-    image : Path
-        The name.
-
-    Returns
-    -------
-    bool
-        False where there is none.
-
-    Raises
-    ------
-    AccessError
-        If the system does not let one look.
-    """
+    """Tell whether there is a file, or a link, by a name."""
     try:
         os.lstat(image)
     except OSError as error:
@@ -42,18 +26,7 @@ def is_there(image: Path) -> bool:
 
 
 def can_open(image: Path) -> bool:
-    """Tell whether a file is there and may be read.
-
-    Parameters
-    ----------
-    image : Path
-        The file.
-
-    Returns
-    -------
-    bool
-        False whatever stands in the way.
-    """
+    """Tell whether a file is there and may be read."""
     return _failure(image) is None
 
 
@@ -64,26 +37,7 @@ def require_images(
     *,
     rows: Sequence[int] | None = None,
 ) -> None:
-    """Refuse a folder that is not the one that a store was made of, by some of its images.
-
-    Parameters
-    ----------
-    images : Path
-        The folder.
-    names : sequence of str
-        The images of the store.
-    option : str, default "--images"
-        What gave the folder, for the message.
-    rows : sequence of int, optional
-        Positions of those images that must be there; unless given, of all.
-
-    Raises
-    ------
-    AccessError
-        If the system does not let one look.
-    StoreError
-        If the first of the images, or most, are not there.
-    """
+    """Refuse a folder that is not the one that a store was made of, by some of its images."""
     rows = range(len(names)) if rows is None else rows
     count = len(rows)
     first = range(min(FIRST, count))
@@ -100,29 +54,7 @@ def require_images(
 
 
 def require_some(images: Path, names: Sequence[str], option: str = "--images") -> int:
-    """Refuse a folder in which none of some images can be opened, and count those that cannot.
-
-    Parameters
-    ----------
-    images : Path
-        The folder.
-    names : sequence of str
-        The images, at least one.
-    option : str, default "--images"
-        What gave the folder, for the message.
-
-    Returns
-    -------
-    int
-        How many cannot be opened.
-
-    Raises
-    ------
-    AccessError
-        If none can, for a reason of the system's.
-    StoreError
-        If none can.
-    """
+    """Refuse a folder in which none of some images can be opened, and count those that cannot."""
     failures = [error for name in names if (error := _failure(images / name)) is not None]
     if len(failures) == len(names):
         path = images / names[0]
@@ -146,20 +78,7 @@ def _failure(image: Path) -> OSError | None:
 
 
 def whereabouts(images: Path, name: str) -> str:
-    """Say what to do where a folder lacks an image of a store: it may be a level off.
-
-    Parameters
-    ----------
-    images : Path
-        The folder.
-    name : str
-        The image, which is not there.
-
-    Returns
-    -------
-    str
-        The end of a sentence.
-    """
+    """Say what to do where a folder lacks an image of a store: it may be a level off."""
     parts, folder = name.split("/"), images.resolve()
     for levels in range(1, min(len(parts), _LEVELS + 1)):
         above = folder.parents[levels - 1] if levels <= len(folder.parents) else folder

@@ -24,15 +24,7 @@ _STRAY: Final = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 def plain_jpeg_shape(content: bytes) -> tuple[int, int] | None:
     """Tell a JPEG of one or three components, which this module reads, from all other files.
 
-    Parameters
-    ----------
-    content : bytes
-        A file.
-
-    Returns
-    -------
-    tuple of int, or None
-        Height and width; None for a rarer kind of JPEG, which Pillow reads, or what is none.
+    Gives height and width; None for a rarer kind of JPEG, which Pillow reads, or what is none.
     """
     if not content.startswith(_START):
         return None
@@ -44,25 +36,7 @@ def plain_jpeg_shape(content: bytes) -> tuple[int, int] | None:
 
 
 def decode_jpeg(content: bytes, height: int, width: int) -> NDArray[np.uint8]:
-    """Decode a JPEG, and refuse one that is truncated or has wrong bytes in its scan.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    height, width : int
-        Size to decode to at least: the codec reduces by 1/2, 1/4 or 1/8.
-
-    Returns
-    -------
-    ndarray of shape (h, w, 3), uint8
-        Red, green and blue.
-
-    Raises
-    ------
-    ValueError
-        If the decoder remarks on anything that pixels depend on.
-    """
+    """Decode a JPEG, and refuse one that is truncated or has wrong bytes in its scan."""
     remark = ""
     for _ in range(3):  # an oddity of the header may hide one behind the scan
         try:
@@ -89,17 +63,7 @@ def without_oddities(content: bytes, remark: str) -> bytes | None:
     ones, and wrong bytes seldom lead to where it did so; and in data that is left over, a byte
     255 is escaped.
 
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    remark : str
-        What the decoder said of it.
-
-    Returns
-    -------
-    bytes or None
-        A file of the same pixels, without its oddities; None where there are none of these.
+    Gives a file of the same pixels, without its oddities; None where there are none of these.
     """
     try:
         header, scans = _clean_header(content)

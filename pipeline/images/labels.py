@@ -12,17 +12,11 @@ from dilo.pipeline.images.names import Names, escaped
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The class of each image of a list.
+    """The class of each image of a list."""
 
-    Attributes
-    ----------
-    numbers : ndarray of shape (N,), int64
-        Positions in `classes`.
-    classes : tuple of str
-        Names of the classes.
-    """
-
+    #: Positions in `classes`.
     numbers: NDArray[np.int64]
+    #: Names of the classes.
     classes: tuple[str, ...]
 
 
@@ -31,33 +25,12 @@ _PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "
 
 
 def are_numbers(classes: Iterable[str]) -> bool:
-    """Tell whether all names of classes are whole numbers, and so indices of classes.
-
-    Parameters
-    ----------
-    classes : iterable of str
-        Names.
-
-    Returns
-    -------
-    bool
-        Whether each is of digits alone.
-    """
+    """Tell whether all names of classes are whole numbers, and so indices of classes."""
     return all(name.isascii() and name.isdigit() and len(name) < 19 for name in classes)
 
 
 def sorted_classes(classes: Iterable[str]) -> list[str]:
     """Sort names of classes: as text, but where all are whole numbers, as numbers.
-
-    Parameters
-    ----------
-    classes : iterable of str
-        Names.
-
-    Returns
-    -------
-    list of str
-        In the order of their labels.
 
     Examples
     --------
@@ -69,36 +42,12 @@ def sorted_classes(classes: Iterable[str]) -> list[str]:
 
 
 def sorted_by_number(classes: Sequence[str]) -> bool:
-    """Tell whether classes stand in another order as numbers than they would as text.
-
-    Parameters
-    ----------
-    classes : sequence of str
-        Names, as `sorted_classes` sorts them.
-
-    Returns
-    -------
-    bool
-        Whether it matters that they are numbers.
-    """
+    """Tell whether classes stand in another order as numbers than they would as text."""
     return are_numbers(classes) and list(classes) != sorted(classes)
 
 
 def class_remarks(classes: Sequence[str], what: str) -> list[str]:
-    """Say what is unusual about classes.
-
-    Parameters
-    ----------
-    classes : sequence of str
-        Names, in the order of their labels.
-    what : str
-        Where they are.
-
-    Returns
-    -------
-    list of str
-        Lines; none where all is usual.
-    """
+    """Say what is unusual about classes."""
     lines = []
     if sorted_by_number(classes):
         named = ", ".join([*classes[:3], "...", classes[-1]] if len(classes) > 4 else classes)
@@ -112,27 +61,7 @@ def class_remarks(classes: Sequence[str], what: str) -> list[str]:
 
 
 def labels_of(names: Names, what: str, *, classes: Sequence[str] | None = None) -> Labels:
-    """Give each image the number of its class.
-
-    Parameters
-    ----------
-    names : Names
-        Relative paths.
-    what : str
-        Where they are, for messages.
-    classes : sequence of str, optional
-        The classes to number by; by default those there are, as `sorted_classes` sorts them.
-
-    Returns
-    -------
-    Labels
-        One number an image.
-
-    Raises
-    ------
-    DiloError
-        If an image lies in no class folder, or its class is not among `classes`.
-    """
+    """Give each image the number of its class."""
     found: dict[str, None] = {}
     for name in names:
         folder, slash, _ = name.partition("/")

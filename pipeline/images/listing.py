@@ -40,35 +40,7 @@ def find_images(
     found: Callable[[int], object] | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Names:
-    """List the image files below a folder, at any depth.
-
-    Parameters
-    ----------
-    root : Path
-        The folder. Links are followed, but for those to a folder that they lie in; a folder
-        with two names is read by each, as torchvision's ImageFolder does. Hidden files and
-        folders (such as the ``._`` companions that macOS leaves), pipes, sockets and devices
-        are passed over. A link to nothing is listed: whoever reads it will say what is wrong.
-    include : iterable of str
-        Globs, of which an image must match one; without any, all are taken. A glob
-        without a slash is compared with the file's name, one with a slash with the whole
-        relative path, where ``*`` does not stop at a slash. Upper and lower case differ.
-    found : callable, optional
-        Told now and then how many images were seen so far.
-    say : callable, optional
-        Told in a line how many pictures of kinds that are not read were passed over.
-
-    Returns
-    -------
-    Names
-        Paths relative to `root`, with forward slashes, sorted by code point, so that
-        the order is the same on every machine.
-
-    Raises
-    ------
-    DiloError
-        If `root` is no folder, holds no such image, or a folder in it cannot be read.
-    """
+    """List the image files below a folder, at any depth."""
     if not root.is_dir():
         raise DiloError(f"images must be in a folder, got {root}: no such folder")
     globs = list(include)
@@ -96,37 +68,14 @@ def find_images(
 
 
 def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
-    """Find files below a folder, at any depth, through links as `find_images` does.
-
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    extensions : collection of str
-        Of the files: ".xml".
-
-    Yields
-    ------
-    str
-        Relative paths, in the order of `find_images`.
-    """
+    """Find files below a folder, at any depth, through links as `find_images` does."""
     yield from _walk(os.path.join(root, ""), extensions)
 
 
 def count_images(root: Path, seconds: float) -> int | None:
     """Count the image files below a folder, as `find_images` finds them, if that is soon done.
 
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    seconds : float
-        How long it may take.
-
-    Returns
-    -------
-    int or None
-        None where it takes longer, or a folder cannot be read.
+    Gives None where it takes longer, or a folder cannot be read.
     """
     end, count = time.monotonic() + seconds, 0
     try:
@@ -140,29 +89,7 @@ def count_images(root: Path, seconds: float) -> int | None:
 
 
 def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
-    r"""Read which images to take, and in which order, from a list.
-
-    Parameters
-    ----------
-    file : Path
-        One path a line, relative to `root` or absolute and below it, in the form of
-        images.txt: UTF-8, a backslash as ``\\``, a byte that is no text as ``\xNN``.
-        Empty lines count for nothing. Files need no extension, and are not looked for.
-    root : Path
-        The folder of images.
-    include : iterable of str
-        Globs, as `find_images` takes them.
-
-    Returns
-    -------
-    Names
-        Paths relative to `root`, in the order of the list.
-
-    Raises
-    ------
-    DiloError
-        If a line is no path below `root`, a path stands twice, or no path is left.
-    """
+    r"""Read which images to take, and in which order, from a list."""
     globs = list(include)
     taken = _matcher(globs)
     bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]
@@ -197,18 +124,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
 
 
 def holds_anything(folder: Path) -> bool:
-    """Tell a folder with something in it from one that is gone, or that waits for its disk.
-
-    Parameters
-    ----------
-    folder : Path
-        Which.
-
-    Returns
-    -------
-    bool
-        False where it is empty or cannot be read.
-    """
+    """Tell a folder with something in it from one that is gone, or that waits for its disk."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is not None
@@ -333,45 +249,19 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Selection:
-    """Which images a store is of.
+    """Which images a store is of."""
 
-    Attributes
-    ----------
-    root : Path
-        Folder of images.
-    listed : Path, optional
-        A list of images, as `read_list` reads it; unless given, all below the folder.
-    include : tuple of str
-        Only images that match one of these globs, as `find_images` compares them.
-    limit : int, optional
-        Only the first so many of them.
-    """
-
+    #: Folder of images.
     root: Path
+    #: A list of images, as `read_list` reads it; unless given, all below the folder.
     listed: Path | None = None
+    #: Only images that match one of these globs, as `find_images` compares them.
     include: tuple[str, ...] = ()
+    #: Only the first so many of them.
     limit: int | None = None
 
     def names(self, found: Found | None = None, say: Say | None = None) -> Names:
-        """List them.
-
-        Parameters
-        ----------
-        found : callable, optional
-            Told now and then how many images were seen so far.
-        say : callable, optional
-            Told in a line what is passed over.
-
-        Returns
-        -------
-        Names
-            In the order of the list, or sorted.
-
-        Raises
-        ------
-        DiloError
-            If the folder or the list cannot serve.
-        """
+        """List them."""
         if self.listed is not None:
             return read_list(self.listed, self.root, self.include)[: self.limit]
         return find_images(self.root, self.include, found=found, say=say)[: self.limit]

@@ -35,17 +35,6 @@ _ESCAPE = re.compile(rb"\\(?:(\\)|x([0-9a-f]{2})|)")
 def escaped(name: str) -> str:
     r"""Write a file name so that a line of UTF-8 holds it, as images.txt, shards and messages do.
 
-    Parameters
-    ----------
-    name : str
-        A path; bytes that are no text stand in it as `os.fsdecode` leaves them.
-
-    Returns
-    -------
-    str
-        The name as it stands, but ``\\`` for a backslash, and ``\xNN`` for a control
-        character (below 0x20, and 0x7f) and for a byte that is not UTF-8.
-
     Examples
     --------
     >>> escaped("n01/a b.jpg"), escaped("two\nlines.jpg")
@@ -58,23 +47,7 @@ def escaped(name: str) -> str:
 
 
 def unescaped(line: str) -> str:
-    r"""Read a file name from the line that `escaped` wrote.
-
-    Parameters
-    ----------
-    line : str
-        The line, without its end.
-
-    Returns
-    -------
-    str
-        The path.
-
-    Raises
-    ------
-    ValueError
-        If a backslash begins neither ``\\`` nor ``\xNN``.
-    """
+    r"""Read a file name from the line that `escaped` wrote."""
     return _name(line.encode())
 
 
@@ -136,20 +109,7 @@ class Names(Sequence[str]):
 
     @classmethod
     def of_text(cls, text: bytes | bytearray) -> Self:
-        r"""Take lines as they stand.
-
-        Parameters
-        ----------
-        text : bytes
-            What `text` gives, in UTF-8. A last line without ``\n`` is a name too, and
-            is given one: editors differ in it, and a list that was cut short has
-            another digest all the same.
-
-        Returns
-        -------
-        Names
-            The names, in order.
-        """
+        r"""Take lines as they stand."""
         names = cls(())
         whole = text if not text or text.endswith(b"\n") else text + b"\n"
         names._hold(np.frombuffer(whole, np.uint8))
@@ -157,50 +117,20 @@ class Names(Sequence[str]):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a list of names, one a line, in UTF-8.
-
-        Parameters
-        ----------
-        path : Path
-            A file that holds `text`.
-
-        Returns
-        -------
-        Names
-            The names in the file's order.
-        """
+        """Read a list of names, one a line, in UTF-8."""
         # No more than there is: Python makes room for all that may be read.
         return cls.of_text(read_bytes(path, min(MAX_LIST, path.stat().st_size)))
 
     def text(self) -> str:
-        """Join the names, one a line, as `read` reads them.
-
-        Returns
-        -------
-        str
-            Each name, escaped, followed by a line feed.
-        """
+        """Join the names, one a line, as `read` reads them."""
         return self._bytes.tobytes().decode()
 
     def digest(self) -> str:
-        """Digest the names and their order.
-
-        Returns
-        -------
-        str
-            SHA-256 of `text` in UTF-8, as 64 hexadecimal digits.
-        """
+        """Digest the names and their order."""
         return hashlib.sha256(self._bytes.data).hexdigest()
 
     def fault(self) -> str:
-        """Say what is wrong with lines that somebody else may have written.
-
-        Returns
-        -------
-        str
-            Of the first that is no path below a folder, or not as `escaped` writes it; "" where
-            all are.
-        """
+        """Say what is wrong with lines that somebody else may have written."""
         if self._is_plain():
             return ""
         lines = (line for block in self._lines() for line in block)
@@ -256,25 +186,7 @@ class Names(Sequence[str]):
         return (_name(line) for block in self._lines() for line in block)
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
-        """Find a name; the first call makes a table of 16 bytes a name, the rest are quick.
-
-        Parameters
-        ----------
-        value : str
-            The name.
-        start, stop : int, optional
-            Where to look, as a slice says.
-
-        Returns
-        -------
-        int
-            Its first position.
-
-        Raises
-        ------
-        ValueError
-            If it is not there.
-        """
+        """Find a name; the first call makes a table of 16 bytes a name, the rest are quick."""
         if isinstance(value, str):
             line, within = escaped(value).encode(), range(len(self))[start:stop]
             hashes, order = self._hashed()
@@ -294,10 +206,7 @@ class Names(Sequence[str]):
     def first_repeated(self) -> int | None:
         """Find the first name that stands earlier too.
 
-        Returns
-        -------
-        int or None
-            Its position; None where each name stands once.
+        Gives its position; None where each name stands once.
         """
         hashes, order = self._hashed()
         suspects = np.sort(order[1:][hashes[1:] == hashes[:-1]])

@@ -21,17 +21,11 @@ BLANK: NDArray[np.uint8] = np.full((1, 1), 230, np.uint8)
 
 @dataclass(frozen=True)
 class Picture:
-    """One cell of a sheet.
+    """One cell of a sheet."""
 
-    Attributes
-    ----------
-    pixels : ndarray of shape (H, W, 3) or (H, W), uint8
-        Colour or gray; shown whole, its sides in proportion.
-    caption : str, default ""
-        A few words below it; each of its lines is cut to the cell's width.
-    """
-
+    #: Colour or gray; shown whole, its sides in proportion.
     pixels: NDArray[np.uint8]
+    #: A few words below it; each of its lines is cut to the cell's width.
     caption: str = ""
 
 
@@ -42,25 +36,7 @@ def sheet(
     heads: Sequence[str] = (),
     tight: bool = False,
 ) -> Image.Image:
-    """Lay pictures out in rows.
-
-    Parameters
-    ----------
-    rows : sequence of sequence of Picture
-        Rows may differ in length.
-    cell : int, default 160
-        Side of a cell, in pixels.
-    heads : sequence of str, default ()
-        Words above each column, from the first on; each of their lines is cut to the cell's
-        width.
-    tight : bool, default False
-        Whether a row is as high as its highest picture, and not as a cell.
-
-    Returns
-    -------
-    Image
-        RGB, on white.
-    """
+    """Lay pictures out in rows."""
     across = max(len(row) for row in rows)
     under = _most_lines([picture.caption for row in rows for picture in row]) * CAPTION + GAP
     head = _most_lines(heads) * CAPTION + GAP if heads else 0
@@ -83,20 +59,7 @@ def sheet(
 
 
 def notice(words: str, *, cell: int = CELL) -> NDArray[np.uint8]:
-    """Stand for a picture that is not there, and say why.
-
-    Parameters
-    ----------
-    words : str
-        The reason.
-    cell : int, default 160
-        Side of the cell, in pixels.
-
-    Returns
-    -------
-    ndarray of shape (H, cell, 3), uint8
-        The words on gray, as high as they are, and no higher than a cell.
-    """
+    """Stand for a picture that is not there, and say why."""
     room = cell - 2 * GAP
     lines = wrapped(words, room, SMALL)[: room // CAPTION]
     height = max(1, len(lines)) * CAPTION + 2 * GAP
@@ -120,20 +83,7 @@ def _write(
 
 
 def fitted(pixels: NDArray[np.uint8], cell: int = CELL) -> Image.Image:
-    """Scale a picture to touch a cell's sides from inside.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (H, W, 3) or (H, W), uint8
-        Colour or gray.
-    cell : int, default 160
-        Side of the cell, in pixels.
-
-    Returns
-    -------
-    Image
-        RGB.
-    """
+    """Scale a picture to touch a cell's sides from inside."""
     image = Image.fromarray(pixels).convert("RGB")
     scale = cell / max(image.size)
     size = [max(1, round(side * scale)) for side in image.size]
@@ -142,18 +92,7 @@ def fitted(pixels: NDArray[np.uint8], cell: int = CELL) -> Image.Image:
 
 @functools.cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Load the font that Pillow brings.
-
-    Parameters
-    ----------
-    size : int
-        Of the letters, in pixels.
-
-    Returns
-    -------
-    font
-        For Pillow to draw with.
-    """
+    """Load the font that Pillow brings."""
     return ImageFont.load_default(size=size)
 
 
@@ -163,22 +102,7 @@ def _long(text: str, size: int) -> float:
 
 
 def cut(text: str, width: int, size: int) -> str:
-    """Cut words to a width, and show that they were cut.
-
-    Parameters
-    ----------
-    text : str
-        The words.
-    width : int
-        Pixels.
-    size : int
-        Of the font.
-
-    Returns
-    -------
-    str
-        All of them, or as many letters as fit before an ellipsis.
-    """
+    """Cut words to a width, and show that they were cut."""
     if _long(text, size) <= width:
         return text
     while text and _long(f"{text}…", size) > width:
@@ -187,22 +111,7 @@ def cut(text: str, width: int, size: int) -> str:
 
 
 def wrapped(text: str, width: int, size: int = 12) -> list[str]:
-    """Break words into lines.
-
-    Parameters
-    ----------
-    text : str
-        Words; a line feed ends a line.
-    width : int
-        Pixels.
-    size : int, default 12
-        Of the font.
-
-    Returns
-    -------
-    list of str
-        Lines, a word that is too long by itself cut.
-    """
+    """Break words into lines."""
     lines: list[str] = []
     for part in text.splitlines():
         line = ""

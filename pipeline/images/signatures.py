@@ -62,18 +62,7 @@ _REMEDIES: Final = {
 
 
 def kind_of(content: bytes) -> str:
-    """Tell what a file is by its first bytes.
-
-    Parameters
-    ----------
-    content : bytes
-        The file, or its first 512 bytes.
-
-    Returns
-    -------
-    str
-        As "a gzip archive"; empty where they say nothing.
-    """
+    """Tell what a file is by its first bytes."""
     if not content:
         return "an empty file"
     if content[4:8] == b"ftyp":
@@ -93,20 +82,7 @@ def kind_of(content: bytes) -> str:
 
 
 def refusal(content: bytes, formats: Collection[str]) -> str:
-    """Say why a file is not read as an image, and what to do.
-
-    Parameters
-    ----------
-    content : bytes
-        The file, which no decoder takes.
-    formats : collection of str
-        What can be read, by Pillow's names.
-
-    Returns
-    -------
-    str
-        One line, without the path.
-    """
+    """Say why a file is not read as an image, and what to do."""
     kind = kind_of(content)
     if not kind:
         return "not an image"

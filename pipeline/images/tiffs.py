@@ -17,23 +17,7 @@ _NAMES = {1: "whole numbers", 2: "signed numbers", 3: "floating point"}
 
 
 def tiff_shape(content: bytes) -> tuple[int, int]:
-    """Read the height and width of a TIFF's first picture from its header.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-
-    Returns
-    -------
-    tuple of int
-        Height and width.
-
-    Raises
-    ------
-    ImageError
-        If the header does not say them.
-    """
+    """Read the height and width of a TIFF's first picture from its header."""
     try:
         tags = _tags(content)
     except (struct.error, SyntaxError, IndexError, TypeError, ValueError, OSError):
@@ -45,23 +29,7 @@ def tiff_shape(content: bytes) -> tuple[int, int]:
 
 
 def tiff_samples(content: bytes) -> NDArray[np.number]:
-    """Read the samples of a TIFF that Pillow does not take.
-
-    Parameters
-    ----------
-    content : bytes
-        The file; its size is bounded already.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), any dtype
-        Red, green and blue, as they are in the file.
-
-    Raises
-    ------
-    ImageError
-        If it holds samples of another kind, or broken data.
-    """
+    """Read the samples of a TIFF that Pillow does not take."""
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

@@ -34,46 +34,18 @@ Size = Literal["store", "image"]
 
 @dataclass(frozen=True)
 class Exported:
-    """What the export of a shard came to.
+    """What the export of a shard came to."""
 
-    Attributes
-    ----------
-    written : int
-        PNGs written.
-    kept : int
-        PNGs that were there.
-    failed : dict of str to str
-        Path and reason of each image that has no mask.
-    """
-
+    #: PNGs written.
     written: int
+    #: PNGs that were there.
     kept: int
+    #: Path and reason of each image that has no mask.
     failed: dict[str, str]
 
 
 def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
-    """Start a folder of PNGs, or check that the one there is of this store and size.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    out : Path
-        The folder; made if it is missing, and swept of what killed writers left.
-    size : {"store", "image"}
-        Of the PNGs.
-
-    Returns
-    -------
-    ndarray of shape (K,), int64
-        Positions of the images whose PNG keeps their extension, as `full_names` gives them.
-
-    Raises
-    ------
-    StoreError
-        If shards are missing, a path leads out of the folder, or the folder holds
-        something else. Nothing is written then.
-    """
+    """Start a folder of PNGs, or check that the one there is of this store and size."""
     masks = MaskStore(store)
     require_whole(store, masks.plan, str(store), " to be exported")
     full = full_names(masks.names)
@@ -106,31 +78,6 @@ def export_shard(
     Each is written beside and renamed, so it is whole or not there, whatever kills the
     writer. The disk is not waited for, which would take longer than all the rest: after a
     power cut, export anew.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    out : Path
-        A folder that `prepare_export` prepared.
-    shard : int
-        Number of the shard.
-    size : {"store", "image"}
-        Of the PNGs.
-    full : ndarray of shape (K,), int64
-        Positions of the images whose PNG keeps their extension.
-
-    Returns
-    -------
-    Exported
-        What was written, what was there, and which images have no mask.
-
-    Raises
-    ------
-    StoreError
-        If the shard is damaged.
-    OSError
-        If a file cannot be written; it names the file.
     """
     masks = _opened(store, Plan.load(store).fingerprint())
     with reading_shard(store, masks.plan, shard) as file:

@@ -26,25 +26,7 @@ _JPEG = "are JPEG, which blurs edges: PNG does not"
 
 
 def mask_files(folder: Path, images: Path | None = None) -> Names:
-    """List the masks of a folder: its PNGs, or, where there are none, its other images.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-    images : Path, optional
-        Folder of the images; where it is the very folder, PNGs alone are masks.
-
-    Returns
-    -------
-    Names
-        Relative paths, in the order of `find_images`.
-
-    Raises
-    ------
-    DiloError
-        If there is none.
-    """
+    """List the masks of a folder: its PNGs, or, where there are none, its other images."""
     names = find_images(folder)
     pngs = [name for name in names if name.lower().endswith(".png")]
     if not pngs and images is not None and folder.resolve() == images.resolve():
@@ -56,27 +38,7 @@ def mask_files(folder: Path, images: Path | None = None) -> Names:
 
 
 def read_mask(path: Path, remark: Callable[[str], object] | None = None) -> NDArray[np.uint8]:
-    """Read a mask that somebody else made.
-
-    Parameters
-    ----------
-    path : Path
-        A gray picture.
-    remark : callable, optional
-        Told what is odd about it, in words that follow "masks".
-
-    Returns
-    -------
-    ndarray of shape (h, w), uint8
-        Saliency, 0 to 255. Deeper samples are scaled; a mask of 0 and 1, as programs for
-        labels write it, becomes one of 0 and 255; where the colours say nothing, or are those
-        of the object cut out, the alpha channel is the mask.
-
-    Raises
-    ------
-    ImageError
-        If it cannot be read, or has colours and no alpha channel.
-    """
+    """Read a mask that somebody else made."""
     try:
         return _mask_of(read_file(path), remark or _nothing)
     except _ColoursError:
@@ -112,23 +74,7 @@ def _mask_of(content: bytes, remark: Callable[[str], object]) -> NDArray[np.uint
 
 
 def white(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Take a mask for truth: the object is where it is white.
-
-    Parameters
-    ----------
-    mask : ndarray of shape (h, w), uint8
-        As `read_mask` gives it.
-
-    Returns
-    -------
-    ndarray of shape (h, w), bool
-        Where it is above 128; nowhere in one that is black.
-
-    Raises
-    ------
-    ImageError
-        If it is neither black nor white anywhere.
-    """
+    """Take a mask for truth: the object is where it is white."""
     top = int(mask.max(initial=0))
     if 0 < top <= WHITE_ABOVE:
         raise ImageError(
@@ -140,18 +86,7 @@ def white(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def same_proportions(mask: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Tell whether a mask may be of an image: of its proportions, or a square as a store's are.
-
-    Parameters
-    ----------
-    mask, image : tuple of int
-        Height and width of each.
-
-    Returns
-    -------
-    bool
-        False where the proportions differ by more than a pixel.
-    """
+    """Tell whether a mask may be of an image: of its proportions, or a square as a store's are."""
     (height, width), (rows, columns) = image, mask
     return rows == columns or abs(rows * width - columns * height) <= max(height, width)
 
@@ -160,16 +95,6 @@ def require_same_picture(mask: tuple[int, ...], image: tuple[int, ...]) -> None:
     """Refuse a mask of another shape than its image's, unless it is of a square as a store's are.
 
     A mask that a program turned by the orientation tag, which is ignored here, would not fit.
-
-    Parameters
-    ----------
-    mask, image : tuple of int
-        Height and width of each.
-
-    Raises
-    ------
-    ImageError
-        If the proportions differ by more than a pixel.
     """
     if not same_proportions(mask, image):
         (height, width), (rows, columns) = image, mask
@@ -180,21 +105,7 @@ def require_same_picture(mask: tuple[int, ...], image: tuple[int, ...]) -> None:
 
 
 def remarks(folder: Path, files: Sequence[str]) -> list[str]:
-    """Say what is odd about the masks of a folder, by a few of them.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-    files : sequence of str
-        Its masks.
-
-    Returns
-    -------
-    list of str
-        Lines; none where all that are looked at are gray PNGs of 0 to 255. What cannot be read
-        is passed over: who reads it will say so.
-    """
+    """Say what is odd about the masks of a folder, by a few of them."""
     count = min(LOOKED_AT, len(files))
     chosen = [files[i * len(files) // count] for i in range(count)]
     odd: Counter[str] = Counter()

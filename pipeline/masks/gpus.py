@@ -18,13 +18,7 @@ _PRECISION = Later("dilo.train.runtime.devices", "choose_precision")
 
 
 def gpus() -> int:
-    """Count the GPUs that this process may use.
-
-    Returns
-    -------
-    int
-        0 also where torch is not installed.
-    """
+    """Count the GPUs that this process may use."""
     try:
         return int(_COUNT())
     except ModuleNotFoundError:
@@ -32,23 +26,7 @@ def gpus() -> int:
 
 
 def require_gpus(precision: str) -> int:
-    """Count the GPUs that this process may use, of which there must be some.
-
-    Parameters
-    ----------
-    precision : {"fp32", "bf16", "fp16"}
-        In what they are to compute.
-
-    Returns
-    -------
-    int
-        From 1.
-
-    Raises
-    ------
-    DiloError
-        If there are none, or they cannot.
-    """
+    """Count the GPUs that this process may use, of which there must be some."""
     count = _gpus()
     if precision == "bf16":  # which alone not all can; to look takes memory of a GPU
         _PRECISION(precision, _DEVICE("cuda"))
@@ -67,23 +45,7 @@ def _gpus() -> int:
 
 
 def own_device(device: str) -> str:
-    """Choose where this process computes, once for its lifetime.
-
-    Parameters
-    ----------
-    device : {"cpu", "cuda"}
-        What was asked for.
-
-    Returns
-    -------
-    str
-        As torch names it: "cpu", "cuda:0".
-
-    Raises
-    ------
-    DiloError
-        If there is no GPU.
-    """
+    """Choose where this process computes, once for its lifetime."""
     return f"cuda:{_claimed()}" if device == "cuda" else device
 
 

@@ -31,52 +31,12 @@ def imported_spec(pngs: Names, size: int) -> StoreSpec:
 
 
 def count_masks(names: Names, pngs: Names, folder: Path) -> int:
-    """Count the images that have a mask in a folder.
-
-    Parameters
-    ----------
-    names : Names
-        The images.
-    pngs : Names
-        The folder's PNGs.
-    folder : Path
-        The folder, for the message.
-
-    Returns
-    -------
-    int
-        How many have one.
-
-    Raises
-    ------
-    DiloError
-        If none has.
-    """
+    """Count the images that have a mask in a folder."""
     return len(paired(names, pngs, f"--png {folder} must"))
 
 
 def paired(names: Names, pngs: Names, rule: str) -> dict[int, str]:
-    """Find the masks of images by their names.
-
-    Parameters
-    ----------
-    names : Names
-        The images.
-    pngs : Names
-        The PNGs of a folder of masks.
-    rule : str
-        How an error begins, before "hold masks named like the images".
-
-    Returns
-    -------
-    dict of int to str
-        Of each image that has a mask, by its position, the PNG.
-
-    Raises
-    ------
-    DiloError
-        If none has.
-    """
+    """Find the masks of images by their names."""
     full = {names[i] for i in full_names(names)}
     there_are = {splitext(png)[1] for png in pngs}
     suffixes = [suffix for suffix in SUFFIXES if suffix in there_are]
@@ -96,22 +56,7 @@ def paired(names: Names, pngs: Names, rule: str) -> dict[int, str]:
 
 
 def candidates(name: str, full: set[str], suffixes: Sequence[str] = (".png",)) -> list[str]:
-    """Name the files that may be an image's mask, the first that is there being it.
-
-    Parameters
-    ----------
-    name : str
-        The image.
-    full : set of str
-        Images whose PNG must keep their extension, for others would have it too.
-    suffixes : sequence of str, optional
-        Extensions of masks, the first being the first choice.
-
-    Returns
-    -------
-    list of str
-        Paths below the folder of masks.
-    """
+    """Name the files that may be an image's mask, the first that is there being it."""
     bases = [name] if name in full else [stem(name), name]
     return [base + suffix for suffix in suffixes for base in bases]
 

@@ -27,49 +27,28 @@ BATCHES = {"cpu": 1, "cuda": 32}
 
 @dataclass(frozen=True)
 class NetworkRun:
-    """How the network of a store runs.
+    """How the network of a store runs."""
 
-    Attributes
-    ----------
-    weights : Path
-        Its file of weights.
-    device : {"cpu", "cuda"}
-        Where it computes; on GPUs, each process takes one of its own.
-    batch : int or None
-        Images at a time; unless given, what `BATCHES` says.
-    workers : int or None
-        Threads that read images and finish masks; unless given, one on a CPU, and for a GPU
-        its process's share of the cores.
-    processes : int
-        So many share the cores.
-    """
-
+    #: Its file of weights.
     weights: Path
+    #: Where it computes; on GPUs, each process takes one of its own.
     device: str = "cpu"
+    #: Images at a time; unless given, what `BATCHES` says.
     batch: int | None = None
+    #: Threads that read images and finish masks; unless given, one on a CPU, and for a GPU its
+    #: process's share of the cores.
     workers: int | None = None
+    #: So many share the cores.
     processes: int = 1
 
     @property
     def images(self) -> int:
-        """Tell how many images the device takes at once.
-
-        Returns
-        -------
-        int
-            From 1.
-        """
+        """Tell how many images the device takes at once."""
         return self.batch or BATCHES[self.device]
 
     @property
     def threads(self) -> int:
-        """Tell how many threads work beside the device, on the machine that asks.
-
-        Returns
-        -------
-        int
-            From 1.
-        """
+        """Tell how many threads work beside the device, on the machine that asks."""
         if self.workers:
             return self.workers
         if self.device == "cpu":

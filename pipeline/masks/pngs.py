@@ -18,21 +18,6 @@ def full_names(names: Names) -> NDArray[np.int64]:
 
     Of a/b.jpg and a/b.png neither may become a/b.png, nor of a/b and a/b.jpg, nor a.jpg
     where a folder is called a.png. Each name is kept as two numbers meanwhile.
-
-    Parameters
-    ----------
-    names : Names
-        All images of the store.
-
-    Returns
-    -------
-    ndarray of shape (K,), int64
-        Their positions, increasing.
-
-    Raises
-    ------
-    StoreError
-        If a PNG would be where a folder must be even so.
     """
     hashes = np.empty((2, len(names)), np.int64)
     folders: set[str] = set()  # those that a PNG could be mistaken for
@@ -59,39 +44,12 @@ def full_names(names: Names) -> NDArray[np.int64]:
 
 
 def stem(name: str) -> str:
-    """Leave out an image's extension.
-
-    Parameters
-    ----------
-    name : str
-        Its path.
-
-    Returns
-    -------
-    str
-        The path of its PNG, without ``.png``, where no other image could have that too.
-    """
+    """Leave out an image's extension."""
     return posixpath.splitext(name)[0]
 
 
 def write_png(target: Path, pixels: NDArray[np.uint8], part: Path) -> None:
-    """Write a PNG beside and rename it; OpenCV's takes half the time of Pillow's.
-
-    Parameters
-    ----------
-    target : Path
-        Final name of the file; its folder is made if it is missing.
-    pixels : ndarray of shape (H, W), uint8
-        Gray.
-    part : Path
-        Where to write first, on the same disk, as `part_of` names it; gone at the end unless
-        something fails.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; it names `target`.
-    """
+    """Write a PNG beside and rename it; OpenCV's takes half the time of Pillow's."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

@@ -25,81 +25,24 @@ NOTHING = 127
 
 
 def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
-    """Make the cell of a mask, with how much it covers below it.
-
-    Parameters
-    ----------
-    mask : ndarray of shape (S, S), uint8
-        Of the image squashed to a square.
-    image : ndarray of shape (H, W, 3), uint8
-        The image.
-
-    Returns
-    -------
-    Picture
-        In the image's proportions.
-    """
+    """Make the cell of a mask, with how much it covers below it."""
     return Picture(stretched(mask, image.shape), f"covers {mask.mean() / 255:.0%}")
 
 
 def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fade out what a mask calls background.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3), uint8
-        The image.
-    mask : ndarray of shape (S, S), uint8
-        Its mask, of the image squashed to a square.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), uint8
-        The image, over gray, with the mask as alpha.
-    """
+    """Fade out what a mask calls background."""
     share = stretched(mask, image.shape)[:, :, None] / 255.0
     return np.rint(image * share + NOTHING * (1.0 - share)).astype(np.uint8)
 
 
 def drawn(names: Sequence[str], *, count: int, seed: int) -> list[str]:
-    """Draw some of a store's images to show.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The images.
-    count : int
-        How many to draw; all if there are fewer.
-    seed : int
-        Which ones.
-
-    Returns
-    -------
-    list of str
-        In the order of `names`.
-    """
+    """Draw some of a store's images to show."""
     chosen = np.random.default_rng(seed).permutation(len(names))[:count]
     return [names[index] for index in sorted(chosen.tolist())]
 
 
 def mask_sheet(store: MaskStore, images: Path, chosen: Sequence[str]) -> Image.Image:
-    """Draw a contact sheet of a store.
-
-    Parameters
-    ----------
-    store : MaskStore
-        The masks.
-    images : Path
-        Folder that the store's paths are relative to.
-    chosen : sequence of str
-        Which of its images to show, at least one.
-
-    Returns
-    -------
-    Image
-        Two images a row, each as image, mask, foreground; for one that cannot be read,
-        a blank with the reason.
-    """
+    """Draw a contact sheet of a store."""
     triples = [_triple(store, images, name) for name in chosen]
     pairs = [triples[i : i + 2] for i in range(0, len(triples), 2)]
     return sheet([[picture for triple in pair for picture in triple] for pair in pairs])
@@ -122,41 +65,18 @@ def _triple(store: MaskStore, images: Path, name: str) -> list[Picture]:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Stores of masks, and the images of which all have one.
+    """Stores of masks, and the images of which all have one."""
 
-    Attributes
-    ----------
-    stores : tuple of MaskStore
-        In the order given; of any sizes.
-    names : Names
-        The images that all have, by path: in the stores' order if that is one, else sorted.
-    left_out : int
-        How many images only some of the stores have.
-    """
-
+    #: In the order given; of any sizes.
     stores: tuple[MaskStore, ...]
+    #: The images that all have, by path: in the stores' order if that is one, else sorted.
     names: Names
+    #: How many images only some of the stores have.
     left_out: int
 
     @classmethod
     def opened(cls, folders: Sequence[Path]) -> Self:
-        """Open stores, and match their images by path, as images.txt names them.
-
-        Parameters
-        ----------
-        folders : sequence of Path
-            The stores, at least one.
-
-        Returns
-        -------
-        Comparison
-            Ready to be drawn.
-
-        Raises
-        ------
-        StoreError
-            If one is no store of masks, or no image is in all of them.
-        """
+        """Open stores, and match their images by path, as images.txt names them."""
         for folder in folders:
             if (kind := Plan.load(folder).kind) != "masks":
                 raise StoreError(
@@ -181,14 +101,7 @@ class Comparison:
         return cls(stores, Names(sorted(shared)), len(known) - len(shared))
 
     def titles(self) -> list[str]:
-        """Name each store by what made its masks.
-
-        Returns
-        -------
-        list of str
-            The method and its refinement, of imported masks the folder; where that is the same
-            of several, a second line has as much of their folders as tells them apart.
-        """
+        """Name each store by what made its masks."""
         titles = [_title(store) for store in self.stores]
         counts = Counter(titles)
         alike = {
@@ -205,26 +118,7 @@ class Comparison:
         ]
 
     def sheet(self, images: Path, chosen: Sequence[str]) -> Image.Image:
-        """Draw the sheet.
-
-        Parameters
-        ----------
-        images : Path
-            Folder that the stores' paths are relative to.
-        chosen : sequence of str
-            Which of `names`, at least one.
-
-        Returns
-        -------
-        Image
-            A row an image: the image, then its mask in each store with how much that covers; the
-            reason in place of a mask that failed, or of an image that cannot be read.
-
-        Raises
-        ------
-        StoreError
-            If a shard is missing or damaged.
-        """
+        """Draw the sheet."""
         reasons = [_reasons(store, chosen) for store in self.stores]
         rows = [
             self._row(images, name, [failed.get(name) for failed in reasons]) for name in chosen

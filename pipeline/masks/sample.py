@@ -23,65 +23,30 @@ ROW_BYTES = 86
 
 @dataclass(frozen=True)
 class Sample:
-    """What some images took.
+    """What some images took."""
 
-    Attributes
-    ----------
-    images : int
-        How many.
-    seconds : float
-        For all of them, from file to compressed row, in one process.
-    bytes : int
-        Of all their rows.
-    failed : dict of str to str
-        Path and reason of each that has no mask.
-    """
-
+    #: How many.
     images: int
+    #: For all of them, from file to compressed row, in one process.
     seconds: float
+    #: Of all their rows.
     bytes: int
+    #: Path and reason of each that has no mask.
     failed: dict[str, str]
 
     @property
     def seconds_each(self) -> float:
-        """Tell how long an image takes.
-
-        Returns
-        -------
-        float
-            Seconds of one process; 0 for an empty sample.
-        """
+        """Tell how long an image takes."""
         return self.seconds / max(1, self.images)
 
     @property
     def bytes_each(self) -> float:
-        """Tell how large a row is.
-
-        Returns
-        -------
-        float
-            Bytes; 0 for an empty sample.
-        """
+        """Tell how large a row is."""
         return self.bytes / max(1, self.images)
 
 
 def spread_rows(plan: Plan, shards: Sequence[int], most: int = MOST) -> list[int]:
-    """Choose rows that lie evenly over some shards.
-
-    Parameters
-    ----------
-    plan : Plan
-        The store's.
-    shards : sequence of int
-        Numbers of the shards, in order.
-    most : int
-        How many rows at most.
-
-    Returns
-    -------
-    list of int
-        Positions in images.txt, shuffled: the first few of them are spread as well.
-    """
+    """Choose rows that lie evenly over some shards."""
     total = sum(len(plan.rows(shard)) for shard in shards)
     count = min(most, total)
     even = [(2 * i + 1) * total // (2 * count) for i in range(count)]
@@ -97,32 +62,7 @@ def take_sample(
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Sample:
-    """Make masks of some images, as a worker would, and forget them.
-
-    Parameters
-    ----------
-    images : Path
-        Folder that the names are relative to.
-    names : sequence of str
-        The images.
-    method : str
-        What makes the masks, for the messages.
-    opener : callable
-        How; compiled already, or compiling is timed too.
-    clock : callable
-        Seconds.
-
-    Returns
-    -------
-    Sample
-        What those took that were done after `SECONDS`, or `FEWEST` where that takes longer; of
-        a network, in whole batches.
-
-    Raises
-    ------
-    DiloError
-        If no image is at fault, as for a run, or most cannot be read for reasons of the system.
-    """
+    """Make masks of some images, as a worker would, and forget them."""
     failed: dict[str, str] = {}
     longest = max((len(escaped(name).encode()) for name in names), default=0)
     done, total = 0, 0

@@ -20,54 +20,30 @@ NOT_READ = -1
 
 @dataclass(frozen=True, kw_only=True)
 class BackgroundRows(ImageRows):
-    """The rows of a shard of backgrounds: some of each image, or none.
-
-    Attributes
-    ----------
-    boxes : list of list of (int, int, int, int)
-        Of each image, the windows: top, left, height and width, in pixels.
-    jpegs : list of list of bytes
-        Of each image, what was in them, maybe reduced.
-    undone : dict of int to int
-        The images that have none and did not fail, and why: `NO_WINDOW` or `NOT_DRAWN`.
-    """
+    """The rows of a shard of backgrounds: some of each image, or none."""
 
     columns = (
         *("jpeg", "offsets", "source", "box", "shape", "bytes", "file_crc32", "status", "path"),
         "error",
     )
 
+    #: Of each image, the windows: top, left, height and width, in pixels.
     boxes: list[list[Box]]
+    #: Of each image, what was in them, maybe reduced.
     jpegs: list[list[bytes]]
+    #: The images that have none and did not fail, and why: `NO_WINDOW` or `NOT_DRAWN`.
     undone: dict[int, int]
 
     @classmethod
     def blank(cls, path: list[str]) -> Self:
-        """Make rows that are still to be filled.
-
-        Parameters
-        ----------
-        path : list of str
-            The images, as images.txt names them.
-
-        Returns
-        -------
-        BackgroundRows
-            Of images that were not read, and have no backgrounds.
-        """
+        """Make rows that are still to be filled."""
         kept = blank_columns(path)
         kept["bytes"][:] = NOT_READ
         return cls(boxes=[[] for _ in path], jpegs=[[] for _ in path], undone={}, **kept)
 
     @property
     def status(self) -> NDArray[np.uint8]:
-        """Say what became of each image.
-
-        Returns
-        -------
-        ndarray of shape (N,), uint8
-            0 = it gave backgrounds, 1 = failed, 2 = no window fits, 3 = not drawn.
-        """
+        """Say what became of each image."""
         return np.array([self._state(row) for row in range(len(self.path))], np.uint8)
 
     def _state(self, row: int) -> int:
@@ -76,47 +52,23 @@ class BackgroundRows(ImageRows):
 
     @property
     def jpeg(self) -> NDArray[np.uint8]:
-        """Lay all JPEGs end to end.
-
-        Returns
-        -------
-        ndarray of shape (L,), uint8
-            Their bytes, image by image.
-        """
+        """Lay all JPEGs end to end."""
         return np.frombuffer(b"".join(itertools.chain(*self.jpegs)), np.uint8)
 
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """Say where each JPEG begins, and the last ends.
-
-        Returns
-        -------
-        ndarray of shape (M + 1,), int64
-            Positions in `jpeg`.
-        """
+        """Say where each JPEG begins, and the last ends."""
         lengths = [len(jpeg) for jpeg in itertools.chain(*self.jpegs)]
         return np.cumsum([0, *lengths], dtype=np.int64)
 
     @property
     def source(self) -> NDArray[np.int32]:
-        """Say which image each background is of.
-
-        Returns
-        -------
-        ndarray of shape (M,), int32
-            Rows in this shard; they never fall.
-        """
+        """Say which image each background is of."""
         return np.repeat(np.arange(len(self.path), dtype=np.int32), [len(b) for b in self.boxes])
 
     @property
     def box(self) -> NDArray[np.int32]:
-        """Say which window of its image each background is.
-
-        Returns
-        -------
-        ndarray of shape (M, 4), int32
-            Top, left, height and width, in pixels of the image.
-        """
+        """Say which window of its image each background is."""
         return np.array(list(itertools.chain(*self.boxes)), np.int32).reshape(-1, 4)
 
     @classmethod

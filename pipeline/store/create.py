@@ -62,38 +62,7 @@ def plan_store(
     found: Found | None = None,
     say: Say | None = None,
 ) -> tuple[Plan, Names]:
-    """Plan a store, or check that the one there is what is asked for; write nothing.
-
-    Parameters
-    ----------
-    images : Path or Selection
-        Which images; a folder means all below it.
-    store : Path
-        The store; need not exist.
-    spec : StoreSpec
-        What it is to hold.
-    shard_size : int, optional
-        Images a shard; unless given, that of the store that is there, or `default_shard_size`.
-    trust_plan : bool, default False
-        Take the list of a store that is there instead of reading the folder anew: for the
-        tasks of an array, which would all read a million names from a shared disk at once.
-    found : callable, optional
-        Told now and then how many images were seen in the folder so far.
-    say : callable, optional
-        Told in a line how many pictures of the folder are of kinds that are not read.
-
-    Returns
-    -------
-    Plan
-        What the store holds, or would hold.
-    Names
-        The images, in order.
-
-    Raises
-    ------
-    DiloError
-        If the folder or the store cannot serve.
-    """
+    """Plan a store, or check that the one there is what is asked for; write nothing."""
     there = Plan.load_retyped(store) if (store / PLAN).exists() else None
     names = _listed(store, there) if trust_plan and there else None
     if names is None:
@@ -108,22 +77,7 @@ def plan_store(
 
 
 def start_store(store: Path, plan: Plan, names: Names) -> None:
-    """Write plan and list, where they are not there yet, and sweep what killed writers left.
-
-    Parameters
-    ----------
-    store : Path
-        The store; made if it is missing.
-    plan : Plan
-        Its plan.
-    names : Names
-        Its images, in order.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds a store of another plan, or shards without a plan.
-    """
+    """Write plan and list, where they are not there yet, and sweep what killed writers left."""
     store.mkdir(parents=True, exist_ok=True)
     require_startable(store, plan, names)
     if not (store / PLAN).exists():
@@ -164,22 +118,7 @@ def _listed(store: Path, plan: Plan) -> Names | None:
 
 
 def require_startable(folder: Path, plan: Plan, names: Names) -> None:
-    """Refuse a folder that holds something else than a store of this very plan, or nothing.
-
-    Parameters
-    ----------
-    folder : Path
-        The store; need not exist.
-    plan : Plan
-        What is asked for.
-    names : Names
-        The images, in order.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds a store of another plan, or shards without a plan.
-    """
+    """Refuse a folder that holds something else than a store of this very plan, or nothing."""
     if (folder / PLAN).exists():
         _require_same(folder, Plan.load_retyped(folder), plan, names)
     elif any(folder.glob("shard-*.h5")):

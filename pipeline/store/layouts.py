@@ -7,34 +7,10 @@ from dilo.pipeline.store.rows import ImageRows, Layout
 
 
 def rows_of(plan: Plan) -> type[ImageRows]:
-    """Tell what the rows of a store are.
-
-    Parameters
-    ----------
-    plan : Plan
-        The store's.
-
-    Returns
-    -------
-    type
-        Of its rows.
-    """
+    """Tell what the rows of a store are."""
     return BackgroundRows if plan.kind == "backgrounds" else MaskRows
 
 
 def layout_of(plan: Plan, shard: int) -> Layout:
-    """Say which datasets a shard has.
-
-    Parameters
-    ----------
-    plan : Plan
-        The store's.
-    shard : int
-        Number of the shard.
-
-    Returns
-    -------
-    dict of str to (tuple, str or None)
-        Shape and type of each.
-    """
+    """Say which datasets a shard has."""
     return rows_of(plan).layout(len(plan.rows(shard)), plan)

@@ -14,56 +14,26 @@ from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, blank_colu
 
 @dataclass(frozen=True, kw_only=True)
 class MaskRows(ImageRows):
-    """The rows of a shard of masks.
-
-    Attributes
-    ----------
-    masks : ndarray of shape (N, S, S), uint8
-        Saliency, 0 to 255; all zero where the image failed.
-    """
+    """The rows of a shard of masks."""
 
     columns = ("shape", "bytes", "file_crc32", "coverage", "status", "path", "error")
 
+    #: Saliency, 0 to 255; all zero where the image failed.
     masks: NDArray[np.uint8]
 
     @classmethod
     def blank(cls, path: list[str], side: int) -> Self:
-        """Make rows that are still to be filled.
-
-        Parameters
-        ----------
-        path : list of str
-            The images, as images.txt names them.
-        side : int
-            Side of a mask, in pixels.
-
-        Returns
-        -------
-        MaskRows
-            All zero.
-        """
+        """Make rows that are still to be filled."""
         return cls(masks=np.zeros((len(path), side, side), np.uint8), **blank_columns(path))
 
     @property
     def status(self) -> NDArray[np.uint8]:
-        """Say which rows failed.
-
-        Returns
-        -------
-        ndarray of shape (N,), uint8
-            0 = mask, 1 = failed.
-        """
+        """Say which rows failed."""
         return np.array([FAILED if error else MADE for error in self.error], np.uint8)
 
     @property
     def coverage(self) -> NDArray[np.float32]:
-        """Say how much of each image is foreground.
-
-        Returns
-        -------
-        ndarray of shape (N,), float32
-            Mean of the mask / 255.
-        """
+        """Say how much of each image is foreground."""
         mean: NDArray[np.float64] = self.masks.mean(axis=(1, 2), dtype=np.float64)
         return (mean / 255).astype(np.float32)
 
@@ -89,35 +59,13 @@ class MaskRows(ImageRows):
 
 
 def compressed(mask: NDArray[np.uint8]) -> bytes:
-    """Compress a mask as a shard holds it: HDF5's own gzip, as small, in a fifth of the time.
-
-    Parameters
-    ----------
-    mask : ndarray of shape (S, S), uint8
-        Saliency.
-
-    Returns
-    -------
-    bytes
-        The chunk.
-    """
+    """Compress a mask as a shard holds it: HDF5's own gzip, as small, in a fifth of the time."""
     chunk: bytes = isal_zlib.compress(mask, 1)
     return chunk
 
 
 def is_direct(masks: h5py.Dataset) -> bool:
-    """Tell whether each chunk is a mask through gzip and no more, as `write_shard` lays them out.
-
-    Parameters
-    ----------
-    masks : h5py.Dataset
-        Of shape (N, S, S).
-
-    Returns
-    -------
-    bool
-        False of a file that another program packed anew, otherwise.
-    """
+    """Tell whether each chunk is a mask through gzip and no more, as `write_shard` has it."""
     filters: int = masks.id.get_create_plist().get_nfilters()
     direct: bool = masks.chunks == (1, *masks.shape[1:]) and masks.compression == "gzip"
     return direct and filters == 1
@@ -126,27 +74,7 @@ def is_direct(masks: h5py.Dataset) -> bool:
 def decompressed(
     left_out: int, chunk: bytes | memoryview, shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Read a mask of its chunk, and no more than a mask: a few bytes may inflate without end.
-
-    Parameters
-    ----------
-    left_out : int
-        Which filters HDF5 left out, as it says of a chunk; 0 for none.
-    chunk : bytes or memoryview
-        As `compressed` gives it, or the mask itself where gzip was left out.
-    shape : (int, int)
-        Of the mask.
-
-    Returns
-    -------
-    ndarray of shape (S, S), uint8
-        It cannot be written to.
-
-    Raises
-    ------
-    ValueError
-        If the chunk holds more or less.
-    """
+    """Read a mask of its chunk, and no more than a mask: a few bytes may inflate without end."""
     whole = shape[0] * shape[1]
     if left_out:
         content, ended = bytes(chunk), True

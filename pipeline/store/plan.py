@@ -33,121 +33,51 @@ FEWEST = 32
 
 
 def default_shard_size(images: int) -> int:
-    """Choose how many images a shard holds, from their number alone.
-
-    Parameters
-    ----------
-    images : int
-        Number of images in the store.
-
-    Returns
-    -------
-    int
-        About 64 shards, so that some thousand images keep 16 cores busy; at least `FEWEST`
-        images each, and at most 1000, so that a kill costs minutes and ImageNet is 1282 files.
-    """
+    """Choose how many images a shard holds, from their number alone."""
     return min(1000, max(FEWEST, math.ceil(images / 64)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a store holds. Two stores of equal plans are equal, byte for byte.
+    """What a store holds. Two stores of equal plans are equal, byte for byte."""
 
-    Attributes
-    ----------
-    kind : {"masks", "backgrounds"}
-        What the store holds.
-    method : str
-        How it was computed; of backgrounds, which.
-    parameters : mapping
-        Every constant of the method that changes a result.
-    size : int
-        Side of a mask, or most of the shorter side of a background, in pixels.
-    shard_size : int
-        Rows of a shard; the last may hold fewer.
-    images : int
-        Rows in all.
-    digest : str
-        SHA-256 of the ordered list of paths, as `Names.digest` gives it.
-    """
-
+    #: What the store holds.
     kind: Kind
+    #: How it was computed; of backgrounds, which.
     method: str
+    #: Every constant of the method that changes a result.
     parameters: Mapping[str, Any]
+    #: Side of a mask, or most of the shorter side of a background, in pixels.
     size: int
+    #: Rows of a shard; the last may hold fewer.
     shard_size: int
+    #: Rows in all.
     images: int
+    #: SHA-256 of the ordered list of paths, as `Names.digest` gives it.
     digest: str
 
     @property
     def shards(self) -> int:
-        """Count the shards.
-
-        Returns
-        -------
-        int
-            The last may hold fewer rows.
-        """
+        """Count the shards."""
         return math.ceil(self.images / self.shard_size)
 
     def rows(self, shard: int) -> range:
-        """Tell which images a shard holds.
-
-        Parameters
-        ----------
-        shard : int
-            Number of the shard, from 0.
-
-        Returns
-        -------
-        range
-            Positions in images.txt.
-        """
+        """Tell which images a shard holds."""
         start = shard * self.shard_size
         return range(start, min(start + self.shard_size, self.images))
 
     def text(self) -> str:
-        """Write the plan as JSON, the content of plan.json.
-
-        Returns
-        -------
-        str
-            JSON with sorted keys, the same for equal plans.
-        """
+        """Write the plan as JSON, the content of plan.json."""
         fields = {"format": FORMAT_VERSION, **dataclasses.asdict(self)}
         return json.dumps(fields, indent=2, sort_keys=True) + "\n"
 
     def fingerprint(self) -> str:
-        """Digest the plan; every shard carries it, so that shards of two plans never mix.
-
-        Returns
-        -------
-        str
-            SHA-256 of `text`, as 64 hexadecimal digits.
-        """
+        """Digest the plan; every shard carries it, so that shards of two plans never mix."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read a store's plan.
-
-        Parameters
-        ----------
-        folder : Path
-            The store.
-
-        Returns
-        -------
-        Plan
-            What plan.json says.
-
-        Raises
-        ------
-        AccessError
-            If the system does not let it be read now.
-        StoreError
-            If there is no plan, it is damaged, or a newer version wrote it.
-        """
+        """Read a store's plan."""
         plan, text = cls._read(folder)
         if plan.text().encode() != text:
             raise StoreError(
@@ -159,23 +89,7 @@ class Plan:
 
     @classmethod
     def load_retyped(cls, folder: Path) -> Self:
-        """Read a store's plan, also where an editor wrote it anew, with other blanks or line ends.
-
-        Parameters
-        ----------
-        folder : Path
-            The store.
-
-        Returns
-        -------
-        Plan
-            What plan.json says; its `text` is what the file must hold.
-
-        Raises
-        ------
-        AccessError, StoreError
-            As `load`.
-        """
+        """Read a store's plan, even if an editor wrote it anew, with other blanks or line ends."""
         return cls._read(folder)[0]
 
     @classmethod
@@ -245,45 +159,12 @@ def _require(holds: bool, rule: str, got: object) -> None:
 
 
 def shard_path(folder: Path, shard: int) -> Path:
-    """Name the file of a shard.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    shard : int
-        Number of the shard, from 0.
-
-    Returns
-    -------
-    Path
-        ``shard-00000.h5`` and so on.
-    """
+    """Name the file of a shard."""
     return folder / f"shard-{shard:05d}.h5"
 
 
 def load_names(folder: Path, plan: Plan) -> Names:
-    """Read a store's list of images.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    Names
-        The images' paths, in the order of the rows.
-
-    Raises
-    ------
-    AccessError
-        If the system does not let it be read now.
-    StoreError
-        If the list is missing or is not the one that the plan was made for.
-    """
+    """Read a store's list of images."""
     path = folder / IMAGES
     try:
         names = Names.read(path)
@@ -308,18 +189,5 @@ def load_names(folder: Path, plan: Plan) -> Names:
 
 @functools.lru_cache(maxsize=1)
 def names_once(folder: Path, digest: str) -> Names:
-    """Read a store's list of images once a process, for workers that do shard after shard.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    digest : str
-        The list's, as the plan says: a cluster's workers may outlive a store.
-
-    Returns
-    -------
-    Names
-        As `load_names`.
-    """
+    """Read a store's list of images once a process, for workers that do shard after shard."""
     return load_names(folder, Plan.load(folder))

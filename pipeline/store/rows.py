@@ -18,50 +18,29 @@ Layout = dict[str, tuple[tuple[int | None, ...], str | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRows(ABC):
-    """What every kind of store keeps of its images; a kind adds what it is of, and `status`.
-
-    Attributes
-    ----------
-    path : list of str
-        The images, as images.txt names them.
-    error : list of str
-        Why an image failed; empty where it did not.
-    shape : ndarray of shape (N, 2), int32
-        Height and width of the decoded image, in pixels; zero where it was not decoded.
-    bytes : ndarray of shape (N,), int64
-        Size of the image file that was read; 0 where it could not be.
-    file_crc32 : ndarray of shape (N,), uint32
-        CRC-32 of that file, by which a later change is noticed.
-    """
+    """What every kind of store keeps of its images; a kind adds what it is of, and `status`."""
 
     #: The datasets without filters, in the order of the file.
     columns: ClassVar[tuple[str, ...]]
 
+    #: The images, as images.txt names them.
     path: list[str]
+    #: Why an image failed; empty where it did not.
     error: list[str]
+    #: Height and width of the decoded image, in pixels; zero where it was not decoded.
     shape: NDArray[np.int32]
+    #: Size of the image file that was read; 0 where it could not be.
     bytes: NDArray[np.int64]
+    #: CRC-32 of that file, by which a later change is noticed.
     file_crc32: NDArray[np.uint32]
 
     @property
     @abstractmethod
     def status(self) -> NDArray[np.uint8]:
-        """Say what became of each image.
-
-        Returns
-        -------
-        ndarray of shape (N,), uint8
-            0 = made, 1 = failed; a kind may add values.
-        """
+        """Say what became of each image."""
 
     def write(self, file: h5py.File) -> None:
-        """Put the rows into the file of a shard.
-
-        Parameters
-        ----------
-        file : h5py.File
-            Open for writing, and without datasets.
-        """
+        """Put the rows into the file of a shard."""
         self._write(file)
         for name in self.columns:
             values = getattr(self, name)
@@ -70,20 +49,7 @@ class ImageRows(ABC):
 
     @classmethod
     def layout(cls, count: int, plan: Plan) -> Layout:
-        """Say which datasets a shard has.
-
-        Parameters
-        ----------
-        count : int
-            Its images.
-        plan : Plan
-            The store's.
-
-        Returns
-        -------
-        dict of str to (tuple, str or None)
-            Shape and type of each.
-        """
+        """Say which datasets a shard has."""
         return cls._layout(count, plan) | {
             "shape": ((count, 2), "int32"),
             "bytes": ((count,), "int64"),
@@ -105,18 +71,7 @@ class ImageRows(ABC):
 
 
 def blank_columns(path: list[str]) -> dict[str, Any]:
-    """Make what every kind keeps, still to be filled.
-
-    Parameters
-    ----------
-    path : list of str
-        The images, as images.txt names them.
-
-    Returns
-    -------
-    dict of str to array or list
-        The arguments of `ImageRows`, all zero.
-    """
+    """Make what every kind keeps, still to be filled."""
     count = len(path)
     return {
         "path": path,
@@ -128,18 +83,7 @@ def blank_columns(path: list[str]) -> dict[str, Any]:
 
 
 def fixed_utf8(words: list[str]) -> NDArray[Any]:
-    """Encode with one length for all: unlike HDF5's heap, its bytes follow from the words.
-
-    Parameters
-    ----------
-    words : list of str
-        Any text without zero characters, as `escaped` gives it.
-
-    Returns
-    -------
-    ndarray of bytes
-        For a dataset of HDF5 strings, UTF-8 and padded with zero bytes.
-    """
+    """Encode with one length for all: unlike HDF5's heap, its bytes follow from the words."""
     encoded = [word.encode() for word in words]
     length = max([1, *(len(word) for word in encoded)])
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))

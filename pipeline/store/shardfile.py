@@ -48,42 +48,14 @@ _ANY: Layout = {
 
 
 def write_shard(path: Path, rows: ImageRows, fingerprint: str) -> None:
-    """Write and publish a shard.
-
-    Parameters
-    ----------
-    path : Path
-        Its file.
-    rows : ImageRows
-        What it holds.
-    fingerprint : str
-        Digest of the plan that the rows follow.
-
-    Raises
-    ------
-    OSError
-        If the disk does not take it; nothing is published then.
-    """
+    """Write and publish a shard."""
     content = shard_content(rows, fingerprint)
     with published(path) as part:
         part.write_bytes(content)
 
 
 def shard_content(rows: ImageRows, fingerprint: str) -> bytes:
-    """Make the bytes of a shard, in memory: a disk then takes it in one go, or not at all.
-
-    Parameters
-    ----------
-    rows : ImageRows
-        What it holds.
-    fingerprint : str
-        Digest of the plan that the rows follow.
-
-    Returns
-    -------
-    bytes
-        An HDF5 file, the same for the same arguments.
-    """
+    """Make the bytes of a shard, in memory: a disk then takes it in one go, or not at all."""
     # Stands for the digest until the rest is known; like nothing else in the file.
     place = hashlib.sha256(f"digest {fingerprint}".encode()).hexdigest().encode()
     # The default format bounds, so that HDF5 1.8 reads the file; times are not tracked, so
@@ -102,50 +74,14 @@ def shard_content(rows: ImageRows, fingerprint: str) -> bytes:
 
 
 def is_whole(content: bytes, digest: bytes) -> bool:
-    """Tell whether a shard's file is byte for byte what was written.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    digest : bytes
-        Its attribute `sha256`.
-
-    Returns
-    -------
-    bool
-        False if any byte changed, in the data or between.
-    """
+    """Tell whether a shard's file is byte for byte what was written."""
     if len(digest) != len(_BLANK):
         return False
     return hashlib.sha256(content.replace(digest, _BLANK)).hexdigest().encode() == digest
 
 
 def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5py.File:
-    """Open a published shard for reading, without locks, and check what it declares.
-
-    Parameters
-    ----------
-    path : Path
-        Its file.
-    fingerprint : str
-        Digest of the plan that it must follow.
-
-    layout : dict, optional
-        Which datasets it must have, as `layout_of` says; unless given, those of any shard.
-
-    Returns
-    -------
-    h5py.File
-        Open for reading; the caller closes it.
-
-    Raises
-    ------
-    AccessError
-        If the system does not let it be read now.
-    StoreError
-        If it is missing, damaged, belongs to another plan, or is no plain file.
-    """
+    """Open a published shard for reading, without locks, and check what it declares."""
     file = _opened(path)
     try:
         with reading(path):
@@ -192,25 +128,7 @@ def reading_shard(store: Path, plan: Plan, shard: int) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Say in a sentence that a shard is damaged, if reading it fails.
-
-    Parameters
-    ----------
-    path : Path
-        Its file.
-
-    Yields
-    ------
-    None
-        For a block that reads from it.
-
-    Raises
-    ------
-    AccessError
-        If the block fails for a reason of the system's.
-    StoreError
-        If the block fails as a damaged file makes it.
-    """
+    """Say in a sentence that a shard is damaged, if reading it fails."""
     try:
         yield
     except DAMAGE as error:
@@ -223,31 +141,18 @@ def reading(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the images of a shard came to.
+    """What the images of a shard came to."""
 
-    Attributes
-    ----------
-    failed : dict of str to str
-        Path and reason of each image that failed.
-    states : Counter of int
-        How many images have each value of `status`.
-    backgrounds : int
-        How many backgrounds there are; 0 in a shard of masks.
-    """
-
+    #: Path and reason of each image that failed.
     failed: dict[str, str]
+    #: How many images have each value of `status`.
     states: Counter[int]
+    #: How many backgrounds there are; 0 in a shard of masks.
     backgrounds: int
 
     @property
     def images(self) -> int:
-        """Count the images.
-
-        Returns
-        -------
-        int
-            Rows of the shard.
-        """
+        """Count the images."""
         return self.states.total()
 
 

@@ -76,20 +76,7 @@ class Status:
 
 
 def missing_shards(store: Path, plan: Plan) -> list[int]:
-    """List the shards that are still to do.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    list of int
-        In order. A shard that is there is done.
-    """
+    """List the shards that are still to do."""
     # One listing: a look for each of a thousand names is slow on a shared disk, and NFS
     # remembers for a minute that a name was not there.
     there = set(os.listdir(store)) if store.is_dir() else set()
@@ -97,24 +84,7 @@ def missing_shards(store: Path, plan: Plan) -> list[int]:
 
 
 def require_whole(store: Path, plan: Plan, named: str, purpose: str = "") -> None:
-    """Refuse a store of which shards are missing.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    plan : Plan
-        Its plan.
-    named : str
-        What the message calls it.
-    purpose : str, default ""
-        For what it must be whole, with a blank before it.
-
-    Raises
-    ------
-    StoreError
-        With the missing shards.
-    """
+    """Refuse a store of which shards are missing."""
     if missing := missing_shards(store, plan):
         raise StoreError(
             f"{named} must be whole{purpose}, got missing shards {ranges(missing)}: "
@@ -123,27 +93,7 @@ def require_whole(store: Path, plan: Plan, named: str, purpose: str = "") -> Non
 
 
 def status(store: Path, share: Sequence[int] | None = None) -> Status:
-    """Say how far a store is.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    share : sequence of int, optional
-        Only these shards count: a task of an array does not open those of the others.
-
-    Returns
-    -------
-    Status
-        Counts, and the failures recorded so far.
-
-    Raises
-    ------
-    StoreError
-        If it is no store, or a shard cannot be read.
-    AccessError
-        If the system does not let it be read now.
-    """
+    """Say how far a store is."""
     plan = Plan.load(store)
     load_names(store, plan)  # as many shards as the list has images for, and no more
     shards = range(plan.shards) if share is None else share
@@ -156,16 +106,6 @@ def status(store: Path, share: Sequence[int] | None = None) -> Status:
 
 def ranges(numbers: list[int]) -> str:
     """Write increasing numbers as batch systems read them.
-
-    Parameters
-    ----------
-    numbers : list of int
-        In increasing order.
-
-    Returns
-    -------
-    str
-        Numbers and spans of them, separated by commas.
 
     Examples
     --------

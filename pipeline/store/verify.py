@@ -42,45 +42,25 @@ SUFFIX = ".h5"
 
 @dataclass(frozen=True)
 class Changes:
-    """What became of the images of a shard since they were read for it.
+    """What became of the images of a shard since they were read for it."""
 
-    Attributes
-    ----------
-    looked : int
-        How many were looked for.
-    changed : list of str
-        Those that were read and are others now, by their paths, escaped, as below.
-    absent : list of str
-        Those that are not there.
-    unread : dict of str to str
-        Those that are there and cannot be read now, and why.
-    """
-
+    #: How many were looked for.
     looked: int = 0
+    #: Those that were read and are others now, by their paths, escaped, as below.
     changed: list[str] = field(default_factory=list)
+    #: Those that are not there.
     absent: list[str] = field(default_factory=list)
+    #: Those that are there and cannot be read now, and why.
     unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
-        """Count those of which nothing can be said.
-
-        Returns
-        -------
-        int
-            The absent and the unread.
-        """
+        """Count those of which nothing can be said."""
         return len(self.absent) + len(self.unread)
 
     @property
     def of_others(self) -> bool:
-        """Tell whether most are others now: then it is another folder.
-
-        Returns
-        -------
-        bool
-            False where only a few changed.
-        """
+        """Tell whether most are others now: then it is another folder."""
         return len(self.changed) >= MANY and len(self.changed) * 2 > self.looked
 
     def __add__(self, other: "Changes") -> "Changes":
@@ -94,65 +74,33 @@ class Changes:
 
 @dataclass(frozen=True)
 class Check:
-    """What was found in a shard.
+    """What was found in a shard."""
 
-    Attributes
-    ----------
-    shard : int
-        Its number.
-    images : int
-        Rows that it should hold.
-    faults : list of str
-        One sentence a fault; empty for a sound shard, and for one that is still to be made.
-    there : bool
-        Whether there is a file.
-    foreign : bool
-        Whether it follows another plan than the one beside it.
-    changes : Changes
-        What became of its images; those that are not there are no fault of the shard.
-    """
-
+    #: Its number.
     shard: int
+    #: Rows that it should hold.
     images: int
+    #: One sentence a fault; empty for a sound shard, and for one that is still to be made.
     faults: list[str]
+    #: Whether there is a file.
     there: bool
+    #: Whether it follows another plan than the one beside it.
     foreign: bool
+    #: What became of its images; those that are not there are no fault of the shard.
     changes: Changes = field(default_factory=Changes)
 
 
 @dataclass(frozen=True)
 class Verifier:
-    """Checks the shards of a store; calling it with a number is a task for any worker.
+    """Checks the shards of a store; calling it with a number is a task for any worker."""
 
-    Attributes
-    ----------
-    store : Path
-        The store.
-    images : Path, optional
-        Folder of the images; if given, each is read and compared with the one that was read.
-    """
-
+    #: The store.
     store: Path
+    #: Folder of the images; if given, each is read and compared with the one that was read.
     images: Path | None = None
 
     def __call__(self, shard: int) -> Check:
-        """Re-read one shard.
-
-        Parameters
-        ----------
-        shard : int
-            Its number.
-
-        Returns
-        -------
-        Check
-            What is wrong with it.
-
-        Raises
-        ------
-        AccessError
-            If the system does not let it be read now, whatever it holds.
-        """
+        """Re-read one shard."""
         plan = Plan.load(self.store)
         names = names_once(self.store, plan.digest)
         expected = [escaped(names[i]) for i in plan.rows(shard)]
@@ -191,32 +139,7 @@ def faults(store: Path, plan: Plan, shard: int, expected: list[str]) -> list[str
 
 
 def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = False) -> Changes:
-    """Compare the images of a finished shard with those that were read for it.
-
-    Parameters
-    ----------
-    images : Path
-        Their folder.
-    store : Path
-        The store.
-    shard : int
-        Number of the shard.
-    thorough : bool, default False
-        Read every image; otherwise only those that are as large as they were but were
-        written after the shard.
-
-    Returns
-    -------
-    Changes
-        Which changed, and which are not there.
-
-    Raises
-    ------
-    AccessError
-        If the machine is short of something, or the shard cannot be read now.
-    StoreError
-        If the shard is damaged.
-    """
+    """Compare the images of a finished shard with those that were read for it."""
     with reading_shard(store, Plan.load(store), shard) as file:
         names = [str(name) for name in file["path"].asstr()[:]]
         columns: list[NDArray[Any]] = [file[name][:] for name in ("bytes", "file_crc32")]
@@ -235,26 +158,7 @@ def require_unchanged(
     *,
     advance: Callable[[], object] = lambda: None,
 ) -> None:
-    """Refuse to go on with a store some of whose images have changed since.
-
-    Parameters
-    ----------
-    images : Path
-        Their folder.
-    store : Path
-        The store.
-    shards : list of int
-        Its finished shards.
-    advance : callable, optional
-        Called for each of them that was looked at.
-
-    Raises
-    ------
-    AccessError
-        If the machine is short of something, or a shard cannot be read now.
-    StoreError
-        If an image is not the one that was read, by `compare_images`, or is not there.
-    """
+    """Refuse to go on with a store some of whose images have changed since."""
     look = functools.partial(compare_images, images, store)
     plan, found = Plan.load(store), Changes()
     require_images(images, load_names(store, plan))
@@ -276,20 +180,7 @@ def require_unchanged(
 
 
 def lost_words(images: Path, changes: Changes) -> str:
-    """Say which images are not there, or cannot be read now.
-
-    Parameters
-    ----------
-    images : Path
-        Their folder.
-    changes : Changes
-        What was found; some are lost.
-
-    Returns
-    -------
-    str
-        The rest of a sentence, with what to do.
-    """
+    """Say which images are not there, or cannot be read now."""
     if changes.absent:
         return (
             f"{len(changes.absent)} of {changes.looked} images must be there, got none, such as "
@@ -325,48 +216,14 @@ def _compare(image: Path, name: str, was: tuple[int, int], since: float, changes
 
 
 def require_right_folder(images: Path, changes: Changes) -> None:
-    """Refuse to say anything of a store by a folder that most of its images are not in.
-
-    Parameters
-    ----------
-    images : Path
-        The folder.
-    changes : Changes
-        Of all shards.
-
-    Raises
-    ------
-    StoreError
-        If most are not there, or cannot be read.
-    """
+    """Refuse to say anything of a store by a folder that most of its images are not in."""
     if 2 * changes.lost > changes.looked:
         words = lost_words(images, changes)
         raise StoreError(f"--images {images}: nothing was moved: {words}")
 
 
 def repaired(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
-    """Take the shards at fault out of their store, so that the next run makes them anew.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    plan : Plan
-        Its plan.
-    checks : list of Check
-        Of the shards.
-
-    Returns
-    -------
-    list of Path
-        Where their files are now, in case somebody wants to look.
-
-    Raises
-    ------
-    StoreError
-        If most shards follow another plan: then the plan is at fault; or if most images changed:
-        then it is another folder; or if `ASIDE` is no folder of the store. Nothing is moved then.
-    """
+    """Take the shards at fault out of their store, so that the next run makes them anew."""
     if sum(check.foreign for check in checks) * 2 > plan.shards:
         raise StoreError(
             f"{store / PLAN} must be the plan of the shards beside it, got another one, or a "
@@ -393,20 +250,7 @@ def _other_words(store: Path, changes: Changes) -> str:
 
 
 def undo_words(store: Path, moved: list[Path]) -> str:
-    """Say how shards that were moved aside come back.
-
-    Parameters
-    ----------
-    store : Path
-        The store.
-    moved : list of Path
-        Where they are, at least one.
-
-    Returns
-    -------
-    str
-        Commands for a shell, or a rule where they are many.
-    """
+    """Say how shards that were moved aside come back."""
     if len(moved) > MAX_COMMANDS:
         return f"to undo: move them back, mv -n {shlex.quote(str(moved[0].parent))}/NAME {store}"
     commands = [

@@ -30,25 +30,7 @@ BLENDS: dict[Literal["none", "gaussian"], str] = {"none": "no blend", "gaussian"
 
 
 def view_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
-    """Draw a contact sheet of training views.
-
-    Parameters
-    ----------
-    source : Source
-        Images and masks.
-    recipe : Recipe
-        Views, paste and seed.
-    stores : mapping of int to BackgroundStore
-        What the recipe pastes on.
-    count : int, default 8
-        How many images, spread evenly over the list.
-
-    Returns
-    -------
-    Image
-        Two samples a row, each as image, mask, and both views of epoch 0 as the network
-        gets them, with what they were pasted on.
-    """
+    """Draw a contact sheet of training views."""
     # Shown as pictures, whatever space the network sees them in.
     recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, space="rgb"))
     views = Views(source, recipe)
@@ -60,30 +42,7 @@ def view_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8
 
 
 def paste_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
-    """Draw the paper's figure 4: foregrounds on each kind of background, by each blend.
-
-    Parameters
-    ----------
-    source : Source
-        Images and masks.
-    recipe : Recipe
-        Alpha, blur, size of the backgrounds, and seed.
-    stores : mapping of int to BackgroundStore
-        The kinds to show, besides gray.
-    count : int, default 8
-        How many images, spread evenly over those that are pasted.
-
-    Returns
-    -------
-    Image
-        A row an image: image, mask, then for each kind the foreground as the mask cuts it and
-        with the blurred mask.
-
-    Raises
-    ------
-    DiloError
-        If no image has a mask.
-    """
+    """Draw the paper's figure 4: foregrounds on each kind of background, by each blend."""
     pasteable = np.flatnonzero(source.pasteable)
     if not len(pasteable):
         raise DiloError("--pastes needs images that can be pasted, got none with a mask")

@@ -24,55 +24,37 @@ _UNPASTED = PasteDraw(
 
 
 class Parameters(NamedTuple):
-    """What to do with each view of a batch, on the CPU; names and units of `ViewDraw`.
+    """What to do with each view of a batch, on the CPU; names and units of `ViewDraw`."""
 
-    Attributes
-    ----------
-    paste, jitter, gray : Tensor of shape (B,), bool
-        Whether to.
-    kind : Tensor of shape (B,), int64
-        Kind of background.
-    gray_level : Tensor of shape (B,), uint8
-        Background where it is gray.
-    pick : Tensor of shape (B,), float64
-        Which picture of its kind otherwise.
-    background_box : Tensor of shape (B, 4), float32
-        What lies behind the view, in pixels of that picture.
-    brightness, contrast, saturation, hue : Tensor of shape (B,), float32
-        Factors, and the shift of the hue in turns.
-    order : Tensor of shape (B, 4), int64
-        Order of the jitter.
-    blur_sigma : Tensor of shape (B,), float32
-        In pixels; 0 for no blur.
-    """
-
+    #: Whether to.
     paste: Tensor
+    #: Kind of background.
     kind: Tensor
+    #: Background where it is gray.
     gray_level: Tensor
+    #: Which picture of its kind otherwise.
     pick: Tensor
+    #: What lies behind the view, in pixels of that picture.
     background_box: Tensor
+    #: Whether to.
     jitter: Tensor
+    #: Factors, and the shift of the hue in turns.
     brightness: Tensor
+    #: Factors, and the shift of the hue in turns.
     contrast: Tensor
+    #: Factors, and the shift of the hue in turns.
     saturation: Tensor
+    #: Factors, and the shift of the hue in turns.
     hue: Tensor
+    #: Order of the jitter.
     order: Tensor
+    #: Whether to.
     gray: Tensor
+    #: In pixels; 0 for no blur.
     blur_sigma: Tensor
 
     def rows(self, index: Tensor | slice) -> "Parameters":
-        """Take some of the views.
-
-        Parameters
-        ----------
-        index : Tensor of shape (n,), int64, or slice
-            Which.
-
-        Returns
-        -------
-        some : Parameters
-            Their rows, in that order.
-        """
+        """Take some of the views."""
         return Parameters(*(column[index] for column in self))
 
 
@@ -85,18 +67,7 @@ _DTYPES = {
 
 
 def stack(draws: Sequence[ViewDraw]) -> Parameters:
-    """Gather the draws of a batch.
-
-    Parameters
-    ----------
-    draws : sequence of ViewDraw
-        One a view.
-
-    Returns
-    -------
-    columns : Parameters
-        One row a view, in the same order.
-    """
+    """Gather the draws of a batch."""
 
     def column(name: str) -> Tensor:
         values = [_value(draw, name) for draw in draws]
@@ -115,31 +86,20 @@ def _value(draw: ViewDraw, name: str) -> Any:
 
 
 class Batch(NamedTuple):
-    """The crops of a batch: first view of every sample, then, if wanted, the second of every one.
-
-    Attributes
-    ----------
-    images : Tensor of shape (V B, 3, s, s), uint8
-    masks : Tensor of shape (V B, 1, s, s), uint8
-        Zero where nothing is pasted, unless masks of all views are wanted.
-    parameters : Parameters
-        What the device is to do with each view.
-    samples : Tensor of shape (B,), int64
-        Which of the images to train on, counted from 0.
-    labels : Tensor of shape (B,), int64
-        Their classes; -1 where none are wanted.
-    skipped : Tensor of shape (), int64
-        How many views were drawn to be pasted and are not, for want of a mask with enough in it.
-    unreadable : Tensor of shape (), int64
-        How many images could not be read and were replaced by a later one.
-    """
+    """The crops of a batch: the first view of every sample, then, if wanted, the second."""
 
     images: Tensor
+    #: Zero where nothing is pasted, unless masks of all views are wanted.
     masks: Tensor
+    #: What the device is to do with each view.
     parameters: Parameters
+    #: Which of the images to train on, counted from 0.
     samples: Tensor
+    #: Their classes; -1 where none are wanted.
     labels: Tensor
+    #: How many views were drawn to be pasted and are not, for want of a mask with enough in it.
     skipped: Tensor
+    #: How many images could not be read and were replaced by a later one.
     unreadable: Tensor
 
 
@@ -157,23 +117,15 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """What a method wants of a sample.
+    """What a method wants of a sample."""
 
-    Attributes
-    ----------
-    views : int
-        How many views.
-    masks : bool
-        Whether the mask of each view, be it pasted or not.
-    labels : ndarray of shape (N,), int64, optional
-        Class of each image of the source, where they are wanted.
-    classes : tuple of str
-        Names of the class folders, by label; empty where images lie outside any.
-    """
-
+    #: How many views.
     views: int = 2
+    #: Whether the mask of each view, be it pasted or not.
     masks: bool = False
+    #: Class of each image of the source, where they are wanted.
     labels: NDArray[np.int64] | None = None
+    #: Names of the class folders, by label; empty where images lie outside any.
     classes: tuple[str, ...] = ()
 
 
@@ -196,18 +148,7 @@ class Views(Dataset[Sample]):
         self.wanted = wanted or Wanted()
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """Draw and cut the views of an image.
-
-        Parameters
-        ----------
-        key : (int, int)
-            Epoch, and position of the image in the source's list.
-
-        Returns
-        -------
-        Sample
-            Crops and draws.
-        """
+        """Draw and cut the views of an image."""
         epoch, asked = key
         image, row = self.read(asked)
         index = int(self.source.usable[row])
@@ -243,42 +184,13 @@ class Views(Dataset[Sample]):
         )
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], int]:
-        """Read an image, or, if it broke since its mask was made, the next that can be read.
-
-        Parameters
-        ----------
-        index : int
-            Position in the source's list.
-
-        Returns
-        -------
-        ndarray of shape (H, W, 3), uint8
-            Its pixels.
-        int
-            Which of the usable images was read.
-
-        Raises
-        ------
-        DiloError
-            If neither it nor the images after it can be read.
-        """
+        """Read an image, or, if it broke since its mask was made, the next that can be read."""
         source = self.source
         return first_readable(source, index, lambda i: decode(source.folder / source.names[i]))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples into a batch.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        In the order of the batch.
-
-    Returns
-    -------
-    Batch
-        View by view.
-    """
+    """Stack samples into a batch."""
     order = [(view, sample) for view in range(len(samples[0].images)) for sample in samples]
     # As they lie in memory: see `crop`.
     images = np.stack([sample.images[view].transpose(2, 0, 1) for view, sample in order])

@@ -26,27 +26,18 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasteDraw:
-    """All that chance decides about the background of one view.
+    """All that chance decides about the background of one view."""
 
-    Attributes
-    ----------
-    kind : int
-        `GRAY`, `TEXTURES`, `CROPS`, `IMAGES` or `NOISE`.
-    gray_level : int
-        The background where it is gray, 0 to 254.
-    pick : float
-        Which picture of its kind otherwise: the one at this share of their list, in [0, 1).
-    background_box : (float, float, float, float)
-        Top, left, height, width of what lies behind the view, in pixels of that picture; the
-        width is negative where the view is mirrored.
-    blend_sigma : float
-        Blur of the mask before it serves, in source pixels; 0 for the mask as cached.
-    """
-
+    #: `GRAY`, `TEXTURES`, `CROPS`, `IMAGES` or `NOISE`.
     kind: int
+    #: The background where it is gray, 0 to 254.
     gray_level: int
+    #: Which picture of its kind otherwise: the one at this share of their list, in [0, 1).
     pick: float
+    #: Top, left, height, width of what lies behind the view, in pixels of that picture; the width
+    #: is negative where the view is mirrored.
     background_box: tuple[float, float, float, float]
+    #: Blur of the mask before it serves, in source pixels; 0 for the mask as cached.
     blend_sigma: float
 
 
@@ -73,25 +64,7 @@ def paste_draw(
 ) -> PasteDraw | None:
     """Decide about the background of one view.
 
-    Parameters
-    ----------
-    recipe : PasteRecipe
-        Probability, kinds by weight, blending.
-    uniform : PasteUniforms
-        Chance.
-    shape : (int, int)
-        Height and width of the image, in pixels.
-    box : (int, int, int, int)
-        What the view shows of it: top, left, height, width.
-    flip : bool
-        Whether the view is mirrored.
-    side : int
-        Side of the pictures of backgrounds, in pixels.
-
-    Returns
-    -------
-    PasteDraw or None
-        None if nothing is pasted.
+    Gives None if nothing is pasted.
     """
     if uniform.paste >= recipe.probability:
         return None
@@ -136,40 +109,29 @@ ORDERS: Final = tuple(itertools.permutations((BRIGHTNESS, CONTRAST, SATURATION, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewDraw:
-    """All that chance decides about one view of one image.
+    """All that chance decides about one view of one image."""
 
-    Attributes
-    ----------
-    box : (int, int, int, int)
-        Top, left, height, width of the crop, in source pixels.
-    flip : bool
-        Whether the crop is mirrored left to right.
-    paste : PasteDraw or None
-        What the foreground is pasted on; None for the image as it is.
-    jitter : bool
-        Whether the colours are jittered.
-    brightness, contrast, saturation : float
-        Factors of the jitter; 1 changes nothing.
-    hue : float
-        Shift of the hue, in turns.
-    order : (int, int, int, int)
-        In which order jitter does brightness (0), contrast (1), saturation (2), hue (3).
-    gray : bool
-        Whether the colours are dropped.
-    blur_sigma : float
-        Blur of the view, in pixels of the view; 0 for none.
-    """
-
+    #: Top, left, height, width of the crop, in source pixels.
     box: Box
+    #: Whether the crop is mirrored left to right.
     flip: bool
+    #: What the foreground is pasted on; None for the image as it is.
     paste: PasteDraw | None
+    #: Whether the colours are jittered.
     jitter: bool
+    #: Factors of the jitter; 1 changes nothing.
     brightness: float
+    #: Factors of the jitter; 1 changes nothing.
     contrast: float
+    #: Factors of the jitter; 1 changes nothing.
     saturation: float
+    #: Shift of the hue, in turns.
     hue: float
+    #: In which order jitter does brightness (0), contrast (1), saturation (2), hue (3).
     order: tuple[int, ...]
+    #: Whether the colours are dropped.
     gray: bool
+    #: Blur of the view, in pixels of the view; 0 for none.
     blur_sigma: float
 
 
@@ -185,23 +147,6 @@ def view_draw(
     width: int,
 ) -> ViewDraw:
     """Draw one view of one image.
-
-    Parameters
-    ----------
-    views : ViewsRecipe
-        Ranges and probabilities of crop, flip and colours. What is not in its `order` is
-        not drawn.
-    paste : PasteRecipe
-        Probabilities of copy-paste and of blending.
-    seed, epoch, sample, view : int
-        The key: the draw is a function of these four, each in [0, 2**64).
-    height, width : int
-        The image's size.
-
-    Returns
-    -------
-    ViewDraw
-        The draw.
 
     Notes
     -----
@@ -263,57 +208,17 @@ def view_draw(
 
 
 def sample_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Draw the order in which an epoch visits its samples.
-
-    Parameters
-    ----------
-    seed, epoch : int
-        The key.
-    count : int
-        How many samples.
-
-    Returns
-    -------
-    ndarray of shape (count,), int64
-        A permutation of 0 to count - 1.
-    """
+    """Draw the order in which an epoch visits its samples."""
     return permutation(generator(seed, ORDER, 0, 0, epoch), count)
 
 
 def read_out_order(seed: int, count: int) -> NDArray[np.int64]:
-    """Draw the order in which the images of a kNN read-out are chosen.
-
-    Parameters
-    ----------
-    seed : int
-        The key.
-    count : int
-        How many images there are.
-
-    Returns
-    -------
-    ndarray of shape (count,), int64
-        A permutation of 0 to count - 1.
-    """
+    """Draw the order in which the images of a kNN read-out are chosen."""
     return permutation(generator(seed, READ_OUT), count)
 
 
 def key_shuffle(seed: int, step: int, count: int, part: int = 0) -> NDArray[np.int64]:
     """Draw how a batch is dealt to the batch-norm groups of the key encoder.
-
-    Parameters
-    ----------
-    seed, step : int
-        The key, with `part`.
-    count : int
-        Size of the batch, over all ranks.
-    part : int, default 0
-        Which part of a batch whose gradients are accumulated.
-
-    Returns
-    -------
-    ndarray of shape (count,), int64
-        A permutation of 0 to count - 1.
 
     References
     ----------
@@ -327,18 +232,6 @@ def negatives_seed(seed: int, step: int, part: int = 0) -> int:
     """Draw what a device's own generator starts from, to draw the negatives of a batch.
 
     They are too many to be drawn on the CPU and sent.
-
-    Parameters
-    ----------
-    seed, step : int
-        The key, with `part`.
-    part : int, default 0
-        Which part of a batch whose gradients are accumulated.
-
-    Returns
-    -------
-    int
-        In [0, 2**63), for ``torch.Generator.manual_seed``.
     """
     numbers = generator(seed, NEGATIVES, 0, part, step)
     return int(numbers.bit_generator.random_raw()) >> 1
@@ -347,50 +240,14 @@ def negatives_seed(seed: int, step: int, part: int = 0) -> int:
 def bank_draw(
     seed: int, epoch: int, kind: int, rows: int, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Draw which pictures of a store serve as backgrounds during an epoch.
-
-    Parameters
-    ----------
-    seed, epoch : int
-        The key, with `kind`.
-    kind : int
-        Kind of background.
-    rows : int
-        Pictures in the store.
-    count : int
-        Pictures wanted; at most `rows`.
-
-    Returns
-    -------
-    rows : ndarray of shape (count,), int64
-        Different ones of the store.
-    places : ndarray of shape (count,), float64
-        Where the square is cut from each, as a share of the places along its longer side.
-    """
+    """Draw which pictures of a store serve as backgrounds during an epoch."""
     numbers = generator(seed, BANK, 0, kind, epoch)
     chosen = permutation(numbers, rows)[:count]
     return chosen, numbers.random(count)
 
 
 def noise_draw(seed: int, epoch: int, kind: int, count: int, side: int) -> NDArray[np.uint8]:
-    """Draw pictures of noise, each value by itself.
-
-    Parameters
-    ----------
-    seed, epoch : int
-        The key, with `kind`.
-    kind : int
-        Kind of background.
-    count : int
-        How many pictures.
-    side : int
-        Their side, in pixels.
-
-    Returns
-    -------
-    ndarray of shape (count, 3, side, side), uint8
-        Even over 0 to 255.
-    """
+    """Draw pictures of noise, each value by itself."""
     numbers = generator(seed, BANK, 0, kind, epoch)
     size = count * 3 * side * side
     # Raw words, for numpy may change how it makes small integers of them.
@@ -431,36 +288,18 @@ def _center_box(height: int, width: int) -> Box:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of an image is seen.
+    """Which part of an image is seen."""
 
-    Attributes
-    ----------
-    side : int
-        Side of the square that the whole image is squashed to, in pixels.
-    top, left : int
-        Where in it the crop begins, in pixels.
-    """
-
+    #: Side of the square that the whole image is squashed to, in pixels.
     side: int
+    #: Where in it the crop begins, in pixels.
     top: int
+    #: Where in it the crop begins, in pixels.
     left: int
 
 
 def window_draw(data: DataRecipe, *, seed: int, epoch: int, sample: int) -> Window:
-    """Draw the part of an image that is seen.
-
-    Parameters
-    ----------
-    data : DataRecipe
-        Size, crop and range of the zoom.
-    seed, epoch, sample : int
-        The key: the draw is a function of these three, each in [0, 2**64).
-
-    Returns
-    -------
-    Window
-        With `scale` (1, 1) as BASNet's authors draw it: size 256 and crop 224 begin at 0 to 31.
-    """
+    """Draw the part of an image that is seen."""
     zoom, top, left = generator(seed, WINDOW, 0, sample, epoch).random(3).tolist()
     low, high = data.scale
     side = max(data.crop, round(data.size / (low + (high - low) * zoom)))

@@ -22,18 +22,6 @@ Item = tuple[int, Tensor | str]
 def evaluation_crop(image: NDArray[np.uint8], size: int) -> Tensor:
     """Resize the short side to 256/224 of `size`, antialiased, and crop the centre.
 
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3), uint8
-        The image as RGB.
-    size : int
-        Side of the crop in pixels.
-
-    Returns
-    -------
-    Tensor of shape (3, size, size), uint8
-        The crop.
-
     References
     ----------
     .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
@@ -45,20 +33,7 @@ def evaluation_crop(image: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def squashed(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Squash the whole image to a square, as masks are made of it.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3), uint8
-        The image as RGB.
-    size : int
-        Side of the square in pixels.
-
-    Returns
-    -------
-    Tensor of shape (3, size, size), uint8
-        All of the image.
-    """
+    """Squash the whole image to a square, as masks are made of it."""
     return torch.from_numpy(squash(image, size).transpose(2, 0, 1).copy())
 
 
@@ -104,22 +79,7 @@ class EvaluationCrops(Dataset[Item]):
 
 
 def collate(items: list[Item]) -> tuple[list[int], Tensor, list[tuple[int, str]]]:
-    """Part the crops from the failures; bytes travel between processes, floats are made later.
-
-    Parameters
-    ----------
-    items : list of (int, Tensor or str)
-        What `EvaluationCrops` gave.
-
-    Returns
-    -------
-    list of int
-        Positions of the B images that could be read.
-    Tensor of shape (B, 3, size, size), uint8
-        Their crops.
-    list of (int, str)
-        Positions of the others, and why.
-    """
+    """Part the crops from the failures; bytes travel between processes, floats are made later."""
     crops = {position: crop for position, crop in items if isinstance(crop, Tensor)}
     failures = [(position, reason) for position, reason in items if isinstance(reason, str)]
     stacked = torch.stack(list(crops.values())) if crops else torch.empty(0)

@@ -21,51 +21,29 @@ COUNTING = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The images of a run, and their masks.
+    """The images of a run, and their masks."""
 
-    Attributes
-    ----------
-    folder : Path
-        Folder of the images.
-    names : Names
-        Their paths, in order; a sample's number is its position here.
-    usable : ndarray of shape (M,), int64
-        Positions of the images to train on.
-    pasteable : ndarray of shape (N,), bool
-        Whether an image has a mask with enough in it.
-    store : MaskStore or None
-        The masks.
-    in_folder : int, optional
-        Images in the folder, also those that the store does not list; None where counting them
-        takes long.
-    """
-
+    #: Folder of the images.
     folder: Path
+    #: Their paths, in order; a sample's number is its position here.
     names: Names
+    #: Positions of the images to train on.
     usable: NDArray[np.int64]
+    #: Whether an image has a mask with enough in it.
     pasteable: NDArray[np.bool_]
+    #: The masks.
     store: MaskStore | None
+    #: Images in the folder, also those that the store does not list; None where counting them takes
+    #: long.
     in_folder: int | None = None
 
     @property
     def never_pasted(self) -> int:
-        """Count the images to train on whose mask holds too little, of a run with masks.
-
-        Returns
-        -------
-        int
-            They are trained on as they are.
-        """
+        """Count the images to train on whose mask holds too little, of a run with masks."""
         return int((~self.pasteable[self.usable]).sum()) if self.store else 0
 
     def share(self) -> str:
-        """Say of how many images those to train on are a part, and why the others are none.
-
-        Returns
-        -------
-        str
-            "100 of 226 images: those with masks"; "226 images" where they are all that there are.
-        """
+        """Say of how many images those to train on are a part, and why the others are none."""
         usable, listed = len(self.usable), len(self.names)
         total = listed if self.in_folder is None else self.in_folder
         if total > listed:
@@ -83,33 +61,7 @@ def find_source(
     option: str = "--masks",
     say: Callable[[str], object] | None = None,
 ) -> Source:
-    """List the images of a run: those of the store of masks, or of the folder.
-
-    Parameters
-    ----------
-    images : Path
-        Folder of images.
-    masks : Path, optional
-        Store that `dilo-prep masks` made of them. Its list serves, and the folder is only
-        counted, where that takes no more than some seconds. Images that it records as failed
-        are left out.
-    min_coverage : float, default 0
-        An image is pasted only if its mask covers at least this share of it, and anything.
-    option : str, default "--masks"
-        What gave the store, for messages.
-    say : callable, optional
-        Told in a line how many pictures of the folder are of kinds that are not read.
-
-    Returns
-    -------
-    Source
-        Images and masks.
-
-    Raises
-    ------
-    DiloError
-        If the store is not whole, or is of another folder, or most images are not there.
-    """
+    """List the images of a run: those of the store of masks, or of the folder."""
     if masks is None:
         names = find_images(images, say=say)
         return Source(images, names, np.arange(len(names)), np.zeros(len(names), bool), None)
@@ -153,32 +105,7 @@ class Listed(Protocol):
 
 
 def first_readable(source: Listed, index: int, load: Callable[[int], Loaded]) -> tuple[Loaded, int]:
-    """Load what belongs to an image, or, if it cannot be read, to the next that can.
-
-    Parameters
-    ----------
-    source : Listed
-        The images.
-    index : int
-        Position in the source's list, of one to train on.
-    load : callable
-        Loads by position; raises an `ImageError` for what cannot be read.
-
-    Returns
-    -------
-    object
-        What `load` gave.
-    int
-        Of which of the usable images it is.
-
-    Raises
-    ------
-    DiloError
-        If neither it nor the images after it can be read.
-    AccessError
-        If the system does not let one be read now: nothing stands in for a picture that may be
-        sound.
-    """
+    """Load what belongs to an image, or, if it cannot be read, to the next that can."""
     usable, names = source.usable, source.names
     first, reason = int(np.searchsorted(usable, index)), ""
     for row in range(first, first + SUBSTITUTES):

@@ -111,20 +111,7 @@ class Told(Dataset[Any]):
 
 
 def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
-    """Make a batch of samples that were `Told`.
-
-    Parameters
-    ----------
-    stack : callable
-        Makes a batch of a list of samples.
-    samples : sequence
-        Samples, or errors.
-
-    Returns
-    -------
-    object
-        What `stack` makes, or the first error.
-    """
+    """Make a batch of samples that were `Told`."""
     for sample in samples:
         if isinstance(sample, DiloError):
             return sample
@@ -132,19 +119,7 @@ def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
 
 
 def require_handles(workers: int) -> None:
-    """Let this process, and the workers that it will start, open as many files as they will.
-
-    Parameters
-    ----------
-    workers : int
-        Of a loader: each tensor of a batch on its way takes a handle.
-
-    Raises
-    ------
-    DiloError
-        If the system does not let them: else a thread of torch's fails, and what waits for its
-        batch waits on.
-    """
+    """Let this process, and the workers that it will start, open as many files as they will."""
     needed = (HANDLES + HANDLES_OF_A_WORKER * workers) if workers else 0
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -170,20 +145,7 @@ class _Loader(DataLoader[Any]):
 
 
 def in_order(positions: Sequence[int], size: int) -> list[list[int]]:
-    """Deal positions to batches, in their order.
-
-    Parameters
-    ----------
-    positions : sequence of int
-        Of samples.
-    size : int
-        Positions of a batch; the last may have fewer.
-
-    Returns
-    -------
-    list of list of int
-        As `loader` takes them.
-    """
+    """Deal positions to batches, in their order."""
     return [list(positions[first : first + size]) for first in range(0, len(positions), size)]
 
 
@@ -196,28 +158,7 @@ def loader(
     stack: Callable[[Any], Any] = collate,
     ahead: int = 4,
 ) -> DataLoader[Any]:
-    """Read batches ahead of the device: the one maker of loaders, of training and of read-outs.
-
-    Parameters
-    ----------
-    samples : Dataset
-        By what `batches` has: epoch and position, or position.
-    batches : iterable of list
-        Their order.
-    workers : int
-        Processes that decode and crop; 0 does it in this one.
-    pin : bool
-        Whether to hand over page-locked memory, for a GPU.
-    stack : callable, optional
-        Makes a batch of a list of samples; by default a `Batch` of `Sample`.
-    ahead : int, default 4
-        Batches that each worker makes before they are asked for.
-
-    Returns
-    -------
-    DataLoader
-        Yields what `stack` makes, or the error of a sample, which `prefetched` raises.
-    """
+    """Read batches ahead of the device: the one maker of loaders, of training and of read-outs."""
     require_handles(workers)
     return _Loader(
         Told(samples),
@@ -241,13 +182,7 @@ def _end_workers() -> None:
 
 
 def start_worker(worker: int) -> None:
-    """Keep OpenCV from starting a thread a core in every worker, and signals from ending it.
-
-    Parameters
-    ----------
-    worker : int
-        Its number, for a loader's ``worker_init_fn``.
-    """
+    """Keep OpenCV from starting a thread a core in every worker, and signals from ending it."""
     cv2.setNumThreads(0)
     ignore_in_worker()
 
@@ -259,44 +194,18 @@ COPIED = ("images", "masks", "samples", "labels")
 
 
 class Arrived(NamedTuple, Generic[Taken]):
-    """A batch that a step can start on.
+    """A batch that a step can start on."""
 
-    Attributes
-    ----------
-    batch : NamedTuple
-        What is to be on the device there, the rest on the CPU.
-    waited : float
-        Seconds that this process was blocked in the loader to get it.
-    """
-
+    #: What is to be on the device there, the rest on the CPU.
     batch: Taken
+    #: Seconds that this process was blocked in the loader to get it.
     waited: float
 
 
 def prefetched(
     batches: Iterable[Taken], device: torch.device
 ) -> Generator[Arrived[Taken], None, None]:
-    """Bring the batches of a loader to the device, those of a GPU one ahead of the step.
-
-    Parameters
-    ----------
-    batches : iterable of NamedTuple
-        Named tuples of tensors, on the CPU; for a GPU in pinned memory, or they are pinned
-        here first.
-    device : torch.device
-        Where to. On a CPU they stay what they are, and each is taken when it is asked for.
-
-    Yields
-    ------
-    Arrived
-        In the same order, to be used on the stream that is current when it is asked for.
-        Closing the generator closes the loader's iterator, which ends its workers.
-
-    Raises
-    ------
-    DiloError
-        If the loader gives one for a batch.
-    """
+    """Bring the batches of a loader to the device, those of a GPU one ahead of the step."""
     loading = iter(batches)
     try:
         if device.type == "cuda":
@@ -317,23 +226,7 @@ def prefetched(
 
 
 def read_through(batches: Iterable[Taken]) -> Generator[Taken, None, None]:
-    """Give the batches of a loader on the CPU, one by one.
-
-    Parameters
-    ----------
-    batches : iterable
-        A loader.
-
-    Yields
-    ------
-    object
-        What it gives. Closing the generator ends the loader's workers.
-
-    Raises
-    ------
-    DiloError
-        If the loader gives one for a batch.
-    """
+    """Give the batches of a loader on the CPU, one by one."""
     with contextlib.closing(prefetched(batches, torch.device("cpu"))) as arriving:
         for arrived in arriving:
             yield arrived.batch
@@ -342,20 +235,7 @@ def read_through(batches: Iterable[Taken]) -> Generator[Taken, None, None]:
 def grouped(
     arriving: Iterator[Arrived[Taken]], parts: int
 ) -> Generator[list[Arrived[Taken]], None, None]:
-    """Put the parts of each batch together.
-
-    Parameters
-    ----------
-    arriving : iterator of Arrived
-        Part by part.
-    parts : int
-        Parts of a batch.
-
-    Yields
-    ------
-    list of Arrived
-        The parts of a batch.
-    """
+    """Put the parts of each batch together."""
     while found := list(itertools.islice(arriving, parts)):
         yield found
 

@@ -104,21 +104,7 @@ class Stages:
             self._taken += 1
 
     def stream(self, waits: Iterator[float]) -> tuple[float, float]:
-        """Time a stream of batches, or parts of them, as fast as it comes.
-
-        Parameters
-        ----------
-        waits : iterator of float
-            Without end: for each batch, when all is done with it, the seconds in which this
-            process was blocked in the loader.
-
-        Returns
-        -------
-        images : float
-            A second, the mean.
-        waited : float
-            Share of the time in which this process was blocked in the loader.
-        """
+        """Time a stream of batches, or parts of them, as fast as it comes."""
         # Workers that started together deliver together: whole rounds of them are counted.
         burst = max(1, self._machine.workers) * self._machine.parts
         for _ in range(burst):
@@ -173,37 +159,7 @@ def bench(
     *,
     seconds: float = SECONDS,
 ) -> dict[str, Any]:
-    """Time the stages of training, each alone and then all together; nothing is written.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What would be trained.
-    source : Source
-        Images and masks.
-    machine : Machine
-        Where, with how many workers, and how exactly.
-    stores : mapping of int to BackgroundStore
-        What the recipe pastes on, but gray and noise.
-    say : callable
-        Told what is measured.
-    seconds : float, default 4
-        For each stage, after it has warmed up.
-
-    Returns
-    -------
-    dict
-        Images a second, not views, of ``decode``, ``augment``, ``network`` and ``whole``;
-        ``decode_per_core``; ``waited``, the share of the whole that was spent waiting for the
-        loader; ``bottleneck``, in words; ``cores``, the workers that would feed the device; and
-        what was measured on.
-
-    Raises
-    ------
-    DiloError
-        If the images are fewer than a batch, have no labels where the method needs them, or
-        the device has no room for the backgrounds.
-    """
+    """Time the stages of training, each alone and then all together; nothing is written."""
     stages = Stages(recipe, source, machine, stores, seconds)
     compile_ahead(say)
     say(f"measuring four stages, each for {seconds:g} s or a little longer, once it is warm")

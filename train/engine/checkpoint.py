@@ -39,73 +39,31 @@ class DamagedError(CheckpointError):
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
-    """Name the checkpoint of a step.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-    step : int
-        Optimiser steps taken.
-
-    Returns
-    -------
-    Path
-        ``RUN/checkpoints/step-00000000.pt`` and so on.
-    """
+    """Name the checkpoint of a step."""
     return run / "checkpoints" / f"step-{step:08d}.pt"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Checkpoints:
-    """The checkpoints of a run: the newest two stay, and that of step 0, before training.
+    """The checkpoints of a run: the newest two stay, and that of step 0, before training."""
 
-    Attributes
-    ----------
-    run : Path
-        Folder of the run.
-    recipe : RunRecipe
-        Of the run; it goes on with no other.
-    data : mapping of str to str
-        Digests of what the run stands on; it goes on with nothing else.
-    model : Learning
-        Networks and memory, as built from the recipe.
-    optimizer : Optimizer
-        Its momentum.
-    scaler : GradScaler
-        Its scale, where gradients are float16.
-    notes : mapping of str to object
-        What else a checkpoint says of the run, as plain values that nothing is compared with.
-    """
-
+    #: Folder of the run.
     run: Path
+    #: Of the run; it goes on with no other.
     recipe: RunRecipe
+    #: Digests of what the run stands on; it goes on with nothing else.
     data: Mapping[str, str]
+    #: Networks and memory, as built from the recipe.
     model: Learning
+    #: Its momentum.
     optimizer: torch.optim.Optimizer
+    #: Its scale, where gradients are float16.
     scaler: torch.amp.GradScaler
+    #: What else a checkpoint says of the run, as plain values that nothing is compared with.
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, step: int, epoch: int, *, keep_every: int = 0) -> Path:
-        """Publish a checkpoint, and remove those that are no longer needed.
-
-        Parameters
-        ----------
-        step, epoch : int
-            Optimiser steps taken, and whole epochs among them.
-        keep_every : int, default 0
-            Those of every so many steps stay too; 0 for none.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be written, or is not there afterwards.
-        """
+        """Publish a checkpoint, and remove those that are no longer needed."""
         path = checkpoint_path(self.run, step)
         path.parent.mkdir(parents=True, exist_ok=True)
         about = {"format": FORMAT_VERSION, "step": step, "epoch": epoch, **self.data, **self.notes}
@@ -129,26 +87,7 @@ class Checkpoints:
     def resume(self, say: Callable[[str], None], mode: str = "auto") -> int | None:
         """Bring the run, on all ranks, to where its newest readable checkpoint left it.
 
-        Parameters
-        ----------
-        say : callable
-            Told of a checkpoint that cannot be read.
-        mode : {"auto", "must", "never"}
-            Whether there may, must or must not be a checkpoint.
-
-        Returns
-        -------
-        int or None
-            Optimiser steps taken; None if the run has no checkpoint yet.
-
-        Raises
-        ------
-        CheckpointError
-            If recipe or data differ from the run's, no checkpoint of a step that was taken can
-            be read, there are records without a checkpoint, or there is one or none against what
-            `mode` says. Then nothing in the folder is changed.
-        AccessError
-            If the system does not let a checkpoint be read now.
+        Gives optimiser steps taken; None if the run has no checkpoint yet.
         """
         read: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
         path = distributed.decide(lambda: self._newest(mode, say, read))
@@ -168,18 +107,7 @@ class Checkpoints:
         return int(content["dilo"]["step"])
 
     def restore(self, content: Mapping[str, Any]) -> None:
-        """Take up the state of a checkpoint.
-
-        Parameters
-        ----------
-        content : mapping
-            As `save` writes it.
-
-        Raises
-        ------
-        CheckpointError
-            If it is not the state of these networks and this optimiser, or not at a step.
-        """
+        """Take up the state of a checkpoint."""
         _require_state(content)
         try:
             self.model.load_checkpoint(content)
@@ -286,22 +214,7 @@ def _counts(value: object) -> bool:
 
 
 def write(path: Path, content: dict[str, Any], advice: str) -> None:
-    """Publish a file of torch.save.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : dict
-        Tensors and plain values.
-    advice : str
-        What to do where it cannot be written.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written.
-    """
+    """Publish a file of torch.save."""
     try:
         with published(path) as part:
             torch.save(content, part)
@@ -312,23 +225,7 @@ def write(path: Path, content: dict[str, Any], advice: str) -> None:
 
 
 def require_there(path: Path) -> Path:
-    """Refuse to name a checkpoint that is not on the disk.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Path
-        The same.
-
-    Raises
-    ------
-    CheckpointError
-        If there is no such file.
-    """
+    """Refuse to name a checkpoint that is not on the disk."""
     if not path.is_file():
         raise CheckpointError(
             f"{path} must be there, for this run wrote it, but it is gone: does another program "
@@ -338,19 +235,7 @@ def require_there(path: Path) -> Path:
 
 
 def set_aside(path: Path) -> Path:
-    """Move a checkpoint that cannot be read to where it is neither counted nor overwritten.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Path
-        Where it is now: in ``damaged``, under its name, with a number behind it if there is
-        one of that name.
-    """
+    """Move a checkpoint that cannot be read to where it is neither counted nor overwritten."""
     folder = path.parent / DAMAGED
     folder.mkdir(exist_ok=True)
     place, number = folder / path.name, 1
@@ -362,23 +247,7 @@ def set_aside(path: Path) -> Path:
 
 
 def steps(run: Path) -> list[tuple[int, Path]]:
-    """List the checkpoints of a run, the newest first.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-
-    Returns
-    -------
-    list of (int, Path)
-        Step and file.
-
-    Raises
-    ------
-    AccessError
-        If the system does not let their folder be read now.
-    """
+    """List the checkpoints of a run, the newest first."""
     folder = run / "checkpoints"
     try:
         names = os.listdir(folder)
@@ -392,27 +261,7 @@ def steps(run: Path) -> list[tuple[int, Path]]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint that dilo-train wrote.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict
-        As `save` wrote it, on the CPU.
-
-    Raises
-    ------
-    DamagedError
-        If `read` refuses its content.
-    CheckpointError
-        If it is not there, is not dilo-train's, or of another format.
-    AccessError
-        If the system does not let it be read now.
-    """
+    """Read a checkpoint that dilo-train wrote."""
     try:
         content = read(path)
     except CheckpointError as error:

@@ -32,41 +32,25 @@ POLL: Final = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Claimant:
-    """A process, named as no other one is named.
+    """A process, named as no other one is named."""
 
-    Attributes
-    ----------
-    host : str
-        Name of its machine, for people.
-    pid : int
-        Its number there.
-    since : str
-        When it claimed the run, UTC.
-    started : str
-        When it was started: numbers are given again.
-    machine : str
-        Since which start the machine runs, and in which space of process numbers the process is:
-        a process of the same can be asked whether it lives.
-    token : str
-        A random word.
-    """
-
+    #: Name of its machine, for people.
     host: str
+    #: Its number there.
     pid: int
+    #: When it claimed the run, UTC.
     since: str
+    #: When it was started: numbers are given again.
     started: str
+    #: Since which start the machine runs, and in which space of process numbers the process is: a
+    #: process of the same can be asked whether it lives.
     machine: str
+    #: A random word.
     token: str
 
     @classmethod
     def here(cls) -> Self:
-        """Name this process.
-
-        Returns
-        -------
-        Claimant
-            With a new token.
-        """
+        """Name this process."""
         return cls(
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -80,20 +64,7 @@ class Claimant:
     def of(cls, path: Path) -> Self | None:
         """Read who has claimed a run.
 
-        Parameters
-        ----------
-        path : Path
-            The file.
-
-        Returns
-        -------
-        Claimant or None
-            None where nobody has, or the file says nothing of use.
-
-        Raises
-        ------
-        AccessError
-            If the system does not let it be read now.
+        Gives None where nobody has, or the file says nothing of use.
         """
         try:
             content = read_json(path)
@@ -111,10 +82,7 @@ class Claimant:
     def lives(self) -> bool | None:
         """Tell whether the process lives.
 
-        Returns
-        -------
-        bool or None
-            None where it cannot be asked, on another machine or in another container.
+        Gives None where it cannot be asked, on another machine or in another container.
         """
         if self.machine != own_place():
             return None
@@ -137,20 +105,7 @@ class Claim:
         self._beating = threading.Thread(target=self._beat, daemon=True)
 
     def take(self, say: Callable[[str], None], interruption: Interruption) -> None:
-        """Claim the folder, which must exist; from then on signs of life are given.
-
-        Parameters
-        ----------
-        say : callable
-            Told in words where a sign of life of another process is waited for.
-        interruption : Interruption
-            Ends the waiting.
-
-        Raises
-        ------
-        DiloError
-            If another training lives in it.
-        """
+        """Claim the folder, which must exist; from then on signs of life are given."""
         waiting: tuple[Claimant | None, int] | None = None
         while not self._written():
             other = Claimant.of(self._path)
@@ -172,13 +127,7 @@ class Claim:
         self._beating.start()
 
     def require(self) -> None:
-        """Refuse to go on where another training has taken the folder over.
-
-        Raises
-        ------
-        DiloError
-            If one has: this process was held for minutes, and was taken for dead.
-        """
+        """Refuse to go on where another training has taken the folder over."""
         try:
             other = Claimant.of(self._path)
             # Where somebody tidied, the claim is made again, unless another one came first.
@@ -230,27 +179,7 @@ class Claim:
 def claimed(
     folder: Path, say: Callable[[str], None], interruption: Interruption
 ) -> Iterator[Claim]:
-    """Be the only training in a folder; all ranks of one are one.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run; it is made where there is none, and removed where nothing comes to lie in it.
-    say : callable
-        Told in words where another process is waited for.
-    interruption : Interruption
-        Ends the waiting.
-
-    Yields
-    ------
-    Claim
-        This training's; it is of use on rank 0 alone.
-
-    Raises
-    ------
-    DiloError
-        If another training lives in the folder; on all ranks.
-    """
+    """Be the only training in a folder; all ranks of one are one."""
     claim = Claim(folder)
 
     def take() -> bool:

@@ -57,18 +57,7 @@ class Lars(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take a step, without waiting for the device.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the loss anew.
-
-        Returns
-        -------
-        object
-            What the closure gives, or None.
-        """
+        """Take a step, without waiting for the device."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -111,18 +100,6 @@ def make_optimizer(model: nn.Module, settings: OptimizerRecipe) -> torch.optim.O
     SGD and Adam decay every parameter, batch norm and biases too, as the MoCo repository does.
     AdamW does not decay these. LARS neither decays nor adapts them, nor the weights of a
     `Classifier`, as the SimCLR repository does.
-
-    Parameters
-    ----------
-    model : Module
-        Of which the parameters that require a gradient are trained.
-    settings : OptimizerRecipe
-        Name, rate, momentum and decay.
-
-    Returns
-    -------
-    Optimizer
-        Its state dict holds tensors and plain values alone.
     """
     lr, momentum, decay = settings.lr, settings.momentum, settings.weight_decay
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -149,16 +126,6 @@ def make_optimizer(model: nn.Module, settings: OptimizerRecipe) -> torch.optim.O
 def base_rate(optimizer: OptimizerRecipe) -> float:
     """Scale the rate of a recipe to its batch.
 
-    Parameters
-    ----------
-    optimizer : OptimizerRecipe
-        `lr`, which is of a batch of `lr_batch`; `batch`; and `scaling`.
-
-    Returns
-    -------
-    float
-        The highest rate of the run: `lr` times batch / lr_batch, or times its root, or `lr`.
-
     References
     ----------
     .. [1] P. Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017.
@@ -176,24 +143,6 @@ def base_rate(optimizer: OptimizerRecipe) -> float:
 
 def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -> float:
     """Give the learning rate of a step.
-
-    Parameters
-    ----------
-    optimizer : OptimizerRecipe
-        Rate, batch, epochs, schedule, warm-up, milestones.
-    step : int
-        Steps taken before this one, of the whole run.
-    steps_per_epoch : int
-        Steps of an epoch.
-
-    Returns
-    -------
-    float
-        During the warm-up a straight line by the step, from 0 towards the base rate. After it,
-        half a cosine over the rest of the run, from the base rate towards 0, which the step after
-        the last would reach; or the base rate; or that, a tenth of it from each milestone on. With
-        `by` "epoch" the cosine stands still during an epoch, as the MoCo repository has it;
-        with "step" it falls each step, as SimCLR's.
 
     Examples
     --------
@@ -220,16 +169,6 @@ def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -
 
 def rate_words(optimizer: OptimizerRecipe) -> str:
     """Say where the base rate comes from.
-
-    Parameters
-    ----------
-    optimizer : OptimizerRecipe
-        Rate, batch and scaling.
-
-    Returns
-    -------
-    str
-        For the log.
 
     Examples
     --------

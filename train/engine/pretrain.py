@@ -36,32 +36,6 @@ def train(
     """Train by a recipe, from the beginning or from the run's newest checkpoint.
 
     Under torchrun, every rank calls it with the same arguments.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What to do.
-    source : Source
-        Images and masks.
-    run : Path
-        Folder of the run: checkpoints/, metrics.jsonl, recipe.toml, run.json, state.
-    machine : Machine
-        Where to do it.
-    say : callable
-        Told in words what happens, on rank 0.
-    backgrounds : mapping of int to BackgroundStore, optional
-        What the recipe pastes on, but gray and noise.
-
-    Returns
-    -------
-    Result
-        How it ended.
-
-    Raises
-    ------
-    DiloError
-        If the run cannot go on from its checkpoints, the data or the number of ranks does not
-        serve, the device has no room for the backgrounds, or the loss is no number.
     """
     stores = backgrounds or {}
     return launch(

@@ -39,35 +39,35 @@ from dilo.train.runtime.signals import Abandoned, Interruption
 class Result:
     """How a run ended."""
 
-    #: Optimiser steps taken in all
+    #: Optimiser steps taken in all.
     step: int
-    #: Steps of the whole recipe
+    #: Steps of the whole recipe.
     steps: int
-    #: The last checkpoint
+    #: The last checkpoint.
     checkpoint: Path
-    #: Loss of the last step recorded; NaN if none was left to take
+    #: Loss of the last step recorded; NaN if none was left to take.
     loss: float
-    #: Samples of this process replaced, since the last start, because their image could not be read
+    #: Samples of this process that were replaced since the last start, their image being unreadable.
     unreadable: int
-    #: What asked the run to stop; empty if nothing did
+    #: What asked the run to stop; empty if nothing did.
     signal: str = ""
 
 
 class Task(ABC):
     """What is trained, and on what: the loop asks, pretraining and saliency answer."""
 
-    #: What to do
+    #: What to do.
     recipe: RunRecipe
-    #: On the device, in train mode
+    #: On the device, in train mode.
     model: Learning
-    #: Of the model's parameters
+    #: Of the model's parameters.
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
-    #: Digests of what the run stands on, which a resumed run must find again
+    #: Digests of what the run stands on, which a resumed run must find again.
     data: Mapping[str, str]
-    #: What else a checkpoint says of the run, in plain values
+    #: What else a checkpoint says of the run, in plain values.
     notes: Mapping[str, Any] = {}
-    #: Epochs from one evaluation to the next; 0 for none
+    #: Epochs from one evaluation to the next; 0 for none.
     eval_every: int = 0
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Optimization:
 
     def __init__(self, model: Learning, optimizer: torch.optim.Optimizer, machine: Machine) -> None:
         self.model, self.optimizer, self.machine = model, optimizer, machine
-        #: Of float16's gradients; does nothing in other precisions
+        #: Of float16's gradients; does nothing in other precisions.
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
         if machine.compile:
             keep_kernels()
@@ -182,32 +182,7 @@ def fit(
     say: Callable[[str], None],
     interruption: Interruption,
 ) -> Result:
-    """Train, from the beginning or from the run's newest checkpoint: one process's share.
-
-    Parameters
-    ----------
-    task : Task
-        What is trained, and on what.
-    run : Path
-        Folder of the run: checkpoints/, metrics.jsonl, recipe.toml, run.json, state.
-    machine : Machine
-        Where to do it.
-    say : callable
-        Told in words what happens.
-    interruption : Interruption
-        Open; tells whether to stop.
-
-    Returns
-    -------
-    Result
-        How it ended.
-
-    Raises
-    ------
-    DiloError
-        If another training lives in the folder, the run cannot go on, or it fails. Where it had
-        begun, its state is "failed" then, and run.json says why.
-    """
+    """Train, from the beginning or from the run's newest checkpoint: one process's share."""
     require_handles(machine.workers)
     if machine.tensorboard:
         require_package()

@@ -114,22 +114,7 @@ class Monitor:
         epoch: int,
         between: Callable[[], object] = never,
     ) -> dict[str, Any]:
-        """Read the networks out, for the record.
-
-        Parameters
-        ----------
-        encoders : sequence of Module
-            As `top1` takes them.
-        step, epoch : int
-            Optimiser steps, and whole epochs, taken.
-        between : callable, optional
-            As `top1` takes it.
-
-        Returns
-        -------
-        dict
-            A line of metrics.jsonl.
-        """
+        """Read the networks out, for the record."""
         top1 = self.top1(encoders, between)
         return {"step": step, "epoch": epoch, "knn_top1": top1, "knn_k": self.k}
 
@@ -138,20 +123,9 @@ class Monitor:
     ) -> float | None:
         """Read the networks out; on all ranks at once, each takes a share of the images.
 
-        Parameters
-        ----------
-        encoders : sequence of Module
-            Trunks that end in `fc`, whose pooled features are put side by side. Of several,
-            each takes as many of the next channels as its first layer has, as CMC's do.
-        between : callable, optional
-            Called before each batch, on all ranks as often; what it raises gives the read-out up.
-
-        Returns
-        -------
-        float or None
-            Per cent of the images asked about whose class was elected. None if there is
-            nothing to say: no image of the bank, or none that is asked about, can be read, or
-            a feature is not finite, which in the first steps a network may recover from.
+        Gives per cent of the images asked about whose class was elected. None if there is
+        nothing to say: no image of the bank, or none that is asked about, can be read, or a
+        feature is not finite, which in the first steps a network may recover from.
         """
         with torch.no_grad(), _evaluating(encoders):
             bank, bank_labels = self._features(encoders, self._bank, between)

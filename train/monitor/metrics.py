@@ -47,21 +47,7 @@ class Meter:
     def batch(
         self, images: int, waited_seconds: float, views: int, pasted: int, skipped: int
     ) -> None:
-        """Count a batch.
-
-        Parameters
-        ----------
-        images : int
-            Images in it, of all ranks.
-        waited_seconds : float
-            How long the loader was waited for.
-        views : int
-            Views that the next two are of.
-        pasted : int
-            How many of them are pasted on another background.
-        skipped : int
-            How many were drawn to be pasted and are not, for want of a mask with enough in it.
-        """
+        """Count a batch."""
         self._images += images
         self._waited += waited_seconds
         self._views += views
@@ -70,13 +56,7 @@ class Meter:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out the time of what is no training: a checkpoint, a read-out.
-
-        Yields
-        ------
-        None
-            While it lasts.
-        """
+        """Leave out the time of what is no training: a checkpoint, a read-out."""
         begin = self._clock()
         try:
             yield
@@ -84,14 +64,7 @@ class Meter:
             self._paused += self._clock() - begin
 
     def line(self) -> dict[str, float]:
-        """Tell what happened since the last line, and begin the next.
-
-        Returns
-        -------
-        dict of str to float
-            `images_per_second`; `data_wait`, the share of the time spent waiting for the
-            loader; `paste_rate`, the share of views pasted; `skipped_pastes`, a count.
-        """
+        """Tell what happened since the last line, and begin the next."""
         # A clock may stand still between two looks.
         seconds = max(self._clock() - self._begin - self._paused, 1e-9)
         found = {
@@ -125,14 +98,7 @@ class Record:
         self._file = path.open("a", encoding="utf-8")
 
     def add(self, values: dict[str, Any]) -> None:
-        """Write one line.
-
-        Parameters
-        ----------
-        values : dict
-            ``step`` and what there is to say of it; a number that is not finite, which JSON
-            does not know, becomes null.
-        """
+        """Write one line."""
         line = {key: value if _is_json(value) else None for key, value in values.items()}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
@@ -148,19 +114,7 @@ def _is_json(value: object) -> bool:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-
-    Returns
-    -------
-    list of dict
-        Its lines, each with a ``step``; none where there is no file. What is no such line,
-        as one cut short where a kill fell, is left out.
-    """
+    """Read metrics.jsonl."""
     path = run / METRICS
     found = []
     if path.exists():
@@ -173,20 +127,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def has_read_out(run: Path, step: int) -> bool:
-    """Tell whether the record has a line of a read-out at a step.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-    step : int
-        Optimiser steps taken.
-
-    Returns
-    -------
-    bool
-        Lines of a step taken have a ``loss``, those of a read-out none.
-    """
+    """Tell whether the record has a line of a read-out at a step."""
     return any(line["step"] == step and "loss" not in line for line in read_metrics(run))
 
 
@@ -196,18 +137,7 @@ _NO_SCALARS = ("step", "epoch", "knn_k")
 
 
 def require_package() -> Any:
-    """Import what writes event files.
-
-    Returns
-    -------
-    type
-        TensorBoard's writer.
-
-    Raises
-    ------
-    DiloError
-        If TensorBoard is not installed.
-    """
+    """Import what writes event files."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -239,13 +169,7 @@ class Board:
         self._writer: Any = require_package()(str(run / FOLDER), purge_step=step + 1)
 
     def add(self, values: dict[str, Any]) -> None:
-        """Draw the scalars of one line.
-
-        Parameters
-        ----------
-        values : dict
-            As `Record.add` takes it.
-        """
+        """Draw the scalars of one line."""
         for name, value in values.items():
             if name not in _NO_SCALARS and value is not None:
                 self._writer.add_scalar(name, value, values["step"])
@@ -284,15 +208,7 @@ class Watch:
         self._last: dict[str, Any] = {}
 
     def open(self, stack: contextlib.ExitStack, step: int) -> None:
-        """Open what rank 0 writes to, and begin to measure.
-
-        Parameters
-        ----------
-        stack : ExitStack
-            Closes it.
-        step : int
-            Step that the run goes on from.
-        """
+        """Open what rank 0 writes to, and begin to measure."""
         self._writers.clear()
         if distributed.rank() == 0:
             self._writers.append(Record(self._run, step))
@@ -303,15 +219,7 @@ class Watch:
         self.meter = Meter()
 
     def count(self, parts: Iterable[Arrived[Batch]], loss: Tensor) -> None:
-        """Count a step: of all ranks' images, but this one's views.
-
-        Parameters
-        ----------
-        parts : iterable of Arrived
-            Its batches.
-        loss : Tensor of shape ()
-            On the device, where it is left until somebody asks.
-        """
+        """Count a step: of all ranks' images, but this one's views."""
         self._losses.append(loss)
         for arrived in parts:
             batch = arrived.batch
@@ -322,22 +230,7 @@ class Watch:
             self.meter.batch(images, arrived.waited, *counts)
 
     def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
-        """Write a line of a step; reading its numbers waits for the device.
-
-        Parameters
-        ----------
-        output : StepOutput
-            Of this rank; its mean over the ranks is written.
-        step, epoch : int
-            Steps taken, and the epoch that this one is of.
-        rate : float
-            Its learning rate.
-
-        Raises
-        ------
-        DiloError
-            If a loss since the last look is no number.
-        """
+        """Write a line of a step; reading its numbers waits for the device."""
         values = distributed.mean(torch.stack([output.loss, *output.scalars.values()])).tolist()
         self.loss = values[0]
         line = {"step": step, "epoch": epoch, "loss": self.loss, "lr": rate}
@@ -347,31 +240,12 @@ class Watch:
         self._last = line
 
     def write(self, line: dict[str, Any]) -> None:
-        """Write a line, on rank 0.
-
-        Parameters
-        ----------
-        line : dict
-            ``step``, and what there is to say of it.
-        """
+        """Write a line, on rank 0."""
         for writer in self._writers:
             writer.add(line)
 
     def require_finite(self, step: int, rate: float) -> None:
-        """Stop at the first loss since the last look that is no number, on any rank.
-
-        Parameters
-        ----------
-        step : int
-            Steps taken.
-        rate : float
-            Learning rate of the last.
-
-        Raises
-        ------
-        DiloError
-            With the step, the rate and the line recorded last.
-        """
+        """Stop at the first loss since the last look that is no number, on any rank."""
         if not self._losses:
             return
         losses = distributed.mean(torch.stack(self._losses))

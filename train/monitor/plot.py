@@ -72,24 +72,7 @@ def plot_runs(
     *,
     narrow: bool = False,
 ) -> None:
-    """Draw what runs recorded.
-
-    Parameters
-    ----------
-    runs : sequence of Path
-        Their folders. Lines cut short, and panels for which a run has nothing, are left out.
-    path : Path
-        The PNG to write.
-    names : sequence of str, optional
-        What to call each run, where `run_names` shall not choose.
-    narrow : bool, default False
-        Whether all panels stand in one column.
-
-    Raises
-    ------
-    DiloError
-        If a run has recorded nothing.
-    """
+    """Draw what runs recorded."""
     read = [_read(folder) for folder in runs]
     by_epoch = all(run.steps_per_epoch for run in read)
     panels = [panel for panel in PANELS if any(_has(run, panel) for run in read)]
@@ -129,16 +112,6 @@ def _read(folder: Path) -> _Run:
 def recipe_words(recipe: Mapping[str, Any]) -> dict[str, str]:
     """Write the values of a recipe as words under dotted keys.
 
-    Parameters
-    ----------
-    recipe : mapping of str to object
-        Values, some of them dictionaries themselves.
-
-    Returns
-    -------
-    dict of str to str
-        Words by key.
-
     Examples
     --------
     >>> recipe_words({"seed": 0, "paste": {"probability": 0.30}})
@@ -152,18 +125,6 @@ def recipe_words(recipe: Mapping[str, Any]) -> dict[str, str]:
 
 def run_names(runs: Sequence[Path], recipes: Sequence[Mapping[str, str]]) -> list[str]:
     """Name runs by what differs between their recipes, or, where that does not do, by folder.
-
-    Parameters
-    ----------
-    runs : sequence of Path
-        Their folders.
-    recipes : sequence of mapping of str to str
-        Values of each recipe, by dotted keys; empty where unknown.
-
-    Returns
-    -------
-    list of str
-        One a run; different ones unless a folder is given twice.
 
     Examples
     --------
@@ -216,21 +177,6 @@ def _look(place: int) -> dict[str, Any]:
 
 def smoothed(across: Numbers, up: Numbers, width: float) -> Numbers:
     """Average each value with those around it, near an end with fewer, lest it be bent.
-
-    Parameters
-    ----------
-    across : ndarray of shape (N,), float64
-        Places, not decreasing.
-    up : ndarray of shape (N,), float64
-        Values there.
-    width : float
-        Of the window, in the unit of `across`.
-
-    Returns
-    -------
-    ndarray of shape (N,), float64
-        Means over a window that is as wide as its place lies in the middle of what there is,
-        but no less than half of `width`.
 
     Examples
     --------

@@ -27,16 +27,8 @@ from dilo.train.recipes.saliency_recipe import RunRecipe
 def commit(file: Path = Path(__file__)) -> str | None:
     """Name the commit of the checkout that a source file belongs to.
 
-    Parameters
-    ----------
-    file : Path, optional
-        One of dilo's own unless given.
-
-    Returns
-    -------
-    str or None
-        Its hash, with "+changes" if tracked files differ from it. None where git is missing or
-        does not know the file, as in an installed package, whatever checkout it may lie in.
+    Gives its hash, with "+changes" if tracked files differ from it. None where git is missing
+    or does not know the file, as in an installed package, whatever checkout it may lie in.
     """
     file = file.resolve()
     if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
@@ -70,18 +62,7 @@ OF_A_START = ("time", "step", "device", "world_size", "precision", "commit", "ar
 
 
 def read_facts(run: Path) -> dict[str, Any]:
-    """Read run.json.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-
-    Returns
-    -------
-    dict
-        What it holds; empty where there is none, or it is damaged.
-    """
+    """Read run.json."""
     try:
         facts = read_json(run / FACTS)
     except (OSError, ValueError):
@@ -90,15 +71,7 @@ def read_facts(run: Path) -> dict[str, Any]:
 
 
 def note_failure(run: Path, error: BaseException) -> None:
-    """Write into run.json, if it is there, why a run ended.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-    error : BaseException
-        What ended it.
-    """
+    """Write into run.json, if it is there, why a run ended."""
     if facts := read_facts(run):
         reason = str(error).partition("\n")[0]
         facts["failure"] = {
@@ -110,15 +83,6 @@ def note_failure(run: Path, error: BaseException) -> None:
 
 def describe(run: Path, recipe: RunRecipe, facts: dict[str, Any]) -> None:
     """Write recipe.toml and run.json beside the results.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the run.
-    recipe : dataclass
-        Resolved, with every default.
-    facts : dict
-        What else a reader needs: data, device, and the ``step`` that this start goes on from.
 
     Notes
     -----

@@ -24,20 +24,7 @@ _SHOWN = 40
 
 
 def kind_of(start: bytes) -> tuple[str, str]:
-    """Say what a file is that is no checkpoint of torch.
-
-    Parameters
-    ----------
-    start : bytes
-        How it begins; at least 512 bytes where it has so many.
-
-    Returns
-    -------
-    got : str
-        What it is.
-    advice : str
-        What to do.
-    """
+    """Say what a file is that is no checkpoint of torch."""
     if not start:
         return "an empty file", _AGAIN
     for beginning, what in _BEGINNINGS:
@@ -58,20 +45,7 @@ def kind_of(start: bytes) -> tuple[str, str]:
 
 
 def kind_of_archive(names: list[str]) -> tuple[str, str]:
-    """Say what a zip archive is that torch.save did not write.
-
-    Parameters
-    ----------
-    names : list of str
-        Its members.
-
-    Returns
-    -------
-    got : str
-        What it is.
-    advice : str
-        What to do.
-    """
+    """Say what a zip archive is that torch.save did not write."""
     if any(name.endswith("/constants.pkl") for name in names):
         return (
             "a program of TorchScript",

@@ -36,21 +36,14 @@ _WITHOUT_EFFECT = ("PROTO", "STOP")
 
 @dataclass(frozen=True)
 class Survey:
-    """What a pickle names and asks for.
+    """What a pickle names and asks for."""
 
-    Attributes
-    ----------
-    names : set of str
-        Classes and functions, with their modules.
-    storages : dict of str to int
-        Bytes that it expects of each storage of numbers, by its key.
-    classes : list of (int, int)
-        Where it keeps classes together with their sources, as torch did before 1.6: from the
-        mark of a tuple to the instruction that makes it a reference.
-    """
-
+    #: Classes and functions, with their modules.
     names: set[str] = field(default_factory=set)
+    #: Bytes that it expects of each storage of numbers, by its key.
     storages: dict[str, int] = field(default_factory=dict)
+    #: Where it keeps classes together with their sources, as torch did before 1.6: from the mark of
+    #: a tuple to the instruction that makes it a reference.
     classes: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -66,22 +59,6 @@ def survey(file: BinaryIO) -> Survey:
 
     The stack is followed with numbers, text, names and tuples of these alone; all else that
     would be on it is None. The instructions known are those that torch follows.
-
-    Parameters
-    ----------
-    file : binary file
-        In memory: what a pickle says of a length is not trusted.
-
-    Returns
-    -------
-    Survey
-        What it names and asks for.
-
-    Raises
-    ------
-    ValueError
-        If it is cut short, has another instruction, calls what takes memory without bounds, or
-        expects a storage that is none.
     """
     try:
         return _Machine(Survey()).run(pickletools.genops(file))

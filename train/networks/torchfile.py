@@ -41,23 +41,7 @@ DROPPED = object()
 
 
 def read(path: Path) -> object:
-    """Load a file of tensors and plain values, whoever wrote it, and refuse any other.
-
-    Parameters
-    ----------
-    path : Path
-        What torch.save wrote.
-
-    Returns
-    -------
-    object
-        Its content, on the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, or holds an object that only running code could make.
-    """
+    """Load a file of tensors and plain values, whoever wrote it, and refuse any other."""
     with refusing(path):
         if begins_as_legacy(require_torch_file(path)):
             content = load_allowed(survey_legacy(path)[0])
@@ -69,18 +53,7 @@ def read(path: Path) -> object:
 
 
 def load_allowed(file: Path | io.BytesIO) -> object:
-    """Let torch read a file in its own unpickler, which calls only what it has been allowed to.
-
-    Parameters
-    ----------
-    file : Path or BytesIO
-        What torch.save wrote, and a survey has let pass.
-
-    Returns
-    -------
-    object
-        Its content, on the CPU.
-    """
+    """Let torch read a file in its own unpickler, which calls only what it has been allowed to."""
     if isinstance(file, Path):  # torch would go by its name
         with file.open("rb") as opened:
             return _loaded(opened)
@@ -97,25 +70,7 @@ def _loaded(file: BinaryIO) -> object:
 
 @contextmanager
 def refusing(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged or hostile file leads to into a refusal in words.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Yields
-    ------
-    None
-        While it is read.
-
-    Raises
-    ------
-    CheckpointError
-        If what is done meanwhile fails.
-    AccessError
-        If the system is to blame.
-    """
+    """Turn whatever a damaged or hostile file leads to into a refusal in words."""
     try:
         yield
     except CheckpointError:
@@ -137,19 +92,7 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one short line why a library refused a file.
-
-    Parameters
-    ----------
-    error : BaseException
-        What it raised.
-
-    Returns
-    -------
-    str
-        The kind of error, and what it says; without torch's advice to read a file such that it
-        may run code.
-    """
+    """Say in one short line why a library refused a file."""
     text = str(error)
     if "weights_only" in text:  # the reason stands after the advice
         text = text.rpartition("WeightsUnpickler error:")[2]
@@ -158,20 +101,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def shown(words: str, most: int = 60) -> str:
-    """Make a file's words such that a sentence can hold them.
-
-    Parameters
-    ----------
-    words : str
-        From a file.
-    most : int, default 60
-        Characters to show.
-
-    Returns
-    -------
-    str
-        In one line, without what a terminal obeys; a longer text ends in dots.
-    """
+    """Make a file's words such that a sentence can hold them."""
     return " ".join(printable(words, most).split())
 
 
@@ -183,25 +113,7 @@ def _require_memory(error: Exception, path: Path) -> None:
 
 
 def require_torch_file(path: Path) -> bytes:
-    """Refuse what is no file that torch.save can have written, and say what it is.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    bytes
-        How it begins.
-
-    Raises
-    ------
-    CheckpointError
-        If it is a pipe, a device or a folder, or another kind of file.
-    OSError
-        If it cannot be read.
-    """
+    """Refuse what is no file that torch.save can have written, and say what it is."""
     start = read_start(path)
     if begins_as_legacy(start) or start.startswith(_ARCHIVE):
         return start
@@ -210,25 +122,7 @@ def require_torch_file(path: Path) -> bytes:
 
 
 def read_start(path: Path) -> bytes:
-    """Read how a regular file begins.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    bytes
-        At most `START` of them.
-
-    Raises
-    ------
-    CheckpointError
-        If it is a pipe or a device, which have no end.
-    OSError
-        If it cannot be read.
-    """
+    """Read how a regular file begins."""
     with open(path, "rb", opener=without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CheckpointError(
@@ -238,34 +132,12 @@ def read_start(path: Path) -> bytes:
 
 
 def begins_as_legacy(start: bytes) -> bool:
-    """Tell whether a file begins as torch.save did before 1.6, by any protocol of pickles.
-
-    Parameters
-    ----------
-    start : bytes
-        How it begins.
-
-    Returns
-    -------
-    bool
-        Whether that is torch's number.
-    """
+    """Tell whether a file begins as torch.save did before 1.6, by any protocol of pickles."""
     return start[:1] + b"\x02" + start[2 : len(LEGACY)] == LEGACY and start[1] in range(2, 6)
 
 
 def survey_archive(path: Path) -> set[str]:
-    """List the names in an archive, and refuse one whose parts are not what they say.
-
-    Parameters
-    ----------
-    path : Path
-        What torch.save wrote, since torch 1.6.
-
-    Returns
-    -------
-    set of str
-        Classes and functions that torch would be asked for.
-    """
+    """List the names in an archive, and refuse one whose parts are not what they say."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         sizes = {member.filename: member.file_size for member in members}
@@ -295,21 +167,6 @@ def survey_legacy(path: Path, stand_in: str | None = None) -> tuple[io.BytesIO, 
 
     That format keeps a module's class as ("module", class, file, source), which torch reads
     only where it may run code. As a call of `stand_in` with these four it reads it anywhere.
-
-    Parameters
-    ----------
-    path : Path
-        What torch.save wrote, before torch 1.6.
-    stand_in : str, optional
-        A class, with its module, to be called in place of each that is kept with its source;
-        without one they stay.
-
-    Returns
-    -------
-    file : BytesIO
-        What torch is to read.
-    names : set of str
-        Classes and functions that it would be asked for.
     """
     whole = path.read_bytes()
     file = io.BytesIO(whole)
@@ -348,13 +205,7 @@ class Budget:
             raise ValueError(f"more than {_MOST_VALUES} values")
 
     def tensor(self, tensor: Tensor) -> None:
-        """Count the numbers of a tensor.
-
-        Parameters
-        ----------
-        tensor : Tensor
-            Of the file.
-        """
+        """Count the numbers of a tensor."""
         if tensor.layout != torch.strided or tensor.is_meta:
             return
         storage = tensor.untyped_storage()
@@ -369,22 +220,7 @@ class Budget:
 
 
 def plain(value: object, budget: Budget, above: tuple[int, ...] = ()) -> object:
-    """Keep tensors and plain values; a container that holds itself is not plain.
-
-    Parameters
-    ----------
-    value : object
-        Of a file.
-    budget : Budget
-        Of the file; what is kept is counted.
-    above : tuple of int
-        Which containers hold it.
-
-    Returns
-    -------
-    object
-        What is left of it; `DROPPED` if nothing is.
-    """
+    """Keep tensors and plain values; a container that holds itself is not plain."""
     budget.value()
     if isinstance(value, Tensor):
         budget.tensor(value)

@@ -22,19 +22,7 @@ _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def tensors_of(content: object) -> dict[str, Tensor]:
-    """Take the tensors of a file, whatever else is in it.
-
-    Parameters
-    ----------
-    content : object
-        As `dilo.train.networks.torchfile.read` gives it: a state dict, or a dict with one as
-        `state_dict`, `model` or `module`.
-
-    Returns
-    -------
-    dict of str to Tensor
-        By their names; those that a network wrapped for many devices adds are taken off.
-    """
+    """Take the tensors of a file, whatever else is in it."""
     found = content if isinstance(content, Mapping) else {}
     states = (found.get(name) for name in _FRAMES)
     state = next((state for state in states if isinstance(state, Mapping)), found)
@@ -47,19 +35,7 @@ def tensors_of(content: object) -> dict[str, Tensor]:
 
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take out of names what other programs wrap a network, or a part of it, in.
-
-    Parameters
-    ----------
-    tensors : mapping of str to Tensor
-        By their names.
-
-    Returns
-    -------
-    dict of str to Tensor
-        The same without ``module.``, ``_orig_mod.`` and the like anywhere in a name; as they
-        were where two names would be one.
-    """
+    """Take out of names what other programs wrap a network, or a part of it, in."""
     plain = {
         ".".join(part for part in name.split(".") if part not in _WRAPPERS): value
         for name, value in tensors.items()
@@ -68,24 +44,7 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str) -> None:
-    """Load weights that are exactly those of a network; its batch norms need not be counted.
-
-    Parameters
-    ----------
-    network : Module
-        To be filled. One on torch's meta device gets the tensors themselves, in its own types.
-    weights : mapping of str to Tensor
-        By the names of its state dict.
-    what : str
-        How an error begins: what must hold the weights of what.
-    advice : str
-        How it ends: what to do.
-
-    Raises
-    ------
-    CheckpointError
-        If some are missing, unknown, of another shape, no dense numbers, or not finite.
-    """
+    """Load weights that are exactly those of a network; its batch norms need not be counted."""
     expected = network.state_dict()
     missing = [name for name in expected if name not in weights and not name.endswith(_COUNTER)]
     unknown = [name for name in weights if name not in expected]

@@ -17,23 +17,15 @@ Made = TypeVar("Made", covariant=True)
 
 @dataclass(frozen=True)
 class Shelf(Generic[Made]):
-    """Where the recipes of a command lie, and what they become.
+    """Where the recipes of a command lie, and what they become."""
 
-    Attributes
-    ----------
-    package : str
-        Whose folder holds a TOML file for each that comes with dilo by itself.
-    make : callable
-        From plain values and where they come from to a recipe; refuses those that make none.
-    lister : str
-        The command that lists them, for messages.
-    rows : dict
-        Those that come with dilo together, in a table: by name, what a file of each would say.
-    """
-
+    #: Whose folder holds a TOML file for each that comes with dilo by itself.
     package: str
+    #: From plain values and where they come from to a recipe; refuses those that make none.
     make: Callable[[Mapping[str, Any], str], Made]
+    #: The command that lists them, for messages.
     lister: str
+    #: Those that come with dilo together, in a table: by name, what a file of each would say.
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -45,68 +37,29 @@ PRETRAINING: Shelf[Recipe] = Shelf(
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeFile:
-    """A recipe as it is written.
+    """A recipe as it is written."""
 
-    Attributes
-    ----------
-    source : str
-        Where it stands, for messages.
-    summary : str
-        What it is: the first line of its comment, "" without one; of a row, the paper's words.
-    base : str or None
-        The recipe that it changes, as the file names it.
-    values : dict
-        All that the file and its bases set.
-    published : Published or None
-        What the paper reports of it; a base's number is not that of what changes the base.
-    """
-
+    #: Where it stands, for messages.
     source: str
+    #: What it is: the first line of its comment, "" without one; of a row, the paper's words.
     summary: str
+    #: The recipe that it changes, as the file names it.
     base: str | None
+    #: All that the file and its bases set.
     values: dict[str, Any]
+    #: What the paper reports of it; a base's number is not that of what changes the base.
     published: Published | None
 
 
 def shipped_recipes(shelf: Shelf[object] = PRETRAINING) -> list[str]:
-    """Name the recipes that come with dilo.
-
-    Parameters
-    ----------
-    shelf : Shelf, optional
-        Of which command; of pretraining unless given.
-
-    Returns
-    -------
-    list of str
-        What --recipe takes besides a file.
-    """
+    """Name the recipes that come with dilo."""
     files = (entry.name for entry in resources.files(shelf.package).iterdir())
     alone = (name.removesuffix(".toml") for name in files if name.endswith(".toml"))
     return sorted([*alone, *shelf.rows])
 
 
 def read_recipe(name: str, shelf: Shelf[object] = PRETRAINING) -> RecipeFile:
-    """Read a recipe, with its bases below it.
-
-    Parameters
-    ----------
-    name : str
-        A shipped recipe, or a file ending in ``.toml``.
-    shelf : Shelf, optional
-        Of which command; of pretraining unless given.
-
-    Returns
-    -------
-    RecipeFile
-        What it says. Its bases are checked, its own values are not.
-
-    Raises
-    ------
-    RecipeError
-        If it or a base is not there, is no TOML or leads back to itself, a base makes no recipe,
-        or its section ``[paper]`` is wrong.
-    """
+    """Read a recipe, with its bases below it."""
     return _read(name, "--recipe", shelf, Path(), ())
 
 

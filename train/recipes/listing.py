@@ -16,48 +16,27 @@ KINDS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """One recipe of the list.
+    """One recipe of the list."""
 
-    Attributes
-    ----------
-    name : str
-        What --recipe takes.
-    group : str
-        Heading under which it stands: a table of the paper, or a kind.
-    summary : str
-        What it is, in a line.
-    published : Published or None
-        The row of the paper that it is, if it is one.
-    """
-
+    #: What --recipe takes.
     name: str
+    #: Heading under which it stands: a table of the paper, or a kind.
     group: str
+    #: What it is, in a line.
     summary: str
+    #: The row of the paper that it is, if it is one.
     published: Published | None
 
 
 def recipe_list() -> list[Listed]:
-    """List the recipes that come with dilo.
-
-    Returns
-    -------
-    list of Listed
-        Rows of the paper in its order, then the methods, then the smaller ones.
-    """
+    """List the recipes that come with dilo."""
     rows = list(PRETRAINING.rows)
     others = sorted(set(shipped_recipes()) - set(rows), key=lambda name: (_kind(name), name))
     return [_listed(name) for name in [*rows, *others]]
 
 
 def listing() -> str:
-    """Write the list for a terminal.
-
-    Returns
-    -------
-    str
-        Under each heading a line a recipe: of a row of the paper its name, number, masks and
-        words; of the others, its name and what it is.
-    """
+    """Write the list for a terminal."""
     listed = recipe_list()
     width = max(len(recipe.name) for recipe in listed)
     lines = ["Recipes, and what the paper reports of them: linear top-1 on ImageNet, the masks"]

@@ -19,26 +19,17 @@ MASKS: Final = ("rbd", "gs", "mc", "basnet")
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """The section ``[paper]`` of a recipe.
+    """The section ``[paper]`` of a recipe."""
 
-    Attributes
-    ----------
-    table : str
-        "1", "2a", "2b", "2c", "2d", "3" or "text".
-    row : str
-        As the paper words it; where the table has columns, the column's words after a comma.
-    top1 : float
-        Linear top-1 on ImageNet, in percent.
-    masks : str or None
-        Method of the masks: "rbd", "gs", "mc" or "basnet"; None where there are none.
-    note : str
-        What the paper leaves open; "" for nothing.
-    """
-
+    #: "1", "2a", "2b", "2c", "2d", "3" or "text".
     table: str
+    #: As the paper words it; where the table has columns, the column's words after a comma.
     row: str
+    #: Linear top-1 on ImageNet, in percent.
     top1: float
+    #: Method of the masks: "rbd", "gs", "mc" or "basnet"; None where there are none.
     masks: str | None = None
+    #: What the paper leaves open; "" for nothing.
     note: str = ""
 
 

@@ -32,19 +32,19 @@ ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101")
 class ModelRecipe:
     """The encoder: a trunk and its projection head."""
 
-    #: "resnet18", "resnet34", "resnet50", "resnet101", or "timm:NAME" where timm is installed
+    #: "resnet18", "resnet34", "resnet50", "resnet101", or "timm:NAME" where timm is installed.
     arch: str = "resnet50"
-    #: "imagenet": 7 x 7 stride 2 and max-pool; "small": 3 x 3 stride 1, for images under 100 px
+    #: "imagenet": 7 x 7 stride 2 and max-pool; "small": 3 x 3 stride 1, for images under 100 px.
     stem: Literal["imagenet", "small"] = "imagenet"
-    #: Factor of the channels of layer1 to layer4, as CMC has it: 0.5, 1, 2; the stem keeps 64
+    #: Factor of the channels of layer1 to layer4, as CMC has it: 0.5, 1, 2; the stem keeps 64.
     width: float = 1.0
-    #: "linear" (MoCo v1), "mlp" (two layers, MoCo v2) or "simclr" (each layer with batch norm)
+    #: "linear" (MoCo v1), "mlp" (two layers, MoCo v2) or "simclr" (each layer with batch norm).
     head: Literal["linear", "mlp", "simclr"] = "linear"
-    #: Layers of the "simclr" head
+    #: Layers of the "simclr" head.
     head_layers: int = 2
     dim: int = 128
     #: Batch-norm groups: the batch is normalised in this many parts, whatever the number of ranks;
-    #: MoCo shuffles keys among them. 1 is the whole batch at once
+    #: MoCo shuffles keys among them. 1 is the whole batch at once.
     bn_groups: int = 8
 
 
@@ -61,11 +61,11 @@ class MocoRecipe:
 class MemoryRecipe:
     """The memory bank of InstDisc and CMC: one slot an image."""
 
-    #: Noise-contrastive estimation with its constant Z, or cross-entropy
+    #: Noise-contrastive estimation with its constant Z, or cross-entropy.
     loss: Literal["nce", "softmax"] = "nce"
-    #: Slots drawn for each sample, with replacement; 0 with "softmax": all of them
+    #: Slots drawn for each sample, with replacement; 0 with "softmax": all of them.
     negatives: int = 4096
-    #: Share of its old value that a slot keeps
+    #: Share of its old value that a slot keeps.
     momentum: float = 0.5
     temperature: float = 0.07
 
@@ -82,21 +82,21 @@ class ViewsRecipe:
     """How a view is drawn from an image. `order` lists what happens to its colours, in order."""
 
     size: int = 224
-    #: "random": a box of random area and shape; "center": the middle, as evaluation crops it
+    #: "random": a box of random area and shape; "center": the middle, as evaluation crops it.
     crop: Literal["random", "center"] = "random"
     crop_scale: tuple[float, float] = (0.2, 1.0)
     flip: float = 0.5
     order: tuple[Literal["jitter", "gray", "blur"], ...] = ("gray", "jitter")
     #: Probability of jitter; then its strength s for brightness, contrast, saturation (factors
-    #: from max(0, 1 - s) to 1 + s) and hue (a shift of -s to s turns), as torchvision has it
+    #: from max(0, 1 - s) to 1 + s) and hue (a shift of -s to s turns), as torchvision has it.
     jitter: float = 1.0
     jitter_strength: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)
     gray: float = 0.2
     blur: float = 0.5
-    #: Range of the blur's sigma, in pixels of the view
+    #: Range of the blur's sigma, in pixels of the view.
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     #: What the network sees: "rgb" standardised, "unit" RGB in [0, 1] (SimCLR), or luminance and
-    #: two colour differences, standardised (CMC)
+    #: two colour differences, standardised (CMC).
     space: Literal["rgb", "unit", "lab", "ycbcr", "ydbdr"] = "rgb"
 
 
@@ -104,13 +104,13 @@ class ViewsRecipe:
 class BackgroundsRecipe:
     """What is pasted on, by weight: how often each kind is drawn, relative to the others."""
 
-    #: One level a paste, 0 to 254, in all three channels
+    #: One level a paste, 0 to 254, in all three channels.
     gray: float = 1.0
-    #: Pictures of the stores that dilo-prep backgrounds --kind textures, crops, images made
+    #: Pictures of the stores that dilo-prep backgrounds --kind textures, crops, images made.
     textures: float = 0.0
     crops: float = 0.0
     images: float = 0.0
-    #: Each value of each pixel by itself, 0 to 255
+    #: Each value of each pixel by itself, 0 to 255.
     noise: float = 0.0
 
 
@@ -118,18 +118,18 @@ class BackgroundsRecipe:
 class PasteRecipe:
     """Copy-paste: how often, on what, and with which edge."""
 
-    #: Probability for each view, drawn alone; 0 is the method without copy-paste
+    #: Probability for each view, drawn alone; 0 is the method without copy-paste.
     probability: float = 0.3
-    #: "none": the mask as it is; "gaussian": blurred; "mix": either, as often
+    #: "none": the mask as it is; "gaussian": blurred; "mix": either, as often.
     blend: Literal["none", "gaussian", "mix"] = "mix"
-    #: Sigma of that blur, in pixels of the image, whatever the mask's size
+    #: Sigma of that blur, in pixels of the image, whatever the mask's size.
     blend_sigma: float = 5.0
-    #: "soft": the mask is the alpha; "binary": 1 where it reaches the threshold, else 0
+    #: "soft": the mask is the alpha; "binary": 1 where it reaches the threshold, else 0.
     alpha: Literal["soft", "binary"] = "soft"
     threshold: float = 0.5
-    #: An image whose mask covers less than this share of it is never pasted
+    #: An image whose mask covers less than this share of it is never pasted.
     min_coverage: float = 0.01
-    #: Pictures of all kinds but gray that the device holds, drawn anew each epoch
+    #: Pictures of all kinds but gray that the device holds, drawn anew each epoch.
     bank: int = 1024
     backgrounds: BackgroundsRecipe = field(default_factory=BackgroundsRecipe)
 
@@ -139,24 +139,24 @@ class OptimizerRecipe:
     """The optimiser and its schedule, by epochs as the MoCo repository counts them."""
 
     #: "sgd", "lars", "adam", whose decay is a part of the gradient, or "adamw", which decays the
-    #: weights of convolutions and matrices apart from it, not biases and batch norm
+    #: weights of convolutions and matrices apart from it, not biases and batch norm.
     name: Literal["sgd", "lars", "adam", "adamw"] = "sgd"
     epochs: int = 200
     batch: int = 256
-    #: Learning rate of a batch of `lr_batch`; another batch scales it
+    #: Learning rate of a batch of `lr_batch`; another batch scales it.
     lr: float = 0.03
     lr_batch: int = 256
     scaling: Literal["linear", "sqrt", "none"] = "linear"
-    #: Of Adam, the first beta
+    #: Of Adam, the first beta.
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    #: "constant", "cosine", down to 0 at the end, or "step"
+    #: "constant", "cosine", down to 0 at the end, or "step".
     schedule: Literal["constant", "cosine", "step"] = "step"
-    #: Epochs (0-based) from which the rate is a tenth of what it was; for schedule "step"
+    #: Epochs (0-based) from which the rate is a tenth of what it was; for schedule "step".
     milestones: tuple[int, ...] = (120, 160)
-    #: Epochs over which the rate rises from 0, step by step
+    #: Epochs over which the rate rises from 0, step by step.
     warmup: float = 0.0
-    #: Whether the rate changes each "epoch" (MoCo) or each "step" (SimCLR)
+    #: Whether the rate changes each "epoch" (MoCo) or each "step" (SimCLR).
     by: Literal["epoch", "step"] = "epoch"
 
 
@@ -164,7 +164,7 @@ class OptimizerRecipe:
 class Recipe:
     """Everything that decides a training run, but the data and the machine."""
 
-    #: "moco", "instdisc", "cmc", "simclr", "supervised", "naive", or one that a package registers
+    #: "moco", "instdisc", "cmc", "simclr", "supervised", "naive", or one that a package registers.
     method: str = "moco"
     seed: int = 0
     model: ModelRecipe = field(default_factory=ModelRecipe)
@@ -174,30 +174,12 @@ class Recipe:
     views: ViewsRecipe = field(default_factory=ViewsRecipe)
     paste: PasteRecipe = field(default_factory=PasteRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
-    #: What a method of another package wants to be told: plain values, checked by it
+    #: What a method of another package wants to be told: plain values, checked by it.
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
-    """Make a recipe of plain values.
-
-    Parameters
-    ----------
-    values : mapping
-        Sections and keys, as TOML or JSON give them.
-    source : str
-        Where they come from, for messages.
-
-    Returns
-    -------
-    Recipe
-        Complete and checked.
-
-    Raises
-    ------
-    RecipeError
-        If a key is unknown or a value does not fit.
-    """
+    """Make a recipe of plain values."""
     recipe = filled(Recipe, values, source)
     _check(recipe, source)
     return recipe
@@ -248,20 +230,7 @@ def _check(recipe: Recipe, source: str) -> None:
 
 
 def most_rules(recipe: object, most: Mapping[str, float]) -> list[Rule]:
-    """Give the rules of the largest values.
-
-    Parameters
-    ----------
-    recipe : dataclass
-        What to check.
-    most : mapping
-        Section and key, and the largest value of each.
-
-    Returns
-    -------
-    list of Rule
-        As `require` takes them.
-    """
+    """Give the rules of the largest values."""
     values = {key: operator.attrgetter(key)(recipe) for key in most}
     return [
         (f"{key} must be at most {bound}", values[key] <= bound, values[key])
@@ -270,18 +239,7 @@ def most_rules(recipe: object, most: Mapping[str, float]) -> list[Rule]:
 
 
 def paste_rules(paste: PasteRecipe) -> list[Rule]:
-    """Give each rule of copy-paste, whether it holds, and what was got.
-
-    Parameters
-    ----------
-    paste : PasteRecipe
-        What to check.
-
-    Returns
-    -------
-    list of Rule
-        As `require` takes them.
-    """
+    """Give each rule of copy-paste, whether it holds, and what was got."""
     shares = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
     weights = list(dataclasses.asdict(paste.backgrounds).values())
     finite = all(map(math.isfinite, weights))

@@ -34,9 +34,9 @@ STRIDES: Final = {"basnet": 32, "unet": 16}
 class NetworkRecipe:
     """The network."""
 
-    #: "basnet", or "unet", a light one
+    #: "basnet", or "unet", a light one.
     arch: Literal["basnet", "unet"] = "basnet"
-    #: Channels of its first level; 64 is BASNet as published
+    #: Channels of its first level; 64 is BASNet as published.
     width: int = 64
 
 
@@ -44,29 +44,23 @@ class NetworkRecipe:
 class DataRecipe:
     """What the network sees of an image and its mask."""
 
-    #: Side of the square that an image is squashed to, in pixels; masks are made at it
+    #: Side of the square that an image is squashed to, in pixels; masks are made at it.
     size: int = 256
-    #: Side of the square that is cut from it at random, in pixels
+    #: Side of the square that is cut from it at random, in pixels.
     crop: int = 224
     #: Range of a zoom, drawn evenly: the image is squashed to size / zoom before the cut, so that
-    #: 0.5 shows half of each side; the cut never reaches beyond the image
+    #: 0.5 shows half of each side; the cut never reaches beyond the image.
     scale: tuple[float, float] = (1.0, 1.0)
-    #: Probability of mirroring left to right
+    #: Probability of mirroring left to right.
     flip: float = 0.5
     #: Strength of colour jitter: brightness, contrast and saturation by factors from 1 - jitter
-    #: to 1 + jitter, the hue by up to a quarter of it, in turns
+    #: to 1 + jitter, the hue by up to a quarter of it, in turns.
     jitter: float = 0.0
-    #: Masks of a store that cover less than this share of the image, or nothing, are left out
+    #: Masks of a store that cover less than this share of the image, or nothing, are left out.
     min_coverage: float = 0.0
 
     def views(self) -> ViewsRecipe:
-        """Say the same of flip and colours as pretraining does of a view.
-
-        Returns
-        -------
-        ViewsRecipe
-            Without standardisation: what comes is RGB in [0, 1].
-        """
+        """Say the same of flip and colours as pretraining does of a view."""
         return ViewsRecipe(
             size=self.crop,
             # The cut is made before: a view shows all of it, and so does a paste's background.
@@ -83,11 +77,11 @@ class DataRecipe:
 class LossRecipe:
     """Weights of the parts of the loss of each output; the outputs' losses are added."""
 
-    #: Binary cross-entropy
+    #: Binary cross-entropy.
     bce: float = 1.0
-    #: 1 - SSIM
+    #: 1 - SSIM.
     ssim: float = 1.0
-    #: 1 - intersection over union
+    #: 1 - intersection over union.
     iou: float = 1.0
 
 
@@ -109,16 +103,16 @@ class SaliencyOptimizerRecipe(OptimizerRecipe):
 class NoiseRecipe:
     """How masks that are often wrong are learnt from; all 0 takes each as it is."""
 
-    #: Exponent c of a pixel's weight abs(2 t - 1)^c, t being what is to be learnt of it
+    #: Exponent c of a pixel's weight abs(2 t - 1)^c, t being what is to be learnt of it.
     confidence: float = 0.0
     #: Share of itself that the moving average of the weights, the teacher, keeps at each step; its
-    #: weights are those that masks are made by. 0: no teacher
+    #: weights are those that masks are made by. 0: no teacher.
     teacher: float = 0.0
-    #: Share of what is to be learnt that the teacher's own prediction has at the end
+    #: Share of what is to be learnt that the teacher's own prediction has at the end.
     trust: float = 0.0
-    #: Epoch from which the teacher is listened to; its share rises evenly from there to the end
+    #: Epoch from which the teacher is listened to; its share rises evenly from there to the end.
     trust_from: float = 0.0
-    #: Exponent of an image's weight, the soft IoU of mask and teacher, from epoch `trust_from`
+    #: Exponent of an image's weight, the soft IoU of mask and teacher, from epoch `trust_from`.
     agreement: float = 0.0
 
 
@@ -140,25 +134,7 @@ RunRecipe: TypeAlias = Recipe | SaliencyRecipe
 
 
 def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
-    """Make a recipe of plain values.
-
-    Parameters
-    ----------
-    values : mapping
-        Sections and keys, as TOML or JSON give them.
-    source : str
-        Where they come from, for messages.
-
-    Returns
-    -------
-    SaliencyRecipe
-        Complete and checked.
-
-    Raises
-    ------
-    RecipeError
-        If a key is unknown or a value does not fit.
-    """
+    """Make a recipe of plain values."""
     recipe = filled(SaliencyRecipe, values, source)
     rules = [
         *_picture_rules(recipe),
@@ -221,13 +197,7 @@ SHELF: Final = Shelf("dilo.train.recipes.saliency", saliency_recipe, "dilo-train
 
 
 def saliency_listing() -> str:
-    """Write the list of the recipes for a terminal.
-
-    Returns
-    -------
-    str
-        A line a recipe: its name, and what it is.
-    """
+    """Write the list of the recipes for a terminal."""
     names = shipped_recipes(SHELF)
     width = max(map(len, names))
     told = (f"  {name:{width}}  {read_recipe(name, SHELF).summary}" for name in names)

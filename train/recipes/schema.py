@@ -17,45 +17,12 @@ Rule = tuple[str, bool, object]
 
 
 def filled(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
-    """Fill a dataclass, and those in it, with plain values.
-
-    Parameters
-    ----------
-    kind : type
-        A dataclass whose fields are numbers, text, tuples, literals or such dataclasses.
-    values : mapping
-        Sections and keys.
-    source : str
-        Where they come from, for messages.
-
-    Returns
-    -------
-    dataclass
-        Of that kind; what is not given is as the kind has it.
-
-    Raises
-    ------
-    RecipeError
-        If a key is unknown or a value is of another type.
-    """
+    """Fill a dataclass, and those in it, with plain values."""
     return _section(kind, values, source, "")
 
 
 def require(rules: Iterable[Rule], source: str) -> None:
-    """Refuse values that are of the right type and still make no run.
-
-    Parameters
-    ----------
-    rules : iterable of (str, bool, object)
-        What must be so, whether it is, and what was got.
-    source : str
-        Where the values come from, for messages.
-
-    Raises
-    ------
-    RecipeError
-        At the first rule that does not hold.
-    """
+    """Refuse values that are of the right type and still make no run."""
     for rule, holds, value in rules:
         if not holds:
             raise RecipeError(f"{source}: {rule}, got {value!r}")
@@ -63,18 +30,6 @@ def require(rules: Iterable[Rule], source: str) -> None:
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Name nested values by dotted keys.
-
-    Parameters
-    ----------
-    values : mapping of str to object
-        Values, some of them dictionaries themselves.
-    prefix : str, default ""
-        What every key begins with.
-
-    Returns
-    -------
-    dict of str to object
-        Values by key.
 
     Examples
     --------

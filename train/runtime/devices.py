@@ -13,23 +13,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """Find the device that an option names.
-
-    Parameters
-    ----------
-    name : {"auto", "cpu", "cuda"}
-        "auto" is a GPU where there is one.
-
-    Returns
-    -------
-    device
-        To put tensors on.
-
-    Raises
-    ------
-    DiloError
-        If a GPU is asked for and torch sees none.
-    """
+    """Find the device that an option names."""
     if name == "cuda" and not torch.cuda.is_available():
         raise DiloError(
             "--device cuda needs a GPU that torch can use, got none: "
@@ -41,52 +25,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def gpus() -> int:
-    """Count the GPUs that this process may use.
-
-    Returns
-    -------
-    int
-        As torch numbers them, from 0; no GPU is touched by asking.
-    """
+    """Count the GPUs that this process may use."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def gpu_name(index: int) -> str:
-    """Name a GPU as no other is named, whatever number a process sees it under.
-
-    Parameters
-    ----------
-    index : int
-        Its number here.
-
-    Returns
-    -------
-    str
-        Its UUID.
-    """
+    """Name a GPU as no other is named, whatever number a process sees it under."""
     return f"gpu-{torch.cuda.get_device_properties(index).uuid}"
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """Find the precision of matrix products and convolutions that an option names.
-
-    Parameters
-    ----------
-    name : {"auto", "bf16", "fp16", "fp32"}
-        "auto" is bfloat16 on a GPU that computes in it, float16 on another, float32 on a CPU.
-    device : device
-        Where the network is.
-
-    Returns
-    -------
-    {"bf16", "fp16", "fp32"}
-        What to compute in.
-
-    Raises
-    ------
-    DiloError
-        If the device cannot.
-    """
+    """Find the precision of matrix products and convolutions that an option names."""
     gpu = device.type == "cuda"
     able = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "auto":
@@ -102,36 +51,12 @@ def choose_precision(name: str, device: torch.device) -> Precision:
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device as its maker does.
-
-    Parameters
-    ----------
-    device : torch.device
-        Any.
-
-    Returns
-    -------
-    str
-        The GPU's name, or "cpu".
-    """
+    """Name a device as its maker does."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def move(values: Tensor, device: torch.device) -> Tensor:
-    """Move small values to a device without waiting, which takes pinned memory.
-
-    Parameters
-    ----------
-    values : Tensor
-        On the CPU.
-    device : torch.device
-        Where to.
-
-    Returns
-    -------
-    Tensor
-        There.
-    """
+    """Move small values to a device without waiting, which takes pinned memory."""
     if device.type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)

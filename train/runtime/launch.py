@@ -4,21 +4,9 @@ import os
 
 
 def is_first() -> bool:
-    """Tell whether this process speaks, of those that torchrun started.
-
-    Returns
-    -------
-    bool
-        Whether it is rank 0, or alone.
-    """
+    """Tell whether this process speaks, of those that torchrun started."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def quiet(line: str) -> None:
-    """Say nothing: another process does.
-
-    Parameters
-    ----------
-    line : str
-        What that one says.
-    """
+    """Say nothing: another process does."""

@@ -45,18 +45,7 @@ class Examples(Dataset[Sample]):
         self._views = recipe.data.views()
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """Read an image and its mask, and cut them.
-
-        Parameters
-        ----------
-        key : (int, int)
-            Epoch, and position of the image in the source's list.
-
-        Returns
-        -------
-        Sample
-            Of this image, or, if it or its mask cannot be read, of the next that can.
-        """
+        """Read an image and its mask, and cut them."""
         epoch, asked = key
         source, data, seed = self._pairs.source, self._recipe.data, self._recipe.seed
         (image, mask), row = first_readable(source, asked, self._pairs.read)
@@ -100,23 +89,15 @@ def _alpha(
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a step, or a part of one, is learnt from, on the device.
+    """What a step, or a part of one, is learnt from, on the device."""
 
-    Attributes
-    ----------
-    images : Tensor of shape (B, 3, c, c), float32
-        Standardised.
-    truth : Tensor of shape (B, 1, c, c), float32
-        In [0, 1].
-    step : int
-        Optimiser steps taken before this one.
-    epochs : float
-        The same in epochs.
-    """
-
+    #: Standardised.
     images: Tensor
+    #: In [0, 1].
     truth: Tensor
+    #: Optimiser steps taken before this one.
     step: int = 0
+    #: The same in epochs.
     epochs: float = 0.0
 
 
@@ -129,28 +110,7 @@ def make_lesson(
     step: int,
     epochs: float,
 ) -> Lesson:
-    """Turn a batch that lies on the device into what the network sees, and is to say.
-
-    Parameters
-    ----------
-    batch : Batch
-        Its images and masks on the device.
-    data : DataRecipe
-        How strong the jitter is.
-    bank : Bank, optional
-        Backgrounds, on the device; unless given, all pastes must be on gray.
-    soft : bool
-        Whether masks are saliency; labels are divided by their own maximum.
-    step : int
-        Optimiser steps taken before.
-    epochs : float
-        The same in epochs.
-
-    Returns
-    -------
-    Lesson
-        Each image, after paste and jitter, divided by its own maximum and standardised.
-    """
+    """Turn a batch that lies on the device into what the network sees, and is to say."""
     images = augment(batch.images, batch.masks, batch.parameters, data.views(), bank)
     truth = batch.masks / 255
     if not soft:
@@ -159,17 +119,6 @@ def make_lesson(
 
 
 def standardise(images: Tensor) -> Tensor:
-    """Divide each image by its own maximum, and standardise it, as BASNet's authors do.
-
-    Parameters
-    ----------
-    images : Tensor of shape (B, 3, H, W), float32
-        RGB in [0, 1].
-
-    Returns
-    -------
-    Tensor of shape (B, 3, H, W), float32
-        What a network for saliency takes.
-    """
+    """Divide each image by its own maximum, and standardise it, as BASNet's authors do."""
     peaks = images.amax((1, 2, 3), keepdim=True).clamp(min=TINY)
     return normalise(images / peaks)

@@ -54,47 +54,18 @@ class SaliencyLearning(Learning):
 
     @property
     def masker(self) -> nn.Module:
-        """Give the network that masks are made by.
-
-        Returns
-        -------
-        Module
-            The teacher, or without one the network itself.
-        """
+        """Give the network that masks are made by."""
         return self.network if self.teacher is None else self.teacher
 
     def train(self, mode: bool = True) -> "SaliencyLearning":
-        """Set the mode of the network; the teacher stays in eval mode.
-
-        Parameters
-        ----------
-        mode : bool, default True
-            Whether to train.
-
-        Returns
-        -------
-        SaliencyLearning
-            This one.
-        """
+        """Set the mode of the network; the teacher stays in eval mode."""
         super().train(mode)
         if self.teacher is not None:
             self.teacher.eval()
         return self
 
     def forward(self, lesson: Lesson) -> StepOutput:
-        """Compute the loss of a lesson.
-
-        Parameters
-        ----------
-        lesson : Lesson
-            Images and masks.
-
-        Returns
-        -------
-        StepOutput
-            The mean over the images of the sum over the outputs; as scalars, of output 0 alone
-            and each image counted alike, `l0` and its parts `bce`, `ssim` and `iou`.
-        """
+        """Compute the loss of a lesson."""
         self._step = lesson.step
         outputs = self.network(lesson.images)
         with torch.autocast(lesson.images.device.type, enabled=False):
@@ -150,44 +121,21 @@ class SaliencyLearning(Learning):
                     slow.copy_(fast)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Give what is learnt: the weights that masks are made by, under the network's own names.
-
-        Returns
-        -------
-        dict
-            `state_dict`; where these weights are a teacher's, the trained ones as `student`.
-        """
+        """Give what is learnt: the weights that make masks, under the network's own names."""
         state = {"state_dict": self.masker.state_dict()}
         if self.teacher is not None:
             state["student"] = self.network.state_dict()
         return state
 
     def load_checkpoint(self, content: Mapping[str, Any]) -> None:
-        """Take up what was learnt.
-
-        Parameters
-        ----------
-        content : mapping
-            What `checkpoint` gave, and more.
-        """
+        """Take up what was learnt."""
         self.masker.load_state_dict(content["state_dict"])
         if self.teacher is not None:
             self.network.load_state_dict(content["student"])
 
 
 def make_learning(recipe: SaliencyRecipe) -> SaliencyLearning:
-    """Make what a recipe trains.
-
-    Parameters
-    ----------
-    recipe : SaliencyRecipe
-        Network, loss, noise, and the seed of the weights.
-
-    Returns
-    -------
-    SaliencyLearning
-        Untrained, on the CPU.
-    """
+    """Make what a recipe trains."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = NETWORKS[recipe.model.arch](recipe.model.width)

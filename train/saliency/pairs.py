@@ -24,70 +24,32 @@ NAMED = 3
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Images to train on, each with a mask.
+    """Images to train on, each with a mask."""
 
-    Attributes
-    ----------
-    source : Source
-        The images; those to train on are its `usable`.
-    pngs : Names or None
-        Paths of their masks below `folder`, as many as usable images; None for a store's.
-    folder : Path
-        Of the masks, or the store.
-    left_out : tuple of str
-        What is left out, in words: how many, why, and the first by name; and what is odd about
-        the masks.
-    """
-
+    #: The images; those to train on are its `usable`.
     source: Source
+    #: Paths of their masks below `folder`, as many as usable images; None for a store's.
     pngs: Names | None
+    #: Of the masks, or the store.
     folder: Path
+    #: What is left out, in words: how many, why, and the first by name; and what is odd about the
+    #: masks.
     left_out: tuple[str, ...]
 
     @property
     def soft(self) -> bool:
-        """Tell whether the masks are saliency, not labels.
-
-        Returns
-        -------
-        bool
-            Whether they are a store's.
-        """
+        """Tell whether the masks are saliency, not labels."""
         return self.pngs is None
 
     def digest(self) -> str:
-        """Tell what the masks are.
-
-        Returns
-        -------
-        str
-            Fingerprint of the store, or digest of the list of files.
-        """
+        """Tell what the masks are."""
         if self.source.store is not None:
             return self.source.store.fingerprint
         text = "" if self.pngs is None else self.pngs.text()
         return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Read an image and its mask.
-
-        Parameters
-        ----------
-        position : int
-            Of the image in the source's list; one of the usable.
-
-        Returns
-        -------
-        image : ndarray of shape (H, W, 3), uint8
-            RGB.
-        mask : ndarray of shape (h, w), uint8
-            0 to 255; a store's is a square.
-
-        Raises
-        ------
-        ImageError
-            If either cannot be read, or the mask is of another shape.
-        """
+        """Read an image and its mask."""
         image = decode(self.source.folder / self.source.names[position])
         if self.source.store is not None:
             return image, self.source.store[position]
@@ -97,40 +59,14 @@ class Pairs:
         return image, mask
 
     def squashed_mask(self, mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-        """Squash a mask to a square: labels by their nearest, a store's soft ones bilinearly.
-
-        Parameters
-        ----------
-        mask : ndarray of shape (h, w), uint8
-            As `read` gives it.
-        side : int
-            Of the square, in pixels.
-
-        Returns
-        -------
-        ndarray of shape (side, side), uint8
-            0 to 255.
-        """
+        """Squash a mask to a square: labels by their nearest, a store's soft ones bilinearly."""
         # The exact one takes the pixel nearest to the middle; OpenCV's other takes its left.
         how = cv2.INTER_LINEAR if self.soft else cv2.INTER_NEAREST_EXACT
         return np.asarray(cv2.resize(mask, (side, side), interpolation=how), np.uint8)
 
 
 def squash_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Squash an image to a square, without a filter against aliasing, as BASNet's authors do.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3), uint8
-        RGB.
-    side : int
-        Of the square, in pixels.
-
-    Returns
-    -------
-    ndarray of shape (side, side, 3), uint8
-        Bilinear.
-    """
+    """Squash an image to a square, without a filter against aliasing, as BASNet's authors do."""
     squashed = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     return np.asarray(squashed, np.uint8)
 
@@ -138,30 +74,7 @@ def squash_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 def find_pairs(
     images: Path, truth: Path, min_coverage: float = 0.0, *, option: str = "--truth"
 ) -> Pairs:
-    """Pair the images of a folder with masks.
-
-    Parameters
-    ----------
-    images : Path
-        Folder of images.
-    truth : Path
-        Folder of gray PNGs named like the images, as `dilo-prep import` takes them; or a store
-        that `dilo-prep` made of these very images.
-    min_coverage : float, default 0
-        Masks of a store that cover less than this share of the image are left out.
-    option : str, default "--truth"
-        What gave the masks, for messages.
-
-    Returns
-    -------
-    Pairs
-        What serves, and what is left out.
-
-    Raises
-    ------
-    DiloError
-        If the store is not whole or is of other images, or nothing is left.
-    """
+    """Pair the images of a folder with masks."""
     if (truth / "plan.json").exists():
         return _of_store(images, truth, min_coverage, option)
     return _of_folder(images, truth, option)

@@ -30,26 +30,17 @@ WEIGHTS = "network.pth"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Data:
-    """What a run learns from.
+    """What a run learns from."""
 
-    Attributes
-    ----------
-    pairs : Pairs
-        Images and masks.
-    backgrounds : mapping of int to BackgroundStore
-        What the recipe pastes on, but gray and noise.
-    encoder : Path or None
-        Weights of a ResNet-34 that BASNet's encoder begins with.
-    test : Pairs or None
-        Images and people's masks to score by, which nothing is learnt from.
-    test_every : int
-        Epochs from one scoring to the next.
-    """
-
+    #: Images and masks.
     pairs: Pairs
+    #: What the recipe pastes on, but gray and noise.
     backgrounds: Stores = field(default_factory=dict)
+    #: Weights of a ResNet-34 that BASNet's encoder begins with.
     encoder: Path | None = None
+    #: Images and people's masks to score by, which nothing is learnt from.
     test: Pairs | None = None
+    #: Epochs from one scoring to the next.
     test_every: int = 1
 
 
@@ -63,31 +54,6 @@ def train_saliency(
     """Train by a recipe, from the beginning or from the run's newest checkpoint.
 
     Under torchrun, every rank calls it with the same arguments.
-
-    Parameters
-    ----------
-    recipe : SaliencyRecipe
-        What to do.
-    data : Data
-        On what.
-    run : Path
-        Folder of the run: checkpoints/, metrics.jsonl, recipe.toml, run.json, state, and at the
-        end network.pth.
-    machine : Machine
-        Where to do it.
-    say : callable
-        Told in words what happens, on rank 0.
-
-    Returns
-    -------
-    Result
-        How it ended.
-
-    Raises
-    ------
-    DiloError
-        If the run cannot go on from its checkpoints, the data, the encoder or the number of ranks
-        does not serve, or the loss is no number.
     """
     return launch(lambda here, _: SaliencyTask(recipe, data, here), run, machine, say)
 
