@@ -47,7 +47,7 @@ class Result:
     checkpoint: Path
     #: Loss of the last step recorded; NaN if none was left to take.
     loss: float
-    #: Samples of this process that were replaced since the last start, their image being unreadable.
+    #: Samples of this process that were replaced since the last start, for want of their image.
     unreadable: int
     #: What asked the run to stop; empty if nothing did.
     signal: str = ""
