@@ -25,10 +25,10 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from dilo.train.augment.backgrounds import Bank
+from dilo.train.augment.backgrounds import BackgroundBank
 from dilo.train.augment.color import MEAN, STD
 from dilo.train.augment.views import augment
-from dilo.train.data.dataset import stack
+from dilo.train.data.dataset import stack_params
 from dilo.train.data.draws import CROPS, GRAY, TEXTURES, ViewDraw, view_draw
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Optimization
@@ -36,7 +36,7 @@ from dilo.train.methods import make_method
 from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import Recipe
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 #: Backgrounds of the yardstick, in Pillow.
 PICTURES: list[Image.Image] = []
@@ -110,12 +110,12 @@ def medians(
     return {name: statistics.median(s[1:]) for name, s in seconds.items()}
 
 
-def bank_of(recipe: Recipe, device: torch.device) -> Bank:
+def bank_of(recipe: Recipe, device: torch.device) -> BackgroundBank:
     """Make a bank whose pictures are noise, for what they show does not matter here."""
     weights = recipe.paste.backgrounds
     stored = {TEXTURES: weights.textures, CROPS: weights.crops}
     stores = {kind: ROWS for kind, weight in stored.items() if weight}
-    bank = Bank(recipe.paste, stores, device, seed=recipe.seed, side=recipe.views.size)
+    bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=recipe.views.size)
     bank.pictures.random_(0, 256)
     PICTURES[:] = [functional.to_pil_image(picture) for picture in bank.pictures[:64].cpu()]
     return bank
@@ -127,7 +127,7 @@ def training_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
     method = make_method(recipe, TrainingSet(count, 1000)).to(device)
     method.to(memory_format=torch.channels_last).train()
     optimizer = make_optimizer(method, recipe.optimizer)
-    machine = Machine(device=device, workers=0, precision="bf16")
+    machine = RunOptions(device=device, workers=0, precision="bf16")
     update = Optimization(method, optimizer, machine)
     shape = (method.view_count * count, 3, side, side)
     views = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
@@ -177,7 +177,7 @@ def main() -> None:
     images, masks = values[:, :3].contiguous(), values[:, 3:].contiguous()
     pictures = [(Image.fromarray(p[..., :3]), Image.fromarray(p[..., 3])) for p in pixels]
     device = torch.device(options.device)
-    there, parameters = (images.to(device), masks.to(device)), stack(draws)
+    there, parameters = (images.to(device), masks.to(device)), stack_params(draws)
     bank = bank_of(recipe, device)
 
     def waited(work: Callable[[], object]) -> Callable[[], None]:

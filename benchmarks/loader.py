@@ -35,7 +35,7 @@ from torch.utils.data import default_collate
 from torchvision import transforms
 
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
@@ -43,7 +43,7 @@ from dilo.pipeline.store import MaskStore
 from dilo.train.augment.color import MEAN, STD
 from dilo.train.augment.views import augment
 from dilo.train.data import dataset
-from dilo.train.data.images import Source, find_source
+from dilo.train.data.images import ImageSet, find_image_set
 from dilo.train.recipes import load_recipe
 
 #: Side of the background that the authors draw, and of a view.
@@ -132,14 +132,14 @@ class Yardstick:
         return TRANSFORMS(pasted(image, mask)), TRANSFORMS(pasted(image, mask))
 
 
-def prepared(images: Path, folder: Path) -> tuple[Source, Yardstick]:
+def prepared(images: Path, folder: Path) -> tuple[ImageSet, Yardstick]:
     """Make the masks of some images, as a store and as PNGs."""
-    plan = prepare(images, folder / "masks", recipe=MaskRecipe.named("rbd"), size=SIDE)
+    plan = prepare(images, folder / "masks", recipe=MaskRecipe.create("rbd"), size=SIDE)
     for shard in range(plan.shards):
         ShardBuilder(images, folder / "masks", MethodSource()).build(shard)
-    source = find_source(images, folder / "masks")
+    source = find_image_set(images, folder / "masks")
     paths, pngs = [], []
-    for index in source.usable.tolist():
+    for index in source.indices.tolist():
         paths.append(images / source.names[index])
         pngs.append(folder / f"{index}.png")
         with Image.open(paths[-1]) as image:
@@ -154,12 +154,12 @@ class Contest:
     def __init__(self, images: Path, folder: Path) -> None:
         self.recipe = load_recipe("moco-v2", [])
         self.source, self.yardstick = prepared(images, folder)
-        self.views = dataset.Views(self.source, self.recipe)
-        self.count = len(self.source.usable)
+        self.views = dataset.ViewDataset(self.source, self.recipe)
+        self.count = len(self.source.indices)
 
-    def crops(self, epoch: int, indices: Sequence[int]) -> dataset.Batch:
+    def crops(self, epoch: int, indices: Sequence[int]) -> dataset.CropBatch:
         """Make a batch as a worker does."""
-        usable = self.source.usable
+        usable = self.source.indices
         return dataset.collate([self.views[epoch, int(usable[index])] for index in indices])
 
     def pillow(self, indices: Sequence[int]) -> Any:
@@ -239,7 +239,7 @@ def main() -> None:
     random.seed(0)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name, one_core():
+    with tempfile.TemporaryDirectory() as name, single_threaded():
         folder = Path(name)
         if options.images is None:
             (folder / "images").mkdir()

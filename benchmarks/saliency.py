@@ -25,7 +25,7 @@ import cv2
 from PIL import Image
 from skimage import data
 
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
 from dilo.pipeline.store.maskrows import compressed
@@ -140,7 +140,7 @@ def stage_table(recipe: MaskRecipe, files: list[Path], repeats: int) -> dict[str
 
 def measure(method: str, refine: str | None, files: list[Path], repeats: int) -> dict[str, Any]:
     """Gather what is printed of one method."""
-    recipe = MaskRecipe.named(method, refine)
+    recipe = MaskRecipe.create(method, refine)
     whole_mask(files[0], recipe)  # compiled and imported once, not an image
     decode_ms = median_ms(lambda file: cv2.imread(str(file)), files, repeats)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as folder, one_core():
+    with tempfile.TemporaryDirectory() as folder, single_threaded():
         if options.images is None:
             files = sample_jpegs(Path(folder))
         else:

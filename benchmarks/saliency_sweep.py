@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from dilo.eval.saliency.measures import normalised
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
@@ -71,14 +71,14 @@ def main() -> None:
     for image in images:
         with Image.open(options.truth / f"{image.stem}.png") as opened:
             truths.append(np.asarray(opened.convert("L")) > 128)
-    default = MaskRecipe.named(options.method, options.refine)
-    values = [getattr(options, name) or [default.method.values()[name]] for name in SWEPT]
-    with one_core():
+    default = MaskRecipe.create(options.method, options.refine)
+    values = [getattr(options, name) or [default.method.as_dict()[name]] for name in SWEPT]
+    with single_threaded():
         evaluate(default, images[:1], truths[:1])  # compiled once
         yardstick = evaluate(default, images, truths)[2]
         for combination in itertools.product(*values):
             settings: dict[str, Any] = dict(zip(SWEPT, combination, strict=True))
-            recipe = MaskRecipe.named(options.method, options.refine, settings)
+            recipe = MaskRecipe.create(options.method, options.refine, settings)
             max_f, mae, mask_ms = evaluate(recipe, images, truths)
             result = {
                 "measured": f"{options.method} against the truth, time against its defaults",

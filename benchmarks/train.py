@@ -39,14 +39,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from dilo.pipeline.images.resizing import stretched
-from dilo.train.data.crop import compile_ahead
-from dilo.train.data.images import Source, find_source
+from dilo.train.data.crop import compile_crops
+from dilo.train.data.images import ImageSet, find_image_set
 from dilo.train.engine.bench import Stages
 from dilo.train.methods.base import ViewBatch
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime.devices import choose_device, choose_precision
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 #: What the project is to reach: of the synthetic rate, and of the plain loop's.
 TARGETS = {"ratio_to_synthetic": 0.95, "ratio": 3.0}
@@ -70,11 +70,11 @@ class Plain(Dataset[tuple[Tensor, Tensor]]):
         return self._transforms(pasted(image, mask)), self._transforms(pasted(image, mask))
 
 
-def write_pngs(source: Source, folder: Path) -> list[Path]:
+def write_pngs(source: ImageSet, folder: Path) -> list[Path]:
     """Write the masks of the images to train on as the authors' loader reads them."""
     folder.mkdir()
     files = []
-    for index in source.usable.tolist():
+    for index in source.indices.tolist():
         with Image.open(source.folder / source.names[index]) as image:
             mask = stretched(source.store[index], (image.height, image.width))
         files.append(folder / f"{index}.png")
@@ -82,7 +82,7 @@ def write_pngs(source: Source, folder: Path) -> list[Path]:
     return files
 
 
-def plain_loop(stages: Stages, dataset: Plain, machine: Machine, batch: int) -> Iterator[float]:
+def plain_loop(stages: Stages, dataset: Plain, machine: RunOptions, batch: int) -> Iterator[float]:
     """Train on a dataset without end; how long a batch was waited for is not measured."""
     reading = DataLoader(
         dataset,
@@ -101,7 +101,7 @@ def plain_loop(stages: Stages, dataset: Plain, machine: Machine, batch: int) -> 
         yield 0.0
 
 
-def find(options: argparse.Namespace, folder: Path) -> Source:
+def find(options: argparse.Namespace, folder: Path) -> ImageSet:
     """Find images and masks, or make them."""
     images, masks = options.images, options.masks
     if images is None:
@@ -111,10 +111,10 @@ def find(options: argparse.Namespace, folder: Path) -> Source:
         for copy in range(2 * options.batch // len(photographs)):
             for photograph in photographs:
                 (images / f"{copy}-{photograph.name}").hardlink_to(photograph)
-    source = prepared(images, folder)[0] if masks is None else find_source(images, masks, 0.01)
-    if options.count and options.count < len(source.usable):
-        chosen = np.random.default_rng(0).permutation(source.usable)[: options.count]
-        source = dataclasses.replace(source, usable=np.sort(chosen))
+    source = prepared(images, folder)[0] if masks is None else find_image_set(images, masks, 0.01)
+    if options.count and options.count < len(source.indices):
+        chosen = np.random.default_rng(0).permutation(source.indices)[: options.count]
+        source = dataclasses.replace(source, indices=np.sort(chosen))
     return source
 
 
@@ -122,14 +122,14 @@ def measure(options: argparse.Namespace, recipe: Recipe, folder: Path) -> dict[s
     """Gather what is printed."""
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
-    machine = Machine(device=device, workers=options.workers, precision=precision)
+    machine = RunOptions(device=device, workers=options.workers, precision=precision)
     source = find(options, folder)
-    paths = [source.folder / source.names[index] for index in source.usable.tolist()]
+    paths = [source.folder / source.names[index] for index in source.indices.tolist()]
     dataset = Plain(
         paths, write_pngs(source, folder / "pngs") if options.paste else [], options.size
     )
     stages = Stages(recipe, source, machine, {}, options.seconds)
-    compile_ahead()
+    compile_crops()
     rows = []
     for turn in range(options.rounds):
         synthetic, (real, waited) = stages.network(), stages.whole()
@@ -154,7 +154,7 @@ def measure(options: argparse.Namespace, recipe: Recipe, folder: Path) -> dict[s
         "precision": precision,
         "workers": options.workers,
         "threads": torch.get_num_threads(),
-        "images": len(source.usable),
+        "images": len(source.indices),
         "rounds": options.rounds,
         "versions": {p: version(p) for p in ("torch", "torchvision", "numpy", "pillow")},
     }

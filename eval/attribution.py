@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate, linear
 from dilo.eval.classifier import Classifier
 from dilo.eval.pair import Pair
 from dilo.pipeline.errors import CheckpointError, RecipeError
-from dilo.train.augment.color import to_space
+from dilo.train.augment.color import to_color_space
 
 #: How a map is made.
 Attribution = Literal["gradient", "cam"]
@@ -120,7 +120,7 @@ def predicted(classifier: Classifier, images: Tensor) -> Tensor:
 def _gradients(classifier: Classifier, images: Tensor, classes: Tensor) -> Tensor:
     """Send the sum of the scores back once: no image's score hangs on another image."""
     encoder = classifier.encoder
-    seen = to_space(images.detach(), encoder.space).detach().requires_grad_()
+    seen = to_color_space(images.detach(), encoder.space).detach().requires_grad_()
     with torch.enable_grad():
         scores = linear(encoder.network(seen), classifier.weight, classifier.bias)
         own = scores.gather(1, classes[:, None]).sum()

@@ -13,10 +13,10 @@ from dilo.eval.checkpoints.layouts import entry, find_trunks
 from dilo.eval.encoder import Encoder, checkpoint_file, encoder_of
 from dilo.eval.pair import Half, Pair
 from dilo.eval.synsets import SYNSETS
-from dilo.pipeline.errors import CheckpointError, DiloError, few
+from dilo.pipeline.errors import CheckpointError, DiloError, first_few
 from dilo.pipeline.images.labels import are_numbers, sorted_classes
 from dilo.train.networks.timm_encoder import TimmEncoder
-from dilo.train.networks.weights import fill
+from dilo.train.networks.weights import load_weights
 
 #: What `dilo-eval linear` calls its file; below a run, in these folders, best first.
 CLASSIFIER = "classifier.pth"
@@ -107,7 +107,7 @@ class Classifier:
         if unknown := [name for name in classes if name not in rows]:
             raise DiloError(
                 f"classes of {what} must be among the {len(self.weight)} of {self.encoder.source}, "
-                f"got {few(unknown)}: rename or remove these folders"
+                f"got {first_few(unknown)}: rename or remove these folders"
             )
         return torch.tensor([rows[name] for name in classes], dtype=torch.int64)
 
@@ -188,7 +188,7 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
     if set(head) != {"weight", "bias"} or head["weight"].ndim != 2 or _projects(content, found):
         raise CheckpointError(
             f"{source} must end in a classifier, a linear layer fc.weight and fc.bias, got "
-            f"{few(['fc.' + name for name in head]) or 'no layer fc'}"
+            f"{first_few(['fc.' + name for name in head]) or 'no layer fc'}"
             f"{', a projection head' if head else ''}: train one with dilo-eval linear"
         )
     encoder = encoder_of(content, found, source, arch, size)
@@ -211,7 +211,7 @@ def _layer(head: Mapping[str, Tensor], width: int, source: Path) -> tuple[Tensor
     weight = head["weight"]
     with torch.device("meta"):
         layer = torch.nn.Linear(width, weight.shape[0])
-    fill(
+    load_weights(
         layer,
         head,
         f"{source} must end in a linear layer of {len(weight)} classes on {width} features",
@@ -259,8 +259,8 @@ def classifier_file(path: Path) -> Path:
             several = [file for file in (folder / CLASSIFIER, *numbered) if file.is_file()]
             if len(several) > 1:
                 raise CheckpointError(
-                    f"{path} must hold one classifier, got {few([*map(str, several)])}, of other "
-                    "images or settings: name one of them"
+                    f"{path} must hold one classifier, got {first_few([*map(str, several)])}, "
+                    "of other images or settings: name one of them"
                 )
             if several:
                 return several[0]

@@ -13,9 +13,9 @@ from dilo.eval.checkpoints.layouts import Found, entry, find_trunks
 from dilo.eval.checkpoints.networks import model_of, network_of, with_head
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.augment.color import to_space
+from dilo.train.augment.color import to_color_space
 from dilo.train.engine.checkpoint import steps
-from dilo.train.networks.encoder import trunk_features
+from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
 
 #: What of a network is read out: what it pools, or what its projection head makes of that.
@@ -85,7 +85,7 @@ class Encoder:
         Tensor of shape (B, D), float32
             Pooled, not normalised; or embedded.
         """
-        features: Tensor = self.network(to_space(images, self.space))
+        features: Tensor = self.network(to_color_space(images, self.space))
         return features
 
     def maps(self, images: Tensor) -> Tensor:
@@ -106,10 +106,10 @@ class Encoder:
         RecipeError
             If the network has none, as a vision transformer.
         """
-        seen = to_space(images, self.space)
+        seen = to_color_space(images, self.space)
         if isinstance(self.network, Pair | Half):
-            return torch.cat([trunk_features(n, part) for n, part in self.network.parts(seen)], 1)
-        return trunk_features(self.network, seen)
+            return torch.cat([feature_map(n, part) for n, part in self.network.parts(seen)], 1)
+        return feature_map(self.network, seen)
 
 
 def load_encoder(

@@ -11,8 +11,8 @@ from torch import Tensor
 from dilo.eval.encoder import Encoder
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.data.evaluation import EvaluationCrops, collate
-from dilo.train.data.loader import loader, read_through
+from dilo.train.data.evaluation import EvalImages, collate
+from dilo.train.data.loader import make_loader, read_through
 from dilo.train.runtime.devices import DTYPES, Precision
 
 
@@ -73,8 +73,8 @@ def computed(
     """
     device = device or torch.device("cpu")
     encoder.network.to(device)
-    loading: Any = loader(
-        EvaluationCrops(folder.root, folder.names, encoder.size),
+    loading: Any = make_loader(
+        EvalImages(folder.root, folder.names, encoder.size),
         batches,
         workers=workers,
         pin=device.type == "cuda",

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from dilo.eval.features import Features
 from dilo.eval.origin import Origin
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.common.plainhdf5 import Declared, require_plain, require_regular
 from dilo.pipeline.errors import DiloError, require_access
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.store.rows import fixed_utf8
 from dilo.pipeline.store.shardfile import DAMAGE
-from dilo.train.monitor.nearest import Rows
+from dilo.train.monitor.nearest import Matrix
 
 #: Version of the file's layout, docs/features.md.
 FORMAT_VERSION = 1
@@ -103,7 +103,7 @@ class JoinedRows:
         Those without rows have no width either.
     """
 
-    def __init__(self, parts: Sequence[Rows]) -> None:
+    def __init__(self, parts: Sequence[Matrix]) -> None:
         self._parts = parts
         self.shape = (sum(map(len, parts)), max(part.shape[1] for part in parts))
 
@@ -149,7 +149,7 @@ def write_features(path: Path, features: Features) -> None:
         If the disk does not take it; nothing is published then.
     """
     # The default format bounds, so that HDF5 1.8 reads the file.
-    with published(path) as part, h5py.File(part, "w") as file:
+    with atomic_write(path) as part, h5py.File(part, "w") as file:
         count, width = features.vectors.shape
         step = max(1, CHUNK_BYTES // (4 * max(1, width)))
         rows = file.create_dataset(

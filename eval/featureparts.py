@@ -14,7 +14,7 @@ from dilo.eval.featurefile import JoinedRows, open_features, write_features
 from dilo.eval.features import Features, features_of, require_readable
 from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
-from dilo.pipeline.common.files import sweep
+from dilo.pipeline.common.files import remove_leftovers
 from dilo.pipeline.errors import AccessError, DiloError
 from dilo.pipeline.images.names import Names
 from dilo.train.runtime.devices import Precision
@@ -176,7 +176,7 @@ class FeatureJob:
     ) -> None:
         """Make the parts that are missing."""
         self._hidden.mkdir(exist_ok=True)
-        sweep(self._hidden)
+        remove_leftovers(self._hidden)
         batches = [
             [*part[first : first + batch]]
             for part in self._missing

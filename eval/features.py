@@ -14,7 +14,7 @@ from dilo.eval.folders import LabelledFolder
 from dilo.eval.origin import Origin
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names, escaped
-from dilo.train.monitor.nearest import Rows
+from dilo.train.monitor.nearest import Matrix
 from dilo.train.runtime.devices import Precision
 
 
@@ -44,7 +44,7 @@ class Features:
     """
 
     root: Path
-    vectors: Rows
+    vectors: Matrix
     labels: Tensor
     classes: tuple[str, ...]
     paths: Names
@@ -118,7 +118,7 @@ def features(
 def features_of(
     folder: LabelledFolder,
     positions: list[int],
-    vectors: Rows,
+    vectors: Matrix,
     failures: Sequence[tuple[int, str]],
     origin: Origin,
 ) -> Features:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dilo.pipeline.common.plugins import Later
+from dilo.pipeline.common.plugins import LazyFunction
 from dilo.pipeline.saliency.network import NetworkMethod
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
 from dilo.pipeline.saliency.parameters import MAX_SIDE, require, require_one_of
@@ -98,6 +98,6 @@ class GradientParameters(ClassParameters):
 
 
 #: torch comes with it, which is not asked for until a network is opened.
-_OPEN = Later("dilo.eval.masknetwork", "open_classifier")
+_OPEN = LazyFunction("dilo.eval.masknetwork", "open_classifier")
 #: What setup.cfg registers, as another package would.
 CAM, GRADIENT = NetworkMethod(CamParameters(), _OPEN), NetworkMethod(GradientParameters(), _OPEN)

@@ -11,7 +11,7 @@ from typing import Any
 from dilo.eval.inputs import inputs_of
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import read_json
-from dilo.pipeline.errors import ContentError, DiloError, few, require_access
+from dilo.pipeline.errors import ContentError, DiloError, first_few, require_access
 from dilo.pipeline.images.names import escaped
 
 #: Seconds for which an empty folder may be that of a command that is about to write there.
@@ -76,7 +76,7 @@ def require_ours(folder: Path | None, task: str) -> None:
     if names and f"{task}.json" not in names and PROBE not in names:
         raise DiloError(
             f"--out {folder} must be empty, or hold what this command wrote before, got "
-            f"{few([*map(escaped, names)])} and no {task}.json: give another folder"
+            f"{first_few([*map(escaped, names)])} and no {task}.json: give another folder"
         )
 
 

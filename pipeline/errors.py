@@ -41,7 +41,7 @@ class CheckpointError(DiloError):
     """A checkpoint that cannot be read or does not fit."""
 
 
-def few(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
     """List the first three names and count the rest.
 
     Parameters

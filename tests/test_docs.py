@@ -23,14 +23,14 @@ import dilo.pipeline
 import dilo.train
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.store import MaskStore
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
 from dilo.train.engine.pretrain import train
 from dilo.train.methods import METHODS
 from dilo.train.methods.base import TrainingSet
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import Recipe
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
@@ -139,8 +139,8 @@ def test_the_page_on_pretraining_adds_a_method_that_trains(tmp_path, monkeypatch
     (tmp_path / "pairs.toml").write_text(recipe)
     overrides = [value for value in SMALL if not value.startswith(("moco.", "model.bn"))]
     small = load_recipe(str(tmp_path / "pairs.toml"), [*overrides, "optimizer.epochs=1"])
-    source = find_source(photograph_folder(tmp_path / "images", 8), None)
-    machine = Machine(device=torch.device("cpu"), workers=0, log_every=1)
+    source = find_image_set(photograph_folder(tmp_path / "images", 8), None)
+    machine = RunOptions(device=torch.device("cpu"), workers=0, log_every=1)
     result = train(small, source, tmp_path / "run", machine, print)
     assert (result.step, result.steps) == (2, 2)
     state = checkpoint.load(result.checkpoint)["state_dict"]

@@ -79,7 +79,7 @@ def test_every_method_that_setup_cfg_registers_makes_masks_and_the_installed_dil
     lines = setup_cfg()["options.entry_points"]["dilo.saliency"].strip().split("\n")
     points = dict(line.split(" = ") for line in lines)
     for name, value in points.items():
-        assert METHODS.fits(importlib.metadata.EntryPoint(name, value, "dilo.saliency").load())
+        assert METHODS.is_valid(importlib.metadata.EntryPoint(name, value, "dilo.saliency").load())
     assert points.keys() <= set(METHODS)
 
 

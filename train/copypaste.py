@@ -18,9 +18,9 @@ from torchvision.transforms.v2 import functional
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.masks.files import same_proportions
-from dilo.train.augment.backgrounds import STORED, square
-from dilo.train.augment.paste import paste_whole
-from dilo.train.data.crop import alpha_of
+from dilo.train.augment.backgrounds import STORED, square_crop
+from dilo.train.augment.paste import paste_image
+from dilo.train.data.crop import mask_to_alpha
 from dilo.train.data.draws import GRAY, KINDS, NOISE, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.recipes.recipe import PasteRecipe, recipe_from_dict
 
@@ -204,7 +204,7 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         if draw is None or mask.mean() < max(255 * self.recipe.min_coverage, 1e-9):
             return image
         picture = None if draw.kind == GRAY else self._background(draw)
-        pasted = paste_whole(image.float(), alpha_of(mask, self.recipe), draw, picture)
+        pasted = paste_image(image.float(), mask_to_alpha(mask, self.recipe), draw, picture)
         return pasted.to(image.dtype)
 
     def _background(self, draw: PasteDraw) -> Tensor:
@@ -215,7 +215,7 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         store = self.stores[draw.kind]
         row = min(int(draw.pick * len(store)), len(store) - 1)
         place = float(torch.rand((), dtype=torch.float64))
-        pixels = square(store[row], place, self.side)
+        pixels = square_crop(store[row], place, self.side)
         return torch.from_numpy(pixels).permute(2, 0, 1) / 255
 
     def _pictures(self, image: Any, mask: Any) -> Any:

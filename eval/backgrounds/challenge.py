@@ -13,7 +13,7 @@ from torchvision.transforms import functional
 
 from dilo.eval.backgrounds.mapping import NINE
 from dilo.eval.folders import LabelledFolder, labelled_folder
-from dilo.pipeline.errors import DiloError, ImageError, few
+from dilo.pipeline.errors import DiloError, ImageError, first_few
 from dilo.pipeline.images import decode
 from dilo.train.data.evaluation import Item
 
@@ -69,8 +69,9 @@ def find_challenge(root: Path, wanted: tuple[str, ...] = ()) -> Challenge:
     missing = [name for name in wanted if name not in there]
     if missing or not there:
         raise DiloError(
-            f"{root} must hold VARIATION/val/CLASS/, got no {few(missing or list(CHALLENGE))}: "
-            "give the folder that a release of the Backgrounds Challenge unpacks to"
+            f"{root} must hold VARIATION/val/CLASS/, got no "
+            f"{first_few(missing or list(CHALLENGE))}: give the folder that a release of the "
+            "Backgrounds Challenge unpacks to"
         )
     chosen = [name for name in there if not wanted or name in wanted]
     classes = _classes(root / chosen[0] / "val")
@@ -80,7 +81,7 @@ def find_challenge(root: Path, wanted: tuple[str, ...] = ()) -> Challenge:
         if (found := _classes(folder)) != classes or len(classes) != NINE:
             raise DiloError(
                 f"{folder} must hold the {NINE} class folders of ImageNet-9, the same in every "
-                f"variation, got {len(found)} ({few(found)}): unpack the release anew"
+                f"variation, got {len(found)} ({first_few(found)}): unpack the release anew"
             )
         folders[name] = labelled_folder(folder, classes=classes)
     return Challenge(root, classes, folders)

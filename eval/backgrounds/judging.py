@@ -19,7 +19,7 @@ from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped
 from dilo.train.data import evaluation
-from dilo.train.data.loader import in_order, loader, read_through
+from dilo.train.data.loader import in_order, make_loader, read_through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,9 @@ class Running:
             What `gather` makes.
         """
         order = in_order(range(len(cast(Sized, data))), self.batch)
-        loading: Any = loader(data, order, workers=self.workers, pin=False, stack=gather, ahead=2)
+        loading: Any = make_loader(
+            data, order, workers=self.workers, pin=False, stack=gather, ahead=2
+        )
         yield from read_through(loading)
 
 

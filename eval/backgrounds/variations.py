@@ -20,7 +20,7 @@ from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.rows import FAILED
 from dilo.train.augment.paste import paste
-from dilo.train.data.evaluation import evaluation_crop
+from dilo.train.data.evaluation import center_crop
 
 VARIATIONS = ("original", "only_fg", "no_fg", *MIXED)
 #: Least and largest share of an image that its mask may cover.
@@ -202,7 +202,7 @@ class Variations(Dataset[tuple[int, Pieces | str]]):
         """Read an image and its mask, and crop both alike."""
         image = decode(self.folder.root / self.folder.names[position])
         mask = stretched(self.store[int(self.rows[position])], image.shape)
-        return evaluation_crop(image, self.size), evaluation_crop(mask, self.size)
+        return center_crop(image, self.size), center_crop(mask, self.size)
 
     def _background(self, position: int, kind: str) -> Tensor | None:
         """Take the background of the first donor that has one."""

@@ -15,7 +15,7 @@ from dilo.eval.checkpoints.formats import SAID
 from dilo.eval.checkpoints.gist import gist
 from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Half, Pair
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import DiloError
 from dilo.train.networks.timm_encoder import TIMM, TimmEncoder
 from dilo.train.recipes.recipe import ARCHITECTURES
@@ -64,7 +64,7 @@ def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -
         _require_resnet(encoder, form)
     if out.exists() and out.samefile(encoder.source):
         raise DiloError(f"--out must be another file than the checkpoint, got {out}")
-    with published(out) as part:
+    with atomic_write(out) as part:
         tensors = _WRITERS[form](weights, _said(encoder), part)
     card = card_of(encoder, trunk, form, out, tensors=tensors, channels=channels)
     write_card(card, out)

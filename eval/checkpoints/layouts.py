@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dilo.eval.checkpoints import detectron2
-from dilo.pipeline.errors import CheckpointError, few
+from dilo.pipeline.errors import CheckpointError, first_few
 from dilo.train.networks.timm_encoder import TIMM
 from dilo.train.networks.torchfile import shown
 from dilo.train.networks.weights import unwrapped
@@ -126,9 +126,9 @@ def find_trunks(
     if len(trunks) > 1:
         labels = [shown(_label(*place)) or "the top" for place, _ in trunks]
         raise CheckpointError(
-            f"{source} must hold one network, got {len(labels)} whole ones, in {few(labels)}: "
-            f"take one alone with dilo-eval export --part {labels[0]} --format torchvision --out "
-            "FILE, and give that file"
+            f"{source} must hold one network, got {len(labels)} whole ones, in "
+            f"{first_few(labels)}: take one alone with dilo-eval export --part {labels[0]} "
+            "--format torchvision --out FILE, and give that file"
         )
     if trunks:
         return trunks[0][1]
@@ -141,8 +141,8 @@ def find_trunks(
     where = f" in {shown(part)}" if part else ""
     raise CheckpointError(
         f"{source} must hold a {kind} under one prefix{where}, as {first}.weight and its other "
-        f"layers; got {few([*map(shown, most)]) or 'no tensor'}: rename its keys, or name another "
-        "architecture with --arch"
+        f"layers; got {first_few([*map(shown, most)]) or 'no tensor'}: rename its keys, "
+        "or name another architecture with --arch"
     )
 
 

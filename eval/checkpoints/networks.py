@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from dilo.eval.checkpoints.layouts import Found, head_of, said_arch, shape_of
 from dilo.eval.pair import Half, Pair
-from dilo.pipeline.errors import CheckpointError, RecipeError, few, near
-from dilo.train.networks.encoder import bare_encoder
+from dilo.pipeline.errors import CheckpointError, RecipeError, first_few, near
+from dilo.train.networks.encoder import build_network
 from dilo.train.networks.timm_encoder import TIMM
-from dilo.train.networks.weights import fill
+from dilo.train.networks.weights import load_weights
 from dilo.train.recipes.recipe import ARCHITECTURES, ModelRecipe
 
 
@@ -80,7 +80,7 @@ def with_head(model: ModelRecipe, found: Found, source: Path) -> ModelRecipe:
     if told is None:
         raise CheckpointError(
             f"{source} must hold a projection head of one linear layer, of two, or SimCLR's, got "
-            f"{few(list(found.heads[0])) or 'no head'}: read out the pooled features instead"
+            f"{first_few(list(found.heads[0])) or 'no head'}: read out the pooled features instead"
         )
     kind: Any = told[0]
     return replace(model, head=kind, head_layers=told[1], dim=told[2])
@@ -140,16 +140,16 @@ def _filled(
         with torch.device("meta"):
             claimed = _empty(model, channels, source, headless=head is None)
         if _numbers(claimed.state_dict()) > 2 * _numbers(weights):
-            fill(claimed, weights, what, advice)
+            load_weights(claimed, weights, what, advice)
     network = _empty(model, channels, source, headless=head is None)
-    fill(network, weights, what, advice)
+    load_weights(network, weights, what, advice)
     return network
 
 
 def _empty(model: ModelRecipe, channels: int, source: Path, *, headless: bool) -> nn.Module:
     """Build a network that is not filled."""
     try:
-        network = bare_encoder(model, channels=channels)
+        network = build_network(model, channels=channels)
     except RecipeError as error:
         raise CheckpointError(f"{source}: {error}") from error
     if headless:

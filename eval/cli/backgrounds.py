@@ -142,13 +142,13 @@ def _written(
     """Write record, table and sheet, and say what is in them."""
     from dilo.eval.backgrounds.report import heading, table
     from dilo.eval.results import provenance, settled_folder, write_result
-    from dilo.pipeline.common.files import published, write_text
+    from dilo.pipeline.common.files import atomic_write, write_text
 
     record = evaluation.record | provenance(started)
     lines = [heading(record), *table(record)]
     folder = settled_folder(folder, record, say, of_run=of_run)
     write_text(folder / "table.txt", "\n".join(lines) + "\n")
-    with published(folder / "variations.png") as part:
+    with atomic_write(folder / "variations.png") as part:
         evaluation.sheet.save(part, format="PNG")
     write_result(folder, record)  # last: it says that the others are there
     failures = [(failure["path"], failure["reason"]) for failure in record["failures"]]

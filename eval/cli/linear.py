@@ -25,8 +25,8 @@ from dilo.eval.cli.options import (
 from dilo.pipeline.cli.options import (
     FOLDER,
     PRECISION,
-    grouped,
     json_option,
+    option_group,
     say,
     user_errors,
 )
@@ -128,7 +128,7 @@ _asked = {
     type=EITHER,
     help="Class folders, or with --fast a file of features: to be told apart.",
 )
-@grouped("asked", Asked, _asked)
+@option_group("asked", Asked, _asked)
 @click.option(
     "--out",
     type=FOLDER,
@@ -242,7 +242,7 @@ def _by_protocol(
     from dilo.eval.linear.training import probe
     from dilo.eval.results import provenance, write_result
     from dilo.train.runtime.devices import choose_precision
-    from dilo.train.runtime.options import Machine
+    from dilo.train.runtime.options import RunOptions
 
     started, first = time.monotonic(), is_first()
     words: Callable[[str], None] = say if first else quiet
@@ -252,7 +252,7 @@ def _by_protocol(
     words(protocol_words(protocol))
     if changes := departures(protocol):
         words(f"not the protocol: {'; '.join(changes)}")
-    machine = Machine(
+    machine = RunOptions(
         device=device,
         workers=worker_count(workers),
         precision=choose_precision(asked.precision, device),

@@ -12,7 +12,7 @@ from dilo.eval.cli.options import (
     tell,
     worker_count,
 )
-from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 from dilo.pipeline.compute.workercount import WORDS
 
@@ -83,7 +83,7 @@ SETTINGS = {
     type=click.Path(exists=True, path_type=Path),
     help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, or a folder of XML as ImageNet's.",
 )
-@grouped("settings", dict, SETTINGS)
+@option_group("settings", dict, SETTINGS)
 @click.option(
     "--out",
     type=FOLDER,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dilo.pipeline.cli.options import DEVICE, NAMED, PRECISION, say
+from dilo.pipeline.cli.options import DEVICE, MAX_LISTED, PRECISION, say
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.compute.workercount import WORDS, default_workers
 
@@ -98,10 +98,10 @@ def say_left_out(images: Sequence[tuple[str, str]], why: str, all_in: str) -> No
     """Name images that are left out, the first few of many, and what names all."""
     if images:
         say(f"{len(images)} {why} and are left out:")
-    for path, reason in images[:NAMED]:
+    for path, reason in images[:MAX_LISTED]:
         say(f"  {path}: {reason}")
-    if len(images) > NAMED:
-        say(f"  and {len(images) - NAMED} more; {all_in} names all")
+    if len(images) > MAX_LISTED:
+        say(f"  and {len(images) - MAX_LISTED} more; {all_in} names all")
 
 
 def tell(record: Mapping[str, Any], *, as_json: bool, out: Path | None = None) -> None:

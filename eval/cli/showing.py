@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 
 count_option = click.option(
     "--count", default=8, show_default=True, type=click.IntRange(min=1), help="Images to show."
@@ -35,5 +35,5 @@ def outside(option: str, out: Path, folders: Iterable[Path | None]) -> None:
 def write_figure(figure: Image.Image, path: Path) -> None:
     """Publish a figure; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with published(path) as part:
+    with atomic_write(path) as part:
         figure.save(part, format="PNG")

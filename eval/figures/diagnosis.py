@@ -17,7 +17,7 @@ from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.sheets import BLANK
-from dilo.train.data.evaluation import evaluation_crop
+from dilo.train.data.evaluation import center_crop
 
 #: What the maps are called.
 TITLES: dict[Attribution, str] = {"gradient": "gradient", "cam": "CAM"}
@@ -99,9 +99,7 @@ def picture(folder: LabelledFolder, row: int) -> NDArray[np.uint8]:
         Its evaluation crop; blank where it can be read no more.
     """
     try:
-        return (
-            evaluation_crop(decode(folder.root / folder.names[row]), CELL).permute(1, 2, 0).numpy()
-        )
+        return center_crop(decode(folder.root / folder.names[row]), CELL).permute(1, 2, 0).numpy()
     except ImageError:
         return BLANK
 

@@ -16,7 +16,7 @@ from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import CheckpointError, DiloError, ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import Names, escaped
-from dilo.train.data.evaluation import EvaluationCrops, collate
+from dilo.train.data.evaluation import EvalImages, collate
 
 #: Images of a figure that a network sees at once.
 _AT_ONCE = 8
@@ -186,7 +186,7 @@ def look(viewer: Viewer, rows: Sequence[int], methods: Sequence[Attribution]) ->
     for start in range(0, len(rows), _AT_ONCE):
         block = rows[start : start + _AT_ONCE]
         names = Names(viewer.folder.names[row] for row in block)
-        crops = EvaluationCrops(viewer.folder.root, names, viewer.classifier.encoder.size)
+        crops = EvalImages(viewer.folder.root, names, viewer.classifier.encoder.size)
         _, pixels, failures = collate([crops[i] for i in range(len(block))])
         for place, reason in failures:
             raise DiloError(

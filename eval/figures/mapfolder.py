@@ -11,13 +11,13 @@ from typing import Any
 from dilo.eval.attribution import Attribution
 from dilo.eval.figures.gradients import Viewer
 from dilo.eval.figures.heatmaps import gray
-from dilo.pipeline.common.files import part_of, sweep, write_text
+from dilo.pipeline.common.files import remove_leftovers, temporary_name, write_text
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.masks.pngs import full_names, stem, write_png
-from dilo.train.data.evaluation import EvaluationCrops, collate, squashed
-from dilo.train.data.loader import in_order, loader, read_through
+from dilo.pipeline.masks.pngs import ambiguous_names, stem, write_png
+from dilo.train.data.evaluation import EvalImages, collate, squashed
+from dilo.train.data.loader import in_order, make_loader, read_through
 
 #: The file that says what made the maps.
 MARK = "maps.json"
@@ -83,7 +83,7 @@ def write_maps(
     """
     _claim(out, viewer)
     names = viewer.folder.names
-    whole = set(full_names(names).tolist())
+    whole = set(ambiguous_names(names).tolist())
     files = [f"{name if i in whole else stem(name)}.png" for i, name in enumerate(names)]
     todo = [
         i for i, file in enumerate(files) if not all((out / m / file).exists() for m in methods)
@@ -91,13 +91,11 @@ def write_maps(
     kept, written = len(names) - len(todo), 0
     if progress is not None and kept:
         progress(kept)
-    crops = EvaluationCrops(
-        viewer.folder.root, Names(names[i] for i in todo), _size(viewer), squashed
-    )
+    crops = EvalImages(viewer.folder.root, Names(names[i] for i in todo), _size(viewer), squashed)
     unreadable: list[tuple[str, str]] = []
-    part = part_of(out / "map.png")
+    part = temporary_name(out / "map.png")
     batches = in_order(range(len(crops)), batch)
-    loading: Any = loader(crops, batches, workers=workers, pin=False, stack=collate, ahead=2)
+    loading: Any = make_loader(crops, batches, workers=workers, pin=False, stack=collate, ahead=2)
     try:
         with contextlib.closing(read_through(loading)) as arriving:
             for places, pixels, failures in arriving:
@@ -140,4 +138,4 @@ def _claim(out: Path, viewer: Viewer) -> None:
             f"--maps {out} must hold maps of this command, got another {' and '.join(others)} in "
             f"{MARK}: give a fresh folder"
         )
-    sweep(out)
+    remove_leftovers(out)

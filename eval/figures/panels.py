@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dilo.pipeline.images.sheets import INK, PAPER, cut, fitted, font, wrapped
+from dilo.pipeline.images.sheets import TEXT, WHITE, fit, font, truncate, wrap
 
 #: Side of a picture, width of its frame and distance to the next, in pixels.
 CELL, FRAME, GAP = 136, 4, 8
@@ -89,7 +89,7 @@ def panel_figure(blocks: Sequence[Block]) -> Image.Image:
     Image
         RGB, on white.
     """
-    notes = [wrapped(block.note, block.width) for block in blocks]
+    notes = [wrap(block.note, block.width) for block in blocks]
     header = TITLE_LINE + LINE * max(map(len, notes)) + GAP
     headed = LINE if any(block.heads for block in blocks) else 0
     row_height = headed + CELL + 2 * FRAME + 2 * LINE + GAP + GAP // 2
@@ -98,19 +98,19 @@ def panel_figure(blocks: Sequence[Block]) -> Image.Image:
         2 * MARGIN + sum(block.width for block in blocks) + APART * (len(blocks) - 1),
         2 * MARGIN + header + count * row_height - GAP,
     )
-    canvas = Image.new("RGB", size, PAPER)
+    canvas = Image.new("RGB", size, WHITE)
     draw, left = ImageDraw.Draw(canvas), MARGIN
     for block, lines in zip(blocks, notes, strict=True):
-        draw.text((left, MARGIN), cut(block.title, block.width, 15), fill=INK, font=font(15))
+        draw.text((left, MARGIN), truncate(block.title, block.width, 15), fill=TEXT, font=font(15))
         for i, line in enumerate(lines):
-            draw.text((left, MARGIN + TITLE_LINE + i * LINE), line, fill=INK, font=font(12))
+            draw.text((left, MARGIN + TITLE_LINE + i * LINE), line, fill=TEXT, font=font(12))
         rule = MARGIN + header - GAP // 2
         draw.line((left, rule, left + block.width, rule), fill=FAINT)
         for r, row in enumerate(block.rows):
             top = MARGIN + header + r * row_height
             if block.heads:
-                head = cut(block.heads[r], block.width, 12)
-                draw.text((left, top), head, fill=INK, font=font(12))
+                head = truncate(block.heads[r], block.width, 12)
+                draw.text((left, top), head, fill=TEXT, font=font(12))
             for c, panel in enumerate(row):
                 _place(canvas, panel, left + c * (CELL + 2 * FRAME + GAP), top + headed)
         left += block.width + APART
@@ -120,7 +120,7 @@ def panel_figure(blocks: Sequence[Block]) -> Image.Image:
 def _place(canvas: Image.Image, panel: Panel, left: int, top: int) -> None:
     """Draw a panel with its frame, mark and lines."""
     draw, outer = ImageDraw.Draw(canvas), CELL + 2 * FRAME
-    image = fitted(panel.pixels, CELL)
+    image = fit(panel.pixels, CELL)
     x = left + FRAME + (CELL - image.width) // 2
     y = top + FRAME + (CELL - image.height) // 2
     if panel.mark is not None:
@@ -133,7 +133,7 @@ def _place(canvas: Image.Image, panel: Panel, left: int, top: int) -> None:
         canvas.paste(mark, (x + image.width - _MARK, y), mark)
     for i, line in enumerate(panel.lines[:2]):
         place = (left + FRAME, top + outer + i * LINE)
-        draw.text(place, cut(line, CELL, 12), fill=INK, font=font(12))
+        draw.text(place, truncate(line, CELL, 12), fill=TEXT, font=font(12))
 
 
 @functools.cache
@@ -142,10 +142,10 @@ def _mark(yes: bool) -> Image.Image:
     side = 4 * _MARK
     mark = Image.new("RGBA", (side, side))
     draw = ImageDraw.Draw(mark)
-    draw.ellipse((8, 8, side - 9, side - 9), fill=YES if yes else NO, outline=PAPER, width=6)
+    draw.ellipse((8, 8, side - 9, side - 9), fill=YES if yes else NO, outline=WHITE, width=6)
     strokes = (
         [[(30, 54), (46, 70), (74, 36)]] if yes else [[(36, 36), (68, 68)], [(68, 36), (36, 68)]]
     )
     for stroke in strokes:
-        draw.line(stroke, fill=PAPER, width=11, joint="curve")
+        draw.line(stroke, fill=WHITE, width=11, joint="curve")
     return mark.resize((_MARK, _MARK), Image.Resampling.LANCZOS)

@@ -8,7 +8,7 @@ import torch
 
 from dilo.eval.features import Features, unreadable_record
 from dilo.eval.inputs import listing
-from dilo.pipeline.errors import DiloError, few
+from dilo.pipeline.errors import DiloError, first_few
 from dilo.pipeline.images.names import escaped
 from dilo.train.monitor.knn import knn_accuracy
 
@@ -41,7 +41,7 @@ def relabelled(found: Features, classes: Sequence[str]) -> Features:
     if unknown := [found.classes[number] for number in used if found.classes[number] not in there]:
         raise DiloError(
             f"classes of {found.root} must be among the {len(classes)} of the training images, got "
-            f"{few([*map(escaped, unknown)])}: take features of the same classes"
+            f"{first_few([*map(escaped, unknown)])}: take features of the same classes"
         )
     numbers = torch.tensor([there.get(name, -1) for name in found.classes])
     return dataclasses.replace(found, labels=numbers[found.labels], classes=tuple(classes))

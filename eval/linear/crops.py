@@ -125,7 +125,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             order = sample_order(self._seed, epoch, self._count)
             for first in range(step * batch, self._count, batch):
                 whole = order[first : first + batch].tolist()
-                held = -(-len(whole) // distributed.size())
+                held = -(-len(whole) // distributed.world_size())
                 mine = whole[distributed.rank() * held : (distributed.rank() + 1) * held]
                 mine += [NONE] * (held - len(mine))
                 yield [(epoch, position) for position in mine]

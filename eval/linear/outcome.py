@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.images.names import escaped
-from dilo.train.data.evaluation import EvaluationCrops
+from dilo.train.data.evaluation import EvalImages
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def reasons(folder: LabelledFolder, positions: Iterable[int]) -> list[tuple[str,
     list of (str, str)
         Path of each, and why it could not be read.
     """
-    again = EvaluationCrops(folder.root, folder.names, 1)
+    again = EvalImages(folder.root, folder.names, 1)
     told = []
     for position in positions:
         _, reason = again[position]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.common.rng import generator, permutation
-from dilo.train.monitor.nearest import Rows
+from dilo.train.monitor.nearest import Matrix
 
 #: What a stream of numbers is for, beside the seed.
 HELD, ORDER = 100, 101
@@ -93,7 +93,7 @@ def held_out(labels: Tensor, seed: int) -> Tensor:
     return held
 
 
-def standardise(rows: Rows, used: Tensor, device: torch.device, chunk: int = 4096) -> Standard:
+def standardise(rows: Matrix, used: Tensor, device: torch.device, chunk: int = 4096) -> Standard:
     """Find mean and deviation of each feature.
 
     Parameters
@@ -125,7 +125,7 @@ def standardise(rows: Rows, used: Tensor, device: torch.device, chunk: int = 409
 
 
 def batches(
-    rows: Rows, labels: Tensor, used: Tensor, *, batch: int, seed: int, epoch: int
+    rows: Matrix, labels: Tensor, used: Tensor, *, batch: int, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Visit the rows once, in an order that reads a file in runs and still mixes its classes.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from dilo.eval.classifier import CLASSIFIER
 from dilo.eval.encoder import Encoder
 from dilo.eval.results import PROBE, beside, is_free
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.networks.torchfile import read
 from dilo.train.networks.weights import PREFIX
@@ -208,7 +208,7 @@ def fitting_folder(folder: Path, settings: Mapping[str, Any], say: Callable[[str
 def _save(path: Path, content: Mapping[str, Any]) -> Path:
     """Publish a file of torch.save."""
     try:
-        with published(path) as part:
+        with atomic_write(path) as part:
             torch.save(dict(content), part)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
         raise CheckpointError(

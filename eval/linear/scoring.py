@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.monitor.nearest import Rows
+from dilo.train.monitor.nearest import Matrix
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Score:
     top5: float
 
 
-def places(weight: Tensor, bias: Tensor, rows: Rows, labels: Tensor, chunk: int = 4096) -> Tensor:
+def places(weight: Tensor, bias: Tensor, rows: Matrix, labels: Tensor, chunk: int = 4096) -> Tensor:
     """Find at which place a linear layer has the true class of each image.
 
     Parameters

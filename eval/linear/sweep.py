@@ -11,7 +11,7 @@ from torch import Tensor
 from dilo.eval.linear.rows import Standard, batches, held_out, standardise
 from dilo.eval.linear.scoring import places_of
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.monitor.nearest import Rows
+from dilo.train.monitor.nearest import Matrix
 
 #: Tried unless others are given: what serves standardised features of 128 to 4096 values.
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
@@ -109,7 +109,7 @@ class Swept(NamedTuple):
 
 
 def sweep(
-    rows: Rows,
+    rows: Matrix,
     labels: Tensor,
     classes: int,
     asked: Sweep,
@@ -251,7 +251,7 @@ class _Layers:
         return scores.view(len(rows), count, classes).transpose(0, 1)
 
     def judged(
-        self, rows: Rows, labels: Tensor, held: Tensor, standard: Standard
+        self, rows: Matrix, labels: Tensor, held: Tensor, standard: Standard
     ) -> tuple[Tried, ...]:
         """Score the part held out by every layer; a layer that is not finite counts as diverged."""
         device = self.weight.device

@@ -12,7 +12,7 @@ from dilo.eval.linear.scoring import places
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.images.names import Names
 from dilo.train.runtime import distributed
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 #: Stands for the place of the true class of an image that could not be read.
 UNREAD = -1
@@ -50,11 +50,11 @@ class TestImages:
         self,
         encoder: Encoder,
         folder: LabelledFolder,
-        machine: Machine,
+        machine: RunOptions,
         say: Callable[[str], None],
     ) -> None:
         self.folder = folder
-        mine = range(distributed.rank(), len(folder.names), distributed.size())
+        mine = range(distributed.rank(), len(folder.names), distributed.world_size())
         names = folder.names[mine.start : mine.stop : mine.step]
         labels = folder.labels[mine.start : mine.stop : mine.step]
         share = LabelledFolder(folder.root, Names(names), labels, folder.classes)
@@ -94,4 +94,4 @@ class TestImages:
         """
         found = torch.full((len(self.folder.names),), UNREAD)
         found[self._positions] = places(weight, bias, self._found.vectors, self._found.labels)
-        return distributed.gather(found).view(distributed.size(), -1).amax(0)
+        return distributed.all_gather(found).view(distributed.world_size(), -1).amax(0)

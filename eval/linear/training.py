@@ -29,14 +29,14 @@ from dilo.eval.origin import digest_of
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images.labels import sorted_by_number
-from dilo.train.data.crop import compile_ahead
-from dilo.train.data.loader import loader, prefetched
+from dilo.train.data.crop import compile_crops
+from dilo.train.data.loader import make_loader, prefetch_to_device
 from dilo.train.engine.claim import Claim, claimed
 from dilo.train.networks.torchfile import reason_of
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import DTYPES
-from dilo.train.runtime.options import Machine
-from dilo.train.runtime.signals import Interruption
+from dilo.train.runtime.options import RunOptions
+from dilo.train.runtime.signals import StopSignal
 
 #: A loss is looked at, which waits for the device, once in so many steps.
 LOOK_EVERY = 50
@@ -48,7 +48,7 @@ def probe(
     test: LabelledFolder,
     protocol: Protocol,
     folder: Path,
-    machine: Machine,
+    machine: RunOptions,
     say: Callable[[str], None],
     *,
     seed: int = 0,
@@ -98,13 +98,13 @@ def probe(
        Learning", CVPR 2020, section 4.1.
     """
     _require_enough(train, test, protocol)
-    with distributed.joined(machine.device) as device, Interruption() as interruption:
+    with distributed.init_process_group(machine.device) as device, StopSignal() as interruption:
         machine = dataclasses.replace(machine, device=device)
-        say = say if distributed.rank() == 0 else distributed.silence
+        say = say if distributed.rank() == 0 else distributed.no_log
         kept = weights_of(encoder)
         settings = _settings(encoder, digest_of(kept), train, test, protocol, machine, seed)
         if aside:
-            folder = distributed.decide(lambda: fitting_folder(folder, settings, say))
+            folder = distributed.on_rank_zero(lambda: fitting_folder(folder, settings, say))
         with _left_only_if_used(folder, aside), claimed(folder, say, interruption) as claim:
             session = _Session(
                 encoder, train, test, protocol, folder, machine, say, seed, kept, settings
@@ -129,7 +129,7 @@ def _settings(
     train: LabelledFolder,
     test: LabelledFolder,
     protocol: Protocol,
-    machine: Machine,
+    machine: RunOptions,
     seed: int,
 ) -> dict[str, Any]:
     """Say what a probe stands on: it goes on only with the same."""
@@ -161,9 +161,9 @@ def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Proto
             f"{protocol.batch}: give --batch {len(train.names)} or less, which scales the "
             f"learning rate with it"
         )
-    if len(test.names) < distributed.size():
+    if len(test.names) < distributed.world_size():
         raise DiloError(
-            f"{test.root} must hold an image for each of {distributed.size()} ranks, got "
+            f"{test.root} must hold an image for each of {distributed.world_size()} ranks, got "
             f"{len(test.names)}: use fewer"
         )
 
@@ -178,7 +178,7 @@ class _Session:
         test: LabelledFolder,
         protocol: Protocol,
         folder: Path,
-        machine: Machine,
+        machine: RunOptions,
         say: Callable[[str], None],
         seed: int,
         kept: dict[str, Tensor],
@@ -196,7 +196,7 @@ class _Session:
         if machine.device.type == "cuda":
             encoder.network.to(memory_format=torch.channels_last)
 
-    def run(self, interruption: Interruption, claim: Claim) -> Outcome:
+    def run(self, interruption: StopSignal, claim: Claim) -> Outcome:
         """Take up the state, take the steps that are left, and say how it ended."""
         self.claim = claim
         self._resume()
@@ -210,7 +210,7 @@ class _Session:
         if self.state is not None:
             self._take_up(self.state)
             self.say(f"going on from epoch {self.step / self.steps_per_epoch:.2f}")
-        stood = distributed.gather(torch.tensor([self.step])).tolist()
+        stood = distributed.all_gather(torch.tensor([self.step])).tolist()
         if len(set(stood)) > 1:
             raise CheckpointError(
                 f"{self.folder} must be the same folder on all ranks, got steps {stood}: "
@@ -230,19 +230,19 @@ class _Session:
                 f"taking it up failed ({reason_of(error)}): give another --out"
             ) from error
 
-    def _take(self, interruption: Interruption, steps: int) -> str:
+    def _take(self, interruption: StopSignal, steps: int) -> str:
         """Take the steps that are left; name the signal that stopped them, if one did."""
-        compile_ahead(self.say)
+        compile_crops(self.say)
         batches = EpochBatches(len(self.train.names), self.protocol, self.seed, self.step)
         crops = TrainingCrops(self.train, self.protocol, self.encoder.size, self.seed)
         cuda = self.machine.device.type == "cuda"
-        stream: Iterable[Any] = loader(
+        stream: Iterable[Any] = make_loader(
             crops, batches, workers=self.machine.workers, pin=cuda, stack=collate
         )
         left = (steps - self.step) * self.protocol.batch
         terminal = None if distributed.rank() == 0 else False
         with Progress(left, "images", self.say, terminal=terminal) as bar:
-            for batch, _ in prefetched(stream, torch.device("cpu")):
+            for batch, _ in prefetch_to_device(stream, torch.device("cpu")):
                 self._learn(batch)
                 self.step += 1
                 if self.step % LOOK_EVERY == 0:
@@ -250,7 +250,7 @@ class _Session:
                 if self.step % self.steps_per_epoch == 0:
                     self._end_epoch()
                 bar.advance(self.protocol.batch, self._note())
-                (came,) = distributed.any_of([bool(interruption.came)])
+                (came,) = distributed.any_rank([bool(interruption.came)])
                 if came and self.step < steps:
                     self._save()
                     return interruption.came or "on another rank"
@@ -262,8 +262,8 @@ class _Session:
         Features are exchanged, not gradients: of the usual batch, width and number of classes
         that is less, and no rank's layer can drift from another's.
         """
-        told = distributed.gather(batch.told)
-        features = distributed.gather(self._features(batch.crops))
+        told = distributed.all_gather(batch.told)
+        features = distributed.all_gather(self._features(batch.crops))
         position, label = told.unbind(1)
         self.unreadable.update(position[(label == UNLABELLED) & (position >= 0)].tolist())
         passed = self.step / self.steps_per_epoch
@@ -314,7 +314,7 @@ class _Session:
             "unreadable": sorted(self.unreadable),
             "curve": [dataclasses.asdict(result) for result in self.curve],
         }
-        distributed.decide(lambda: self._write_state(state))
+        distributed.on_rank_zero(lambda: self._write_state(state))
 
     def _write_state(self, state: dict[str, Any]) -> None:
         """Write the state, if the probe is still this one's."""
@@ -332,13 +332,13 @@ class _Session:
             classes=len(self.train.classes),
             train_images=len(self.train.names) - len(self.unreadable),
             test_images=int(read.sum()),
-            ranks=distributed.size(),
+            ranks=distributed.world_size(),
             unreadable=(
                 *reasons(self.train, sorted(self.unreadable)),
                 *reasons(test, (~read).nonzero().flatten().tolist()),
             ),
         )
-        path = distributed.decide(lambda: self._write(outcome))
+        path = distributed.on_rank_zero(lambda: self._write(outcome))
         return dataclasses.replace(outcome, classifier=path, folder=self.folder)
 
     def _write(self, outcome: Outcome) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from dilo.eval.encoder import Encoder, load_encoder
-from dilo.pipeline.errors import CheckpointError, few
+from dilo.pipeline.errors import CheckpointError, first_few
 
 
 def weights_of(encoder: Encoder) -> dict[str, Tensor]:
@@ -57,6 +57,6 @@ def require_unchanged(encoder: Encoder, kept: Mapping[str, Tensor]) -> None:
     if changed:
         raise CheckpointError(
             f"the trunk must stay as {encoder.source} holds it, got {len(changed)} of "
-            f"{len(found)} entries changed, {few(changed)}: what was measured is void; was the "
-            "network in train mode, or the file replaced?"
+            f"{len(found)} entries changed, {first_few(changed)}: what was measured is void; "
+            "was the network in train mode, or the file replaced?"
         )

@@ -21,7 +21,7 @@ from dilo.eval.localization.sheet import example_sheet
 from dilo.eval.results import provenance
 from dilo.eval.saliency.evaluation import sheet_names
 from dilo.eval.saliency.examples import EACH, chosen
-from dilo.pipeline.common.files import published, write_text
+from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped
 
@@ -149,7 +149,7 @@ def write_texts(
     plot = out / "pixel-precision-recall.png"
     plot.unlink(missing_ok=True)  # of an earlier command with the same images and settings
     if request.plots and collection.truth.by_pixel:
-        with published(plot) as part:
+        with atomic_write(plot) as part:
             pixel_plot(rows, part)
 
 
@@ -218,5 +218,5 @@ def write_sheets(
 
 def _save(path: Path, picture: Image.Image) -> None:
     """Write a picture, whole or not at all."""
-    with published(path) as part:
+    with atomic_write(path) as part:
         picture.save(part, format="PNG")

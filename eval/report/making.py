@@ -26,7 +26,7 @@ from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.printing import counted, printable
 from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.common.textfiles import read_bytes
-from dilo.pipeline.errors import DiloError, few
+from dilo.pipeline.errors import DiloError, first_few
 from dilo.pipeline.images.names import escaped
 
 Say = Callable[[str], None]
@@ -120,8 +120,8 @@ def _require_own(out: Path, mark: str) -> None:
     names = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
     if names and REPORT not in names:
         raise DiloError(
-            f"--out {out} must be empty, or hold a report, got {few([*map(escaped, names)])} and "
-            f"no {REPORT}: give another folder"
+            f"--out {out} must be empty, or hold a report, got {first_few([*map(escaped, names)])} "
+            f"and no {REPORT}: give another folder"
         )
     if names and not read_bytes(out / REPORT, LARGEST_PAGE).endswith(mark.encode()):
         raise DiloError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 
 #: Bytes of a picture that stands in the page as it is; larger ones are made smaller.
 EMBEDDED = 600_000
@@ -114,7 +114,7 @@ class Album:
             self.notes.append(f"{source} is left out: it is no picture to be shown ({error})")
             return None
         path = self.place(*words)
-        with published(path) as part:
+        with atomic_write(path) as part:
             shutil.copyfile(source, part)
         return self.taken(path)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 from dilo.train.monitor.plot import COLOURS, STYLES
 
 if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
@@ -141,7 +141,7 @@ def _finish(figure: "Figure", names: Sequence[str], path: Path) -> None:
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_parse_math(False)  # "$" in a name is a dollar
         text.set_text(_short(name))
-    with warnings.catch_warnings(), published(path) as part:
+    with warnings.catch_warnings(), atomic_write(path) as part:
         warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is a box
         figure.savefig(part, format="png")
 

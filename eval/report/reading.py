@@ -10,7 +10,7 @@ from dilo.eval.inputs import inputs_of
 from dilo.pipeline.common.textfiles import parse_toml, read_json, read_text
 from dilo.train.monitor.metrics import read_metrics
 from dilo.train.monitor.plot import recipe_words
-from dilo.train.monitor.run_info import FACTS, read_facts
+from dilo.train.monitor.run_info import RUN_INFO, read_run_info
 
 #: Bytes of a record, at most; what is larger is no record of ours.
 LARGEST = 64 * 2**20
@@ -235,7 +235,7 @@ def read_source(name: str, folder: Path, *, is_run: bool) -> Source:
         name=name,
         folder=folder,
         is_run=is_run,
-        facts=read_facts(folder),
+        facts=read_run_info(folder),
         recipe=_recipe(folder, notes),
         lines=read_metrics(folder) if is_run else [],
         results=results,
@@ -260,7 +260,7 @@ def _result(path: Path, notes: list[str]) -> Result | None:
             return None
         record = read_json(path)
     except (OSError, ValueError) as error:
-        if path.name != FACTS:
+        if path.name != RUN_INFO:
             notes.append(f"{path} is left out: it is no JSON that can be read ({error})")
         return None
     if not isinstance(record, dict) or not isinstance(record.get("task"), str):
@@ -270,7 +270,7 @@ def _result(path: Path, notes: list[str]) -> Result | None:
 
 def _recipe(folder: Path, notes: list[str]) -> dict[str, str]:
     """Read a run's settings: from run.json, else from recipe.toml."""
-    recipe = read_facts(folder).get("recipe")
+    recipe = read_run_info(folder).get("recipe")
     if not isinstance(recipe, dict):
         try:
             path = folder / "recipe.toml"

@@ -17,7 +17,7 @@ from dilo.eval.saliency.examples import example_sheet, find_photographs
 from dilo.eval.saliency.plots import f_threshold_plot, precision_recall_plot
 from dilo.eval.saliency.score import Score, score
 from dilo.eval.saliency.sources import Method, PngFolder, open_method
-from dilo.pipeline.common.files import published, write_text
+from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 
@@ -253,12 +253,12 @@ def _write(out: Path, record: dict[str, Any], scores: Sequence[Score], *, plots:
     ):
         (out / name).unlink(missing_ok=True)  # of an earlier command with the same masks and truth
         if plots:
-            with published(out / name) as part:
+            with atomic_write(out / name) as part:
                 draw(scores, part)
     write_text(out / "saliency.json", json.dumps(record) + "\n")
 
 
 def _save(path: Path, picture: Image.Image) -> None:
     """Write a picture, whole or not at all."""
-    with published(path) as part:
+    with atomic_write(path) as part:
         picture.save(part, format="PNG")

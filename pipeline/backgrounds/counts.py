@@ -9,7 +9,7 @@ from dilo.pipeline.common.printing import counted
 from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_DRAWN
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import MADE
-from dilo.pipeline.store.shardfile import Tally
+from dilo.pipeline.store.shardfile import ShardSummary
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class BackgroundCounts:
 
 
 def count_backgrounds(
-    plan: Plan, shards: Sequence[int], tallies: Sequence[Tally]
+    plan: Plan, shards: Sequence[int], tallies: Sequence[ShardSummary]
 ) -> BackgroundCounts:
     """Count what some shards hold."""
     recipe = BackgroundRecipe.planned(plan)

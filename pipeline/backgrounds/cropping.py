@@ -11,7 +11,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from dilo.pipeline.backgrounds.draws import TEXTURE, taken, texture_windows, visiting_order
+from dilo.pipeline.backgrounds.draws import TEXTURE, allot_windows, shuffled_order, texture_windows
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.common.rng import generator
 from dilo.pipeline.compute.shard import ShardOpener, ShardWork
@@ -27,7 +27,7 @@ from dilo.pipeline.store.rows import FAILED
 _SUBSAMPLING = "420"
 
 
-class _Windows(Protocol):
+class WindowFinder(Protocol):
     """The windows of the images of a shard."""
 
     def count(self, row: int) -> int:
@@ -51,12 +51,12 @@ class BackgroundSource:
 
         def open_shard(images: range, paths: list[str]) -> ShardWork:
             rows = BackgroundRows.blank([escaped(path) for path in paths])
-            windows: _Windows = _WholeImages()
+            windows: WindowFinder = _WholeImages()
             if masks is not None:
                 windows = _Crops(masks, recipe, paths, rows)
             elif recipe.kind == "textures":
                 windows = _Textures(recipe, plan.size, images)
-            counts = _drawn(plan, recipe, images, windows)
+            counts = _windows_per_image(plan, recipe, images, windows)
             for row in range(len(paths)):
                 if not rows.error[row] and not counts.get(row):
                     rows.undone[row] = NO_WINDOW if row in counts else NOT_DRAWN
@@ -79,22 +79,22 @@ def planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) -> 
     return masks
 
 
-def _drawn(
-    plan: Plan, recipe: BackgroundRecipe, images: range, windows: _Windows
+def _windows_per_image(
+    plan: Plan, recipe: BackgroundRecipe, images: range, windows: WindowFinder
 ) -> dict[int, int]:
     """Say how many windows of each image that was visited are taken."""
     quota = recipe.quota(images, plan.images)
     if quota is None:
-        return taken(range(len(images)), windows.count, None)
-    order = visiting_order(recipe.seed, images.start // plan.shard_size, len(images))
-    return taken(order, windows.count, quota)
+        return allot_windows(range(len(images)), windows.count, None)
+    order = shuffled_order(recipe.seed, images.start // plan.shard_size, len(images))
+    return allot_windows(order, windows.count, quota)
 
 
 def _filler(
     plan: Plan,
     recipe: BackgroundRecipe,
     rows: BackgroundRows,
-    windows: _Windows,
+    windows: WindowFinder,
     counts: dict[int, int],
 ) -> Callable[[int, bytes], None]:
     """Prepare what makes the backgrounds of one image."""

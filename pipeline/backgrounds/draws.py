@@ -11,13 +11,15 @@ from dilo.pipeline.store.backgroundrows import Box
 ORDER, TEXTURE = range(2)
 
 
-def visiting_order(seed: int, shard: int, images: int) -> list[int]:
+def shuffled_order(seed: int, shard: int, images: int) -> list[int]:
     """Draw the order in which the images of a shard are asked for windows."""
     order: list[int] = permutation(generator(seed, ORDER, shard), images).tolist()
     return order
 
 
-def taken(order: Sequence[int], windows: Callable[[int], int], quota: int | None) -> dict[int, int]:
+def allot_windows(
+    order: Sequence[int], windows: Callable[[int], int], quota: int | None
+) -> dict[int, int]:
     """Take first windows of as many images as needed, then second windows, and so on."""
     found: dict[int, int] = {}
     firsts = 0

@@ -5,25 +5,25 @@ from pathlib import Path
 
 import numpy as np
 
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import IMAGES
-from dilo.pipeline.store.status import require_whole
+from dilo.pipeline.store.status import require_complete
 
 
 def whole_masks(folder: Path) -> MaskStore:
     """Open the masks that crops are to be cut by."""
     masks = MaskStore(folder)
-    require_whole(folder, masks.plan, f"--masks {folder}")
+    require_complete(folder, masks.plan, f"--masks {folder}")
     return masks
 
 
-def with_masks(images: Selection, masks: MaskStore) -> Selection:
+def with_masks(images: ImageSelection, masks: MaskStore) -> ImageSelection:
     """Take the images that have masks, unless there is a list."""
-    return dataclasses.replace(images, listed=images.listed or masks.folder / IMAGES)
+    return dataclasses.replace(images, list_file=images.list_file or masks.folder / IMAGES)
 
 
 def require_masks(names: Names, masks: MaskStore) -> None:
@@ -40,7 +40,7 @@ def require_masks(names: Names, masks: MaskStore) -> None:
 
 def compile_ahead(masks: MaskStore) -> None:
     """Compile what finds windows, if this machine has not yet: before workers all would."""
-    with one_core():
+    with single_threaded():
         from dilo.pipeline.backgrounds.windows import largest_windows
 
         blank = np.zeros((masks.plan.size, masks.plan.size), np.uint8)

@@ -13,7 +13,7 @@ from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images.decoding import decode
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.images.sheets import BLANK, CELL, PAPER, Picture, fitted, sheet
+from dilo.pipeline.images.sheets import BLANK, CELL, WHITE, Picture, fit, sheet
 from dilo.pipeline.store.backgroundrows import Box
 
 #: Cells in a row of either sheet.
@@ -67,7 +67,7 @@ def _pair(store: BackgroundStore, images: Path, index: int, together: range) -> 
 def _crop(store: BackgroundStore, index: int, name: str = "") -> Picture:
     """Make the cell of a background, with its size in its image and perhaps a name below."""
     _, _, height, width = store.box(index)
-    picture = fitted(store[index])
+    picture = fit(store[index])
     right, bottom = picture.width - 1, picture.height - 1
     ImageDraw.Draw(picture).rectangle((0, 0, right, bottom), outline=FRAME)
     return Picture(np.asarray(picture), f"{width} x {height}  {name}".rstrip())
@@ -80,9 +80,9 @@ def _outlined(image: NDArray[np.uint8], others: list[Box], shown: Box) -> NDArra
     width = max(image.shape[1], *(left + width for _, left, _, width in boxes))
     canvas = tiled(image, (0, 0, height, width))
     for repeated in (canvas[image.shape[0] :], canvas[: image.shape[0], image.shape[1] :]):
-        repeated[:] = repeated // 2 + PAPER[0] // 2
+        repeated[:] = repeated // 2 + WHITE[0] // 2
     # As the sheet will scale it, so that lines are as thick in all cells.
-    picture, scale = fitted(canvas), CELL / max(height, width)
+    picture, scale = fit(canvas), CELL / max(height, width)
     draw = ImageDraw.Draw(picture)
     for box in boxes:
         left, top, right, bottom = _corners(box, scale)

@@ -16,8 +16,8 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.store.backgroundrows import Box
 from dilo.pipeline.store.plan import shard_path
 from dilo.pipeline.store.reader import ShardStore
-from dilo.pipeline.store.shardfile import reading, reading_shard
-from dilo.pipeline.store.status import require_whole
+from dilo.pipeline.store.shardfile import damage_as_store_error, reading_shard
+from dilo.pipeline.store.status import require_complete
 
 
 class _Shard:
@@ -70,7 +70,7 @@ class BackgroundStore(ShardStore[_Shard]):
 
     def __init__(self, folder: Path | str) -> None:
         super().__init__(folder)
-        require_whole(self.folder, self.plan, str(folder))
+        require_complete(self.folder, self.plan, str(folder))
         # A few bytes a shard, which travel with the object: to open all takes seconds.
         counts = [self._count(shard) for shard in range(self.plan.shards)]
         self._starts: NDArray[np.int64] = np.cumsum([0, *counts])
@@ -145,7 +145,9 @@ class BackgroundStore(ShardStore[_Shard]):
             rows = [row for _, row in group]
             with self._files().reading(shard) as opened:
                 jpegs = [opened.content(row) for row in rows]
-            with reading(shard_path(self.folder, shard)):  # HDF5's lock is free meanwhile
+            with damage_as_store_error(
+                shard_path(self.folder, shard)
+            ):  # HDF5's lock is free meanwhile
                 for row, jpeg in zip(rows, jpegs, strict=True):
                     found[shard, row] = simplejpeg.decode_jpeg(jpeg, "RGB")
         return [found[place] for place in places]

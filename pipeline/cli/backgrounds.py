@@ -7,7 +7,7 @@ import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, user_errors
 from dilo.pipeline.cli.run import (
-    Sharding,
+    RunOptions,
     begin,
     make_store,
     selection_options,
@@ -17,10 +17,10 @@ from dilo.pipeline.cli.run import (
 
 if TYPE_CHECKING:
     from dilo.pipeline.backgrounds.recipe import Kind
-    from dilo.pipeline.images.listing import Selection
+    from dilo.pipeline.images.listing import ImageSelection
 
 #: What may be said of each kind, and what is said unless it is.
-_OWN: dict[str, dict[str, Any]] = {
+_KIND_OPTIONS: dict[str, dict[str, Any]] = {
     "crops": {"masks": None, "response": 10, "min_side": 64, "max_aspect": 2.0, "crops": 1},
     "textures": {"crops": 4},
     "images": {},
@@ -30,7 +30,7 @@ _OWN: dict[str, dict[str, Any]] = {
 @click.command()
 @click.option(
     "--kind",
-    type=click.Choice(list(_OWN)),
+    type=click.Choice(list(_KIND_OPTIONS)),
     default="crops",
     show_default=True,
     help="Windows of the images that hold nothing salient, by --masks; of textures; or the "
@@ -95,7 +95,7 @@ _OWN: dict[str, dict[str, Any]] = {
 @user_errors
 def backgrounds(
     kind: "Kind",
-    images: "Selection",
+    images: "ImageSelection",
     masks: Path | None,
     out: Path,
     count: int | None,
@@ -103,7 +103,7 @@ def backgrounds(
     size: int,
     quality: int,
     shard_size: int | None,
-    how: Sharding,
+    how: RunOptions,
     **own: float | None,
 ) -> None:
     """Make a store of backgrounds, for foregrounds to be put on.
@@ -136,10 +136,10 @@ def backgrounds(
 
 def _own_options(kind: str, given: dict[str, Any]) -> dict[str, Any]:
     """Complete the options that not every kind has, and refuse those of other kinds."""
-    own = _OWN[kind]
+    own = _KIND_OPTIONS[kind]
     for name, value in given.items():
         if value is not None and name not in own:
-            others = [other for other, options in _OWN.items() if name in options]
+            others = [other for other, options in _KIND_OPTIONS.items() if name in options]
             raise click.UsageError(
                 f"--{name.replace('_', '-')} belongs to --kind {' or '.join(others)}, got {kind}"
             )

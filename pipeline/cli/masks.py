@@ -8,9 +8,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_weights
-from dilo.pipeline.cli.options import EXISTING, FOLDER, NAMED, say, settings_of, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, MAX_LISTED, say, settings_of, user_errors
 from dilo.pipeline.cli.run import (
-    Sharding,
+    RunOptions,
     begin,
     make_store,
     selection_options,
@@ -20,9 +20,9 @@ from dilo.pipeline.cli.run import (
 )
 
 if TYPE_CHECKING:
-    from dilo.pipeline.images.listing import Selection
+    from dilo.pipeline.images.listing import ImageSelection
     from dilo.pipeline.images.names import Names
-    from dilo.pipeline.masks.network import NetworkRun
+    from dilo.pipeline.masks.network import InferenceSettings
     from dilo.pipeline.saliency import MaskRecipe
     from dilo.pipeline.store.plan import Plan
 
@@ -77,7 +77,7 @@ def _methods(
 @sharding_options
 @user_errors
 def masks(
-    images: "Selection",
+    images: "ImageSelection",
     out: Path,
     method: str,
     refine: str | None,
@@ -86,20 +86,20 @@ def masks(
     shard_size: int | None,
     dry_run: bool,
     network: NetworkOptions,
-    how: Sharding,
+    how: RunOptions,
 ) -> None:
     """Compute a saliency mask for every image below a folder.
 
     Stop it as you like: finished shards stay, and the same command goes on. An image
     that cannot be read becomes a row with the reason, and the run goes on.
     """
-    from dilo.pipeline.masks.computed import MethodSource, compile_ahead, mask_spec
+    from dilo.pipeline.masks.computed import MethodSource, mask_spec, precompile
 
     recipe = network.recipe(method, refine, settings)
     run, how = network.run(recipe, how)
     plan, names = begin(images, out, mask_spec(recipe, size), shard_size, how)
     if dry_run:
-        _foretell(images.root, out, plan, names, recipe, run, how)
+        _dry_run(images.root, out, plan, names, recipe, run, how)
         return
     require_weights(recipe, run, out, names, how)
     make_store(
@@ -110,7 +110,7 @@ def masks(
         names,
         how,
         network=run is not None,
-        before_start=lambda: compile_ahead(recipe, say),
+        before_start=lambda: precompile(recipe, say),
     )
 
 
@@ -129,11 +129,11 @@ def masks(
 @user_errors
 def import_masks(
     png: Path,
-    images: "Selection",
+    images: "ImageSelection",
     out: Path,
     size: int,
     shard_size: int | None,
-    how: Sharding,
+    how: RunOptions,
 ) -> None:
     """Make a store of masks that another program made: gray PNGs, one an image.
 
@@ -153,22 +153,22 @@ def import_masks(
     make_store(ImportSource(png.absolute()), images, out, plan, names, how)
 
 
-def _foretell(
+def _dry_run(
     images: Path,
     store: Path,
     plan: "Plan",
     names: "Names",
     recipe: "MaskRecipe",
-    run: "NetworkRun | None",
-    how: Sharding,
+    run: "InferenceSettings | None",
+    how: RunOptions,
 ) -> None:
     """Say what a store would take, and write none of it."""
-    from dilo.pipeline.masks.computed import compile_ahead, open_recipe
+    from dilo.pipeline.masks.computed import open_recipe, precompile
     from dilo.pipeline.masks.estimate import estimate
     from dilo.pipeline.store.status import missing_shards
 
     if missing_shards(store, plan):
-        compile_ahead(recipe, say)
+        precompile(recipe, say)
     found = estimate(
         images,
         store,
@@ -180,7 +180,7 @@ def _foretell(
         cluster=how.on_cluster,
         task=how.task(),
     )
-    for line in found.lines(named=NAMED):
+    for line in found.lines(named=MAX_LISTED):
         say(line)
     if how.as_json:
         click.echo(json.dumps(found.record()))

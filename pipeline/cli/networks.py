@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import DEVICE, PRECISION, grouped
+from dilo.pipeline.cli.options import DEVICE, PRECISION, option_group
 from dilo.pipeline.errors import near
 
 if TYPE_CHECKING:
-    from dilo.pipeline.cli.run import Sharding
+    from dilo.pipeline.cli.run import RunOptions
     from dilo.pipeline.images.names import Names
-    from dilo.pipeline.masks.network import NetworkRun
+    from dilo.pipeline.masks.network import InferenceSettings
     from dilo.pipeline.saliency import MaskRecipe
 
 #: Options that are parameters: what `NetworkOptions` calls them is what plan.json does.
@@ -54,7 +54,7 @@ class NetworkOptions:
             )
         found = METHODS[method]
         network = isinstance(found, NetworkMethod)
-        self._refuse_others(method, set(found.values()) if network else set(), network=network)
+        self._refuse_others(method, set(found.as_dict()) if network else set(), network=network)
         given = {name: v for name in _PARAMETERS if (v := getattr(self, name)) is not None}
         for name in set(given) & set(settings):
             raise click.UsageError(f"{_PARAMETERS[name]} and --set {name}=... say the same: one do")
@@ -66,7 +66,7 @@ class NetworkOptions:
 
             settings = trained_settings(method, self.weights) | settings
         try:
-            return MaskRecipe.named(method, refine, settings | given, weights=digest)
+            return MaskRecipe.create(method, refine, settings | given, weights=digest)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--set") from error
 
@@ -83,12 +83,14 @@ class NetworkOptions:
                 whose = _OWNERS.get(name, "basnet or another network")
                 raise click.UsageError(f"{option} belongs to --method {whose}, got {method}")
 
-    def run(self, recipe: "MaskRecipe", how: "Sharding") -> tuple["NetworkRun | None", "Sharding"]:
+    def run(
+        self, recipe: "MaskRecipe", how: "RunOptions"
+    ) -> tuple["InferenceSettings | None", "RunOptions"]:
         """Say how a network runs, and in how many processes; nothing changes for other methods."""
         import joblib
 
         from dilo.pipeline.masks.gpus import gpus, require_gpus
-        from dilo.pipeline.masks.network import NetworkRun
+        from dilo.pipeline.masks.network import InferenceSettings
         from dilo.pipeline.saliency.weights import weights_file
 
         if self.weights is None:
@@ -105,11 +107,15 @@ class NetworkOptions:
                 how = dataclasses.replace(how, jobs=1 if how.backend == "threading" else count)
         file = weights_file(self.weights).absolute()
         processes = 1 if how.on_cluster else joblib.effective_n_jobs(how.jobs)
-        return NetworkRun(file, device, self.batch, self.workers, processes), how
+        return InferenceSettings(file, device, self.batch, self.workers, processes), how
 
 
 def require_weights(
-    recipe: "MaskRecipe", run: "NetworkRun | None", out: Path, names: "Names", how: "Sharding"
+    recipe: "MaskRecipe",
+    run: "InferenceSettings | None",
+    out: Path,
+    names: "Names",
+    how: "RunOptions",
 ) -> None:
     """Refuse weights that do not fit before a store is begun with them.
 
@@ -123,7 +129,7 @@ def require_weights(
     check_weights(recipe, run.weights, names)
 
 
-network_options = grouped(
+network_options = option_group(
     "network",
     NetworkOptions,
     {

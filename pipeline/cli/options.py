@@ -37,7 +37,7 @@ MOST = {"--jobs": 4096, "--workers": 4096, "--size": 4096, "--batch": 2**20, "--
 #: What the context of a command holds where --debug was given.
 _DEBUG = "dilo.debug"
 #: How many failed images are named on a terminal; --json names all.
-NAMED = 10
+MAX_LISTED = 10
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
@@ -60,7 +60,7 @@ jobs_option = click.option(
 )
 
 
-class Failure(click.ClickException):
+class UserError(click.ClickException):
     """Something that a user can mend, at the command line: the sentence, and status 3."""
 
     exit_code = 3
@@ -70,7 +70,7 @@ class Failure(click.ClickException):
         say(f"Error: {self.message}")
 
 
-class _Unforeseen(Failure):
+class _Unforeseen(UserError):
     """A bug, in one line, with a status of its own: 1 says that images failed."""
 
     exit_code = os.EX_SOFTWARE
@@ -133,7 +133,7 @@ debug_option = click.option(
 
 
 def user_errors(command: Command) -> Command:
-    """Turn what a user can mend into `Failure`, an interrupt into a word on resuming.
+    """Turn what a user can mend into `UserError`, an interrupt into a word on resuming.
 
     What nobody foresaw becomes `_Unforeseen`; the option --debug shows where it came from.
     """
@@ -172,24 +172,24 @@ def sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
-        raise Failure("stopped; give the same command to go on") from None
+        raise UserError("stopped; give the same command to go on") from None
     except Exception as error:
         if debug:
             say("".join(traceback.format_exception(error)).rstrip())
         raise _told(error, out) from error
 
 
-def _told(error: Exception, out: Path | None) -> Failure:
+def _told(error: Exception, out: Path | None) -> UserError:
     """Choose the sentence of an error."""
     if isinstance(error, DiloError) and not isinstance(error, AccessError):
-        return Failure(str(error))
+        return UserError(str(error))
     sharing = _without_sharing()
     known = isinstance(error, AccessError)
     sentence = str(error) if known else sentence_of(error, sharing=sharing, out=out)
     if sentence is None:
         return _Unforeseen(error)
     # Of an output that is gone, or was never begun, nothing is kept.
-    return Failure(f"{sentence}; finished work is kept" if out and _begun(out) else sentence)
+    return UserError(f"{sentence}; finished work is kept" if out and _begun(out) else sentence)
 
 
 def _output(values: Mapping[str, Any]) -> Path | None:
@@ -243,8 +243,8 @@ class Program(click.Group):
             error.show()
             sys.exit(error.exit_code)
         except click.Abort:  # Ctrl-C before a command began
-            Failure("stopped; give the same command to go on").show()
-            sys.exit(Failure.exit_code)
+            UserError("stopped; give the same command to go on").show()
+            sys.exit(UserError.exit_code)
 
 
 def settings_of(
@@ -272,7 +272,7 @@ def say(line: str) -> None:
         click.echo(printable(line), err=True)
 
 
-def grouped(
+def option_group(
     argument: str, make: Callable[..., Any], options: dict[str, Callable[[Any], Any]]
 ) -> Callable[[Command], Command]:
     """Give a command some options, by the names of their values, as one argument made of them."""

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, Failure, grouped, jobs_option, json_option, say
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    UserError,
+    jobs_option,
+    json_option,
+    option_group,
+    say,
+)
 from dilo.pipeline.cli.stores import finish
 
 if TYPE_CHECKING:
-    from dilo.pipeline.compute.arrays import Task
+    from dilo.pipeline.compute.arrays import ArrayTask
     from dilo.pipeline.compute.shard import RowSource
-    from dilo.pipeline.images.listing import Selection
+    from dilo.pipeline.images.listing import ImageSelection
     from dilo.pipeline.images.names import Names
     from dilo.pipeline.store.create import StoreSpec
     from dilo.pipeline.store.plan import Plan
@@ -22,15 +29,15 @@ if TYPE_CHECKING:
 
 def _selection(
     images: Path, listed: Path | None, include: tuple[str, ...], limit: int | None
-) -> "Selection":
+) -> "ImageSelection":
     """Make the argument; its module imports too much for --help."""
-    from dilo.pipeline.images.listing import Selection
+    from dilo.pipeline.images.listing import ImageSelection
 
-    return Selection(images, listed, include, limit)
+    return ImageSelection(images, listed, include, limit)
 
 
 #: --images and what narrows it, as one argument `images`.
-selection_options = grouped(
+selection_options = option_group(
     "images",
     _selection,
     {
@@ -105,7 +112,7 @@ def _num_tasks(
 
 
 @dataclass(frozen=True)
-class Sharding:
+class RunOptions:
     """Who makes which shards, as the options say."""
 
     jobs: int
@@ -122,16 +129,16 @@ class Sharding:
         """Tell whether others than this machine compute."""
         return self.backend in ("dask", "ray")
 
-    def task(self) -> "Task | None":
+    def task(self) -> "ArrayTask | None":
         """Tell which share of the work is this process's; None for all of it."""
-        from dilo.pipeline.compute.arrays import find_task
+        from dilo.pipeline.compute.arrays import current_task
 
-        return find_task(self.num_tasks, self.task_id)
+        return current_task(self.num_tasks, self.task_id)
 
 
-sharding_options = grouped(
+sharding_options = option_group(
     "how",
-    Sharding,
+    RunOptions,
     {
         "jobs": jobs_option,
         "backend": click.option(
@@ -170,7 +177,7 @@ sharding_options = grouped(
 
 
 def begin(
-    images: "Selection", out: Path, spec: "StoreSpec", shard_size: int | None, how: Sharding
+    images: "ImageSelection", out: Path, spec: "StoreSpec", shard_size: int | None, how: RunOptions
 ) -> tuple["Plan", "Names"]:
     """Plan a store, or check that the one there is what is asked for; nothing is written."""
     from dilo.pipeline.store.create import plan_store
@@ -188,11 +195,11 @@ def begin(
 
 def make_store(
     source: "RowSource",
-    images: "Selection",
+    images: "ImageSelection",
     out: Path,
     plan: "Plan",
     names: "Names",
-    how: Sharding,
+    how: RunOptions,
     *,
     network: bool = False,
     before_start: Callable[[], None] = lambda: None,
@@ -202,21 +209,21 @@ def make_store(
     `before_start` is called before workers start, if there is anything to do. Of a network, JSON
     says its pace.
     """
-    from dilo.pipeline.compute.arrays import unshared_line
+    from dilo.pipeline.compute.arrays import array_warning
     from dilo.pipeline.compute.build import Stopped, build_store, images_in_shards
     from dilo.pipeline.compute.shard import ShardBuilder
-    from dilo.pipeline.store.create import start_store
+    from dilo.pipeline.store.create import create_store
 
-    start_store(out, plan, names)
+    create_store(out, plan, names)
     # Workers of a cluster were started in folders of their own.
     out = out.absolute()
     if how.plan_only:
         say(f"{images_in_shards(plan)} of {plan.shard_size}: planned")
         finish(out, say_missing=False, strict=how.strict, as_json=how.as_json)
     task = how.task()
-    if line := task.line() if task else unshared_line():
+    if line := task.line() if task else array_warning():
         say(line)
-    share = (task.share if task else list)(range(plan.shards))
+    share = (task.select if task else list)(range(plan.shards))
     try:
         pace = build_store(
             ShardBuilder(images.root.absolute(), out, source),
@@ -230,7 +237,7 @@ def make_store(
             say=say,
         )
     except Stopped as stop:
-        raise Failure(str(stop)) from None
+        raise UserError(str(stop)) from None
     if pace.images:
         say(pace.words(plan.method))
     finish(

@@ -12,7 +12,7 @@ import click
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
-    NAMED,
+    MAX_LISTED,
     jobs_option,
     json_option,
     query_option,
@@ -22,7 +22,7 @@ from dilo.pipeline.cli.options import (
 )
 from dilo.pipeline.cli.outputs import PNG_FILE
 from dilo.pipeline.common.printing import counted, failure_lines
-from dilo.pipeline.errors import few
+from dilo.pipeline.errors import first_few
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,7 +55,7 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
     """
     from dilo.pipeline.compute.arrays import tasks_of
     from dilo.pipeline.store.plan import Plan, load_names
-    from dilo.pipeline.store.status import missing_shards, ranges
+    from dilo.pipeline.store.status import format_ranges, missing_shards
 
     if num_tasks and not missing:
         raise click.UsageError("--num-tasks belongs to --missing")
@@ -64,7 +64,7 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
     plan = Plan.load(store)
     load_names(store, plan)
     shards = missing_shards(store, plan)
-    click.echo(ranges(tasks_of(shards, num_tasks) if num_tasks else shards))
+    click.echo(format_ranges(tasks_of(shards, num_tasks) if num_tasks else shards))
 
 
 @click.command()
@@ -91,7 +91,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
     from dilo.pipeline.store.verify import (
         Changes,
         Verifier,
-        repaired,
+        move_damaged,
         require_right_folder,
         undo_words,
     )
@@ -111,11 +111,11 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
     if images is not None:
         require_right_folder(images, changes)
     faults = [fault for check in checks for fault in check.faults]
-    missing = [check.shard for check in checks if not check.there]
+    missing = [check.shard for check in checks if not check.exists]
     _say_faults(plan, faults, missing, changes)
-    moved = repaired(store, plan, checks) if repair else []
+    moved = move_damaged(store, plan, checks) if repair else []
     if moved:
-        say(f"moved into {moved[0].parent}: {few([path.name for path in moved])}")
+        say(f"moved into {moved[0].parent}: {first_few([path.name for path in moved])}")
         say("give the dilo-prep command of this store again: it makes them anew")
         say(undo_words(store, moved))
     if as_json:
@@ -128,7 +128,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 
 def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "Changes") -> None:
     """Say what verify found: the first faults and a count, and what is not there."""
-    from dilo.pipeline.store.status import ranges
+    from dilo.pipeline.store.status import format_ranges
 
     lost = [f"{name}: the image is not there" for name in changes.absent]
     lost += [f"{name}: the image cannot be read now: {why}" for name, why in changes.unread.items()]
@@ -143,7 +143,9 @@ def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "C
         f"{counted(len(faults), 'fault')}{without}"
     )
     if missing:
-        say(f"{len(missing)} of {plan.shards} shards are still to be made: {ranges(missing)}")
+        say(
+            f"{len(missing)} of {plan.shards} shards are still to be made: {format_ranges(missing)}"
+        )
 
 
 @click.command()
@@ -181,7 +183,7 @@ def preview(
     the order given, under the name of its method. Images are matched by path; those that not
     all stores have are left out. The same seed draws the same of the same images.
     """
-    from dilo.pipeline.common.files import published
+    from dilo.pipeline.common.files import atomic_write
     from dilo.pipeline.store.plan import Plan
 
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
@@ -192,7 +194,7 @@ def preview(
         raise click.UsageError("--query chooses among masks, and a store of backgrounds has none")
     else:
         picture = _backgrounds(stores[0], images, count=count, seed=seed)
-    with published(out) as part:
+    with atomic_write(out) as part:
         picture.save(part, format="PNG")
     say(f"{out}: {picture.width} x {picture.height}")
 
@@ -201,13 +203,13 @@ def _masks(
     stores: tuple[Path, ...], images: Path, query: tuple[str, ...], *, count: int, seed: int
 ) -> "Image":
     """Draw the masks of a store, or of several side by side."""
-    from dilo.pipeline.masks.preview import Comparison, drawn, mask_sheet
+    from dilo.pipeline.masks.preview import Comparison, choose_images, mask_sheet
 
-    compared = Comparison.opened(stores)
+    compared = Comparison.open(stores)
     names = compared.names
     rule = f"an image of {' and '.join(map(str, stores))}"
     chosen = [names[row] for row in rows_of(query, names, images, rule)]
-    chosen = chosen or drawn(names, count=count, seed=seed)
+    chosen = chosen or choose_images(names, count=count, seed=seed)
     _say_unread(images, chosen)
     if len(stores) == 1:
         return mask_sheet(compared.stores[0], images, chosen)
@@ -281,7 +283,7 @@ def export(
         f"{counted(len(failed), 'image')} failed"
     )
     failed = dict(sorted(failed.items()))
-    for line in failure_lines(failed, NAMED, f": dilo-prep status {store} --json"):
+    for line in failure_lines(failed, MAX_LISTED, f": dilo-prep status {store} --json"):
         say(line)
     if as_json:
         counts = {"images": plan.images, "written": written, "kept": kept}
@@ -308,9 +310,9 @@ def finish(
 
         counts = count_backgrounds(found.plan, found.done, found.tallies)
     words = [counts.words()] if counts else []
-    for line in found.lines(store, say_missing=say_missing, named=NAMED, more=words):
+    for line in found.report_lines(store, say_missing=say_missing, named=MAX_LISTED, more=words):
         say(line)
     if as_json:
         own = dataclasses.asdict(counts) if counts else {}
-        click.echo(json.dumps({**found.record(store), **own, **(more or {})}))
+        click.echo(json.dumps({**found.as_dict(store), **own, **(more or {})}))
     raise SystemExit(1 if strict and found.failed else 0)

@@ -44,7 +44,11 @@ def find_cache() -> Cache:
     a folder for each machine.
     """
     passed_over: list[str] = []
-    for choose, distrust in ((_named, _unwritable), (_temporary, _distrust), (_home, _distrust)):
+    for choose, distrust in (
+        (_signal_name, _unwritable),
+        (_temporary, _distrust),
+        (_home, _distrust),
+    ):
         try:
             folder = choose()
             if folder is None:
@@ -60,7 +64,7 @@ def find_cache() -> Cache:
     return Cache(None, tuple(passed_over))
 
 
-def _named() -> Path | None:
+def _signal_name() -> Path | None:
     """Name the folder that numba's own variable says, where it says one."""
     named = os.environ.get("NUMBA_CACHE_DIR")
     return Path(named) if named else None

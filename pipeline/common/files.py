@@ -12,7 +12,7 @@ from pathlib import Path
 from dilo.pipeline.common.processes import is_alive, own_place
 
 #: Seconds after which a file that is being written, which takes seconds, is nobody's.
-ABANDONED = 86_400.0
+LEFTOVER_AGE = 86_400.0
 
 #: Bytes that the name of a file may have, on nearly every file system.
 MAX_NAME = 255
@@ -20,8 +20,8 @@ MAX_NAME = 255
 _PART = re.compile(r"^\.(?P<name>.+)\.(?P<place>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part$")
 
 
-def part_of(path: Path) -> Path:
-    """Name a file to write beside another, such that `sweep` knows a left-over."""
+def temporary_name(path: Path) -> Path:
+    """Name a file to write beside another, such that `remove_leftovers` knows a left-over."""
     rest = f".{own_place()}.{os.getpid()}.{secrets.token_hex(4)}.part"
     name, room = path.name, MAX_NAME - len(rest) - 1
     if len(os.fsencode(name)) > room:
@@ -32,7 +32,7 @@ def part_of(path: Path) -> Path:
 @contextmanager
 def _part(path: Path) -> Iterator[Path]:
     """Give a name beside a file's, to write to; what is still there at the end goes."""
-    part = part_of(path)
+    part = temporary_name(path)
     try:
         yield part
     except OSError as error:
@@ -44,7 +44,7 @@ def _part(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def published(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to, and publish what was written if the block ends cleanly.
 
     The file is written beside its final name, flushed to the disk and renamed, and
@@ -60,11 +60,11 @@ def published(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Publish a text file in UTF-8."""
-    with published(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_new(path: Path, text: str) -> bool:
+def write_if_absent(path: Path, text: str) -> bool:
     """Publish a text file in UTF-8 unless there is one: of several writers, one wins."""
     with _part(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
@@ -81,7 +81,7 @@ def write_new(path: Path, text: str) -> bool:
     return True
 
 
-def sweep(folder: Path) -> int:
+def remove_leftovers(folder: Path) -> int:
     """Remove what killed writers of this machine left behind."""
     removed = 0
     for part in folder.glob(".*.part"):
@@ -89,7 +89,7 @@ def sweep(folder: Path) -> int:
         if not match:
             continue
         dead = is_alive(match["place"], int(match["pid"])) is False
-        if dead or _age(part) > ABANDONED:
+        if dead or _age(part) > LEFTOVER_AGE:
             part.unlink(missing_ok=True)
             removed += 1
     return removed

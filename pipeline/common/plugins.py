@@ -28,13 +28,13 @@ class Plugins(Mapping[str, T], Generic[T]):
         What each must be, in words that follow "must be".
     """
 
-    rule: ClassVar[str]
+    requirement: ClassVar[str]
 
     def __init__(self, ours: Mapping[str, T | EntryPoint], group: str = "") -> None:
         self._ours, self._group = dict(ours), group
 
     @abstractmethod
-    def fits(self, thing: Any) -> bool:
+    def is_valid(self, thing: Any) -> bool:
         """Tell whether what a package registers keeps the rule."""
 
     def __getitem__(self, name: str) -> T:
@@ -67,9 +67,9 @@ class Plugins(Mapping[str, T], Generic[T]):
                 f"method {point.name!r} of {package} cannot be imported: "
                 f"{type(error).__name__}: {error}: mend or uninstall {package}"
             ) from error
-        if not self.fits(thing):
+        if not self.is_valid(thing):
             raise DiloError(
-                f"method {point.name!r} of {package} must be {self.rule}, "
+                f"method {point.name!r} of {package} must be {self.requirement}, "
                 f"got {type(thing).__name__}"
             )
         return cast(T, thing)
@@ -81,7 +81,7 @@ def _is_dilos(point: EntryPoint) -> bool:
 
 
 @dataclass(frozen=True)
-class Later:
+class LazyFunction:
     """A function that is imported when it is first called."""
 
     #: Where it is.

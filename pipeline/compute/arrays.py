@@ -55,7 +55,7 @@ _SYSTEMS = (
 
 
 @dataclass(frozen=True)
-class Task:
+class ArrayTask:
     """One of several processes that share a store."""
 
     #: Which one, from 0.
@@ -65,7 +65,7 @@ class Task:
     #: What said so.
     source: str = "--task-id"
 
-    def share(self, shards: Sequence[int]) -> list[int]:
+    def select(self, shards: Sequence[int]) -> list[int]:
         """Pick this task's shards; the shares of all tasks are disjoint and make up the whole."""
         return [shard for shard in shards if shard % self.count == self.index]
 
@@ -79,11 +79,11 @@ def tasks_of(shards: Sequence[int], count: int) -> list[int]:
     return sorted({shard % count for shard in shards})
 
 
-def find_task(
+def current_task(
     count: int | Literal["auto"] | None,
     index: int | None,
     environment: Mapping[str, str] = os.environ,
-) -> Task | None:
+) -> ArrayTask | None:
     """Tell which share of the work is this process's.
 
     Gives None without `count`: this process does everything.
@@ -98,7 +98,7 @@ def find_task(
                 f"--num-tasks auto finds the task too, got --task-id {index}: "
                 f"leave it out, or give --num-tasks N"
             )
-        return _checked(Task(index, count))
+        return _checked(ArrayTask(index, count))
     system = _system(environment)
     if system is None:
         names = ", ".join(system.index for system in _SYSTEMS)
@@ -108,11 +108,11 @@ def find_task(
         )
     source = f"{system.index}={environment[system.index]}"
     if count == "auto":
-        return _checked(Task(*_from_array(system, environment), source))
-    return _checked(Task(_number(environment, system.index) - system.start, count, source))
+        return _checked(ArrayTask(*_from_array(system, environment), source))
+    return _checked(ArrayTask(_number(environment, system.index) - system.start, count, source))
 
 
-def unshared_line(environment: Mapping[str, str] = os.environ) -> str | None:
+def array_warning(environment: Mapping[str, str] = os.environ) -> str | None:
     """Warn where a task of an array does not share its work with the others.
 
     That may be meant, in an array over datasets.
@@ -166,7 +166,7 @@ def _number(environment: Mapping[str, str], variable: str, otherwise: int | None
     return int(value)
 
 
-def _checked(task: Task) -> Task:
+def _checked(task: ArrayTask) -> ArrayTask:
     """Refuse a task that is none of its array's."""
     if not 0 <= task.index < task.count:
         raise DiloError(

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.compute.failures import Attempts
+from dilo.pipeline.compute.failures import FailureRecorder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.decoding import decode_content
 from dilo.pipeline.store.maskrows import MaskRows
 
 if TYPE_CHECKING:
-    from dilo.pipeline.saliency.networkmasks import NetworkMasks, Prepared
+    from dilo.pipeline.saliency.networkmasks import NetworkInput, NetworkMasks
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """How fast images were made."""
 
     #: How many.
@@ -30,12 +30,14 @@ class Pace:
     #: What they took, added up over the processes.
     seconds: float = 0.0
     #: Of these, how long the device had nothing to do.
-    waited: float = 0.0
+    idle_seconds: float = 0.0
 
     def __add__(self, other: Self) -> Self:
         """Take both together."""
         return type(self)(
-            self.images + other.images, self.seconds + other.seconds, self.waited + other.waited
+            self.images + other.images,
+            self.seconds + other.seconds,
+            self.idle_seconds + other.idle_seconds,
         )
 
     def words(self, method: str) -> str:
@@ -59,7 +61,7 @@ class Pace:
 
     def _waiting(self) -> float:
         """Tell the share of the time."""
-        return self.waited / self.seconds if self.seconds else 0.0
+        return self.idle_seconds / self.seconds if self.seconds else 0.0
 
 
 #: Batches that are read ahead, and that may wait to be finished.
@@ -67,11 +69,11 @@ BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkInput:
+class PendingImage:
     """An image on its way through a network."""
 
     #: What the network takes.
-    prepared: "Prepared"
+    prepared: "NetworkInput"
     #: Height and width of the image.
     shape: tuple[int, int]
 
@@ -103,12 +105,12 @@ class BatchProcessor:
         image = self.prepare(content)
         self.finish(row, image, self.compute_batch([row], [image])[0])
 
-    def prepare(self, content: bytes) -> NetworkInput:
+    def prepare(self, content: bytes) -> PendingImage:
         """Make of a file what the device takes; for several threads at once."""
         pixels = decode_content(content)
-        return NetworkInput(self.masks.prepare(pixels), (pixels.shape[0], pixels.shape[1]))
+        return PendingImage(self.masks.prepare(pixels), (pixels.shape[0], pixels.shape[1]))
 
-    def finish(self, row: int, image: NetworkInput, found: MapOrError) -> None:
+    def finish(self, row: int, image: PendingImage, found: MapOrError) -> None:
         """Fill a row by the map of its image, or fail; for several threads at once."""
         if isinstance(found, Exception):
             raise found
@@ -117,7 +119,7 @@ class BatchProcessor:
         self.rows.shape[row] = image.shape
 
     def compute_batch(
-        self, rows: Sequence[int], images: Sequence[NetworkInput]
+        self, rows: Sequence[int], images: Sequence[PendingImage]
     ) -> list[MapOrError]:
         """Compute the maps of a batch; of one that fails, its halves, down to each image alone.
 
@@ -135,7 +137,7 @@ class BatchProcessor:
         return list(maps[:count])
 
     def _compute(
-        self, rows: Sequence[int], images: Sequence[NetworkInput]
+        self, rows: Sequence[int], images: Sequence[PendingImage]
     ) -> list[MapOrError] | Exception:
         """Compute a batch, or say why not. What a traceback holds of a full device is let go."""
         try:
@@ -147,7 +149,7 @@ class BatchProcessor:
         except Exception as error:
             return error.with_traceback(None)
 
-    def _split_batch(self, rows: Sequence[int], images: Sequence[NetworkInput]) -> list[MapOrError]:
+    def _split_batch(self, rows: Sequence[int], images: Sequence[PendingImage]) -> list[MapOrError]:
         """Compute the halves of a batch, and theirs if need be."""
         halves = [slice(None, len(rows) // 2), slice(len(rows) // 2, None)]
         maps: list[MapOrError] = []
@@ -159,10 +161,10 @@ class BatchProcessor:
             maps += part
         return maps
 
-    def _require_device(self, row: int, image: NetworkInput) -> None:
+    def _require_device(self, row: int, image: PendingImage) -> None:
         """Stop where it is not the images that the device cannot take, by a blank one."""
-        seen = np.zeros_like(image.prepared.seen)
-        blank = replace(image, prepared=replace(image.prepared, seen=seen))
+        seen = np.zeros_like(image.prepared.pixels)
+        blank = replace(image, prepared=replace(image.prepared, pixels=seen))
         error = self._compute([row], [blank])
         if isinstance(error, Exception):
             less = f"--batch less than {self.size}" if self.size > 1 else "fewer --jobs"
@@ -174,12 +176,12 @@ class BatchProcessor:
 
 
 def process_in_batches(
-    attempts: Attempts,
+    attempts: FailureRecorder,
     batch: BatchProcessor,
     rows_to_do: Sequence[int],
     *,
     clock: Callable[[], float] = time.perf_counter,
-) -> Pace:
+) -> Throughput:
     """Make some rows, in batches in their order, whatever the number of threads.
 
     What goes wrong with an image is its row's error; what no image is to blame for is raised.
@@ -193,7 +195,7 @@ def process_in_batches(
             maps = batch.compute_batch(rows, images)
             computing += clock() - began
             for row, image, found in zip(rows, images, maps, strict=True):
-                finishing.append(pool.submit(attempts.part, row, batch.finish, row, image, found))
+                finishing.append(pool.submit(attempts.run, row, batch.finish, row, image, found))
             while len(finishing) > BATCHES_AHEAD * batch.size:
                 finishing.popleft().result()
         for future in finishing:
@@ -201,17 +203,20 @@ def process_in_batches(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     seconds = clock() - start
-    return Pace(len(rows_to_do), seconds, seconds - computing)
+    return Throughput(len(rows_to_do), seconds, seconds - computing)
 
 
 def _batches(
-    pool: ThreadPoolExecutor, attempts: Attempts, batch: BatchProcessor, rows_to_do: Sequence[int]
-) -> Iterator[tuple[list[int], list[NetworkInput]]]:
+    pool: ThreadPoolExecutor,
+    attempts: FailureRecorder,
+    batch: BatchProcessor,
+    rows_to_do: Sequence[int],
+) -> Iterator[tuple[list[int], list[PendingImage]]]:
     """Read and prepare ahead, and give full batches of what did not fail, in order."""
 
-    def ready(row: int) -> NetworkInput | None:
-        content = attempts.content(row)
-        return None if content is None else attempts.part(row, batch.prepare, content)
+    def ready(row: int) -> PendingImage | None:
+        content = attempts.read(row)
+        return None if content is None else attempts.run(row, batch.prepare, content)
 
     left = iter(rows_to_do)
     coming = deque(
@@ -219,7 +224,7 @@ def _batches(
         for row in itertools.islice(left, BATCHES_AHEAD * batch.size + batch.threads)
     )
     rows: list[int] = []
-    images: list[NetworkInput] = []
+    images: list[PendingImage] = []
     while coming:
         row, future = coming.popleft()
         image = future.result()

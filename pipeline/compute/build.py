@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
-from dilo.pipeline.common.files import sweep
+from dilo.pipeline.common.files import remove_leftovers
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.common.progress import Progress
-from dilo.pipeline.compute.batches import Pace
+from dilo.pipeline.compute.batches import Throughput
 from dilo.pipeline.compute.executors import run
 from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
@@ -35,7 +35,7 @@ def build_store(
     look_back: bool = True,
     before_start: Callable[[], None] = lambda: None,
     say: Callable[[str], None] | None = None,
-) -> Pace:
+) -> Throughput:
     """Build the shards that are missing, of all or of some, and give the pace of a network.
 
     With `look_back`, a store some of whose finished images have changed is refused.
@@ -59,13 +59,13 @@ def build_store(
     outcomes = run(
         builder.build, todo, jobs=jobs, backend=backend, scheduler=scheduler, apart=isolated
     )
-    failed, pace = 0, Pace()
+    failed, pace = 0, Throughput()
     progress = Progress(total, "images", lines, terminal=terminal, steady=True)
     try:
         with closing(outcomes), progress:
             for outcome in outcomes:
                 failed += len(outcome.failed)
-                pace += outcome.pace or Pace()
+                pace += outcome.pace or Throughput()
                 progress.advance(outcome.images, f"{failed} failed")
     except KeyboardInterrupt:
         left = set(missing_shards(builder.store, plan)).intersection(todo)
@@ -75,7 +75,9 @@ def build_store(
         ) from None
     finally:
         with suppress(OSError):  # what ended the run says more
-            sweep(builder.store)  # of workers that were killed as this run began, or by its end
+            remove_leftovers(
+                builder.store
+            )  # of workers that were killed as this run began, or by its end
     return pace
 
 

@@ -22,14 +22,19 @@ from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from dilo.pipeline.compute.clusters import on_dask, on_ray
-from dilo.pipeline.compute.worker import safe_interpreters, shielded, shielding, worker_environment
+from dilo.pipeline.compute.worker import (
+    ignore_hangup,
+    safe_interpreters,
+    start_worker,
+    worker_environment,
+)
 from dilo.pipeline.errors import DiloError
 
 Result = TypeVar("Result")
 Work = Callable[[int], Result]
 
 #: Shards handed out ahead, a worker: enough that none waits for the parent.
-AHEAD = 2
+SHARDS_AHEAD = 2
 
 
 def run(
@@ -49,9 +54,11 @@ def run(
     elif backend == "threading":
         yield from _threads(work, shards, joblib.effective_n_jobs(jobs))
     elif backend == "dask":
-        yield from on_dask(work, shards, scheduler, apart or _died)
+        yield from on_dask(work, shards, scheduler, apart or _raise_worker_died)
     else:
-        yield from on_ray(work, shards, scheduler, joblib.effective_n_jobs(jobs), apart or _died)
+        yield from on_ray(
+            work, shards, scheduler, joblib.effective_n_jobs(jobs), apart or _raise_worker_died
+        )
 
 
 def _threads(work: Work[Result], shards: Iterable[int], workers: int) -> Iterator[Result]:
@@ -75,21 +82,21 @@ def _processes(
     while waiting:
         lost: list[int] = []
         with _pool(min(workers, len(waiting))) as pool:
-            yield from _until_a_death(pool, work, waiting, AHEAD * workers, lost)
+            yield from _run_until_crash(pool, work, waiting, SHARDS_AHEAD * workers, lost)
         if not lost:
             continue
         if apart is None:
-            raise _death()
+            raise _worker_died()
         lost.sort()
         # Shards are begun in order, so that the worker that died was at one of the first.
         waiting.extendleft(reversed(lost[workers:]))
         deadly: list[int] = []
-        yield from _each_in_its_own(work, lost[:workers], deadly)
+        yield from _run_one_process_each(work, lost[:workers], deadly)
         for shard in deadly:
             yield apart(shard)
 
 
-def _until_a_death(
+def _run_until_crash(
     pool: ProcessPoolExecutor, work: Work[Result], waiting: deque[int], ahead: int, lost: list[int]
 ) -> Iterator[Result]:
     """Do what waits, in order; if a worker dies, list what was handed out and is not done."""
@@ -110,7 +117,9 @@ def _until_a_death(
                 yield future.result()
 
 
-def _each_in_its_own(work: Work[Result], shards: list[int], deadly: list[int]) -> Iterator[Result]:
+def _run_one_process_each(
+    work: Work[Result], shards: list[int], deadly: list[int]
+) -> Iterator[Result]:
     """Do each shard in a process that does nothing else, and list those that killed theirs."""
     with contextlib.ExitStack() as stack:
         running = {stack.enter_context(_pool(1)).submit(work, shard): shard for shard in shards}
@@ -133,11 +142,11 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     # Its helpers shield themselves from the other signals only, and take no environment.
-    with shielding(), safe_interpreters():
+    with ignore_hangup(), safe_interpreters():
         resource_tracker.ensure_running()
         standard_tracker.ensure_running()
     pool = ProcessPoolExecutor(
-        workers, env=worker_environment(), initializer=shielded, initargs=(os.getpid(),)
+        workers, env=worker_environment(), initializer=start_worker, initargs=(os.getpid(),)
     )
     try:
         yield pool
@@ -160,12 +169,12 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         pool._executor_manager_thread.join(timeout=10)
 
 
-def _died(shard: int) -> NoReturn:
+def _raise_worker_died(shard: int) -> NoReturn:
     """Stand for a shard that must not be done apart."""
-    raise _death()
+    raise _worker_died()
 
 
-def _death() -> DiloError:
+def _worker_died() -> DiloError:
     """Say that a worker died, where nothing can be done about it here."""
     return DiloError(
         "a worker process died, most often for want of memory: what is finished is kept; "

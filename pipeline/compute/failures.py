@@ -9,18 +9,25 @@ from typing import NamedTuple, NoReturn, TypeVar
 from isal import isal_zlib
 
 from dilo.pipeline.errors import REMEDIES, SHORT, AccessError, DiloError, ImageError
-from dilo.pipeline.images.decoding import PASSING, read_file
+from dilo.pipeline.images.decoding import TRANSIENT_ERRNOS, read_file
 from dilo.pipeline.images.folder import can_open, whereabouts
-from dilo.pipeline.images.listing import holds_anything
+from dilo.pipeline.images.listing import is_nonempty_folder
 from dilo.pipeline.images.names import escaped, unescaped
 from dilo.pipeline.store.rows import ImageRows
 
 #: What the operating system says where a disk has gone, rather than a file.
-_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EHOSTDOWN}
+_DISK_GONE = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ENODEV,
+    errno.EHOSTDOWN,
+}
 #: So many images of a shard that cannot be read, though they are there, are the disk's fault.
-DISK_ERRORS = 10
+MAX_DISK_ERRORS = 10
 #: All that an image may be lost for whose content may be sound.
-_LOST = _GONE | PASSING | set(REMEDIES)
+_LOST = _DISK_GONE | TRANSIENT_ERRNOS | set(REMEDIES)
 
 T = TypeVar("T")
 
@@ -40,7 +47,7 @@ class Unread(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Attempts:
+class FailureRecorder:
     """Tries the rows of a shard, several threads at once if need be."""
 
     #: Folder that the paths are relative to.
@@ -56,20 +63,20 @@ class Attempts:
     _unread: list[Unread] = field(default_factory=list)
     _tried: list[int] = field(default_factory=lambda: [0])
 
-    def content(self, row: int) -> bytes | None:
+    def read(self, row: int) -> bytes | None:
         """Read the image of a row, and record what was read.
 
         Gives its file; None where that cannot be read, or the row must not be tried.
         """
         self.rows.bytes[row] = 0  # until it is read
         self._tried[0] += 1
-        content = self.part(row, self._read, row)
+        content = self.run(row, self._read, row)
         if content is not None and row in self.broken:
             self.rows.error[row] = self.broken[row]
             return None
         return content
 
-    def part(self, row: int, work: Callable[..., T], *arguments: object) -> T | None:
+    def run(self, row: int, work: Callable[..., T], *arguments: object) -> T | None:
         """Do a part of what a row takes.
 
         Gives what it gave; None where it failed, and the row says why.
@@ -100,7 +107,7 @@ class Attempts:
         store are asked, so that one image that nobody may read does not end a run.
         """
         unread, tried = len(self._unread), self._tried[0]
-        if 2 * unread > tried and (tried >= DISK_ERRORS or not self._others_readable()):
+        if 2 * unread > tried and (tried >= MAX_DISK_ERRORS or not self._others_readable()):
             refuse(self.images, self._unread)
 
     @property
@@ -111,7 +118,7 @@ class Attempts:
     def _others_readable(self) -> bool:
         """Tell whether most of some images of the store can be opened, but for those tried."""
         names = self.others
-        count = min(DISK_ERRORS, len(names))
+        count = min(MAX_DISK_ERRORS, len(names))
         places = {(2 * i + 1) * len(names) // (2 * count) for i in range(count)}
         own = set(self.rows.path)
         names_of_others = [name for place in places if escaped(name := names[place]) not in own]
@@ -122,7 +129,7 @@ class Attempts:
         """Stop where not an image but its disk or the machine is at fault."""
         path = unescaped(self.rows.path[row])
         folder = (self.images / path).parent
-        if error.errno in _GONE and not holds_anything(folder):
+        if error.errno in _DISK_GONE and not is_nonempty_folder(folder):
             raise DiloError(
                 f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
                 f"mounted? Finished shards are kept; give the same command to go on"
@@ -131,9 +138,9 @@ class Attempts:
             return
         self._unread.append(Unread(path, str(error), error.errno))
         unread = self.unread
-        disk = sum(image.errno in PASSING for image in unread)
-        none = len(unread) >= DISK_ERRORS and len(unread) == self._tried[0]
-        if error.errno in SHORT or disk >= DISK_ERRORS or none:
+        disk = sum(image.errno in TRANSIENT_ERRNOS for image in unread)
+        none = len(unread) >= MAX_DISK_ERRORS and len(unread) == self._tried[0]
+        if error.errno in SHORT or disk >= MAX_DISK_ERRORS or none:
             refuse(self.images, unread)
 
 
@@ -145,6 +152,6 @@ def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
     if number in REMEDIES:
         # What is kept, the command says.
         raise AccessError(f"{what}: {REMEDIES[number]}; the same command goes on", number)
-    if number in PASSING:
+    if number in TRANSIENT_ERRNOS:
         raise DiloError(f"{what}: mend the disk; {rest}")
     raise DiloError(f"{what}; {rest}: {whereabouts(images, path)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from dilo.pipeline.compute.shard import Outcome, ShardBuilder
-from dilo.pipeline.compute.worker import shielded, worker_environment
+from dilo.pipeline.compute.worker import start_worker, worker_environment
 from dilo.pipeline.errors import DiloError
 
 #: Deaths of one shard that no image of it can be blamed for, before the run stops.
@@ -79,7 +79,7 @@ def main() -> None:
     Standard input is a pickle of the parent's: its `ShardBuilder`, and the request, a mapping with
     the `shard` and either the one `row` to try, or the rows to `skip`, with the reasons.
     """
-    shielded(os.getppid())
+    start_worker(os.getppid())
     builder, request = pickle.load(sys.stdin.buffer)  # noqa: S301  # the parent alone writes there
     # What libraries print goes elsewhere: the lines below are for the parent alone.
     lines = os.fdopen(os.dup(1), "w")

@@ -10,14 +10,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.compute.batches import BatchProcessor, Pace, process_in_batches
-from dilo.pipeline.compute.failures import Attempts
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.batches import BatchProcessor, Throughput, process_in_batches
+from dilo.pipeline.compute.failures import FailureRecorder
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.store.maskrows import MaskRows
-from dilo.pipeline.store.plan import Plan, names_once, shard_path
+from dilo.pipeline.store.plan import Plan, cached_names, shard_path
 from dilo.pipeline.store.rows import ImageRows
-from dilo.pipeline.store.shardfile import read_tally, write_shard
+from dilo.pipeline.store.shardfile import read_summary, write_shard
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Outcome:
     #: Path and reason of each image that could not be read.
     failed: dict[str, str]
     #: How fast a network made them here; None for other methods, and for a shard that was there.
-    pace: Pace | None = field(default=None, compare=False)
+    pace: Throughput | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ class ShardBuilder:
         plan = Plan.load(self.store)
         path = shard_path(self.store, shard)
         if path.exists():
-            tally = read_tally(self.store, plan, shard)
+            tally = read_summary(self.store, plan, shard)
             return Outcome(shard, tally.images, tally.failed)
         work = self._open_work(plan, shard)
-        names = names_once(self.store, plan.digest)
-        attempts = Attempts(self.images, plan.method, work.rows, skip or {}, names)
-        with one_core():
+        names = cached_names(self.store, plan.digest)
+        attempts = FailureRecorder(self.images, plan.method, work.rows, skip or {}, names)
+        with single_threaded():
             pace = process_rows(work, attempts, on_row)
         attempts.require_access()
         rows = work.rows
@@ -122,13 +122,13 @@ class ShardBuilder:
         plan = Plan.load(self.store)
         work = self._open_work(plan, shard)
         one = ShardWork(work.rows, [row], work.process)
-        with one_core():
-            process_rows(one, Attempts(self.images, plan.method, work.rows))
+        with single_threaded():
+            process_rows(one, FailureRecorder(self.images, plan.method, work.rows))
 
     def _open_work(self, plan: Plan, shard: int) -> ShardWork:
         """Open the rows of a shard."""
-        names = names_once(self.store, plan.digest)
-        with one_core():
+        names = cached_names(self.store, plan.digest)
+        with single_threaded():
             with _OPEN_LOCK:  # of several threads, one opens a network
                 open_shard = _open_source(self.source, self.store, plan.fingerprint())
             images = plan.rows(shard)
@@ -136,21 +136,21 @@ class ShardBuilder:
 
 
 def process_rows(
-    work: ShardWork, attempts: Attempts, on_row: Callable[[int], None] | None = None
-) -> Pace | None:
+    work: ShardWork, attempts: FailureRecorder, on_row: Callable[[int], None] | None = None
+) -> Throughput | None:
     """Make the rows that are to do, in batches where they can be, and give the pace of these.
 
-    The caller holds `one_core`. If `on_row` is given, it is told each row before that is made, and
-    rows are made one by one.
+    The caller holds `single_threaded`. If `on_row` is given, it is told each row before that is
+    made, and rows are made one by one.
     """
     if work.batch is not None and on_row is None:
         return process_in_batches(attempts, work.batch, work.rows_to_do)
     for row in work.rows_to_do:
         if on_row is not None:
             on_row(row)
-        content = attempts.content(row)
+        content = attempts.read(row)
         if content is not None:
-            attempts.part(row, work.process, row, content)
+            attempts.run(row, work.process, row, content)
     return None
 
 

@@ -15,7 +15,7 @@ from dilo.pipeline.common.elsewhere import import_elsewhere
 from dilo.pipeline.common.startup import safe_environment
 
 #: Seconds between two looks of a worker at whether its program lives.
-HEARTBEAT = 0.5
+PARENT_CHECK_SECONDS = 0.5
 #: Environment of a worker process: libraries that start threads when they are imported start one.
 THREAD_LIMITS = {
     f"{library}_NUM_THREADS": "1"
@@ -50,23 +50,23 @@ def safe_interpreters() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def shielded(leader: int) -> None:
+def start_worker(leader: int) -> None:
     """Begin a worker process that ends with its program, and by no signal of its own."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     import_elsewhere()
-    threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(leader,), daemon=True).start()
 
 
-def _end_with(leader: int) -> None:
+def _exit_with_parent(leader: int) -> None:
     """Wait until the parent is another one, and end at once."""
     while os.getppid() == leader:
-        time.sleep(HEARTBEAT)
+        time.sleep(PARENT_CHECK_SECONDS)
     os._exit(1)
 
 
 @contextlib.contextmanager
-def shielding() -> Iterator[None]:
+def ignore_hangup() -> Iterator[None]:
     """Start processes that a closed terminal does not end; they inherit what is ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -79,7 +79,7 @@ def shielding() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def one_core() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Keep every library's threads to one: workers share the cores, and no sum is reordered."""
     # Read when numba is imported. Nothing of ours starts its pool; a foreign method might.
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")

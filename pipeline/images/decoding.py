@@ -49,14 +49,14 @@ MAX_PIXELS = 2**28
 #: Bytes of the largest file that is read: so many pixels, uncompressed, of four times 16 bits.
 MAX_BYTES = 8 * MAX_PIXELS
 #: Seconds before each further try to read a file, where the error may pass.
-PAUSES = (0.2, 1.0)
+RETRY_DELAYS = (0.2, 1.0)
 _SHORT = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENFILE, errno.ENOMEM}
 _AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN}
 _AWAY |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ESHUTDOWN}
 #: Errors that may pass: of a machine short of something, of a network disk. Not among them: a
 #: file that is not there, is a folder, or may not be read; nor EMFILE, for this very process has
 #: too many files open, and waiting closes none.
-PASSING = frozenset(_SHORT | _AWAY)
+TRANSIENT_ERRNOS = frozenset(_SHORT | _AWAY)
 #: Pillow's own bound is one for the whole process: it is lifted while a header is read.
 _HEADER = threading.Lock()
 
@@ -124,7 +124,7 @@ def decode_alpha(content: bytes) -> NDArray[np.uint8] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with _opened(content) as image:
+            with _open_with_pillow(content) as image:
                 if not image.has_transparency_data:
                     return None
                 return np.array(image.convert("RGBA").getchannel("A"))
@@ -151,12 +151,12 @@ def read_file(path: Path | str) -> bytes:
         If it cannot be read; its `errno` says what the operating system said.
     """
     try:
-        return _content(path)
+        return _read_with_retries(path)
     except OSError as error:
         # Without the path: what a shard records must not tell where it was made.
-        raise ImageError(error.strerror or _words(error), error.errno) from error
+        raise ImageError(error.strerror or _one_line(error), error.errno) from error
     except ValueError as error:  # a name that no file can have
-        raise ImageError(_words(error)) from error
+        raise ImageError(_one_line(error)) from error
 
 
 def decode_reduced(content: bytes, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
@@ -192,7 +192,7 @@ def _decoded(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple
     try:
         whole = plain_jpeg_shape(content)
         if whole is not None:
-            _demand_bounded(*whole)
+            _check_pixels(*whole)
             # Pillow lets a third of the scans with wrong bytes pass; this decoder, strict
             # about libjpeg's warnings, hardly any. The pixels of a sound file are the same.
             return decode_jpeg(content, *_reduced(whole, side)), whole
@@ -208,16 +208,16 @@ def _decoded(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple
     # A decoder that meets malformed bytes may raise anything, and one bad file among a
     # million must not end the run.
     except Exception as error:
-        raise ImageError(_words(error)) from error
+        raise ImageError(_one_line(error)) from error
 
 
-def _content(path: Path | str) -> bytes:
+def _read_with_retries(path: Path | str) -> bytes:
     """Read a file, again after a pause where the error may pass."""
-    for pause in PAUSES:
+    for pause in RETRY_DELAYS:
         try:
             return _regular_content(path)
         except OSError as error:
-            if error.errno not in PASSING:
+            if error.errno not in TRANSIENT_ERRNOS:
                 raise
         time.sleep(pause)
     return _regular_content(path)
@@ -237,21 +237,21 @@ def _regular_content(path: Path | str) -> bytes:
 def _by_pillow(content: bytes) -> NDArray[np.uint8]:
     """Decode an image of any kind, or say what else the file is."""
     try:
-        opened = _opened(content)
+        opened = _open_with_pillow(content)
     except UnidentifiedImageError:
         if not content.startswith(STARTS):
             raise ImageError(refusal(content, FORMATS)) from None
-        _demand_bounded(*tiff_shape(content))
+        _check_pixels(*tiff_shape(content))
         samples = tiff_samples(content)
         return _scaled(samples.astype(np.float64), fraction=samples.dtype.kind == "f")
     except ValueError:  # of the decoder of AVIF, which takes HEIC for its own
         raise ImageError(refusal(content, FORMATS)) from None
     with opened as image:
-        _demand_bounded(image.height, image.width)
+        _check_pixels(image.height, image.width)
         return _rgb(image)
 
 
-def _opened(content: bytes) -> Image.Image:
+def _open_with_pillow(content: bytes) -> Image.Image:
     """Read an image's header."""
     with _HEADER:
         bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -261,7 +261,7 @@ def _opened(content: bytes) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = bound
 
 
-def _demand_bounded(height: int, width: int) -> None:
+def _check_pixels(height: int, width: int) -> None:
     """Refuse an image that would not fit into a worker's memory."""
     if height * width > MAX_PIXELS:
         raise ImageError(
@@ -278,7 +278,7 @@ def _reduced(shape: tuple[int, int], side: int | None) -> tuple[int, int]:
     return -(-shape[0] // factor), -(-shape[1] // factor)
 
 
-def _words(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """Say an error in one line, without the address of the buffer that Pillow was given."""
     return " ".join(str(error).split()) or type(error).__name__
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import DiloError, few
+from dilo.pipeline.errors import DiloError, first_few
 from dilo.pipeline.images.names import Names, escaped
 
 
@@ -77,7 +77,7 @@ def labels_of(names: Names, what: str, *, classes: Sequence[str] | None = None) 
     if unknown := sorted(found.keys() - numbers.keys()):
         raise DiloError(
             f"classes of {what} must be among the {len(numbers)} of the training images, "
-            f"got {few(unknown)}: rename or remove these folders"
+            f"got {first_few(unknown)}: rename or remove these folders"
         )
     labels = np.fromiter((numbers[name.partition("/")[0]] for name in names), np.int64, len(names))
     return Labels(labels, tuple(numbers))

@@ -30,7 +30,7 @@ _OTHERS = frozenset(
     )
 )
 #: Images between two words on how many were found.
-EVERY = 10_000
+PROGRESS_EVERY = 10_000
 
 
 def find_images(
@@ -52,7 +52,7 @@ def find_images(
             passed[extension] += taken(name)
             continue
         seen += 1
-        if found is not None and seen % EVERY == 0:
+        if found is not None and seen % PROGRESS_EVERY == 0:
             found(seen)
         if taken(name):
             lines += escaped(name).encode() + b"\n"
@@ -64,7 +64,7 @@ def find_images(
         )
     if say is not None and words:
         say(f"{root}: {words}")
-    return _some(lines, globs, f"{seen} images in {root}")
+    return _names_or_error(lines, globs, f"{seen} images in {root}")
 
 
 def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
             if not line:
                 continue
             try:
-                name = _below(unescaped(line.decode()), bases)
+                name = _relative(unescaped(line.decode()), bases)
             except UnicodeDecodeError as error:
                 raise DiloError(
                     rf"{file}, line {number}: must be UTF-8, got {line!r}: write \xNN for a byte"
@@ -113,7 +113,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
                 numbers.append(number)
     if not seen:
         raise DiloError(f"a list must name images, one a line, got {file}: it names none")
-    names = _some(lines, globs, f"{seen} images in {file}")
+    names = _names_or_error(lines, globs, f"{seen} images in {file}")
     if (again := names.first_repeated()) is not None:
         first = numbers[names.index(names[again])]
         raise DiloError(
@@ -123,7 +123,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
     return names
 
 
-def holds_anything(folder: Path) -> bool:
+def is_nonempty_folder(folder: Path) -> bool:
     """Tell a folder with something in it from one that is gone, or that waits for its disk."""
     try:
         with os.scandir(folder) as entries:
@@ -143,7 +143,7 @@ def _matcher(globs: list[str]) -> Callable[[str], bool]:
     return taken if tests else lambda path: True
 
 
-def _some(lines: bytearray, globs: list[str], of: str) -> Names:
+def _names_or_error(lines: bytearray, globs: list[str], of: str) -> Names:
     """Make names of lines; refuse globs that took none."""
     if not lines:
         raise DiloError(
@@ -195,7 +195,7 @@ def _walk(base: str, extensions: Collection[str]) -> Iterator[str]:
             if _lies_in(folder, chain):
                 continue
             with os.scandir(base + path) as entries:
-                keys = [key for entry in entries if (key := _key(entry, extensions))]
+                keys = [key for entry in entries if (key := _sort_key(entry, extensions))]
         except OSError as error:
             raise DiloError(
                 f"every folder of images must be readable, got {escaped(base + path)}: "
@@ -206,7 +206,7 @@ def _walk(base: str, extensions: Collection[str]) -> Iterator[str]:
         pending += [(path + key, inside) for key in keys]
 
 
-def _key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS) -> str:
+def _sort_key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS) -> str:
     """Name an entry, with a slash behind a folder; nothing for what is passed over."""
     name = entry.name
     if name.startswith("."):
@@ -229,7 +229,7 @@ def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and not os.path.exists(entry.path)
 
 
-def _below(name: str, bases: list[str]) -> str:
+def _relative(name: str, bases: list[str]) -> str:
     """Clean a path and make it relative to the folder of images."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     path = "/".join(parts)
@@ -248,13 +248,13 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Selection:
+class ImageSelection:
     """Which images a store is of."""
 
     #: Folder of images.
     root: Path
     #: A list of images, as `read_list` reads it; unless given, all below the folder.
-    listed: Path | None = None
+    list_file: Path | None = None
     #: Only images that match one of these globs, as `find_images` compares them.
     include: tuple[str, ...] = ()
     #: Only the first so many of them.
@@ -262,6 +262,6 @@ class Selection:
 
     def names(self, found: Found | None = None, say: Say | None = None) -> Names:
         """List them."""
-        if self.listed is not None:
-            return read_list(self.listed, self.root, self.include)[: self.limit]
+        if self.list_file is not None:
+            return read_list(self.list_file, self.root, self.include)[: self.limit]
         return find_images(self.root, self.include, found=found, say=say)[: self.limit]

@@ -13,8 +13,8 @@ CAPTION = 16
 GAP = 4
 #: Sizes of the letters, in pixels: of captions, and of what heads a column.
 SMALL, LARGE = 11, 13
-PAPER = (255, 255, 255)
-INK = (40, 40, 40)
+WHITE = (255, 255, 255)
+TEXT = (40, 40, 40)
 #: Stands for a picture that is not there.
 BLANK: NDArray[np.uint8] = np.full((1, 1), 230, np.uint8)
 
@@ -40,10 +40,10 @@ def sheet(
     across = max(len(row) for row in rows)
     under = _most_lines([picture.caption for row in rows for picture in row]) * CAPTION + GAP
     head = _most_lines(heads) * CAPTION + GAP if heads else 0
-    images = [[fitted(picture.pixels, cell) for picture in row] for row in rows]
+    images = [[fit(picture.pixels, cell) for picture in row] for row in rows]
     heights = [max(image.height for image in row) if tight else cell for row in images]
     step, whole = cell + GAP, head + sum(height + under for height in heights)
-    canvas = Image.new("RGB", (across * step + GAP, whole + GAP), PAPER)
+    canvas = Image.new("RGB", (across * step + GAP, whole + GAP), WHITE)
     draw = ImageDraw.Draw(canvas)
     for c, words in enumerate(heads):
         _write(draw, (GAP + c * step, GAP), words, cell, LARGE)
@@ -58,10 +58,10 @@ def sheet(
     return canvas
 
 
-def notice(words: str, *, cell: int = CELL) -> NDArray[np.uint8]:
+def text_cell(words: str, *, cell: int = CELL) -> NDArray[np.uint8]:
     """Stand for a picture that is not there, and say why."""
     room = cell - 2 * GAP
-    lines = wrapped(words, room, SMALL)[: room // CAPTION]
+    lines = wrap(words, room, SMALL)[: room // CAPTION]
     height = max(1, len(lines)) * CAPTION + 2 * GAP
     canvas = Image.fromarray(np.broadcast_to(BLANK, (height, cell)).copy()).convert("RGB")
     _write(ImageDraw.Draw(canvas), (GAP, GAP), "\n".join(lines), room, SMALL)
@@ -79,10 +79,10 @@ def _write(
     """Write words, line by line, each cut to a width."""
     for n, words in enumerate(text.split("\n")):
         line = (place[0], place[1] + n * CAPTION)
-        draw.text(line, cut(words, width, size), fill=INK, font=font(size))
+        draw.text(line, truncate(words, width, size), fill=TEXT, font=font(size))
 
 
-def fitted(pixels: NDArray[np.uint8], cell: int = CELL) -> Image.Image:
+def fit(pixels: NDArray[np.uint8], cell: int = CELL) -> Image.Image:
     """Scale a picture to touch a cell's sides from inside."""
     image = Image.fromarray(pixels).convert("RGB")
     scale = cell / max(image.size)
@@ -101,7 +101,7 @@ def _long(text: str, size: int) -> float:
     return font(size).getlength(text)
 
 
-def cut(text: str, width: int, size: int) -> str:
+def truncate(text: str, width: int, size: int) -> str:
     """Cut words to a width, and show that they were cut."""
     if _long(text, size) <= width:
         return text
@@ -110,7 +110,7 @@ def cut(text: str, width: int, size: int) -> str:
     return f"{text.rstrip()}…"
 
 
-def wrapped(text: str, width: int, size: int = 12) -> list[str]:
+def wrap(text: str, width: int, size: int = 12) -> list[str]:
     """Break words into lines."""
     lines: list[str] = []
     for part in text.splitlines():
@@ -118,8 +118,8 @@ def wrapped(text: str, width: int, size: int = 12) -> list[str]:
         for word in part.split():
             longer = f"{line} {word}".lstrip()
             if line and _long(longer, size) > width:
-                lines.append(cut(line, width, size))
+                lines.append(truncate(line, width, size))
                 longer = word
             line = longer
-        lines.append(cut(line, width, size))
+        lines.append(truncate(line, width, size))
     return lines

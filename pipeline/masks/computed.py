@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.compute.build import build_store
 from dilo.pipeline.compute.shard import ShardBuilder, ShardOpener, per_image_work
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.decoding import decode_reduced
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.gpus import require_gpus
 from dilo.pipeline.masks.network import (
-    NetworkRun,
+    InferenceSettings,
     check_weights,
     open_network,
     trained_settings,
@@ -26,16 +26,16 @@ from dilo.pipeline.masks.network import (
 from dilo.pipeline.saliency import METHODS, MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
 from dilo.pipeline.saliency.weights import weights_digest, weights_file
-from dilo.pipeline.store.create import StoreSpec, plan_store, start_store
+from dilo.pipeline.store.create import StoreSpec, create_store, plan_store
 from dilo.pipeline.store.maskstore import MaskStore
-from dilo.pipeline.store.plan import PLAN, Plan, names_once
+from dilo.pipeline.store.plan import PLAN, Plan, cached_names
 
 #: A mask (S, S), and the height and width of its image.
 MaskOf = tuple[NDArray[np.uint8], tuple[int, int]]
 
 
 def prepare(
-    images: Path | Selection,
+    images: Path | ImageSelection,
     store: Path,
     *,
     recipe: MaskRecipe,
@@ -72,7 +72,7 @@ def prepare(
     """
     spec = mask_spec(recipe, size)
     plan, names = plan_store(images, store, spec, shard_size=shard_size, trust_plan=trust_plan)
-    start_store(store, plan, names)
+    create_store(store, plan, names)
     return plan
 
 
@@ -81,7 +81,7 @@ def mask_spec(recipe: MaskRecipe, size: int | None = None) -> StoreSpec:
     parameters = recipe.parameters()
     if recipe.is_network and not parameters["weights"]:
         raise DiloError(f"--method {recipe.name} is a network: give its --weights FILE")
-    return StoreSpec("masks", recipe.name, parameters, recipe.size(size))
+    return StoreSpec("masks", recipe.name, parameters, recipe.mask_size(size))
 
 
 def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
@@ -105,7 +105,7 @@ def planned_recipe(store: Path, plan: Plan) -> MaskRecipe:
         If this version of dilo makes other masks by that name.
     """
     try:
-        return MaskRecipe.planned(plan.method, plan.parameters)
+        return MaskRecipe.from_plan(plan.method, plan.parameters)
     except ValueError as error:
         raise StoreError(
             f"{store / PLAN} asks for masks that this version of dilo does not make: {error}: "
@@ -118,17 +118,17 @@ class MethodSource:
     """Masks by the method of a store's plan."""
 
     #: How its network runs, if it is one.
-    network: NetworkRun | None = None
+    network: InferenceSettings | None = None
 
     def open(self, store: Path, plan: Plan) -> ShardOpener:
         """Open the method, or refuse one that this version of dilo does not have."""
         recipe = planned_recipe(store, plan)
-        names = names_once(store, plan.digest)
+        names = cached_names(store, plan.digest)
         return open_recipe(recipe, plan.size, names, self.network)
 
 
 def open_recipe(
-    recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None = None
+    recipe: MaskRecipe, size: int, names: Names, run: InferenceSettings | None = None
 ) -> ShardOpener:
     """Open what makes a recipe's masks, of this side, of the images of a store."""
     if recipe.is_network:
@@ -142,7 +142,7 @@ def open_recipe(
 
 
 def make_masks(
-    images: Path | str | Selection,
+    images: Path | str | ImageSelection,
     out: Path | str,
     method: str = "rbd",
     *,
@@ -207,34 +207,34 @@ def make_masks(
     >>> store["a/b.jpg"].shape  # doctest: +SKIP
     (224, 224)
     """
-    selection = images if isinstance(images, Selection) else Selection(Path(images))
+    selection = images if isinstance(images, ImageSelection) else ImageSelection(Path(images))
     settings, digest, run = dict(settings or {}), "", None
     if weights is not None:
         file = weights_file(Path(weights)).absolute()
         digest = weights_digest(file)
         if method in METHODS:
             settings = trained_settings(method, Path(weights)) | settings
-    recipe = MaskRecipe.named(method, refine, settings, weights=digest)
+    recipe = MaskRecipe.create(method, refine, settings, weights=digest)
     spec, store = mask_spec(recipe, size), Path(out).absolute()
     plan, names = plan_store(selection, store, spec, shard_size=shard_size)
     if weights is not None:
         if device == "cuda" and jobs == -1:
             jobs = require_gpus(spec.parameters["precision"])
-        run = NetworkRun(file, device, processes=joblib.effective_n_jobs(jobs))
+        run = InferenceSettings(file, device, processes=joblib.effective_n_jobs(jobs))
         if not (store / PLAN).exists():
             check_weights(recipe, file, names)
-    start_store(store, plan, names)
+    create_store(store, plan, names)
     build_store(
         ShardBuilder(selection.root.absolute(), store, MethodSource(run)),
         plan,
         jobs=jobs,
-        before_start=lambda: compile_ahead(recipe, say or (lambda line: None)),
+        before_start=lambda: precompile(recipe, say or (lambda line: None)),
         say=say,
     )
     return MaskStore(store)
 
 
-def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
+def precompile(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
     """Compile what a classical method or a refinement runs, if this machine has not yet done so.
 
     Before workers start: so each of them loads what is there, and none compiles it again.
@@ -249,7 +249,7 @@ def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
     classical = isinstance(recipe.method.parameters, SuperpixelParameters)
     if not classical and recipe.refinement is None:
         return
-    with one_core():
+    with single_threaded():
         from dilo.pipeline.common.compiled import saying_what_takes_long
 
         rng = np.random.default_rng(0)  # in one colour, a method would stop half way
@@ -258,4 +258,4 @@ def compile_ahead(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
             if classical:
                 recipe(image, recipe.side)
             else:  # a network compiles nothing, and is opened by the workers alone
-                recipe.finished(image, rng.random(image.shape[:2]), recipe.side)
+                recipe.to_mask(image, rng.random(image.shape[:2]), recipe.side)

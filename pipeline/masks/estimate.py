@@ -11,7 +11,7 @@ import joblib
 
 from dilo.pipeline.common.disk import free_space, gigabytes, nearest
 from dilo.pipeline.common.printing import counted, failure_lines
-from dilo.pipeline.compute.arrays import Task
+from dilo.pipeline.compute.arrays import ArrayTask
 from dilo.pipeline.compute.shard import ShardOpener
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.sample import Sample, spread_rows, take_sample
@@ -114,7 +114,7 @@ def estimate(
     jobs: int,
     unit: Unit = "core",
     cluster: bool = False,
-    task: Task | None = None,
+    task: ArrayTask | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Estimate:
     """Time a sample of the images that are to do, by the opener, and estimate what all take.
@@ -122,7 +122,7 @@ def estimate(
     Of a task of an array, what its share takes. Starting the workers is not in it.
     """
     missing = missing_shards(store, plan)
-    shards = task.share(missing) if task else missing
+    shards = task.select(missing) if task else missing
     chosen = [names[row] for row in spread_rows(plan, shards)]
     sample = take_sample(images, chosen, plan.method, opener, clock=clock)
     count = sum(len(plan.rows(shard)) for shard in shards)

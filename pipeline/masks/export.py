@@ -11,19 +11,19 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.common.files import part_of, sweep, write_text
+from dilo.pipeline.common.files import remove_leftovers, temporary_name, write_text
 from dilo.pipeline.common.printing import printable
 from dilo.pipeline.common.textfiles import read_bytes
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images.decoding import MAX_PIXELS
 from dilo.pipeline.images.resizing import stretched
-from dilo.pipeline.masks.pngs import full_names, stem, write_png
+from dilo.pipeline.masks.pngs import ambiguous_names, stem, write_png
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan, shard_path
 from dilo.pipeline.store.rows import FAILED
-from dilo.pipeline.store.shardfile import read_tally, reading_shard
-from dilo.pipeline.store.status import require_whole
+from dilo.pipeline.store.shardfile import read_summary, reading_shard
+from dilo.pipeline.store.status import require_complete
 
 #: The file that says what an exported folder holds.
 EXPORT = "export.json"
@@ -47,8 +47,8 @@ class Exported:
 def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
     """Start a folder of PNGs, or check that the one there is of this store and size."""
     masks = MaskStore(store)
-    require_whole(store, masks.plan, str(store), " to be exported")
-    full = full_names(masks.names)
+    require_complete(store, masks.plan, str(store), " to be exported")
+    full = ambiguous_names(masks.names)
     _claim(out, {"plan": masks.fingerprint, "size": size})
     return full
 
@@ -67,7 +67,7 @@ def _claim(out: Path, mark: dict[str, str]) -> None:
             f"--out {out} must be an export of this store at this size, {text.strip()}, "
             f"got {EXPORT} with {printable(found.strip(), 200)}: give a fresh folder"
         )
-    sweep(out)
+    remove_leftovers(out)
 
 
 def export_shard(
@@ -85,10 +85,10 @@ def export_shard(
         _require_shapes(shard_path(store, shard), file, status)
     rows = masks.plan.rows(shard)
     whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
-    part = part_of(out / "mask.png")  # here, where one sweep finds it, and of a short name
+    part = temporary_name(out / "mask.png")  # here, where one sweep finds it, and of a short name
     written = kept = 0
     try:
-        with one_core():
+        with single_threaded():
             for position, shape, state in zip(rows, shapes, status, strict=True):
                 if state == FAILED:
                     continue
@@ -102,7 +102,7 @@ def export_shard(
                 written += 1
     finally:
         part.unlink(missing_ok=True)
-    return Exported(written, kept, read_tally(store, masks.plan, shard).failed)
+    return Exported(written, kept, read_summary(store, masks.plan, shard).failed)
 
 
 def _require_shapes(path: Path, file: h5py.File, status: NDArray[np.uint8]) -> None:

@@ -7,14 +7,14 @@ import stat
 import tempfile
 from pathlib import Path
 
-from dilo.pipeline.common.plugins import Later
+from dilo.pipeline.common.plugins import LazyFunction
 from dilo.pipeline.errors import DiloError
 
 # Named in words: imports run one way, and torch is not asked for where no network runs.
-_COUNT = Later("dilo.train.runtime.devices", "gpus")
-_NAME = Later("dilo.train.runtime.devices", "gpu_name")
-_DEVICE = Later("dilo.train.runtime.devices", "choose_device")
-_PRECISION = Later("dilo.train.runtime.devices", "choose_precision")
+_COUNT = LazyFunction("dilo.train.runtime.devices", "gpus")
+_NAME = LazyFunction("dilo.train.runtime.devices", "gpu_name")
+_DEVICE = LazyFunction("dilo.train.runtime.devices", "choose_device")
+_PRECISION = LazyFunction("dilo.train.runtime.devices", "choose_precision")
 
 
 def gpus() -> int:

@@ -26,7 +26,7 @@ BATCHES = {"cpu": 1, "cuda": 32}
 
 
 @dataclass(frozen=True)
-class NetworkRun:
+class InferenceSettings:
     """How the network of a store runs."""
 
     #: Its file of weights.
@@ -42,7 +42,7 @@ class NetworkRun:
     processes: int = 1
 
     @property
-    def images(self) -> int:
+    def batch_size(self) -> int:
         """Tell how many images the device takes at once."""
         return self.batch or BATCHES[self.device]
 
@@ -68,12 +68,12 @@ def trained_settings(method: str, weights: Path) -> dict[str, Any]:
 
 def check_weights(recipe: MaskRecipe, weights: Path, names: Names) -> None:
     """Refuse weights that do not fit, in full precision on the CPU: a GPU is for the workers."""
-    method = recipe.method.changed({"precision": "fp32"})
+    method = recipe.method.with_parameters({"precision": "fp32"})
     open_masks(replace(recipe, method=method), weights, "cpu", names)
 
 
 def open_network(
-    recipe: MaskRecipe, size: int, names: Names, run: NetworkRun | None
+    recipe: MaskRecipe, size: int, names: Names, run: InferenceSettings | None
 ) -> ShardOpener:
     """Open the network of a planned store on this process's device, for masks of this side."""
     if run is None:
@@ -83,7 +83,7 @@ def open_network(
 
     def open_shard(images: range, paths: list[str]) -> ShardWork:
         rows = MaskRows.blank([escaped(path) for path in paths], size)
-        batch = BatchProcessor(masks, rows, paths, run.images, run.threads, lock)
+        batch = BatchProcessor(masks, rows, paths, run.batch_size, run.threads, lock)
         return ShardWork(rows, range(len(paths)), batch.process, batch)
 
     return open_shard

@@ -13,7 +13,7 @@ from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images.names import Names
 
 
-def full_names(names: Names) -> NDArray[np.int64]:
+def ambiguous_names(names: Names) -> NDArray[np.int64]:
     """Find the images whose PNG must keep their extension, for others would have it too.
 
     Of a/b.jpg and a/b.png neither may become a/b.png, nor of a/b and a/b.jpg, nor a.jpg

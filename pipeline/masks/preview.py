@@ -14,14 +14,14 @@ from dilo.pipeline.errors import ImageError, StoreError
 from dilo.pipeline.images.decoding import decode
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.resizing import stretched
-from dilo.pipeline.images.sheets import BLANK, Picture, fitted, notice, sheet
+from dilo.pipeline.images.sheets import BLANK, Picture, fit, sheet, text_cell
 from dilo.pipeline.masks.imported import IMPORTED
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import FAILED
 
 #: Gray that stands for what the mask removes.
-NOTHING = 127
+GRAY = 127
 
 
 def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
@@ -32,10 +32,10 @@ def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
 def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fade out what a mask calls background."""
     share = stretched(mask, image.shape)[:, :, None] / 255.0
-    return np.rint(image * share + NOTHING * (1.0 - share)).astype(np.uint8)
+    return np.rint(image * share + GRAY * (1.0 - share)).astype(np.uint8)
 
 
-def drawn(names: Sequence[str], *, count: int, seed: int) -> list[str]:
+def choose_images(names: Sequence[str], *, count: int, seed: int) -> list[str]:
     """Draw some of a store's images to show."""
     chosen = np.random.default_rng(seed).permutation(len(names))[:count]
     return [names[index] for index in sorted(chosen.tolist())]
@@ -75,7 +75,7 @@ class Comparison:
     left_out: int
 
     @classmethod
-    def opened(cls, folders: Sequence[Path]) -> Self:
+    def open(cls, folders: Sequence[Path]) -> Self:
         """Open stores, and match their images by path, as images.txt names them."""
         for folder in folders:
             if (kind := Plan.load(folder).kind) != "masks":
@@ -110,10 +110,10 @@ class Comparison:
             if counts[title] > 1
         }
         depth = 1
-        while len({_end(folder, depth) for folder in alike}) < len(alike):
+        while len({_path_tail(folder, depth) for folder in alike}) < len(alike):
             depth += 1
         return [
-            f"{title}\n{escaped(_end(store.folder, depth))}" if counts[title] > 1 else title
+            f"{title}\n{escaped(_path_tail(store.folder, depth))}" if counts[title] > 1 else title
             for store, title in zip(self.stores, titles, strict=True)
         ]
 
@@ -128,13 +128,13 @@ class Comparison:
     def _row(self, images: Path, name: str, reasons: list[str | None]) -> list[Picture]:
         """Make the cells of one image."""
         caption = escaped(name).rsplit("/", 1)[-1]
-        failed = [None if reason is None else Picture(notice(reason)) for reason in reasons]
+        failed = [None if reason is None else Picture(text_cell(reason)) for reason in reasons]
         try:
             # As the sheet will scale it: a thousand whole photographs would fill the memory.
-            image = np.asarray(fitted(decode(images / name)))
+            image = np.asarray(fit(decode(images / name)))
         except ImageError as error:
-            blanks = [cell or Picture(notice("")) for cell in failed]
-            return [Picture(notice(str(error)), caption), *blanks]
+            blanks = [cell or Picture(text_cell("")) for cell in failed]
+            return [Picture(text_cell(str(error)), caption), *blanks]
         made = zip(self.stores, failed, strict=True)
         return [
             Picture(image, caption),
@@ -150,7 +150,7 @@ def _title(store: MaskStore) -> str:
     return f"{method} + {refinement['method']}" if refinement else method
 
 
-def _end(folder: Path, depth: int) -> str:
+def _path_tail(folder: Path, depth: int) -> str:
     """Give the last parts of a path."""
     return "/".join(folder.parts[-depth:])
 

@@ -8,9 +8,9 @@ from typing import cast
 
 import numpy as np
 
-from dilo.pipeline.compute.failures import Attempts, Unread, refuse
+from dilo.pipeline.compute.failures import FailureRecorder, Unread, refuse
 from dilo.pipeline.compute.shard import ShardOpener, process_rows
-from dilo.pipeline.compute.worker import one_core
+from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.store.maskrows import MaskRows, compressed
 from dilo.pipeline.store.plan import Plan
@@ -67,7 +67,7 @@ def take_sample(
     longest = max((len(escaped(name).encode()) for name in names), default=0)
     done, total = 0, 0
     unread: list[Unread] = []
-    with one_core():
+    with single_threaded():
         if names and opener(range(1), [names[0]]).batch is not None:
             _make_some(images, names, method, opener)  # a device takes longer at first
         start = now = clock()
@@ -84,11 +84,11 @@ def take_sample(
 
 def _make_some(
     images: Path, names: Sequence[str], method: str, opener: ShardOpener
-) -> tuple[MaskRows, Attempts]:
+) -> tuple[MaskRows, FailureRecorder]:
     """Make masks of the first image, or of the first batch."""
     batch = opener(range(1), [names[0]]).batch
     some = list(names[: batch.size if batch is not None else 1])
     work = opener(range(len(some)), some)
-    attempts = Attempts(images, method, work.rows)
+    attempts = FailureRecorder(images, method, work.rows)
     process_rows(work, attempts)
     return cast(MaskRows, work.rows), attempts

@@ -89,9 +89,9 @@ def saliency(
         raise ValueError(f"size must be at least 1, got {size}")
     file = weights_file(Path(weights)) if weights is not None else None
     digest = weights_digest(file) if file is not None else ""
-    recipe = MaskRecipe.named(method, refine, settings, weights=digest)
+    recipe = MaskRecipe.create(method, refine, settings, weights=digest)
     if not recipe.is_network:
-        return recipe(image, recipe.size(size))
+        return recipe(image, recipe.mask_size(size))
     if file is None:
         raise ValueError(f"weights must be given for {method}, which is a network, got none")
-    return open_masks(recipe, file, device)(image, recipe.size(size))
+    return open_masks(recipe, file, device)(image, recipe.mask_size(size))

@@ -20,7 +20,7 @@ MAX_NUMBER = 2**63
 
 
 @dataclass(frozen=True)
-class Step(Generic[P]):
+class Configurable(Generic[P]):
     """A part of the way to a mask: its parameters, and the function they are given to.
 
     Attributes
@@ -35,7 +35,7 @@ class Step(Generic[P]):
     parameters: P
     function: Callable[..., Any]
 
-    def values(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Give every parameter, as JSON gives them back.
 
         Returns
@@ -48,13 +48,13 @@ class Step(Generic[P]):
         )
         return values
 
-    def changed(self, values: Mapping[str, Any]) -> Self:
+    def with_parameters(self, values: Mapping[str, Any]) -> Self:
         """Make the same step with other parameters.
 
         Parameters
         ----------
         values : mapping
-            Names and new values, of the types that `values` gives.
+            Names and new values, of the types that `as_dict` gives.
 
         Returns
         -------
@@ -66,7 +66,7 @@ class Step(Generic[P]):
         ValueError
             If a name is unknown, or a value is not of its parameter's type or out of range.
         """
-        known, typed = self.values(), dict[str, Any]()
+        known, typed = self.as_dict(), dict[str, Any]()
         for name, value in values.items():
             if name not in known:
                 raise ValueError(
@@ -86,7 +86,7 @@ class Step(Generic[P]):
 M = TypeVar("M", bound=Parameters)
 
 
-class Method(Step[M]):
+class Method(Configurable[M]):
     """A saliency method.
 
     Its function takes a square RGB image of shape (side, side, 3), uint8, of the side that
@@ -99,7 +99,7 @@ class Method(Step[M]):
         return found
 
 
-class Refinement(Step[P]):
+class Refinement(Configurable[P]):
     """What can be done to the map of any method.
 
     Its function takes a square RGB image of shape (S, S, 3), uint8, and its map of shape

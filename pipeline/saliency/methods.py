@@ -2,7 +2,7 @@
 
 from typing import Any, TypeAlias
 
-from dilo.pipeline.common.plugins import Later, Plugins
+from dilo.pipeline.common.plugins import LazyFunction, Plugins
 from dilo.pipeline.saliency.method import Method, Refinement
 from dilo.pipeline.saliency.network import NetworkMethod
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
@@ -26,12 +26,12 @@ AnyMethod: TypeAlias = Method[Any] | NetworkMethod[Any]
 class Registry(Plugins[AnyMethod]):
     """Methods by name: ours, and those that other packages register."""
 
-    rule = (
+    requirement = (
         "a dilo.pipeline.saliency.Method whose parameters derive from Parameters, or a "
         "NetworkMethod whose parameters derive from NetworkParameters"
     )
 
-    def fits(self, thing: Any) -> bool:
+    def is_valid(self, thing: Any) -> bool:
         """Tell whether a package registers a method.
 
         Parameters
@@ -56,16 +56,16 @@ _HERE = "dilo.pipeline.saliency"
 METHODS = Registry(
     {
         "consensus": Method(
-            ConsensusParameters(), Later(f"{_HERE}.classical.consensus", "consensus")
+            ConsensusParameters(), LazyFunction(f"{_HERE}.classical.consensus", "consensus")
         ),
-        "gs": Method(GsParameters(), Later(f"{_HERE}.classical.gs", "gs")),
-        "mc": Method(McParameters(), Later(f"{_HERE}.classical.mc", "mc")),
-        "mr": Method(MrParameters(), Later(f"{_HERE}.classical.mr", "mr")),
-        "rbd": Method(RbdParameters(), Later(f"{_HERE}.classical.rbd", "rbd")),
+        "gs": Method(GsParameters(), LazyFunction(f"{_HERE}.classical.gs", "gs")),
+        "mc": Method(McParameters(), LazyFunction(f"{_HERE}.classical.mc", "mc")),
+        "mr": Method(MrParameters(), LazyFunction(f"{_HERE}.classical.mr", "mr")),
+        "rbd": Method(RbdParameters(), LazyFunction(f"{_HERE}.classical.rbd", "rbd")),
     },
     GROUP,
 )
 #: What can be done to any method's map afterwards.
 REFINEMENTS: dict[str, Refinement[Any]] = {
-    "grabcut": Refinement(GrabCutParameters(), Later(f"{_HERE}.cuts.grabcut", "grabcut"))
+    "grabcut": Refinement(GrabCutParameters(), LazyFunction(f"{_HERE}.cuts.grabcut", "grabcut"))
 }

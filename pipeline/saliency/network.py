@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.saliency.method import Step
+from dilo.pipeline.saliency.method import Configurable
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
 
 N = TypeVar("N", bound=NetworkParameters)
 #: What a network looks at: (side, side, 3), of the type that it asks for.
-Seen: TypeAlias = NDArray[Any]
+InputArray: TypeAlias = NDArray[Any]
 
 
 class MaskNetwork(Protocol):
@@ -24,7 +24,7 @@ class MaskNetwork(Protocol):
     are called by several threads at once; between them the device takes a batch.
     """
 
-    def prepare(self, image: NDArray[np.uint8]) -> Seen:
+    def prepare(self, image: NDArray[np.uint8]) -> InputArray:
         """Make what the network looks at.
 
         Parameters
@@ -54,7 +54,7 @@ class MaskNetwork(Protocol):
             As the network gives them. No map hangs on the others of its batch.
         """
 
-    def finish(self, seen: Seen, found: NDArray[np.float32]) -> NDArray[np.float64]:
+    def finish(self, seen: InputArray, found: NDArray[np.float32]) -> NDArray[np.float64]:
         """Make saliency of a map.
 
         Parameters
@@ -80,7 +80,7 @@ Opener: TypeAlias = Callable[[Path, Any, str, Names | None], MaskNetwork]
 _TORCH = ("torch", "torchvision")
 
 
-class NetworkMethod(Step[N]):
+class NetworkMethod(Configurable[N]):
     """A saliency method that is a network; its function is an `Opener`."""
 
     def open(self, weights: Path, device: str, names: Names | None = None) -> MaskNetwork:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.resizing import squash
-from dilo.pipeline.saliency.network import MaskNetwork, NetworkMethod, Seen
+from dilo.pipeline.saliency.network import InputArray, MaskNetwork, NetworkMethod
 from dilo.pipeline.saliency.recipe import MaskRecipe
 from dilo.pipeline.saliency.weights import weights_digest
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class NetworkInput:
     """An image that is ready for the device.
 
     Attributes
@@ -27,7 +27,7 @@ class Prepared:
         The image, for the refinement; None without one.
     """
 
-    seen: Seen
+    pixels: InputArray
     squashed: NDArray[np.uint8] | None
 
 
@@ -46,7 +46,7 @@ class NetworkMasks:
     recipe: MaskRecipe
     network: MaskNetwork
 
-    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+    def prepare(self, image: NDArray[np.uint8]) -> NetworkInput:
         """Make of an image what the device takes; for several threads at once.
 
         Parameters
@@ -61,9 +61,9 @@ class NetworkMasks:
         """
         refined = self.recipe.refinement is not None
         squashed = squash(image, self.recipe.side) if refined else None
-        return Prepared(self.network.prepare(image), squashed)
+        return NetworkInput(self.network.prepare(image), squashed)
 
-    def maps(self, prepared: Sequence[Prepared], paths: Sequence[str]) -> NDArray[np.float32]:
+    def maps(self, prepared: Sequence[NetworkInput], paths: Sequence[str]) -> NDArray[np.float32]:
         """Compute the maps of a batch, on the device.
 
         Parameters
@@ -83,13 +83,13 @@ class NetworkMasks:
         ValueError
             If it gives anything else.
         """
-        found = self.network.maps(np.stack([image.seen for image in prepared]), paths)
+        found = self.network.maps(np.stack([image.pixels for image in prepared]), paths)
         if found.ndim != 3 or len(found) != len(prepared):
             raise ValueError(f"maps must have shape ({len(prepared)}, S, S), got {found.shape}")
         return found
 
     def finish(
-        self, prepared: Prepared, found: NDArray[np.float32], size: int
+        self, prepared: NetworkInput, found: NDArray[np.float32], size: int
     ) -> NDArray[np.uint8]:
         """Make a mask of a map; for several threads at once.
 
@@ -114,11 +114,11 @@ class NetworkMasks:
         """
         if not np.isfinite(found).all():
             raise ValueError("a map must be finite, got NaN or infinity from the network")
-        saliency = self.network.finish(prepared.seen, found)
+        saliency = self.network.finish(prepared.pixels, found)
         image = prepared.squashed
         if image is None:  # without a refinement nobody looks at it
             image = np.empty((0, 0, 3), np.uint8)
-        return self.recipe.finished(image, saliency, size)
+        return self.recipe.to_mask(image, saliency, size)
 
     def __call__(self, image: NDArray[np.uint8], size: int, path: str = "") -> NDArray[np.uint8]:
         """Make the (size, size) mask of an (H, W, 3) image."""

@@ -41,7 +41,7 @@ class MaskRecipe:
     refinement: Refinement[Any] | None = None
 
     @classmethod
-    def named(
+    def create(
         cls,
         method: str,
         refine: str | None = None,
@@ -93,13 +93,13 @@ class MaskRecipe:
             own |= _weighed(method, own, weights)
         return cls(
             method,
-            METHODS[method].changed(own),
+            METHODS[method].with_parameters(own),
             refine,
-            REFINEMENTS[refine].changed(after) if refine is not None else None,
+            REFINEMENTS[refine].with_parameters(after) if refine is not None else None,
         )
 
     @classmethod
-    def planned(cls, method: str, parameters: Mapping[str, Any]) -> Self:
+    def from_plan(cls, method: str, parameters: Mapping[str, Any]) -> Self:
         """Rebuild what `parameters` wrote down.
 
         Parameters
@@ -123,7 +123,7 @@ class MaskRecipe:
         after = dict(parameters.get("refine", {}))
         refine = after.pop("method", None)
         settings = own | {f"{_AFTER}{name}": value for name, value in after.items()}
-        found = cls.named(method, refine, settings)
+        found = cls.create(method, refine, settings)
         if found.parameters() != parameters:
             missing = ", ".join(sorted(set(found.parameters()) - set(parameters)))
             raise ValueError(f"{method} must have a value for each parameter, got none: {missing}")
@@ -137,9 +137,9 @@ class MaskRecipe:
         dict
             The method's parameters, and under ``refine`` the refinement's and its name.
         """
-        values = self.method.values()
+        values = self.method.as_dict()
         if self.refinement is not None:
-            values["refine"] = {"method": self.refine, **self.refinement.values()}
+            values["refine"] = {"method": self.refine, **self.refinement.as_dict()}
         return values
 
     @property
@@ -164,7 +164,7 @@ class MaskRecipe:
         """
         return isinstance(self.method, NetworkMethod)
 
-    def size(self, asked: int | None) -> int:
+    def mask_size(self, asked: int | None) -> int:
         """Tell how large a mask is.
 
         Parameters
@@ -186,9 +186,9 @@ class MaskRecipe:
         if isinstance(self.method, NetworkMethod):
             raise ValueError(f"{self.name} is a network, and must be opened with its weights")
         squashed = squash(image, self.side)
-        return self.finished(squashed, self.method(squashed), size)
+        return self.to_mask(squashed, self.method(squashed), size)
 
-    def finished(
+    def to_mask(
         self, squashed: NDArray[np.uint8], found: NDArray[np.float64], size: int
     ) -> NDArray[np.uint8]:
         """Make a mask of a map.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.store.plan import Plan
-from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, blank_columns
+from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, empty_columns
 
 #: A window of an image: top, left, height and width, in its pixels.
 Box = tuple[int, int, int, int]
@@ -37,7 +37,7 @@ class BackgroundRows(ImageRows):
     @classmethod
     def blank(cls, path: list[str]) -> Self:
         """Make rows that are still to be filled."""
-        kept = blank_columns(path)
+        kept = empty_columns(path)
         kept["bytes"][:] = NOT_READ
         return cls(boxes=[[] for _ in path], jpegs=[[] for _ in path], undone={}, **kept)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilo.pipeline.common.files import sweep, write_new, write_text
+from dilo.pipeline.common.files import remove_leftovers, write_if_absent, write_text
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import Found, Say, Selection
+from dilo.pipeline.images.listing import Found, ImageSelection, Say
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.store.plan import (
     IMAGES,
@@ -53,7 +53,7 @@ class StoreSpec:
 
 
 def plan_store(
-    images: Path | Selection,
+    images: Path | ImageSelection,
     store: Path,
     spec: StoreSpec,
     *,
@@ -66,24 +66,24 @@ def plan_store(
     there = Plan.load_retyped(store) if (store / PLAN).exists() else None
     names = _listed(store, there) if trust_plan and there else None
     if names is None:
-        selection = images if isinstance(images, Selection) else Selection(images)
+        selection = images if isinstance(images, ImageSelection) else ImageSelection(images)
         names = selection.names(found, say)
     if shard_size is None:
         shard_size = there.shard_size if there else _default_shard_size(spec, names)
     plan = spec.plan(names, shard_size)
-    _require_room(plan, spec.row_bytes)
-    require_startable(store, plan, names)
+    check_shard_memory(plan, spec.row_bytes)
+    check_same_plan(store, plan, names)
     return plan, names
 
 
-def start_store(store: Path, plan: Plan, names: Names) -> None:
+def create_store(store: Path, plan: Plan, names: Names) -> None:
     """Write plan and list, where they are not there yet, and sweep what killed writers left."""
     store.mkdir(parents=True, exist_ok=True)
-    require_startable(store, plan, names)
+    check_same_plan(store, plan, names)
     if not (store / PLAN).exists():
-        write_new(store / PLAN, plan.text())  # of two commands that begin at once, one wins
+        write_if_absent(store / PLAN, plan.text())  # of two commands that begin at once, one wins
     # Whoever wrote it, and whenever: perhaps between the lines above.
-    require_startable(store, plan, names)
+    check_same_plan(store, plan, names)
     try:
         Plan.load(store)
     except StoreError:  # the same plan, as an editor wrote it anew; shards carry this one's digest
@@ -92,7 +92,7 @@ def start_store(store: Path, plan: Plan, names: Names) -> None:
         load_names(store, plan)
     except StoreError:  # a kill, or damage, between the plan and its list; this is the list
         write_text(store / IMAGES, names.text())
-    sweep(store)
+    remove_leftovers(store)
 
 
 def _default_shard_size(spec: StoreSpec, names: Names) -> int:
@@ -100,7 +100,7 @@ def _default_shard_size(spec: StoreSpec, names: Names) -> int:
     return max(1, min(default_shard_size(len(names)), MAX_SHARD // spec.row_bytes))
 
 
-def _require_room(plan: Plan, row: int) -> None:
+def check_shard_memory(plan: Plan, row: int) -> None:
     """Refuse shards that would not fit into a worker's memory, by the bytes of a row."""
     if min(plan.shard_size, plan.images) * row > MAX_SHARD:
         raise DiloError(
@@ -117,7 +117,7 @@ def _listed(store: Path, plan: Plan) -> Names | None:
         return None
 
 
-def require_startable(folder: Path, plan: Plan, names: Names) -> None:
+def check_same_plan(folder: Path, plan: Plan, names: Names) -> None:
     """Refuse a folder that holds something else than a store of this very plan, or nothing."""
     if (folder / PLAN).exists():
         _require_same(folder, Plan.load_retyped(folder), plan, names)
@@ -129,7 +129,7 @@ def _require_same(folder: Path, found: Plan, asked: Plan, names: Names) -> None:
     """Refuse a plan that differs, naming what differs."""
     if found == asked:
         return
-    have, want = _told(found, asked), _told(asked, found)
+    have, want = _flat_fields(found, asked), _flat_fields(asked, found)
     keys = [key for key in {**have, **want} if have.get(key) != want.get(key)]
     says = ", ".join(f"{key} {have.get(key)!r}" for key in keys) or f"{found.images} images"
     wants = ", ".join(f"{key} {want.get(key)!r}" for key in keys)
@@ -154,7 +154,7 @@ def _other_names(folder: Path, plan: Plan, names: Names) -> str:
     return f" ({'; '.join(told) or 'in another order'})"
 
 
-def _told(plan: Plan, other: Plan) -> dict[str, Any]:
+def _flat_fields(plan: Plan, other: Plan) -> dict[str, Any]:
     """Flatten what a refusal may name; another method has other parameters anyway."""
     told = dataclasses.asdict(plan)
     del told["digest"]

@@ -9,7 +9,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from dilo.pipeline.store.plan import Plan
-from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, blank_columns
+from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, empty_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class MaskRows(ImageRows):
     @classmethod
     def blank(cls, path: list[str], side: int) -> Self:
         """Make rows that are still to be filled."""
-        return cls(masks=np.zeros((len(path), side, side), np.uint8), **blank_columns(path))
+        return cls(masks=np.zeros((len(path), side, side), np.uint8), **empty_columns(path))
 
     @property
     def status(self) -> NDArray[np.uint8]:

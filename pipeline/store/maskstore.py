@@ -13,7 +13,7 @@ from dilo.pipeline.store.maskrows import decompressed, is_direct
 from dilo.pipeline.store.plan import shard_path
 from dilo.pipeline.store.reader import ShardStore
 from dilo.pipeline.store.rows import FAILED
-from dilo.pipeline.store.shardfile import reading
+from dilo.pipeline.store.shardfile import damage_as_store_error
 
 #: A position in images.txt, negative from the end, or a path as it stands there.
 Key = SupportsIndex | str
@@ -228,6 +228,6 @@ class MaskStore(ShardStore[_Masks]):
                 chunks = [found.masks.id.read_direct_chunk((row, 0, 0)) for row in rows]
             else:
                 chunks = [(1, mask) for mask in found.masks[rows]]
-        with reading(shard_path(self.folder, shard)):
+        with damage_as_store_error(shard_path(self.folder, shard)):
             for left_out, chunk in chunks:
                 yield decompressed(left_out, memoryview(chunk).cast("B"), found.shape)

@@ -188,6 +188,6 @@ def load_names(folder: Path, plan: Plan) -> Names:
 
 
 @functools.lru_cache(maxsize=1)
-def names_once(folder: Path, digest: str) -> Names:
+def cached_names(folder: Path, digest: str) -> Names:
     """Read a store's list of images once a process, for workers that do shard after shard."""
     return load_names(folder, Plan.load(folder))

@@ -19,7 +19,7 @@ from dilo.pipeline.errors import AccessError, StoreError
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.plan import Plan, load_names, shard_path
-from dilo.pipeline.store.shardfile import open_shard, reading, reading_shard
+from dilo.pipeline.store.shardfile import damage_as_store_error, open_shard, reading_shard
 
 #: What is read by, of an open shard.
 Shard = TypeVar("Shard")
@@ -34,7 +34,7 @@ def _most() -> int:
     return MAX_OPEN if limit == resource.RLIM_INFINITY else max(1, min(MAX_OPEN, limit // 4))
 
 
-class Handles(Generic[Shard]):
+class OpenShards(Generic[Shard]):
     """Shards that are open in this process, the one read longest ago first.
 
     Parameters
@@ -90,7 +90,7 @@ class Handles(Generic[Shard]):
         StoreError
             If the shard is missing or damaged.
         """
-        with reading(shard_path(self._folder, shard)), self._lock:
+        with damage_as_store_error(shard_path(self._folder, shard)), self._lock:
             if shard not in self._open:
                 while len(self._open) >= _most():
                     self._close_oldest()
@@ -153,7 +153,7 @@ class ShardStore(ABC, Generic[Shard]):
             )
         self.fingerprint = self.plan.fingerprint()
         self._names: Names | None = load_names(self.folder, self.plan)
-        self._handles: Handles[Shard] | None = None
+        self._handles: OpenShards[Shard] | None = None
 
     @property
     def names(self) -> Names:
@@ -251,11 +251,11 @@ class ShardStore(ABC, Generic[Shard]):
     def _opened(file: h5py.File) -> Any:
         """Make of the file of a shard what is read by."""
 
-    def _files(self) -> Handles[Shard]:
+    def _files(self) -> OpenShards[Shard]:
         """Find this very process's open shards."""
         handles = self._handles
         if handles is None or handles.process != os.getpid():
-            handles = self._handles = Handles(
+            handles = self._handles = OpenShards(
                 self.folder, self.plan, self.fingerprint, self._opened
             )
         return handles

@@ -70,7 +70,7 @@ class ImageRows(ABC):
         """Say which datasets the kind adds."""
 
 
-def blank_columns(path: list[str]) -> dict[str, Any]:
+def empty_columns(path: list[str]) -> dict[str, Any]:
     """Make what every kind keeps, still to be filled."""
     count = len(path)
     return {

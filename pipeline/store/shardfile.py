@@ -14,7 +14,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.common.plainhdf5 import require_attributes, require_datasets, require_regular
 from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.store.layouts import layout_of
@@ -50,7 +50,7 @@ _ANY: Layout = {
 def write_shard(path: Path, rows: ImageRows, fingerprint: str) -> None:
     """Write and publish a shard."""
     content = shard_content(rows, fingerprint)
-    with published(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(content)
 
 
@@ -73,7 +73,7 @@ def shard_content(rows: ImageRows, fingerprint: str) -> bytes:
     return content.replace(place, digest.encode())
 
 
-def is_whole(content: bytes, digest: bytes) -> bool:
+def matches_digest(content: bytes, digest: bytes) -> bool:
     """Tell whether a shard's file is byte for byte what was written."""
     if len(digest) != len(_BLANK):
         return False
@@ -84,7 +84,7 @@ def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5
     """Open a published shard for reading, without locks, and check what it declares."""
     file = _opened(path)
     try:
-        with reading(path):
+        with damage_as_store_error(path):
             require_attributes(file, ("format", PLAN, DIGEST))
             foreign = file.attrs.get(PLAN) != fingerprint.encode()
             require_datasets(file, _ANY if foreign or layout is None else layout)
@@ -119,15 +119,15 @@ def _opened(path: Path) -> h5py.File:
 
 @contextlib.contextmanager
 def reading_shard(store: Path, plan: Plan, shard: int) -> Iterator[h5py.File]:
-    """Open a shard of a store for a block that reads from it; see `open_shard` and `reading`."""
+    """Open a shard of a store for a block that reads from it; damage is a `StoreError`."""
     path = shard_path(store, shard)
     layout = layout_of(plan, shard)
-    with reading(path), open_shard(path, plan.fingerprint(), layout) as file:
+    with damage_as_store_error(path), open_shard(path, plan.fingerprint(), layout) as file:
         yield file
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def damage_as_store_error(path: Path) -> Iterator[None]:
     """Say in a sentence that a shard is damaged, if reading it fails."""
     try:
         yield
@@ -140,7 +140,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Tally:
+class ShardSummary:
     """What the images of a shard came to."""
 
     #: Path and reason of each image that failed.
@@ -156,7 +156,7 @@ class Tally:
         return self.states.total()
 
 
-def read_tally(store: Path, plan: Plan, shard: int) -> Tally:
+def read_summary(store: Path, plan: Plan, shard: int) -> ShardSummary:
     """Read what the images of a shard came to, and little else of it."""
     with reading_shard(store, plan, shard) as file:
         status: NDArray[np.uint8] = file["status"][:]
@@ -165,4 +165,4 @@ def read_tally(store: Path, plan: Plan, shard: int) -> Tally:
             paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
             failed = {str(paths[i]): str(errors[i]) for i in np.flatnonzero(status == FAILED)}
         backgrounds = len(file["offsets"]) - 1 if "offsets" in file else 0
-        return Tally(failed, Counter(status.tolist()), backgrounds)
+        return ShardSummary(failed, Counter(status.tolist()), backgrounds)

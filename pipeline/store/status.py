@@ -9,7 +9,7 @@ from typing import Any
 from dilo.pipeline.common.printing import failure_lines
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.store.plan import Plan, load_names, shard_path
-from dilo.pipeline.store.shardfile import Tally, read_tally
+from dilo.pipeline.store.shardfile import ShardSummary, read_summary
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Status:
     #: Shards that are there.
     done: list[int]
     #: What the images of each of these came to.
-    tallies: list[Tally]
+    tallies: list[ShardSummary]
 
     @property
     def done_images(self) -> int:
@@ -42,7 +42,7 @@ class Status:
         """Count the images of the shards that count."""
         return sum(len(self.plan.rows(shard)) for shard in self.shards)
 
-    def lines(
+    def report_lines(
         self, store: Path, *, say_missing: bool, named: int, more: Sequence[str] = ()
     ) -> list[str]:
         """Say it in words: counts, what `more` there is, some failures, the missing shards."""
@@ -54,10 +54,10 @@ class Status:
         lines += [f"  {line}" for line in more]
         lines += failure_lines(failed, named, f": dilo-prep status {store} --json")
         if self.missing and say_missing:
-            lines.append(f"  missing shards: {ranges(self.missing)}")
+            lines.append(f"  missing shards: {format_ranges(self.missing)}")
         return lines
 
-    def record(self, store: Path) -> dict[str, Any]:
+    def as_dict(self, store: Path) -> dict[str, Any]:
         """Say it for machines, ready for JSON."""
         plan = self.plan
         return {
@@ -83,11 +83,11 @@ def missing_shards(store: Path, plan: Plan) -> list[int]:
     return [i for i in range(plan.shards) if shard_path(store, i).name not in there]
 
 
-def require_whole(store: Path, plan: Plan, named: str, purpose: str = "") -> None:
+def require_complete(store: Path, plan: Plan, named: str, purpose: str = "") -> None:
     """Refuse a store of which shards are missing."""
     if missing := missing_shards(store, plan):
         raise StoreError(
-            f"{named} must be whole{purpose}, got missing shards {ranges(missing)}: "
+            f"{named} must be whole{purpose}, got missing shards {format_ranges(missing)}: "
             f"run the same dilo-prep {plan.kind} command to its end first"
         )
 
@@ -100,11 +100,11 @@ def status(store: Path, share: Sequence[int] | None = None) -> Status:
     counted = set(shards)
     missing = [shard for shard in missing_shards(store, plan) if shard in counted]
     done = sorted(counted - set(missing))
-    tallies = [read_tally(store, plan, shard) for shard in done]
+    tallies = [read_summary(store, plan, shard) for shard in done]
     return Status(plan, shards, missing, done, tallies)
 
 
-def ranges(numbers: list[int]) -> str:
+def format_ranges(numbers: list[int]) -> str:
     """Write increasing numbers as batch systems read them.
 
     Examples

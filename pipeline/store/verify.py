@@ -25,11 +25,11 @@ from dilo.pipeline.errors import (
 from dilo.pipeline.images.decoding import read_file
 from dilo.pipeline.images.folder import is_there, require_images, whereabouts
 from dilo.pipeline.images.names import escaped, unescaped
-from dilo.pipeline.store.plan import PLAN, Plan, load_names, names_once, shard_path
-from dilo.pipeline.store.shardfile import DIGEST, is_whole, reading_shard
+from dilo.pipeline.store.plan import PLAN, Plan, cached_names, load_names, shard_path
+from dilo.pipeline.store.shardfile import DIGEST, matches_digest, reading_shard
 
 #: Where damaged shards go, inside the store.
-ASIDE = "damaged"
+DAMAGED = "damaged"
 #: Threads that ask a slow disk about images; they wait, most of the time.
 READERS = 16
 #: How many shards that were moved have a command each to undo it.
@@ -83,9 +83,9 @@ class Check:
     #: One sentence a fault; empty for a sound shard, and for one that is still to be made.
     faults: list[str]
     #: Whether there is a file.
-    there: bool
+    exists: bool
     #: Whether it follows another plan than the one beside it.
-    foreign: bool
+    other_plan: bool
     #: What became of its images; those that are not there are no fault of the shard.
     changes: Changes = field(default_factory=Changes)
 
@@ -102,11 +102,11 @@ class Verifier:
     def __call__(self, shard: int) -> Check:
         """Re-read one shard."""
         plan = Plan.load(self.store)
-        names = names_once(self.store, plan.digest)
+        names = cached_names(self.store, plan.digest)
         expected = [escaped(names[i]) for i in plan.rows(shard)]
         path = shard_path(self.store, shard)
         if not is_there(path):
-            return Check(shard, len(expected), [], there=False, foreign=False)
+            return Check(shard, len(expected), [], exists=False, other_plan=False)
         found, changes = faults(self.store, plan, shard, expected), Changes()
         if self.images and not found:
             changes = compare_images(self.images, self.store, shard, thorough=True)
@@ -123,7 +123,7 @@ def faults(store: Path, plan: Plan, shard: int, expected: list[str]) -> list[str
     path = shard_path(store, shard)
     try:
         with reading_shard(store, plan, shard) as file:
-            if not is_whole(path.read_bytes(), file.attrs.get(DIGEST, b"")):
+            if not matches_digest(path.read_bytes(), file.attrs.get(DIGEST, b"")):
                 return [f"{path.name}: its bytes are not those that were written"]
             if [str(name) for name in file["path"].asstr()[:]] != expected:
                 return [f"{path.name}: its paths are not those of images.txt"]
@@ -222,9 +222,9 @@ def require_right_folder(images: Path, changes: Changes) -> None:
         raise StoreError(f"--images {images}: nothing was moved: {words}")
 
 
-def repaired(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
+def move_damaged(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
     """Take the shards at fault out of their store, so that the next run makes them anew."""
-    if sum(check.foreign for check in checks) * 2 > plan.shards:
+    if sum(check.other_plan for check in checks) * 2 > plan.shards:
         raise StoreError(
             f"{store / PLAN} must be the plan of the shards beside it, got another one, or a "
             f"changed one: nothing was moved; restore it, or make a fresh store"
@@ -232,12 +232,12 @@ def repaired(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
     changes = sum((check.changes for check in checks), Changes())
     if changes.of_others:
         raise StoreError(_other_words(store, changes))
-    folder = store / ASIDE
+    folder = store / DAMAGED
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise StoreError(
             f"{folder} must be a folder, got a link or a file: nothing was moved; move it away"
         )
-    return [_aside(store, check.shard) for check in checks if check.there and check.faults]
+    return [_aside(store, check.shard) for check in checks if check.exists and check.faults]
 
 
 def _other_words(store: Path, changes: Changes) -> str:
@@ -264,7 +264,7 @@ def undo_words(store: Path, moved: list[Path]) -> str:
 def _aside(store: Path, shard: int) -> Path:
     """Move a shard out of the way, beside what was moved before."""
     path = shard_path(store, shard)
-    folder = store / ASIDE
+    folder = store / DAMAGED
     folder.mkdir(exist_ok=True)
     place, count = folder / path.name, 0
     while os.path.lexists(place):

@@ -12,8 +12,8 @@ from dilo.eval.classifier import Classifier
 from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Pair
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.augment.color import to_space
-from dilo.train.networks.encoder import trunk_features
+from dilo.train.augment.color import to_color_space
+from dilo.train.networks.encoder import feature_map
 from dilo.train.networks.timm_encoder import TimmEncoder
 
 SIDE = 16
@@ -58,7 +58,7 @@ def test_the_gradient_is_that_of_each_image_alone_where_the_network_sees_it(kind
     maps = attribution_maps(classifier, images, "gradient", classes)
     assert (maps.shape, maps.dtype) == ((len(images), SIDE, SIDE), torch.float32)
     for image, which, found in zip(images, classes, maps, strict=True):
-        seen = to_space(image[None], classifier.encoder.space)[0].requires_grad_()
+        seen = to_color_space(image[None], classifier.encoder.space)[0].requires_grad_()
         score(classifier, seen, which).backward()
         expected = torch.stack([channel.abs() for channel in seen.grad]).max(0).values
         torch.testing.assert_close(found, expected)
@@ -71,7 +71,7 @@ def test_the_gradient_is_what_a_small_change_of_a_channel_does_to_the_score(made
     exact = Classifier(classifier.encoder, classifier.weight.double(), classifier.bias.double())
     image, which, small = images[0].double(), int(classes[0]), 1e-6
     (found,) = attribution_maps(exact, image[None], "gradient", classes[:1])
-    seen = to_space(image[None], "rgb")[0]
+    seen = to_color_space(image[None], "rgb")[0]
     for row, column in ((0, 0), (7, 9), (15, 3)):
         slopes = []
         for channel in range(3):
@@ -84,7 +84,7 @@ def test_the_gradient_is_what_a_small_change_of_a_channel_does_to_the_score(made
 
 def test_an_activation_map_weighs_the_channels_of_each_cell(made):
     classifier, images, classes = made
-    maps = trunk_features(classifier.encoder.network, to_space(images, "rgb"))
+    maps = feature_map(classifier.encoder.network, to_color_space(images, "rgb"))
     found = class_activations(classifier, images, classes)
     assert found.shape == (3, 1, 2, 2)
     for b, which in enumerate(classes):
@@ -108,9 +108,9 @@ def test_the_mean_of_the_cells_and_the_bias_are_the_score(kind, request):
 
 def test_a_pair_has_a_map_of_luminance_and_one_of_colours_and_their_sum_is_the_map(paired):
     classifier, images, classes = paired
-    seen = to_space(images, "lab")
-    light = trunk_features(classifier.encoder.network.l_to_ab, seen[:, :1])
-    colour = trunk_features(classifier.encoder.network.ab_to_l, seen[:, 1:])
+    seen = to_color_space(images, "lab")
+    light = feature_map(classifier.encoder.network.l_to_ab, seen[:, :1])
+    colour = feature_map(classifier.encoder.network.ab_to_l, seen[:, 1:])
     cells = class_activations(classifier, images, classes)
     assert cells.shape == (2, 2, 2, 2)
     for b, which in enumerate(classes):

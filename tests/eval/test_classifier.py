@@ -11,8 +11,8 @@ from dilo.eval.classifier import CLASSIFIER, LINEAR, Classifier, classifier_file
 from dilo.eval.encoder import load_encoder
 from dilo.eval.synsets import SYNSETS
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.augment.color import to_space
-from dilo.train.networks.encoder import pooled
+from dilo.train.augment.color import to_color_space
+from dilo.train.networks.encoder import pooled_features
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -47,7 +47,7 @@ def linears(made):
 def test_scores_are_those_of_the_whole_network(tmp_path, lay_out):
     made = network()
     found = load_classifier(saved(tmp_path / "c.pth", lay_out(made)))
-    assert torch.equal(found.scores(IMAGES), made(to_space(IMAGES, "rgb")))
+    assert torch.equal(found.scores(IMAGES), made(to_color_space(IMAGES, "rgb")))
     assert found.weight.shape == (8, 128)
     assert found.classes == (tuple(f"n{i}" for i in range(8)) if lay_out is linears else None)
     moved = found.to(torch.device("cpu"))
@@ -62,8 +62,8 @@ def test_a_pair_is_classified_by_both_halves_together(tmp_path):
     content["state_dict"] |= under("module.fc.", layer.state_dict())
     content["dilo"] = {"classes": list("abcde"), "recipe": {"views": {"space": "ycbcr"}}}
     found = load_classifier(saved(tmp_path / "c.pth", content))
-    parts = to_space(IMAGES, "ycbcr").split([1, 2], 1)
-    features = [pooled(half, part) for half, part in zip(halves, parts, strict=True)]
+    parts = to_color_space(IMAGES, "ycbcr").split([1, 2], 1)
+    features = [pooled_features(half, part) for half, part in zip(halves, parts, strict=True)]
     torch.testing.assert_close(found.scores(IMAGES), layer(torch.cat(features, 1)))
     assert found.classes == tuple("abcde")
 
@@ -75,7 +75,7 @@ def test_the_classifiers_of_timms_networks_come_too(tmp_path, name):
     path = saved(tmp_path / "c.pth", made.state_dict())
     found = load_classifier(path, arch=f"timm:{name}")
     images = torch.rand(1, 3, 160, 160)
-    torch.testing.assert_close(found.scores(images), made(to_space(images, "rgb")))
+    torch.testing.assert_close(found.scores(images), made(to_color_space(images, "rgb")))
 
 
 @pytest.mark.parametrize(

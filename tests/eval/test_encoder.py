@@ -11,7 +11,7 @@ from torch import nn
 
 from dilo.eval.encoder import load_encoder, newest_checkpoint
 from dilo.pipeline.errors import CheckpointError, RecipeError
-from dilo.train.augment.color import to_space
+from dilo.train.augment.color import to_color_space
 from dilo.train.engine.checkpoint import checkpoint_path
 from dilo.train.networks.encoder import resnet
 
@@ -165,7 +165,7 @@ def test_the_colours_are_those_of_the_recipe(tmp_path, space):
 
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", see))
     images = torch.rand(2, 3, 32, 32)
-    assert torch.equal(encoder.features(images), encoder.network(to_space(images, space)))
+    assert torch.equal(encoder.features(images), encoder.network(to_color_space(images, space)))
 
 
 def test_colours_that_nobody_knows_are_refused_and_other_odd_words_are_dropped(tmp_path):

@@ -13,7 +13,7 @@ from dilo.eval.features import features
 from dilo.eval.folders import labelled_folder
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.augment.color import normalise
-from dilo.train.data.evaluation import evaluation_crop
+from dilo.train.data.evaluation import center_crop
 
 
 class Means(nn.Module):
@@ -68,7 +68,7 @@ def test_features_are_those_of_each_image_alone(folder, means):
     assert found.unreadable == ()
     for name, vector in zip(found.paths, found.vectors, strict=True):
         pixels = np.asarray(Image.open(folder / name))
-        alone = normalise(evaluation_crop(pixels, 32)[None] / 255).mean((2, 3))[0]
+        alone = normalise(center_crop(pixels, 32)[None] / 255).mean((2, 3))[0]
         torch.testing.assert_close(vector, alone)
 
 

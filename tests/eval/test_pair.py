@@ -7,7 +7,7 @@ from torch.nn.functional import cosine_similarity
 
 from dilo.eval.encoder import Encoder
 from dilo.eval.pair import Half, Pair
-from dilo.train.networks.encoder import pooled, trunk_features
+from dilo.train.networks.encoder import feature_map, pooled_features
 
 
 def halves():
@@ -43,5 +43,5 @@ def test_a_half_alone_sees_what_it_sees_in_the_pair(channels, tmp_path):
     assert torch.equal(alone(images), expected)
     maps = Encoder(alone, 32, tmp_path, space="unit").maps(images)
     part = images[:, :1] if channels == 1 else images[:, 1:]
-    assert torch.equal(maps, trunk_features(made[channels - 1], part))
-    torch.testing.assert_close(maps.mean((2, 3)), pooled(made[channels - 1], part))
+    assert torch.equal(maps, feature_map(made[channels - 1], part))
+    torch.testing.assert_close(maps.mean((2, 3)), pooled_features(made[channels - 1], part))

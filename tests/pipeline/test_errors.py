@@ -11,7 +11,7 @@ from dilo.pipeline.errors import (
     AccessError,
     ContentError,
     DiloError,
-    few,
+    first_few,
     near,
     require_access,
     system_errno,
@@ -23,7 +23,7 @@ from dilo.pipeline.errors import (
     [("", ""), ("a", "a"), ("abc", "a, b, c"), ("abcd", "a, b, c and 1 more")],
 )
 def test_of_many_names_the_first_three_are_told_and_the_rest_counted(names, words):
-    assert few(list(names)) == words
+    assert first_few(list(names)) == words
 
 
 @pytest.mark.parametrize(

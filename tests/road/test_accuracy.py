@@ -44,7 +44,7 @@ def scored(recipe: MaskRecipe) -> tuple[float, float]:
     ],
 )
 def test_masks_are_as_good_as_those_of_the_released_codes(method, refine, max_f, mae):
-    found = scored(MaskRecipe.named(method, refine))
+    found = scored(MaskRecipe.create(method, refine))
     assert found[0] >= max_f
     assert found[1] <= mae
 
@@ -52,7 +52,7 @@ def test_masks_are_as_good_as_those_of_the_released_codes(method, refine, max_f,
 @needs_ecssd
 @pytest.mark.parametrize("method", ["rbd", "gs", "mc", "consensus"])
 def test_compiled_superpixels_are_as_good_as_scikit_image_s(method):
-    ours = scored(MaskRecipe.named(method))
-    reference = scored(MaskRecipe.named(method, None, {"segmentation": "scikit-image"}))
+    ours = scored(MaskRecipe.create(method))
+    reference = scored(MaskRecipe.create(method, None, {"segmentation": "scikit-image"}))
     assert ours[0] >= reference[0] - 0.003
     assert ours[1] <= reference[1] + 0.003

@@ -9,19 +9,19 @@ from support.shards import PATHS
 from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.backgroundrows import NO_WINDOW, BackgroundRows
-from dilo.pipeline.store.create import plan_store, start_store
+from dilo.pipeline.store.create import create_store, plan_store
 from dilo.pipeline.store.plan import Plan
 
 
 def masks_of(images: Path, store: Path) -> MaskStore:
     """Make masks of 32 x 32."""
-    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
+    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     return MaskStore(store)
@@ -34,11 +34,11 @@ def crops_by(masks: MaskStore, **options: int) -> BackgroundRecipe:
 
 
 def planned(
-    images: Path | Selection, store: Path, recipe: BackgroundRecipe, *, size: int = 24
+    images: Path | ImageSelection, store: Path, recipe: BackgroundRecipe, *, size: int = 24
 ) -> Plan:
     """Begin a store, four images a shard."""
     plan, names = plan_store(images, store, recipe.spec(size), shard_size=4)
-    start_store(store, plan, names)
+    create_store(store, plan, names)
     return plan
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from dilo.eval.classifier import Classifier
 from dilo.eval.encoder import Encoder
-from dilo.train.networks.encoder import bare_encoder
+from dilo.train.networks.encoder import build_network
 from dilo.train.recipes.recipe import ModelRecipe
 
 MODEL = ModelRecipe(arch="resnet18", stem="small", width=0.25)
@@ -17,7 +17,7 @@ WIDTH = 128
 
 def narrow_trunk(channels: int = 3) -> nn.Module:
     """Draw a small frozen ResNet whose batch norm is no identity."""
-    network = bare_encoder(MODEL, channels=channels)
+    network = build_network(MODEL, channels=channels)
     network.fc = nn.Identity()
     for name, tensor in network.state_dict().items():
         if name.endswith("running_mean"):

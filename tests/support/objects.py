@@ -16,8 +16,8 @@ from dilo.train.engine import checkpoint
 from dilo.train.engine.trainer import Result
 from dilo.train.recipes import recipe_of
 from dilo.train.recipes.saliency_recipe import SHELF, SaliencyRecipe
-from dilo.train.runtime.options import Machine
-from dilo.train.saliency.pairs import Pairs, find_pairs
+from dilo.train.runtime.options import RunOptions
+from dilo.train.saliency.pairs import ImageMaskPairs, find_pairs
 from dilo.train.saliency.train import Data, train_saliency
 
 SMALL = (
@@ -51,7 +51,7 @@ def objects_and_masks(root: Path, count: int = 11) -> tuple[Path, Path]:
 
 def store_of(images: Path, store: Path) -> Path:
     """Make the store of their masks by RBD."""
-    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=1)
+    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     return store
@@ -62,13 +62,13 @@ def small(*overrides: str, name: str = "label-free") -> SaliencyRecipe:
     return recipe_of(SHELF, name, [*SMALL, *overrides])
 
 
-def pairs_of(made: tuple[Path, Path]) -> Pairs:
+def pairs_of(made: tuple[Path, Path]) -> ImageMaskPairs:
     """Pair them."""
     return find_pairs(*made)
 
 
 def taught(
-    made: tuple[Path, Path], run: Path, machine: Machine, *overrides: str, **more: Any
+    made: tuple[Path, Path], run: Path, machine: RunOptions, *overrides: str, **more: Any
 ) -> Result:
     """Train on them."""
     data = Data(pairs=find_pairs(*made), **more)
@@ -76,7 +76,7 @@ def taught(
 
 
 def weights_after(
-    made: tuple[Path, Path], run: Path, machines: Sequence[Machine]
+    made: tuple[Path, Path], run: Path, machines: Sequence[RunOptions]
 ) -> dict[str, Any]:
     """Train in as many goes; give step, losses, and a sum of all the weights to the last bit."""
     for machine in machines:

@@ -11,9 +11,9 @@ from dilo.eval.folders import labelled_folder
 from dilo.eval.linear.protocols import Protocol
 from dilo.train.networks.encoder import resnet
 from dilo.train.recipes.recipe import ModelRecipe
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
-CPU = Machine(device=torch.device("cpu"), workers=0)
+CPU = RunOptions(device=torch.device("cpu"), workers=0)
 #: Twelve images in batches of five: the third batch of an epoch is smaller.
 SHORT = Protocol(name="moco", epochs=2, batch=5, lr=1.0, milestones=(1.0,))
 

@@ -29,8 +29,8 @@ def on_ranks(monkeypatch, count, work):
             raise
 
     with monkeypatch.context() as patch:
-        patch.setattr(distributed, "size", lambda: count)
+        patch.setattr(distributed, "world_size", lambda: count)
         patch.setattr(distributed, "rank", lambda: local.rank)
-        patch.setattr(distributed, "gather", gather)
+        patch.setattr(distributed, "all_gather", gather)
         with ThreadPoolExecutor(count) as pool:
             return list(pool.map(started, range(count)))

@@ -12,12 +12,12 @@ from support.photographs import photograph_folder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.masks.computed import MethodSource, prepare
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
 from dilo.train.engine.pretrain import train
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import Recipe
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 SMALL = (
     "model.dim=8",
@@ -40,7 +40,7 @@ def small_recipe(*overrides: str) -> Recipe:
 def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     """Write photographs and the store of their masks."""
     images, store = photograph_folder(root / "images", count), root / "masks"
-    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32, shard_size=1)
+    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     return images, store
@@ -64,20 +64,20 @@ def method_recipe(method: str, *overrides: str) -> Recipe:
     return small_recipe(f"method={method}", stem, *METHODS_SMALL[method], *overrides)
 
 
-def machine(**options: Any) -> Machine:
+def machine(**options: Any) -> RunOptions:
     """One process on the CPU that records every step."""
-    return Machine(device=torch.device("cpu"), workers=0, log_every=1, **options)
+    return RunOptions(device=torch.device("cpu"), workers=0, log_every=1, **options)
 
 
 def undisturbed(method: str, images: Path, masks: Path, run: Path) -> dict[str, Any]:
     """Train from the beginning to the end; give every loss and a digest of all that was learnt."""
-    result = train(method_recipe(method), find_source(images, masks), run, machine(), _quiet)
+    result = train(method_recipe(method), find_image_set(images, masks), run, machine(), _quiet)
     return _learnt(run, result.step)
 
 
 def interrupted(method: str, images: Path, masks: Path, run: Path) -> dict[str, Any]:
     """Train likewise, but stop after the first step and after the second."""
-    recipe, source = method_recipe(method), find_source(images, masks)
+    recipe, source = method_recipe(method), find_image_set(images, masks)
     for stop in (1e-9, 1e-9, math.inf):
         result = train(recipe, source, run, machine(max_minutes=stop), _quiet)
     return _learnt(run, result.step)

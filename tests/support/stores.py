@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.store.create import StoreSpec, start_store
+from dilo.pipeline.store.create import StoreSpec, create_store
 from dilo.pipeline.store.maskrows import MaskRows
 from dilo.pipeline.store.plan import shard_path
 from dilo.pipeline.store.shardfile import write_shard
@@ -25,7 +25,7 @@ def even_store(
     """Write a store of an even mask an image, or of a failure with its reason, two a shard."""
     names = Names(levels)
     plan = StoreSpec("masks", method, parameters or {}, size).plan(names, 2)
-    start_store(folder, plan, names)
+    create_store(folder, plan, names)
     for shard in range(plan.shards):
         paths = [names[row] for row in plan.rows(shard)]
         rows = MaskRows.blank([escaped(path) for path in paths], size)

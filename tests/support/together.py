@@ -18,22 +18,22 @@ def talk() -> dict[str, object]:
     """Try each way of telling each other things."""
     me = distributed.rank()
     values = torch.tensor([[1.0 + me, 2.0]], requires_grad=True)
-    together = distributed.gather_with_gradient(values)
+    together = distributed.all_gather_with_grad(values)
     weights = torch.tensor([[1.0, 10.0], [100.0, 1000.0]]) * (1 + me)
     (together * weights).sum().backward()
     try:
-        distributed.decide(lambda: fail("as rank 0 found"))
+        distributed.on_rank_zero(lambda: fail("as rank 0 found"))
         refused = ""
     except DiloError as error:
         refused = str(error)
     return {
-        "size": distributed.size(),
-        "gather": distributed.gather(values.detach()).tolist(),
+        "size": distributed.world_size(),
+        "gather": distributed.all_gather(values.detach()).tolist(),
         "gathered_gradient": values.grad.tolist(),
-        "share": distributed.share(torch.arange(4)).tolist(),
-        "mean": distributed.mean(torch.tensor(float(me))).item(),
-        "any": distributed.any_of([False, me == 1, True]),
-        "decide": distributed.decide(lambda: f"said by {me}"),
+        "share": distributed.local_part(torch.arange(4)).tolist(),
+        "mean": distributed.all_reduce_mean(torch.tensor(float(me))).item(),
+        "any": distributed.any_rank([False, me == 1, True]),
+        "decide": distributed.on_rank_zero(lambda: f"said by {me}"),
         "refused": refused,
     }
 
@@ -59,7 +59,7 @@ def main(images: Path, masks: Path, out: Path) -> None:
     """Do all of it, and print it."""
     from support.runs import METHODS_SMALL, interrupted, undisturbed
 
-    with distributed.joined(torch.device("cpu")):
+    with distributed.init_process_group(torch.device("cpu")):
         found = {"talk": talk()}
         for name in METHODS_SMALL:
             run = out / name

@@ -13,13 +13,13 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from dilo.train import copypaste as module
-from dilo.train.augment.backgrounds import Bank
+from dilo.train.augment.backgrounds import BackgroundBank
 from dilo.train.augment.color import denormalise
-from dilo.train.augment.paste import paste_whole
+from dilo.train.augment.paste import paste_image
 from dilo.train.augment.views import augment
 from dilo.train.copypaste import CopyPaste
-from dilo.train.data.crop import alpha_of, crop
-from dilo.train.data.dataset import stack
+from dilo.train.data.crop import crop, mask_to_alpha
+from dilo.train.data.dataset import stack_params
 from dilo.train.data.draws import CROPS, view_draw
 from dilo.train.recipes import load_recipe
 
@@ -260,8 +260,8 @@ def test_pasting_before_the_crop_is_pasting_after_it(kind, blend, flip):
         paste=dataclasses.replace(recipe.paste, probability=1.0, blend=blend),
     )
     stores = {CROPS: Pictures("crops", [(60, 60)] * 8)} if kind == "crops" else {}
-    bank = Bank(recipe.paste, stores, torch.device("cpu"), seed=recipe.seed, side=48)
-    bank.fill(0)
+    bank = BackgroundBank(recipe.paste, stores, torch.device("cpu"), seed=recipe.seed, side=48)
+    bank.load_epoch(0)
     # As large as images are, for the mask's own grid to be as fine as their pixels.
     image, mask = smooth(0, 375, 500), smooth(1, 224, 224, 1)
     worst = []
@@ -272,7 +272,7 @@ def test_pasting_before_the_crop_is_pasting_after_it(kind, blend, flip):
         after = augment(
             torch.tensor(view).permute(2, 0, 1)[None],
             torch.tensor(alpha)[None, None],
-            stack([draw]),
+            stack_params([draw]),
             recipe.views,
             bank,
         )
@@ -297,7 +297,7 @@ def by_transform(image, mask, draw, recipe, bank):
     paste = CopyPaste(probability=1.0)
     pixels = torch.from_numpy(image).permute(2, 0, 1) / 255
     picture = bank.picture(whole) if bank.counts else None
-    pasted = paste_whole(pixels, alpha_of(mask, paste.recipe), whole, picture)
+    pasted = paste_image(pixels, mask_to_alpha(mask, paste.recipe), whole, picture)
     levels = (255 * pasted).round().to(torch.uint8)
     view = functional.resized_crop(levels, top, left, tall, wide, [48, 48], antialias=True)
     return functional.horizontal_flip(view) if draw.flip else view

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import DiloError
-from dilo.train.augment.paste import resample
-from dilo.train.data.dataset import Parameters
+from dilo.train.augment.paste import crop_and_resize
+from dilo.train.data.dataset import ViewParams
 from dilo.train.data.draws import (
     CROPS,
     IMAGES,
@@ -124,7 +124,7 @@ def require_drawn(stores: Stores, paste: PasteRecipe, name: str) -> None:
             )
 
 
-class Bank:
+class BackgroundBank:
     """The pictures that foregrounds are pasted on during an epoch, as uint8 on the device.
 
     Parameters
@@ -165,7 +165,7 @@ class Bank:
         self.pictures = torch.empty(shape, dtype=torch.uint8, device=device)
         self._epoch: int | None = None
 
-    def fill(self, epoch: int) -> None:
+    def load_epoch(self, epoch: int) -> None:
         """Draw the pictures of an epoch, by the seed, unless it holds them already.
 
         Parameters
@@ -196,10 +196,10 @@ class Bank:
         rows, places = bank_draw(seed, epoch, kind, len(store), count)
         for some in (slice(i, i + TOGETHER) for i in range(0, count, TOGETHER)):
             found = zip(store.batch(rows[some].tolist()), places[some], strict=True)
-            cut = [square(picture, place, self._side) for picture, place in found]
+            cut = [square_crop(picture, place, self._side) for picture, place in found]
             yield torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2)
 
-    def behind(self, parameters: Parameters) -> Tensor:
+    def sample(self, parameters: ViewParams) -> Tensor:
         """Give what lies behind some views.
 
         Parameters
@@ -216,9 +216,9 @@ class Bank:
         index = self._index(parameters.kind, parameters.pick)
         pictures = self.pictures.index_select(0, move(index, device)) / 255
         boxes = move(parameters.background_box, device)
-        return resample(pictures, boxes, (self._side, self._side))
+        return crop_and_resize(pictures, boxes, (self._side, self._side))
 
-    def picture(self, draw: PasteDraw) -> Tensor:
+    def image(self, draw: PasteDraw) -> Tensor:
         """Give the whole picture that a draw picks.
 
         Parameters
@@ -245,7 +245,7 @@ class Bank:
         return starts[kinds] + torch.minimum((picks * counts).long(), counts - 1)
 
 
-def square(picture: NDArray[np.uint8], place: float, side: int) -> NDArray[np.uint8]:
+def square_crop(picture: NDArray[np.uint8], place: float, side: int) -> NDArray[np.uint8]:
     """Cut the largest square out of a picture, and resize it.
 
     Parameters

@@ -62,7 +62,7 @@ _MIXES = {
 }
 
 
-def to_space(images: Tensor, space: str) -> Tensor:
+def to_color_space(images: Tensor, space: str) -> Tensor:
     """Turn RGB into what a network takes.
 
     Parameters

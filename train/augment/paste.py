@@ -10,7 +10,7 @@ from dilo.pipeline.images.resizing import stretched
 from dilo.train.data.draws import GRAY, PasteDraw
 
 
-def resample(pictures: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def crop_and_resize(pictures: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a box of each picture by the antialiased bilinear filter, Pillow's and torchvision's.
 
     Parameters
@@ -81,7 +81,7 @@ def paste(
     return torch.lerp(backgrounds, images, alpha)
 
 
-def paste_whole(
+def paste_image(
     image: Tensor, alpha: NDArray[np.uint8], draw: PasteDraw, picture: Tensor | None = None
 ) -> Tensor:
     """Paste the foreground of one image, at the image's own size.
@@ -119,5 +119,5 @@ def paste_whole(
         raise ValueError(f"picture must be given for a background of kind {draw.kind}, got None")
     else:
         boxes = torch.tensor([draw.background_box])
-        behind = resample(picture.to(image.device)[None], boxes, (height, width))
+        behind = crop_and_resize(picture.to(image.device)[None], boxes, (height, width))
     return paste(image[None], share, behind)[0]

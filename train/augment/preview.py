@@ -12,14 +12,14 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.sheets import Picture, sheet
 from dilo.pipeline.masks.preview import mask_picture
-from dilo.train.augment.backgrounds import Bank, Stores
+from dilo.train.augment.backgrounds import BackgroundBank, Stores
 from dilo.train.augment.color import denormalise
-from dilo.train.augment.paste import paste_whole
+from dilo.train.augment.paste import paste_image
 from dilo.train.augment.views import augment
-from dilo.train.data.crop import alpha_of
-from dilo.train.data.dataset import Views, collate
+from dilo.train.data.crop import mask_to_alpha
+from dilo.train.data.dataset import ViewDataset, collate
 from dilo.train.data.draws import GRAY, KINDS, PasteDraw, PasteUniforms, paste_draw
-from dilo.train.data.images import Source
+from dilo.train.data.images import ImageSet
 from dilo.train.recipes.recipe import BackgroundsRecipe, Recipe
 
 CPU = torch.device("cpu")
@@ -29,28 +29,28 @@ ACROSS = 2
 BLENDS: dict[Literal["none", "gaussian"], str] = {"none": "no blend", "gaussian": "gaussian"}
 
 
-def view_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
+def view_sheet(source: ImageSet, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
     """Draw a contact sheet of training views."""
     # Shown as pictures, whatever space the network sees them in.
     recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, space="rgb"))
-    views = Views(source, recipe)
-    bank = Bank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
-    bank.fill(0)
-    samples = [_views(views, bank, index) for index in _spread(source.usable, count)]
+    views = ViewDataset(source, recipe)
+    bank = BackgroundBank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
+    bank.load_epoch(0)
+    samples = [_views(views, bank, index) for index in _spread(source.indices, count)]
     rows = [samples[i : i + ACROSS] for i in range(0, len(samples), ACROSS)]
     return sheet([[picture for sample in row for picture in sample] for row in rows])
 
 
-def paste_sheet(source: Source, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
+def paste_sheet(source: ImageSet, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
     """Draw the paper's figure 4: foregrounds on each kind of background, by each blend."""
-    pasteable = np.flatnonzero(source.pasteable)
+    pasteable = np.flatnonzero(source.has_mask)
     if not len(pasteable):
         raise DiloError("--pastes needs images that can be pasted, got none with a mask")
     given = BackgroundsRecipe(**{word: float(kind in stores) for kind, word in enumerate(KINDS)})
     paste = dataclasses.replace(recipe.paste, backgrounds=given)
-    bank = Bank(paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
-    bank.fill(0)
-    views = Views(source, recipe)
+    bank = BackgroundBank(paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
+    bank.load_epoch(0)
+    views = ViewDataset(source, recipe)
     return sheet([_pastes(views, bank, index) for index in _spread(pasteable, count)])
 
 
@@ -60,17 +60,17 @@ def _spread(indices: NDArray[np.int64], count: int) -> list[int]:
     return [int(indices[round(place)]) for place in places]
 
 
-def _described(views: Views, index: int) -> tuple[NDArray[np.uint8], list[Picture]]:
+def _described(views: ViewDataset, index: int) -> tuple[NDArray[np.uint8], list[Picture]]:
     """Read an image, and make the cells of it and its mask."""
     image, row = views.read(index)
-    index = int(views.source.usable[row])
+    index = int(views.source.indices[row])
     cells = [Picture(image, escaped(views.source.names[index]).rsplit("/", 1)[-1])]
     if views.source.store is not None:
         cells.append(mask_picture(views.source.store[index], image))
     return image, cells
 
 
-def _views(views: Views, bank: Bank, index: int) -> list[Picture]:
+def _views(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
     """Make the cells of one sample: image, mask, both views."""
     cells = _described(views, index)[1]
     sample = views[(0, index)]
@@ -83,20 +83,20 @@ def _views(views: Views, bank: Bank, index: int) -> list[Picture]:
     return cells
 
 
-def _pastes(views: Views, bank: Bank, index: int) -> list[Picture]:
+def _pastes(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
     """Make the cells of one image: image, mask, the pastes of the whole of it."""
     image, cells = _described(views, index)
     if views.source.store is None:
         return cells
     recipe = views.recipe
-    alpha = alpha_of(views.source.store[index], recipe.paste)
+    alpha = mask_to_alpha(views.source.store[index], recipe.paste)
     pixels = torch.tensor(image).permute(2, 0, 1) / 255
     uniform = PasteUniforms(0.0, *np.random.default_rng((recipe.seed, index)).random(6).tolist())
     for kind in (GRAY, *bank.counts):
         for blend, words in BLENDS.items():
             draw = _whole(recipe, uniform, kind, blend, image.shape[:2])
-            picture = None if kind == GRAY else bank.picture(draw)
-            pasted = paste_whole(pixels, alpha, draw, picture)
+            picture = None if kind == GRAY else bank.image(draw)
+            pasted = paste_image(pixels, alpha, draw, picture)
             shown = (255 * pasted).round().to(torch.uint8).permute(1, 2, 0).numpy()
             cells.append(Picture(shown, f"{_named(draw)}, {words}"))
     return cells

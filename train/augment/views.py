@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dilo.train.augment.backgrounds import Bank
-from dilo.train.augment.color import to_space
+from dilo.train.augment.backgrounds import BackgroundBank
+from dilo.train.augment.color import to_color_space
 from dilo.train.augment.paste import paste
-from dilo.train.data.dataset import Parameters
+from dilo.train.data.dataset import ViewParams
 from dilo.train.data.draws import BRIGHTNESS, CONTRAST, GRAY, HUE, SATURATION
 from dilo.train.recipes.recipe import ViewsRecipe
 from dilo.train.runtime.devices import move
@@ -27,9 +27,9 @@ CACHED = 2**20
 def augment(
     images: Tensor,
     masks: Tensor,
-    parameters: Parameters,
+    parameters: ViewParams,
     views: ViewsRecipe,
-    bank: Bank | None = None,
+    bank: BackgroundBank | None = None,
 ) -> Tensor:
     """Paste, colour, blur and normalise a batch of views, each by its own draw.
 
@@ -70,11 +70,13 @@ def augment(
         for part in (slice(i, i + together) for i in range(0, len(images), together)):
             rows = parameters.rows(part)
             pasted = _paste(images[part] / 255, masks[part], rows, bank)
-            result[part] = to_space(_colours(pasted, rows, views), views.space)
+            result[part] = to_color_space(_colours(pasted, rows, views), views.space)
     return result
 
 
-def _paste(images: Tensor, masks: Tensor, parameters: Parameters, bank: Bank | None) -> Tensor:
+def _paste(
+    images: Tensor, masks: Tensor, parameters: ViewParams, bank: BackgroundBank | None
+) -> Tensor:
     """Give each view that is pasted its background: first the gray ones, then those of the bank."""
     device = images.device
     gray = parameters.paste & (parameters.kind == GRAY)
@@ -85,16 +87,16 @@ def _paste(images: Tensor, masks: Tensor, parameters: Parameters, bank: Bank | N
     if len(index):
         if bank is None:
             raise ValueError(f"bank must be given for pastes not on gray, got {len(index)}")
-        behind = bank.behind(parameters.rows(index))
+        behind = bank.sample(parameters.rows(index))
         index = move(index, device)
         some, alpha = images.index_select(0, index), masks.index_select(0, index) / 255
         images.index_copy_(0, index, paste(some, alpha, behind))
     return images
 
 
-def _colours(images: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tensor:
+def _colours(images: Tensor, parameters: ViewParams, views: ViewsRecipe) -> Tensor:
     """Jitter, gray and blur, in the recipe's order, each sample by its own draw."""
-    steps: dict[str, tuple[Tensor, Callable[[Tensor, Parameters], Tensor]]] = {
+    steps: dict[str, tuple[Tensor, Callable[[Tensor, ViewParams], Tensor]]] = {
         "jitter": (parameters.jitter, _jitter),
         "gray": (parameters.gray, lambda part, _: _gray(part).repeat(1, 3, 1, 1)),
         "blur": (
@@ -112,8 +114,8 @@ def _colours(images: Tensor, parameters: Parameters, views: ViewsRecipe) -> Tens
 def _replace(
     images: Tensor,
     where: Tensor,
-    parameters: Parameters,
-    step: Callable[[Tensor, Parameters], Tensor],
+    parameters: ViewParams,
+    step: Callable[[Tensor, ViewParams], Tensor],
 ) -> Tensor:
     """Replace, in place, the samples named by `where`, on the CPU, by what a step makes of them."""
     index = where.nonzero().squeeze(1)
@@ -132,7 +134,7 @@ def _gray(images: Tensor) -> Tensor:
     return (red * 0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)[:, None]
 
 
-def _jitter(images: Tensor, parameters: Parameters) -> Tensor:
+def _jitter(images: Tensor, parameters: ViewParams) -> Tensor:
     """Do each sample's four operations in its own order."""
     factors = torch.empty(len(images), 4)
     factors[:, BRIGHTNESS] = parameters.brightness
@@ -160,7 +162,7 @@ def _blend(images: Tensor, itself: Tensor, mean: Tensor, luma: Tensor) -> Tensor
     return torch.addcmul(reference, images, itself).clamp_(0, 1)
 
 
-def _hue(images: Tensor, parameters: Parameters) -> Tensor:
+def _hue(images: Tensor, parameters: ViewParams) -> Tensor:
     """Turn the hue, keeping the saturation and value of HSV.
 
     A channel falls below the largest by the chroma times a trapezoid of the hue, the same

@@ -4,9 +4,9 @@ import click
 
 from dilo.pipeline.cli.options import Program, json_option, user_errors
 from dilo.train.cli.options import (
-    Asked,
+    Action,
     Computing,
-    Instead,
+    DataOptions,
     Keeping,
     Watching,
     asked_options,
@@ -34,11 +34,11 @@ from dilo.train.cli.saliency import saliency
 @json_option
 @user_errors
 def main(
-    asked: Asked,
+    asked: DataOptions,
     computing: Computing,
     keeping: Keeping,
     watching: Watching,
-    instead: Instead,
+    instead: Action,
     as_json: bool,
 ) -> None:
     """Pretrain a network on a folder of images by a recipe, with their masks for copy-paste.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 from click.shell_completion import CompletionItem
 
-from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, grouped
+from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, option_group
 from dilo.pipeline.cli.outputs import PNG_FILE
 from dilo.pipeline.compute.workercount import WORDS
 
@@ -18,7 +18,7 @@ LIST = "?"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class DataOptions:
     """What to train on what, and where to leave it."""
 
     images: Path | None
@@ -61,7 +61,7 @@ class Watching:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instead:
+class Action:
     """What to do instead of training."""
 
     preview: Path | None
@@ -132,9 +132,9 @@ backgrounds_option = click.option(
     help="Store that dilo-prep backgrounds made; one for each kind that the recipe pastes on.",
 )
 
-asked_options = grouped(
+asked_options = option_group(
     "asked",
-    Asked,
+    DataOptions,
     {
         "images": click.option("--images", type=EXISTING, help="Folder of images, at any depth."),
         "name": recipe_option(_listing, _names),
@@ -149,7 +149,7 @@ asked_options = grouped(
     },
 )
 
-computing_options = grouped(
+computing_options = option_group(
     "computing",
     Computing,
     {
@@ -193,7 +193,7 @@ computing_options = grouped(
     },
 )
 
-keeping_options = grouped(
+keeping_options = option_group(
     "keeping",
     Keeping,
     {
@@ -242,7 +242,7 @@ tensorboard_option = click.option(
     help="Write the metrics for TensorBoard too, to RUN/tensorboard. Off by default.",
 )
 
-watching_options = grouped(
+watching_options = option_group(
     "watching",
     Watching,
     {
@@ -266,9 +266,9 @@ watching_options = grouped(
     },
 )
 
-instead_options = grouped(
+instead_options = option_group(
     "instead",
-    Instead,
+    Action,
     {
         "preview": click.option(
             "--preview",

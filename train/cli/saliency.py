@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, FOLDER, grouped, json_option, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.printing import counted
 from dilo.train.cli.options import (
     Computing,
@@ -26,11 +26,11 @@ from dilo.train.cli.train import machine_of, report
 from dilo.train.runtime.launch import is_first, quiet
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.train.saliency.pairs import Pairs
+    from dilo.train.saliency.pairs import ImageMaskPairs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class SaliencyDataOptions:
     """What to train on what, and where to leave it."""
 
     images: Path
@@ -60,9 +60,9 @@ def _names() -> list[str]:
     return shipped_recipes(SHELF)
 
 
-wanted_options = grouped(
+wanted_options = option_group(
     "wanted",
-    Wanted,
+    SaliencyDataOptions,
     {
         "images": click.option(
             "--images", type=EXISTING, required=True, help="Folder of images, at any depth."
@@ -113,7 +113,7 @@ wanted_options = grouped(
 @json_option
 @user_errors
 def saliency(
-    wanted: Wanted,
+    wanted: SaliencyDataOptions,
     computing: Computing,
     keeping: Keeping,
     log_every: int,
@@ -169,14 +169,16 @@ def saliency(
     click.get_current_context().exit(status)
 
 
-def _share(pairs: "Pairs") -> str:
+def _share(pairs: "ImageMaskPairs") -> str:
     """Say how many images serve, and of how many in the folder."""
-    usable, total = len(pairs.source.usable), pairs.source.in_folder
+    usable, total = len(pairs.source.indices), pairs.source.in_folder
     part = f" of {total}" if total is not None and total > len(pairs.source.names) else ""
     return f"{usable}{part} images with masks"
 
 
-def _test_pairs(wanted: Wanted, words: Callable[[str], None]) -> "Pairs | None":
+def _test_pairs(
+    wanted: SaliencyDataOptions, words: Callable[[str], None]
+) -> "ImageMaskPairs | None":
     """Find the images to score by, and say how many serve."""
     from dilo.train.saliency.pairs import find_pairs
 
@@ -185,7 +187,7 @@ def _test_pairs(wanted: Wanted, words: Callable[[str], None]) -> "Pairs | None":
     if wanted.test_images is None or wanted.test_truth is None:
         raise click.UsageError("--test-images goes with --test-truth.")
     test = find_pairs(wanted.test_images, wanted.test_truth, option="--test-truth")
-    words(f"{counted(len(test.source.usable), 'image')} to score by")
+    words(f"{counted(len(test.source.indices), 'image')} to score by")
     for line in test.left_out:
         words(f"--test-images: {line}")
     return test

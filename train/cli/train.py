@@ -11,14 +11,14 @@ import click
 from dilo.pipeline.cli.options import say
 from dilo.pipeline.compute.workercount import default_workers
 from dilo.pipeline.errors import DiloError
-from dilo.train.cli.options import Asked, Computing, Instead, Keeping, Watching
+from dilo.train.cli.options import Action, Computing, DataOptions, Keeping, Watching
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.train.augment.backgrounds import Stores
-    from dilo.train.data.images import Source
+    from dilo.train.data.images import ImageSet
     from dilo.train.engine.trainer import Result
     from dilo.train.recipes.recipe import Recipe
-    from dilo.train.runtime.options import Machine
+    from dilo.train.runtime.options import RunOptions
 from dilo.train.runtime.launch import is_first, quiet
 from dilo.train.runtime.signals import PREEMPTED
 
@@ -26,11 +26,11 @@ Value = TypeVar("Value")
 
 
 def run(
-    asked: Asked,
+    asked: DataOptions,
     computing: Computing,
     keeping: Keeping,
     watching: Watching,
-    instead: Instead,
+    instead: Action,
     *,
     as_json: bool,
 ) -> int:
@@ -74,7 +74,7 @@ def _required(value: Value | None, option: str) -> Value:
     return value
 
 
-def _draw_pastes(path: Path, source: "Source", recipe: "Recipe", stores: "Stores") -> None:
+def _draw_pastes(path: Path, source: "ImageSet", recipe: "Recipe", stores: "Stores") -> None:
     """Draw the sheet of pastes."""
     from dilo.train.augment.preview import paste_sheet
     from dilo.train.data.draws import GRAY, KINDS
@@ -83,7 +83,7 @@ def _draw_pastes(path: Path, source: "Source", recipe: "Recipe", stores: "Stores
     say(f"{path}: image, mask, and pastes on {', '.join(KINDS[k] for k in (GRAY, *stores))}")
 
 
-def _draw_views(path: Path, source: "Source", recipe: "Recipe", stores: "Stores") -> None:
+def _draw_views(path: Path, source: "ImageSet", recipe: "Recipe", stores: "Stores") -> None:
     """Draw the sheet of views."""
     from dilo.train.augment.preview import view_sheet
 
@@ -91,18 +91,18 @@ def _draw_views(path: Path, source: "Source", recipe: "Recipe", stores: "Stores"
     say(f"{path}: image, mask, and both views of epoch 0")
 
 
-def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "Machine":
+def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "RunOptions":
     """Find the device and gather how it is used."""
     from dilo.train.runtime import devices
-    from dilo.train.runtime.options import Machine
+    from dilo.train.runtime.options import RunOptions
 
     device = devices.choose_device(computing.device)
-    return Machine(
+    return RunOptions(
         device=device,
         workers=default_workers(16) if computing.workers is None else computing.workers,
         precision=devices.choose_precision(computing.precision, device),
         compile=computing.compile,
-        parts=computing.parts,
+        accumulate=computing.parts,
         resume=keeping.resume,
         checkpoint_minutes=keeping.checkpoint_minutes,
         keep_every=keeping.keep_every,
@@ -116,8 +116,8 @@ def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "M
 
 def _bench(
     recipe: "Recipe",
-    source: "Source",
-    machine: "Machine",
+    source: "ImageSet",
+    machine: "RunOptions",
     stores: "Stores",
     words: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -151,9 +151,9 @@ def report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, An
 
 def _source(
     images: Path, masks: Path | None, recipe: "Recipe", name: str, words: Callable[[str], None]
-) -> "Source":
+) -> "ImageSet":
     """Find images and masks, and say how many serve."""
-    from dilo.train.data.images import find_source
+    from dilo.train.data.images import find_image_set
 
     if recipe.paste.probability and masks is None:
         raise DiloError(
@@ -161,15 +161,15 @@ def _source(
             f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
             f"with --set paste.probability=0"
         )
-    source = find_source(images, masks, recipe.paste.min_coverage, say=words)
-    left_out, never = len(source.names) - len(source.usable), source.never_pasted
+    source = find_image_set(images, masks, recipe.paste.min_coverage, say=words)
+    left_out, never = len(source.names) - len(source.indices), source.never_pasted
     bound = recipe.paste.min_coverage
     words(
         source.share()
         + (f", {left_out} left out because they cannot be read" if left_out else "")
         + (f", {never} never pasted because their mask covers under {bound:g}" if never else "")
     )
-    for line in _longer_than_the_data(recipe, len(source.usable)):
+    for line in _longer_than_the_data(recipe, len(source.indices)):
         words(line)
     return source
 

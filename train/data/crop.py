@@ -46,7 +46,7 @@ def crop(
     return view, _mask_crop(mask, shape, draw.box, sigma, size, flip=draw.flip)
 
 
-def compile_ahead(say: Callable[[str], object] | None = None) -> None:
+def compile_crops(say: Callable[[str], object] | None = None) -> None:
     """Compile what `crop` runs, if this machine has not yet done so.
 
     Before workers start: so each of them loads what is there, and none compiles it again.
@@ -85,7 +85,7 @@ def _mask_crop(
     return alpha
 
 
-def alpha_of(mask: NDArray[np.uint8], recipe: PasteRecipe) -> NDArray[np.uint8]:
+def mask_to_alpha(mask: NDArray[np.uint8], recipe: PasteRecipe) -> NDArray[np.uint8]:
     """Make the alpha of a paste out of a cached mask, before it is blurred or resized.
 
     Parameters

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilo.pipeline.images import decode
-from dilo.train.data.crop import alpha_of, crop
+from dilo.train.data.crop import crop, mask_to_alpha
 from dilo.train.data.draws import GRAY, PasteDraw, ViewDraw, view_draw
-from dilo.train.data.images import Source, first_readable
+from dilo.train.data.images import ImageSet, first_readable
 from dilo.train.recipes.recipe import Recipe
 
 #: Stands for the paste of a view that has none.
@@ -23,7 +23,7 @@ _UNPASTED = PasteDraw(
 )
 
 
-class Parameters(NamedTuple):
+class ViewParams(NamedTuple):
     """What to do with each view of a batch, on the CPU; names and units of `ViewDraw`."""
 
     #: Whether to.
@@ -53,9 +53,9 @@ class Parameters(NamedTuple):
     #: In pixels; 0 for no blur.
     blur_sigma: Tensor
 
-    def rows(self, index: Tensor | slice) -> "Parameters":
+    def rows(self, index: Tensor | slice) -> "ViewParams":
         """Take some of the views."""
-        return Parameters(*(column[index] for column in self))
+        return ViewParams(*(column[index] for column in self))
 
 
 _DTYPES = {
@@ -66,14 +66,14 @@ _DTYPES = {
 } | dict.fromkeys(("paste", "jitter", "gray"), torch.bool)
 
 
-def stack(draws: Sequence[ViewDraw]) -> Parameters:
+def stack_params(draws: Sequence[ViewDraw]) -> ViewParams:
     """Gather the draws of a batch."""
 
     def column(name: str) -> Tensor:
         values = [_value(draw, name) for draw in draws]
         return torch.tensor(values, dtype=_DTYPES.get(name, torch.float32))
 
-    return Parameters(*map(column, Parameters._fields))
+    return ViewParams(*map(column, ViewParams._fields))
 
 
 def _value(draw: ViewDraw, name: str) -> Any:
@@ -85,14 +85,14 @@ def _value(draw: ViewDraw, name: str) -> Any:
     return getattr(draw, name)
 
 
-class Batch(NamedTuple):
+class CropBatch(NamedTuple):
     """The crops of a batch: the first view of every sample, then, if wanted, the second."""
 
     images: Tensor
     #: Zero where nothing is pasted, unless masks of all views are wanted.
     masks: Tensor
     #: What the device is to do with each view.
-    parameters: Parameters
+    parameters: ViewParams
     #: Which of the images to train on, counted from 0.
     samples: Tensor
     #: Their classes; -1 where none are wanted.
@@ -103,7 +103,7 @@ class Batch(NamedTuple):
     unreadable: Tensor
 
 
-class Sample(NamedTuple):
+class CropSample(NamedTuple):
     """The crops and draws of one image's views."""
 
     images: list[NDArray[np.uint8]]
@@ -116,7 +116,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class SampleSpec:
     """What a method wants of a sample."""
 
     #: How many views.
@@ -129,7 +129,7 @@ class Wanted:
     classes: tuple[str, ...] = ()
 
 
-class Views(Dataset[Sample]):
+class ViewDataset(Dataset[CropSample]):
     """Samples by (epoch, position in the list); nothing in it depends on a worker.
 
     Parameters
@@ -142,17 +142,17 @@ class Views(Dataset[Sample]):
         How many views, and what besides; two views unless given.
     """
 
-    def __init__(self, source: Source, recipe: Recipe, wanted: Wanted | None = None) -> None:
+    def __init__(self, source: ImageSet, recipe: Recipe, wanted: SampleSpec | None = None) -> None:
         self.source = source
         self.recipe = recipe
-        self.wanted = wanted or Wanted()
+        self.wanted = wanted or SampleSpec()
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: tuple[int, int]) -> CropSample:
         """Draw and cut the views of an image."""
         epoch, asked = key
         image, row = self.read(asked)
-        index = int(self.source.usable[row])
-        store, pasteable = self.source.store, bool(self.source.pasteable[index])
+        index = int(self.source.indices[row])
+        store, pasteable = self.source.store, bool(self.source.has_mask[index])
         mask: NDArray[np.uint8] | None = None
         images, masks, draws, skipped = [], [], [], 0
         for view in range(self.wanted.views):
@@ -161,14 +161,14 @@ class Views(Dataset[Sample]):
                 draw, skipped = dataclasses.replace(draw, paste=None), skipped + 1
             wanted = bool(draw.paste) or self.wanted.masks
             if wanted and mask is None and store is not None:
-                mask = alpha_of(store[index], self.recipe.paste)
+                mask = mask_to_alpha(store[index], self.recipe.paste)
             shown = mask if wanted else None
             cut, alpha = crop(image, shown, draw, self.recipe.views.size)
             images.append(cut)
             masks.append(alpha)
             draws.append(draw)
         label = -1 if self.wanted.labels is None else int(self.wanted.labels[index])
-        return Sample(images, masks, draws, row, label, skipped, int(index != asked))
+        return CropSample(images, masks, draws, row, label, skipped, int(index != asked))
 
     def _draw(self, epoch: int, sample: int, view: int, shape: Sequence[int]) -> ViewDraw:
         """Draw one view of an image of a shape (height, width)."""
@@ -189,16 +189,16 @@ class Views(Dataset[Sample]):
         return first_readable(source, index, lambda i: decode(source.folder / source.names[i]))
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[CropSample]) -> CropBatch:
     """Stack samples into a batch."""
     order = [(view, sample) for view in range(len(samples[0].images)) for sample in samples]
     # As they lie in memory: see `crop`.
     images = np.stack([sample.images[view].transpose(2, 0, 1) for view, sample in order])
     masks = np.stack([sample.masks[view] for view, sample in order])
-    return Batch(
+    return CropBatch(
         torch.from_numpy(images),
         torch.from_numpy(masks)[:, None],
-        stack([sample.draws[view] for view, sample in order]),
+        stack_params([sample.draws[view] for view, sample in order]),
         torch.tensor([sample.row for sample in samples]),
         torch.tensor([sample.label for sample in samples]),
         torch.tensor(sum(sample.skipped for sample in samples)),

@@ -19,7 +19,7 @@ from dilo.pipeline.images.resizing import squash
 Item = tuple[int, Tensor | str]
 
 
-def evaluation_crop(image: NDArray[np.uint8], size: int) -> Tensor:
+def center_crop(image: NDArray[np.uint8], size: int) -> Tensor:
     """Resize the short side to 256/224 of `size`, antialiased, and crop the centre.
 
     References
@@ -37,7 +37,7 @@ def squashed(image: NDArray[np.uint8], size: int) -> Tensor:
     return torch.from_numpy(squash(image, size).transpose(2, 0, 1).copy())
 
 
-class EvaluationCrops(Dataset[Item]):
+class EvalImages(Dataset[Item]):
     """Evaluation crops by position; the reason, in words, where an image cannot be read.
 
     Parameters
@@ -48,7 +48,7 @@ class EvaluationCrops(Dataset[Item]):
         Their relative paths.
     size : int
         Side of a crop in pixels.
-    crop : callable, default `evaluation_crop`
+    crop : callable, default `center_crop`
         What makes a crop of an image: that, or `squashed`.
     """
 
@@ -57,7 +57,7 @@ class EvaluationCrops(Dataset[Item]):
         root: Path,
         names: Names,
         size: int,
-        crop: Callable[[NDArray[np.uint8], int], Tensor] = evaluation_crop,
+        crop: Callable[[NDArray[np.uint8], int], Tensor] = center_crop,
     ) -> None:
         self._root = root
         self._names = names

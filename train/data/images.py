@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ COUNTING = 3.0
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageSet:
     """The images of a run, and their masks."""
 
     #: Folder of the images.
@@ -28,9 +28,9 @@ class Source:
     #: Their paths, in order; a sample's number is its position here.
     names: Names
     #: Positions of the images to train on.
-    usable: NDArray[np.int64]
+    indices: NDArray[np.int64]
     #: Whether an image has a mask with enough in it.
-    pasteable: NDArray[np.bool_]
+    has_mask: NDArray[np.bool_]
     #: The masks.
     store: MaskStore | None
     #: Images in the folder, also those that the store does not list; None where counting them takes
@@ -40,11 +40,11 @@ class Source:
     @property
     def never_pasted(self) -> int:
         """Count the images to train on whose mask holds too little, of a run with masks."""
-        return int((~self.pasteable[self.usable]).sum()) if self.store else 0
+        return int((~self.has_mask[self.indices]).sum()) if self.store else 0
 
     def share(self) -> str:
         """Say of how many images those to train on are a part, and why the others are none."""
-        usable, listed = len(self.usable), len(self.names)
+        usable, listed = len(self.indices), len(self.names)
         total = listed if self.in_folder is None else self.in_folder
         if total > listed:
             return f"{usable} of {total} images: those with masks"
@@ -53,18 +53,18 @@ class Source:
         return f"{usable} images"
 
 
-def find_source(
+def find_image_set(
     images: Path,
     masks: Path | None,
     min_coverage: float = 0.0,
     *,
     option: str = "--masks",
     say: Callable[[str], object] | None = None,
-) -> Source:
+) -> ImageSet:
     """List the images of a run: those of the store of masks, or of the folder."""
     if masks is None:
         names = find_images(images, say=say)
-        return Source(images, names, np.arange(len(names)), np.zeros(len(names), bool), None)
+        return ImageSet(images, names, np.arange(len(names)), np.zeros(len(names), bool), None)
     store = MaskStore(masks)
     status, coverage = store.columns("status", "coverage")
     usable = np.flatnonzero(status != FAILED)
@@ -79,36 +79,22 @@ def find_source(
     require_images(images, store.names, rows=usable.tolist())
     pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
     in_folder = count_images(images, COUNTING)
-    return Source(images, store.names, usable, pasteable, store, in_folder)
+    return ImageSet(images, store.names, usable, pasteable, store, in_folder)
 
 
 Loaded = TypeVar("Loaded")
 
 #: How many images after an unreadable one are tried in its place.
-SUBSTITUTES = 16
+MAX_SUBSTITUTES = 16
 
 
-class Listed(Protocol):
-    """Images that are trained on."""
-
-    @property
-    def folder(self) -> Path:
-        """Give their folder."""
-
-    @property
-    def names(self) -> Names:
-        """List their paths, and those of images that are left out."""
-
-    @property
-    def usable(self) -> NDArray[np.int64]:
-        """Give the positions of those to train on, increasing."""
-
-
-def first_readable(source: Listed, index: int, load: Callable[[int], Loaded]) -> tuple[Loaded, int]:
+def first_readable(
+    source: ImageSet, index: int, load: Callable[[int], Loaded]
+) -> tuple[Loaded, int]:
     """Load what belongs to an image, or, if it cannot be read, to the next that can."""
-    usable, names = source.usable, source.names
+    usable, names = source.indices, source.names
     first, reason = int(np.searchsorted(usable, index)), ""
-    for row in range(first, first + SUBSTITUTES):
+    for row in range(first, first + MAX_SUBSTITUTES):
         row %= len(usable)
         try:
             return load(int(usable[row])), row
@@ -116,6 +102,6 @@ def first_readable(source: Listed, index: int, load: Callable[[int], Loaded]) ->
             require_access(error, source.folder / names[int(usable[row])])
             reason = str(error)
     raise DiloError(
-        f"--images {source.folder}: {SUBSTITUTES} images from "
+        f"--images {source.folder}: {MAX_SUBSTITUTES} images from "
         f"{escaped(names[index])} on cannot be read, the last because: {reason}"
     )

@@ -24,13 +24,13 @@ from dilo.train.data.draws import sample_order
 from dilo.train.recipes.saliency_recipe import RunRecipe
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import move
-from dilo.train.runtime.signals import SIGNALS, ignore_in_worker
+from dilo.train.runtime.signals import SIGNALS, ignore_stop_signals
 
 #: Files that a process may have open which reads batches, or makes them, and more for each worker.
 HANDLES, HANDLES_OF_A_WORKER = 256, 8
 
 
-class Batches(Sampler[list[tuple[int, int]]]):
+class BatchSampler(Sampler[list[tuple[int, int]]]):
     """The share of this rank in the batches of a run from a step on, one stream over its epochs.
 
     A batch is the same whatever the number of ranks and of parts: part p of P holds the p-th
@@ -62,9 +62,9 @@ class Batches(Sampler[list[tuple[int, int]]]):
                 f"a batch needs at least optimizer.batch = {batch} images, got {len(usable)}: "
                 f"--set optimizer.batch={len(usable)} or less"
             )
-        if batch % (parts * distributed.size()):
+        if batch % (parts * distributed.world_size()):
             raise DiloError(
-                f"optimizer.batch must be a multiple of {distributed.size()} ranks times "
+                f"optimizer.batch must be a multiple of {distributed.world_size()} ranks times "
                 f"--accumulate {parts}, got {batch}"
             )
         self._usable, self._recipe, self._start, self._parts = usable, recipe, start, parts
@@ -75,7 +75,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         batch = self._recipe.optimizer.batch
-        held = batch // self._parts // distributed.size()
+        held = batch // self._parts // distributed.world_size()
         epoch, step = divmod(self._start, self.steps_per_epoch)
         for current in range(epoch, self._recipe.optimizer.epochs):
             order = self._usable[sample_order(self._recipe.seed, current, len(self._usable))]
@@ -85,7 +85,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
             step = 0
 
 
-class Told(Dataset[Any]):
+class ErrorsAsValues(Dataset[Any]):
     """Samples; an error that a user can mend is handed over as one, for its words to stay its own.
 
     Raised in a worker, it would come out of the loader with a traceback for its words.
@@ -110,8 +110,8 @@ class Told(Dataset[Any]):
             return error.with_traceback(None)
 
 
-def stack_told(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
-    """Make a batch of samples that were `Told`."""
+def collate_or_error(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
+    """Make a batch of samples that were `ErrorsAsValues`."""
     for sample in samples:
         if isinstance(sample, DiloError):
             return sample
@@ -149,7 +149,7 @@ def in_order(positions: Sequence[int], size: int) -> list[list[int]]:
     return [list(positions[first : first + size]) for first in range(0, len(positions), size)]
 
 
-def loader(
+def make_loader(
     samples: Dataset[Any],
     batches: Iterable[list[Any]],
     *,
@@ -161,10 +161,10 @@ def loader(
     """Read batches ahead of the device: the one maker of loaders, of training and of read-outs."""
     require_handles(workers)
     return _Loader(
-        Told(samples),
+        ErrorsAsValues(samples),
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=functools.partial(stack_told, stack),
+        collate_fn=functools.partial(collate_or_error, stack),
         pin_memory=pin,
         worker_init_fn=start_worker,
         prefetch_factor=ahead if workers else None,
@@ -184,7 +184,7 @@ def _end_workers() -> None:
 def start_worker(worker: int) -> None:
     """Keep OpenCV from starting a thread a core in every worker, and signals from ending it."""
     cv2.setNumThreads(0)
-    ignore_in_worker()
+    ignore_stop_signals()
 
 
 Taken = TypeVar("Taken")
@@ -193,18 +193,18 @@ Taken = TypeVar("Taken")
 COPIED = ("images", "masks", "samples", "labels")
 
 
-class Arrived(NamedTuple, Generic[Taken]):
+class Prefetched(NamedTuple, Generic[Taken]):
     """A batch that a step can start on."""
 
     #: What is to be on the device there, the rest on the CPU.
     batch: Taken
     #: Seconds that this process was blocked in the loader to get it.
-    waited: float
+    wait_seconds: float
 
 
-def prefetched(
+def prefetch_to_device(
     batches: Iterable[Taken], device: torch.device
-) -> Generator[Arrived[Taken], None, None]:
+) -> Generator[Prefetched[Taken], None, None]:
     """Bring the batches of a loader to the device, those of a GPU one ahead of the step."""
     loading = iter(batches)
     try:
@@ -227,20 +227,20 @@ def prefetched(
 
 def read_through(batches: Iterable[Taken]) -> Generator[Taken, None, None]:
     """Give the batches of a loader on the CPU, one by one."""
-    with contextlib.closing(prefetched(batches, torch.device("cpu"))) as arriving:
+    with contextlib.closing(prefetch_to_device(batches, torch.device("cpu"))) as arriving:
         for arrived in arriving:
             yield arrived.batch
 
 
-def grouped(
-    arriving: Iterator[Arrived[Taken]], parts: int
-) -> Generator[list[Arrived[Taken]], None, None]:
+def micro_batches(
+    arriving: Iterator[Prefetched[Taken]], parts: int
+) -> Generator[list[Prefetched[Taken]], None, None]:
     """Put the parts of each batch together."""
     while found := list(itertools.islice(arriving, parts)):
         yield found
 
 
-def _timed(loading: Iterator[Taken]) -> Iterator[Arrived[Taken]]:
+def _timed(loading: Iterator[Taken]) -> Iterator[Prefetched[Taken]]:
     """Take a batch when it is asked for, and say how long that took."""
     while True:
         begin = time.perf_counter()
@@ -249,10 +249,10 @@ def _timed(loading: Iterator[Taken]) -> Iterator[Arrived[Taken]]:
             return
         if isinstance(batch, DiloError):
             raise batch
-        yield Arrived(batch, time.perf_counter() - begin)
+        yield Prefetched(batch, time.perf_counter() - begin)
 
 
-def _ahead(loading: Iterator[Taken], device: torch.device) -> Iterator[Arrived[Taken]]:
+def _ahead(loading: Iterator[Taken], device: torch.device) -> Iterator[Prefetched[Taken]]:
     """Start the copy of the next batch before this one is handed over.
 
     So it runs beside the step even where the step ends in waiting for the device, as one whose
@@ -275,9 +275,9 @@ def _ahead(loading: Iterator[Taken], device: torch.device) -> Iterator[Arrived[T
 
 def _copies(
     loading: Iterator[Any], device: torch.device, copying: torch.cuda.Stream
-) -> Iterator[Arrived[Any]]:
+) -> Iterator[Prefetched[Any]]:
     """Start copies on a stream, without waiting for them."""
     for batch, waited in _timed(loading):
         with torch.cuda.stream(copying):
             moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in COPIED}
-        yield Arrived(batch._replace(**moved), waited)
+        yield Prefetched(batch._replace(**moved), waited)

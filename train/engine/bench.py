@@ -13,17 +13,17 @@ from torch.utils.data import DataLoader
 
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.augment.backgrounds import Stores
-from dilo.train.data.crop import compile_ahead
-from dilo.train.data.dataset import Batch, Sample, Views, collate
-from dilo.train.data.images import Source
-from dilo.train.data.loader import Arrived, Batches, loader, prefetched
+from dilo.train.data.crop import compile_crops
+from dilo.train.data.dataset import CropBatch, CropSample, ViewDataset, collate
+from dilo.train.data.images import ImageSet
+from dilo.train.data.loader import BatchSampler, Prefetched, make_loader, prefetch_to_device
 from dilo.train.engine.pretrain import Pretraining
 from dilo.train.engine.trainer import Optimization
 from dilo.train.methods.base import ViewBatch
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import device_name
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 #: Seconds of each stage.
 SECONDS = 4.0
@@ -44,19 +44,19 @@ class Stages:
     """
 
     def __init__(
-        self, recipe: Recipe, source: Source, machine: Machine, stores: Stores, seconds: float
+        self, recipe: Recipe, source: ImageSet, machine: RunOptions, stores: Stores, seconds: float
     ) -> None:
         endless = dataclasses.replace(recipe.optimizer, epochs=ENDLESS)
         self._recipe = dataclasses.replace(recipe, optimizer=endless)
         self._source, self._machine, self._seconds = source, machine, seconds
         self._first = next(iter(self._batches(0)))  # refuses too few images
         alone = dataclasses.replace(machine, knn_every=0)
-        self._task = Pretraining(recipe, source, alone, stores, distributed.silence)
+        self._task = Pretraining(recipe, source, alone, stores, distributed.no_log)
         self.method, wanted = self._task.method, self._task.wanted
-        self._task.bank.fill(0)
+        self._task.bank.load_epoch(0)
         self._update = Optimization(self._task.model, self._task.optimizer, machine)
         self._parts: list[ViewBatch] = []
-        self._views = Views(source, self._recipe, wanted)
+        self._views = ViewDataset(source, self._recipe, wanted)
         self._taken = 0
 
     def decode(self) -> float:
@@ -64,8 +64,8 @@ class Stages:
         # From the middle of an epoch, for the whole begins with its first images, and would find
         # them in the system's cache.
         reading = self._loader(self._batches(0).steps_per_epoch // 2)
-        with contextlib.closing(prefetched(reading, CPU)) as arriving:
-            return self.stream(arrived.waited for arrived in arriving)[0]
+        with contextlib.closing(prefetch_to_device(reading, CPU)) as arriving:
+            return self.stream(arrived.wait_seconds for arrived in arriving)[0]
 
     def augment(self) -> float:
         """Augment a batch that lies on the device."""
@@ -79,34 +79,36 @@ class Stages:
 
     def whole(self) -> tuple[float, float]:
         """Train, from the loader to the optimiser; give as `stream` does."""
-        with contextlib.closing(prefetched(self._loader(0), self._machine.device)) as arriving:
+        with contextlib.closing(
+            prefetch_to_device(self._loader(0), self._machine.device)
+        ) as arriving:
             return self.stream(self._trained(arriving))
 
-    def _crops(self) -> Batch:
+    def _crops(self) -> CropBatch:
         """Bring a batch, or a part of one, to the device."""
         batch = collate([self._views[key] for key in self._first])
-        with contextlib.closing(prefetched([batch], self._machine.device)) as arriving:
+        with contextlib.closing(prefetch_to_device([batch], self._machine.device)) as arriving:
             return next(arriving).batch
 
-    def _trained(self, arriving: Iterator[Arrived[Batch]]) -> Iterator[float]:
+    def _trained(self, arriving: Iterator[Prefetched[CropBatch]]) -> Iterator[float]:
         """Take a step on each batch, and say how long it was waited for."""
         for arrived in arriving:
             step = self._taken % self._task.steps_per_epoch  # the backgrounds of epoch 0 serve
             self.step(self._task.inputs(arrived.batch, step, len(self._parts)))
-            yield arrived.waited
+            yield arrived.wait_seconds
 
     def step(self, views: ViewBatch) -> None:
         """Gather the parts of a batch, and take a step when they are all there."""
         self._parts.append(dataclasses.replace(views, step=self._taken, part=len(self._parts)))
-        if len(self._parts) == self._machine.parts:
-            self._update.step(self._parts, self._machine.parts, self._recipe.optimizer.lr)
+        if len(self._parts) == self._machine.accumulate:
+            self._update.step(self._parts, self._machine.accumulate, self._recipe.optimizer.lr)
             self._parts.clear()
             self._taken += 1
 
     def stream(self, waits: Iterator[float]) -> tuple[float, float]:
         """Time a stream of batches, or parts of them, as fast as it comes."""
         # Workers that started together deliver together: whole rounds of them are counted.
-        burst = max(1, self._machine.workers) * self._machine.parts
+        burst = max(1, self._machine.workers) * self._machine.accumulate
         for _ in range(burst):
             next(waits)
         self._wait()
@@ -123,7 +125,7 @@ class Stages:
 
         def timed(calls: int) -> float:
             begin = time.perf_counter()
-            for _ in range(calls * self._machine.parts):
+            for _ in range(calls * self._machine.accumulate):
                 work()
             self._wait()
             return (time.perf_counter() - begin) / calls
@@ -140,20 +142,20 @@ class Stages:
         if self._machine.device.type == "cuda":
             torch.cuda.synchronize(self._machine.device)
 
-    def _batches(self, start: int) -> Batches:
+    def _batches(self, start: int) -> BatchSampler:
         """Order the images from a step on, without end."""
-        return Batches(self._source.usable, self._recipe, start, self._machine.parts)
+        return BatchSampler(self._source.indices, self._recipe, start, self._machine.accumulate)
 
-    def _loader(self, start: int) -> DataLoader[Sample]:
+    def _loader(self, start: int) -> DataLoader[CropSample]:
         """Read images from a step on as training does."""
         workers, pin = self._machine.workers, self._machine.device.type == "cuda"
-        return loader(self._views, self._batches(start), workers=workers, pin=pin)
+        return make_loader(self._views, self._batches(start), workers=workers, pin=pin)
 
 
 def bench(
     recipe: Recipe,
-    source: Source,
-    machine: Machine,
+    source: ImageSet,
+    machine: RunOptions,
     stores: Stores,
     say: Callable[[str], None],
     *,
@@ -161,7 +163,7 @@ def bench(
 ) -> dict[str, Any]:
     """Time the stages of training, each alone and then all together; nothing is written."""
     stages = Stages(recipe, source, machine, stores, seconds)
-    compile_ahead(say)
+    compile_crops(say)
     say(f"measuring four stages, each for {seconds:g} s or a little longer, once it is warm")
     decode, augmented, network = stages.decode(), stages.augment(), stages.network()
     whole, waited = stages.whole()

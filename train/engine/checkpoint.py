@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.pipeline.common.files import published, sweep
-from dilo.pipeline.errors import REMEDIES, CheckpointError, few, require_access, system_errno
+from dilo.pipeline.common.files import atomic_write, remove_leftovers
+from dilo.pipeline.errors import REMEDIES, CheckpointError, first_few, require_access, system_errno
 from dilo.train.methods.base import Learning
 from dilo.train.monitor.run_info import RECORDS
 from dilo.train.networks.torchfile import read, reason_of
@@ -90,7 +90,7 @@ class Checkpoints:
         Gives optimiser steps taken; None if the run has no checkpoint yet.
         """
         read: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
-        path = distributed.decide(lambda: self._newest(mode, say, read))
+        path = distributed.on_rank_zero(lambda: self._newest(mode, say, read))
         if path is None:
             return None
         content = read.pop(path) if path in read else load(path)
@@ -139,7 +139,7 @@ class Checkpoints:
             )
         if not found:
             _require_no_records(run)
-            sweep(run / "checkpoints")
+            remove_leftovers(run / "checkpoints")
             return None
         damaged: list[tuple[Path, DamagedError]] = []
         for step, path in found:
@@ -151,7 +151,7 @@ class Checkpoints:
             if damaged and not step:
                 break
             self._require_same(path, content["dilo"])
-            sweep(path.parent)
+            remove_leftovers(path.parent)
             _pass_over(damaged, path, say)
             read[path] = content
             return path
@@ -190,7 +190,7 @@ def _require_state(content: Mapping[str, Any]) -> None:
     if wrong := [name for name, fits in sound.items() if not fits]:
         raise CheckpointError(
             "the checkpoint to go on from must hold what dilo-train wrote, got other values in "
-            f"{few(wrong)}: {_REMEDY}"
+            f"{first_few(wrong)}: {_REMEDY}"
         )
 
 
@@ -216,7 +216,7 @@ def _counts(value: object) -> bool:
 def write(path: Path, content: dict[str, Any], advice: str) -> None:
     """Publish a file of torch.save."""
     try:
-        with published(path) as part:
+        with atomic_write(path) as part:
             torch.save(content, part)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
         number = system_errno(error)

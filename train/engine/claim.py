@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from dilo.pipeline.common.files import part_of, sweep, write_new
+from dilo.pipeline.common.files import remove_leftovers, temporary_name, write_if_absent
 from dilo.pipeline.common.processes import own_place, start_of
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import AccessError, DiloError, require_access
 from dilo.train.runtime import distributed
-from dilo.train.runtime.signals import Interruption
+from dilo.train.runtime.signals import StopSignal
 
 #: The file, in the folder of the run.
 CLAIM: Final = "claim.json"
@@ -104,7 +104,7 @@ class Claim:
         self._over = threading.Event()
         self._beating = threading.Thread(target=self._beat, daemon=True)
 
-    def take(self, say: Callable[[str], None], interruption: Interruption) -> None:
+    def take(self, say: Callable[[str], None], interruption: StopSignal) -> None:
         """Claim the folder, which must exist; from then on signs of life are given."""
         waiting: tuple[Claimant | None, int] | None = None
         while not self._written():
@@ -153,14 +153,14 @@ class Claim:
     def _written(self) -> bool:
         """Write the claim where there is none; tell whether it is this training's."""
         try:
-            return write_new(self._path, json.dumps(asdict(self._mine)) + "\n")
+            return write_if_absent(self._path, json.dumps(asdict(self._mine)) + "\n")
         except OSError as error:
             require_access(error, self._path)
             raise
 
     def _remove(self, dead: Claimant | None) -> None:
         """Remove the claim of a dead process, but not one that came in its place meanwhile."""
-        aside = part_of(self._path)
+        aside = temporary_name(self._path)
         with contextlib.suppress(FileNotFoundError):  # another one was quicker
             self._path.rename(aside)
             if Claimant.of(aside) != dead:
@@ -176,9 +176,7 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(
-    folder: Path, say: Callable[[str], None], interruption: Interruption
-) -> Iterator[Claim]:
+def claimed(folder: Path, say: Callable[[str], None], interruption: StopSignal) -> Iterator[Claim]:
     """Be the only training in a folder; all ranks of one are one."""
     claim = Claim(folder)
 
@@ -186,10 +184,10 @@ def claimed(
         new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         claim.take(say, interruption)
-        sweep(folder)
+        remove_leftovers(folder)
         return new
 
-    new = distributed.decide(take)
+    new = distributed.on_rank_zero(take)
     try:
         yield claim
     finally:
@@ -225,7 +223,7 @@ def _waiting(path: Path, other: Claimant | None) -> str:
 
 def _last_sign(path: Path) -> tuple[int, float]:
     """Tell when the last sign of life came, and how many seconds ago by the clock of its disk."""
-    probe = part_of(path)
+    probe = temporary_name(path)
     try:
         probe.touch()
         beat, now = path.stat().st_mtime_ns, probe.stat().st_mtime_ns

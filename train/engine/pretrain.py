@@ -9,26 +9,26 @@ from torch import Tensor
 
 from dilo.pipeline.errors import DiloError, RecipeError
 from dilo.pipeline.images.labels import Labels, class_remarks, labels_of, sorted_by_number
-from dilo.train.augment.backgrounds import Bank, Stores, fingerprints
+from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.augment.views import augment
-from dilo.train.data.dataset import Batch, Views, Wanted
-from dilo.train.data.images import Source
-from dilo.train.data.loader import Batches, loader
+from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset
+from dilo.train.data.images import ImageSet
+from dilo.train.data.loader import BatchSampler, make_loader
 from dilo.train.engine.optim import learning_rate, make_optimizer, rate_words
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.methods import make_method
 from dilo.train.methods.base import Method, TrainingSet, ViewBatch
-from dilo.train.monitor.knn_monitor import Monitor
+from dilo.train.monitor.knn_monitor import KnnMonitor
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 
 def train(
     recipe: Recipe,
-    source: Source,
+    source: ImageSet,
     run: Path,
-    machine: Machine,
+    machine: RunOptions,
     say: Callable[[str], None],
     *,
     backgrounds: Stores | None = None,
@@ -69,8 +69,8 @@ class Pretraining(Task):
     def __init__(
         self,
         recipe: Recipe,
-        source: Source,
-        machine: Machine,
+        source: ImageSet,
+        machine: RunOptions,
         stores: Stores,
         say: Callable[[str], None],
     ) -> None:
@@ -78,7 +78,7 @@ class Pretraining(Task):
         self.recipe: Recipe = recipe
         self.source, self.machine = source, machine
         side, device = recipe.views.size, machine.device
-        self.bank = Bank(recipe.paste, stores, device, seed=recipe.seed, side=side)
+        self.bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=side)
         self.method, self.wanted = _make_method(recipe, source)
         self.method.to(device).to(memory_format=torch.channels_last)
         self.model = self.method.train()
@@ -96,24 +96,24 @@ class Pretraining(Task):
         }
         self.notes = {"classes": classes}  # the list of images decides them
         self.eval_every = machine.knn_every
-        self.monitor: Monitor | None = None
+        self.monitor: KnnMonitor | None = None
         if machine.knn_every:
             where = machine.device, machine.workers, machine.knn_test
-            self.monitor = Monitor(source, recipe, *where)
+            self.monitor = KnnMonitor(source, recipe, *where)
 
-    def _order(self, step: int) -> Batches:
+    def _order(self, step: int) -> BatchSampler:
         """Order the batches from a step on."""
-        return Batches(self.source.usable, self.recipe, step, self.machine.parts)
+        return BatchSampler(self.source.indices, self.recipe, step, self.machine.accumulate)
 
     def loader(self, step: int) -> Iterable[Any]:
         """Load this rank's batches from a step on."""
-        views = Views(self.source, self.recipe, self.wanted)
+        views = ViewDataset(self.source, self.recipe, self.wanted)
         pin = self.machine.device.type == "cuda"
-        return loader(views, self._order(step), workers=self.machine.workers, pin=pin)
+        return make_loader(views, self._order(step), workers=self.machine.workers, pin=pin)
 
-    def inputs(self, batch: Batch, step: int, part: int) -> ViewBatch:
+    def inputs(self, batch: CropBatch, step: int, part: int) -> ViewBatch:
         """Augment a batch on the device."""
-        self.bank.fill(step // self.steps_per_epoch)
+        self.bank.load_epoch(step // self.steps_per_epoch)
         device = self.machine.device
         images = batch.images.to(device, non_blocking=True)
         masks = batch.masks.to(device, non_blocking=True)
@@ -145,7 +145,7 @@ class Pretraining(Task):
     def describe(self) -> tuple[dict[str, Any], str]:
         """Say what is trained on, and where the rate comes from."""
         facts = {
-            "images": len(self.source.usable),
+            "images": len(self.source.indices),
             "images_in_folder": self.source.in_folder,
             "never_pasted": self.source.never_pasted,
         }
@@ -155,12 +155,12 @@ class Pretraining(Task):
         self, step: int, epoch: int, between: Callable[[], object]
     ) -> tuple[dict[str, Any], str]:
         """Read the encoders out by their nearest neighbours."""
-        line = cast(Monitor, self.monitor).line(self.method.encoders(), step, epoch, between)
+        line = cast(KnnMonitor, self.monitor).evaluate(self.method.encoders(), step, epoch, between)
         top1 = line["knn_top1"]
         return line, f"step {step}: kNN top-1 {'none' if top1 is None else f'{top1:.1f} %'}"
 
 
-def _make_method(recipe: Recipe, source: Source) -> tuple[Method, Wanted]:
+def _make_method(recipe: Recipe, source: ImageSet) -> tuple[Method, SampleSpec]:
     """Make the method of a recipe, on the CPU, and find what it wants of each image."""
     reason: DiloError | None = None
     labels: Labels | None = None
@@ -168,7 +168,7 @@ def _make_method(recipe: Recipe, source: Source) -> tuple[Method, Wanted]:
         labels = labels_of(source.names, f"--images {source.folder}")
     except DiloError as error:
         reason = error
-    data = TrainingSet(len(source.usable), len(labels.classes) if labels else 0)
+    data = TrainingSet(len(source.indices), len(labels.classes) if labels else 0)
     method = make_method(recipe, data)
     if method.needs_labels and reason:
         raise reason
@@ -178,15 +178,15 @@ def _make_method(recipe: Recipe, source: Source) -> tuple[Method, Wanted]:
         )
     numbers = labels.numbers if labels and method.needs_labels else None
     classes = labels.classes if labels else ()
-    return method, Wanted(method.view_count, method.needs_masks, numbers, classes)
+    return method, SampleSpec(method.view_count, method.needs_masks, numbers, classes)
 
 
-def _require_shares(recipe: Recipe, machine: Machine) -> None:
+def _require_shares(recipe: Recipe, machine: RunOptions) -> None:
     """Refuse ranks and parts among which the batch-norm groups cannot be dealt."""
-    shares, groups = distributed.size() * machine.parts, recipe.model.bn_groups
+    shares, groups = distributed.world_size() * machine.accumulate, recipe.model.bn_groups
     if groups > 1 and groups % shares:
         raise RecipeError(
-            f"model.bn_groups must be 1 or a multiple of {distributed.size()} ranks times "
-            f"--accumulate {machine.parts}, got {groups}: --set model.bn_groups={shares}, "
+            f"model.bn_groups must be 1 or a multiple of {distributed.world_size()} ranks times "
+            f"--accumulate {machine.accumulate}, got {groups}: --set model.bn_groups={shares}, "
             f"or use fewer"
         )

@@ -19,20 +19,20 @@ from dilo.pipeline.common.compiled import CACHE
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.crop import compile_ahead
-from dilo.train.data.dataset import Batch
-from dilo.train.data.loader import grouped, prefetched, require_handles
+from dilo.train.data.crop import compile_crops
+from dilo.train.data.dataset import CropBatch
+from dilo.train.data.loader import micro_batches, prefetch_to_device, require_handles
 from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claimed
 from dilo.train.methods.base import Learning, StepOutput
-from dilo.train.monitor.metrics import Watch, has_read_out, require_package
-from dilo.train.monitor.run_info import describe, note_failure
+from dilo.train.monitor.metrics import MetricsLogger, has_read_out, require_package
+from dilo.train.monitor.run_info import note_failure, write_run_info
 from dilo.train.recipes.saliency_recipe import RunRecipe
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import DTYPES, device_name
-from dilo.train.runtime.options import Machine
-from dilo.train.runtime.signals import Abandoned, Interruption
+from dilo.train.runtime.options import RunOptions
+from dilo.train.runtime.signals import Abandoned, StopSignal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Task(ABC):
         """Load this rank's batches from a step on; an error in the place of one ends the run."""
 
     @abstractmethod
-    def inputs(self, batch: Batch, step: int, part: int) -> object:
+    def inputs(self, batch: CropBatch, step: int, part: int) -> object:
         """Turn a batch, or a part of one, into what the model takes, on the device."""
 
     @abstractmethod
@@ -103,7 +103,9 @@ class Task(ABC):
 class Optimization:
     """A model, its optimiser, and how this machine takes a step with them."""
 
-    def __init__(self, model: Learning, optimizer: torch.optim.Optimizer, machine: Machine) -> None:
+    def __init__(
+        self, model: Learning, optimizer: torch.optim.Optimizer, machine: RunOptions
+    ) -> None:
         self.model, self.optimizer, self.machine = model, optimizer, machine
         #: Of float16's gradients; does nothing in other precisions.
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
@@ -112,7 +114,7 @@ class Optimization:
             for network in model.children():
                 network.compile()  # in place: wrapped, its parameters would change their names
         self._module: nn.Module = model
-        if distributed.size() > 1:
+        if distributed.world_size() > 1:
             with warnings.catch_warnings():
                 # Its new name is not known to the oldest torch that serves.
                 warnings.filterwarnings("ignore", "`broadcast_buffers` is dep", FutureWarning)
@@ -163,24 +165,24 @@ def keep_kernels() -> None:
 
 
 def launch(
-    make_task: Callable[[Machine, Callable[[str], None]], Task],
+    make_task: Callable[[RunOptions, Callable[[str], None]], Task],
     run: Path,
-    machine: Machine,
+    machine: RunOptions,
     say: Callable[[str], None],
 ) -> Result:
     """Join the other ranks, note signals, and train what is made for this process's device."""
-    with distributed.joined(machine.device) as device, Interruption() as interruption:
+    with distributed.init_process_group(machine.device) as device, StopSignal() as interruption:
         machine = dataclasses.replace(machine, device=device)
-        say = say if distributed.rank() == 0 else distributed.silence
+        say = say if distributed.rank() == 0 else distributed.no_log
         return fit(make_task(machine, say), run, machine, say, interruption)
 
 
 def fit(
     task: Task,
     run: Path,
-    machine: Machine,
+    machine: RunOptions,
     say: Callable[[str], None],
-    interruption: Interruption,
+    interruption: StopSignal,
 ) -> Result:
     """Train, from the beginning or from the run's newest checkpoint: one process's share."""
     require_handles(machine.workers)
@@ -198,7 +200,7 @@ def fit(
         scaler=update.scaler,
         notes=task.notes,
     )
-    watch = Watch(run, machine)
+    watch = MetricsLogger(run, machine)
 
     def save() -> None:
         """Write a checkpoint of this very step, if it is sound and the run is still this one's."""
@@ -209,7 +211,7 @@ def fit(
 
         with watch.meter.paused():
             watch.require_finite(step, task.optimizer.param_groups[0]["lr"])
-            distributed.decide(write)
+            distributed.on_rank_zero(write)
 
     def is_evaluated() -> bool:
         """Tell whether an evaluation is due at this step."""
@@ -228,7 +230,7 @@ def fit(
 
     def give_way() -> None:
         """Let a signal, on any rank, end what can be done again; all ranks call it as often."""
-        if any(distributed.any_of([bool(interruption.came)])):
+        if any(distributed.any_rank([bool(interruption.came)])):
             raise Abandoned
 
     def stop_word() -> str:
@@ -247,17 +249,17 @@ def fit(
             say(f"going on from step {start} of {steps}")
         facts, words = task.describe()
         facts = {"step": start, "steps": steps, **facts, "data": dict(task.data)}
-        facts |= {"device": device_name(machine.device), "world_size": distributed.size()}
+        facts |= {"device": device_name(machine.device), "world_size": distributed.world_size()}
         if distributed.rank() == 0:
-            describe(run, task.recipe, facts | {"precision": machine.precision})
+            write_run_info(run, task.recipe, facts | {"precision": machine.precision})
         say(words)
         _write_state(run, "running")
 
         signal = ""
-        owed = is_evaluated() and not distributed.decide(lambda: has_read_out(run, start))
+        owed = is_evaluated() and not distributed.on_rank_zero(lambda: has_read_out(run, start))
         with contextlib.ExitStack() as stack:
             if owed or start < steps:
-                compile_ahead(say)
+                compile_crops(say)
                 watch.open(stack, start)
             begin = saved = time.monotonic()
             if owed:
@@ -266,9 +268,9 @@ def fit(
             bar = Progress(left * images, "images", say)
             if left:
                 stack.enter_context(bar)
-            loading = prefetched(task.loader(start) if left else (), machine.device)
+            loading = prefetch_to_device(task.loader(start) if left else (), machine.device)
             arriving = stack.enter_context(contextlib.closing(loading))
-            for parts in grouped(arriving, machine.parts):
+            for parts in micro_batches(arriving, machine.accumulate):
                 epoch, rate = step // per_epoch, task.learning_rate(step)
                 inputs = (task.inputs(p.batch, step, part) for part, p in enumerate(parts))
                 output = update.step(inputs, len(parts), rate)
@@ -282,7 +284,7 @@ def fit(
                 now = time.monotonic()
                 late = now - begin > 60 * machine.max_minutes
                 due = now - saved > 60 * machine.checkpoint_minutes
-                came, late, due = distributed.any_of([bool(interruption.came), late, due])
+                came, late, due = distributed.any_rank([bool(interruption.came), late, due])
                 if step % per_epoch == 0 or due or late or came:
                     save()
                     saved = time.monotonic()
@@ -295,9 +297,9 @@ def fit(
                     break
 
         if step == steps and not signal:
-            distributed.decide(lambda: task.finish(run))
+            distributed.on_rank_zero(lambda: task.finish(run))
         path = checkpoint.checkpoint_path(run, step)
-        distributed.decide(lambda: checkpoint.require_there(path))
+        distributed.on_rank_zero(lambda: checkpoint.require_there(path))
         _write_state(run, "preempted" if signal else "done" if step == steps else "stopped")
         return Result(
             step=step,

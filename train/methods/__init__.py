@@ -31,7 +31,9 @@ Maker = Callable[[Recipe, TrainingSet], Method]
 class Methods(Plugins[Maker], MutableMapping[str, Maker]):
     """Methods by name. One that a script sets is there for its process alone."""
 
-    rule = "a class that derives from dilo.train.methods.Method, or a function that makes one"
+    requirement = (
+        "a class that derives from dilo.train.methods.Method, or a function that makes one"
+    )
 
     def __setitem__(self, name: str, maker: Maker) -> None:
         self._ours[name] = maker
@@ -39,7 +41,7 @@ class Methods(Plugins[Maker], MutableMapping[str, Maker]):
     def __delitem__(self, name: str) -> None:
         del self._ours[name]
 
-    def fits(self, thing: Any) -> bool:
+    def is_valid(self, thing: Any) -> bool:
         """Tell whether a package registers a method.
 
         Parameters

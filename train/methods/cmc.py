@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.methods.losses import unit
+from dilo.train.methods.losses import l2_normalize
 from dilo.train.methods.memory_bank import (
-    discriminate,
-    draw_slots,
-    new_bank,
-    remember,
+    init_bank,
+    instance_loss,
     require_negatives,
+    sample_negatives,
+    update,
 )
-from dilo.train.networks.encoder import encoder
+from dilo.train.networks.encoder import build_encoder
 from dilo.train.recipes.recipe import Recipe
 
 #: Spaces of one channel of luminance and two of colour.
@@ -62,13 +62,13 @@ class CMC(Method):
             )
         require_negatives(recipe.memory)
         self.seed, self.settings = recipe.seed, recipe.memory
-        self.l_to_ab = encoder(recipe, channels=1)
+        self.l_to_ab = build_encoder(recipe, channels=1)
         # Counted down from the largest seed: weights that no other run has either.
         other = dataclasses.replace(recipe, seed=2**64 - 1 - recipe.seed)
-        self.ab_to_l = encoder(other, channels=2)
+        self.ab_to_l = build_encoder(other, channels=2)
         generator = torch.Generator().manual_seed(recipe.seed)
         for name in ("memory_l", "memory_ab"):
-            self.register_buffer(name, new_bank(data.images, recipe.model.dim, generator))
+            self.register_buffer(name, init_bank(data.images, recipe.model.dim, generator))
         k, tau, m = self.settings.negatives, self.settings.temperature, self.settings.momentum
         self.register_buffer("params", torch.tensor([k, tau, -1.0, -1.0, m]))
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -97,17 +97,20 @@ class CMC(Method):
             Sum of both losses; mean logits and accuracy, means of both ways.
         """
         (view,) = batch.views
-        light, colour = unit(self.l_to_ab(view[:, :1])), unit(self.ab_to_l(view[:, 1:]))
+        light, colour = (
+            l2_normalize(self.l_to_ab(view[:, :1])),
+            l2_normalize(self.ab_to_l(view[:, 1:])),
+        )
         self._seen.append((batch.samples, light.detach(), colour.detach()))
-        slots = draw_slots(batch, len(self.memory_l), self.settings.negatives, self.seed)
-        there = discriminate(light, self.memory_ab, slots, self.settings, self.params[2])
-        back = discriminate(colour, self.memory_l, slots, self.settings, self.params[3])
+        slots = sample_negatives(batch, len(self.memory_l), self.settings.negatives, self.seed)
+        there = instance_loss(light, self.memory_ab, slots, self.settings, self.params[2])
+        back = instance_loss(colour, self.memory_l, slots, self.settings, self.params[3])
         both = {name: (value + back.scalars[name]) / 2 for name, value in there.scalars.items()}
         return StepOutput(there.loss + back.loss, both)
 
     def end_step(self) -> None:
         """Write the features of the step into both memories."""
         for samples, light, colour in self._seen:
-            remember(self.memory_l, samples, light, self.settings.momentum)
-            remember(self.memory_ab, samples, colour, self.settings.momentum)
+            update(self.memory_l, samples, light, self.settings.momentum)
+            update(self.memory_ab, samples, colour, self.settings.momentum)
         self._seen.clear()

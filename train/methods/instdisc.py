@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.methods.losses import unit
+from dilo.train.methods.losses import l2_normalize
 from dilo.train.methods.memory_bank import (
-    discriminate,
-    draw_slots,
-    new_bank,
-    remember,
+    init_bank,
+    instance_loss,
     require_negatives,
+    sample_negatives,
+    update,
 )
-from dilo.train.networks.encoder import encoder
+from dilo.train.networks.encoder import build_encoder
 from dilo.train.recipes.recipe import Recipe
 
 
@@ -51,9 +51,9 @@ class InstDisc(Method):
         super().__init__()
         require_negatives(recipe.memory)
         self.seed, self.settings = recipe.seed, recipe.memory
-        self.encoder_q = encoder(recipe)
+        self.encoder_q = build_encoder(recipe)
         generator = torch.Generator().manual_seed(recipe.seed)
-        self.register_buffer("memory", new_bank(data.images, recipe.model.dim, generator))
+        self.register_buffer("memory", init_bank(data.images, recipe.model.dim, generator))
         k, tau, m = self.settings.negatives, self.settings.temperature, self.settings.momentum
         self.register_buffer("params", torch.tensor([k, tau, -1.0, m]))
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -72,13 +72,13 @@ class InstDisc(Method):
             Loss, mean logits, accuracy.
         """
         (view,) = batch.views
-        features = unit(self.encoder_q(view))
+        features = l2_normalize(self.encoder_q(view))
         self._seen.append((batch.samples, features.detach()))
-        slots = draw_slots(batch, len(self.memory), self.settings.negatives, self.seed)
-        return discriminate(features, self.memory, slots, self.settings, self.params[2])
+        slots = sample_negatives(batch, len(self.memory), self.settings.negatives, self.seed)
+        return instance_loss(features, self.memory, slots, self.settings, self.params[2])
 
     def end_step(self) -> None:
         """Write the features of the step into the memory."""
         for samples, features in self._seen:
-            remember(self.memory, samples, features, self.settings.momentum)
+            update(self.memory, samples, features, self.settings.momentum)
         self._seen.clear()

@@ -10,7 +10,7 @@ from dilo.train.methods.base import StepOutput
 from dilo.train.runtime import distributed
 
 
-def unit(embedding: Tensor) -> Tensor:
+def l2_normalize(embedding: Tensor) -> Tensor:
     """Scale to unit length.
 
     Parameters
@@ -26,7 +26,7 @@ def unit(embedding: Tensor) -> Tensor:
     return functional.normalize(embedding.float(), dim=1)
 
 
-def contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
+def moco_logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """Compare queries with their key and with the queue.
 
     Parameters
@@ -67,10 +67,12 @@ def info_nce(logits: Tensor) -> StepOutput:
        Predictive Coding", 2018, equation 4.
     """
     target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
-    return StepOutput(functional.cross_entropy(logits, target), contrast_scalars(logits.detach()))
+    return StepOutput(
+        functional.cross_entropy(logits, target), contrastive_metrics(logits.detach())
+    )
 
 
-def contrast_scalars(logits: Tensor) -> dict[str, Tensor]:
+def contrastive_metrics(logits: Tensor) -> dict[str, Tensor]:
     """Say how well positives stand out.
 
     Parameters
@@ -114,7 +116,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> StepOutput:
     """
     with torch.autocast(first.device.type, enabled=False):
         views = torch.cat([first, second])
-        everyone = distributed.gather_with_gradient(torch.stack([first, second], dim=1))
+        everyone = distributed.all_gather_with_grad(torch.stack([first, second], dim=1))
         similar = views @ everyone.transpose(0, 1).flatten(0, 1).T / temperature
     own = distributed.rank() * len(first) + torch.arange(len(first), device=first.device)
     itself = torch.cat([own, own + len(everyone)])[:, None]
@@ -176,7 +178,7 @@ def nce(logits: Tensor, constant: Tensor, images: int) -> StepOutput:
         negative = functional.softplus(odds[:, 1:]).sum(1)
         # No gradient flows from here, but the published losses hold it: 0.13 on ImageNet.
         loss = (positive + negative).mean() + negatives * math.log1p(EPSILON / noise)
-    return StepOutput(loss, contrast_scalars(logits.detach()))
+    return StepOutput(loss, contrastive_metrics(logits.detach()))
 
 
 @torch.no_grad()
@@ -185,6 +187,6 @@ def _settled(constant: Tensor, logits: Tensor, images: int) -> Tensor:
     # Estimated each step, which is cheap beside the logits, so that no step waits to hear
     # from the device whether it is needed.
     mean = torch.logsumexp(logits.flatten(), 0) - math.log(logits.numel())
-    everyone = distributed.gather(mean[None])
+    everyone = distributed.all_gather(mean[None])
     estimate = torch.logsumexp(everyone, 0) + math.log(images / len(everyone))
     return constant.copy_(torch.where(constant > 0, constant, estimate.exp()))

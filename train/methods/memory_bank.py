@@ -14,7 +14,7 @@ from dilo.train.recipes.recipe import MemoryRecipe
 from dilo.train.runtime import distributed
 
 
-def new_bank(images: int, dim: int, generator: torch.Generator) -> Tensor:
+def init_bank(images: int, dim: int, generator: torch.Generator) -> Tensor:
     """Fill a bank with random slots, of unit length on average.
 
     Parameters
@@ -60,7 +60,7 @@ def require_negatives(memory: MemoryRecipe) -> None:
         )
 
 
-def draw_slots(batch: ViewBatch, images: int, negatives: int, seed: int) -> Tensor:
+def sample_negatives(batch: ViewBatch, images: int, negatives: int, seed: int) -> Tensor:
     """Draw the slots that each sample is compared with: its own, then any, with replacement.
 
     The draw is made for the samples of all ranks, and is the same for any number of them; on
@@ -85,15 +85,15 @@ def draw_slots(batch: ViewBatch, images: int, negatives: int, seed: int) -> Tens
     samples = batch.samples
     generator = torch.Generator(samples.device)
     generator.manual_seed(negatives_seed(seed, batch.step, batch.part))
-    shape = (distributed.size() * len(samples), negatives + 1)
-    slots = distributed.share(
+    shape = (distributed.world_size() * len(samples), negatives + 1)
+    slots = distributed.local_part(
         torch.randint(images, shape, generator=generator, device=samples.device)
     )
     slots[:, 0] = samples
     return slots
 
 
-def discriminate(
+def instance_loss(
     features: Tensor, bank: Tensor, slots: Tensor, memory: MemoryRecipe, constant: Tensor
 ) -> StepOutput:
     """Tell each sample's own slot from others, by the recipe's loss.
@@ -105,7 +105,7 @@ def discriminate(
     bank : Tensor of shape (N, D), float32
         All slots.
     slots : Tensor of shape (B, K + 1), int64
-        As `draw_slots` gives them; with K = 0, all of the bank takes part.
+        As `sample_negatives` gives them; with K = 0, all of the bank takes part.
     memory : MemoryRecipe
         Loss, negatives, temperature.
     constant : Tensor of shape (), float32
@@ -185,7 +185,7 @@ def full_softmax(features: Tensor, bank: Tensor, samples: Tensor, temperature: f
 
 
 @torch.no_grad()
-def remember(bank: Tensor, samples: Tensor, features: Tensor, momentum: float) -> None:
+def update(bank: Tensor, samples: Tensor, features: Tensor, momentum: float) -> None:
     """Move the slots of samples towards their features and to unit length, on all ranks alike.
 
     Parameters
@@ -199,7 +199,7 @@ def remember(bank: Tensor, samples: Tensor, features: Tensor, momentum: float) -
     momentum : float
         Share that a slot keeps.
     """
-    samples, features = distributed.gather(samples), distributed.gather(features)
+    samples, features = distributed.all_gather(samples), distributed.all_gather(features)
     # An image that stands in for an unreadable one may be there twice. Both then write what the
     # first has: a GPU does not promise which is written last, and ranks must not differ.
     first = (samples[:, None] == samples).byte().argmax(1)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from dilo.train.data.draws import key_shuffle
 from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.methods.losses import contrast, info_nce, unit
-from dilo.train.methods.momentum import enqueue, follow, new_queue
-from dilo.train.networks.encoder import encoder
+from dilo.train.methods.losses import info_nce, l2_normalize, moco_logits
+from dilo.train.methods.momentum import ema_update, enqueue, new_queue
+from dilo.train.networks.encoder import build_encoder
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
 
@@ -41,7 +41,7 @@ class MoCo(Method):
         self.seed = recipe.seed
         self.momentum = recipe.moco.momentum
         self.temperature = recipe.moco.temperature
-        self.encoder_q = encoder(recipe)
+        self.encoder_q = build_encoder(recipe)
         self.encoder_k = copy.deepcopy(self.encoder_q).requires_grad_(False)
         self.register_buffer("queue", new_queue(recipe.model.dim, recipe.moco.queue, recipe.seed))
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.int64))
@@ -49,7 +49,7 @@ class MoCo(Method):
 
     def begin_step(self) -> None:
         """Move the key encoder towards the query encoder as the last step left it."""
-        follow(self.encoder_k, self.encoder_q, self.momentum)
+        ema_update(self.encoder_k, self.encoder_q, self.momentum)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
         """Contrast the queries of the first view with the keys of the second.
@@ -69,25 +69,25 @@ class MoCo(Method):
         query = self._encode(self.encoder_q, first, of_first)
         key = self._encode_keys(second, of_second, batch)
         self._keys.append(key)
-        return info_nce(contrast(query, key, self.queue, self.temperature))
+        return info_nce(moco_logits(query, key, self.queue, self.temperature))
 
     def _encode(self, network: nn.Module, views: Tensor, masks: Tensor | None) -> Tensor:
         """Embed views, as directions; masks are for methods that derive from this one."""
-        return unit(network(views))
+        return l2_normalize(network(views))
 
     @torch.no_grad()
     def _encode_keys(self, views: Tensor, masks: Tensor | None, batch: ViewBatch) -> Tensor:
         """Encode keys in other batch-norm groups than their queries: "shuffling BN"."""
-        everyone = distributed.gather(views)
+        everyone = distributed.all_gather(views)
         order = key_shuffle(self.seed, batch.step, len(everyone), batch.part)
         shuffle = torch.from_numpy(order).to(views.device, non_blocking=True)
-        mine = distributed.share(shuffle)
-        shuffled = None if masks is None else distributed.gather(masks)[mine]
-        encoded = distributed.gather(self._encode(self.encoder_k, everyone[mine], shuffled))
-        return distributed.share(encoded[torch.argsort(shuffle)])
+        mine = distributed.local_part(shuffle)
+        shuffled = None if masks is None else distributed.all_gather(masks)[mine]
+        encoded = distributed.all_gather(self._encode(self.encoder_k, everyone[mine], shuffled))
+        return distributed.local_part(encoded[torch.argsort(shuffle)])
 
     def end_step(self) -> None:
         """Write the keys of the step over the oldest of the queue."""
         for keys in self._keys:
-            enqueue(self.queue, self.queue_ptr, distributed.gather(keys))
+            enqueue(self.queue, self.queue_ptr, distributed.all_gather(keys))
         self._keys.clear()

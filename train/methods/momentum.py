@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 @torch.no_grad()
-def follow(key: nn.Module, query: nn.Module, momentum: float) -> None:
+def ema_update(key: nn.Module, query: nn.Module, momentum: float) -> None:
     """Move the key encoder's parameters towards the query encoder's, in place.
 
     Parameters

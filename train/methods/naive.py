@@ -5,9 +5,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dilo.train.methods.losses import unit
+from dilo.train.methods.losses import l2_normalize
 from dilo.train.methods.moco import MoCo
-from dilo.train.networks.encoder import trunk_features
+from dilo.train.networks.encoder import feature_map
 
 
 class Naive(MoCo):
@@ -29,7 +29,7 @@ class Naive(MoCo):
         if masks is None:
             raise ValueError("masks must be given to method naive, got none")
         head = network.get_submodule("fc")
-        return unit(head(masked_average(trunk_features(network, views), masks)))
+        return l2_normalize(head(masked_average(feature_map(network, views), masks)))
 
 
 def masked_average(features: Tensor, masks: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ import torch
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.methods.losses import nt_xent, unit
-from dilo.train.networks.encoder import encoder
+from dilo.train.methods.losses import l2_normalize, nt_xent
+from dilo.train.networks.encoder import build_encoder
 from dilo.train.recipes.recipe import Recipe
 
 
@@ -34,7 +34,7 @@ class SimCLR(Method):
         self.temperature = recipe.simclr.temperature
         groups = recipe.model.bn_groups
         self.group = recipe.optimizer.batch // groups if groups > 1 else 1
-        self.encoder_q = encoder(recipe)
+        self.encoder_q = build_encoder(recipe)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
         """Contrast both views of this rank's samples with those of all.
@@ -61,5 +61,5 @@ class SimCLR(Method):
                 f"{samples} samples a process and part: set model.bn_groups = 1, or use fewer "
                 "processes or parts"
             )
-        first, second = unit(self.encoder_q(torch.cat(batch.views))).chunk(2)
+        first, second = l2_normalize(self.encoder_q(torch.cat(batch.views))).chunk(2)
         return nt_xent(first, second, self.temperature)

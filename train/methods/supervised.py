@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.networks.encoder import encoder
+from dilo.train.networks.encoder import build_encoder
 from dilo.train.recipes.recipe import Recipe
 
 
@@ -41,7 +41,7 @@ class Supervised(Method):
                 "model.head must be 'linear' with method supervised, which ends in a classifier, "
                 f"got {recipe.model.head!r}"
             )
-        self.encoder_q = encoder(recipe, classes=data.classes)
+        self.encoder_q = build_encoder(recipe, classes=data.classes)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
         """Tell the class of each view.

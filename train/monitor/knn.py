@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dilo.train.monitor.nearest import Rows, nearest
+from dilo.train.monitor.nearest import Matrix, nearest
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Accuracy:
 
 
 def knn_accuracy(
-    bank: Rows,
+    bank: Matrix,
     bank_labels: Tensor,
-    queries: Rows,
+    queries: Matrix,
     query_labels: Tensor,
     *,
     ks: Sequence[int],
@@ -177,7 +177,7 @@ def _rank(scores: Tensor, truth: Tensor) -> Tensor:
     return before.sum(1).masked_fill(unvoted, torch.iinfo(torch.int64).max)
 
 
-def _check_labels(name: str, features: Rows, labels: Tensor, classes: int) -> None:
+def _check_labels(name: str, features: Matrix, labels: Tensor, classes: int) -> None:
     """Refuse an empty matrix, and labels that do not fit it."""
     if len(features.shape) != 2 or not len(features) or labels.shape != features.shape[:1]:
         raise ValueError(

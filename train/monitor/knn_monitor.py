@@ -16,13 +16,13 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.labels import labels_of
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names
-from dilo.train.augment.color import to_space
+from dilo.train.augment.color import to_color_space
 from dilo.train.data.draws import read_out_order
-from dilo.train.data.evaluation import EvaluationCrops, Item
-from dilo.train.data.images import Source
-from dilo.train.data.loader import in_order, loader, read_through
+from dilo.train.data.evaluation import EvalImages, Item
+from dilo.train.data.images import ImageSet
+from dilo.train.data.loader import in_order, make_loader, read_through
 from dilo.train.monitor.knn import knn_accuracy
-from dilo.train.networks.encoder import pooled
+from dilo.train.networks.encoder import pooled_features
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
 from dilo.train.runtime.signals import never
@@ -44,7 +44,7 @@ class _Part:
     labels: Tensor
 
 
-class Monitor:
+class KnnMonitor:
     """Classify images by a vote of the nearest training images, as the network stands.
 
     The bank is at most 10,000 of the training images, chosen by the recipe's seed. Unless there
@@ -83,7 +83,7 @@ class Monitor:
 
     def __init__(
         self,
-        source: Source,
+        source: ImageSet,
         recipe: Recipe,
         device: torch.device,
         workers: int,
@@ -96,7 +96,7 @@ class Monitor:
         if len(found.classes) < 2:
             raise DiloError(f"{what} must hold two folders of classes, got {found.classes[0]}")
         self._classes = found.classes
-        chosen = source.usable[read_out_order(recipe.seed, len(source.usable))[:IMAGES]]
+        chosen = source.indices[read_out_order(recipe.seed, len(source.indices))[:IMAGES]]
         asked = 0 if test else max(1, round(ASKED * len(chosen)))
         if asked == len(chosen):
             raise DiloError(f"{what} must hold two images that can be read, got {asked}")
@@ -107,7 +107,7 @@ class Monitor:
             self._queries = _test_part(test, source.folder, self._classes)
         self.k = min(K, len(self._bank.names))
 
-    def line(
+    def evaluate(
         self,
         encoders: Sequence[nn.Module],
         step: int,
@@ -150,11 +150,11 @@ class Monitor:
         """Gather features and labels of the images that can be read."""
         count = len(part.names)
         # All ranks take as many, some of them the last image again.
-        share = -(-count // distributed.size())
+        share = -(-count // distributed.world_size())
         first = distributed.rank() * share
         mine = [min(position, count - 1) for position in range(first, first + share)]
-        loading: Any = loader(
-            EvaluationCrops(part.folder, part.names, self._size),
+        loading: Any = make_loader(
+            EvalImages(part.folder, part.names, self._size),
             in_order(mine, BATCH),
             workers=self._workers,
             pin=self._device.type == "cuda",
@@ -166,16 +166,18 @@ class Monitor:
             for _ in range(0, share, BATCH):
                 between()
                 crops, flags = next(arriving)
-                images = to_space(crops.to(self._device, non_blocking=True) / 255, self._space)
+                images = to_color_space(
+                    crops.to(self._device, non_blocking=True) / 255, self._space
+                )
                 parts = zip(encoders, _channels(encoders, images), strict=True)
-                rows.append(torch.cat([pooled(*pair).float() for pair in parts], 1))
+                rows.append(torch.cat([pooled_features(*pair).float() for pair in parts], 1))
                 readable.append(flags.to(self._device))
-        kept = distributed.gather(torch.cat(readable))[:count].bool()
-        features = distributed.gather(torch.cat(rows))[:count]
+        kept = distributed.all_gather(torch.cat(readable))[:count].bool()
+        features = distributed.all_gather(torch.cat(rows))[:count]
         return features[kept], part.labels.to(self._device)[kept]
 
 
-def _chosen(source: Source, positions: NDArray[np.int64], numbers: NDArray[np.int64]) -> _Part:
+def _chosen(source: ImageSet, positions: NDArray[np.int64], numbers: NDArray[np.int64]) -> _Part:
     """Take some of the training images, in the order of their paths."""
     positions = np.sort(positions)
     names = Names(source.names[int(position)] for position in positions)

@@ -14,18 +14,18 @@ from torch import Tensor
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import parse_json, read_bytes
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.dataset import Batch
-from dilo.train.data.loader import Arrived
+from dilo.train.data.dataset import CropBatch
+from dilo.train.data.loader import Prefetched
 from dilo.train.methods.base import StepOutput
 from dilo.train.runtime import distributed
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 METRICS = "metrics.jsonl"
 #: Bytes of the longest record of a training that is read: tens of millions of lines.
 MAX_METRICS = 2**32
 
 
-class Meter:
+class ThroughputMeter:
     """What happens between two lines of the record: speed, waiting, pastes.
 
     Parameters
@@ -77,7 +77,7 @@ class Meter:
         return found
 
 
-class Record:
+class MetricsFile:
     """The lines of metrics.jsonl, one JSON object a recorded step.
 
     Parameters
@@ -148,7 +148,7 @@ def require_package() -> Any:
     return SummaryWriter
 
 
-class Board:
+class TensorBoardFile:
     """Event files that TensorBoard draws.
 
     Parameters
@@ -180,7 +180,7 @@ class Board:
         self._writer.close()
 
 
-class Watch:
+class MetricsLogger:
     """The eyes on a run, on all ranks; what they see, rank 0 writes down.
 
     Parameters
@@ -200,10 +200,10 @@ class Watch:
         Speed, waiting and pastes since the last line.
     """
 
-    def __init__(self, run: Path, machine: Machine) -> None:
+    def __init__(self, run: Path, machine: RunOptions) -> None:
         self._run, self._machine = run, machine
-        self.loss, self.unreadable, self.meter = math.nan, 0, Meter()
-        self._writers: list[Record | Board] = []
+        self.loss, self.unreadable, self.meter = math.nan, 0, ThroughputMeter()
+        self._writers: list[MetricsFile | TensorBoardFile] = []
         self._losses: list[Tensor] = []
         self._last: dict[str, Any] = {}
 
@@ -211,27 +211,29 @@ class Watch:
         """Open what rank 0 writes to, and begin to measure."""
         self._writers.clear()
         if distributed.rank() == 0:
-            self._writers.append(Record(self._run, step))
+            self._writers.append(MetricsFile(self._run, step))
             if self._machine.tensorboard:
-                self._writers.append(Board(self._run, step))
+                self._writers.append(TensorBoardFile(self._run, step))
         for writer in self._writers:
             stack.enter_context(contextlib.closing(writer))
-        self.meter = Meter()
+        self.meter = ThroughputMeter()
 
-    def count(self, parts: Iterable[Arrived[Batch]], loss: Tensor) -> None:
+    def count(self, parts: Iterable[Prefetched[CropBatch]], loss: Tensor) -> None:
         """Count a step: of all ranks' images, but this one's views."""
         self._losses.append(loss)
         for arrived in parts:
             batch = arrived.batch
             self.unreadable += int(batch.unreadable.item())
-            images = len(batch.samples) * distributed.size()
+            images = len(batch.samples) * distributed.world_size()
             pastes = batch.parameters.paste
             counts = len(pastes), int(pastes.sum().item()), int(batch.skipped.item())
-            self.meter.batch(images, arrived.waited, *counts)
+            self.meter.batch(images, arrived.wait_seconds, *counts)
 
     def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
         """Write a line of a step; reading its numbers waits for the device."""
-        values = distributed.mean(torch.stack([output.loss, *output.scalars.values()])).tolist()
+        values = distributed.all_reduce_mean(
+            torch.stack([output.loss, *output.scalars.values()])
+        ).tolist()
         self.loss = values[0]
         line = {"step": step, "epoch": epoch, "loss": self.loss, "lr": rate}
         line |= dict(zip(output.scalars, values[1:], strict=True)) | self.meter.line()
@@ -248,7 +250,7 @@ class Watch:
         """Stop at the first loss since the last look that is no number, on any rank."""
         if not self._losses:
             return
-        losses = distributed.mean(torch.stack(self._losses))
+        losses = distributed.all_reduce_mean(torch.stack(self._losses))
         first = step - len(self._losses) + 1
         self._losses.clear()
         wrong = (~losses.isfinite()).nonzero().flatten().tolist()

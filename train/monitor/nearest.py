@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 HELD = 2**31
 
 
-class Rows(Protocol):
+class Matrix(Protocol):
     """A matrix of shape (M, D) that is read some rows at a time: a Tensor, or one in a file."""
 
     @property
@@ -27,8 +27,8 @@ class Rows(Protocol):
 
 
 def nearest(
-    bank: Rows,
-    queries: Rows,
+    bank: Matrix,
+    queries: Matrix,
     *,
     k: int,
     chunk: int = 4096,
@@ -104,7 +104,7 @@ def _full_float32(device: torch.device) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _walked(bank: Rows, blocks: list[Tensor], k: int, chunk: int) -> list[tuple[Tensor, Tensor]]:
+def _walked(bank: Matrix, blocks: list[Tensor], k: int, chunk: int) -> list[tuple[Tensor, Tensor]]:
     """Walk through the bank once, and keep for each block of queries the best k so far."""
     found = [
         (block.new_empty((len(block), 0)), block.new_empty((len(block), 0), dtype=torch.int64))

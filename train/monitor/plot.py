@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import DiloError
 from dilo.train.monitor.metrics import METRICS, read_metrics
-from dilo.train.monitor.run_info import read_facts
+from dilo.train.monitor.run_info import read_run_info
 from dilo.train.recipes.schema import flat
 
 if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
@@ -95,7 +95,7 @@ def plot_runs(
 
 def _read(folder: Path) -> _Run:
     """Read a run's record."""
-    lines, facts = read_metrics(folder), read_facts(folder)
+    lines, facts = read_metrics(folder), read_run_info(folder)
     if not lines:
         raise DiloError(
             f"{folder} must be the folder of a run that has recorded something, but there is no "
@@ -244,6 +244,6 @@ def _finish(figure: "Figure", names: Sequence[str], note: str, path: Path) -> No
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_parse_math(False)  # "$" in a name is a dollar
         text.set_text(name)
-    with warnings.catch_warnings(), published(path) as part:
+    with warnings.catch_warnings(), atomic_write(path) as part:
         warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is a box
         figure.savefig(part, format="png")

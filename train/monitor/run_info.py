@@ -24,7 +24,7 @@ from dilo.train.recipes import recipe_text
 from dilo.train.recipes.saliency_recipe import RunRecipe
 
 
-def commit(file: Path = Path(__file__)) -> str | None:
+def git_commit(file: Path = Path(__file__)) -> str | None:
     """Name the commit of the checkout that a source file belongs to.
 
     Gives its hash, with "+changes" if tracked files differ from it. None where git is missing
@@ -54,17 +54,17 @@ def _git(folder: Path, *words: str) -> str | None:
     return answer.stdout.strip() or None
 
 
-FACTS = "run.json"
+RUN_INFO = "run.json"
 #: What a run that began has left, whatever became of its checkpoints.
-RECORDS = (METRICS, FACTS, "recipe.toml")
+RECORDS = (METRICS, RUN_INFO, "recipe.toml")
 #: What each start of a run may have of its own, and keeps in run.json.
 OF_A_START = ("time", "step", "device", "world_size", "precision", "commit", "argv")
 
 
-def read_facts(run: Path) -> dict[str, Any]:
+def read_run_info(run: Path) -> dict[str, Any]:
     """Read run.json."""
     try:
-        facts = read_json(run / FACTS)
+        facts = read_json(run / RUN_INFO)
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
@@ -72,16 +72,16 @@ def read_facts(run: Path) -> dict[str, Any]:
 
 def note_failure(run: Path, error: BaseException) -> None:
     """Write into run.json, if it is there, why a run ended."""
-    if facts := read_facts(run):
+    if facts := read_run_info(run):
         reason = str(error).partition("\n")[0]
         facts["failure"] = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "what": f"{type(error).__name__}: {reason}".removesuffix(": "),
         }
-        write_text(run / FACTS, json.dumps(facts, indent=2) + "\n")
+        write_text(run / RUN_INFO, json.dumps(facts, indent=2) + "\n")
 
 
-def describe(run: Path, recipe: RunRecipe, facts: dict[str, Any]) -> None:
+def write_run_info(run: Path, recipe: RunRecipe, facts: dict[str, Any]) -> None:
     """Write recipe.toml and run.json beside the results.
 
     Notes
@@ -94,15 +94,15 @@ def describe(run: Path, recipe: RunRecipe, facts: dict[str, Any]) -> None:
     found = facts | {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": sys.argv,
-        "commit": commit(),
+        "commit": git_commit(),
         "versions": {"dilo": version("dilo")} | modules,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
     }
-    starts = read_facts(run).get("starts", [])
+    starts = read_run_info(run).get("starts", [])
     start = {key: found[key] for key in OF_A_START if key in found}
     found["starts"] = [*starts, start] if isinstance(starts, list) else [start]
     found["recipe"] = dataclasses.asdict(recipe)
-    write_text(run / FACTS, json.dumps(found, indent=2) + "\n")
+    write_text(run / RUN_INFO, json.dumps(found, indent=2) + "\n")

@@ -124,7 +124,7 @@ def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
                 if type(child) in _KINDS:
                     setattr(module, name, _grouped(cast(nn.BatchNorm2d, child), size))
         return network
-    ranks = distributed.size()
+    ranks = distributed.world_size()
     if ranks == 1 or not any(type(module) in _KINDS for module in network.modules()):
         return network
     if not distributed.on_gpus():

@@ -33,7 +33,7 @@ class _ResNet(ResNet):  # type: ignore[misc]  # torchvision has no types
         return cast(nn.Module, super()._make_layer(block, scaled, *arguments, **options))
 
 
-def encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) -> nn.Module:
+def build_encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) -> nn.Module:
     """Build the network of a recipe, to be trained: by its seed, in its batch-norm groups.
 
     Parameters
@@ -43,7 +43,7 @@ def encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) ->
     channels : int, default 3
         Channels of its input.
     classes : int, optional
-        As `bare_encoder` takes it.
+        As `build_network` takes it.
 
     Returns
     -------
@@ -57,14 +57,16 @@ def encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) ->
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = bare_encoder(recipe.model, channels=channels, classes=classes)
+        network = build_network(recipe.model, channels=channels, classes=classes)
     if isinstance(network, TimmEncoder):
         require_fit(network, recipe)
     groups = recipe.model.bn_groups
     return group_batch_norm(network, recipe.optimizer.batch // groups if groups > 1 else None)
 
 
-def bare_encoder(model: ModelRecipe, *, channels: int = 3, classes: int | None = None) -> nn.Module:
+def build_network(
+    model: ModelRecipe, *, channels: int = 3, classes: int | None = None
+) -> nn.Module:
     """Build the network that a recipe names, randomly initialised, with ordinary batch norm.
 
     Parameters
@@ -137,13 +139,13 @@ def resnet(model: ModelRecipe, channels: int = 3) -> nn.Module:
     return cast(nn.Module, network)
 
 
-def trunk_features(network: nn.Module, images: Tensor) -> Tensor:
+def feature_map(network: nn.Module, images: Tensor) -> Tensor:
     """Give the last feature map of an encoder, before it is pooled.
 
     Parameters
     ----------
     network : Module
-        As `encoder` or `bare_encoder` made it; `fc` may be anything.
+        As `build_encoder` or `build_network` made it; `fc` may be anything.
     images : Tensor of shape (B, C, H, W), float32
         What it takes.
 
@@ -165,13 +167,13 @@ def trunk_features(network: nn.Module, images: Tensor) -> Tensor:
     return hidden
 
 
-def pooled(network: nn.Module, images: Tensor) -> Tensor:
+def pooled_features(network: nn.Module, images: Tensor) -> Tensor:
     """Give the features of an encoder before its head.
 
     Parameters
     ----------
     network : Module
-        As `encoder` or `bare_encoder` made it; `fc` may be anything.
+        As `build_encoder` or `build_network` made it; `fc` may be anything.
     images : Tensor of shape (B, C, H, W), float32
         What it takes.
 
@@ -183,4 +185,4 @@ def pooled(network: nn.Module, images: Tensor) -> Tensor:
     if isinstance(network, TimmEncoder):
         return cast(Tensor, network.trunk(images))
     average = cast(nn.Module, network.avgpool)
-    return torch.flatten(average(trunk_features(network, images)), 1)
+    return torch.flatten(average(feature_map(network, images)), 1)

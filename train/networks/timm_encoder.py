@@ -135,7 +135,7 @@ def require_fit(network: TimmEncoder, recipe: Recipe) -> None:
         If it takes views of one other size only, or its batch norms cannot be grouped.
     """
     _require_size(network, recipe)
-    if recipe.model.bn_groups > 1 or distributed.size() > 1:
+    if recipe.model.bn_groups > 1 or distributed.world_size() > 1:
         _require_plain_batch_norm(network, recipe)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from dilo.pipeline.errors import CheckpointError, few
+from dilo.pipeline.errors import CheckpointError, first_few
 
 #: The MoCo repository saves a network wrapped for many devices; its tools expect the prefix.
 PREFIX = "module."
@@ -21,7 +21,7 @@ _COUNTER = ".num_batches_tracked"
 _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def tensors_of(content: object) -> dict[str, Tensor]:
+def state_dict_of(content: object) -> dict[str, Tensor]:
     """Take the tensors of a file, whatever else is in it."""
     found = content if isinstance(content, Mapping) else {}
     states = (found.get(name) for name in _FRAMES)
@@ -43,7 +43,7 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain if len(plain) == len(tensors) else dict(tensors)
 
 
-def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str) -> None:
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str) -> None:
     """Load weights that are exactly those of a network; its batch norms need not be counted."""
     expected = network.state_dict()
     missing = [name for name in expected if name not in weights and not name.endswith(_COUNTER)]
@@ -55,7 +55,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: s
     ]
     faults = {"no ": missing, "the unknown ": unknown, "": misfits}
     if any(faults.values()):
-        got = "; ".join(kind + few(names) for kind, names in faults.items() if names)
+        got = "; ".join(kind + first_few(names) for kind, names in faults.items() if names)
         raise CheckpointError(f"{what}, got {got}: {advice}")
     # With counters, so that it does not matter which version a file says it is of.
     uncounted = torch.tensor(0)

@@ -8,15 +8,15 @@ from typing import Any
 
 from dilo.pipeline.common.textfiles import parse_toml
 from dilo.pipeline.errors import ContentError, RecipeError
-from dilo.train.recipes.files import PRETRAINING, Made, Shelf, read_recipe, shipped_recipes
+from dilo.train.recipes.files import PRETRAINING, Made, RecipeKind, read_recipe, shipped_recipes
 from dilo.train.recipes.listing import Listed, listing, recipe_list
-from dilo.train.recipes.paper import Published
+from dilo.train.recipes.paper import PaperResult
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.recipes.saliency_recipe import RunRecipe
 
 __all__ = [
     "Listed",
-    "Published",
+    "PaperResult",
     "listing",
     "load_recipe",
     "published",
@@ -50,7 +50,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return recipe_of(PRETRAINING, name, overrides)
 
 
-def recipe_of(shelf: Shelf[Made], name: str, overrides: Sequence[str] = ()) -> Made:
+def recipe_of(shelf: RecipeKind[Made], name: str, overrides: Sequence[str] = ()) -> Made:
     """Read a recipe of any command, as `load_recipe` reads one of pretraining.
 
     Parameters
@@ -78,7 +78,7 @@ def recipe_of(shelf: Shelf[Made], name: str, overrides: Sequence[str] = ()) -> M
     return shelf.make(file.values, file.source)
 
 
-def published(name: str) -> Published | None:
+def published(name: str) -> PaperResult | None:
     """Tell what the paper reports of a recipe.
 
     Parameters

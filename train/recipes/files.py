@@ -9,14 +9,14 @@ from typing import Any, Generic, TypeVar
 
 from dilo.pipeline.common.textfiles import parse_toml, read_text
 from dilo.pipeline.errors import ContentError, RecipeError, near, require_access
-from dilo.train.recipes.paper import Published, paper_rows, published_from_dict
+from dilo.train.recipes.paper import PaperResult, paper_rows, published_from_dict
 from dilo.train.recipes.recipe import Recipe, recipe_from_dict
 
 Made = TypeVar("Made", covariant=True)
 
 
 @dataclass(frozen=True)
-class Shelf(Generic[Made]):
+class RecipeKind(Generic[Made]):
     """Where the recipes of a command lie, and what they become."""
 
     #: Whose folder holds a TOML file for each that comes with dilo by itself.
@@ -24,13 +24,13 @@ class Shelf(Generic[Made]):
     #: From plain values and where they come from to a recipe; refuses those that make none.
     make: Callable[[Mapping[str, Any], str], Made]
     #: The command that lists them, for messages.
-    lister: str
+    list_command: str
     #: Those that come with dilo together, in a table: by name, what a file of each would say.
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 #: Recipes of pretraining.
-PRETRAINING: Shelf[Recipe] = Shelf(
+PRETRAINING: RecipeKind[Recipe] = RecipeKind(
     "dilo.train.recipes.pretraining", recipe_from_dict, "dilo-train --recipe", paper_rows()
 )
 
@@ -48,23 +48,23 @@ class RecipeFile:
     #: All that the file and its bases set.
     values: dict[str, Any]
     #: What the paper reports of it; a base's number is not that of what changes the base.
-    published: Published | None
+    published: PaperResult | None
 
 
-def shipped_recipes(shelf: Shelf[object] = PRETRAINING) -> list[str]:
+def shipped_recipes(shelf: RecipeKind[object] = PRETRAINING) -> list[str]:
     """Name the recipes that come with dilo."""
     files = (entry.name for entry in resources.files(shelf.package).iterdir())
     alone = (name.removesuffix(".toml") for name in files if name.endswith(".toml"))
     return sorted([*alone, *shelf.rows])
 
 
-def read_recipe(name: str, shelf: Shelf[object] = PRETRAINING) -> RecipeFile:
+def read_recipe(name: str, shelf: RecipeKind[object] = PRETRAINING) -> RecipeFile:
     """Read a recipe, with its bases below it."""
     return _read(name, "--recipe", shelf, Path(), ())
 
 
 def _read(
-    name: str, asked: str, shelf: Shelf[object], folder: Path, above: tuple[str, ...]
+    name: str, asked: str, shelf: RecipeKind[object], folder: Path, above: tuple[str, ...]
 ) -> RecipeFile:
     """Read the recipe that `asked` names, from a folder; `above` are those that stand on it."""
     if name.endswith(".toml"):
@@ -83,7 +83,7 @@ def _read(
         values, summary = _parsed(text, source), _summary(text)
     else:
         raise RecipeError(
-            f"{asked} must be a .toml file or one of those that {shelf.lister} lists, "
+            f"{asked} must be a .toml file or one of those that {shelf.list_command} lists, "
             f"got {name!r}{near(name, shipped_recipes(shelf))}"
         )
     if key in above:

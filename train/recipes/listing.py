@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dilo.train.recipes.files import PRETRAINING, read_recipe, shipped_recipes
-from dilo.train.recipes.paper import TABLES, Published
+from dilo.train.recipes.paper import TABLES, PaperResult
 
 #: What kinds of recipes are called, by how their names end, in the order of the list.
 KINDS: Final = {
@@ -25,7 +25,7 @@ class Listed:
     #: What it is, in a line.
     summary: str
     #: The row of the paper that it is, if it is one.
-    published: Published | None
+    published: PaperResult | None
 
 
 def recipe_list() -> list[Listed]:

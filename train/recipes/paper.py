@@ -18,7 +18,7 @@ MASKS: Final = ("rbd", "gs", "mc", "basnet")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PaperResult:
     """The section ``[paper]`` of a recipe."""
 
     #: "1", "2a", "2b", "2c", "2d", "3" or "text".
@@ -33,9 +33,9 @@ class Published:
     note: str = ""
 
 
-def published_from_dict(values: Mapping[str, Any], source: str) -> Published:
+def published_from_dict(values: Mapping[str, Any], source: str) -> PaperResult:
     """Make it of the section's values, complete and checked, or raise `RecipeError`."""
-    require_keys(Published, values, source, "paper")
+    require_keys(PaperResult, values, source, "paper")
     rules = {
         "table": (f"one of {', '.join(TABLES)}", values["table"] in list(TABLES)),
         "row": ("words", isinstance(values["row"], str) and values["row"]),
@@ -46,7 +46,7 @@ def published_from_dict(values: Mapping[str, Any], source: str) -> Published:
     for key, (rule, holds) in rules.items():
         if not holds:
             raise RecipeError(f"{source}: paper.{key} must be {rule}, got {values[key]!r}")
-    return Published(**{**values, "top1": float(values["top1"])})
+    return PaperResult(**{**values, "top1": float(values["top1"])})
 
 
 def _is_percentage(value: object) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dilo.pipeline.errors import RecipeError, near
-from dilo.train.recipes.schema import Rule, filled, require
+from dilo.train.recipes.schema import Rule, check_rules, from_plain
 
 #: What no machine that exists could train with: a value beyond is a slip.
 MOST = {
@@ -180,7 +180,7 @@ class Recipe:
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     """Make a recipe of plain values."""
-    recipe = filled(Recipe, values, source)
+    recipe = from_plain(Recipe, values, source)
     _check(recipe, source)
     return recipe
 
@@ -216,7 +216,7 @@ def _check(recipe: Recipe, source: str) -> None:
         *optimizer_rules(optimizer, least=2),
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
     ]
-    require(rules, source)
+    check_rules(rules, source)
     if model.arch not in ARCHITECTURES and not model.arch.startswith("timm:"):
         raise RecipeError(
             f"{source}: model.arch must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "

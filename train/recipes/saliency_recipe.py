@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from dilo.train.recipes.files import Shelf, read_recipe, shipped_recipes
+from dilo.train.recipes.files import RecipeKind, read_recipe, shipped_recipes
 from dilo.train.recipes.recipe import (
     OptimizerRecipe,
     PasteRecipe,
@@ -15,7 +15,7 @@ from dilo.train.recipes.recipe import (
     optimizer_rules,
     paste_rules,
 )
-from dilo.train.recipes.schema import Rule, filled, require
+from dilo.train.recipes.schema import Rule, check_rules, from_plain
 
 #: What no machine that exists could train with: a value beyond is a slip.
 MOST: Final = {
@@ -135,14 +135,14 @@ RunRecipe: TypeAlias = Recipe | SaliencyRecipe
 
 def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
     """Make a recipe of plain values."""
-    recipe = filled(SaliencyRecipe, values, source)
+    recipe = from_plain(SaliencyRecipe, values, source)
     rules = [
         *_picture_rules(recipe),
         *paste_rules(recipe.paste),
         *_learning_rules(recipe),
         *most_rules(recipe, MOST),
     ]
-    require(rules, source)
+    check_rules(rules, source)
     return recipe
 
 
@@ -193,7 +193,9 @@ def _learning_rules(recipe: SaliencyRecipe) -> list[Rule]:
     ]
 
 
-SHELF: Final = Shelf("dilo.train.recipes.saliency", saliency_recipe, "dilo-train saliency --recipe")
+SHELF: Final = RecipeKind(
+    "dilo.train.recipes.saliency", saliency_recipe, "dilo-train saliency --recipe"
+)
 
 
 def saliency_listing() -> str:

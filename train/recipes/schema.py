@@ -16,12 +16,12 @@ Section = TypeVar("Section")
 Rule = tuple[str, bool, object]
 
 
-def filled(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
+def from_plain(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
     """Fill a dataclass, and those in it, with plain values."""
     return _section(kind, values, source, "")
 
 
-def require(rules: Iterable[Rule], source: str) -> None:
+def check_rules(rules: Iterable[Rule], source: str) -> None:
     """Refuse values that are of the right type and still make no run."""
     for rule, holds, value in rules:
         if not holds:

@@ -19,7 +19,7 @@ TIMEOUT = timedelta(hours=1)
 
 
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[torch.device]:
+def init_process_group(device: torch.device) -> Iterator[torch.device]:
     """Join the processes that torchrun, or a batch system with its variables set, started.
 
     Without RANK and WORLD_SIZE in the environment, or where torch.distributed is set up
@@ -50,7 +50,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
             distributed.destroy_process_group()
 
 
-def any_of(flags: Sequence[bool]) -> list[bool]:
+def any_rank(flags: Sequence[bool]) -> list[bool]:
     """Tell for each of some facts whether it holds on any rank.
 
     Parameters
@@ -63,14 +63,14 @@ def any_of(flags: Sequence[bool]) -> list[bool]:
     list of bool
         The same on all.
     """
-    if size() == 1:
+    if world_size() == 1:
         return list(flags)
     found = torch.tensor(flags, dtype=torch.uint8)
     distributed.all_reduce(found, distributed.ReduceOp.MAX)
     return [bool(flag) for flag in found]
 
 
-def decide(first: Callable[[], Value]) -> Value:
+def on_rank_zero(first: Callable[[], Value]) -> Value:
     """Let rank 0 find something out, and tell the others; an error there is one on all.
 
     Parameters
@@ -83,7 +83,7 @@ def decide(first: Callable[[], Value]) -> Value:
     value
         What it returned, on all.
     """
-    if size() == 1:
+    if world_size() == 1:
         return first()
     told: list[Any] = [None, None]
     if rank() == 0:
@@ -97,7 +97,7 @@ def decide(first: Callable[[], Value]) -> Value:
     return cast(Value, told[0])
 
 
-def size() -> int:
+def world_size() -> int:
     """Count the processes.
 
     Returns
@@ -130,7 +130,7 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def silence(line: str) -> None:
+def no_log(line: str) -> None:
     """Say nothing, where rank 0 says it.
 
     Parameters
@@ -140,7 +140,7 @@ def silence(line: str) -> None:
     """
 
 
-def share(values: Tensor) -> Tensor:
+def local_part(values: Tensor) -> Tensor:
     """Take this rank's part of what is known on all.
 
     Parameters
@@ -153,11 +153,11 @@ def share(values: Tensor) -> Tensor:
     Tensor of shape (B / ranks, ...)
         Consecutive rows.
     """
-    return values.chunk(size())[rank()]
+    return values.chunk(world_size())[rank()]
 
 
 @torch.no_grad()
-def gather(values: Tensor) -> Tensor:
+def all_gather(values: Tensor) -> Tensor:
     """Put the rows of all ranks together, without gradient.
 
     Parameters
@@ -170,14 +170,16 @@ def gather(values: Tensor) -> Tensor:
     Tensor of shape (b * ranks, ...)
         In the order of the ranks; the same on all.
     """
-    if size() == 1:
+    if world_size() == 1:
         return values
-    parts = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(size())]
+    parts = [
+        torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(world_size())
+    ]
     distributed.all_gather(parts, values.contiguous())
     return torch.cat(parts)
 
 
-def gather_with_gradient(values: Tensor) -> Tensor:
+def all_gather_with_grad(values: Tensor) -> Tensor:
     """Put the rows of all ranks together, each rank's gradient flowing back to where it came from.
 
     Parameters
@@ -191,7 +193,7 @@ def gather_with_gradient(values: Tensor) -> Tensor:
         In the order of the ranks. The gradient of a row is the sum of what all ranks have
         for it, as if their losses were added.
     """
-    if size() == 1:
+    if world_size() == 1:
         return values
     return cast(Tensor, _Gather.apply(values))
 
@@ -201,17 +203,17 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        return gather(values)
+        return all_gather(values)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous()
         distributed.all_reduce(gradient)
-        return share(gradient)
+        return local_part(gradient)
 
 
 @torch.no_grad()
-def mean(values: Tensor) -> Tensor:
+def all_reduce_mean(values: Tensor) -> Tensor:
     """Average over the ranks.
 
     Parameters
@@ -224,11 +226,11 @@ def mean(values: Tensor) -> Tensor:
     Tensor
         Their mean, on all.
     """
-    if size() == 1:
+    if world_size() == 1:
         return values
     total = values.detach().clone()
     distributed.all_reduce(total)
-    return total / size()
+    return total / world_size()
 
 
 @torch.no_grad()
@@ -243,7 +245,7 @@ def average_running_statistics(network: nn.Module) -> None:
     network : Module
         The same on all ranks but for these statistics.
     """
-    if size() == 1:
+    if world_size() == 1:
         return
     statistics = [
         buffer
@@ -251,7 +253,7 @@ def average_running_statistics(network: nn.Module) -> None:
         if name.endswith(("running_mean", "running_var"))
     ]
     if statistics:
-        means = mean(torch.cat([buffer.flatten() for buffer in statistics]))
+        means = all_reduce_mean(torch.cat([buffer.flatten() for buffer in statistics]))
         sizes = [buffer.numel() for buffer in statistics]
         for buffer, values in zip(statistics, torch.split(means, sizes), strict=True):
             buffer.copy_(values.view_as(buffer))

@@ -11,7 +11,7 @@ from dilo.train.runtime.devices import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class RunOptions:
     """How a run uses the machine; nothing here changes what is learnt, but for rounding."""
 
     #: Where the network is.
@@ -24,7 +24,7 @@ class Machine:
     compile: bool = False
     #: Parts of a rank's share of a batch that are taken one after the other, their gradients added,
     #: where the whole does not fit the device.
-    parts: int = 1
+    accumulate: int = 1
     #: Whether to go on from the run's newest checkpoint: where there is one; or stop where there is
     #: none; or stop where there is one.
     resume: Literal["auto", "must", "never"] = "auto"

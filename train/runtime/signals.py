@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 PATIENCE = 2.0
 
 
-class Interruption:
+class StopSignal:
     """While open, signals are noted instead of ending the process.
 
     A second Ctrl-C, for those who will not wait for the checkpoint, ends it at once. Outside
@@ -63,7 +63,7 @@ def never() -> None:
     """Give nothing up, where nobody asks to stop."""
 
 
-def ignore_in_worker() -> None:
+def ignore_stop_signals() -> None:
     """Let a loader's worker outlive the signals that its batch system sends to every process.
 
     It ends with the process that it works for.

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from dilo.train.networks.weights import fill
+from dilo.train.networks.weights import load_weights
 
 #: Sides of the images are multiples of this: five halvings.
 STRIDE = 32
@@ -203,7 +203,7 @@ def load_encoder(
         {f"layer{n}": cast(nn.Module, getattr(network, f"encoder{n}")) for n in range(1, 5)}
     )
     weights = {name: value for name, value in state.items() if name.startswith("layer")}
-    fill(
+    load_weights(
         layers,
         weights,
         f"{what} must hold layer1 to layer4 of a ResNet-34, named as torchvision does",

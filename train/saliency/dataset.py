@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.train.augment.backgrounds import Bank
+from dilo.train.augment.backgrounds import BackgroundBank
 from dilo.train.augment.color import normalise
 from dilo.train.augment.views import augment
-from dilo.train.data.crop import alpha_of
-from dilo.train.data.dataset import Batch, Sample
+from dilo.train.data.crop import mask_to_alpha
+from dilo.train.data.dataset import CropBatch, CropSample
 from dilo.train.data.draws import ViewDraw, view_draw, window_draw
 from dilo.train.data.images import first_readable
 from dilo.train.data.resize import blur
 from dilo.train.recipes.recipe import PasteRecipe
 from dilo.train.recipes.saliency_recipe import DataRecipe, SaliencyRecipe
-from dilo.train.saliency.pairs import Pairs, squash_image
+from dilo.train.saliency.pairs import ImageMaskPairs, squash_image
 
 #: A mask of less than this share of its crop is no foreground.
-SOME: Final = 1e-3
+MIN_FOREGROUND: Final = 1e-3
 #: Stands for the maximum of a black image.
 TINY: Final = 1e-6
 
 
-class Examples(Dataset[Sample]):
+class CropDataset(Dataset[CropSample]):
     """Samples of one view by (epoch, position in the list); nothing in one depends on a worker.
 
     The mask of a sample is what is to be learnt: where it is pasted, the alpha.
@@ -40,11 +40,11 @@ class Examples(Dataset[Sample]):
         Data and seed.
     """
 
-    def __init__(self, pairs: Pairs, recipe: SaliencyRecipe) -> None:
+    def __init__(self, pairs: ImageMaskPairs, recipe: SaliencyRecipe) -> None:
         self._pairs, self._recipe = pairs, recipe
         self._views = recipe.data.views()
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: tuple[int, int]) -> CropSample:
         """Read an image and its mask, and cut them."""
         epoch, asked = key
         source, data, seed = self._pairs.source, self._recipe.data, self._recipe.seed
@@ -66,13 +66,13 @@ class Examples(Dataset[Sample]):
         found = self._pairs.squashed_mask(mask, window.side)[rows, columns]
         if draw.flip:
             seen, found = seen[:, ::-1], found[:, ::-1]
-        replaced = int(int(source.usable[row]) != asked)
+        replaced = int(int(source.indices[row]) != asked)
         alpha = _alpha(found, draw, self._recipe.paste)
         if alpha is None:
             draw = dataclasses.replace(draw, paste=None)
         skipped = int(alpha is None)
         mask = found if alpha is None else alpha
-        return Sample([seen], [mask], [draw], row, -1, skipped, replaced)
+        return CropSample([seen], [mask], [draw], row, -1, skipped, replaced)
 
 
 def _alpha(
@@ -81,14 +81,14 @@ def _alpha(
     """Give what is to be learnt of a crop: if it is pasted, the alpha; None if too little is."""
     if draw.paste is None:
         return mask
-    if mask.mean() < 255 * max(recipe.min_coverage, SOME):
+    if mask.mean() < 255 * max(recipe.min_coverage, MIN_FOREGROUND):
         return None
-    alpha, sigma = alpha_of(mask, recipe), draw.paste.blend_sigma
+    alpha, sigma = mask_to_alpha(mask, recipe), draw.paste.blend_sigma
     return blur(alpha, (sigma, sigma)) if sigma > 0 else alpha
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class SaliencyBatch:
     """What a step, or a part of one, is learnt from, on the device."""
 
     #: Standardised.
@@ -101,21 +101,21 @@ class Lesson:
     epochs: float = 0.0
 
 
-def make_lesson(
-    batch: Batch,
+def prepare_batch(
+    batch: CropBatch,
     data: DataRecipe,
-    bank: Bank | None = None,
+    bank: BackgroundBank | None = None,
     *,
     soft: bool,
     step: int,
     epochs: float,
-) -> Lesson:
+) -> SaliencyBatch:
     """Turn a batch that lies on the device into what the network sees, and is to say."""
     images = augment(batch.images, batch.masks, batch.parameters, data.views(), bank)
     truth = batch.masks / 255
     if not soft:
         truth = truth / truth.amax((1, 2, 3), keepdim=True).clamp(min=TINY)
-    return Lesson(standardise(images), truth, step, epochs)
+    return SaliencyBatch(standardise(images), truth, step, epochs)
 
 
 def standardise(images: Tensor) -> Tensor:

@@ -40,9 +40,7 @@ def cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None = None) -
     return (each if weight is None else each * weight.float()).mean((1, 2, 3))
 
 
-def structural_dissimilarity(
-    prediction: Tensor, truth: Tensor, weight: Tensor | None = None
-) -> Tensor:
+def ssim_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
     """Compute 1 - SSIM of each image.
 
     Parameters
@@ -76,7 +74,7 @@ def structural_dissimilarity(
     return (each if weight is None else each * weight.float()).mean((1, 2, 3))
 
 
-def union_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
+def iou_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
     """Compute 1 - IoU of each image, as if its soft values were shares of pixels.
 
     Parameters
@@ -101,7 +99,7 @@ def union_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) 
     return torch.where(there, 1 - intersection / torch.where(there, union, 1.0), 0.0)
 
 
-def agreement(first: Tensor, second: Tensor) -> Tensor:
+def soft_iou(first: Tensor, second: Tensor) -> Tensor:
     """Compute how much two soft masks of each image agree.
 
     Parameters

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from dilo.train.methods.base import Learning, StepOutput
-from dilo.train.methods.momentum import follow
+from dilo.train.methods.momentum import ema_update
 from dilo.train.recipes.saliency_recipe import LossRecipe, NoiseRecipe, SaliencyRecipe
-from dilo.train.saliency.dataset import Lesson
+from dilo.train.saliency.dataset import SaliencyBatch
 from dilo.train.saliency.losses import (
-    agreement,
     cross_entropy,
-    structural_dissimilarity,
-    union_loss,
+    iou_loss,
+    soft_iou,
+    ssim_loss,
 )
 from dilo.train.saliency.networks import NETWORKS
 
@@ -64,7 +64,7 @@ class SaliencyLearning(Learning):
             self.teacher.eval()
         return self
 
-    def forward(self, lesson: Lesson) -> StepOutput:
+    def forward(self, lesson: SaliencyBatch) -> StepOutput:
         """Compute the loss of a lesson."""
         self._step = lesson.step
         outputs = self.network(lesson.images)
@@ -89,13 +89,13 @@ class SaliencyLearning(Learning):
         zero = torch.zeros(len(logits), device=logits.device)
         parts = [
             rule.bce * cross_entropy(logits, wanted, weight) if rule.bce else zero,
-            rule.ssim * structural_dissimilarity(prediction, wanted, weight) if rule.ssim else zero,
-            rule.iou * union_loss(prediction, wanted, weight) if rule.iou else zero,
+            rule.ssim * ssim_loss(prediction, wanted, weight) if rule.ssim else zero,
+            rule.iou * iou_loss(prediction, wanted, weight) if rule.iou else zero,
         ]
         return torch.stack(parts).view(3, count, -1)
 
     @torch.no_grad()
-    def _wanted(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
+    def _wanted(self, lesson: SaliencyBatch) -> tuple[Tensor, Tensor]:
         """Give what is to be learnt (B, 1, H, W), and the weight of each image (B,)."""
         truth, noise = lesson.truth, self._noise
         weight = torch.ones(len(truth), device=truth.device)
@@ -104,7 +104,7 @@ class SaliencyLearning(Learning):
             return truth, weight
         believed: Tensor = self.teacher(lesson.images)[0].float().sigmoid()
         if noise.agreement:
-            weight = agreement(believed, truth) ** noise.agreement
+            weight = soft_iou(believed, truth) ** noise.agreement
         share = noise.trust * since / (self._epochs - noise.trust_from)
         return truth.lerp(believed, share), weight
 
@@ -113,7 +113,7 @@ class SaliencyLearning(Learning):
         """Let the teacher follow the network, faster while both are young."""
         if self.teacher is not None:
             keep = min(self._noise.teacher, (1 + self._step) / (10 + self._step))
-            follow(self.teacher, self.network, keep)
+            ema_update(self.teacher, self.network, keep)
             for slow, fast in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
                 if slow.is_floating_point():
                     slow.lerp_(fast, 1 - keep)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dilo.pipeline.errors import CheckpointError
 from dilo.pipeline.saliency.weights import weights_file
 from dilo.train.networks.torchfile import read, shown
-from dilo.train.networks.weights import fill, tensors_of
+from dilo.train.networks.weights import load_weights, state_dict_of
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.unet import UNet
 
@@ -47,7 +47,7 @@ def read_network(path: Path, arch: str) -> nn.Module:
     # Without memory: what a file claims is compared before anything is made of it.
     with torch.device("meta"):
         network = NETWORKS[arch](_width(weights, arch))
-    fill(network, weights, what, "give its own file, or another --method")
+    load_weights(network, weights, what, "give its own file, or another --method")
     return network.eval().requires_grad_(False)
 
 
@@ -82,7 +82,7 @@ def _weights(content: object, arch: str, what: str) -> dict[str, Tensor]:
     if isinstance(said, str) and said != arch:
         advice = f"give --method {said}" if said in NETWORKS else "give another file"
         raise CheckpointError(f"{what}, got those of {shown(said)}: {advice}")
-    tensors = tensors_of(content)
+    tensors = state_dict_of(content)
     if not tensors:
         raise CheckpointError(f"{what}, got no tensor: give another file")
     return tensors

@@ -13,21 +13,21 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_same_picture
-from dilo.pipeline.masks.imported import paired
+from dilo.pipeline.masks.imported import match_masks
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.rows import FAILED
-from dilo.train.data.images import Source, find_source
+from dilo.train.data.images import ImageSet, find_image_set
 
 #: How many of the images left out are named.
 NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class ImageMaskPairs:
     """Images to train on, each with a mask."""
 
-    #: The images; those to train on are its `usable`.
-    source: Source
+    #: The images; those to train on are its `indices`.
+    source: ImageSet
     #: Paths of their masks below `folder`, as many as usable images; None for a store's.
     pngs: Names | None
     #: Of the masks, or the store.
@@ -53,7 +53,7 @@ class Pairs:
         image = decode(self.source.folder / self.source.names[position])
         if self.source.store is not None:
             return image, self.source.store[position]
-        row = int(np.searchsorted(self.source.usable, position))
+        row = int(np.searchsorted(self.source.indices, position))
         mask = read_mask(self.folder / (self.pngs or ())[row])
         require_same_picture(mask.shape, (image.shape[0], image.shape[1]))
         return image, mask
@@ -73,20 +73,20 @@ def squash_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def find_pairs(
     images: Path, truth: Path, min_coverage: float = 0.0, *, option: str = "--truth"
-) -> Pairs:
+) -> ImageMaskPairs:
     """Pair the images of a folder with masks."""
     if (truth / "plan.json").exists():
         return _of_store(images, truth, min_coverage, option)
     return _of_folder(images, truth, option)
 
 
-def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> Pairs:
+def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> ImageMaskPairs:
     """Take the masks of a store, but for those that failed, are empty, or cover too little."""
-    source = find_source(images, truth, min_coverage, option=option)
+    source = find_image_set(images, truth, min_coverage, option=option)
     store = MaskStore(truth)
     status, coverage = store.columns("status", "coverage")
     failed, empty = status == FAILED, coverage == 0
-    serves = source.pasteable & ~failed
+    serves = source.has_mask & ~failed
     little = ~(serves | failed | empty)
     if not serves.any():
         raise DiloError(
@@ -104,21 +104,23 @@ def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> Pa
     )
     usable = np.flatnonzero(serves)
     whole = source.store, source.in_folder
-    kept = Source(source.folder, source.names, usable, serves, *whole)
-    return Pairs(kept, None, truth, left_out)
+    kept = ImageSet(source.folder, source.names, usable, serves, *whole)
+    return ImageMaskPairs(kept, None, truth, left_out)
 
 
-def _of_folder(images: Path, truth: Path, option: str) -> Pairs:
+def _of_folder(images: Path, truth: Path, option: str) -> ImageMaskPairs:
     """Find the mask of each image by its name."""
     passed_over: list[str] = []
     names = find_images(images, say=passed_over.append)
-    pngs = paired(names, mask_files(truth, images), f"{option} {truth} must be a store, or")
+    pngs = match_masks(names, mask_files(truth, images), f"{option} {truth} must be a store, or")
     usable = np.array(list(pngs), np.int64)
     there = np.zeros(len(names), bool)
     there[usable] = True
     left_out = _words(names, {f"without a mask in {truth}": ~there})
     left_out += (*passed_over, *remarks(truth, list(pngs.values())))
-    return Pairs(Source(images, names, usable, there, None), Names(pngs.values()), truth, left_out)
+    return ImageMaskPairs(
+        ImageSet(images, names, usable, there, None), Names(pngs.values()), truth, left_out
+    )
 
 
 def _words(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.masks.files import WHITE_ABOVE, white
 from dilo.pipeline.saliency.measures import THRESHOLDS, counts, f_measure, precision, recall
 from dilo.train.data.images import first_readable
-from dilo.train.data.loader import in_order, loader, read_through
+from dilo.train.data.loader import in_order, make_loader, read_through
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import DTYPES
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 from dilo.train.runtime.signals import never
 from dilo.train.saliency.dataset import standardise
-from dilo.train.saliency.pairs import Pairs, squash_image
+from dilo.train.saliency.pairs import ImageMaskPairs, squash_image
 
 #: Images that the network sees at once.
 BATCH: Final = 16
@@ -48,7 +48,7 @@ class Score:
     empty: int = 0
 
 
-def image_score(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+def image_curves(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Compare a mask with the truth.
 
     Parameters
@@ -68,13 +68,13 @@ def image_score(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDAr
     return np.concatenate([[np.abs(saliency - truth).mean()], precision(counted), recall(counted)])
 
 
-def score_of(total: NDArray[np.float64], images: int) -> Score:
+def summarize(total: NDArray[np.float64], images: int) -> Score:
     """Sum up what images score.
 
     Parameters
     ----------
     total : ndarray of shape (513,), float64
-        The sum of what `image_score` gave.
+        The sum of what `image_curves` gave.
     images : int
         How many.
 
@@ -108,10 +108,10 @@ def saliency_of(found: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[n
     return np.clip(resized.astype(np.float64), 0.0, 1.0)
 
 
-class _Asked(Dataset[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
+class _SquashedImages(Dataset[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
     """Images squashed to what the network sees, and their truths."""
 
-    def __init__(self, pairs: Pairs, positions: NDArray[np.int64], side: int) -> None:
+    def __init__(self, pairs: ImageMaskPairs, positions: NDArray[np.int64], side: int) -> None:
         self._pairs, self._positions, self._side = pairs, positions, side
 
     def __len__(self) -> int:
@@ -128,7 +128,7 @@ class _Asked(Dataset[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
         return image, white(mask)
 
 
-class Scorer:
+class MaskScorer:
     """Compare a network's masks with people's, the same images each time.
 
     Parameters
@@ -141,11 +141,11 @@ class Scorer:
         Device, precision, workers.
     """
 
-    def __init__(self, pairs: Pairs, side: int, machine: Machine) -> None:
-        self._machine, self._count = machine, len(pairs.source.usable)
+    def __init__(self, pairs: ImageMaskPairs, side: int, machine: RunOptions) -> None:
+        self._machine, self._count = machine, len(pairs.source.indices)
         self._folder = pairs.folder
-        mine = pairs.source.usable[distributed.rank() :: distributed.size()]
-        self._asked = _Asked(pairs, mine, side)
+        mine = pairs.source.indices[distributed.rank() :: distributed.world_size()]
+        self._asked = _SquashedImages(pairs, mine, side)
 
     def score(self, network: nn.Module, between: Callable[[], object] = never) -> Score:
         """Score a network, on all ranks together.
@@ -168,7 +168,7 @@ class Scorer:
         try:
             for found, truth in self._maps(network, between):
                 if truth.any():
-                    total += image_score(saliency_of(found, truth.shape), truth)
+                    total += image_curves(saliency_of(found, truth.shape), truth)
                 empty += not truth.any()
         finally:
             network.train(mode)
@@ -178,14 +178,15 @@ class Scorer:
                 f"--test-truth {self._folder} must be white (above {WHITE_ABOVE} of 255) where the "
                 f"object is, got {empty} masks that are all black: check the folder"
             )
-        score = score_of(self._summed(total), self._count - empty)
+        score = summarize(self._summed(total), self._count - empty)
         return dataclasses.replace(score, empty=empty)
 
     def _summed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over all ranks."""
         # Of a device that all backends speak of; there float64 may be missing, not on these.
         summed = (
-            distributed.mean(torch.from_numpy(values).to(self._machine.device)) * distributed.size()
+            distributed.all_reduce_mean(torch.from_numpy(values).to(self._machine.device))
+            * distributed.world_size()
         )
         return np.asarray(summed.cpu().numpy())
 
@@ -195,13 +196,13 @@ class Scorer:
         """Give the map and the truth of each image of this rank."""
         machine = self._machine
         mine = in_order(range(len(self._asked)), BATCH)
-        loading: Any = loader(
+        loading: Any = make_loader(
             self._asked, mine, workers=machine.workers, pin=False, stack=_stacked, ahead=2
         )
         half = machine.precision != "fp32"
         with contextlib.closing(read_through(loading)) as arriving:
             # One rank may have a batch more than another.
-            for _ in range(0, -(-self._count // distributed.size()), BATCH):
+            for _ in range(0, -(-self._count // distributed.world_size()), BATCH):
                 between()
                 if (batch := next(arriving, None)) is None:
                     continue

@@ -7,22 +7,22 @@ from typing import Any, cast
 
 from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.saliency.weights import weights_digest
-from dilo.train.augment.backgrounds import Bank, Stores, fingerprints
-from dilo.train.data.dataset import Batch
-from dilo.train.data.loader import Batches, loader
+from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
+from dilo.train.data.dataset import CropBatch
+from dilo.train.data.loader import BatchSampler, make_loader
 from dilo.train.engine.checkpoint import write
 from dilo.train.engine.optim import learning_rate, make_optimizer, rate_words
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.networks.torchfile import read
-from dilo.train.networks.weights import tensors_of
+from dilo.train.networks.weights import state_dict_of
 from dilo.train.recipes.saliency_recipe import SaliencyRecipe
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 from dilo.train.saliency.basnet import BASNet, load_encoder
-from dilo.train.saliency.dataset import Examples, Lesson, make_lesson
+from dilo.train.saliency.dataset import CropDataset, SaliencyBatch, prepare_batch
 from dilo.train.saliency.model import SaliencyLearning, make_learning
 from dilo.train.saliency.networks import learning_format
-from dilo.train.saliency.pairs import Pairs
-from dilo.train.saliency.score import Scorer
+from dilo.train.saliency.pairs import ImageMaskPairs
+from dilo.train.saliency.score import MaskScorer
 
 #: The weights alone, at the end of a run.
 WEIGHTS = "network.pth"
@@ -33,13 +33,13 @@ class Data:
     """What a run learns from."""
 
     #: Images and masks.
-    pairs: Pairs
+    pairs: ImageMaskPairs
     #: What the recipe pastes on, but gray and noise.
     backgrounds: Stores = field(default_factory=dict)
     #: Weights of a ResNet-34 that BASNet's encoder begins with.
     encoder: Path | None = None
     #: Images and people's masks to score by, which nothing is learnt from.
-    test: Pairs | None = None
+    test: ImageMaskPairs | None = None
     #: Epochs from one scoring to the next.
     test_every: int = 1
 
@@ -48,7 +48,7 @@ def train_saliency(
     recipe: SaliencyRecipe,
     data: Data,
     run: Path,
-    machine: Machine,
+    machine: RunOptions,
     say: Callable[[str], None],
 ) -> Result:
     """Train by a recipe, from the beginning or from the run's newest checkpoint.
@@ -76,7 +76,7 @@ class SaliencyTask(Task):
         If data or encoder do not serve, or the device has no room for the backgrounds.
     """
 
-    def __init__(self, recipe: SaliencyRecipe, data: Data, machine: Machine) -> None:
+    def __init__(self, recipe: SaliencyRecipe, data: Data, machine: RunOptions) -> None:
         self.recipe: SaliencyRecipe = recipe
         self.pairs, self.machine = data.pairs, machine
         self.model: SaliencyLearning = make_learning(recipe)
@@ -87,7 +87,9 @@ class SaliencyTask(Task):
         self.model.train()
         self.optimizer = make_optimizer(self.model, recipe.optimizer)
         side, device = recipe.data.crop, machine.device
-        self.bank = Bank(recipe.paste, data.backgrounds, device, seed=recipe.seed, side=side)
+        self.bank = BackgroundBank(
+            recipe.paste, data.backgrounds, device, seed=recipe.seed, side=side
+        )
         self.steps_per_epoch = self._order(0).steps_per_epoch
         self.data = {
             "images": data.pairs.source.names.digest(),
@@ -96,27 +98,27 @@ class SaliencyTask(Task):
             "encoder": encoder,
             "kind": "saliency",
         }
-        self.scorer: Scorer | None = None
+        self.scorer: MaskScorer | None = None
         if data.test is not None:
-            self.scorer = Scorer(data.test, recipe.data.size, machine)
+            self.scorer = MaskScorer(data.test, recipe.data.size, machine)
             self.eval_every = data.test_every
 
-    def _order(self, step: int) -> Batches:
+    def _order(self, step: int) -> BatchSampler:
         """Order the batches from a step on."""
-        return Batches(self.pairs.source.usable, self.recipe, step, self.machine.parts)
+        return BatchSampler(self.pairs.source.indices, self.recipe, step, self.machine.accumulate)
 
     def loader(self, step: int) -> Iterable[Any]:
         """Load this rank's batches from a step on."""
-        examples, workers = Examples(self.pairs, self.recipe), self.machine.workers
+        examples, workers = CropDataset(self.pairs, self.recipe), self.machine.workers
         pin = self.machine.device.type == "cuda"
-        return loader(examples, self._order(step), workers=workers, pin=pin)
+        return make_loader(examples, self._order(step), workers=workers, pin=pin)
 
-    def inputs(self, batch: Batch, step: int, part: int) -> Lesson:
+    def inputs(self, batch: CropBatch, step: int, part: int) -> SaliencyBatch:
         """Paste, jitter and standardise a batch on the device."""
-        self.bank.fill(step // self.steps_per_epoch)
+        self.bank.load_epoch(step // self.steps_per_epoch)
         epochs = step / self.steps_per_epoch
         about: dict[str, Any] = {"soft": self.pairs.soft, "step": step, "epochs": epochs}
-        return make_lesson(batch, self.recipe.data, self.bank, **about)
+        return prepare_batch(batch, self.recipe.data, self.bank, **about)
 
     def learning_rate(self, step: int) -> float:
         """Give the learning rate of a step."""
@@ -126,7 +128,7 @@ class SaliencyTask(Task):
         """Say what is trained on, and where the rate comes from."""
         source = self.pairs.source
         facts = {
-            "images": len(source.usable),
+            "images": len(source.indices),
             "images_in_folder": source.in_folder,
             "left_out": list(self.pairs.left_out),
         }
@@ -136,7 +138,7 @@ class SaliencyTask(Task):
         self, step: int, epoch: int, between: Callable[[], object]
     ) -> tuple[dict[str, Any], str]:
         """Score the masks of the network as it stands."""
-        score = cast(Scorer, self.scorer).score(self.model.masker, between)
+        score = cast(MaskScorer, self.scorer).score(self.model.masker, between)
         line = {"step": step, "epoch": epoch, "test_mae": score.mae, "test_max_f": score.max_f}
         words = f"epoch {epoch}: MAE {score.mae:.3f}, max F {score.max_f:.3f}"
         if score.empty:
@@ -158,7 +160,7 @@ def _begin_with(file: Path | None, arch: str, learning: SaliencyLearning) -> str
         raise RecipeError(
             f"--encoder {file} is for model.arch basnet alone: leave it out, or take that recipe"
         )
-    load_encoder(cast(BASNet, learning.network), tensors_of(read(file)), f"--encoder {file}")
+    load_encoder(cast(BASNet, learning.network), state_dict_of(read(file)), f"--encoder {file}")
     if learning.teacher is not None:
         learning.teacher.load_state_dict(learning.network.state_dict())
     return weights_digest(file)

@@ -44,7 +44,7 @@ def rgb_to_lab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
     return _lab(np.where(xyz < 0.008856, xyz * 841 / 108 + 4 / 29, np.cbrt(xyz)))
 
 
-def power_color(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+def mc_color(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert RGB to what the released code of MC takes for CIELAB: a power law of 0 to 255.
 
     Parameters

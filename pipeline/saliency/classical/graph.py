@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.common.compiled import compiled
 from dilo.pipeline.saliency.classical.color import rgb_to_lab
-from dilo.pipeline.saliency.classical.regions import two_steps
+from dilo.pipeline.saliency.classical.regions import two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import Segmentation, Superpixels
 from dilo.pipeline.saliency.parameters import ColorGraphParameters
 
@@ -105,7 +105,7 @@ def graph_of(superpixels: Superpixels, *, band: int) -> ColorGraph:
     counts = adjacency_counts(superpixels.touch)
     adjacent = counts > 0
     np.fill_diagonal(adjacent, False)
-    near = two_steps(adjacent)
+    near = two_hop_neighbors(adjacent)
     boundary = superpixels.on_boundary(band)
     linked = adjacent | np.logical_and.outer(boundary, boundary)
     np.fill_diagonal(linked, False)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.classical.color import power_color
+from dilo.pipeline.saliency.classical.color import mc_color
 from dilo.pipeline.saliency.classical.graph import link_weights
 from dilo.pipeline.saliency.classical.linear import solve
-from dilo.pipeline.saliency.classical.regions import two_steps
+from dilo.pipeline.saliency.classical.regions import two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import Superpixels, segment
 from dilo.pipeline.saliency.parameters import McParameters
 from dilo.pipeline.saliency.values import stretch
@@ -75,7 +75,7 @@ def mc_values(superpixels: Superpixels, parameters: McParameters) -> NDArray[np.
         Saliency stretched to [0, 1], or all 0.
     """
     graph = chain_graph(superpixels)
-    weights = affinity(power_color(superpixels.rgb), graph.linked, parameters)
+    weights = affinity(mc_color(superpixels.rgb), graph.linked, parameters)
     if weights is None:
         return np.zeros(len(superpixels))
     return absorbed_saliency(weights, graph, parameters)
@@ -211,7 +211,7 @@ def chain_graph(superpixels: Superpixels) -> ChainGraph:
     for first, last in ((labels[0], labels[-1]), (labels[:, 0], labels[:, -1])):
         steps[first, last] = steps[last, first] = True
     np.fill_diagonal(steps, False)
-    return ChainGraph(adjacent, two_steps(steps), superpixels.on_boundary(1))
+    return ChainGraph(adjacent, two_hop_neighbors(steps), superpixels.on_boundary(1))
 
 
 def affinity(
@@ -222,7 +222,7 @@ def affinity(
     Parameters
     ----------
     color : ndarray of shape (N, 3), float64
-        Colours, as `power_color` gives them.
+        Colours, as `mc_color` gives them.
     linked : ndarray of shape (N, N), bool
         Which pairs are linked, the diagonal False.
     parameters : McParameters

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.saliency.classical.color import rgb_to_lab
 from dilo.pipeline.saliency.classical.graph import link_weights
 from dilo.pipeline.saliency.classical.linear import solve
-from dilo.pipeline.saliency.classical.regions import two_steps
+from dilo.pipeline.saliency.classical.regions import two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import Superpixels, segment
 from dilo.pipeline.saliency.parameters import MrParameters
 from dilo.pipeline.saliency.values import stretch
@@ -91,7 +91,7 @@ def ranking_matrix(
     boundary = superpixels.on_boundary(1)
     steps = superpixels.neighbors() | np.logical_and.outer(boundary, boundary)
     np.fill_diagonal(steps, False)
-    linked = two_steps(steps)
+    linked = two_hop_neighbors(steps)
     weights = link_weights(rgb_to_lab(superpixels.rgb), linked, parameters.manifold_decay)
     if weights is None:
         return None

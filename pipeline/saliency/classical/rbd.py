@@ -21,7 +21,7 @@ from dilo.pipeline.saliency.values import otsu_threshold, stretch
 
 
 @dataclass(frozen=True)
-class Scales:
+class ColorSigmas:
     """Sigmas of colour, in CIELAB units.
 
     Attributes
@@ -36,9 +36,9 @@ class Scales:
     neighbor: float
 
 
-def color_scales(
+def color_sigmas(
     difference: NDArray[np.float64], adjacent: NDArray[np.bool_], parameters: RbdParameters
-) -> Scales:
+) -> ColorSigmas:
     """Estimate both sigmas from neighbours.
 
     Parameters
@@ -65,7 +65,7 @@ def color_scales(
     # Under 50 pairs the share is none of them, and bounds nothing.
     top = float(pairs[-count:].mean()) if count else np.inf
     low, high = parameters.geodesic_sigma
-    return Scales(
+    return ColorSigmas(
         geodesic=max(low, min(high, 3 * one_step, top / 10)),
         neighbor=min(3 * one_step, 0.2 * top, parameters.neighbor_sigma),
     )
@@ -124,7 +124,7 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     ndarray of shape (N,), float64
         Saliency stretched to [0, 1], or all 0.
     """
-    scales = color_scales(graph.difference, graph.adjacent, parameters)
+    scales = color_sigmas(graph.difference, graph.adjacent, parameters)
     # No weight reaches further than three sigma.
     geodesic = shortest_paths(graph.cost, graph.linked, 3 * scales.geodesic)
     connectivity = boundary_connectivity(geodesic, graph.on_boundary, sigma=scales.geodesic)

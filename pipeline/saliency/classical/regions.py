@@ -7,7 +7,7 @@ from dilo.pipeline.common.compiled import compiled
 
 
 @compiled
-def measure(
+def region_sums(
     image: NDArray[np.uint8], labels: NDArray[np.int32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sum the colours and places of each superpixel's pixels.
@@ -53,7 +53,7 @@ def measure(
 
 
 @compiled
-def touching(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
+def contact_bits(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
     """Tell in which of four directions superpixels touch.
 
     Parameters
@@ -87,7 +87,7 @@ def touching(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
 
 
 @compiled
-def two_steps(adjacent: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def two_hop_neighbors(adjacent: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find the superpixels that one or two steps reach.
 
     Parameters

@@ -42,7 +42,7 @@ def slic(
     lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     planes = np.ascontiguousarray(lab.transpose(2, 0, 1), np.float32)
     labels = _cluster(planes, rows, columns, step, compactness / step, iterations)
-    return connected(labels, max(1, int(smallest * height * width / (rows * columns))))
+    return enforce_connectivity(labels, max(1, int(smallest * height * width / (rows * columns))))
 
 
 @compiled
@@ -145,7 +145,7 @@ def _move(
 
 
 @compiled
-def connected(labels: NDArray[np.int32], smallest: int) -> NDArray[np.int32]:
+def enforce_connectivity(labels: NDArray[np.int32], smallest: int) -> NDArray[np.int32]:
     """Relabel so that each label is one connected part, none of them too small.
 
     Parameters

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.saliency.classical.frame import inside_frame
-from dilo.pipeline.saliency.classical.regions import measure, touching
+from dilo.pipeline.saliency.classical.regions import contact_bits, region_sums
 from dilo.pipeline.saliency.classical.slic import slic
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
 
@@ -35,14 +35,14 @@ class Superpixels:
 
     @cached_property
     def touch(self) -> NDArray[np.uint8]:
-        """Tell in which directions superpixels touch; see `touching`.
+        """Tell in which directions superpixels touch; see `contact_bits`.
 
         Returns
         -------
         ndarray of shape (N, N), uint8
             Looked for once, however many methods ask.
         """
-        return touching(self.labels, len(self))
+        return contact_bits(self.labels, len(self))
 
     def neighbors(self) -> NDArray[np.bool_]:
         """Tell who touches whom, at a side or a corner.
@@ -158,7 +158,7 @@ def describe(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> Superpixels
     Superpixels
         One entry a label.
     """
-    sums, pixels = measure(image, labels, int(labels.max()) + 1)
+    sums, pixels = region_sums(image, labels, int(labels.max()) + 1)
     mean = sums / pixels[:, np.newaxis]
     # The release counts rows and columns from 1.
     return Superpixels(labels, mean[:, :3] / 255, (mean[:, 3:] + 1) / labels.shape)

@@ -17,7 +17,7 @@ from dilo.eval.checkpoints.export import FORMATS, export
 from dilo.eval.encoder import load_encoder
 from dilo.eval.pair import Half
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
 from dilo.train.engine.pretrain import train
 from dilo.train.networks.encoder import resnet
@@ -142,7 +142,7 @@ def test_mocos_linear_script_takes_our_checkpoint_and_our_export(tmp_path):
     """Its steps on loading, and the check that it makes after the first epoch."""
     overrides = ("optimizer.epochs=1", "model.stem=imagenet", "model.width=1.0")
     recipe = small_recipe(*overrides, "paste.probability=0")
-    source = find_source(photograph_folder(tmp_path / "images", 5), None)
+    source = find_image_set(photograph_folder(tmp_path / "images", 5), None)
     train(recipe, source, tmp_path / "run", machine(), lambda line: None)
     export(load_encoder(tmp_path / "run"), "moco", tmp_path / "out.pth")
     ours = checkpoint.load(checkpoint.steps(tmp_path / "run")[0][1])["state_dict"]

@@ -13,8 +13,8 @@ from dilo.eval.checkpoints.layouts import find_trunks, head_of, shape_of
 from dilo.eval.encoder import load_encoder
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.augment.color import to_space
-from dilo.train.networks.encoder import pooled, resnet
+from dilo.train.augment.color import to_color_space
+from dilo.train.networks.encoder import pooled_features, resnet
 from dilo.train.recipes.recipe import ModelRecipe
 
 PREFIXES = (
@@ -36,9 +36,9 @@ def images(count=2, side=32):
 def test_one_trunk_of_any_layout_gives_its_features_and_its_embedding(tmp_path, layout, head, old):
     made = network(head)
     path = saved(tmp_path / "x.pth", foreign.SINGLE[layout](made.state_dict()), old=old)
-    seen = to_space(images(), "rgb")
+    seen = to_color_space(images(), "rgb")
     encoder = load_encoder(path)
-    assert torch.equal(encoder.features(images()), pooled(made, seen))
+    assert torch.equal(encoder.features(images()), pooled_features(made, seen))
     assert (encoder.space, encoder.size, encoder.step) == ("rgb", 224, None)
     assert (encoder.model.arch, encoder.model.width) == ("resnet18", 0.25)
     embedded = load_encoder(path, output="embedding")
@@ -54,10 +54,10 @@ def test_a_pair_of_any_layout_sees_its_colours_and_embeds_each_half_by_itself(
     made = [network(head, channels=channels, seed=channels) for channels in (1, 2)]
     lay_out, space = foreign.PAIR[layout]
     path = saved(tmp_path / "x.pth", lay_out(*(half.state_dict() for half in made)))
-    parts = to_space(images(), space).split([1, 2], 1)
+    parts = to_color_space(images(), space).split([1, 2], 1)
     encoder = load_encoder(path)
     assert encoder.space == space
-    expected = [pooled(half, part) for half, part in zip(made, parts, strict=True)]
+    expected = [pooled_features(half, part) for half, part in zip(made, parts, strict=True)]
     assert torch.equal(encoder.features(images()), torch.cat(expected, 1))
     found = load_encoder(path, output="embedding").features(images())
     expected = [normalize(half(part)) for half, part in zip(made, parts, strict=True)]
@@ -72,7 +72,7 @@ def test_unknown_files_are_told_by_the_list_of_prefixes(tmp_path, prefix, frame)
     state = under(prefix, made.state_dict())
     torch.save({frame: state} if frame else state, tmp_path / "x.pth")
     found = load_encoder(tmp_path / "x.pth").features(images())
-    assert torch.equal(found, pooled(made, to_space(images(), "rgb")))
+    assert torch.equal(found, pooled_features(made, to_color_space(images(), "rgb")))
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -81,12 +81,14 @@ def test_a_trunk_lies_under_the_shortest_prefix_that_has_a_whole_one(tmp_path, l
     made = network()
     path = saved(tmp_path / "x.pth", foreign.HEADLESS[layout](made.state_dict()), old=old)
     encoder = load_encoder(path)
-    assert torch.equal(encoder.features(images()), pooled(made, to_space(images(), "rgb")))
+    assert torch.equal(
+        encoder.features(images()), pooled_features(made, to_color_space(images(), "rgb"))
+    )
     assert (encoder.model.arch, encoder.model.width) == ("resnet18", 0.25)
 
 
 def test_of_several_networks_each_is_named_and_one_is_taken_by_its_place(tmp_path):
-    made, seen = network(), to_space(images(), "rgb")
+    made, seen = network(), to_color_space(images(), "rgb")
     path = saved(tmp_path / "x.pth", foreign.dino(made.state_dict()))
     with pytest.raises(CheckpointError) as caught:
         load_encoder(path)
@@ -96,10 +98,10 @@ def test_of_several_networks_each_is_named_and_one_is_taken_by_its_place(tmp_pat
         "--out FILE, and give that file"
     )
     encoder = load_encoder(path, part="student")
-    assert torch.equal(encoder.features(images()), pooled(made, seen))
+    assert torch.equal(encoder.features(images()), pooled_features(made, seen))
     made.load_state_dict({name: value + 1 for name, value in made.state_dict().items()})
     encoder = load_encoder(path, part="teacher.backbone")
-    assert torch.equal(encoder.features(images()), pooled(made, seen))
+    assert torch.equal(encoder.features(images()), pooled_features(made, seen))
     require_unchanged(encoder, weights_of(encoder))
     with pytest.raises(CheckpointError, match=r"under one prefix in nobody, as conv1\.weight"):
         load_encoder(path, part="nobody")
@@ -264,7 +266,7 @@ def test_a_pair_of_timms_networks_is_told_by_their_trunks(tmp_path):
     content = foreign.ours_pair(*(half.state_dict() for half in made))
     torch.save(content | {"arch": model.arch}, tmp_path / "x.pth")
     encoder = load_encoder(tmp_path / "x.pth")
-    parts = to_space(images(), "lab").split([1, 2], 1)
+    parts = to_color_space(images(), "lab").split([1, 2], 1)
     expected = [half.trunk(part) for half, part in zip(made, parts, strict=True)]
     assert torch.equal(encoder.features(images()), torch.cat(expected, 1))
 

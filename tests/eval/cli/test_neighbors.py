@@ -15,7 +15,7 @@ from dilo.eval.encoder import load_encoder
 from dilo.eval.features import features
 from dilo.eval.folders import labelled_folder
 from dilo.pipeline.images import decode
-from dilo.train.networks.encoder import bare_encoder
+from dilo.train.networks.encoder import build_network
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -103,7 +103,7 @@ def test_features_of_one_checkpoint_do_not_serve_another(data):
 def test_embeddings_are_compared_where_they_are_asked_for(data):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        headed = bare_encoder(dataclasses.replace(MODEL, head="linear", dim=8))
+        headed = build_network(dataclasses.replace(MODEL, head="linear", dim=8))
     state = {f"module.encoder_q.{name}": value for name, value in headed.state_dict().items()}
     torch.save({"arch": "resnet18", "state_dict": state}, data / "headed.pt")
     more = (

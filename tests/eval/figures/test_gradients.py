@@ -14,7 +14,7 @@ from dilo.eval.figures.gradients import Viewer, gradients_record, look, readable
 from dilo.eval.folders import any_folder
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images import decode
-from dilo.train.data.evaluation import evaluation_crop
+from dilo.train.data.evaluation import center_crop
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 
 def crop(folder, row):
-    return evaluation_crop(decode(folder.root / folder.names[row]), 16)[None] / 255
+    return center_crop(decode(folder.root / folder.names[row]), 16)[None] / 255
 
 
 @pytest.mark.parametrize("which", ["true", "predicted"])

@@ -12,7 +12,7 @@ from dilo.eval.folders import labelled_folder
 from dilo.eval.linear.crops import EpochBatches, TrainingCrops, collate
 from dilo.eval.linear.protocols import PROTOCOLS, Protocol
 from dilo.train.data.draws import view_draw
-from dilo.train.data.loader import loader
+from dilo.train.data.loader import make_loader
 from dilo.train.recipes.recipe import PasteRecipe, ViewsRecipe
 
 
@@ -97,7 +97,7 @@ def test_workers_and_none_make_the_same_batches(folder):
     protocol = Protocol(name="moco", epochs=1, batch=4)
     made = [
         list(
-            loader(
+            make_loader(
                 TrainingCrops(folder, protocol, 8, seed=0),
                 EpochBatches(12, protocol, seed=0),
                 workers=workers,

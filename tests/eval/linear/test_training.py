@@ -20,7 +20,7 @@ from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.engine.claim import claimed
 from dilo.train.networks.torchfile import read
 from dilo.train.runtime import distributed
-from dilo.train.runtime.signals import Interruption
+from dilo.train.runtime.signals import StopSignal
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def stop_after(monkeypatch, steps):
         return "SIGTERM" if len(asked) == steps else ""
 
     # What __init__ and a signal's handler write is of no interest here.
-    monkeypatch.setattr(Interruption, "came", property(came, lambda self, value: None), False)
+    monkeypatch.setattr(StopSignal, "came", property(came, lambda self, value: None), False)
 
 
 def test_it_is_the_loop_of_the_paper_read_literally(data):
@@ -215,7 +215,7 @@ def test_the_trunk_trains_in_eval_mode_and_its_gradients_are_off(data):
 def test_ranks_together_are_one_process(data, monkeypatch, count):
     whole = run(data, "whole")
     encoders = [tiny_encoder(data / "gone.pt") for _ in range(count)]
-    monkeypatch.setattr(distributed, "any_of", list)
+    monkeypatch.setattr(distributed, "any_rank", list)
     monkeypatch.setattr(
         distributed, "decide", lambda first: first() if distributed.rank() == 0 else None
     )
@@ -244,7 +244,7 @@ def test_unreadable_images_are_left_out_and_named(data, monkeypatch):
         str(data / "test/bee/1.png"),
     ]
     assert all("not an image" in reason for _, reason in outcome.unreadable)
-    monkeypatch.setattr(distributed, "any_of", list)
+    monkeypatch.setattr(distributed, "any_rank", list)
     monkeypatch.setattr(
         distributed, "decide", lambda first: first() if distributed.rank() == 0 else None
     )
@@ -291,7 +291,7 @@ def test_in_bfloat16_the_trunk_alone_is_less_exact(data):
 def test_a_second_probe_in_a_folder_is_refused(data):
     run(data)
     with (
-        claimed(data / "out", print, Interruption()),
+        claimed(data / "out", print, StopSignal()),
         pytest.raises(DiloError, match="must be trained in by one program at a time"),
     ):
         run(data)

@@ -6,7 +6,7 @@ import pytest
 from support.backgrounds import plan
 
 from dilo.pipeline.backgrounds.counts import BackgroundCounts, count_backgrounds
-from dilo.pipeline.store.shardfile import Tally
+from dilo.pipeline.store.shardfile import ShardSummary
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_they_are_said_in_a_line(numbers, words):
 
 def test_shards_are_added_up():
     tallies = [
-        Tally({}, Counter({0: 3, 2: 1, 3: 5}), 6),
-        Tally({"a": "b"}, Counter({0: 1, 1: 1}), 1),
+        ShardSummary({}, Counter({0: 3, 2: 1, 3: 5}), 6),
+        ShardSummary({"a": "b"}, Counter({0: 1, 1: 1}), 1),
     ]
     assert count_backgrounds(plan(), [], tallies) == BackgroundCounts(7, 4, 1, 5, 0)

@@ -18,7 +18,7 @@ from dilo.pipeline.backgrounds.windows import largest_windows
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.store.status import status
 
 
@@ -134,7 +134,7 @@ def test_images_in_another_order_than_their_masks_get_the_same_crops(images, mas
     names = [name for name in masks.names if "bad" not in name][::-2]
     (tmp_path / "list").write_text("".join(f"{name}\n" for name in names))
     recipe = crops_by(masks)
-    plan = planned(Selection(images, tmp_path / "list"), tmp_path / "store", recipe)
+    plan = planned(ImageSelection(images, tmp_path / "list"), tmp_path / "store", recipe)
     for shard in range(plan.shards):
         ShardBuilder(images, tmp_path / "store", BackgroundSource(masks.folder)).build(shard)
     some = BackgroundStore(tmp_path / "store")
@@ -212,7 +212,7 @@ def test_windows_of_a_texture_have_the_size_though_the_texture_is_smaller(images
 
 
 def test_other_masks_than_those_of_the_plan_are_refused(images, masks, tmp_path):
-    planned(Selection(images), tmp_path / "store", crops_by(masks))
+    planned(ImageSelection(images), tmp_path / "store", crops_by(masks))
     with pytest.raises(DiloError, match="holds crops: dilo-prep backgrounds --masks STORE goes on"):
         ShardBuilder(images, tmp_path / "store", BackgroundSource()).build(0)
     other = masks_of(images / "class0", tmp_path / "other")
@@ -241,4 +241,4 @@ def test_an_image_that_kills_costs_its_own_backgrounds_and_no_others(images, mas
 
 
 def masks_selection(images, masks):
-    return Selection(images, masks.folder / "images.txt")
+    return ImageSelection(images, masks.folder / "images.txt")

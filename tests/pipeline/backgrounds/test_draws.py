@@ -5,15 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilo.pipeline.backgrounds.draws import ORDER, TEXTURE, taken, texture_windows, visiting_order
+from dilo.pipeline.backgrounds.draws import (
+    ORDER,
+    TEXTURE,
+    allot_windows,
+    shuffled_order,
+    texture_windows,
+)
 from dilo.pipeline.common.rng import generator
 
 
 def test_an_order_is_a_permutation_that_its_key_decides():
-    orders = {(s, n): visiting_order(s, n, 50) for s in (0, 1, 2**64 - 1) for n in (0, 1, 1281)}
+    orders = {(s, n): shuffled_order(s, n, 50) for s in (0, 1, 2**64 - 1) for n in (0, 1, 1281)}
     assert all(sorted(order) == list(range(50)) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) == len(orders)
-    assert visiting_order(1, 1, 50) == orders[1, 1]
+    assert shuffled_order(1, 1, 50) == orders[1, 1]
 
 
 def test_streams_share_no_numbers():
@@ -41,7 +47,7 @@ def by_the_words(order, windows, quota):
 def test_it_takes_what_the_words_say_and_asks_no_image_that_is_not_needed(drawn):
     windows, order, quota = drawn
     asked = []
-    counts = taken(order, lambda image: asked.append(image) or windows[image], quota)
+    counts = allot_windows(order, lambda image: asked.append(image) or windows[image], quota)
     expected = by_the_words(order, windows, quota)
     assert {i: n for i, n in counts.items() if n} == {i: n for i, n in expected.items() if n}
     assert asked == list(counts)
@@ -53,7 +59,7 @@ def test_it_takes_what_the_words_say_and_asks_no_image_that_is_not_needed(drawn)
 
 @pytest.mark.parametrize("windows", [[2, 0, 1], []])
 def test_without_a_quota_all_are_taken(windows):
-    assert taken(range(len(windows)), windows.__getitem__, None) == dict(enumerate(windows))
+    assert allot_windows(range(len(windows)), windows.__getitem__, None) == dict(enumerate(windows))
 
 
 @pytest.mark.parametrize(

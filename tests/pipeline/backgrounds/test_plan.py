@@ -6,7 +6,7 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.backgrounds.plan import require_masks, whole_masks, with_masks
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 
 
 @pytest.fixture
@@ -16,10 +16,10 @@ def masks(tmp_path):
 
 def test_images_are_those_of_the_masks_unless_there_is_a_list(masks, tmp_path):
     (tmp_path / "images" / "new.jpg").touch()
-    asked = Selection(tmp_path / "images", include=("class1/*",))
+    asked = ImageSelection(tmp_path / "images", include=("class1/*",))
     assert list(with_masks(asked, masks).names()) == ["class1/001.jpg", "class1/003.jpg"]
     (tmp_path / "list").write_text("class0/004.jpg\n")
-    listed = Selection(tmp_path / "images", tmp_path / "list")
+    listed = ImageSelection(tmp_path / "images", tmp_path / "list")
     assert with_masks(listed, masks) == listed
 
 
@@ -27,7 +27,7 @@ def test_an_image_without_a_mask_is_named(masks, tmp_path):
     (tmp_path / "images" / "a new.jpg").touch()
     require_masks(masks.names[1:3], masks)
     with pytest.raises(StoreError, match=r"got none of 1, such as a new.jpg: make their masks, or"):
-        require_masks(Selection(tmp_path / "images").names(), masks)
+        require_masks(ImageSelection(tmp_path / "images").names(), masks)
 
 
 def test_masks_that_are_not_whole_are_refused(masks):

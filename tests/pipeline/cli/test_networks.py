@@ -16,7 +16,7 @@ from support.plugins import mark
 from dilo.eval.maskmethods import CLASS_RULES, SEGMENTATIONS
 from dilo.pipeline.cli import main
 from dilo.pipeline.cli.networks import NetworkOptions
-from dilo.pipeline.cli.run import Sharding
+from dilo.pipeline.cli.run import RunOptions
 from dilo.pipeline.masks import gpus
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.networkparameters import PRECISIONS
@@ -184,7 +184,7 @@ def test_other_weights_are_refused_by_name(images, tmp_path):
 
 def how(**changes):
     given = {"jobs": -1, "backend": "loky", "scheduler": None, "num_tasks": None, "task_id": None}
-    return Sharding(**(given | {"plan_only": False, "strict": False, "as_json": False} | changes))
+    return RunOptions(**(given | {"plan_only": False, "strict": False, "as_json": False} | changes))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_there_is_a_process_for_each_gpu_and_for_each_core_of_a_cpu(
     file = images.parent / "weights.pt"
     nothing = dict.fromkeys(field.name for field in dataclasses.fields(NetworkOptions))
     options = NetworkOptions(**nothing | {"weights": file, "device": device})
-    recipe = MaskRecipe.named("net", weights=weights_digest(file))
+    recipe = MaskRecipe.create("net", weights=weights_digest(file))
     run, chosen = options.run(recipe, how(backend=backend, jobs=jobs))
     assert (run.device, chosen.jobs, run.processes) == expected
     assert run.weights == file

@@ -13,7 +13,7 @@ from dilo.pipeline.cli import main
 LEAVE = """
 import sys
 from pathlib import Path
-from dilo.pipeline.common.files import part_of
+from dilo.pipeline.common.files import temporary_name
 part = part_of(Path(sys.argv[1]))
 part.touch()
 print(part)

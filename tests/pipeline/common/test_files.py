@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from dilo.pipeline.common import processes
-from dilo.pipeline.common.files import part_of, published, sweep, write_text
+from dilo.pipeline.common.files import atomic_write, remove_leftovers, temporary_name, write_text
 
 
 def test_a_block_that_ends_publishes(tmp_path):
-    with published(tmp_path / "x") as part:
+    with atomic_write(tmp_path / "x") as part:
         part.write_text("whole")
         assert not (tmp_path / "x").exists()
     assert (tmp_path / "x").read_text() == "whole"
@@ -20,7 +20,7 @@ def test_a_block_that_ends_publishes(tmp_path):
 
 
 def write_half_and_stop(path):
-    with published(path) as part:
+    with atomic_write(path) as part:
         part.write_text("half")
         raise RuntimeError
 
@@ -35,7 +35,7 @@ def test_a_block_that_raises_keeps_what_was_there(tmp_path):
 
 KILLED = """
 import os, pathlib, signal, sys
-from dilo.pipeline.common.files import published
+from dilo.pipeline.common.files import atomic_write
 with published(pathlib.Path(sys.argv[1]) / "x") as part:
     part.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -51,29 +51,29 @@ def test_a_killed_writer_leaves_nothing_that_counts_and_is_swept(tmp_path, waite
         assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "x").exists()
     assert len(os.listdir(tmp_path)) == 1
-    assert sweep(tmp_path) == 1
+    assert remove_leftovers(tmp_path) == 1
     assert os.listdir(tmp_path) == []
     process.wait()
 
 
 def test_the_part_of_a_living_writer_is_not_swept(tmp_path):
-    with published(tmp_path / "x") as part:
+    with atomic_write(tmp_path / "x") as part:
         part.write_text("whole")
-        assert sweep(tmp_path) == 0
+        assert remove_leftovers(tmp_path) == 0
     assert (tmp_path / "x").exists()
 
 
 def test_a_file_written_beside_is_another_each_time_and_swept_when_its_writer_is_dead(tmp_path):
     code = (
         "import sys, pathlib\n"
-        "from dilo.pipeline.common.files import part_of\n"
+        "from dilo.pipeline.common.files import temporary_name\n"
         "part_of(pathlib.Path(sys.argv[1]) / 'x').touch()\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    ours = part_of(tmp_path / "x")
+    ours = temporary_name(tmp_path / "x")
     ours.touch()
-    assert part_of(tmp_path / "x") != ours
-    assert sweep(tmp_path) == 1
+    assert temporary_name(tmp_path / "x") != ours
+    assert remove_leftovers(tmp_path) == 1
     assert os.listdir(tmp_path) == [ours.name]
 
 
@@ -88,21 +88,21 @@ def test_the_part_of_a_writer_in_another_container_of_this_host_name_is_not_swep
     with monkeypatch.context() as other:
         other.setattr(processes, changed, elsewhere if changed == "_BOOT" else str(link))
         other.setattr(os, "getpid", lambda: 2**22 + 1)  # a number that no process has here
-        part = part_of(tmp_path / "x")
+        part = temporary_name(tmp_path / "x")
         part.touch()
-        assert sweep(tmp_path) == 1  # there, it is dead
+        assert remove_leftovers(tmp_path) == 1  # there, it is dead
         part.touch()
-    assert sweep(tmp_path) == 0
+    assert remove_leftovers(tmp_path) == 0
     os.utime(part, (0, 0))  # whoever wrote it, that was long ago
-    assert sweep(tmp_path) == 1
+    assert remove_leftovers(tmp_path) == 1
 
 
 def test_the_longest_name_that_a_file_may_have_is_published(tmp_path):
     for name in ("n" * 255, "ü" * 127):
         write_text(tmp_path / name, "whole")
         assert (tmp_path / name).read_text() == "whole"
-        part_of(tmp_path / name).touch()
-        assert sweep(tmp_path) == 0  # it is this process's
+        temporary_name(tmp_path / name).touch()
+        assert remove_leftovers(tmp_path) == 0  # it is this process's
     names = os.listdir(tmp_path)
     assert all(len(os.fsencode(name)) <= 255 for name in names)
     assert len(names) == 4

@@ -20,7 +20,7 @@ from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.export import export_shard, prepare_export
 from dilo.pipeline.store import MaskStore, reader, shardfile
-from dilo.pipeline.store.create import start_store
+from dilo.pipeline.store.create import create_store
 from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.shardfile import open_shard, write_shard
 from dilo.pipeline.store.verify import Verifier, faults
@@ -32,7 +32,7 @@ SECRET = bytes(range(64)) * 3
 def store(tmp_path):
     """Write a store of one shard, beside a file that is nobody's business."""
     folder = tmp_path / "store"
-    start_store(folder, plan(), Names(PATHS))
+    create_store(folder, plan(), Names(PATHS))
     write_shard(folder / "shard-00000.h5", rows(), plan().fingerprint())
     (tmp_path / "secret").write_bytes(SECRET)
     with h5py.File(tmp_path / "other.h5", "w") as file:
@@ -198,7 +198,7 @@ def test_a_shard_that_the_system_does_not_give_is_neither_damaged_nor_moved(
 
 
 def test_where_too_many_files_are_open_the_shards_that_are_held_are_closed(store, monkeypatch):
-    held = reader.Handles(store, plan(), plan().fingerprint(), lambda file: file)
+    held = reader.OpenShards(store, plan(), plan().fingerprint(), lambda file: file)
     for number in (1, 2):
         with held.reading(0):
             held._open[-number] = held._open.pop(0)

@@ -7,15 +7,15 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from dilo.pipeline.common.plugins import Later, Plugins
+from dilo.pipeline.common.plugins import LazyFunction, Plugins
 
 
 class Numbers(Plugins[float]):
     """Numbers by name."""
 
-    rule = "a number"
+    requirement = "a number"
 
-    def fits(self, thing):
+    def is_valid(self, thing):
         return isinstance(thing, float)
 
 
@@ -43,10 +43,10 @@ def test_an_unknown_name_is_no_key_and_a_rule_must_be_given():
 def test_a_function_named_for_later_is_imported_when_called():
     code = (
         "import sys\n"
-        "from dilo.pipeline.common.plugins import Later\n"
+        "from dilo.pipeline.common.plugins import LazyFunction\n"
         "mean = Later('statistics', 'mean')\n"
         "assert 'statistics' not in sys.modules\n"
         "assert mean([1, 3]) == 2\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert Later("math", "hypot")(3, 4) == 5
+    assert LazyFunction("math", "hypot")(3, 4) == 5

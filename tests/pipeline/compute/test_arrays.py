@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilo.pipeline.compute.arrays import Task, find_task, tasks_of, unshared_line
+from dilo.pipeline.compute.arrays import ArrayTask, array_warning, current_task, tasks_of
 from dilo.pipeline.errors import DiloError
 
 
@@ -26,7 +26,7 @@ def sge(index, first, last, step):
 
 @given(st.integers(1, 20), st.sets(st.integers(0, 200)))
 def test_the_shares_of_all_tasks_are_the_whole(count, shards):
-    shares = [Task(index, count).share(sorted(shards)) for index in range(count)]
+    shares = [ArrayTask(index, count).select(sorted(shards)) for index in range(count)]
     assert sorted(shard for share in shares for shard in share) == sorted(shards)
     assert tasks_of(sorted(shards), count) == [i for i, share in enumerate(shares) if share]
 
@@ -45,7 +45,7 @@ def test_the_shares_of_all_tasks_are_the_whole(count, shards):
     ],
 )
 def test_the_batch_system_says_which_task_this_is(environment, index, source):
-    assert find_task(4, None, environment) == Task(index, 4, source)
+    assert current_task(4, None, environment) == ArrayTask(index, 4, source)
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,20 @@ def test_the_batch_system_says_which_task_this_is(environment, index, source):
     ],
 )
 def test_auto_is_the_number_of_tasks_that_the_batch_system_says(environment, index, count):
-    found = find_task("auto", None, environment)
+    found = current_task("auto", None, environment)
     assert (found.index, found.count) == (index, count)
 
 
 def test_an_option_comes_before_the_environment_and_neither_means_all():
-    assert find_task(4, 1, {"SLURM_ARRAY_TASK_ID": "3"}) == Task(1, 4, "--task-id")
-    assert find_task(None, None, {"SLURM_ARRAY_TASK_ID": "3"}) is None
+    assert current_task(4, 1, {"SLURM_ARRAY_TASK_ID": "3"}) == ArrayTask(1, 4, "--task-id")
+    assert current_task(None, None, {"SLURM_ARRAY_TASK_ID": "3"}) is None
 
 
 def test_a_task_says_which_it_is_and_one_that_does_everything_is_warned():
-    task = find_task(4, None, {"LSB_JOBINDEX": "1"})
+    task = current_task(4, None, {"LSB_JOBINDEX": "1"})
     assert task.line() == "task 0 of 4, counted from 0, by LSB_JOBINDEX=1"
-    assert unshared_line({"SGE_TASK_ID": "undefined"}) is None
-    assert unshared_line({"SLURM_ARRAY_TASK_ID": "3"}) == (
+    assert array_warning({"SGE_TASK_ID": "undefined"}) is None
+    assert array_warning({"SLURM_ARRAY_TASK_ID": "3"}) == (
         "SLURM_ARRAY_TASK_ID is set, but not --num-tasks: this process does everything"
     )
 
@@ -100,4 +100,4 @@ def test_a_task_says_which_it_is_and_one_that_does_everything_is_warned():
 )
 def test_numbers_that_make_no_share_are_refused(count, index, environment, message):
     with pytest.raises(DiloError, match=message):
-        find_task(count, index, environment)
+        current_task(count, index, environment)

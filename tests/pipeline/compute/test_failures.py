@@ -9,7 +9,7 @@ import pytest
 from support.fakes import Fake, fake_maker
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.failures import Attempts
+from dilo.pipeline.compute.failures import FailureRecorder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.pipeline.images import decoding
@@ -24,7 +24,7 @@ from dilo.pipeline.store.maskrows import MaskRows
 def attempts(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"content")
     rows = MaskRows.blank(["a.jpg", "gone.jpg", "a.jpg"], 4)
-    return Attempts(tmp_path, "rbd", rows, {2: "it kills"})
+    return FailureRecorder(tmp_path, "rbd", rows, {2: "it kills"})
 
 
 def raising(error):
@@ -59,14 +59,14 @@ def refusing(monkeypatch, number, which=lambda path: True):
         return really(path, *more, **options)
 
     monkeypatch.setattr(os, "open", open_or_refuse)
-    monkeypatch.setattr(decoding, "PAUSES", ())
+    monkeypatch.setattr(decoding, "RETRY_DELAYS", ())
 
 
 @pytest.fixture
 def planned(tmp_path):
     folder = photograph_folder(tmp_path / "images", 6)
     store = tmp_path / "store"
-    prepare(folder, store, recipe=MaskRecipe.named("rbd"), size=16, shard_size=2)
+    prepare(folder, store, recipe=MaskRecipe.create("rbd"), size=16, shard_size=2)
     return folder, store
 
 
@@ -107,7 +107,7 @@ def test_a_machine_that_is_short_of_something_blames_no_image(planned, monkeypat
 def test_too_many_open_files_are_not_waited_for(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(b"content")
     refusing(monkeypatch, errno.EMFILE)
-    monkeypatch.setattr(decoding, "PAUSES", (0.2, 1.0))
+    monkeypatch.setattr(decoding, "RETRY_DELAYS", (0.2, 1.0))
     monkeypatch.setattr(decoding.time, "sleep", pytest.fail)
     with pytest.raises(ImageError, match="Too many open files"):
         decoding.read_file(tmp_path / "a.jpg")

@@ -14,7 +14,7 @@ from dilo.pipeline.saliency import MaskRecipe
 
 def planned(root):
     images = photograph_folder(root / "images", 3)
-    prepare(images, root / "store", recipe=MaskRecipe.named("rbd"), size=16, shard_size=4)
+    prepare(images, root / "store", recipe=MaskRecipe.create("rbd"), size=16, shard_size=4)
     return ShardBuilder(images, root / "store", MethodSource())
 
 
@@ -59,7 +59,7 @@ def test_only_what_kills_is_recorded(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "installed"))
     images = photograph_folder(tmp_path / "images", 3)
     mark(images / "class1" / "red.png")
-    recipe = MaskRecipe.named("crashing")
+    recipe = MaskRecipe.create("crashing")
     prepare(images, tmp_path / "store", recipe=recipe, size=16, shard_size=4)
     outcome = IsolatedBuilder(ShardBuilder(images, tmp_path / "store", MethodSource())).build(0)
     assert outcome.failed == {

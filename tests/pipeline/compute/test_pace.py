@@ -1,11 +1,11 @@
 """How fast a network was: added up, in words and for machines."""
 
-from dilo.pipeline.compute.batches import Pace
+from dilo.pipeline.compute.batches import Throughput
 
 
 def test_shards_are_added_up_and_said_in_a_line():
-    pace = Pace(10, 4.0, 0.1) + Pace(21, 6.0, 0.1)
-    assert pace == Pace(31, 10.0, 0.2)
+    pace = Throughput(10, 4.0, 0.1) + Throughput(21, 6.0, 0.1)
+    assert pace == Throughput(31, 10.0, 0.2)
     assert pace.words("basnet") == (
         "basnet: 3.1 images/s a process, 2 % of the time waiting for data"
     )
@@ -13,5 +13,5 @@ def test_shards_are_added_up_and_said_in_a_line():
 
 
 def test_where_nothing_was_made_there_is_no_speed():
-    assert Pace().record() == {"images_per_second": None, "data_wait": None}
-    assert Pace(1).record() == {"images_per_second": 0.0, "data_wait": 0.0}
+    assert Throughput().record() == {"images_per_second": None, "data_wait": None}
+    assert Throughput(1).record() == {"images_per_second": 0.0, "data_wait": 0.0}

@@ -6,13 +6,13 @@ import sys
 
 from support.photographs import photograph_folder
 
-from dilo.pipeline.masks.computed import compile_ahead, prepare
+from dilo.pipeline.masks.computed import precompile, prepare
 from dilo.pipeline.saliency import MaskRecipe
 
 
 def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
     code = (
-        "import sys\nfrom dilo.pipeline.masks.computed import compile_ahead\n"
+        "import sys\nfrom dilo.pipeline.masks.computed import precompile\n"
         "from dilo.pipeline.saliency import MaskRecipe, saliency\n"
         "import numpy as np\n"
         "from skimage.data import chelsea\n"
@@ -42,10 +42,10 @@ def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
 
 def test_of_a_network_its_refinement_alone_is_compiled(monkeypatch):
     asked, said = [], []
-    monkeypatch.setattr(MaskRecipe, "finished", lambda recipe, *given: asked.append(recipe.name))
-    compile_ahead(MaskRecipe.named("basnet"), said.append)
+    monkeypatch.setattr(MaskRecipe, "to_mask", lambda recipe, *given: asked.append(recipe.name))
+    precompile(MaskRecipe.create("basnet"), said.append)
     assert (asked, said) == ([], [])
-    compile_ahead(MaskRecipe.named("basnet", "grabcut"), said.append)
+    precompile(MaskRecipe.create("basnet", "grabcut"), said.append)
     assert asked == ["basnet"]
 
 
@@ -61,7 +61,7 @@ def test_a_worker_keeps_to_one_core(tmp_path):
         "assert numba.get_num_threads() == 1, numba.get_num_threads()\n"
     )
     images = photograph_folder(tmp_path / "images", 2)
-    prepare(images, tmp_path / "store", recipe=MaskRecipe.named("rbd"), size=32)
+    prepare(images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=32)
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     subprocess.run(
         [sys.executable, "-c", code, images, tmp_path / "store"], env=environment, check=True

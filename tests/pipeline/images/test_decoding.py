@@ -174,7 +174,7 @@ def test_an_error_that_may_pass_is_given_two_more_tries(tmp_path, monkeypatch, c
     Image.fromarray(COLOUR).save(tmp_path / "x.png")
     disk = Disk(monkeypatch, code, 2)
     assert np.array_equal(decode(tmp_path / "x.png"), COLOUR)
-    assert disk.pauses == list(decoding.PAUSES)
+    assert disk.pauses == list(decoding.RETRY_DELAYS)
     disk = Disk(monkeypatch, code, 3)
     with pytest.raises(ImageError) as caught:
         decode(tmp_path / "x.png")

@@ -8,7 +8,7 @@ from support.stores import even_images, even_store
 
 from dilo.pipeline.errors import AccessError, DiloError, StoreError
 from dilo.pipeline.images.folder import require_images, whereabouts
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.masked import LoadWithMask
 
 NAMES = [f"train/{'ab'[i % 2]}/{i}.png" for i in range(12)]
@@ -44,11 +44,11 @@ def test_training_with_the_folder_below_or_above_is_told_the_right_one(root, tmp
     below = root / "train"
     assert whereabouts(below, NAMES[0]).endswith(f"give {root}")
     with pytest.raises(DiloError, match=f"is not there: .* above this one: give {root}"):
-        find_source(below, store)
+        find_image_set(below, store)
     with pytest.raises(KeyError, match=f"got no such name; images {below}: .*: give {root}"):
         LoadWithMask(below, store)(below / "a" / "0.png")
     with pytest.raises(DiloError, match=f"in this one: give {root}"):
-        find_source(tmp_path, store)
+        find_image_set(tmp_path, store)
 
 
 def test_a_folder_that_may_not_be_looked_into_is_not_called_the_wrong_one(root, monkeypatch):

@@ -188,9 +188,9 @@ class ClosedEntry:
 
 
 def test_a_link_to_where_nobody_may_look_is_an_image_by_its_name_alone():
-    assert listing._key(ClosedEntry("x.jpg")) == "x.jpg"
+    assert listing._sort_key(ClosedEntry("x.jpg")) == "x.jpg"
     with pytest.raises(PermissionError):
-        listing._key(ClosedEntry("n01440764"))
+        listing._sort_key(ClosedEntry("n01440764"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_globs_choose_images(tmp_path, include, expected):
 
 def test_the_caller_is_told_how_many_were_seen(tmp_path, monkeypatch):
     touch(tmp_path, *(f"{i}.jpg" for i in range(25)))
-    monkeypatch.setattr(listing, "EVERY", 10)
+    monkeypatch.setattr(listing, "PROGRESS_EVERY", 10)
     seen = []
     find_images(tmp_path, ["1*"], found=seen.append)
     assert seen == [10, 20]

@@ -1,11 +1,11 @@
 """Words fit their width, and show it where they were cut."""
 
-from dilo.pipeline.images.sheets import cut, wrapped
+from dilo.pipeline.images.sheets import truncate, wrap
 
 
 def test_words_that_are_too_long_are_cut_with_an_ellipsis():
-    assert cut("short", 100, 12) == "short"
-    found = cut("word " * 50, 100, 12)
+    assert truncate("short", 100, 12) == "short"
+    found = truncate("word " * 50, 100, 12)
     assert found.endswith("…")
     assert "word word".startswith(found[:9])
     assert 8 < len(found) < 40
@@ -13,9 +13,9 @@ def test_words_that_are_too_long_are_cut_with_an_ellipsis():
 
 def test_a_note_is_broken_between_words_and_at_line_feeds():
     text = "one two three four five six seven eight nine ten\neleven"
-    lines = wrapped(text, 100)
+    lines = wrap(text, 100)
     assert " ".join(lines).split() == text.split()
     assert lines[-1] == "eleven"
     assert len(lines) > 3
-    assert wrapped("", 100) == []
-    assert wrapped("x" * 99, 100)[0].endswith("…")
+    assert wrap("", 100) == []
+    assert wrap("x" * 99, 100)[0].endswith("…")

@@ -33,7 +33,7 @@ def test_a_row_is_an_image_and_its_mask_in_every_store_in_the_order_given(tmp_pa
     one = even_store(tmp_path / "one", dict(zip(NAMES, (10, 20, 30), strict=True)))
     levels = dict(zip(reversed(NAMES), (130, 120, 110), strict=True))
     two = even_store(tmp_path / "two", levels, method="gs", size=12)
-    sheet = Comparison.opened([two, one]).sheet(images, NAMES)
+    sheet = Comparison.open([two, one]).sheet(images, NAMES)
     assert sheet.size == (3 * (CELL + GAP) + GAP, 3 * (CELL + CAPTION + GAP) + CAPTION + 2 * GAP)
     assert centres(sheet) == [
         [(255, 0, 0), gray(110), gray(10)],
@@ -46,11 +46,11 @@ def test_images_that_not_all_stores_have_are_left_out_and_counted(tmp_path):
     one = even_store(tmp_path / "one", {"c.png": 1, "b.png": 2, "a.png": 3})
     two = even_store(tmp_path / "two", {"d.png": 1, "a.png": 2, "b.png": 3})
     three = even_store(tmp_path / "three", {"b.png": 1, "a.png": 2, "e.png": 3, "c.png": 4})
-    found = Comparison.opened([one, two, three])
+    found = Comparison.open([one, two, three])
     assert list(found.names) == ["a.png", "b.png"]
     assert found.left_out == 3
-    assert list(Comparison.opened([three, two, one]).names) == ["a.png", "b.png"]
-    alone = Comparison.opened([one, one])
+    assert list(Comparison.open([three, two, one]).names) == ["a.png", "b.png"]
+    alone = Comparison.open([one, one])
     assert (list(alone.names), alone.left_out) == (["c.png", "b.png", "a.png"], 0)
 
 
@@ -62,7 +62,7 @@ def test_columns_are_headed_by_method_and_refinement(tmp_path):
         even_store(tmp_path / "cam maps", {"a.png": 1}, method="imported"),
     ]
     titles = ["consensus", "consensus + grabcut", "cam maps"]
-    assert Comparison.opened(stores).titles() == titles
+    assert Comparison.open(stores).titles() == titles
 
 
 def test_methods_that_are_alike_are_told_apart_by_their_folders(tmp_path):
@@ -72,9 +72,9 @@ def test_methods_that_are_alike_are_told_apart_by_their_folders(tmp_path):
         even_store(tmp_path / folder, {"a.png": 1}, method=method)
         for folder, method in zip(folders, methods, strict=True)
     ]
-    found = Comparison.opened(stores).titles()
+    found = Comparison.open(stores).titles()
     assert found == ["rbd\nnew/masks", "rbd\nold/masks", "gs", "mc"]
-    assert Comparison.opened([stores[0], stores[0]]).titles() == ["rbd\nmasks", "rbd\nmasks"]
+    assert Comparison.open([stores[0], stores[0]]).titles() == ["rbd\nmasks", "rbd\nmasks"]
 
 
 def test_every_column_has_its_head_cut_to_its_width(tmp_path):
@@ -82,7 +82,7 @@ def test_every_column_has_its_head_cut_to_its_width(tmp_path):
     stores = [
         even_store(tmp_path / name, dict.fromkeys(NAMES, 9)) for name in ("short", "long" * 20)
     ]
-    pixels = np.asarray(Comparison.opened(stores).sheet(images, NAMES[:1]))
+    pixels = np.asarray(Comparison.open(stores).sheet(images, NAMES[:1]))
     for line, headed in enumerate([(True, True, True), (False, True, True)]):
         top = GAP + line * CAPTION
         for column, there in enumerate(headed):
@@ -99,7 +99,7 @@ def test_what_failed_is_a_blank_with_its_reason_and_no_mask(tmp_path):
     levels = (10, reason, 30)
     one = even_store(tmp_path / "one", dict(zip(NAMES, levels, strict=True)))
     two = even_store(tmp_path / "two", dict.fromkeys(NAMES, 250), method="gs")
-    sheet = Comparison.opened([one, two]).sheet(images, NAMES)
+    sheet = Comparison.open([one, two]).sheet(images, NAMES)
     sound = [[(255, 0, 0), gray(10), gray(250)], [(235, 0, 20), None, gray(250)]]
     for found, expected in zip(centres(sheet), sound, strict=False):
         assert [e is None or f == e for f, e in zip(found, expected, strict=True)] == [True] * 3
@@ -129,7 +129,7 @@ def test_stores_of_other_images_are_refused_by_name(tmp_path):
         "a/1.png: make the masks of one folder of images"
     )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-        Comparison.opened([one, two])
+        Comparison.open([one, two])
 
 
 def test_backgrounds_and_other_folders_are_refused(tmp_path):
@@ -138,6 +138,6 @@ def test_backgrounds_and_other_folders_are_refused(tmp_path):
     crops = built(images, tmp_path / "crops", crops_by(masks), masks)
     message = "crops must be a store of masks to stand beside others, got kind 'backgrounds': prev"
     with pytest.raises(StoreError, match=message):
-        Comparison.opened([masks.folder, crops])
+        Comparison.open([masks.folder, crops])
     with pytest.raises(StoreError, match=r"must be a store made by dilo-prep, got no plan\.json"):
-        Comparison.opened([masks.folder, images])
+        Comparison.open([masks.folder, images])

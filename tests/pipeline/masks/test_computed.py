@@ -12,7 +12,7 @@ from support.photographs import photograph_folder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import (
     MethodSource,
@@ -26,7 +26,7 @@ from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.status import status
 
-RBD = MaskRecipe.named("rbd")
+RBD = MaskRecipe.create("rbd")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_second_call_takes_the_shard_size_of_the_first(images, tmp_path):
 )
 def test_another_store_in_its_place_is_refused(images, tmp_path, options, message):
     build_all(images, tmp_path / "store")
-    asked = Selection(images, limit=options.pop("images", None))
+    asked = ImageSelection(images, limit=options.pop("images", None))
     with pytest.raises(StoreError, match=message):
         prepare(asked, tmp_path / "store", recipe=RBD, **({"size": 32} | options))
 
@@ -142,18 +142,18 @@ def test_a_store_made_anew_in_one_process_follows_its_new_plan(images, tmp_path)
 
 def test_other_parameters_in_its_place_are_refused_by_name(images, tmp_path):
     build_all(images, tmp_path / "store")
-    finer = MaskRecipe.named("rbd", None, {"superpixels": 300})
+    finer = MaskRecipe.create("rbd", None, {"superpixels": 300})
     with pytest.raises(
         StoreError, match="says superpixels 250; asked for superpixels 300: a store"
     ):
         prepare(images, tmp_path / "store", recipe=finer, size=32)
-    refined = MaskRecipe.named("rbd", "grabcut")
+    refined = MaskRecipe.create("rbd", "grabcut")
     with pytest.raises(
         StoreError, match=r"says refine.method None, .*; asked for refine.method 'gra"
     ):
         prepare(images, tmp_path / "store", recipe=refined, size=32)
     with pytest.raises(StoreError, match="says method 'rbd'; asked for method 'gs': a store"):
-        prepare(images, tmp_path / "store", recipe=MaskRecipe.named("gs"), size=32)
+        prepare(images, tmp_path / "store", recipe=MaskRecipe.create("gs"), size=32)
 
 
 @pytest.mark.parametrize("method", ["rbd", "gs"])
@@ -162,7 +162,7 @@ def test_a_shard_is_computed_with_the_parameters_that_its_plan_says(
     images, tmp_path, method, refine
 ):
     settings = {"superpixels": 60, "side": 48}
-    recipe = MaskRecipe.named(method, refine, settings)
+    recipe = MaskRecipe.create(method, refine, settings)
     build_all(images, tmp_path / "store", recipe=recipe)
     store = MaskStore(tmp_path / "store")
     assert planned_recipe(tmp_path / "store", store.plan) == recipe

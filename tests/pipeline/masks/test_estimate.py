@@ -12,10 +12,10 @@ from skimage.data import astronaut, chelsea, coffee, rocket
 from support.fakes import Fake, fake_maker, ticking
 from support.photographs import photograph_folder
 
-from dilo.pipeline.compute.arrays import Task
+from dilo.pipeline.compute.arrays import ArrayTask
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks import sample
 from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe, prepare
@@ -25,7 +25,7 @@ from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.create import plan_store
 from dilo.pipeline.store.maskrows import compressed
 
-RBD = MaskRecipe.named("rbd")
+RBD = MaskRecipe.create("rbd")
 FAKE = fake_maker(Fake(), 32)
 
 
@@ -78,7 +78,7 @@ def test_more_workers_than_cores_or_shards_save_no_time(images, tmp_path, monkey
 
 def test_a_task_of_an_array_is_told_its_share(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32, shard_size=3)
-    options = {"jobs": 1, "clock": ticking(1e-3), "task": Task(2, 4)}
+    options = {"jobs": 1, "clock": ticking(1e-3), "task": ArrayTask(2, 4)}
     found = estimate(images, tmp_path / "s", plan, names, FAKE, **options)
     assert (found.shards, found.images) == (2, 3 + 2)  # shards 2 and 6
     assert found.lines(named=3)[0] == "20 images in 7 shards; to do: 5 images in 2"
@@ -126,7 +126,7 @@ def test_another_plan_is_refused_as_a_run_refuses_it(images, tmp_path):
     before = content(store)
     for which, options in (
         (images, {"size": 64}),
-        (Selection(images, limit=3), {"size": 32}),
+        (ImageSelection(images, limit=3), {"size": 32}),
         (images, {"size": 32, "shard_size": 7}),
     ):
         with pytest.raises(StoreError) as run:

@@ -37,7 +37,7 @@ def made(tmp_path_factory):
 
 
 def store_of(images, folder):
-    plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
+    plan = prepare(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
         ShardBuilder(images, folder, MethodSource()).build(shard)
     return folder

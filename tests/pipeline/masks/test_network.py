@@ -5,7 +5,7 @@ from pathlib import Path
 import joblib
 import pytest
 
-from dilo.pipeline.masks.network import NetworkRun
+from dilo.pipeline.masks.network import InferenceSettings
 
 FILE = Path("/runs/weights.pth")
 
@@ -17,11 +17,11 @@ def test_a_gpu_s_threads_are_its_process_s_share_of_the_cores(
     monkeypatch, cores, processes, threads
 ):
     monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
-    assert NetworkRun(FILE, "cuda", processes=processes).threads == threads
-    assert NetworkRun(FILE, "cuda", workers=7, processes=processes).threads == 7
-    assert NetworkRun(FILE, "cpu", processes=processes).threads == 1
+    assert InferenceSettings(FILE, "cuda", processes=processes).threads == threads
+    assert InferenceSettings(FILE, "cuda", workers=7, processes=processes).threads == 7
+    assert InferenceSettings(FILE, "cpu", processes=processes).threads == 1
 
 
 def test_a_batch_is_what_is_said_or_what_suits_the_device():
-    assert [NetworkRun(FILE, device).images for device in ("cpu", "cuda")] == [1, 32]
-    assert NetworkRun(FILE, "cuda", batch=5).images == 5
+    assert [InferenceSettings(FILE, device).batch_size for device in ("cpu", "cuda")] == [1, 32]
+    assert InferenceSettings(FILE, "cuda", batch=5).batch_size == 5

@@ -15,7 +15,7 @@ from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.masks import network
 from dilo.pipeline.masks.computed import MethodSource, make_masks, prepare
-from dilo.pipeline.masks.network import NetworkRun
+from dilo.pipeline.masks.network import InferenceSettings
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.pipeline.store import MaskStore
@@ -31,9 +31,9 @@ def images(networks, tmp_path):
 
 def planned(images, store, method, *, refine=None, shard_size=9, **run):
     weights = gain(images.parent / "weights.pt")
-    recipe = MaskRecipe.named(method, refine, weights=weights_digest(weights))
+    recipe = MaskRecipe.create(method, refine, weights=weights_digest(weights))
     prepare(images, store, recipe=recipe, shard_size=shard_size)
-    return ShardBuilder(images, store, MethodSource(NetworkRun(weights, **run)))
+    return ShardBuilder(images, store, MethodSource(InferenceSettings(weights, **run)))
 
 
 def shard(store, number=0):
@@ -127,11 +127,11 @@ def test_weights_are_needed_and_must_be_those_of_the_plan(images, tmp_path):
     gain(builder.source.network.weights, 2)
     with pytest.raises(DiloError, match="must be the file that the masks are planned with"):
         builder.build(0)
-    other = MaskRecipe.named("net", weights=weights_digest(builder.source.network.weights))
+    other = MaskRecipe.create("net", weights=weights_digest(builder.source.network.weights))
     with pytest.raises(StoreError, match=r"plan\.json says weights '.*'; asked for weights '"):
         prepare(images, tmp_path / "store", recipe=other)
     with pytest.raises(DiloError, match="--method net is a network: give its --weights FILE"):
-        prepare(images, tmp_path / "fresh", recipe=MaskRecipe.named("net"))
+        prepare(images, tmp_path / "fresh", recipe=MaskRecipe.create("net"))
 
 
 def test_neither_the_weights_place_nor_the_device_is_in_the_store(images, tmp_path):
@@ -139,7 +139,7 @@ def test_neither_the_weights_place_nor_the_device_is_in_the_store(images, tmp_pa
     builder.build(0)
     moved = shutil.copy(builder.source.network.weights, tmp_path / "elsewhere.pt")
     planned(images, tmp_path / "b", "net")
-    source = MethodSource(NetworkRun(moved))
+    source = MethodSource(InferenceSettings(moved))
     dataclasses.replace(builder, store=tmp_path / "b", source=source).build(0)
     for name in ("plan.json", "shard-00000.h5"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dilo.pipeline.common.files import part_of
+from dilo.pipeline.common.files import temporary_name
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.pngs import full_names, write_png
+from dilo.pipeline.masks.pngs import ambiguous_names, write_png
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from dilo.pipeline.masks.pngs import full_names, write_png
     ],
 )
 def test_images_that_would_share_a_png_keep_their_extension(paths, full):
-    assert full_names(Names(paths)).tolist() == full
+    assert ambiguous_names(Names(paths)).tolist() == full
 
 
 PARTS = st.sampled_from(["a", "a.png", "a.jpg", "a.png.png", "a.jpg.png", "b.c.jpg", "b.c", "b"])
@@ -39,7 +39,7 @@ def test_no_two_images_share_a_png_and_none_lies_where_a_folder_is(paths):
     if parents & set(paths):
         return  # no disk has these
     try:
-        full = set(full_names(Names(paths)).tolist())
+        full = set(ambiguous_names(Names(paths)).tolist())
     except StoreError:
         assert any(f"{path}.png" in parents for path in paths)
         return
@@ -47,18 +47,18 @@ def test_no_two_images_share_a_png_and_none_lies_where_a_folder_is(paths):
     pngs = [f"{stem}.png" for stem in stems]
     assert len(set(pngs)) == len(pngs)
     assert not parents & set(pngs)
-    again = full_names(Names(paths[::-1]))
+    again = ambiguous_names(Names(paths[::-1]))
     assert sorted(len(paths) - 1 - again) == sorted(full)
 
 
 def test_a_png_where_a_folder_must_be_is_refused():
     with pytest.raises(StoreError, match=r"'a.jpg' must become a.jpg.png, got a folder"):
-        full_names(Names(["a.jpg", "a.png/b.jpg", "a.jpg.png/c.jpg"]))
+        ambiguous_names(Names(["a.jpg", "a.png/b.jpg", "a.jpg.png/c.jpg"]))
 
 
 def test_a_png_is_written_whole_into_a_folder_that_is_made(tmp_path):
     pixels = np.arange(35, dtype=np.uint8).reshape(5, 7)
-    part = part_of(tmp_path / "mask.png")
+    part = temporary_name(tmp_path / "mask.png")
     write_png(tmp_path / "a" / "b.png", pixels, part)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a" / "b.png")), pixels)
     assert not part.exists()

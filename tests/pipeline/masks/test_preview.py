@@ -6,9 +6,9 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.resizing import stretched
-from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, notice, sheet
+from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, sheet, text_cell
 from dilo.pipeline.masks.computed import MethodSource, prepare
-from dilo.pipeline.masks.preview import drawn, foreground, mask_sheet
+from dilo.pipeline.masks.preview import choose_images, foreground, mask_sheet
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 
@@ -37,22 +37,22 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     images = photograph_folder(tmp_path / "images", 4)
     (images / "class1" / "bad.jpg").write_bytes(b"")
     store = tmp_path / "store"
-    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=32)
+    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     masks = MaskStore(store)
-    picture = mask_sheet(masks, images, drawn(masks.names, count=count, seed=0))
+    picture = mask_sheet(masks, images, choose_images(masks.names, count=count, seed=0))
     assert picture.height == rows * (CELL + CAPTION + GAP) + GAP
     assert np.asarray(picture).std() > 10
 
 
 def test_what_is_drawn_hangs_on_the_seed_and_keeps_the_order():
     names = [f"{i}.jpg" for i in range(20)]
-    some = [drawn(names, count=5, seed=seed) for seed in (0, 0, 1)]
+    some = [choose_images(names, count=5, seed=seed) for seed in (0, 0, 1)]
     assert some[0] == some[1] != some[2]
     assert all(sorted(found, key=names.index) == found for found in some)
     assert all(len(set(found)) == 5 for found in some)
-    assert drawn(names, count=99, seed=3) == names
+    assert choose_images(names, count=99, seed=3) == names
 
 
 def test_a_mask_of_the_right_size_is_left_alone():
@@ -93,7 +93,7 @@ def test_a_tight_row_is_as_high_as_its_highest_picture():
 
 
 def test_a_notice_is_as_high_as_its_words_and_no_higher_than_a_cell():
-    none, few, many = notice(""), notice("word"), notice("word " * 200)
+    none, few, many = text_cell(""), text_cell("word"), text_cell("word " * 200)
     assert none.shape == few.shape == (CAPTION + 2 * GAP, CELL, 3)
     assert CELL - CAPTION < many.shape[0] <= CELL
     assert (none == 230).all()

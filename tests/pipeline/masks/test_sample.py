@@ -7,7 +7,7 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import mask_spec, open_recipe
-from dilo.pipeline.masks.network import NetworkRun
+from dilo.pipeline.masks.network import InferenceSettings
 from dilo.pipeline.masks.sample import FEWEST, MOST, Sample, spread_rows, take_sample
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.weights import weights_digest
@@ -15,7 +15,7 @@ from dilo.pipeline.saliency.weights import weights_digest
 
 def plan_of(count, shard_size):
     names = Names(str(i) for i in range(count))
-    return mask_spec(MaskRecipe.named("rbd"), 32).plan(names, shard_size)
+    return mask_spec(MaskRecipe.create("rbd"), 32).plan(names, shard_size)
 
 
 @pytest.mark.parametrize(("step", "done"), [(0.001, 40), (1.0, FEWEST), (0.25, 20)])
@@ -44,14 +44,14 @@ def test_a_network_s_sample_is_of_whole_batches_after_one_that_does_not_count(tm
     images = photograph_folder(tmp_path / "images", 11)
     names = sorted(str(path.relative_to(images)) for path in images.rglob("*.jpg"))
     weights = gain(tmp_path / "weights.pt")
-    recipe = MaskRecipe.named("net", weights=weights_digest(weights))
+    recipe = MaskRecipe.create("net", weights=weights_digest(weights))
     batches = []
 
     def maker(rows, paths):
         batches.append(len(paths))
         return make(rows, paths)
 
-    make = open_recipe(recipe, 32, Names(names), NetworkRun(weights, batch=4))
+    make = open_recipe(recipe, 32, Names(names), InferenceSettings(weights, batch=4))
     found = take_sample(images, names, "net", maker, clock=ticking(0.001))
     assert (found.images, found.failed) == (11, {})
     assert [count for count in batches if count > 1] == [4, 4, 4, 3]

@@ -8,13 +8,13 @@ RBD = METHODS["rbd"]
 
 
 def test_other_parameters_make_another_method_and_leave_the_first():
-    changed = RBD.changed({"superpixels": 99, "compactness": 7, "geodesic_sigma": [1, 2.5]})
+    changed = RBD.with_parameters({"superpixels": 99, "compactness": 7, "geodesic_sigma": [1, 2.5]})
     assert changed.parameters.superpixels == 99
     assert (changed.parameters.compactness, type(changed.parameters.compactness)) == (7.0, float)
     assert changed.parameters.geodesic_sigma == (1.0, 2.5)
-    assert changed.values()["geodesic_sigma"] == [1.0, 2.5]
+    assert changed.as_dict()["geodesic_sigma"] == [1.0, 2.5]
     assert RBD.parameters.superpixels != 99
-    assert changed == RBD.changed(changed.values())
+    assert changed == RBD.with_parameters(changed.as_dict())
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_other_parameters_make_another_method_and_leave_the_first():
 )
 def test_a_parameter_that_does_not_fit_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        RBD.changed(values)
+        RBD.with_parameters(values)

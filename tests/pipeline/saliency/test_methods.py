@@ -51,7 +51,7 @@ def test_another_package_s_method_is_found_by_its_entry_point(tmp_path, monkeypa
     assert list(METHODS) == sorted(ours | {"centre"})
     assert len(METHODS) == len(ours) + 1
     assert METHODS["centre"] == CENTRE
-    assert METHODS["centre"].changed({"side": 32, "width": 1}).values() == {
+    assert METHODS["centre"].with_parameters({"side": 32, "width": 1}).as_dict() == {
         "side": 32,
         "width": 1.0,
     }
@@ -98,7 +98,7 @@ def test_another_package_s_network_is_found_as_its_method_is(tmp_path, monkeypat
     )
     install(tmp_path, monkeypatch, code=code)
     assert isinstance(METHODS["centre"], NetworkMethod)
-    assert METHODS["centre"].values() == {"side": 48, "weights": "", "precision": "fp32"}
+    assert METHODS["centre"].as_dict() == {"side": 48, "weights": "", "precision": "fp32"}
 
 
 def test_ours_are_methods_or_networks_and_no_network_is_imported():

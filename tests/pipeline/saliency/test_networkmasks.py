@@ -37,7 +37,7 @@ class Gray:
 
 def masks_of(network, refine=None):
     method = NetworkMethod(NetworkParameters(side=32), lambda *given: network)
-    refinement = MaskRecipe.named("rbd", refine).refinement
+    refinement = MaskRecipe.create("rbd", refine).refinement
     return NetworkMasks(MaskRecipe("gray", method, refine, refinement), network)
 
 
@@ -88,17 +88,17 @@ def test_what_is_no_map_is_no_mask(network, message):
 
 def test_other_weights_than_those_of_the_recipe_are_refused(networks, tmp_path):
     first, second = gain(tmp_path / "a.pt"), gain(tmp_path / "b.pt", 2)
-    recipe = MaskRecipe.named("net", weights=weights_digest(first))
+    recipe = MaskRecipe.create("net", weights=weights_digest(first))
     assert open_masks(recipe, first, "cpu")(CAT, 32).max() == 255
     with pytest.raises(DiloError, match=r"b\.pt must be the file that the masks are planned with,"):
         open_masks(recipe, second, "cpu")
     with pytest.raises(TypeError, match="recipe must be a network's, got rbd's"):
-        open_masks(MaskRecipe.named("rbd"), first, "cpu")
+        open_masks(MaskRecipe.create("rbd"), first, "cpu")
 
 
 def test_an_image_has_its_mask_in_a_line_and_of_the_network_s_own_size(networks, tmp_path):
     weights = gain(tmp_path / "weights.pt")
-    recipe = MaskRecipe.named("net", weights=weights_digest(weights))
+    recipe = MaskRecipe.create("net", weights=weights_digest(weights))
     mask = saliency(CAT, "net", weights=weights)
     assert mask.shape == (32, 32)
     assert_array_equal(mask, open_masks(recipe, weights, "cpu")(CAT, 32))

@@ -20,9 +20,9 @@ DIGEST = "ab" * 32
 @pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
 def test_a_recipe_written_down_makes_the_same_masks(method, refine):
     settings = {"side": 100, "superpixels": 90} | ({"refine.seed": 3} if refine else {})
-    recipe = MaskRecipe.named(method, refine, settings)
+    recipe = MaskRecipe.create(method, refine, settings)
     written = json.loads(json.dumps(recipe.parameters()))
-    again = MaskRecipe.planned(method, written)
+    again = MaskRecipe.from_plan(method, written)
     assert again == recipe
     assert recipe.side == 100
     photo = data.chelsea()
@@ -35,25 +35,25 @@ def test_a_recipe_written_down_makes_the_same_masks(method, refine):
 @pytest.mark.parametrize("method", NETWORKS)
 @pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
 def test_a_network_s_weights_are_written_down_by_their_digest_and_read_again(method, refine):
-    recipe = MaskRecipe.named(method, refine, {"side": 64}, weights=DIGEST)
+    recipe = MaskRecipe.create(method, refine, {"side": 64}, weights=DIGEST)
     written = json.loads(json.dumps(recipe.parameters()))
     assert (written["weights"], written["side"]) == (DIGEST, 64)
-    assert MaskRecipe.planned(method, written) == recipe
+    assert MaskRecipe.from_plan(method, written) == recipe
     assert recipe.is_network
     with pytest.raises(ValueError, match=f"{method} is a network, and must be opened with its wei"):
         recipe(data.chelsea(), 16)
 
 
 def test_a_mask_is_as_large_as_asked_for_or_as_its_network_makes_it():
-    sizes = {name: MaskRecipe.named(name).size(None) for name in METHODS}
+    sizes = {name: MaskRecipe.create(name).mask_size(None) for name in METHODS}
     assert sizes == dict.fromkeys(CLASSICAL, 224) | {
         "basnet": 256,
         "cam": 224,
         "gradient": 224,
         "unet": 128,
     }
-    assert {MaskRecipe.named(name).size(99) for name in METHODS} == {99}
-    assert MaskRecipe.named("unet", None, {"side": 64}).size(None) == 64
+    assert {MaskRecipe.create(name).mask_size(99) for name in METHODS} == {99}
+    assert MaskRecipe.create("unet", None, {"side": 64}).mask_size(None) == 64
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_a_mask_is_as_large_as_asked_for_or_as_its_network_makes_it():
 )
 def test_weights_are_a_network_s_and_of_a_file(method, settings, message):
     with pytest.raises(ValueError, match=message):
-        MaskRecipe.named(method, None, settings, weights=DIGEST)
+        MaskRecipe.create(method, None, settings, weights=DIGEST)
 
 
 def test_a_refinement_and_its_parameters_are_part_of_what_is_written_down():
-    plain, refined = (MaskRecipe.named("rbd", refine) for refine in (None, "grabcut"))
+    plain, refined = (MaskRecipe.create("rbd", refine) for refine in (None, "grabcut"))
     assert "refine" not in plain.parameters()
     assert refined.parameters()["refine"]["method"] == "grabcut"
-    changed = MaskRecipe.named("rbd", "grabcut", {"refine.seed": 9}).parameters()
+    changed = MaskRecipe.create("rbd", "grabcut", {"refine.seed": 9}).parameters()
     assert changed["refine"]["seed"] == 9
     assert changed != refined.parameters()
 
@@ -102,16 +102,16 @@ def test_a_refinement_changes_the_mask():
 )
 def test_a_name_or_value_that_does_not_fit_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        MaskRecipe.named(*arguments)
+        MaskRecipe.create(*arguments)
 
 
 def test_parameters_of_another_version_are_refused():
-    known = MaskRecipe.named("rbd").parameters()
+    known = MaskRecipe.create("rbd").parameters()
     with pytest.raises(ValueError, match="newer must be one of"):
-        MaskRecipe.planned("rbd", known | {"newer": 1})
+        MaskRecipe.from_plan("rbd", known | {"newer": 1})
     del known["side"]
     with pytest.raises(ValueError, match=r"rbd must have a value for each .* got none: side"):
-        MaskRecipe.planned("rbd", known)
+        MaskRecipe.from_plan("rbd", known)
 
 
 @pytest.mark.parametrize(
@@ -187,4 +187,4 @@ def test_a_number_that_no_method_can_use_is_refused_before_any_image(
     method, refine, settings, words
 ):
     with pytest.raises(ValueError, match=words):
-        MaskRecipe.named(method, refine, settings)
+        MaskRecipe.create(method, refine, settings)

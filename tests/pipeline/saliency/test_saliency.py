@@ -47,7 +47,7 @@ def made(tmp_path_factory):
         file = weights_of(method, folder)
         digest = weights_digest(file)
         return open_masks(
-            MaskRecipe.named(method, refine, {"side": side}, weights=digest), file, "cpu"
+            MaskRecipe.create(method, refine, {"side": side}, weights=digest), file, "cpu"
         )
 
     def make(image, method, refine=None, **options):
@@ -192,7 +192,7 @@ def test_a_mirrored_photograph_has_the_mirrored_mask_but_for_ties(method, axis):
 @methods
 def test_parameters_are_frozen_and_survive_json(method):
     parameters = METHODS[method].parameters
-    found = METHODS[method].values()
+    found = METHODS[method].as_dict()
     assert json.loads(json.dumps(found)) == found
     assert list(found) == [field.name for field in dataclasses.fields(parameters)]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -243,7 +243,7 @@ BESIDE = {
 
 @pytest.mark.parametrize(
     ("method", "field"),
-    [(method, field) for method in CLASSICAL for field in METHODS[method].values()],
+    [(method, field) for method in CLASSICAL for field in METHODS[method].as_dict()],
 )
 def test_every_parameter_changes_a_mask(method, field):
     image = np.zeros((160, 160, 3), np.uint8)

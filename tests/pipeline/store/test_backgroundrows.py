@@ -6,7 +6,7 @@ from support.backgrounds import plan, rows
 from support.shards import PATHS
 
 from dilo.pipeline.store.backgroundrows import NOT_DRAWN, BackgroundRows
-from dilo.pipeline.store.shardfile import read_tally, write_shard
+from dilo.pipeline.store.shardfile import read_summary, write_shard
 from dilo.pipeline.store.verify import faults
 
 
@@ -44,7 +44,7 @@ def test_a_shard_without_backgrounds_is_a_shard(tmp_path):
         assert file["offsets"][:].tolist() == [0]
         assert file["bytes"][:].tolist() == [-1, -1, -1]
     assert faults(tmp_path, plan(), 0, PATHS) == []
-    tally = read_tally(tmp_path, plan(), 0)
+    tally = read_summary(tmp_path, plan(), 0)
     assert (tally.images, tally.backgrounds, tally.states[NOT_DRAWN]) == (3, 0, 3)
 
 

@@ -6,13 +6,13 @@ import pytest
 from support.photographs import photograph_folder
 
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import Selection
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.masks.computed import mask_spec
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.store.create import plan_store, start_store
+from dilo.pipeline.store.create import create_store, plan_store
 from dilo.pipeline.store.plan import Plan, load_names
 
-RBD = mask_spec(MaskRecipe.named("rbd"), 16)
+RBD = mask_spec(MaskRecipe.create("rbd"), 16)
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def images(tmp_path):
 
 def test_a_selection_takes_a_list_then_globs_then_the_first_of_them(images, tmp_path):
     (tmp_path / "list").write_text("class1/005.jpg\nclass0/000.jpg\nclass1/001.jpg\n")
-    assert list(Selection(images, tmp_path / "list").names()) == [
+    assert list(ImageSelection(images, tmp_path / "list").names()) == [
         "class1/005.jpg",
         "class0/000.jpg",
         "class1/001.jpg",
     ]
-    some = Selection(images, tmp_path / "list", ("class1/*",), 1)
+    some = ImageSelection(images, tmp_path / "list", ("class1/*",), 1)
     assert list(some.names()) == ["class1/005.jpg"]
-    assert list(Selection(images, include=("class1/*",), limit=2).names()) == [
+    assert list(ImageSelection(images, include=("class1/*",), limit=2).names()) == [
         "class1/001.jpg",
         "class1/003.jpg",
     ]
@@ -39,7 +39,7 @@ def test_planning_writes_nothing_and_starting_writes_plan_and_list(images, tmp_p
     store = tmp_path / "store"
     plan, names = plan_store(images, store, RBD)
     assert not store.exists()
-    start_store(store, plan, names)
+    create_store(store, plan, names)
     assert Plan.load(store) == plan
     assert load_names(store, plan) == names
     assert sorted(path.name for path in store.iterdir()) == ["images.txt", "plan.json"]
@@ -49,12 +49,13 @@ def test_of_many_who_begin_at_once_one_wins_and_the_others_are_refused(images, t
     store = tmp_path / "store"
     store.mkdir()
     asked = [
-        plan_store(Selection(images, limit=count), tmp_path / "other", RBD) for count in range(1, 9)
+        plan_store(ImageSelection(images, limit=count), tmp_path / "other", RBD)
+        for count in range(1, 9)
     ]
 
     def begin(planned):
         try:
-            start_store(store, *planned)
+            create_store(store, *planned)
         except StoreError:
             return None
         return planned[0]
@@ -71,16 +72,16 @@ def test_a_task_that_comes_while_the_list_is_being_written_lists_the_folder_itse
 ):
     store = tmp_path / "store"
     plan, names = plan_store(images, store, RBD)
-    start_store(store, plan, names)
+    create_store(store, plan, names)
     (store / "images.txt").unlink()
     again = plan_store(images, store, RBD, trust_plan=True)
     assert again == (plan, names)
-    start_store(store, *again)
+    create_store(store, *again)
     assert load_names(store, plan) == names
 
 
 def test_a_shard_that_no_worker_could_hold_is_refused(images, tmp_path):
-    large = mask_spec(MaskRecipe.named("rbd"), 20_000)
+    large = mask_spec(MaskRecipe.create("rbd"), 20_000)
     with pytest.raises(DiloError, match="--shard-size must be at most 5 at --size 20000, for a "):
         plan_store(images, tmp_path / "store", large, shard_size=6)
     plan_store(images, tmp_path / "store", large, shard_size=5)

@@ -35,7 +35,7 @@ def store(tmp_path, monkeypatch):
     images, folder = photograph_folder(tmp_path / "images", 5), tmp_path / "masks"
     (images / "class1" / "001.jpg").rename(images / "class1" / "größer.jpg")
     (images / "class1" / "broken.jpg").write_bytes(b"no")
-    plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=5)
+    plan = prepare(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=5)
     for shard in range(plan.shards):
         ShardBuilder(images, folder, MethodSource()).build(shard)
     monkeypatch.chdir(tmp_path)

@@ -24,7 +24,7 @@ def made(tmp_path_factory):
     images = photograph_folder(tmp_path_factory.mktemp("images"), 7)
     (images / "class0" / "broken.jpg").write_bytes(b"no")
     folder = tmp_path_factory.mktemp("store")
-    plan = prepare(images, folder, recipe=MaskRecipe.named("rbd"), size=32, shard_size=3)
+    plan = prepare(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
         ShardBuilder(images, folder, MethodSource()).build(shard)
     return folder

@@ -14,7 +14,7 @@ from dilo.pipeline.cli import main
 from dilo.pipeline.errors import AccessError, StoreError
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.store import MaskStore
-from dilo.pipeline.store.create import start_store
+from dilo.pipeline.store.create import create_store
 from dilo.pipeline.store.plan import Plan, default_shard_size, load_names
 
 NAMES = Names([f"{i}.jpg" for i in range(10)])
@@ -44,7 +44,7 @@ def test_a_shard_holds_a_few_dozen_images_at_least_and_a_thousand_at_most():
 
 
 def test_a_plan_survives_its_file(tmp_path):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     assert Plan.load(tmp_path) == PLAN
     assert load_names(tmp_path, PLAN) == NAMES
 
@@ -64,21 +64,21 @@ CHANGES = {
 def test_every_field_counts(tmp_path, field):
     changed = dataclasses.replace(PLAN, **{field: CHANGES[field]})
     assert changed.fingerprint() != PLAN.fingerprint()
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     shown = {"digest": "other names", "parameters": "a 1.5.* asked for a 2"}.get(field, field)
     with pytest.raises(StoreError, match=rf"plan.json says .*{shown}.*fresh folder"):
-        start_store(tmp_path, changed, NAMES)
+        create_store(tmp_path, changed, NAMES)
 
 
 def test_the_same_plan_is_welcome_twice(tmp_path):
-    start_store(tmp_path, PLAN, NAMES)
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
 
 
 def test_shards_without_a_plan_are_not_adopted(tmp_path):
     (tmp_path / "shard-00000.h5").touch()
     with pytest.raises(StoreError, match=r"shards but no plan.json"):
-        start_store(tmp_path, PLAN, NAMES)
+        create_store(tmp_path, PLAN, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_plan_that_cannot_be_read_is_refused(tmp_path, text, message):
 
 @pytest.mark.parametrize(("field", "value"), [("size", 2.5), ("shard_size", 0), ("images", "9")])
 def test_a_number_that_was_damaged_is_refused(tmp_path, field, value):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     fields = json.loads((tmp_path / "plan.json").read_text())
     (tmp_path / "plan.json").write_text(json.dumps(fields | {field: value}))
     with pytest.raises(
@@ -147,7 +147,7 @@ def every_reader(store):
 
 @pytest.mark.parametrize("fields", HOSTILE.values(), ids=HOSTILE)
 def test_a_plan_that_says_what_none_can_is_one_sentence_to_every_reader(tmp_path, fields):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     whole = json.loads(PLAN.text()) | fields
     (tmp_path / "plan.json").write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n")
     for said in every_reader(tmp_path):
@@ -175,7 +175,7 @@ def test_a_plan_of_any_text_is_a_sentence(tmp_path, text):
 
 
 def test_a_pipe_for_a_plan_or_a_list_is_not_waited_for(tmp_path):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     for name in ("images.txt", "plan.json"):
         (tmp_path / name).unlink()
         os.mkfifo(tmp_path / name)
@@ -196,12 +196,12 @@ def test_a_pipe_for_a_plan_or_a_list_is_not_waited_for(tmp_path):
 def test_a_plan_that_was_typed_anew_is_refused_by_every_reader_until_it_is_written_anew(
     tmp_path, retyped
 ):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     (tmp_path / "plan.json").write_text(retyped, newline="")
     for said in every_reader(tmp_path):
         assert "must be the bytes that dilo-prep wrote" in said() or "\ufeff" in retyped
     if "\ufeff" not in retyped:
-        start_store(tmp_path, PLAN, NAMES)
+        create_store(tmp_path, PLAN, NAMES)
         assert (tmp_path / "plan.json").read_text() == PLAN.text()
         assert Plan.load(tmp_path) == PLAN
 
@@ -211,7 +211,7 @@ def test_a_plan_that_was_typed_anew_is_refused_by_every_reader_until_it_is_writt
 def test_a_plan_or_list_that_the_system_does_not_give_is_not_called_damaged(
     tmp_path, monkeypatch, name, number
 ):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     really = os.open
 
     def refusing(path, *more, **options):
@@ -225,7 +225,7 @@ def test_a_plan_or_list_that_the_system_does_not_give_is_not_called_damaged(
     assert refusal.value.errno == number
     before = (tmp_path / name).stat().st_ino
     with pytest.raises(AccessError):  # no reason to write it anew either
-        start_store(tmp_path, PLAN, NAMES)
+        create_store(tmp_path, PLAN, NAMES)
     assert (tmp_path / name).stat().st_ino == before
 
 
@@ -244,7 +244,7 @@ def test_a_list_of_what_is_no_path_below_a_folder_is_refused(tmp_path, line):
 
 
 def test_a_kind_that_is_not_known_is_refused(tmp_path):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     text = (tmp_path / "plan.json").read_text().replace('"masks"', '"sounds"')
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(StoreError, match="kind must be one of masks, backgrounds, got 'sounds'"):
@@ -252,14 +252,14 @@ def test_a_kind_that_is_not_known_is_refused(tmp_path):
 
 
 def test_a_list_of_other_images_is_refused(tmp_path):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     (tmp_path / "images.txt").write_text("1.jpg\n")
     with pytest.raises(StoreError, match="got another one of 1"):
         load_names(tmp_path, PLAN)
 
 
 def test_the_plan_is_json_that_people_can_read(tmp_path):
-    start_store(tmp_path, PLAN, NAMES)
+    create_store(tmp_path, PLAN, NAMES)
     fields = json.loads((tmp_path / "plan.json").read_text())
     assert fields["method"] == "rbd"
     assert fields["parameters"] == {"a": 1.5, "b": [1, 2]}

@@ -14,9 +14,9 @@ from support.shards import PATHS, plan, rows
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.store.layouts import layout_of, rows_of
 from dilo.pipeline.store.shardfile import (
-    Tally,
+    ShardSummary,
     open_shard,
-    read_tally,
+    read_summary,
     reading_shard,
     write_shard,
 )
@@ -74,7 +74,7 @@ def test_threads_may_write_at_once(tmp_path, shard):
 
 
 def test_failures_are_read_back(shard):
-    assert read_tally(shard.parent, plan(), 0) == Tally(
+    assert read_summary(shard.parent, plan(), 0) == ShardSummary(
         {"a/o'brien.jpg": "not an image: häßlich"}, Counter({0: 2, 1: 1}), 0
     )
 
@@ -83,7 +83,7 @@ def test_a_shard_of_another_plan_is_refused(shard):
     with pytest.raises(StoreError, match="another plan"):
         open_shard(shard, "other")
     with pytest.raises(StoreError, match="another plan"):
-        read_tally(shard.parent, plan(16), 0)
+        read_summary(shard.parent, plan(16), 0)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from dilo.pipeline.store.verify import (
     Verifier,
     compare_images,
     faults,
-    repaired,
+    move_damaged,
     require_right_folder,
     require_unchanged,
     undo_words,
@@ -119,7 +119,7 @@ def made(tmp_path):
     (images / "class0" / "bad.jpg").write_bytes(b"no image")
     (images / "class0" / "gone.jpg").symlink_to("nowhere")
     store = tmp_path / "store"
-    plan = prepare(images, store, recipe=MaskRecipe.named("rbd"), size=16, shard_size=4)
+    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=16, shard_size=4)
     for number in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(number)
     return images, store, plan
@@ -161,7 +161,7 @@ def test_an_image_that_is_not_there_is_no_fault_of_its_shard_and_moves_nothing(m
     (images / "class0" / "000.jpg").unlink()
     check = Verifier(store, images)(0)
     assert (check.faults, check.changes) == ([], Changes(4, absent=["class0/000.jpg"]))
-    assert repaired(store, plan, [check]) == []
+    assert move_damaged(store, plan, [check]) == []
     with pytest.raises(
         StoreError, match=r"1 of \d images must be there, got none, such as 'class0"
     ):
@@ -184,7 +184,7 @@ def test_an_image_that_cannot_be_read_now_is_no_fault_of_its_shard(made, monkeyp
     check = Verifier(store, images)(0)
     assert check.faults == []
     assert check.changes.unread["class0/000.jpg"] == os.strerror(number)
-    assert repaired(store, plan, [check]) == []
+    assert move_damaged(store, plan, [check]) == []
     with pytest.raises(
         StoreError, match=f"must be readable, got 'class0/000.jpg': {os.strerror(number)}"
     ):
@@ -239,7 +239,7 @@ def test_other_images_by_the_same_names_do_not_cost_the_shards(made):
     checks = [Verifier(store, images)(shard) for shard in range(plan.shards)]
     assert sum(len(check.faults) for check in checks) == 7
     with pytest.raises(StoreError, match="got other images by the same names, 7 of 7: nothing was"):
-        repaired(store, plan, checks)
+        move_damaged(store, plan, checks)
     assert not (store / "damaged").exists()
     with pytest.raises(StoreError, match="give that folder, or make a fresh store of this one"):
         require_unchanged(images, store, [0, 1])
@@ -256,7 +256,7 @@ def test_nothing_is_moved_out_of_the_store_by_a_link(made, tmp_path, kind):
         (store / "damaged").touch()
     rewrite(store / "shard-00001.h5")
     with pytest.raises(StoreError, match="damaged must be a folder, got a link or a file: nothing"):
-        repaired(store, plan, [Verifier(store)(1)])
+        move_damaged(store, plan, [Verifier(store)(1)])
     assert (store / "shard-00001.h5").exists()
     assert not list((tmp_path / "elsewhere").iterdir())
 
@@ -267,7 +267,7 @@ def test_what_was_moved_comes_back_by_the_words_that_say_how(made):
     sound = (store / "shard-00001.h5").read_bytes()
     for _ in range(2):
         (store / "shard-00001.h5").write_bytes(sound[:-9] + b"?" + sound[-8:])
-        moved = repaired(store, plan, [Verifier(store)(1)])
+        moved = move_damaged(store, plan, [Verifier(store)(1)])
     assert moved[0].name == "shard-00001.h5.1"
     words = undo_words(store, moved).removeprefix("to undo: ")
     subprocess.run(["sh", "-c", words], check=True)
@@ -349,7 +349,7 @@ def test_shards_at_fault_are_moved_aside_and_made_anew(made):
     for place in ("shard-00001.h5", "shard-00001.h5.1"):
         (store / "shard-00001.h5").write_bytes(sound[:-9] + b"?" + sound[-8:])
         checks = [Verifier(store)(shard) for shard in range(plan.shards)]
-        assert repaired(store, plan, [check for check in checks if check.faults]) == [
+        assert move_damaged(store, plan, [check for check in checks if check.faults]) == [
             store / "damaged" / place
         ]
         ShardBuilder(images, store, MethodSource()).build(1)
@@ -364,5 +364,5 @@ def test_a_changed_plan_does_not_cost_the_shards(made):
     plan = Plan.load(store)
     checks = [Verifier(store)(shard) for shard in range(plan.shards)]
     with pytest.raises(StoreError, match="got another one, or a changed one: nothing was moved"):
-        repaired(store, plan, checks)
+        move_damaged(store, plan, checks)
     assert (store / "shard-00000.h5").exists()

@@ -13,9 +13,9 @@ from support.pictures import Pictures
 
 from dilo.pipeline.errors import DiloError
 from dilo.train.augment import backgrounds as module
-from dilo.train.augment.backgrounds import Bank, require_drawn, square
-from dilo.train.augment.paste import resample
-from dilo.train.data.dataset import stack
+from dilo.train.augment.backgrounds import BackgroundBank, require_drawn, square_crop
+from dilo.train.augment.paste import crop_and_resize
+from dilo.train.data.dataset import stack_params
 from dilo.train.data.draws import CROPS, NOISE, TEXTURES, noise_draw, view_draw
 from dilo.train.recipes import load_recipe
 
@@ -34,7 +34,7 @@ def recipe(**weights):
 
 
 def made_of(recipe, stores):
-    return Bank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
+    return BackgroundBank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
 
 
 def filled(epoch, made=None, stores=STORES):
@@ -83,7 +83,7 @@ def test_pictures_are_squares_of_the_stores_rows():
     for pictures, kind in ((bank.pictures[:10], TEXTURES), (bank.pictures[10:30], CROPS)):
         for picture in pictures.permute(0, 2, 3, 1).numpy():
             row = STORES[kind][int(picture[0, 0, 0])]
-            edges = [square(row, place, SIDE) for place in np.linspace(0, 0.999, 40)]
+            edges = [square_crop(row, place, SIDE) for place in np.linspace(0, 0.999, 40)]
             assert any(np.array_equal(picture, edge) for edge in edges)
     assert_array_equal(bank.pictures[30:].numpy(), noise_draw(0, 0, NOISE, 10, SIDE))
 
@@ -95,7 +95,7 @@ def test_a_square_reaches_both_ends_of_the_longer_side(height, width):
     for place, top, left in ((0.0, 0, 0), (1 - 1e-9, height - edge, width - edge)):
         cut = Image.fromarray(picture[top : top + edge, left : left + edge])
         expected = cut.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        assert_array_equal(square(picture, place, SIDE), np.asarray(expected))
+        assert_array_equal(square_crop(picture, place, SIDE), np.asarray(expected))
 
 
 def test_behind_a_view_lies_the_box_of_the_picture_that_its_draw_picks():
@@ -107,7 +107,7 @@ def test_behind_a_view_lies_the_box_of_the_picture_that_its_draw_picks():
         backgrounds=dataclasses.replace(made.paste.backgrounds, gray=0.0),
     )
     draws = [view_draw(made.views, always, sample=sample, **key) for sample in range(60)]
-    seen = bank.behind(stack(draws))
+    seen = bank.behind(stack_params(draws))
     assert seen.shape == (60, 3, SIDE, SIDE)
     starts = dict(zip(bank.counts, itertools.accumulate((0, *bank.counts.values())), strict=False))
     for draw, picture in zip(draws, seen, strict=True):
@@ -115,7 +115,7 @@ def test_behind_a_view_lies_the_box_of_the_picture_that_its_draw_picks():
         chosen = bank.pictures[index] / 255
         assert torch.equal(bank.picture(draw.paste), chosen)
         box = torch.tensor([draw.paste.background_box])
-        expected = resample(chosen[None], box, (SIDE, SIDE))[0]
+        expected = crop_and_resize(chosen[None], box, (SIDE, SIDE))[0]
         torch.testing.assert_close(picture, expected, rtol=0, atol=1e-5)
     assert {draw.paste.kind for draw in draws} == {TEXTURES, CROPS, NOISE}
 

@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from skimage import color
 
-from dilo.train.augment.color import MEAN, STD, standardisation, to_space
+from dilo.train.augment.color import MEAN, STD, standardisation, to_color_space
 
 #: Of the three channels, as the CMC and PyContrast repositories have them.
 LAB = ((50, 6.025, -6.6895), (50, 92.208, 101.1675))
@@ -45,7 +45,7 @@ def images():
 def test_a_space_is_that_of_scikit_image_standardised(images, layout, space, convert, mean, std):
     images = images.contiguous(memory_format=layout)
     before = images.clone()
-    found = to_space(images, space)
+    found = to_color_space(images, space)
     assert found.dtype == torch.float32
     assert torch.equal(images, before)
     expected = as_skimage(images, convert, mean, std)
@@ -77,7 +77,7 @@ def test_the_standardisation_of_a_space_is_told(space, convert, mean, std):
     ],
 )
 def test_black_and_white_have_no_colour(space, value, expected):
-    found = to_space(torch.full((1, 3, 1, 1), value), space).flatten()
+    found = to_color_space(torch.full((1, 3, 1, 1), value), space).flatten()
     # White of scikit-image's XYZ matrix is off the white point by 1e-4 in a and b.
     assert_allclose(found.numpy(), expected, atol=2e-4)
 
@@ -85,4 +85,4 @@ def test_black_and_white_have_no_colour(space, value, expected):
 def test_a_hair_outside_of_the_range_is_still_a_number():
     images = torch.tensor([-1e-3, 1 + 1e-3])[:, None, None, None].expand(2, 3, 1, 1)
     for space in ("lab", "ycbcr", "ydbdr"):
-        assert to_space(images, space).isfinite().all()
+        assert to_color_space(images, space).isfinite().all()

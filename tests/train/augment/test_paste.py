@@ -9,8 +9,8 @@ from numpy.testing import assert_array_equal
 from PIL import Image, ImageFilter
 from support.augmentation import on_gray
 
-from dilo.train.augment.paste import paste, paste_whole, resample
-from dilo.train.data.crop import alpha_of
+from dilo.train.augment.paste import crop_and_resize, paste, paste_image
+from dilo.train.data.crop import mask_to_alpha
 from dilo.train.data.draws import NOISE, PasteUniforms, paste_draw
 from dilo.train.recipes.recipe import BackgroundsRecipe, PasteRecipe
 
@@ -77,14 +77,14 @@ def test_is_pillows_composite_within_its_rounding():
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 1.0])
 def test_a_binary_alpha_is_all_or_nothing_at_the_threshold(threshold):
     mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    alpha = alpha_of(mask, PasteRecipe(alpha="binary", threshold=threshold))
+    alpha = mask_to_alpha(mask, PasteRecipe(alpha="binary", threshold=threshold))
     assert alpha.dtype == np.uint8
     assert_array_equal(alpha, np.where(mask / 255 >= threshold, 255, 0))
 
 
 def test_a_soft_alpha_is_the_mask():
     mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert alpha_of(mask, PasteRecipe()) is mask
+    assert mask_to_alpha(mask, PasteRecipe()) is mask
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (500, 200), (224, 224)])
@@ -107,7 +107,9 @@ def test_a_whole_image_lies_on_the_part_of_the_picture_that_its_draw_says():
     box = (4.0, 3.0, 18.0, 27.0)
     draw = dataclasses.replace(on_gray(), kind=NOISE, background_box=box)
     mask = rng.integers(0, 256, (40, 60), np.uint8)
-    behind = resample(picture[None], torch.tensor([box]), (40, 60))[0].permute(1, 2, 0).numpy()
+    behind = (
+        crop_and_resize(picture[None], torch.tensor([box]), (40, 60))[0].permute(1, 2, 0).numpy()
+    )
     share = mask[:, :, None] / 255
     expected = image * share + 255 * behind * (1 - share)
     assert np.abs(whole(image, mask, draw, picture) - expected).max() < 0.51
@@ -132,5 +134,5 @@ def test_a_picture_covers_an_image_of_any_size_to_its_last_pixel(height, width, 
 def whole(image, mask, draw, picture=None):
     """Paste a whole image, to levels."""
     pixels = torch.from_numpy(image).permute(2, 0, 1) / 255
-    pasted = paste_whole(pixels, mask, draw, picture)
+    pasted = paste_image(pixels, mask, draw, picture)
     return (255 * pasted).permute(1, 2, 0).numpy()

@@ -11,7 +11,7 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 from dilo.train.augment.preview import paste_sheet, view_sheet
 from dilo.train.data.draws import CROPS, TEXTURES
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 
 ALWAYS = small_recipe("views.size=48", "paste.probability=1")
 STORES = {TEXTURES: Pictures("textures", [(60, 60)] * 3), CROPS: Pictures("crops", [(60, 90)] * 3)}
@@ -19,7 +19,7 @@ STORES = {TEXTURES: Pictures("textures", [(60, 60)] * 3), CROPS: Pictures("crops
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    return find_source(*photographs_and_masks(tmp_path_factory.mktemp("data"), 10))
+    return find_image_set(*photographs_and_masks(tmp_path_factory.mktemp("data"), 10))
 
 
 def cell(sheet, row, column):
@@ -50,7 +50,7 @@ def test_figure_4_does_not_ask_how_often_the_recipe_pastes(source):
 
 
 def test_figure_4_needs_masks(source):
-    bare = find_source(source.folder, None)
+    bare = find_image_set(source.folder, None)
     with pytest.raises(DiloError, match="needs images that can be pasted, got none with a mask"):
         paste_sheet(bare, ALWAYS, {})
 

@@ -12,7 +12,7 @@ from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one
 from dilo.train.augment import views as module
 from dilo.train.augment.color import MEAN, STD, denormalise
 from dilo.train.augment.views import augment
-from dilo.train.data.dataset import stack
+from dilo.train.data.dataset import stack_params
 from dilo.train.data.draws import ORDERS, view_draw
 from dilo.train.recipes.recipe import PasteRecipe, ViewsRecipe
 
@@ -60,7 +60,7 @@ def pictures(count, size=SIZE, seed=0):
 
 
 def run(images, masks, draws, views):
-    return augment(images, masks, stack(draws), views)
+    return augment(images, masks, stack_params(draws), views)
 
 
 def colours(normalised):
@@ -241,7 +241,7 @@ def test_the_share_of_a_batch_that_goes_through_together_does_not_matter(monkeyp
 
 def test_crops_masks_and_parameters_are_not_changed():
     images, masks = pictures(8)
-    parameters = stack(drawn(V2, 8, probability=1.0))
+    parameters = stack_params(drawn(V2, 8, probability=1.0))
     before = [x.clone() for x in (images, masks, *parameters)]
     augment(images, masks, parameters, V2)
     assert all(map(torch.equal, before, (images, masks, *parameters)))
@@ -270,7 +270,7 @@ def test_autocast_around_it_changes_nothing():
 def test_too_few_parameters_are_refused():
     images, masks = pictures(3)
     with pytest.raises(ValueError, match="one row for each of 3 images, got 1"):
-        augment(images, masks, stack([PLAIN]), V2)
+        augment(images, masks, stack_params([PLAIN]), V2)
 
 
 def test_denormalise_gives_the_picture_back():
@@ -284,7 +284,7 @@ def test_denormalise_gives_the_picture_back():
 @pytest.mark.parametrize("views", [V1, V2], ids=["moco_v1", "moco_v2"])
 def test_the_gpu_gives_what_the_cpu_gives_and_waits_for_nothing(views):
     images, masks = pictures(48)
-    parameters = stack(drawn(views, 48))
+    parameters = stack_params(drawn(views, 48))
     there = images.cuda(), masks.cuda()
     augment(*there, parameters, views)  # the constants are moved on first use
     torch.cuda.set_sync_debug_mode("error")

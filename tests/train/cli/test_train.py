@@ -12,7 +12,7 @@ from support.folders import write_class_folders
 
 from dilo.train.cli import main
 from dilo.train.engine import pretrain
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 RESULT = {
     "step": 7,
@@ -47,12 +47,12 @@ def test_the_options_reach_the_machine(command, tmp_path):
     more += ["--log-every", 7, "--tensorboard", "--knn-every", 2, "--knn-test", tmp_path]
     invoke(main, *words, *more)
     assert asked["run"] == tmp_path / "run"
-    assert asked["machine"] == Machine(
+    assert asked["machine"] == RunOptions(
         device=asked["machine"].device,
         workers=3,
         precision="bf16",
         compile=True,
-        parts=4,
+        accumulate=4,
         resume="must",
         checkpoint_minutes=2.0,
         keep_every=5,
@@ -68,7 +68,7 @@ def test_the_options_reach_the_machine(command, tmp_path):
 def test_unless_given_they_are_the_machines_own_defaults(command):
     words, asked = command
     invoke(main, *words, "--workers", 0)
-    assert asked["machine"] == Machine(device=asked["machine"].device, workers=0)
+    assert asked["machine"] == RunOptions(device=asked["machine"].device, workers=0)
 
 
 @pytest.mark.parametrize(

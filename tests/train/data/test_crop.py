@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional
 
 from dilo.train.augment.paste import paste
 from dilo.train.data import crop as module
-from dilo.train.data.crop import compile_ahead, crop
+from dilo.train.data.crop import compile_crops, crop
 from dilo.train.data.draws import view_draw
 from dilo.train.data.resize import _boxed, _mix_back, _mix_finer
 from dilo.train.recipes.recipe import PasteRecipe, ViewsRecipe
@@ -234,19 +234,19 @@ def test_an_image_of_a_pixel_or_a_line_can_be_cropped(shape):
 
 
 def test_people_are_told_of_the_compiler_only_where_they_wait_for_it(monkeypatch):
-    compile_ahead()
+    compile_crops()
     said = []
-    compile_ahead(said.append)
+    compile_crops(said.append)
     assert said == []
     monkeypatch.setattr(
         module, "resize", numba.njit(lambda pixels, side: side)
     )  # compiled by nobody
-    compile_ahead(said.append)
+    compile_crops(said.append)
     assert said == ["compiling the crops, which takes a few seconds once a machine"]
 
 
 def test_what_is_compiled_ahead_serves_every_image():
-    compile_ahead()
+    compile_crops()
     functions = (_mix_finer, _mix_back, _boxed)
     before = [len(function.signatures) for function in functions]
     locked = smooth(0, 30, 40)

@@ -11,9 +11,9 @@ from support.runs import photographs_and_masks, small_recipe
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
 from dilo.train.data.crop import crop
-from dilo.train.data.dataset import Views, Wanted, collate
+from dilo.train.data.dataset import SampleSpec, ViewDataset, collate
 from dilo.train.data.draws import view_draw
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 
 RECIPE = small_recipe("paste.probability=0.7")
 
@@ -24,8 +24,8 @@ def made(tmp_path_factory):
 
 
 def test_a_sample_is_the_crop_that_its_draw_says(made):
-    source = find_source(*made)
-    views = pickle.loads(pickle.dumps(Views(source, RECIPE)))
+    source = find_image_set(*made)
+    views = pickle.loads(pickle.dumps(ViewDataset(source, RECIPE)))
     for index in range(4):
         sample = views[(5, index)]
         image = decode(source.folder / source.names[index])
@@ -47,10 +47,10 @@ def test_a_sample_is_the_crop_that_its_draw_says(made):
 
 
 def test_a_method_that_pools_by_masks_sees_those_of_views_that_are_not_pasted(made):
-    recipe, source = small_recipe("paste.probability=0"), find_source(*made)
-    plain = Views(source, recipe)[(0, 1)]
+    recipe, source = small_recipe("paste.probability=0"), find_image_set(*made)
+    plain = ViewDataset(source, recipe)[(0, 1)]
     assert not any(mask.any() for mask in plain.masks)
-    wanting = Views(source, recipe, Wanted(masks=True))[(0, 1)]
+    wanting = ViewDataset(source, recipe, SampleSpec(masks=True))[(0, 1)]
     for view in (0, 1):
         assert np.array_equal(wanting.images[view], plain.images[view])
         image = decode(source.folder / source.names[1])
@@ -60,7 +60,7 @@ def test_a_method_that_pools_by_masks_sees_those_of_views_that_are_not_pasted(ma
 
 
 def test_a_batch_is_view_by_view(made):
-    views = Views(find_source(*made), RECIPE)
+    views = ViewDataset(find_image_set(*made), RECIPE)
     samples = [views[(0, i)] for i in range(3)]
     batch = collate(samples)
     assert batch.images.shape == (6, 3, 16, 16)
@@ -80,27 +80,29 @@ def test_failed_images_are_left_out_and_empty_masks_never_pasted(tmp_path):
 
     Image.new("RGB", (40, 30), (90, 90, 90)).save(images / "flat.png")
     photographs, masks = photographs_and_masks(tmp_path, 4)
-    source = find_source(photographs, masks)
-    assert list(source.names).index("bad.jpg") not in source.usable
-    assert len(source.usable) == 5
+    source = find_image_set(photographs, masks)
+    assert list(source.names).index("bad.jpg") not in source.indices
+    assert len(source.indices) == 5
     always = dataclasses.replace(RECIPE, paste=dataclasses.replace(RECIPE.paste, probability=1.0))
-    views = Views(source, always)
-    for index in source.usable:
+    views = ViewDataset(source, always)
+    for index in source.indices:
         pasted = [draw.paste is not None for draw in views[(0, int(index))].draws]
         assert pasted == [source.names[index] != "flat.png"] * 2
 
 
 def test_without_masks_the_folder_is_the_list_and_nothing_is_pasted(made):
-    source = find_source(made[0], None)
-    assert source.names == find_source(*made).names
-    assert not any(draw.paste for i in range(5) for draw in Views(source, RECIPE)[(0, i)].draws)
+    source = find_image_set(made[0], None)
+    assert source.names == find_image_set(*made).names
+    assert not any(
+        draw.paste for i in range(5) for draw in ViewDataset(source, RECIPE)[(0, i)].draws
+    )
 
 
 def test_an_image_that_broke_since_is_replaced_by_the_next(tmp_path):
     images, masks = photographs_and_masks(tmp_path, 5)
-    source = find_source(images, masks)
+    source = find_image_set(images, masks)
     (images / source.names[2]).unlink()
-    views = Views(source, RECIPE)
+    views = ViewDataset(source, RECIPE)
     sample = views[(0, 2)]
     assert sample.unreadable == 1
     assert views.read(2)[1] == 3
@@ -113,31 +115,31 @@ def test_an_image_that_broke_since_is_replaced_by_the_next(tmp_path):
 
 def test_a_part_of_a_folder_is_said_to_be_one(tmp_path):
     images, masks = photographs_and_masks(tmp_path, 3)
-    assert find_source(images, masks).share() == "3 images"
-    first, *_, last = find_source(images, masks).names
+    assert find_image_set(images, masks).share() == "3 images"
+    first, *_, last = find_image_set(images, masks).names
     for number in range(4):
         (images / f"more-{number}.jpg").write_bytes((images / first).read_bytes())
-    source = find_source(images, masks)
+    source = find_image_set(images, masks)
     assert (source.share(), source.in_folder) == ("3 of 7 images: those with masks", 7)
     for path in (*images.glob("more-*"), images / last):
         path.unlink()
-    assert find_source(images, masks).share().endswith("holds only 2 of 3 listed")
+    assert find_image_set(images, masks).share().endswith("holds only 2 of 3 listed")
 
 
 def test_a_folder_that_lacks_most_of_the_images_is_not_trained_on(tmp_path):
     images, masks = photographs_and_masks(tmp_path, 5)
-    for name in list(find_source(images, masks).names)[1:4]:
+    for name in list(find_image_set(images, masks).names)[1:4]:
         (images / name).unlink()
     with pytest.raises(DiloError, match=r"must hold the images of the store, got .* 2 more of 5"):
-        find_source(images, masks)
+        find_image_set(images, masks)
 
 
 def test_a_folder_that_takes_long_to_count_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr("dilo.train.data.images.COUNTING", -1.0)
-    source = find_source(*photographs_and_masks(tmp_path, 3))
+    source = find_image_set(*photographs_and_masks(tmp_path, 3))
     assert (source.share(), source.in_folder) == ("3 images", None)
 
 
 def test_masks_of_another_folder_are_refused(made, tmp_path):
     with pytest.raises(DiloError, match=r"--masks .* must be of the images of --images"):
-        find_source(tmp_path, made[1])
+        find_image_set(tmp_path, made[1])

@@ -8,7 +8,7 @@ from torchvision import transforms
 
 from dilo.pipeline.images.names import Names
 from dilo.train.augment.color import normalise
-from dilo.train.data.evaluation import EvaluationCrops, evaluation_crop, squashed
+from dilo.train.data.evaluation import EvalImages, center_crop, squashed
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_the_crop_equals_the_published_transform(height, width, size):
             transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
         ]
     )
-    crop = evaluation_crop(pixels, size)
+    crop = center_crop(pixels, size)
     assert crop.dtype == torch.uint8
     assert torch.equal(normalise(crop[None] / 255)[0], published(Image.fromarray(pixels)))
 
@@ -33,14 +33,14 @@ def test_the_crop_equals_the_published_transform(height, width, size):
 def test_at_224_px_the_short_side_becomes_256():
     stripes = np.zeros((256, 400, 3), np.uint8)
     stripes[:, 88:312] = 255  # the 224 columns in the middle of what is already 256 high
-    assert bool((evaluation_crop(stripes, 224) == 255).all())
+    assert bool((center_crop(stripes, 224) == 255).all())
 
 
 def test_squashed_is_all_of_the_image_at_the_side_of_a_crop(tmp_path):
     halves = np.zeros((20, 60, 3), np.uint8)
     halves[:, 30:, 0] = 255  # of which a middle crop would show a third
     Image.fromarray(halves).save(tmp_path / "a.png")
-    position, crop = EvaluationCrops(tmp_path, Names(["a.png"]), 8, squashed)[0]
+    position, crop = EvalImages(tmp_path, Names(["a.png"]), 8, squashed)[0]
     assert position == 0
     assert crop.shape == (3, 8, 8)
     assert crop[0].tolist() == [[0] * 4 + [255] * 4] * 8

@@ -9,7 +9,7 @@ import pytest
 
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.pipeline.images.names import Names
-from dilo.train.data.images import SUBSTITUTES, first_readable
+from dilo.train.data.images import MAX_SUBSTITUTES, first_readable
 
 
 def listed(usable):
@@ -44,6 +44,6 @@ def test_nothing_stands_in_for_what_the_system_does_not_give_now(number):
 
 def test_where_many_in_a_row_cannot_be_read_the_run_ends_with_the_reason():
     source, all_of_them = listed(range(40)), set(range(40))
-    message = rf"--images photos: {SUBSTITUTES} images from 2.jpg on .* because: 17 is torn"
+    message = rf"--images photos: {MAX_SUBSTITUTES} images from 2.jpg on .* because: 17 is torn"
     with pytest.raises(DiloError, match=message):
         first_readable(source, 2, reading(all_of_them))

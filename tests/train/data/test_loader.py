@@ -14,9 +14,9 @@ from support.runs import photographs_and_masks, small_recipe
 from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.dataset import Views
-from dilo.train.data.images import find_source
-from dilo.train.data.loader import Batches, loader, prefetched, require_handles
+from dilo.train.data.dataset import ViewDataset
+from dilo.train.data.images import find_image_set
+from dilo.train.data.loader import BatchSampler, make_loader, prefetch_to_device, require_handles
 from dilo.train.runtime import distributed
 
 RECIPE = small_recipe("paste.probability=0.7")
@@ -28,8 +28,8 @@ def made(tmp_path_factory):
 
 
 def batches(source, start, workers, recipe=RECIPE):
-    stream = Batches(source.usable, recipe, start)
-    return list(loader(Views(source, recipe), stream, workers=workers, pin=False))
+    stream = BatchSampler(source.usable, recipe, start)
+    return list(make_loader(ViewDataset(source, recipe), stream, workers=workers, pin=False))
 
 
 def flat(batch):
@@ -40,13 +40,13 @@ def flat(batch):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes:UserWarning")
 def test_batches_are_the_same_with_any_number_of_workers(made, workers):
-    source = find_source(*made)
+    source = find_image_set(*made)
     for alone, together in zip(batches(source, 0, 0), batches(source, 0, workers), strict=True):
         assert all(map(torch.equal, flat(alone), flat(together)))
 
 
 def test_a_later_start_gives_the_rest_of_the_same_stream(made):
-    source = find_source(*made)
+    source = find_image_set(*made)
     whole = batches(source, 0, 0)
     assert len(whole) == 6  # 13 images: three batches of four an epoch, one image left over
     for start in range(6):
@@ -57,8 +57,8 @@ def test_a_later_start_gives_the_rest_of_the_same_stream(made):
 
 
 def test_an_epoch_visits_no_image_twice_and_orders_differ(made):
-    source = find_source(*made)
-    keys = [key for batch in Batches(source.usable, RECIPE, 0) for key in batch]
+    source = find_image_set(*made)
+    keys = [key for batch in BatchSampler(source.indices, RECIPE, 0) for key in batch]
     epochs = [[i for e, i in keys if e == epoch] for epoch in (0, 1)]
     assert [len(set(epoch)) for epoch in epochs] == [12, 12]
     assert epochs[0] != epochs[1]
@@ -66,27 +66,27 @@ def test_an_epoch_visits_no_image_twice_and_orders_differ(made):
 
 def test_fewer_images_than_a_batch_are_refused(made):
     with pytest.raises(DiloError, match=r"optimizer.batch = 4 images, got 3"):
-        Batches(np.arange(3), RECIPE, 0)
+        BatchSampler(np.arange(3), RECIPE, 0)
 
 
 @pytest.mark.parametrize(("count", "parts"), [(1, 2), (2, 1), (2, 2), (4, 1)])
 def test_ranks_and_parts_share_out_the_very_batches_of_one(monkeypatch, count, parts):
-    whole = list(Batches(np.arange(13), RECIPE, 2))
-    monkeypatch.setattr(distributed, "size", lambda: count)
+    whole = list(BatchSampler(np.arange(13), RECIPE, 2))
+    monkeypatch.setattr(distributed, "world_size", lambda: count)
     shares = []
     for rank in range(count):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        shares.append(list(Batches(np.arange(13), RECIPE, 2, parts)))
-        assert len(shares[-1]) == len(Batches(np.arange(13), RECIPE, 2, parts)) == 4 * parts
+        shares.append(list(BatchSampler(np.arange(13), RECIPE, 2, parts)))
+        assert len(shares[-1]) == len(BatchSampler(np.arange(13), RECIPE, 2, parts)) == 4 * parts
     for step, batch in enumerate(whole):
         dealt = [shares[r][step * parts + part] for part in range(parts) for r in range(count)]
         assert [key for share in dealt for key in share] == batch
 
 
 def test_ranks_that_do_not_divide_a_batch_are_refused(monkeypatch):
-    monkeypatch.setattr(distributed, "size", lambda: 3)
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
     with pytest.raises(DiloError, match="a multiple of 3 ranks times --accumulate 1, got 4"):
-        Batches(np.arange(13), RECIPE, 0)
+        BatchSampler(np.arange(13), RECIPE, 0)
 
 
 class Unmended(Dataset):
@@ -100,9 +100,9 @@ class Unmended(Dataset):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes:UserWarning")
 def test_an_error_keeps_its_words_and_leaves_no_worker_that_would_be_waited_for(workers):
-    stream = loader(Unmended(), [[(0, 0)]] * 4, workers=workers, pin=False)
+    stream = make_loader(Unmended(), [[(0, 0)]] * 4, workers=workers, pin=False)
     with pytest.raises(DiloError, match=r"^mend it$") as caught:
-        list(prefetched(stream, torch.device("cpu")))
+        list(prefetch_to_device(stream, torch.device("cpu")))
     assert not multiprocessing.active_children(), caught.traceback
 
 
@@ -159,4 +159,4 @@ def test_where_it_cannot_be_raised_the_remedy_is_said(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (64, 64))
     message = "2 workers need 272 open files, got a limit of 64: raise it with ulimit -n 4096"
     with pytest.raises(DiloError, match=message):
-        loader(Unmended(), [[(0, 0)]], workers=2, pin=False)
+        make_loader(Unmended(), [[(0, 0)]], workers=2, pin=False)

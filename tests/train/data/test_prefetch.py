@@ -10,17 +10,17 @@ from support.photographs import photograph_folder
 from support.runs import small_recipe
 
 from dilo.train.data import loader as module
-from dilo.train.data.dataset import Batch, Views
-from dilo.train.data.images import find_source
-from dilo.train.data.loader import COPIED, Batches, loader, prefetched
+from dilo.train.data.dataset import CropBatch, ViewDataset
+from dilo.train.data.images import find_image_set
+from dilo.train.data.loader import COPIED, BatchSampler, make_loader, prefetch_to_device
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 def numbered(number, *, make=lambda values: values):
     """Make a batch whose every value is its number."""
-    values = [make(torch.full((2,), number)) for _ in Batch._fields]
-    return Batch(*values)
+    values = [make(torch.full((2,), number)) for _ in CropBatch._fields]
+    return CropBatch(*values)
 
 
 def test_a_cpu_gets_the_loaders_own_batches_each_when_it_is_asked_for():
@@ -32,7 +32,7 @@ def test_a_cpu_gets_the_loaders_own_batches_each_when_it_is_asked_for():
             taken.append(batch)
             yield batch
 
-    for count, arrived in enumerate(prefetched(loading(), CPU), 1):
+    for count, arrived in enumerate(prefetch_to_device(loading(), CPU), 1):
         assert arrived.batch is made[count - 1]
         assert len(taken) == count
     assert count == 3
@@ -46,8 +46,8 @@ def test_waited_is_the_time_in_the_loader_and_not_that_of_the_step():
         yield numbered(2)
 
     waited = []
-    for arrived in prefetched(slow_in_the_middle(), CPU):
-        waited.append(arrived.waited)
+    for arrived in prefetch_to_device(slow_in_the_middle(), CPU):
+        waited.append(arrived.wait_seconds)
         time.sleep(0.02)
     assert waited[1] >= 0.05
     assert max(waited[0], waited[2]) < 0.02
@@ -67,7 +67,7 @@ def test_closing_closes_the_loaders_iterator(device, request):
             ended.append(True)
 
     loading = endless()  # referred to, so that nothing but closing ends it
-    arriving = prefetched(loading, device)
+    arriving = prefetch_to_device(loading, device)
     next(arriving)
     assert not ended
     arriving.close()
@@ -77,10 +77,12 @@ def test_closing_closes_the_loaders_iterator(device, request):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes:UserWarning")
 def test_closing_ends_the_workers_of_a_data_loader(tmp_path):
-    source, recipe = find_source(photograph_folder(tmp_path / "images", 5), None), small_recipe()
+    source, recipe = find_image_set(photograph_folder(tmp_path / "images", 5), None), small_recipe()
     before = set(multiprocessing.active_children())
-    reading = loader(Views(source, recipe), Batches(source.usable, recipe, 0), workers=2, pin=False)
-    with contextlib.closing(prefetched(reading, CPU)) as arriving:
+    reading = make_loader(
+        ViewDataset(source, recipe), BatchSampler(source.indices, recipe, 0), workers=2, pin=False
+    )
+    with contextlib.closing(prefetch_to_device(reading, CPU)) as arriving:
         next(arriving)
         assert len(set(multiprocessing.active_children()) - before) == 2
     assert not set(multiprocessing.active_children()) - before
@@ -137,7 +139,7 @@ def calls(monkeypatch):
 
 
 def test_the_next_batch_is_copied_beside_the_step_which_waits_for_its_own_alone(calls):
-    for arrived in prefetched((numbered(i, make=Value) for i in range(3)), CUDA):
+    for arrived in prefetch_to_device((numbered(i, make=Value) for i in range(3)), CUDA):
         calls.append(f"step {arrived.batch.images.number}")
     several = len(COPIED)
     assert calls == [
@@ -157,7 +159,7 @@ def test_the_next_batch_is_copied_beside_the_step_which_waits_for_its_own_alone(
 
 
 def test_a_gpu_of_no_batches_gets_none(calls):
-    assert list(prefetched(iter(()), CUDA)) == []
+    assert list(prefetch_to_device(iter(()), CUDA)) == []
 
 
 @pytest.mark.gpu
@@ -168,7 +170,7 @@ def test_a_gpu_gets_every_value_though_memory_is_used_again_while_it_computes():
             yield numbered(number, make=lambda v: v.to(torch.uint8).repeat(2**23).pin_memory())
 
     seen, busy = [], torch.randn(4096, 4096, device=CUDA)
-    for arrived in prefetched(large(), CUDA):
+    for arrived in prefetch_to_device(large(), CUDA):
         batch = arrived.batch
         assert {getattr(batch, name).device.type for name in COPIED} == {"cuda"}
         assert batch.skipped.device.type == "cpu"

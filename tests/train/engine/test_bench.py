@@ -6,10 +6,10 @@ import pytest
 import torch
 from support.runs import photographs_and_masks, small_recipe
 
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.engine import bench as module
 from dilo.train.engine.bench import bench, bench_table
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 RATES = {"decode": 310.0, "augment": 8000.0, "network": 2000.0, "whole": 290.0}
 
@@ -34,7 +34,7 @@ def canned(monkeypatch):
 
         monkeypatch.setattr(module, "Stages", Known)
         monkeypatch.setattr(module, "usable_cores", lambda: cores)
-        machine = Machine(device=torch.device("cpu"), workers=workers)
+        machine = RunOptions(device=torch.device("cpu"), workers=workers)
         return bench(small_recipe(), None, machine, {}, lambda words: None)
 
     return run
@@ -84,12 +84,12 @@ def test_the_table_says_it_in_eighty_columns(canned):
 
 
 def test_a_bench_measures_every_stage_and_leaves_nothing(tmp_path, monkeypatch):
-    source = find_source(*photographs_and_masks(tmp_path / "data", 5))
+    source = find_image_set(*photographs_and_masks(tmp_path / "data", 5))
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
     said = []
-    machine = Machine(device=torch.device("cpu"), workers=0)
+    machine = RunOptions(device=torch.device("cpu"), workers=0)
     result = bench(small_recipe(), source, machine, {}, said.append, seconds=0.01)
     assert all(result[name] > 0 for name in RATES)
     assert 0 < result["waited"] < 1

@@ -13,9 +13,9 @@ import pytest
 from dilo.pipeline.errors import AccessError, DiloError
 from dilo.train.engine import claim as module
 from dilo.train.engine.claim import CLAIM, Claim, Claimant, claimed
-from dilo.train.runtime.signals import Interruption
+from dilo.train.runtime.signals import StopSignal
 
-QUIET = Interruption()
+QUIET = StopSignal()
 
 
 def silent(line):
@@ -43,7 +43,7 @@ CODE = """
 import sys, time
 from pathlib import Path
 from dilo.train.engine.claim import claimed
-from dilo.train.runtime.signals import Interruption
+from dilo.train.runtime.signals import StopSignal
 with claimed(Path(sys.argv[1]), print, Interruption()):
     print("claimed", flush=True)
     time.sleep(60)
@@ -100,7 +100,7 @@ def test_one_that_gives_none_for_minutes_is_taken_for_dead(tmp_path, monkeypatch
 
 def test_waiting_for_another_machine_ends_with_a_signal(tmp_path):
     claim_of(tmp_path, machine="another")
-    with Interruption() as interruption:
+    with StopSignal() as interruption:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(DiloError, match="stopped by SIGTERM: "):
             Claim(tmp_path).take(silent, interruption)
@@ -162,7 +162,7 @@ def test_a_folder_that_takes_no_file_is_said_with_its_remedy(tmp_path, monkeypat
     def refuse(path, text):
         raise PermissionError(13, "no", str(path))
 
-    monkeypatch.setattr(module, "write_new", refuse)
+    monkeypatch.setattr(module, "write_if_absent", refuse)
     with (
         pytest.raises(AccessError, match=r"Permission denied: .*ask its owner"),
         claimed(tmp_path, silent, QUIET),

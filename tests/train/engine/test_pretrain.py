@@ -25,7 +25,7 @@ from support.runs import (
 from dilo.eval.classifier import load_classifier
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.draws import CROPS
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
 from dilo.train.engine.pretrain import train
 from dilo.train.methods import METHODS
@@ -39,7 +39,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(made, tmp_path_factory):
     run = tmp_path_factory.mktemp("undisturbed")
-    train(small_recipe("optimizer.epochs=6"), find_source(*made), run, machine(), print)
+    train(small_recipe("optimizer.epochs=6"), find_image_set(*made), run, machine(), print)
     return run
 
 
@@ -101,7 +101,7 @@ def test_the_losses_after_kill_9_are_those_without_it_to_the_last_bit(
 
 
 def test_a_stop_in_the_middle_of_an_epoch_goes_on_there(made, undisturbed, tmp_path):
-    recipe, source = small_recipe("optimizer.epochs=6"), find_source(*made)
+    recipe, source = small_recipe("optimizer.epochs=6"), find_image_set(*made)
     stop_at_once = machine(max_minutes=1e-9)
     for step in (1, 2):
         assert train(recipe, source, tmp_path, stop_at_once, print).step == step
@@ -118,7 +118,7 @@ ON_CROPS = (
 
 
 def test_a_stop_changes_nothing_about_the_backgrounds_of_an_epoch(made, tmp_path):
-    recipe, source = small_recipe(*ON_CROPS), find_source(*made)
+    recipe, source = small_recipe(*ON_CROPS), find_image_set(*made)
     stores = {CROPS: Pictures("crops", [(20, 30)] * 9)}
     train(recipe, source, tmp_path / "whole", machine(), print, backgrounds=stores)
     # The bank is another one each epoch, and the losses are those of the very pictures.
@@ -133,7 +133,7 @@ def test_a_stop_changes_nothing_about_the_backgrounds_of_an_epoch(made, tmp_path
 
 
 def test_a_run_does_not_go_on_with_other_backgrounds(made, tmp_path):
-    recipe, source = small_recipe(*ON_CROPS), find_source(*made)
+    recipe, source = small_recipe(*ON_CROPS), find_image_set(*made)
     stores = {CROPS: Pictures("crops", [(20, 30)] * 9)}
     train(recipe, source, tmp_path, machine(max_minutes=1e-9), print, backgrounds=stores)
     stores[CROPS].fingerprint = "of other crops"
@@ -144,7 +144,7 @@ def test_a_run_does_not_go_on_with_other_backgrounds(made, tmp_path):
 def test_backgrounds_that_do_not_fit_end_a_run_before_it_begins(made, tmp_path):
     recipe, source = (
         small_recipe(*ON_CROPS, "paste.bank=1048576", "views.size=2048"),
-        find_source(*made),
+        find_image_set(*made),
     )
     run = tmp_path / "run"
     with pytest.raises(DiloError, match=r"paste.bank must fit .* --set paste.bank=\d+ or less"):
@@ -153,7 +153,7 @@ def test_backgrounds_that_do_not_fit_end_a_run_before_it_begins(made, tmp_path):
 
 
 def test_a_finished_run_is_left_as_it_is(made, undisturbed):
-    recipe, source = small_recipe("optimizer.epochs=6"), find_source(*made)
+    recipe, source = small_recipe("optimizer.epochs=6"), find_image_set(*made)
     before = (undisturbed / "metrics.jsonl").read_bytes()
     result = train(recipe, source, undisturbed, machine(), print)
     assert (result.step, result.steps) == (18, 18)
@@ -162,7 +162,7 @@ def test_a_finished_run_is_left_as_it_is(made, undisturbed):
 
 def test_copy_paste_and_its_absence_are_different_runs(made, undisturbed, tmp_path):
     recipe = small_recipe("optimizer.epochs=6", "paste.probability=0")
-    train(recipe, find_source(*made), tmp_path, machine(), print)
+    train(recipe, find_image_set(*made), tmp_path, machine(), print)
     assert losses(tmp_path) != losses(undisturbed)
 
 
@@ -173,7 +173,7 @@ def test_training_beats_chance(tmp_path):
         *("views.size=32", "views.order=[]", "paste.probability=0", "model.head=linear"),
         *("optimizer.epochs=20", "optimizer.batch=16", "moco.queue=16", "moco.momentum=0.9"),
     )
-    train(recipe, find_source(images, None), tmp_path / "run", machine(), print)
+    train(recipe, find_image_set(images, None), tmp_path / "run", machine(), print)
     found, chance = losses(tmp_path / "run"), math.log(1 + 16)
     assert sum(found[-8:]) / 8 < 0.92 * chance
     # The queue begins as random directions, which any key beats; chance is met once it fills.
@@ -194,7 +194,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
         r"must stay a number, got nan at step 5 with learning rate 0.0\d+ \(recorded last: step 3"
     )
     with pytest.raises(DiloError, match=message):
-        train(small_recipe(), find_source(*made), tmp_path, seldom, print)
+        train(small_recipe(), find_image_set(*made), tmp_path, seldom, print)
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [3, 0]
 
 
@@ -210,7 +210,7 @@ def numbered(folder):
 def test_a_run_that_learns_classes_names_them_and_says_that_numbers_are_sorted_so(tmp_path):
     images, lines = numbered(tmp_path), []
     recipe = method_recipe("supervised", "optimizer.epochs=1")
-    train(recipe, find_source(images, None), tmp_path / "run", machine(), lines.append)
+    train(recipe, find_image_set(images, None), tmp_path / "run", machine(), lines.append)
     assert any("classes are whole numbers and sorted as numbers: 0, 1, 2" in x for x in lines)
     newest = checkpoint.load(checkpoint.steps(tmp_path / "run")[0][1])
     assert newest["dilo"]["classes"] == tuple(map(str, range(12)))
@@ -222,7 +222,7 @@ def test_a_run_that_learns_classes_names_them_and_says_that_numbers_are_sorted_s
 def test_a_run_that_learnt_classes_in_the_order_of_text_is_not_gone_on_with(tmp_path):
     images = numbered(tmp_path)
     recipe = method_recipe("supervised", "optimizer.epochs=1")
-    again = find_source(images, None), tmp_path / "run", machine(), print
+    again = find_image_set(images, None), tmp_path / "run", machine(), print
     train(recipe, *again)
     for _, path in checkpoint.steps(tmp_path / "run"):
         content = torch.load(path, weights_only=True)
@@ -234,7 +234,7 @@ def test_a_run_that_learnt_classes_in_the_order_of_text_is_not_gone_on_with(tmp_
 
 def test_a_run_of_classes_named_by_words_goes_on_from_a_checkpoint_without_them(tmp_path):
     images = photograph_folder(tmp_path / "images", 13)
-    again = find_source(images, None), tmp_path / "run", machine(), print
+    again = find_image_set(images, None), tmp_path / "run", machine(), print
     train(method_recipe("supervised", "optimizer.epochs=1"), *again)
     for _, path in checkpoint.steps(tmp_path / "run"):
         content = torch.load(path, weights_only=True)
@@ -249,7 +249,7 @@ def test_a_run_without_labels_names_no_classes_but_remarks_on_the_parts_of_a_dat
         part = tmp_path / "images" / ("val" if number % 4 else "train")
         part.mkdir(parents=True, exist_ok=True)
         path.rename(part / f"{number}.jpg")
-    source = find_source(tmp_path / "images", None)
+    source = find_image_set(tmp_path / "images", None)
     recipe = method_recipe("moco", "paste.probability=0", "optimizer.epochs=1")
     train(recipe, source, tmp_path / "run", machine(), lines.append)
     assert sum("named train and val, as parts of a data set are" in x for x in lines) == 1

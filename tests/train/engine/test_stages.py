@@ -9,12 +9,12 @@ from torch import nn
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.engine import bench
 from dilo.train.engine.bench import Stages
 from dilo.train.methods import METHODS
 from dilo.train.methods.base import Method, StepOutput, ViewBatch
-from dilo.train.runtime.options import Machine
+from dilo.train.runtime.options import RunOptions
 
 RECIPE = small_recipe("paste.probability=0.7")
 CPU = torch.device("cpu")
@@ -22,11 +22,11 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    return find_source(*photographs_and_masks(tmp_path_factory.mktemp("data")))
+    return find_image_set(*photographs_and_masks(tmp_path_factory.mktemp("data")))
 
 
 def staged(source, recipe=RECIPE, seconds=0.02, **options):
-    machine = Machine(device=CPU, **{"workers": 0} | options)
+    machine = RunOptions(device=CPU, **{"workers": 0} | options)
     return Stages(recipe, source, machine, {}, seconds)
 
 

@@ -9,8 +9,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.dataset import Views, Wanted, collate
-from dilo.train.data.images import find_source
+from dilo.train.data.dataset import SampleSpec, ViewDataset, collate
+from dilo.train.data.images import find_image_set
 from dilo.train.engine.pretrain import Pretraining, train
 from dilo.train.engine.trainer import Optimization
 from dilo.train.methods import METHODS
@@ -52,8 +52,8 @@ class Probe(Method):
 
 def stepped(made, parts, **options):
     """Take one step of a batch of four, in parts."""
-    labels, source = torch.arange(13).numpy() % 2, find_source(*made)
-    views = Views(source, RECIPE, Wanted(2, True, labels))
+    labels, source = torch.arange(13).numpy() % 2, find_image_set(*made)
+    views = ViewDataset(source, RECIPE, SampleSpec(2, True, labels))
     samples = [views[(0, index)] for index in range(4)]
     size = 4 // parts
     batches = [collate(samples[i : i + size]) for i in range(0, 4, size)]
@@ -109,12 +109,14 @@ def test_a_compiled_network_keeps_its_names_and_its_step(made, monkeypatch):
 
 def test_a_method_that_needs_masks_is_refused_without(made, tmp_path):
     with pytest.raises(DiloError, match="method naive needs --masks DIR, got none: make it with"):
-        train(method_recipe("naive"), find_source(made[0], None), tmp_path, machine(), print)
+        train(method_recipe("naive"), find_image_set(made[0], None), tmp_path, machine(), print)
 
 
 def test_a_run_in_parts_trains_every_part(made, tmp_path):
     recipe = method_recipe("simclr", "optimizer.epochs=1")
-    train(recipe, find_source(*made), tmp_path, dataclasses.replace(machine(), parts=2), print)
+    train(
+        recipe, find_image_set(*made), tmp_path, dataclasses.replace(machine(), accumulate=2), print
+    )
     assert len(losses(tmp_path)) == 3
 
 
@@ -122,4 +124,4 @@ def test_groups_that_cannot_be_dealt_are_refused(made, tmp_path):
     used = machine(parts=4)
     assert "moco" in METHODS
     with pytest.raises(DiloError, match=r"model.bn_groups must be 1 or a multiple of 1 ranks tim"):
-        train(small_recipe(), find_source(*made), tmp_path, used, print)
+        train(small_recipe(), find_image_set(*made), tmp_path, used, print)

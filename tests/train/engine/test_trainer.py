@@ -12,12 +12,12 @@ from support.folders import write_class_folders
 from support.runs import SMALL, losses, machine, small_recipe
 
 from dilo.pipeline.errors import AccessError, CheckpointError, DiloError
-from dilo.train.data.images import find_source
+from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
 from dilo.train.engine.claim import claimed
 from dilo.train.engine.pretrain import Pretraining, train
-from dilo.train.monitor.knn_monitor import Monitor
-from dilo.train.runtime.signals import Interruption
+from dilo.train.monitor.knn_monitor import KnnMonitor
+from dilo.train.runtime.signals import StopSignal
 
 RECIPE = small_recipe("optimizer.epochs=3", "paste.probability=0")
 STOP = 1e-9
@@ -28,7 +28,7 @@ def source(tmp_path_factory):
     """Thirteen images of two classes: three steps an epoch."""
     root = write_class_folders(tmp_path_factory.mktemp("data") / "a", ("ant", "bee"), each=6)
     (root / "ant" / "6.png").write_bytes((root / "ant" / "5.png").read_bytes())
-    return find_source(root, None)
+    return find_image_set(root, None)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_run_of_which_step_0_alone_can_be_read_stops_and_nothing_is_lost(sourc
 
 def test_a_second_training_in_a_folder_is_refused_and_changes_nothing(source, tmp_path):
     train(RECIPE, source, tmp_path, machine(max_minutes=STOP), silent)
-    with claimed(tmp_path, silent, Interruption()):
+    with claimed(tmp_path, silent, StopSignal()):
         before = files(tmp_path)
         with pytest.raises(DiloError, match=rf"one program at a time, got process {os.getpid()}"):
             train(RECIPE, source, tmp_path, machine(), silent)
@@ -197,7 +197,7 @@ def test_each_read_out_stands_once_though_a_run_ends_in_its_first_epoch_and_in_a
         with pytest.raises(Stop):
             train(RECIPE, source, tmp_path, machine(knn_every=1), silent)
     assert read_outs(tmp_path) == [0]
-    plain = Monitor.line
+    plain = KnnMonitor.evaluate
 
     def line(self, encoders, step, *more):
         if step in (6, 9):
@@ -206,7 +206,7 @@ def test_each_read_out_stands_once_though_a_run_ends_in_its_first_epoch_and_in_a
 
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr(Monitor, "line", line)
+            patch.setattr(KnnMonitor, "evaluate", line)
             with pytest.raises(Stop):
                 train(RECIPE, source, tmp_path, machine(knn_every=1), silent)
             assert kept(tmp_path)[0] == 6
@@ -221,7 +221,7 @@ def test_each_read_out_stands_once_though_a_run_ends_in_its_first_epoch_and_in_a
 def test_a_signal_during_a_read_out_gives_it_up_and_the_next_start_makes_up_for_it(
     source, undisturbed, tmp_path, monkeypatch, at
 ):
-    plain = Monitor.line
+    plain = KnnMonitor.evaluate
 
     def line(self, encoders, step, *more):
         if step == at:
@@ -229,7 +229,7 @@ def test_a_signal_during_a_read_out_gives_it_up_and_the_next_start_makes_up_for_
         return plain(self, encoders, step, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Monitor, "line", line)
+        patch.setattr(KnnMonitor, "evaluate", line)
         result = train(RECIPE, source, tmp_path, machine(knn_every=1), silent)
     assert (result.step, result.signal) == (at, "SIGTERM")
     assert (tmp_path / "state").read_text() == "preempted\n"

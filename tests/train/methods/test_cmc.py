@@ -14,7 +14,7 @@ from dilo.pipeline.errors import RecipeError
 from dilo.train.methods import METHODS
 from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.cmc import CMC
-from dilo.train.methods.memory_bank import draw_slots
+from dilo.train.methods.memory_bank import sample_negatives
 from dilo.train.recipes.recipe import (
     MemoryRecipe,
     ModelRecipe,
@@ -90,7 +90,7 @@ def test_a_step_is_the_released_codes(settings):
     method.end_step()
 
     light, colour = embeddings(l_to_ab, view[:, :1]), embeddings(ab_to_l, view[:, 1:])
-    slots = draw_slots(batch, DATA.images, settings.negatives, RECIPE.seed)
+    slots = sample_negatives(batch, DATA.images, settings.negatives, RECIPE.seed)
     there, back = scores(light, old_ab, slots), scores(colour, old_l, slots)
     z_l, z_ab = normalisation(there), normalisation(back)
     expected = literal(there, settings.loss, z_l) + literal(back, settings.loss, z_ab)

@@ -14,7 +14,7 @@ from dilo.pipeline.errors import RecipeError
 from dilo.train.methods import METHODS
 from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.instdisc import InstDisc
-from dilo.train.methods.memory_bank import draw_slots
+from dilo.train.methods.memory_bank import sample_negatives
 from dilo.train.recipes.recipe import MemoryRecipe, ModelRecipe, OptimizerRecipe, Recipe
 
 DATA = TrainingSet(40)
@@ -76,7 +76,7 @@ def test_a_step_is_the_released_codes(settings):
         method.end_step()
 
         features = functional.normalize(network(batch.views[0]).float(), dim=1).detach()
-        slots = draw_slots(batch, DATA.images, settings.negatives, RECIPE.seed)
+        slots = sample_negatives(batch, DATA.images, settings.negatives, RECIPE.seed)
         if step == 0:
             scores = [
                 math.exp(float(f @ memory[i]) / settings.temperature)

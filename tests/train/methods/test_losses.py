@@ -55,7 +55,7 @@ def test_ranks_with_a_part_of_the_batch_each_come_to_the_loss_and_gradient_of_on
     outputs = []
     for rank, part in enumerate(parts):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        monkeypatch.setattr(distributed, "gather_with_gradient", lambda _: everyone)
+        monkeypatch.setattr(distributed, "all_gather_with_grad", lambda _: everyone)
         outputs.append(nt_xent(*part, 0.2))
     mean = torch.stack([output.loss for output in outputs]).mean()
     assert_close(mean, expected.loss)

@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 from dilo.train.data.draws import key_shuffle
 from dilo.train.methods.base import TrainingSet, ViewBatch
-from dilo.train.methods.losses import contrast
+from dilo.train.methods.losses import moco_logits
 from dilo.train.methods.moco import MoCo
-from dilo.train.methods.momentum import follow
+from dilo.train.methods.momentum import ema_update
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
 
@@ -91,7 +91,7 @@ def test_gradient_reaches_the_query_and_never_the_key():
 @pytest.mark.parametrize(("negatives", "published"), [(65536, 11.0904), (4096, 8.3180)])
 def test_identical_embeddings_cost_log_of_the_choices(negatives, published):
     one = functional.normalize(torch.ones(4, 8), dim=1)
-    logits = contrast(one, one, one[:1].T.expand(8, negatives), 0.07)
+    logits = moco_logits(one, one, one[:1].T.expand(8, negatives), 0.07)
     loss = functional.cross_entropy(logits, torch.zeros(4, dtype=torch.int64))
     assert float(loss) == pytest.approx(math.log(negatives + 1), abs=1e-4)
     assert float(loss) == pytest.approx(published, abs=1e-4)
@@ -109,7 +109,7 @@ def test_the_first_loss_is_the_published_one(temperature, cosine, loss):
     side = functional.normalize(draw[1] - (draw[1] * query).sum(1, keepdim=True) * query, dim=1)
     key = cosine * query + math.sqrt(1 - cosine**2) * side
     queue = functional.normalize(torch.randn(128, 65536, generator=generator), dim=0)
-    logits = contrast(query, key, queue, temperature)
+    logits = moco_logits(query, key, queue, temperature)
     found = functional.cross_entropy(logits, torch.zeros(64, dtype=torch.int64))
     assert float(found) == pytest.approx(loss, abs=0.01 if loss > 1 else 0.005)
 
@@ -122,7 +122,7 @@ def test_the_key_encoder_starts_as_the_query_encoder_and_follows_slowly():
     target = copy.deepcopy(network)
     network.weight.data.fill_(1.0)
     target.weight.data.fill_(2.0)
-    follow(network, target, 0.9)
+    ema_update(network, target, 0.9)
     assert network.weight.item() == pytest.approx(1.1)
 
 

@@ -9,10 +9,10 @@ from torch.testing import assert_close
 
 from dilo.train.data.draws import key_shuffle
 from dilo.train.methods.base import TrainingSet, ViewBatch
-from dilo.train.methods.losses import contrast, info_nce
+from dilo.train.methods.losses import info_nce, moco_logits
 from dilo.train.methods.moco import MoCo
 from dilo.train.methods.naive import Naive, masked_average
-from dilo.train.networks.encoder import trunk_features
+from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
 
 RECIPE = Recipe(
@@ -78,14 +78,14 @@ def test_a_step_is_mocos_with_that_average_and_masks_follow_their_keys_through_t
     twin = copy.deepcopy(method)
 
     def embed(network, views, masks):
-        pooled = literal_average(trunk_features(network, views), masks)
+        pooled = literal_average(feature_map(network, views), masks)
         return functional.normalize(network.fc(pooled).float(), dim=1)
 
     order = torch.from_numpy(key_shuffle(RECIPE.seed, 3, 8))
     query = embed(twin.encoder_q, batch.views[0], masks[0])
     key = torch.empty(8, 8)
     key[order] = embed(twin.encoder_k, batch.views[1][order], masks[1][order]).detach()
-    expected = info_nce(contrast(query, key, twin.queue, 0.2))
+    expected = info_nce(moco_logits(query, key, twin.queue, 0.2))
     output = method(batch)
     assert_close(output.loss, expected.loss)
     output.loss.backward()

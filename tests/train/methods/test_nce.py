@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dilo.train.methods.losses import nce
-from dilo.train.methods.memory_bank import contrast_slots, new_bank
+from dilo.train.methods.memory_bank import contrast_slots, init_bank
 
 IMAGENET = 1_281_167
 
@@ -48,7 +48,7 @@ def test_the_loss_is_the_definition_read_literally(images):
 
 def test_the_first_batch_has_the_published_figures():
     generator = torch.Generator().manual_seed(0)
-    bank = new_bank(20_000, 128, generator)
+    bank = init_bank(20_000, 128, generator)
     half = functional.normalize(torch.randn(24, 128, generator=generator), dim=1)
     # With each direction its opposite, so that the mean positive is 0, as it is expected.
     slots = torch.randint(20_000, (24, 4097), generator=generator).repeat(2, 1)

@@ -18,13 +18,13 @@ from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.train.augment.color import normalise
 from dilo.train.data import evaluation
 from dilo.train.data.draws import READ_OUT
-from dilo.train.data.evaluation import evaluation_crop
-from dilo.train.data.images import find_source
+from dilo.train.data.evaluation import center_crop
+from dilo.train.data.images import find_image_set
 from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.moco import MoCo
 from dilo.train.monitor import knn_monitor as module
 from dilo.train.monitor.knn import knn_accuracy
-from dilo.train.monitor.knn_monitor import Monitor
+from dilo.train.monitor.knn_monitor import KnnMonitor
 from dilo.train.networks.encoder import resnet
 from dilo.train.recipes.recipe import ModelRecipe
 
@@ -55,7 +55,7 @@ def trunk_features(network, paths):
     bare.load_state_dict(network.state_dict())
     bare.fc = nn.Identity()
     bare.eval()
-    crops = [evaluation_crop(np.asarray(Image.open(path)), RECIPE.views.size) for path in paths]
+    crops = [center_crop(np.asarray(Image.open(path)), RECIPE.views.size) for path in paths]
     with torch.no_grad():
         return torch.cat([bare(normalise(crop[None] / 255)) for crop in crops])
 
@@ -78,7 +78,7 @@ def expected(network, bank, queries, k):
 def test_a_test_folder_is_asked_about_all_training_images(folders, network):
     train, test = folders
     # The test folder's classes are numbered as the training images' are.
-    monitor = Monitor(find_source(train, None), RECIPE, CPU, 0, test)
+    monitor = KnnMonitor(find_image_set(train, None), RECIPE, CPU, 0, test)
     bank, queries = (sorted(folder.glob("*/*.png")) for folder in (train, test))
     assert monitor.top1((network,)) == expected(network, bank, queries, 20)
     assert monitor.k == 20
@@ -92,7 +92,7 @@ def test_without_one_a_tenth_chosen_by_the_seed_is_asked_about_the_rest(folders,
     key = np.random.Philox(key=np.array((seed, READ_OUT), np.uint64))
     order = np.argsort(np.random.Generator(key).random(27), kind="stable")
     asked, rest = ([paths[i] for i in rows] for rows in (order[:3], order[3:]))
-    found = Monitor(find_source(train, None), recipe, CPU, 0).top1((network,))
+    found = KnnMonitor(find_image_set(train, None), recipe, CPU, 0).top1((network,))
     assert found == expected(network, rest, asked, 20)
 
 
@@ -100,7 +100,7 @@ def test_at_most_so_many_images_are_looked_at_and_a_small_bank_has_fewer_voters(
     folders, network, monkeypatch
 ):
     monkeypatch.setattr(module, "IMAGES", 10)
-    monitor = Monitor(find_source(folders[0], None), RECIPE, CPU, 0)
+    monitor = KnnMonitor(find_image_set(folders[0], None), RECIPE, CPU, 0)
     assert monitor.k == 9
     assert monitor.top1((network,)) in (0.0, 100.0)  # one is asked about
 
@@ -108,7 +108,7 @@ def test_at_most_so_many_images_are_looked_at_and_a_small_bank_has_fewer_voters(
 def test_unreadable_images_are_left_out(tmp_path, network):
     train = write_class_folders(tmp_path / "train", CLASSES, each=9)
     test = write_class_folders(tmp_path / "test", CLASSES, each=3, seed=1)
-    monitor = Monitor(find_source(train, None), RECIPE, CPU, 0, test)
+    monitor = KnnMonitor(find_image_set(train, None), RECIPE, CPU, 0, test)
     broken = [train / "ant" / f"{i}.png" for i in range(8)] + [test / "bee" / "0.png"]
     for path in broken:
         path.write_bytes(b"no image")
@@ -131,7 +131,7 @@ def test_an_image_that_the_system_does_not_give_now_is_no_broken_one(
         raise ImageError("Input/output error", errno.EIO)
 
     monkeypatch.setattr(evaluation, "decode", decode)
-    monitor = Monitor(find_source(folders[0], None), RECIPE, CPU, workers)
+    monitor = KnnMonitor(find_image_set(folders[0], None), RECIPE, CPU, workers)
     with pytest.raises(AccessError, match=r"\.png: Input/output error: the disk does not answer"):
         monitor.top1((network,))
 
@@ -157,7 +157,7 @@ def test_two_encoders_see_their_channels_and_their_features_stand_side_by_side(
         lambda images, space: torch.zeros_like(images) + torch.arange(3.0)[:, None, None],
     )
     monkeypatch.setattr(module, "knn_accuracy", vote)
-    monitor = Monitor(find_source(folders[0], None), RECIPE, CPU, 0)
+    monitor = KnnMonitor(find_image_set(folders[0], None), RECIPE, CPU, 0)
     monitor.top1((one("l", 1), one("ab", 2)))
     assert seen["l"][0, :, 0, 0].tolist() == [0.0]
     assert seen["ab"][0, :, 0, 0].tolist() == [1.0, 2.0]
@@ -169,7 +169,7 @@ def losses(source, read):
     method = MoCo(RECIPE, TrainingSet(27)).train()
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
     torch.manual_seed(5)
-    found, monitor = [], Monitor(source, RECIPE, CPU, 0)
+    found, monitor = [], KnnMonitor(source, RECIPE, CPU, 0)
     for step in range(3):
         views = torch.randn(2, 4, 3, 16, 16)  # from torch's own generator, as a dropout would
         method.begin_step()
@@ -185,7 +185,7 @@ def losses(source, read):
 
 
 def test_losses_after_a_read_out_are_those_without_it_to_the_last_bit(folders):
-    source = find_source(folders[0], None)
+    source = find_image_set(folders[0], None)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  # the state that must not move
     before = random.getstate(), str(np.random.get_state())  # noqa: NPY002
@@ -201,15 +201,15 @@ def test_a_part_that_was_frozen_stays_so_and_gradients_stay_on(folders, network)
     network.train()
     network.bn1.eval()
     head = network.fc
-    Monitor(find_source(folders[0], None), RECIPE, CPU, 0).top1((network,))
+    KnnMonitor(find_image_set(folders[0], None), RECIPE, CPU, 0).top1((network,))
     assert [network.bn1.training, network.training, network.layer1.training] == [False, True, True]
     assert torch.is_grad_enabled()
     assert network.fc is head
 
 
 def test_ranks_share_the_images_and_all_find_what_one_finds(folders, network, monkeypatch):
-    source, (_, test) = find_source(folders[0], None), folders
-    alone = Monitor(source, RECIPE, CPU, 0, test).top1((network,))
+    source, (_, test) = find_image_set(folders[0], None), folders
+    alone = KnnMonitor(source, RECIPE, CPU, 0, test).top1((network,))
     here, barrier, given = threading.local(), threading.Barrier(4), {}
 
     def gather(values):
@@ -229,7 +229,7 @@ def test_ranks_share_the_images_and_all_find_what_one_finds(folders, network, mo
         copy = resnet(RECIPE.model)
         copy.load_state_dict(network.state_dict())
         # 27 and 6 images among four: the last rank has too few of both.
-        found[rank] = Monitor(source, RECIPE, CPU, 0, test).top1((copy,))
+        found[rank] = KnnMonitor(source, RECIPE, CPU, 0, test).top1((copy,))
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(4)]
     for thread in threads:
@@ -240,13 +240,13 @@ def test_ranks_share_the_images_and_all_find_what_one_finds(folders, network, mo
 
 
 def test_a_line_tells_what_was_found_and_null_where_features_are_no_numbers(folders, network):
-    monitor = Monitor(find_source(folders[0], None), RECIPE, CPU, 0)
+    monitor = KnnMonitor(find_image_set(folders[0], None), RECIPE, CPU, 0)
     top1 = monitor.top1((network,))
     line = {"step": 70, "epoch": 2, "knn_top1": top1, "knn_k": 20}
-    assert monitor.line((network,), 70, 2) == line
+    assert monitor.evaluate((network,), 70, 2) == line
     broken = resnet(RECIPE.model)
     nn.init.constant_(broken.bn1.weight, torch.nan)
-    assert monitor.line((broken,), 70, 2) == line | {"knn_top1": None}
+    assert monitor.evaluate((broken,), 70, 2) == line | {"knn_top1": None}
 
 
 @pytest.mark.parametrize(
@@ -265,4 +265,4 @@ def test_folders_that_tell_no_classes_are_refused(folders, tmp_path, images, tes
     write_class_folders(tmp_path / "one", ("only",), each=2)
     images = tmp_path / images if images == "one" else root / images
     with pytest.raises(DiloError, match=message):
-        Monitor(find_source(images, None), RECIPE, CPU, 0, test and root / test)
+        KnnMonitor(find_image_set(images, None), RECIPE, CPU, 0, test and root / test)

@@ -10,8 +10,8 @@ import torch
 from support.runs import small_recipe
 
 from dilo.train.monitor import run_info as record
-from dilo.train.monitor.metrics import METRICS, Meter, Record, read_metrics
-from dilo.train.monitor.run_info import FACTS, describe, read_facts
+from dilo.train.monitor.metrics import METRICS, MetricsFile, ThroughputMeter, read_metrics
+from dilo.train.monitor.run_info import RUN_INFO, read_run_info, write_run_info
 
 
 class Clock:
@@ -25,14 +25,14 @@ class Clock:
 
 
 def test_lines_after_the_checkpoint_and_lines_cut_short_are_dropped(tmp_path):
-    record = Record(tmp_path, 0)
+    record = MetricsFile(tmp_path, 0)
     for step in (1, 2, 3, 4):
         record.add({"step": step, "loss": step / 3})
         record.add({"step": step, "knn_top1": 10.0 * step})
     record.close()
     with (tmp_path / METRICS).open("a") as file:
         file.write('[3]\n"three"\n{"step": 5, "lo')
-    again = Record(tmp_path, 3)
+    again = MetricsFile(tmp_path, 3)
     again.add({"step": 4, "loss": 1.0})
     again.close()
     lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
@@ -42,7 +42,7 @@ def test_lines_after_the_checkpoint_and_lines_cut_short_are_dropped(tmp_path):
 
 
 def test_a_loss_that_is_no_number_is_null_which_every_reader_knows(tmp_path):
-    record = Record(tmp_path, 0)
+    record = MetricsFile(tmp_path, 0)
     record.add({"step": 1, "loss": math.nan, "lr": 0.1})
     record.close()
     assert (tmp_path / METRICS).read_text() == '{"step": 1, "loss": null, "lr": 0.1}\n'
@@ -54,7 +54,7 @@ def test_a_run_without_metrics_has_no_lines(tmp_path):
 
 def test_a_line_tells_of_the_batches_since_the_last_line_alone():
     clock = Clock()
-    meter = Meter(clock)
+    meter = ThroughputMeter(clock)
     meter.batch(images=32, waited_seconds=1.5, views=64, pasted=16, skipped=3)
     clock.now += 4
     meter.batch(images=32, waited_seconds=0.5, views=64, pasted=32, skipped=0)
@@ -77,7 +77,7 @@ def test_a_line_tells_of_the_batches_since_the_last_line_alone():
 
 def test_a_pause_is_no_time_of_training():
     clock = Clock()
-    meter = Meter(clock)
+    meter = ThroughputMeter(clock)
     meter.batch(images=30, waited_seconds=1.0, views=60, pasted=0, skipped=0)
     clock.now += 2
     with meter.paused():
@@ -88,7 +88,7 @@ def test_a_pause_is_no_time_of_training():
 
 
 def test_a_line_at_once_after_another_divides_by_nothing():
-    meter = Meter(Clock())
+    meter = ThroughputMeter(Clock())
     assert set(meter.line().values()) == {0}
 
 
@@ -98,11 +98,11 @@ def test_run_json_tells_recipe_versions_and_data_of_the_latest_start_and_all_sta
     recipe = small_recipe("paste.probability=0.25")
     data = {"images": "digest", "masks": "fingerprint", "backgrounds": ""}
     facts = {"device": "cpu", "world_size": 1, "precision": "fp32", "step": 0, "data": data}
-    monkeypatch.setattr(record, "commit", lambda: "abc+changes")
+    monkeypatch.setattr(record, "git_commit", lambda: "abc+changes")
     monkeypatch.setattr(sys, "argv", ["dilo-train", "--out", "run"])
-    describe(tmp_path, recipe, facts)
-    describe(tmp_path, recipe, facts | {"device": "H100", "world_size": 8, "step": 40})
-    found = read_facts(tmp_path)
+    write_run_info(tmp_path, recipe, facts)
+    write_run_info(tmp_path, recipe, facts | {"device": "H100", "world_size": 8, "step": 40})
+    found = read_run_info(tmp_path)
     assert found["recipe"] == json.loads(json.dumps(dataclasses.asdict(recipe)))
     assert found["recipe"]["paste"]["probability"] == 0.25
     assert found["data"] == data
@@ -118,14 +118,14 @@ def test_run_json_tells_recipe_versions_and_data_of_the_latest_start_and_all_sta
 
 @pytest.mark.parametrize("damage", ['{"starts": [', "[]", '{"starts": 7}'])
 def test_a_damaged_run_json_is_written_anew(tmp_path, damage):
-    (tmp_path / FACTS).write_text(damage)
-    describe(tmp_path, small_recipe(), {"step": 3})
-    assert [start["step"] for start in read_facts(tmp_path)["starts"]] == [3]
+    (tmp_path / RUN_INFO).write_text(damage)
+    write_run_info(tmp_path, small_recipe(), {"step": 3})
+    assert [start["step"] for start in read_run_info(tmp_path)["starts"]] == [3]
 
 
 def test_lines_that_no_program_wrote_are_left_out(tmp_path):
     lines = ('{"step": 1}', "[" * 200_000, '{"step": ' + "9" * 4000 + "}", '{"step": 2}', "\x00")
     (tmp_path / METRICS).write_text("\n".join(lines))
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
-    (tmp_path / FACTS).write_text('{"a": ' * 200_000)
-    assert read_facts(tmp_path) == {}
+    (tmp_path / RUN_INFO).write_text('{"a": ' * 200_000)
+    assert read_run_info(tmp_path) == {}

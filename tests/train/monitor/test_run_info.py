@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from dilo.train.monitor.run_info import commit
+from dilo.train.monitor.run_info import git_commit
 
 
 @pytest.fixture
@@ -27,17 +27,17 @@ def checkout(tmp_path):
 
 def test_a_checkout_is_named_by_its_hash_and_whether_files_differ(checkout):
     file, head = checkout
-    assert commit(file) == head
+    assert git_commit(file) == head
     file.write_text("two\n")
-    assert commit(file) == f"{head}+changes"
+    assert git_commit(file) == f"{head}+changes"
 
 
 def test_a_package_installed_into_some_checkout_has_no_commit(checkout):
     installed = checkout[0].with_name("installed.py")
     installed.write_text("")
-    assert commit(installed) is None
+    assert git_commit(installed) is None
 
 
 def test_without_git_there_is_no_commit_and_no_error(checkout, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert commit(checkout[0]) is None
+    assert git_commit(checkout[0]) is None

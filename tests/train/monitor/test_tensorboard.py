@@ -6,7 +6,7 @@ import types
 import pytest
 
 from dilo.pipeline.errors import DiloError
-from dilo.train.monitor.metrics import Board
+from dilo.train.monitor.metrics import TensorBoardFile
 
 LINE = {"step": 30, "epoch": 1, "loss": 2.5, "lr": 0.03}
 
@@ -31,7 +31,7 @@ class Writer:
 def test_each_scalar_of_a_line_is_a_point_at_its_step(tmp_path, monkeypatch):
     fake = types.SimpleNamespace(SummaryWriter=Writer)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    board = Board(tmp_path, 20)
+    board = TensorBoardFile(tmp_path, 20)
     board.add(LINE)
     board.add({"step": 40, "epoch": 1, "knn_top1": 55.0, "knn_k": 20, "loss": None})
     board.close()
@@ -49,7 +49,7 @@ def test_each_scalar_of_a_line_is_a_point_at_its_step(tmp_path, monkeypatch):
 def test_without_the_package_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(DiloError, match=r"pip install 'dilo\[tensorboard\]'"):
-        Board(tmp_path, 0)
+        TensorBoardFile(tmp_path, 0)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -58,7 +58,7 @@ def test_points_of_steps_that_are_taken_again_are_not_drawn(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for start, steps, loss in ((0, (10, 20, 30, 40), 1.0), (20, (30,), 2.0)):
-        board = Board(tmp_path, start)
+        board = TensorBoardFile(tmp_path, start)
         for step in steps:
             board.add(LINE | {"step": step, "loss": loss})
         board.close()

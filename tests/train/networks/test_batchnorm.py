@@ -61,7 +61,7 @@ def test_a_batch_that_does_not_divide_is_refused():
 
 
 def test_one_group_of_several_processes_is_synchronised_on_gpus_and_refused_on_cpus(monkeypatch):
-    monkeypatch.setattr(batchnorm.distributed, "size", lambda: 3)
+    monkeypatch.setattr(batchnorm.distributed, "world_size", lambda: 3)
     with pytest.raises(RecipeError, match=r"on 3 processes without GPUs.* --set model.bn_groups=3"):
         group_batch_norm(small_network(), None)
     without = nn.Sequential(nn.Conv2d(3, 6, 3), nn.LayerNorm(5))

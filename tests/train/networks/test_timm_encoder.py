@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.networks.batchnorm import GroupedBatchNorm2d
-from dilo.train.networks.encoder import bare_encoder, encoder, pooled, trunk_features
+from dilo.train.networks.encoder import build_encoder, build_network, feature_map, pooled_features
 from dilo.train.recipes.recipe import ModelRecipe, OptimizerRecipe, Recipe, ViewsRecipe
 
 
@@ -64,29 +64,29 @@ def timm(monkeypatch):
 @pytest.mark.usefixtures("timm")
 def test_a_network_of_timms_ends_in_the_head_too(name, width):
     recipe = recipe_of(f"timm:{name}", head="mlp", bn_groups=2)
-    network = encoder(recipe, channels=2)
+    network = build_encoder(recipe, channels=2)
     images = torch.randn(8, 2, 16, 16)
     assert network(images).shape == (8, 8)
     assert network.fc[0].in_features == width
     assert {key.partition(".")[0] for key in network.state_dict()} == {"trunk", "fc"}
     assert type(network.trunk.norm) is GroupedBatchNorm2d
     network.eval()
-    assert_close(network(images), network.fc(pooled(network, images)))
-    assert encoder(recipe, channels=2, classes=3)(images).shape == (8, 3)
-    again = encoder(recipe, channels=2)
+    assert_close(network(images), network.fc(pooled_features(network, images)))
+    assert build_encoder(recipe, channels=2, classes=3)(images).shape == (8, 3)
+    again = build_encoder(recipe, channels=2)
     assert torch.equal(again.trunk.conv.weight, network.trunk.conv.weight)
 
 
 @pytest.mark.usefixtures("timm")
 def test_the_last_map_of_a_network_of_timms_is_what_it_pools():
     images = torch.randn(2, 3, 16, 16)
-    network = encoder(recipe_of("timm:plain", bn_groups=1)).eval()
-    assert trunk_features(network, images).shape == (2, 6, 16, 16)
-    assert_close(trunk_features(network, images).mean((2, 3)), pooled(network, images))
+    network = build_encoder(recipe_of("timm:plain", bn_groups=1)).eval()
+    assert feature_map(network, images).shape == (2, 6, 16, 16)
+    assert_close(feature_map(network, images).mean((2, 3)), pooled_features(network, images))
     for name, shape in (("flat", r"\(2, 256, 6\)"), ("widening", r"\(2, 6, 16, 16\)")):
-        network = encoder(recipe_of(f"timm:{name}", bn_groups=1))
+        network = build_encoder(recipe_of(f"timm:{name}", bn_groups=1))
         with pytest.raises(RecipeError, match=rf"must be a map \(B, \d+, h, w\), got {shape}"):
-            trunk_features(network, images)
+            feature_map(network, images)
 
 
 @pytest.mark.parametrize(
@@ -102,22 +102,22 @@ def test_the_last_map_of_a_network_of_timms_is_what_it_pools():
 @pytest.mark.usefixtures("timm")
 def test_what_a_network_of_timms_cannot_do_is_said(name, options, message):
     with pytest.raises(RecipeError, match=message):
-        encoder(recipe_of(f"timm:{name}", **options))
+        build_encoder(recipe_of(f"timm:{name}", **options))
 
 
 @pytest.mark.usefixtures("timm")
 def test_batch_norm_fused_with_activations_serves_one_process_alone(monkeypatch):
     recipe = recipe_of("timm:fused", bn_groups=1)
-    assert encoder(recipe)(torch.randn(4, 3, 16, 16)).shape == (4, 8)
-    monkeypatch.setattr("dilo.train.runtime.distributed.size", lambda: 2)
+    assert build_encoder(recipe)(torch.randn(4, 3, 16, 16)).shape == (4, 8)
+    monkeypatch.setattr("dilo.train.runtime.distributed.world_size", lambda: 2)
     with pytest.raises(RecipeError, match="neither in groups nor across processes"):
-        encoder(recipe)
+        build_encoder(recipe)
 
 
 def test_without_timm_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(RecipeError, match=r"timm:resnet18 needs timm \(.*\): pip install timm"):
-        bare_encoder(ModelRecipe(arch="timm:resnet18"))
+        build_network(ModelRecipe(arch="timm:resnet18"))
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_without_timm_it_is_said_how_to_get_it(monkeypatch):
 )
 def test_the_real_timms_networks_have_the_width_that_is_taken_for_theirs(name, width):
     pytest.importorskip("timm")
-    network = encoder(recipe_of(f"timm:{name}", bn_groups=1, size=224)).eval()
+    network = build_encoder(recipe_of(f"timm:{name}", bn_groups=1, size=224)).eval()
     assert network.width == width
     assert network(torch.randn(1, 3, 224, 224)).shape == (1, 8)
     if name == "resnet10t":
-        assert trunk_features(network, torch.randn(1, 3, 64, 64)).shape == (1, 512, 2, 2)
+        assert feature_map(network, torch.randn(1, 3, 64, 64)).shape == (1, 512, 2, 2)

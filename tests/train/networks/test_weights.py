@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.networks.weights import fill
+from dilo.train.networks.weights import load_weights
 
 
 def made(device="cpu"):
@@ -15,7 +15,7 @@ def made(device="cpu"):
 
 def refused(weights):
     with pytest.raises(CheckpointError) as caught:
-        fill(made(), weights, "weights.pth must fit", "give others")
+        load_weights(made(), weights, "weights.pth must fit", "give others")
     return str(caught.value)
 
 
@@ -23,7 +23,7 @@ def refused(weights):
 def test_a_network_is_filled_whether_its_batches_were_counted_or_not(device):
     weights = {k: v for k, v in made().state_dict().items() if "num_batches" not in k}
     network = made(device)
-    fill(network, weights, "", "")
+    load_weights(network, weights, "", "")
     assert all(torch.equal(network.state_dict()[name], weights[name]) for name in weights)
     assert network[1].num_batches_tracked == 0
 
@@ -31,7 +31,7 @@ def test_a_network_is_filled_whether_its_batches_were_counted_or_not(device):
 def test_weights_of_another_type_become_those_of_the_network():
     halved = {name: value.half() for name, value in made().state_dict().items()}
     network = made()
-    fill(network, halved, "", "")
+    load_weights(network, halved, "", "")
     assert network[0].weight.dtype == torch.float32
     assert torch.equal(network[0].weight, halved["0.weight"].float())
 

@@ -4,7 +4,7 @@ import pytest
 from support.recipes import flat
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.recipes import Published, load_recipe, published, shipped_recipes
+from dilo.train.recipes import PaperResult, load_recipe, published, shipped_recipes
 from dilo.train.recipes.files import read_recipe
 
 NO_PASTE = {"paste.probability": 0.0}
@@ -100,7 +100,7 @@ FULL = 'table = "3"\nrow = "Mine"\ntop1 = 61\nmasks = "mc"\nnote = "so"\n'
 def test_a_users_own_recipe_may_name_a_number_and_hands_it_to_no_other(tmp_path):
     (tmp_path / "a.toml").write_text(f'base = "table2a-gs"\n[paper]\n{FULL}')
     (tmp_path / "b.toml").write_text('base = "a.toml"\nseed = 2\n')
-    own = Published(table="3", row="Mine", top1=61.0, masks="mc", note="so")
+    own = PaperResult(table="3", row="Mine", top1=61.0, masks="mc", note="so")
     assert published(str(tmp_path / "a.toml")) == own
     assert published(str(tmp_path / "b.toml")) is None
     assert load_recipe(str(tmp_path / "b.toml")).seed == 2

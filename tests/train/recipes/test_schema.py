@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.recipes.schema import filled, require
+from dilo.train.recipes.schema import check_rules, from_plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Outer:
 
 
 def test_what_is_not_given_is_as_the_dataclass_has_it_and_whole_numbers_are_numbers():
-    found = filled(Outer, {"rate": 2, "inner": {"pair": [3, 4]}}, "here")
+    found = from_plain(Outer, {"rate": 2, "inner": {"pair": [3, 4]}}, "here")
     assert found == Outer(rate=2.0, inner=Inner(pair=(3.0, 4.0)))
     assert isinstance(found.rate, float)
 
@@ -41,10 +41,10 @@ def test_what_is_not_given_is_as_the_dataclass_has_it_and_whole_numbers_are_numb
 )
 def test_an_unknown_key_or_another_type_is_refused_by_name(values, message):
     with pytest.raises(RecipeError, match=message):
-        filled(Outer, values, "here")
+        from_plain(Outer, values, "here")
 
 
 def test_the_first_rule_that_does_not_hold_is_told():
-    require([("a must be", True, 1)], "here")
+    check_rules([("a must be", True, 1)], "here")
     with pytest.raises(RecipeError, match=r"^here: b must be, got 2$"):
-        require([("a must be", True, 1), ("b must be", False, 2), ("c", False, 3)], "here")
+        check_rules([("a must be", True, 1), ("b must be", False, 2), ("c", False, 3)], "here")

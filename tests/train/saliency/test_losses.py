@@ -8,10 +8,10 @@ import torch
 from numpy.testing import assert_allclose
 
 from dilo.train.saliency.losses import (
-    agreement,
     cross_entropy,
-    structural_dissimilarity,
-    union_loss,
+    iou_loss,
+    soft_iou,
+    ssim_loss,
 )
 
 
@@ -72,14 +72,14 @@ def test_dissimilarity_is_one_less_ssim_in_a_window_around_each_pixel(weighted):
         each = 1 - ssim_at(p[i, 0], y[i, 0], row, column)
         expected[i] += each * (w[i, 0, row, column] if weighted else 1) / p[0].size
     prediction, truth, weight = tensors(p, y, w)
-    found = structural_dissimilarity(prediction, truth, weight if weighted else None)
+    found = ssim_loss(prediction, truth, weight if weighted else None)
     assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_dissimilarity_of_a_map_smaller_than_the_window_too():
     p, y, _ = maps(1, 3, 4)
     expected = np.mean([1 - ssim_at(p[0, 0], y[0, 0], r, c) for r in range(3) for c in range(4)])
-    assert_allclose(structural_dissimilarity(*tensors(p, y)), expected, rtol=1e-4)
+    assert_allclose(ssim_loss(*tensors(p, y)), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -95,22 +95,22 @@ def test_union_loss_is_one_less_the_soft_intersection_over_union(weighted):
             union += share * (a + b - a * b)
         expected.append(1 - both / union)
     prediction, truth, weight = tensors(p, y, w)
-    found = union_loss(prediction, truth, weight if weighted else None)
+    found = iou_loss(prediction, truth, weight if weighted else None)
     assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_the_same_labels_cost_nothing():
     (_, y, _) = maps()
     (truth,) = tensors(y)
-    assert_allclose(union_loss(truth, truth), 0, atol=1e-6)
-    assert_allclose(structural_dissimilarity(truth, truth), 0, atol=1e-5)
+    assert_allclose(iou_loss(truth, truth), 0, atol=1e-6)
+    assert_allclose(ssim_loss(truth, truth), 0, atol=1e-5)
 
 
 def test_agreement_is_of_the_lesser_over_the_greater():
     first = torch.tensor([[0.2, 0.8], [0.0, 0.0], [0.5, 0.0]])[:, None, None]
     second = torch.tensor([[0.6, 0.4], [0.0, 0.0], [0.0, 0.5]])[:, None, None]
-    assert_allclose(agreement(first, second), [(0.2 + 0.4) / (0.6 + 0.8), 1, 0], rtol=1e-6)
-    assert_allclose(agreement(first, first), 1)
+    assert_allclose(soft_iou(first, second), [(0.2 + 0.4) / (0.6 + 0.8), 1, 0], rtol=1e-6)
+    assert_allclose(soft_iou(first, first), 1)
 
 
 CASES = {"empty": 0.0, "full": 1.0}
@@ -128,8 +128,8 @@ def test_losses_and_gradients_are_numbers_whatever_is_empty(truth, logit, dtype,
         prediction = logits.sigmoid()
         losses = [
             cross_entropy(logits, wanted, weight),
-            structural_dissimilarity(prediction, wanted, weight),
-            union_loss(prediction, wanted, weight),
+            ssim_loss(prediction, wanted, weight),
+            iou_loss(prediction, wanted, weight),
         ]
     assert all(loss.dtype == torch.float32 for loss in losses)
     torch.stack(losses).sum().backward()
@@ -139,6 +139,6 @@ def test_losses_and_gradients_are_numbers_whatever_is_empty(truth, logit, dtype,
 
 def test_an_empty_prediction_of_an_empty_mask_costs_nothing():
     nothing = torch.zeros(1, 1, 8, 8)
-    assert union_loss(nothing, nothing).item() == 0
-    assert structural_dissimilarity(nothing, nothing).item() == 0
+    assert iou_loss(nothing, nothing).item() == 0
+    assert ssim_loss(nothing, nothing).item() == 0
     assert cross_entropy(torch.full_like(nothing, -1e4), nothing).item() == 0

@@ -8,12 +8,12 @@ from support.objects import small
 from torch import nn
 
 from dilo.train.recipes.saliency_recipe import LossRecipe, NoiseRecipe
-from dilo.train.saliency.dataset import Lesson
+from dilo.train.saliency.dataset import SaliencyBatch
 from dilo.train.saliency.losses import (
-    agreement,
     cross_entropy,
-    structural_dissimilarity,
-    union_loss,
+    iou_loss,
+    soft_iou,
+    ssim_loss,
 )
 from dilo.train.saliency.model import SaliencyLearning, make_learning
 
@@ -35,7 +35,7 @@ class Linear(nn.Module):
 def lesson(step=0, epochs=0.0, count=3):
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(count, 3, 8, 8, generator=generator)
-    return Lesson(images, torch.rand(count, 1, 8, 8, generator=generator), step, epochs)
+    return SaliencyBatch(images, torch.rand(count, 1, 8, 8, generator=generator), step, epochs)
 
 
 def learning(noise=None, loss=None, epochs=10):
@@ -48,8 +48,8 @@ def literal(logits, truth, weight=None, rule=None):
     p = logits.sigmoid()
     return (
         rule.bce * cross_entropy(logits, truth, weight)
-        + rule.ssim * structural_dissimilarity(p, truth, weight)
-        + rule.iou * union_loss(p, truth, weight)
+        + rule.ssim * ssim_loss(p, truth, weight)
+        + rule.iou * iou_loss(p, truth, weight)
     )
 
 
@@ -63,7 +63,7 @@ def test_the_loss_is_the_mean_over_images_of_the_sum_over_outputs():
     assert_allclose(found.scalars["l0"], first, rtol=1e-6)
     assert_allclose(sum(found.scalars[k] for k in ("bce", "ssim", "iou")), first, rtol=1e-6)
     p = outputs[0].sigmoid()
-    assert_allclose(found.scalars["iou"], union_loss(p, given.truth).mean().item(), rtol=1e-6)
+    assert_allclose(found.scalars["iou"], iou_loss(p, given.truth).mean().item(), rtol=1e-6)
 
 
 def test_each_part_counts_by_its_weight_and_one_of_weight_0_not_at_all():
@@ -96,7 +96,7 @@ def test_from_an_epoch_on_the_teacher_has_a_rising_share_and_weighs_the_images(e
     truth, weight = given.truth, torch.ones(3)
     if share is not None:
         truth = (1 - share) * truth + share * believed
-        weight = agreement(believed, given.truth) ** 2
+        weight = soft_iou(believed, given.truth) ** 2
     outputs = learns.network(given.images)
     expected = (sum(literal(logits, truth) for logits in outputs) * weight).mean()
     found = learns(given)

@@ -20,7 +20,7 @@ from dilo.train.engine import checkpoint
 from dilo.train.networks.torchfile import read
 from dilo.train.saliency import train
 from dilo.train.saliency.model import SaliencyLearning, make_learning
-from dilo.train.saliency.score import Scorer
+from dilo.train.saliency.score import MaskScorer
 from dilo.train.saliency.train import WEIGHTS, Data, train_saliency
 
 
@@ -160,7 +160,7 @@ def test_a_scored_epoch_is_said_and_changes_nothing(made, undisturbed, tmp_path)
     # Of the network that makes masks, which is the teacher.
     learning = make_learning(small())
     learning.masker.load_state_dict(read(tmp_path / WEIGHTS))
-    expected = Scorer(pairs_of(made), small().data.size, machine()).score(learning.masker)
+    expected = MaskScorer(pairs_of(made), small().data.size, machine()).score(learning.masker)
     assert lines_of(tmp_path)[-1]["test_mae"] == pytest.approx(expected.mae, rel=1e-6)
     assert losses(tmp_path) == losses(undisturbed)
     assert same_state(tmp_path, undisturbed, 4)
@@ -170,7 +170,7 @@ def test_a_scored_epoch_is_said_and_changes_nothing(made, undisturbed, tmp_path)
 def test_a_signal_during_a_scoring_gives_it_up_and_the_next_start_makes_up_for_it(
     made, undisturbed, tmp_path, monkeypatch, at
 ):
-    plain, scored = Scorer.score, []
+    plain, scored = MaskScorer.score, []
 
     def score(self, *arguments):
         scored.append(0)
@@ -180,7 +180,7 @@ def test_a_signal_during_a_scoring_gives_it_up_and_the_next_start_makes_up_for_i
 
     test = {"test": pairs_of(made), "test_every": 1}
     with monkeypatch.context() as patch:
-        patch.setattr(Scorer, "score", score)
+        patch.setattr(MaskScorer, "score", score)
         result = taught(made, tmp_path, machine(), **test)
     assert (result.step, result.signal) == (at, "SIGTERM")
     assert checkpoint.steps(tmp_path)[0][0] == at

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from support.graphs import load_golden, load_golden_mc
 
-from dilo.pipeline.saliency.classical.color import power_color, rgb_to_lab
+from dilo.pipeline.saliency.classical.color import mc_color, rgb_to_lab
 
 colors = st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=20)
-converters = pytest.mark.parametrize("convert", [rgb_to_lab, power_color])
+converters = pytest.mark.parametrize("convert", [rgb_to_lab, mc_color])
 
 
 def _lab_literally(red: float, green: float, blue: float) -> tuple[float, float, float]:
@@ -57,7 +57,7 @@ def test_lab_is_that_of_the_release(colors):
 @given(st.lists(st.tuples(*[st.floats(0, 1) | st.floats(0, 1e-3)] * 3), min_size=1, max_size=20))
 def test_power_colour_is_that_of_the_release_of_mc(rgb):
     expected = [_power_literally(*(255 * v for v in c)) for c in rgb]
-    assert_allclose(power_color(np.array(rgb)), expected, rtol=1e-12, atol=1e-8)
+    assert_allclose(mc_color(np.array(rgb)), expected, rtol=1e-12, atol=1e-8)
 
 
 def test_gray_has_lightness_only():
@@ -83,4 +83,4 @@ def test_mean_colours_are_those_that_the_releases_found(number):
     golden = load_golden(number)
     assert_allclose(rgb_to_lab(golden.superpixels.rgb), golden.values["meanLabCol"], atol=1e-9)
     golden = load_golden_mc(number)
-    assert_allclose(power_color(golden.superpixels.rgb), golden.values["Lab"], atol=1e-9)
+    assert_allclose(mc_color(golden.superpixels.rgb), golden.values["Lab"], atol=1e-9)

@@ -20,7 +20,7 @@ from dilo.pipeline.saliency.classical.graph import (
     pairwise_distance,
     value_range,
 )
-from dilo.pipeline.saliency.classical.regions import touching, two_steps
+from dilo.pipeline.saliency.classical.regions import contact_bits, two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import describe, segment
 from dilo.pipeline.saliency.parameters import ColorGraphParameters
 
@@ -40,13 +40,13 @@ def test_adjacency_counts_the_two_ways_of_touching(picture):
         [1 if i == j else ((i, j) in before) + ((j, i) in before) for j in range(count)]
         for i in range(count)
     ]
-    assert_array_equal(adjacency_counts(touching(labels, count)), expected)
+    assert_array_equal(adjacency_counts(contact_bits(labels, count)), expected)
 
 
 @given(color_graphs())
 def test_the_mean_smallest_difference_is_found_one_superpixel_at_a_time(graph):
     difference, adjacent, _ = graph
-    for among in (adjacent, two_steps(adjacent)):
+    for among in (adjacent, two_hop_neighbors(adjacent)):
         smallest = [
             min(row[chosen], default=0.0) for row, chosen in zip(difference, among, strict=True)
         ]
@@ -93,7 +93,7 @@ def test_the_graph_holds_what_its_steps_give(picture, band):
     graph = graph_of(superpixels, band=band)
     count = len(superpixels)
     lab = rgb_to_lab(superpixels.rgb)
-    counts = adjacency_counts(touching(superpixels.labels, count))
+    counts = adjacency_counts(contact_bits(superpixels.labels, count))
     boundary = superpixels.on_boundary(band)
     assert_array_equal(graph.counts, counts)
     assert_array_equal(graph.on_boundary, boundary)

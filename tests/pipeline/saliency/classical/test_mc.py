@@ -20,7 +20,7 @@ from support.graphs import (
     squares,
 )
 
-from dilo.pipeline.saliency.classical.color import power_color
+from dilo.pipeline.saliency.classical.color import mc_color
 from dilo.pipeline.saliency.classical.mc import (
     ChainGraph,
     absorbed_saliency,
@@ -95,7 +95,7 @@ def _affinity_literally(color, linked):
 @given(segmented_pictures())
 def test_affinity_falls_with_the_difference_on_the_image_s_own_scale(picture):
     superpixels = describe(*picture)
-    color, linked = power_color(superpixels.rgb), chain_graph(superpixels).linked
+    color, linked = mc_color(superpixels.rgb), chain_graph(superpixels).linked
     found = affinity(color, linked, PARAMETERS)
     assume(found is not None)
     assert_allclose(found, _affinity_literally(color, linked), rtol=1e-9)
@@ -283,7 +283,7 @@ def test_an_outlier_is_salient_beside_what_is():
     colors[3, 3], colors[0, 0] = (255, 0, 255), (0, 255, 0)
     superpixels = describe(*squares(colors, 3))
     graph = chain_graph(superpixels)
-    weights = affinity(power_color(superpixels.rgb), graph.linked, PARAMETERS)
+    weights = affinity(mc_color(superpixels.rgb), graph.linked, PARAMETERS)
     degree = weights.sum(axis=1)
     assert set(np.flatnonzero(degree < 1.1)) == {0, 24}
     found = absorbed_saliency(weights, graph, McParameters(frame_affinity=1.0))
@@ -306,7 +306,7 @@ def test_what_hardly_holds_to_its_inside_is_a_frame():
 def test_the_numbering_of_superpixels_does_not_matter(picture, seed):
     superpixels, again, order = renumbered(picture, seed)
     graph = chain_graph(superpixels)
-    weights = affinity(power_color(superpixels.rgb), graph.linked, PARAMETERS)
+    weights = affinity(mc_color(superpixels.rgb), graph.linked, PARAMETERS)
     if weights is not None:  # of outliers that touch, the first may make the second salient
         outlier = weights.sum(axis=1) < PARAMETERS.outlier_degree
         assume(not graph.adjacent[np.ix_(outlier, outlier)].any())
@@ -340,7 +340,7 @@ def test_every_step_gives_what_the_release_gave(number):
     on_boundary[outliers] = False
     assert_array_equal(on_boundary, values["EdgSup"] == 1)
     assert_array_equal(graph.linked, values["W"] * ~np.eye(len(superpixels), dtype=bool) > 0)
-    weights = affinity(power_color(superpixels.rgb), graph.linked, PARAMETERS)
+    weights = affinity(mc_color(superpixels.rgb), graph.linked, PARAMETERS)
     assert_allclose(weights, values["W"], atol=1e-12)
     degree = weights.sum(axis=1)
     assert_array_equal(np.flatnonzero(degree < PARAMETERS.outlier_degree), outliers)
@@ -380,9 +380,7 @@ def test_a_square_on_a_plain_ground_is_all_that_is_salient():
 def test_maps_of_photographs_are_the_release_s_in_every_pixel():
     for values, image, released in released_maps("mid_mc", "mc"):
         superpixels = describe(image, values["Label"].astype(np.int32))
-        weights = affinity(
-            power_color(superpixels.rgb), chain_graph(superpixels).linked, PARAMETERS
-        )
+        weights = affinity(mc_color(superpixels.rgb), chain_graph(superpixels).linked, PARAMETERS)
         assert_allclose(weights, values["W"], atol=1e-12)
         found = mc_values(superpixels, PARAMETERS)[superpixels.labels]
         assert_array_equal(np.floor(255 * found + 0.5), released)

@@ -28,7 +28,7 @@ from dilo.pipeline.saliency.classical.rbd import (
     background_probability,
     background_weighted_contrast,
     boundary_connectivity,
-    color_scales,
+    color_sigmas,
     optimize,
     rbd,
     rbd_values,
@@ -64,7 +64,7 @@ def test_scales_equal_the_release_read_one_superpixel_at_a_time(graph, top_pairs
     if largest:
         low.append(sum(largest) / len(largest) / 10)
         middle.append(sum(largest) / len(largest) * 0.2)
-    scales = color_scales(difference, adjacent, RbdParameters(top_pairs=top_pairs))
+    scales = color_sigmas(difference, adjacent, RbdParameters(top_pairs=top_pairs))
     assert_allclose(scales.geodesic, max(*high, min(low)), rtol=1e-12)
     assert_allclose(scales.neighbor, min(middle), rtol=1e-12)
 
@@ -73,7 +73,7 @@ def test_scales_equal_the_release_read_one_superpixel_at_a_time(graph, top_pairs
 def test_the_scales_are_those_of_the_release(number):
     golden = load_golden(number)
     graph = graph_of(golden.superpixels, band=8)
-    scales = color_scales(graph.difference, graph.adjacent, RbdParameters())
+    scales = color_sigmas(graph.difference, graph.adjacent, RbdParameters())
     assert_allclose(scales.geodesic, golden.values["geoSigma"], rtol=1e-9)
     assert_allclose(scales.neighbor, golden.values["neiSigma"], rtol=1e-9)
 
@@ -153,7 +153,7 @@ def test_an_optimum_that_is_not_unique_is_refused():
 def _literally(graph):
     """Read sections 3.1 to 3.4 of the paper, and the release, one superpixel at a time."""
     count, boundary = len(graph.position), graph.on_boundary
-    scales = color_scales(graph.difference, graph.adjacent, PARAMETERS)
+    scales = color_sigmas(graph.difference, graph.adjacent, PARAMETERS)
     pairs = list(itertools.product(range(count), repeat=2))
     geodesic = np.full((count, count), np.inf)
     for i, j in pairs:
@@ -217,7 +217,7 @@ def test_few_superpixels_or_colours_have_a_saliency(name):
 def _intermediates(superpixels):
     """Every step that the golden data holds, by the names that the release gives them."""
     graph = graph_of(superpixels, band=8)
-    sigma = color_scales(graph.difference, graph.adjacent, PARAMETERS).geodesic
+    sigma = color_sigmas(graph.difference, graph.adjacent, PARAMETERS).geodesic
     geodesic = shortest_paths(graph.cost, graph.linked, 3 * sigma)
     connectivity = boundary_connectivity(geodesic, graph.on_boundary, sigma=sigma)
     probability = background_probability(connectivity, sigma=1.0)

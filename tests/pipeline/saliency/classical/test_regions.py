@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from support.graphs import color_graphs, segmented_pictures
 
-from dilo.pipeline.saliency.classical.regions import measure, touching, two_steps
+from dilo.pipeline.saliency.classical.regions import contact_bits, region_sums, two_hop_neighbors
 
 
 @st.composite
@@ -33,14 +33,14 @@ def test_sums_are_those_of_the_pixels_one_by_one(picture, unused):
         pixels[label] += 1
         for i, value in enumerate((*image[row, column], row, column)):
             expected[label][i] += int(value)
-    sums, found = measure(image, labels, count)
+    sums, found = region_sums(image, labels, count)
     assert_array_equal(sums, expected)
     assert_array_equal(found, pixels)
 
 
 def test_sums_of_a_large_white_image_are_exact():
     image = np.full((700, 800, 3), 255, np.uint8)
-    sums, pixels = measure(image, np.zeros((700, 800), np.int32), 1)
+    sums, pixels = region_sums(image, np.zeros((700, 800), np.int32), 1)
     n = 700 * 800
     assert sums.tolist() == [[255 * n] * 3 + [n * 699 // 2, n * 799 // 2]]
     assert pixels.tolist() == [n]
@@ -58,14 +58,14 @@ def test_bits_tell_who_lies_left_or_above_of_whom_and_who_across(picture, unused
             other = place.get((row + down, column + right), label)
             if other != label:
                 expected[label, other] |= bit
-    assert_array_equal(touching(labels, count), expected)
+    assert_array_equal(contact_bits(labels, count), expected)
 
 
 @given(color_graphs())
 def test_two_steps_reach_the_neighbours_and_theirs(graph):
     _, adjacent, _ = graph
     before = adjacent.copy()
-    near = two_steps(adjacent)
+    near = two_hop_neighbors(adjacent)
     for i, j in itertools.product(range(len(adjacent)), repeat=2):
         through = any(adjacent[i, k] and adjacent[k, j] for k in range(len(adjacent)))
         assert near[i, j] == (i != j and (adjacent[i, j] or through))

@@ -14,7 +14,13 @@ from scipy import ndimage
 from skimage import data
 
 from dilo.pipeline.images.resizing import squash
-from dilo.pipeline.saliency.classical.slic import _assign, _cluster, _move, connected, slic
+from dilo.pipeline.saliency.classical.slic import (
+    _assign,
+    _cluster,
+    _move,
+    enforce_connectivity,
+    slic,
+)
 
 SETTINGS = {"compactness": 20.0, "iterations": 10, "smallest": 0.25}
 F = np.float32
@@ -148,7 +154,7 @@ def test_the_whole_is_clusters_of_cielab_made_connected(shape, count, compactnes
         centers = _moved(lab, labels, centers)
     pixels = math.floor(smallest * height * width / (rows * columns))
     found = slic(image, count=count, compactness=compactness, iterations=3, smallest=smallest)
-    assert_array_equal(found, connected(labels, pixels))
+    assert_array_equal(found, enforce_connectivity(labels, pixels))
 
 
 def test_it_ends_when_no_pixel_changes():
@@ -305,12 +311,12 @@ def _literally(labels, smallest):
 
 @given(maps, st.integers(0, 12))
 def test_equals_the_rule_read_part_by_part(labels, smallest):
-    assert_array_equal(connected(labels, smallest), _literally(labels, smallest))
+    assert_array_equal(enforce_connectivity(labels, smallest), _literally(labels, smallest))
 
 
 @given(maps, st.integers(0, 12))
 def test_each_label_is_one_part_that_is_large_enough(labels, smallest):
-    found = connected(labels, smallest)
+    found = enforce_connectivity(labels, smallest)
     assert found.dtype == np.int32
     assert_array_equal(np.unique(found), np.arange(found.max() + 1))
     for label in range(found.max() + 1):
@@ -320,32 +326,32 @@ def test_each_label_is_one_part_that_is_large_enough(labels, smallest):
 
 @given(maps, st.integers(0, 12))
 def test_labels_come_in_the_order_of_their_first_pixels(labels, smallest):
-    found = connected(labels, smallest).ravel()
+    found = enforce_connectivity(labels, smallest).ravel()
     firsts = [np.flatnonzero(found == label)[0] for label in range(found.max() + 1)]
     assert firsts == sorted(firsts)
 
 
 @given(maps, st.integers(0, 12))
 def test_what_is_fine_already_stays_as_it_is(labels, smallest):
-    once = connected(labels, smallest)
-    assert_array_equal(connected(once, smallest), once)
+    once = enforce_connectivity(labels, smallest)
+    assert_array_equal(enforce_connectivity(once, smallest), once)
     # By any other numbers too.
-    assert_array_equal(connected(3 * (once.max() - once) - 1, smallest), once)
+    assert_array_equal(enforce_connectivity(3 * (once.max() - once) - 1, smallest), once)
 
 
 def test_the_map_that_is_given_is_not_written_to():
     labels = np.array([[0, 1, 0], [0, 0, 0]], np.int32)
     before = labels.copy()
-    assert_array_equal(connected(labels, 2), np.zeros((2, 3)))
+    assert_array_equal(enforce_connectivity(labels, 2), np.zeros((2, 3)))
     assert_array_equal(labels, before)
 
 
 def test_a_small_part_joins_where_most_of_its_border_is():
     labels = np.array([[0, 0, 0, 0], [0, 2, 1, 1], [1, 1, 1, 1]], np.int32)
     expected = [[0, 0, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]]  # 2 sides with each: the first
-    assert_array_equal(connected(labels, 2), expected)
+    assert_array_equal(enforce_connectivity(labels, 2), expected)
     labels = np.array([[0, 0, 0], [1, 2, 1], [1, 1, 1]], np.int32)  # 1 side with 0, 3 with 1
-    assert_array_equal(connected(labels, 2), [[0, 0, 0], [1, 1, 1], [1, 1, 1]])
+    assert_array_equal(enforce_connectivity(labels, 2), [[0, 0, 0], [1, 1, 1], [1, 1, 1]])
 
 
 def test_a_small_ring_and_what_it_encloses_join_their_surroundings_together():
@@ -353,17 +359,19 @@ def test_a_small_ring_and_what_it_encloses_join_their_surroundings_together():
     labels[2:5, 2:5], labels[3, 3] = 1, 2
     labels[:2, 3] = labels[5:, 3] = 3  # splits the outside: the ring's longest border is inside
     labels[3, :2] = labels[3, 5:] = 3
-    found = connected(labels, 10)
+    found = enforce_connectivity(labels, 10)
     assert np.bincount(found.ravel()).min() >= 10
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (1, 40_000), (40_000, 1)])
 @pytest.mark.parametrize("smallest", [1, 100, 40_000])
 def test_thousands_of_single_pixels_take_no_time(shape, smallest):
-    connected(np.zeros((1, 1), np.int32), 1)  # compiles
+    enforce_connectivity(np.zeros((1, 1), np.int32), 1)  # compiles
     distinct = np.arange(40_000, dtype=np.int32).reshape(shape)
     checks = (np.indices(shape).sum(axis=0) % 2).astype(np.int32)
     start = time.perf_counter()
-    counts = {int(connected(labels, smallest).max()) + 1 for labels in (distinct, checks)}
+    counts = {
+        int(enforce_connectivity(labels, smallest).max()) + 1 for labels in (distinct, checks)
+    }
     assert time.perf_counter() - start < 1
     assert counts == ({40_000} if smallest == 1 else {1})
