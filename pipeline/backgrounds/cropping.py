@@ -47,7 +47,7 @@ class BackgroundSource:
     def open(self, store: Path, plan: Plan) -> ShardOpener:
         """Open the masks, if the plan has some, or refuse those of another plan."""
         recipe = BackgroundRecipe.planned(plan)
-        masks = planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
+        masks = _planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
 
         def open_shard(images: range, paths: list[str]) -> ShardWork:
             rows = BackgroundRows.blank([escaped(path) for path in paths])
@@ -66,7 +66,7 @@ class BackgroundSource:
         return open_shard
 
 
-def planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) -> MaskStore:
+def _planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) -> MaskStore:
     """Open the masks that crops are cut by."""
     if given is None:
         raise DiloError(f"{store} holds crops: dilo-prep backgrounds --masks STORE goes on with it")
