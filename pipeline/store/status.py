@@ -109,7 +109,7 @@ def format_ranges(numbers: list[int]) -> str:
 
     Examples
     --------
-    >>> ranges([0, 1, 2, 3, 7])
+    >>> format_ranges([0, 1, 2, 3, 7])
     '0-3,7'
     """
     spans: list[list[int]] = []

@@ -14,7 +14,7 @@ LEAVE = """
 import sys
 from pathlib import Path
 from dilo.pipeline.common.files import temporary_name
-part = part_of(Path(sys.argv[1]))
+part = temporary_name(Path(sys.argv[1]))
 part.touch()
 print(part)
 """

@@ -36,7 +36,7 @@ def test_a_block_that_raises_keeps_what_was_there(tmp_path):
 KILLED = """
 import os, pathlib, signal, sys
 from dilo.pipeline.common.files import atomic_write
-with published(pathlib.Path(sys.argv[1]) / "x") as part:
+with atomic_write(pathlib.Path(sys.argv[1]) / "x") as part:
     part.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -67,7 +67,7 @@ def test_a_file_written_beside_is_another_each_time_and_swept_when_its_writer_is
     code = (
         "import sys, pathlib\n"
         "from dilo.pipeline.common.files import temporary_name\n"
-        "part_of(pathlib.Path(sys.argv[1]) / 'x').touch()\n"
+        "temporary_name(pathlib.Path(sys.argv[1]) / 'x').touch()\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     ours = temporary_name(tmp_path / "x")

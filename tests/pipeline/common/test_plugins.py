@@ -44,7 +44,7 @@ def test_a_function_named_for_later_is_imported_when_called():
     code = (
         "import sys\n"
         "from dilo.pipeline.common.plugins import LazyFunction\n"
-        "mean = Later('statistics', 'mean')\n"
+        "mean = LazyFunction('statistics', 'mean')\n"
         "assert 'statistics' not in sys.modules\n"
         "assert mean([1, 3]) == 2\n"
     )

@@ -17,7 +17,7 @@ def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
         "import numpy as np\n"
         "from skimage.data import chelsea\n"
         "recipe = MaskRecipe.named('consensus')\n"
-        "if sys.argv[1] == 'ahead': compile_ahead(recipe, sys.stderr.write)\n"
+        "if sys.argv[1] == 'ahead': precompile(recipe, sys.stderr.write)\n"
         "else: saliency(chelsea(), 'consensus')\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "found = {id(f): f for m in list(sys.modules.values()) if 'dilo.pipeline' in m.__name__\n"

@@ -108,12 +108,12 @@ def test_an_error_keeps_its_words_and_leaves_no_worker_that_would_be_waited_for(
 
 HELD = """
 import sys, torch
-from dilo.train.data.loader import in_order, loader
+from dilo.train.data.loader import in_order, make_loader
 class Positions(torch.utils.data.Dataset):
     def __getitem__(self, position):
         return position
 if __name__ == "__main__":
-    reading = loader(Positions(), in_order(range(9), 2), workers=1, pin=False, stack=list)
+    reading = make_loader(Positions(), in_order(range(9), 2), workers=1, pin=False, stack=list)
     held = iter(reading)
     print(next(held))
     sys.exit(3)
