@@ -46,6 +46,8 @@ class RowSource(Protocol):
     def open(self, store: Path, plan: Plan) -> ShardOpener:
         """Open what a store's rows are made by, once in a process, or refuse the plan."""
 
+    def __hash__(self) -> int: ...
+
 
 def per_image_work(make: MaskFunction, size: int) -> ShardOpener:
     """Make the rows of shards of masks, of this side, each of its own image."""

@@ -213,7 +213,7 @@ def test_an_image_that_kills_costs_its_own_backgrounds_and_no_others(images, mas
     killer = masks.names[begun[1]]
     assert outcome.failed[killer] == "it kills"
     builder.build(1)
-    builder(2)
+    builder.build(2)
     store = BackgroundStore(tmp_path / "store")
     crops = {every.source(i): every[i] for i in range(len(every))}
     del crops[killer]
