@@ -16,7 +16,7 @@ def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
         "from dilo.pipeline.saliency import MaskRecipe, saliency\n"
         "import numpy as np\n"
         "from skimage.data import chelsea\n"
-        "recipe = MaskRecipe.named('consensus')\n"
+        "recipe = MaskRecipe.create('consensus')\n"
         "if sys.argv[1] == 'ahead': precompile(recipe, sys.stderr.write)\n"
         "else: saliency(chelsea(), 'consensus')\n"
         "from numba.core.dispatcher import Dispatcher\n"

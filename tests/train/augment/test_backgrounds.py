@@ -39,7 +39,7 @@ def made_of(recipe, stores):
 
 def filled(epoch, made=None, stores=STORES):
     bank = made_of(made or recipe(), stores)
-    bank.fill(epoch)
+    bank.load_epoch(epoch)
     return bank
 
 
@@ -63,7 +63,7 @@ def test_a_gray_recipe_and_one_without_paste_need_no_bank():
 def test_an_epochs_bank_follows_from_seed_and_epoch_alone():
     fresh, used = filled(3), filled(2)
     before = used.pictures.clone()
-    used.fill(3)
+    used.load_epoch(3)
     assert torch.equal(fresh.pictures, used.pictures)
     assert not torch.equal(before, used.pictures)
     other = dataclasses.replace(recipe(), seed=1)
@@ -74,7 +74,7 @@ def test_a_bank_is_filled_once_an_epoch():
     store = Pictures("textures", [(20, 20)] * 5)
     bank = made_of(recipe(crops=0, noise=0), {TEXTURES: store})
     for epoch in (0, 0, 1, 1):
-        bank.fill(epoch)
+        bank.load_epoch(epoch)
     assert len(store.asked) == 10
 
 
@@ -107,13 +107,13 @@ def test_behind_a_view_lies_the_box_of_the_picture_that_its_draw_picks():
         backgrounds=dataclasses.replace(made.paste.backgrounds, gray=0.0),
     )
     draws = [view_draw(made.views, always, sample=sample, **key) for sample in range(60)]
-    seen = bank.behind(stack_params(draws))
+    seen = bank.sample(stack_params(draws))
     assert seen.shape == (60, 3, SIDE, SIDE)
     starts = dict(zip(bank.counts, itertools.accumulate((0, *bank.counts.values())), strict=False))
     for draw, picture in zip(draws, seen, strict=True):
         index = starts[draw.paste.kind] + int(draw.paste.pick * bank.counts[draw.paste.kind])
         chosen = bank.pictures[index] / 255
-        assert torch.equal(bank.picture(draw.paste), chosen)
+        assert torch.equal(bank.image(draw.paste), chosen)
         box = torch.tensor([draw.paste.background_box])
         expected = crop_and_resize(chosen[None], box, (SIDE, SIDE))[0]
         torch.testing.assert_close(picture, expected, rtol=0, atol=1e-5)
@@ -123,7 +123,7 @@ def test_behind_a_view_lies_the_box_of_the_picture_that_its_draw_picks():
 def test_the_last_pick_is_the_last_picture():
     bank = filled(0)
     last = dataclasses.replace(on_gray(), kind=CROPS, pick=1 - 2**-53)
-    assert torch.equal(bank.picture(last), bank.pictures[29] / 255)
+    assert torch.equal(bank.image(last), bank.pictures[29] / 255)
 
 
 def test_a_bank_that_does_not_fit_is_refused_before_anything_is_read(monkeypatch):

@@ -14,7 +14,7 @@ from dilo.train.data.images import MAX_SUBSTITUTES, first_readable
 
 def listed(usable):
     names = Names(f"{number}.jpg" for number in range(40))
-    return SimpleNamespace(folder=Path("photos"), names=names, usable=np.array(usable))
+    return SimpleNamespace(folder=Path("photos"), names=names, indices=np.array(usable))
 
 
 def reading(broken):

@@ -28,7 +28,7 @@ def made(tmp_path_factory):
 
 
 def batches(source, start, workers, recipe=RECIPE):
-    stream = BatchSampler(source.usable, recipe, start)
+    stream = BatchSampler(source.indices, recipe, start)
     return list(make_loader(ViewDataset(source, recipe), stream, workers=workers, pin=False))
 
 

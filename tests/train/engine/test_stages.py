@@ -79,7 +79,7 @@ def test_a_method_gets_the_views_masks_and_labels_that_it_wants(source, spied, s
 
 
 def test_a_step_takes_the_parts_of_a_batch_one_after_the_other(source, spied):
-    staging = staged(source, spied, parts=2)
+    staging = staged(source, spied, accumulate=2)
     staging.network()
     said = [
         word if isinstance(word, str) else (word.step, word.part) for word in staging.method.said
@@ -93,7 +93,7 @@ def test_a_step_takes_the_parts_of_a_batch_one_after_the_other(source, spied):
 )
 @pytest.mark.parametrize("parts", [1, 2])
 def test_a_step_is_as_long_in_any_precision_and_in_parts(source, spied, precision, dtype, parts):
-    staging = staged(source, spied, precision=precision, parts=parts)
+    staging = staged(source, spied, precision=precision, accumulate=parts)
     views = ViewBatch(views=(torch.zeros(4, 3, 16, 16),), samples=torch.arange(4), step=0)
     for _ in range(parts):
         staging.step(views)
@@ -109,7 +109,7 @@ def test_labels_that_are_wanted_and_not_there_are_asked_for(source, spied):
 
 
 def test_fewer_images_than_a_batch_are_refused(source):
-    few = dataclasses.replace(source, usable=source.usable[:3])
+    few = dataclasses.replace(source, indices=source.indices[:3])
     with pytest.raises(DiloError, match=r"at least optimizer.batch = 4 images, got 3"):
         staged(few)
 

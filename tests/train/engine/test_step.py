@@ -57,7 +57,7 @@ def stepped(made, parts, **options):
     samples = [views[(0, index)] for index in range(4)]
     size = 4 // parts
     batches = [collate(samples[i : i + size]) for i in range(0, 4, size)]
-    probe, used = Probe(), machine(parts=parts, **options)
+    probe, used = Probe(), machine(accumulate=parts, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METHODS, "probe", lambda recipe, data: probe)
         task = Pretraining(dataclasses.replace(RECIPE, method="probe"), source, used, {}, print)
@@ -121,7 +121,7 @@ def test_a_run_in_parts_trains_every_part(made, tmp_path):
 
 
 def test_groups_that_cannot_be_dealt_are_refused(made, tmp_path):
-    used = machine(parts=4)
+    used = machine(accumulate=4)
     assert "moco" in METHODS
     with pytest.raises(DiloError, match=r"model.bn_groups must be 1 or a multiple of 1 ranks tim"):
         train(small_recipe(), find_image_set(*made), tmp_path, used, print)
