@@ -296,7 +296,7 @@ def by_transform(image, mask, draw, recipe, bank):
     whole = dataclasses.replace(draw.paste, background_box=behind)
     paste = CopyPaste(probability=1.0)
     pixels = torch.from_numpy(image).permute(2, 0, 1) / 255
-    picture = bank.picture(whole) if bank.counts else None
+    picture = bank.image(whole) if bank.counts else None
     pasted = paste_image(pixels, mask_to_alpha(mask, paste.recipe), whole, picture)
     levels = (255 * pasted).round().to(torch.uint8)
     view = functional.resized_crop(levels, top, left, tall, wide, [48, 48], antialias=True)

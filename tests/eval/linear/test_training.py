@@ -217,7 +217,7 @@ def test_ranks_together_are_one_process(data, monkeypatch, count):
     encoders = [tiny_encoder(data / "gone.pt") for _ in range(count)]
     monkeypatch.setattr(distributed, "any_rank", list)
     monkeypatch.setattr(
-        distributed, "decide", lambda first: first() if distributed.rank() == 0 else None
+        distributed, "on_rank_zero", lambda first: first() if distributed.rank() == 0 else None
     )
     said = [[] for _ in range(count)]
     outcomes = on_ranks(
@@ -246,7 +246,7 @@ def test_unreadable_images_are_left_out_and_named(data, monkeypatch):
     assert all("not an image" in reason for _, reason in outcome.unreadable)
     monkeypatch.setattr(distributed, "any_rank", list)
     monkeypatch.setattr(
-        distributed, "decide", lambda first: first() if distributed.rank() == 0 else None
+        distributed, "on_rank_zero", lambda first: first() if distributed.rank() == 0 else None
     )
     encoders = [tiny_encoder(data / "gone.pt") for _ in range(2)]
     together = on_ranks(monkeypatch, 2, lambda rank: run(data, "both", encoders[rank]))

@@ -54,7 +54,7 @@ def made(tmp_path_factory):
         if method in CLASSICAL:
             return saliency(image, method, refine=refine, **options)
         masks = opened(method, refine, options.get("settings", {}).get("side", 64))
-        return masks(image, masks.recipe.size(options.get("size")))
+        return masks(image, masks.recipe.mask_size(options.get("size")))
 
     return make
 
