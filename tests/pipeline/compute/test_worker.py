@@ -6,7 +6,7 @@ import sys
 
 from support.photographs import photograph_folder
 
-from dilo.pipeline.masks.computed import precompile, prepare
+from dilo.pipeline.masks.computed import create_mask_store, precompile
 from dilo.pipeline.saliency import MaskRecipe
 
 
@@ -16,8 +16,8 @@ def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
         "from dilo.pipeline.saliency import MaskRecipe, saliency\n"
         "import numpy as np\n"
         "from skimage.data import chelsea\n"
-        "recipe = MaskRecipe.named('consensus')\n"
-        "if sys.argv[1] == 'ahead': compile_ahead(recipe, sys.stderr.write)\n"
+        "recipe = MaskRecipe.create('consensus')\n"
+        "if sys.argv[1] == 'ahead': precompile(recipe, sys.stderr.write)\n"
         "else: saliency(chelsea(), 'consensus')\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "found = {id(f): f for m in list(sys.modules.values()) if 'dilo.pipeline' in m.__name__\n"
@@ -61,7 +61,7 @@ def test_a_worker_keeps_to_one_core(tmp_path):
         "assert numba.get_num_threads() == 1, numba.get_num_threads()\n"
     )
     images = photograph_folder(tmp_path / "images", 2)
-    prepare(images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=32)
+    create_mask_store(images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=32)
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     subprocess.run(
         [sys.executable, "-c", code, images, tmp_path / "store"], env=environment, check=True
