@@ -37,7 +37,7 @@ from torchvision import transforms
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.resizing import stretched
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment.color import MEAN, STD
@@ -134,7 +134,7 @@ class Yardstick:
 
 def prepared(images: Path, folder: Path) -> tuple[ImageSet, Yardstick]:
     """Make the masks of some images, as a store and as PNGs."""
-    plan = prepare(images, folder / "masks", recipe=MaskRecipe.create("rbd"), size=SIDE)
+    plan = create_mask_store(images, folder / "masks", recipe=MaskRecipe.create("rbd"), size=SIDE)
     for shard in range(plan.shards):
         ShardBuilder(images, folder / "masks", MethodSource()).build(shard)
     source = find_image_set(images, folder / "masks")

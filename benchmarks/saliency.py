@@ -28,7 +28,7 @@ from skimage import data
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
-from dilo.pipeline.store.maskrows import compressed
+from dilo.pipeline.store.maskrows import compress_mask
 
 SIZE = 224
 #: Networks have weights and devices, and a benchmark of their own.
@@ -55,7 +55,7 @@ STAGES = (
         ("equations", f"dilo.pipeline.saliency.classical.{name}", "solve")
         for name in ("rbd", "mc", "mr")
     ),
-    ("compression", "__main__", "compressed"),
+    ("compression", "__main__", "compress_mask"),
     ("grabcut", "dilo.pipeline.saliency.cuts.grabcut", "grabcut"),
 )
 REST = "method and the rest"
@@ -64,7 +64,7 @@ REST = "method and the rest"
 def whole_mask(path: Path, recipe: MaskRecipe) -> bytes:
     """Make one row of a shard of one file."""
     image, _ = decode_reduced(read_file(path), recipe.side)
-    return compressed(recipe(image, SIZE))
+    return compress_mask(recipe(image, SIZE))
 
 
 def sample_jpegs(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from dilo.eval.cli.options import (
 )
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
-from dilo.pipeline.compute.workercount import WORDS
+from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
 
 #: The options that say how, not of what: they travel as they are to the request.
 SETTINGS = {
@@ -51,7 +51,7 @@ SETTINGS = {
     "workers": click.option(
         "--workers",
         type=click.IntRange(min=0),
-        show_default=f"{WORDS} 8",
+        show_default=f"{DEFAULT_WORKERS_HELP} 8",
         help="Processes that score; with 0 or 1 the main one does.",
     ),
     "device": device_option,

@@ -10,7 +10,7 @@ import click
 
 from dilo.pipeline.cli.options import DEVICE, MAX_LISTED, PRECISION, say
 from dilo.pipeline.common.files import write_text
-from dilo.pipeline.compute.workercount import WORDS, default_workers
+from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
 
 #: A folder of images, or a file of their features.
 EITHER = click.Path(exists=True, path_type=Path)
@@ -48,7 +48,7 @@ batch_option = click.option(
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=0),
-    show_default=f"{WORDS} 8",
+    show_default=f"{DEFAULT_WORKERS_HELP} 8",
     help="Processes that decode; 0 decodes in the main one.",
 )
 device_option = click.option(

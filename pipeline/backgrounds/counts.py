@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.common.printing import counted
-from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_DRAWN
+from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_NEEDED
 from dilo.pipeline.store.plan import Plan
-from dilo.pipeline.store.rows import MADE
+from dilo.pipeline.store.rows import OK
 from dilo.pipeline.store.shardfile import ShardSummary
 
 
@@ -56,8 +56,8 @@ def count_backgrounds(
     wanted = sum(quota for quota in quotas if quota is not None)
     return BackgroundCounts(
         backgrounds=there,
-        from_images=states[MADE],
+        from_images=states[OK],
         without_window=states[NO_WINDOW],
-        not_drawn=states[NOT_DRAWN],
+        not_drawn=states[NOT_NEEDED],
         short=max(0, wanted - there),
     )

@@ -18,7 +18,7 @@ from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
 from dilo.pipeline.images.decoding import decode_content
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_DRAWN, BackgroundRows, Box
+from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_NEEDED, BackgroundRows, Box
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import FAILED
@@ -50,7 +50,7 @@ class BackgroundSource:
         masks = _planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
 
         def open_shard(images: range, paths: list[str]) -> ShardWork:
-            rows = BackgroundRows.blank([escaped(path) for path in paths])
+            rows = BackgroundRows.empty([escaped(path) for path in paths])
             windows: WindowFinder = _WholeImages()
             if masks is not None:
                 windows = _Crops(masks, recipe, paths, rows)
@@ -59,7 +59,7 @@ class BackgroundSource:
             counts = _windows_per_image(plan, recipe, images, windows)
             for row in range(len(paths)):
                 if not rows.error[row] and not counts.get(row):
-                    rows.undone[row] = NO_WINDOW if row in counts else NOT_DRAWN
+                    rows.skipped[row] = NO_WINDOW if row in counts else NOT_NEEDED
             todo = sorted(row for row, count in counts.items() if count)
             return ShardWork(rows, todo, _filler(plan, recipe, rows, windows, counts))
 

@@ -143,7 +143,7 @@ class BackgroundStore(ShardStore[_Shard]):
         found: dict[tuple[int, int], NDArray[np.uint8]] = {}
         for shard, group in itertools.groupby(sorted(set(places)), operator.itemgetter(0)):
             rows = [row for _, row in group]
-            with self._files().reading(shard) as opened:
+            with self._open_shards().reading(shard) as opened:
                 jpegs = [opened.content(row) for row in rows]
             with damage_as_store_error(
                 shard_path(self.folder, shard)
@@ -173,7 +173,7 @@ class BackgroundStore(ShardStore[_Shard]):
             If its shard is damaged.
         """
         shard, row = self._place(index)
-        with self._files().reading(shard) as opened:
+        with self._open_shards().reading(shard) as opened:
             image: int = opened.source[row]
         return self.names[self.plan.rows(shard)[image]]
 
@@ -198,7 +198,7 @@ class BackgroundStore(ShardStore[_Shard]):
             If its shard is damaged.
         """
         shard, row = self._place(index)
-        with self._files().reading(shard) as opened:
+        with self._open_shards().reading(shard) as opened:
             top, left, height, width = opened.box[row]
         return top, left, height, width
 
@@ -219,6 +219,6 @@ class BackgroundStore(ShardStore[_Shard]):
         return shard, position - int(self._starts[shard])
 
     @staticmethod
-    def _opened(file: h5py.File) -> Any:
+    def _wrap(file: h5py.File) -> Any:
         """Read by its JPEGs."""
         return _Shard(file)

@@ -8,8 +8,8 @@ import click
 from dilo.pipeline.cli.options import EXISTING, FOLDER, user_errors
 from dilo.pipeline.cli.run import (
     RunOptions,
-    begin,
     make_store,
+    plan_run,
     selection_options,
     shard_size_option,
     sharding_options,
@@ -103,8 +103,8 @@ def backgrounds(
     size: int,
     quality: int,
     shard_size: int | None,
-    how: RunOptions,
-    **own: float | None,
+    options: RunOptions,
+    **kind_options: float | None,
 ) -> None:
     """Make a store of backgrounds, for foregrounds to be put on.
 
@@ -115,12 +115,12 @@ def backgrounds(
     from dilo.pipeline.backgrounds.plan import compile_ahead, require_masks, whole_masks, with_masks
     from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 
-    chosen = _own_options(kind, {"masks": masks, **own})
+    parameters = _own_options(kind, {"masks": masks, **kind_options})
     store = whole_masks(masks) if masks is not None else None
     if store is not None:
-        images, chosen["masks"] = with_masks(images, store), store.fingerprint
-    recipe = BackgroundRecipe(kind=kind, count=count, seed=seed, quality=quality, **chosen)
-    plan, names = begin(images, out, recipe.spec(size), shard_size, how)
+        images, parameters["masks"] = with_masks(images, store), store.fingerprint
+    recipe = BackgroundRecipe(kind=kind, count=count, seed=seed, quality=quality, **parameters)
+    plan, names = plan_run(images, out, recipe.spec(size), shard_size, options)
     if store is not None:
         require_masks(names, store)
     make_store(
@@ -129,21 +129,21 @@ def backgrounds(
         out,
         plan,
         names,
-        how,
+        options,
         before_start=lambda: compile_ahead(store) if store else None,
     )
 
 
-def _own_options(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+def _own_options(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     """Complete the options that not every kind has, and refuse those of other kinds."""
-    own = _KIND_OPTIONS[kind]
-    for name, value in given.items():
-        if value is not None and name not in own:
+    defaults = _KIND_OPTIONS[kind]
+    for name, value in values.items():
+        if value is not None and name not in defaults:
             others = [other for other, options in _KIND_OPTIONS.items() if name in options]
             raise click.UsageError(
                 f"--{name.replace('_', '-')} belongs to --kind {' or '.join(others)}, got {kind}"
             )
-    chosen = own | {name: value for name, value in given.items() if value is not None}
-    if kind == "crops" and chosen["masks"] is None:
+    parameters = defaults | {name: value for name, value in values.items() if value is not None}
+    if kind == "crops" and parameters["masks"] is None:
         raise click.UsageError("--kind crops needs --masks STORE")
-    return chosen
+    return parameters

@@ -11,8 +11,8 @@ from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_
 from dilo.pipeline.cli.options import EXISTING, FOLDER, MAX_LISTED, say, settings_of, user_errors
 from dilo.pipeline.cli.run import (
     RunOptions,
-    begin,
     make_store,
+    plan_run,
     selection_options,
     shard_size_option,
     sharding_options,
@@ -86,7 +86,7 @@ def masks(
     shard_size: int | None,
     dry_run: bool,
     network: NetworkOptions,
-    how: RunOptions,
+    options: RunOptions,
 ) -> None:
     """Compute a saliency mask for every image below a folder.
 
@@ -96,20 +96,20 @@ def masks(
     from dilo.pipeline.masks.computed import MethodSource, mask_spec, precompile
 
     recipe = network.recipe(method, refine, settings)
-    run, how = network.run(recipe, how)
-    plan, names = begin(images, out, mask_spec(recipe, size), shard_size, how)
+    inference, options = network.inference_settings(recipe, options)
+    plan, names = plan_run(images, out, mask_spec(recipe, size), shard_size, options)
     if dry_run:
-        _dry_run(images.root, out, plan, names, recipe, run, how)
+        _dry_run(images.root, out, plan, names, recipe, inference, options)
         return
-    require_weights(recipe, run, out, names, how)
+    require_weights(recipe, inference, out, names, options)
     make_store(
-        MethodSource(run),
+        MethodSource(inference),
         images,
         out,
         plan,
         names,
-        how,
-        network=run is not None,
+        options,
+        network=inference is not None,
         before_start=lambda: precompile(recipe, say),
     )
 
@@ -133,7 +133,7 @@ def import_masks(
     out: Path,
     size: int,
     shard_size: int | None,
-    how: RunOptions,
+    options: RunOptions,
 ) -> None:
     """Make a store of masks that another program made: gray PNGs, one an image.
 
@@ -145,12 +145,12 @@ def import_masks(
     from dilo.pipeline.masks.imported import ImportSource, count_masks, imported_spec
 
     pngs = mask_files(png, images.root)
-    plan, names = begin(images, out, imported_spec(pngs, size), shard_size, how)
-    if how.task() is None:
+    plan, names = plan_run(images, out, imported_spec(pngs, size), shard_size, options)
+    if options.task() is None:
         say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
         for line in remarks(png, pngs):
             say(line)
-    make_store(ImportSource(png.absolute()), images, out, plan, names, how)
+    make_store(ImportSource(png.absolute()), images, out, plan, names, options)
 
 
 def _dry_run(
@@ -159,28 +159,28 @@ def _dry_run(
     plan: "Plan",
     names: "Names",
     recipe: "MaskRecipe",
-    run: "InferenceSettings | None",
-    how: RunOptions,
+    inference: "InferenceSettings | None",
+    options: RunOptions,
 ) -> None:
-    """Say what a store would take, and write none of it."""
+    """Print what a store would take, and write none of it."""
     from dilo.pipeline.masks.computed import open_recipe, precompile
     from dilo.pipeline.masks.estimate import estimate
     from dilo.pipeline.store.status import missing_shards
 
     if missing_shards(store, plan):
         precompile(recipe, say)
-    found = estimate(
+    result = estimate(
         images,
         store,
         plan,
         names,
-        open_recipe(recipe, plan.size, names, run),
-        jobs=how.jobs,
-        unit="GPU" if run and run.device == "cuda" else "core",
-        cluster=how.on_cluster,
-        task=how.task(),
+        open_recipe(recipe, plan.size, names, inference),
+        jobs=options.jobs,
+        unit="GPU" if inference and inference.device == "cuda" else "core",
+        cluster=options.on_cluster,
+        task=options.task(),
     )
-    for line in found.lines(named=MAX_LISTED):
+    for line in result.report_lines(max_failures=MAX_LISTED):
         say(line)
-    if how.as_json:
-        click.echo(json.dumps(found.record()))
+    if options.as_json:
+        click.echo(json.dumps(result.as_dict()))

@@ -52,11 +52,13 @@ class NetworkOptions:
                 f"must be one of {', '.join(METHODS)}, got {method!r}{near(method, METHODS)}",
                 param_hint="--method",
             )
-        found = METHODS[method]
-        network = isinstance(found, NetworkMethod)
-        self._refuse_others(method, set(found.as_dict()) if network else set(), network=network)
-        given = {name: v for name in _PARAMETERS if (v := getattr(self, name)) is not None}
-        for name in set(given) & set(settings):
+        entry = METHODS[method]
+        network = isinstance(entry, NetworkMethod)
+        self._refuse_others(method, set(entry.as_dict()) if network else set(), network=network)
+        parameters = {
+            name: value for name in _PARAMETERS if (value := getattr(self, name)) is not None
+        }
+        for name in set(parameters) & set(settings):
             raise click.UsageError(f"{_PARAMETERS[name]} and --set {name}=... say the same: one do")
         if network and self.weights is None:
             raise click.UsageError(f"--method {method} is a network: give its --weights FILE")
@@ -66,7 +68,7 @@ class NetworkOptions:
 
             settings = trained_settings(method, self.weights) | settings
         try:
-            return MaskRecipe.create(method, refine, settings | given, weights=digest)
+            return MaskRecipe.create(method, refine, settings | parameters, weights=digest)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--set") from error
 
@@ -80,13 +82,13 @@ class NetworkOptions:
                 )
         for name, option in _PARAMETERS.items():
             if getattr(self, name) is not None and name not in known:
-                whose = _OWNERS.get(name, "basnet or another network")
-                raise click.UsageError(f"{option} belongs to --method {whose}, got {method}")
+                owner = _OWNERS.get(name, "basnet or another network")
+                raise click.UsageError(f"{option} belongs to --method {owner}, got {method}")
 
-    def run(
-        self, recipe: "MaskRecipe", how: "RunOptions"
+    def inference_settings(
+        self, recipe: "MaskRecipe", options: "RunOptions"
     ) -> tuple["InferenceSettings | None", "RunOptions"]:
-        """Say how a network runs, and in how many processes; nothing changes for other methods."""
+        """Choose how a network runs, and in how many processes; other methods change nothing."""
         import joblib
 
         from dilo.pipeline.masks.gpus import gpus, require_gpus
@@ -94,28 +96,30 @@ class NetworkOptions:
         from dilo.pipeline.saliency.weights import weights_file
 
         if self.weights is None:
-            return None, how
+            return None, options
         device = self.device or "auto"
         if device == "auto":
             device = "cuda" if gpus() else "cpu"
         precision = recipe.parameters()["precision"]
         if device == "cpu" and precision == "fp16":
             raise click.UsageError("--precision fp16 needs a GPU, got a CPU: give bf16 or fp32")
-        if device == "cuda" and not how.on_cluster:
+        if device == "cuda" and not options.on_cluster:
             count = require_gpus(precision)
-            if how.jobs == -1:  # one a GPU; threads of one process share its own
-                how = dataclasses.replace(how, jobs=1 if how.backend == "threading" else count)
+            if options.jobs == -1:  # one a GPU; threads of one process share its own
+                options = dataclasses.replace(
+                    options, jobs=1 if options.backend == "threading" else count
+                )
         file = weights_file(self.weights).absolute()
-        processes = 1 if how.on_cluster else joblib.effective_n_jobs(how.jobs)
-        return InferenceSettings(file, device, self.batch, self.workers, processes), how
+        processes = 1 if options.on_cluster else joblib.effective_n_jobs(options.jobs)
+        return InferenceSettings(file, device, self.batch, self.workers, processes), options
 
 
 def require_weights(
     recipe: "MaskRecipe",
-    run: "InferenceSettings | None",
+    inference: "InferenceSettings | None",
     out: Path,
     names: "Names",
-    how: "RunOptions",
+    options: "RunOptions",
 ) -> None:
     """Refuse weights that do not fit before a store is begun with them.
 
@@ -124,9 +128,9 @@ def require_weights(
     from dilo.pipeline.masks.network import check_weights
     from dilo.pipeline.store.plan import PLAN
 
-    if run is None or how.on_cluster or (out / PLAN).exists():
+    if inference is None or options.on_cluster or (out / PLAN).exists():
         return
-    check_weights(recipe, run.weights, names)
+    check_weights(recipe, inference.weights, names)
 
 
 network_options = option_group(

@@ -33,7 +33,13 @@ PRECISION = click.Choice(["fp32", "bf16", "fp16"])
 Command = TypeVar("Command", bound=Callable[..., None])
 
 #: What no machine that exists could use of an option, in any command: a value beyond is a slip.
-MOST = {"--jobs": 4096, "--workers": 4096, "--size": 4096, "--batch": 2**20, "--accumulate": 2**20}
+MAX_VALUES = {
+    "--jobs": 4096,
+    "--workers": 4096,
+    "--size": 4096,
+    "--batch": 2**20,
+    "--accumulate": 2**20,
+}
 #: What the context of a command holds where --debug was given.
 _DEBUG = "dilo.debug"
 #: How many failed images are named on a terminal; --json names all.
@@ -44,8 +50,8 @@ json_option = click.option(
 )
 
 
-def _workers(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
-    """Refuse no workers."""
+def _nonzero_jobs(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
+    """Refuse 0 workers."""
     if value == 0:
         raise click.BadParameter("0 workers do nothing; -1 is one a core")
     return value
@@ -55,7 +61,7 @@ jobs_option = click.option(
     "--jobs",
     default=-1,
     show_default="one a core",
-    callback=_workers,
+    callback=_nonzero_jobs,
     help="Workers, as joblib counts them: -2 leaves one core free.",
 )
 
@@ -117,7 +123,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Keep the word for whoever shows an error."""
+    """Record --debug in the context, for whoever shows an error."""
     if value:
         ctx.meta[_DEBUG] = True
 
@@ -142,7 +148,7 @@ def user_errors(command: Command) -> Command:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         ctx = click.get_current_context(silent=True)
         debug = ctx is not None and _DEBUG in ctx.meta
-        with sentences(debug=debug, out=_output(kwargs)), _interruptible():
+        with _sentences(debug=debug, out=_output_path(kwargs)), _interruptible():
             if ctx is not None:
                 _require_usable(ctx)
             command(*args, **kwargs)
@@ -153,19 +159,19 @@ def user_errors(command: Command) -> Command:
 def _require_usable(ctx: click.Context) -> None:
     """Refuse numbers of options that no machine could use; a FloatRange lets NaN pass."""
     for option in ctx.command.params:
-        given = ctx.params.get(option.name or "")
-        most = next((MOST[word] for word in option.opts if word in MOST), 2**64 - 1)
-        for value in given if isinstance(given, tuple) else (given,):
+        values = ctx.params.get(option.name or "")
+        maximum = next((MAX_VALUES[word] for word in option.opts if word in MAX_VALUES), 2**64 - 1)
+        for value in values if isinstance(values, tuple) else (values,):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if not math.isfinite(value):
                 raise click.BadParameter(f"must be finite, got {value}", ctx, option)
-            if abs(value) > most:
-                raise click.BadParameter(f"must be at most {most}, got {value}", ctx, option)
+            if abs(value) > maximum:
+                raise click.BadParameter(f"must be at most {maximum}, got {value}", ctx, option)
 
 
 @contextlib.contextmanager
-def sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
+def _sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
     """Turn every error into what click prints in a line; its own go on as they are."""
     try:
         yield
@@ -176,23 +182,25 @@ def sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
     except Exception as error:
         if debug:
             say("".join(traceback.format_exception(error)).rstrip())
-        raise _told(error, out) from error
+        raise _as_user_error(error, out) from error
 
 
-def _told(error: Exception, out: Path | None) -> UserError:
-    """Choose the sentence of an error."""
+def _as_user_error(error: Exception, out: Path | None) -> UserError:
+    """Turn an error into one for users: its sentence, and what is kept."""
     if isinstance(error, DiloError) and not isinstance(error, AccessError):
         return UserError(str(error))
-    sharing = _without_sharing()
-    known = isinstance(error, AccessError)
-    sentence = str(error) if known else sentence_of(error, sharing=sharing, out=out)
+    sharing_advice = _no_sharing_advice()
+    is_access_error = isinstance(error, AccessError)
+    sentence = (
+        str(error) if is_access_error else sentence_of(error, sharing=sharing_advice, out=out)
+    )
     if sentence is None:
         return _Unforeseen(error)
     # Of an output that is gone, or was never begun, nothing is kept.
-    return UserError(f"{sentence}; finished work is kept" if out and _begun(out) else sentence)
+    return UserError(f"{sentence}; finished work is kept" if out and _has_output(out) else sentence)
 
 
-def _output(values: Mapping[str, Any]) -> Path | None:
+def _output_path(values: Mapping[str, Any]) -> Path | None:
     """Find where a command writes: its --out, alone or in a group of options."""
     for value in (values.get("out"), *(getattr(group, "out", None) for group in values.values())):
         if isinstance(value, Path):
@@ -200,8 +208,8 @@ def _output(values: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def _begun(out: Path) -> bool:
-    """Tell whether a folder is there with something in it, or the parts of a file."""
+def _has_output(out: Path) -> bool:
+    """Check whether a folder is there with something in it, or the parts of a file."""
     for folder in (out, out.with_name(f".{out.name}.parts")):
         with contextlib.suppress(OSError):
             if any(folder.iterdir()):
@@ -209,8 +217,8 @@ def _begun(out: Path) -> bool:
     return False
 
 
-def _without_sharing() -> str:
-    """Say how the command of this moment does without shared memory, by the options it has."""
+def _no_sharing_advice() -> str:
+    """Return how the current command does without shared memory, by the options it has."""
     ctx = click.get_current_context(silent=True)
     options = {word for option in ctx.command.params for word in option.opts} if ctx else set()
     if "--backend" in options:
@@ -225,18 +233,18 @@ class Program(click.Group):
         """Run, and exit; click's own errors are printed without the orders of a file, too."""
         if not more.get("standalone_mode", True):
             return super().main(args, *rest, **more)
-        words = sys.argv[1:] if args is None else list(args)
+        arguments = sys.argv[1:] if args is None else list(args)
         _open_streams()
         # Where memory cannot be shared; whoever needs to says it, with the remedy.
         warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
-        debug = "--debug" in words
+        debug = "--debug" in arguments
         if not debug and sys.unraisablehook is sys.__unraisablehook__:
             # Half-built loaders complain when they are cleared away, at the very end: the error
             # itself says more.
             sys.unraisablehook = lambda _: None
         try:
-            with sentences(debug=debug):
-                status = super().main(words, *rest, **{**more, "standalone_mode": False})
+            with _sentences(debug=debug):
+                status = super().main(arguments, *rest, **{**more, "standalone_mode": False})
             sys.exit(status if isinstance(status, int) else 0)
         except click.ClickException as error:
             vars(error)["message"] = printable(error.message)
@@ -248,14 +256,14 @@ class Program(click.Group):
 
 
 def settings_of(
-    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+    ctx: click.Context, parameter: click.Parameter, assignments: tuple[str, ...]
 ) -> dict[str, Any]:
     """Read NAME=VALUE, the value being a number, a list, true, false or else a word."""
     settings: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"must be NAME=VALUE, got {word!r}")
+            raise click.BadParameter(f"must be NAME=VALUE, got {assignment!r}")
         try:
             settings[name] = parse_json(value, name)
         except ContentError as error:
@@ -302,20 +310,21 @@ def rows_of(paths: Iterable[str], names: "Names", root: Path, rule: str | None =
     """Find images by their paths, or by their paths in the folder."""
     rows = []
     for path in paths:
-        for name in (path, _below(Path(path), root)):
+        for name in (path, _relative_to(Path(path), root)):
             if name in names:
                 rows.append(names.index(name))
                 break
         else:
-            wanted = rule or f"an image in {root}"
+            expected = rule or f"an image in {root}"
             raise click.BadParameter(
-                f"must be {wanted}, got {path}: give its path in {root if rule else 'that folder'}",
+                f"must be {expected}, got {path}: "
+                f"give its path in {root if rule else 'that folder'}",
                 param_hint="--query",
             )
     return rows
 
 
-def _below(path: Path, root: Path) -> str:
+def _relative_to(path: Path, root: Path) -> str:
     """Write a path relative to a folder, links in either followed."""
     if path.resolve().is_relative_to(root.resolve()):
         return path.resolve().relative_to(root.resolve()).as_posix()

@@ -18,7 +18,7 @@ class Output(click.Path):
         self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Give the path, or refuse it."""
+        """Return the path, or refuse it."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         try:
             require_output(path, self.kind)

@@ -16,7 +16,7 @@ from dilo.pipeline.cli.options import (
     option_group,
     say,
 )
-from dilo.pipeline.cli.stores import finish
+from dilo.pipeline.cli.stores import report_and_exit
 
 if TYPE_CHECKING:
     from dilo.pipeline.compute.arrays import ArrayTask
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def _selection(
-    images: Path, listed: Path | None, include: tuple[str, ...], limit: int | None
+    images: Path, list_file: Path | None, include: tuple[str, ...], limit: int | None
 ) -> "ImageSelection":
     """Make the argument; its module imports too much for --help."""
     from dilo.pipeline.images.listing import ImageSelection
 
-    return ImageSelection(images, listed, include, limit)
+    return ImageSelection(images, list_file, include, limit)
 
 
 #: --images and what narrows it, as one argument `images`.
@@ -44,9 +44,9 @@ selection_options = option_group(
         "images": click.option(
             "--images", type=EXISTING, required=True, help="Folder of images, at any depth."
         ),
-        "listed": click.option(
+        "list_file": click.option(
             "--list",
-            "listed",
+            "list_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             metavar="FILE",
             help="The images to take, in this order: paths below --images, one a line, as "
@@ -81,7 +81,7 @@ shard_size_option = click.option(
 )
 
 
-def found_so_far(
+def count_reporter(
     say: Callable[[str], None] = say, *, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[int], None]:
     """Make the function that says, in one line every 30 s, how many images were found."""
@@ -89,13 +89,13 @@ def found_so_far(
 
     last = clock()
 
-    def found(count: int) -> None:
+    def report(count: int) -> None:
         nonlocal last
         if clock() - last >= PERIOD:
             last = clock()
             say(f"{count} images found so far")
 
-    return found
+    return report
 
 
 def _num_tasks(
@@ -126,18 +126,18 @@ class RunOptions:
 
     @property
     def on_cluster(self) -> bool:
-        """Tell whether others than this machine compute."""
+        """Check whether others than this machine compute."""
         return self.backend in ("dask", "ray")
 
     def task(self) -> "ArrayTask | None":
-        """Tell which share of the work is this process's; None for all of it."""
+        """Return which share of the work is this process's; None for all of it."""
         from dilo.pipeline.compute.arrays import current_task
 
         return current_task(self.num_tasks, self.task_id)
 
 
 sharding_options = option_group(
-    "how",
+    "options",
     RunOptions,
     {
         "jobs": jobs_option,
@@ -176,8 +176,12 @@ sharding_options = option_group(
 )
 
 
-def begin(
-    images: "ImageSelection", out: Path, spec: "StoreSpec", shard_size: int | None, how: RunOptions
+def plan_run(
+    images: "ImageSelection",
+    out: Path,
+    spec: "StoreSpec",
+    shard_size: int | None,
+    options: RunOptions,
 ) -> tuple["Plan", "Names"]:
     """Plan a store, or check that the one there is what is asked for; nothing is written."""
     from dilo.pipeline.store.create import plan_store
@@ -187,8 +191,8 @@ def begin(
         out,
         spec,
         shard_size=shard_size,
-        trust_plan=how.task() is not None,
-        found=found_so_far(),
+        reuse_list=options.task() is not None,
+        on_progress=count_reporter(),
         say=say,
     )
 
@@ -199,7 +203,7 @@ def make_store(
     out: Path,
     plan: "Plan",
     names: "Names",
-    how: RunOptions,
+    options: RunOptions,
     *,
     network: bool = False,
     before_start: Callable[[], None] = lambda: None,
@@ -217,10 +221,10 @@ def make_store(
     create_store(out, plan, names)
     # Workers of a cluster were started in folders of their own.
     out = out.absolute()
-    if how.plan_only:
+    if options.plan_only:
         say(f"{images_in_shards(plan)} of {plan.shard_size}: planned")
-        finish(out, say_missing=False, strict=how.strict, as_json=how.as_json)
-    task = how.task()
+        report_and_exit(out, say_missing=False, strict=options.strict, as_json=options.as_json)
+    task = options.task()
     if line := task.line() if task else array_warning():
         say(line)
     share = (task.select if task else list)(range(plan.shards))
@@ -229,9 +233,9 @@ def make_store(
             ShardBuilder(images.root.absolute(), out, source),
             plan,
             share,
-            jobs=how.jobs,
-            backend=how.backend,
-            scheduler=how.scheduler,
+            jobs=options.jobs,
+            backend=options.backend,
+            scheduler=options.scheduler,
             look_back=task is None,
             before_start=before_start,
             say=say,
@@ -239,12 +243,12 @@ def make_store(
     except Stopped as stop:
         raise UserError(str(stop)) from None
     if pace.images:
-        say(pace.words(plan.method))
-    finish(
+        say(pace.report_line(plan.method))
+    report_and_exit(
         out,
         share=share,
         say_missing=task is None,
-        strict=how.strict,
-        as_json=how.as_json,
-        more=pace.record() if network else {},
+        strict=options.strict,
+        as_json=options.as_json,
+        extra=pace.as_dict() if network else {},
     )

@@ -60,7 +60,7 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
     if num_tasks and not missing:
         raise click.UsageError("--num-tasks belongs to --missing")
     if not missing:
-        finish(store, say_missing=True, strict=False, as_json=as_json)
+        report_and_exit(store, say_missing=True, strict=False, as_json=as_json)
     plan = Plan.load(store)
     load_names(store, plan)
     shards = missing_shards(store, plan)
@@ -85,7 +85,7 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: bool) -> None:
     """Re-read every shard of STORE and check it against the plan, to the last byte."""
     from dilo.pipeline.common.progress import Progress
-    from dilo.pipeline.compute.executors import run
+    from dilo.pipeline.compute.executors import run_shards
     from dilo.pipeline.images.folder import require_images
     from dilo.pipeline.store.plan import Plan, load_names
     from dilo.pipeline.store.verify import (
@@ -93,7 +93,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
         Verifier,
         move_damaged,
         require_right_folder,
-        undo_words,
+        undo_advice,
     )
 
     plan = Plan.load(store)
@@ -102,7 +102,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
         require_images(images, names)
     checks, count = [], 0
     with Progress(plan.images, "images", say, steady=True) as progress:
-        for check in run(Verifier(store, images), range(plan.shards), jobs=jobs):
+        for check in run_shards(Verifier(store, images), range(plan.shards), jobs=jobs):
             count += len(check.faults)
             progress.advance(check.images, f"{count} faults")
             checks.append(check)
@@ -117,7 +117,7 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
     if moved:
         say(f"moved into {moved[0].parent}: {first_few([path.name for path in moved])}")
         say("give the dilo-prep command of this store again: it makes them anew")
-        say(undo_words(store, moved))
+        say(undo_advice(store, moved))
     if as_json:
         record = {"images": plan.images, "shards": plan.shards, "faults": faults}
         record |= {"missing_shards": missing, "missing_images": changes.absent}
@@ -127,20 +127,24 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 
 
 def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "Changes") -> None:
-    """Say what verify found: the first faults and a count, and what is not there."""
+    """Print what verify found: the first faults and a count, and what is not there."""
     from dilo.pipeline.store.status import format_ranges
 
-    lost = [f"{name}: the image is not there" for name in changes.absent]
-    lost += [f"{name}: the image cannot be read now: {why}" for name, why in changes.unread.items()]
-    lines = [*faults, *lost]
+    unreadable = [f"{name}: the image is not there" for name in changes.absent]
+    unreadable += [
+        f"{name}: the image cannot be read now: {reason}" for name, reason in changes.unread.items()
+    ]
+    lines = [*faults, *unreadable]
     for line in lines[:NAMED_FAULTS]:
         say(line)
     if len(lines) > NAMED_FAULTS:
         say(f"and {len(lines) - NAMED_FAULTS} more: --json has all")
-    without = f", {counted(len(lost), 'image')} not there or not readable" if lost else ""
+    suffix = (
+        f", {counted(len(unreadable), 'image')} not there or not readable" if unreadable else ""
+    )
     say(
         f"{counted(plan.shards, 'shard')} of {counted(plan.images, 'image')}: "
-        f"{counted(len(faults), 'fault')}{without}"
+        f"{counted(len(faults), 'fault')}{suffix}"
     )
     if missing:
         say(
@@ -189,45 +193,45 @@ def preview(
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
         if images is None:
             raise click.UsageError("a preview of masks needs the folder they are of: --images DIR")
-        picture = _masks(stores, images, query, count=count, seed=seed)
+        picture = _draw_masks(stores, images, query, count=count, seed=seed)
     elif query:
         raise click.UsageError("--query chooses among masks, and a store of backgrounds has none")
     else:
-        picture = _backgrounds(stores[0], images, count=count, seed=seed)
+        picture = _draw_backgrounds(stores[0], images, count=count, seed=seed)
     with atomic_write(out) as part:
         picture.save(part, format="PNG")
     say(f"{out}: {picture.width} x {picture.height}")
 
 
-def _masks(
+def _draw_masks(
     stores: tuple[Path, ...], images: Path, query: tuple[str, ...], *, count: int, seed: int
 ) -> "Image":
     """Draw the masks of a store, or of several side by side."""
     from dilo.pipeline.masks.preview import Comparison, choose_images, mask_sheet
 
-    compared = Comparison.open(stores)
-    names = compared.names
+    comparison = Comparison.open(stores)
+    names = comparison.names
     rule = f"an image of {' and '.join(map(str, stores))}"
-    chosen = [names[row] for row in rows_of(query, names, images, rule)]
-    chosen = chosen or choose_images(names, count=count, seed=seed)
-    _say_unread(images, chosen)
+    selection = [names[row] for row in rows_of(query, names, images, rule)]
+    selection = selection or choose_images(names, count=count, seed=seed)
+    _say_unread(images, selection)
     if len(stores) == 1:
-        return mask_sheet(compared.stores[0], images, chosen)
-    left_out = compared.left_out
-    without = f", without {left_out} that only some have" if left_out else ""
-    say(f"{len(names)} images that all {len(stores)} stores have{without}")
-    return compared.sheet(images, chosen)
+        return mask_sheet(comparison.stores[0], images, selection)
+    skipped = comparison.skipped
+    suffix = f", without {skipped} that only some have" if skipped else ""
+    say(f"{len(names)} images that all {len(stores)} stores have{suffix}")
+    return comparison.sheet(images, selection)
 
 
-def _say_unread(images: Path, chosen: list[str]) -> None:
+def _say_unread(images: Path, selection: list[str]) -> None:
     """Refuse a folder that holds none of the images that are shown, or say how many it lacks."""
     from dilo.pipeline.images.folder import require_some
 
-    if unread := require_some(images, chosen):
-        say(f"{unread} of {len(chosen)} images cannot be read: their cells say why")
+    if unread := require_some(images, selection):
+        say(f"{unread} of {len(selection)} images cannot be read: their cells say why")
 
 
-def _backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
+def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
     """Draw the backgrounds of a store, or where they lie in their images."""
     from dilo.pipeline.backgrounds.preview import crop_sheet, window_sheet
     from dilo.pipeline.backgrounds.store import BackgroundStore
@@ -263,17 +267,17 @@ def export(
     is whole or not there, and the same command goes on.
     """
     from dilo.pipeline.common.progress import Progress
-    from dilo.pipeline.compute.executors import run
+    from dilo.pipeline.compute.executors import run_shards
     from dilo.pipeline.masks import export as work
     from dilo.pipeline.store.plan import Plan
 
-    full = work.prepare_export(store, out, size)
+    ambiguous = work.prepare_export(store, out, size)
     plan = Plan.load(store)
     written = kept = 0
     failed: dict[str, str] = {}
-    write = functools.partial(work.export_shard, store, out, size=size, full=full)
+    write = functools.partial(work.export_shard, store, out, size=size, ambiguous=ambiguous)
     with Progress(plan.images, "images", say, steady=True) as progress:
-        for outcome in run(write, range(plan.shards), jobs=jobs):
+        for outcome in run_shards(write, range(plan.shards), jobs=jobs):
             written, kept = written + outcome.written, kept + outcome.kept
             failed |= outcome.failed
             done = outcome.written + outcome.kept + len(outcome.failed)
@@ -291,28 +295,30 @@ def export(
         click.echo(json.dumps({**record, "failed": failed}))
 
 
-def finish(
+def report_and_exit(
     store: Path,
     *,
     share: list[int] | None = None,
     say_missing: bool,
     strict: bool,
     as_json: bool,
-    more: Mapping[str, object] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> NoReturn:
-    """Say how far a store is, or some of its shards, and exit accordingly; JSON says `more`."""
+    """Print how far a store is, or some of its shards, and exit by it; JSON has `extra` too."""
     from dilo.pipeline.store.status import status as store_status
 
-    found = store_status(store, share)
+    state = store_status(store, share)
     counts = None
-    if found.plan.kind == "backgrounds":
+    if state.plan.kind == "backgrounds":
         from dilo.pipeline.backgrounds.counts import count_backgrounds
 
-        counts = count_backgrounds(found.plan, found.done, found.tallies)
-    words = [counts.words()] if counts else []
-    for line in found.report_lines(store, say_missing=say_missing, named=MAX_LISTED, more=words):
+        counts = count_backgrounds(state.plan, state.done, state.summaries)
+    details = [counts.words()] if counts else []
+    for line in state.report_lines(
+        store, say_missing=say_missing, max_failures=MAX_LISTED, details=details
+    ):
         say(line)
     if as_json:
-        own = dataclasses.asdict(counts) if counts else {}
-        click.echo(json.dumps({**found.as_dict(store), **own, **(more or {})}))
-    raise SystemExit(1 if strict and found.failed else 0)
+        count_fields = dataclasses.asdict(counts) if counts else {}
+        click.echo(json.dumps({**state.as_dict(store), **count_fields, **(extra or {})}))
+    raise SystemExit(1 if strict and state.failed else 0)

@@ -15,7 +15,7 @@ class _System:
     name: str
     index: str
     start: int = 0  # number of the first task, where the user says how many there are
-    outside: str = ""  # what `index` says in a job that is no array
+    not_an_array: str = ""  # what `index` says in a job that is no array
     first: str = ""
     last: str = ""
     step: str = ""
@@ -37,7 +37,7 @@ _SYSTEMS = (
         "LSF",
         "LSB_JOBINDEX",
         start=1,
-        outside="0",
+        not_an_array="0",
         last="LSB_JOBINDEX_END",
         step="LSB_JOBINDEX_STEP",
     ),
@@ -45,7 +45,7 @@ _SYSTEMS = (
         "SGE",
         "SGE_TASK_ID",
         start=1,
-        outside="undefined",
+        not_an_array="undefined",
         first="SGE_TASK_FIRST",
         last="SGE_TASK_LAST",
         step="SGE_TASK_STEPSIZE",
@@ -70,12 +70,12 @@ class ArrayTask:
         return [shard for shard in shards if shard % self.count == self.index]
 
     def line(self) -> str:
-        """Say which task this is."""
+        """Format which task this is, and by what."""
         return f"task {self.index} of {self.count}, counted from 0, by {self.source}"
 
 
 def tasks_of(shards: Sequence[int], count: int) -> list[int]:
-    """Tell which tasks of an array have some shards in their shares."""
+    """List the tasks of an array, from 0, that have some of these shards in their shares."""
     return sorted({shard % count for shard in shards})
 
 
@@ -84,9 +84,10 @@ def current_task(
     index: int | None,
     environment: Mapping[str, str] = os.environ,
 ) -> ArrayTask | None:
-    """Tell which share of the work is this process's.
+    """Find this process's task of an array; None without `count`: it does everything.
 
-    Gives None without `count`: this process does everything.
+    Without `index`, the variables of Slurm, PBS, LSF, SGE and Kubernetes' indexed jobs say it; with
+    a `count` of "auto", they say the number of tasks too. Numbers that make no share are refused.
     """
     if count is None:
         if index is not None:
@@ -98,7 +99,7 @@ def current_task(
                 f"--num-tasks auto finds the task too, got --task-id {index}: "
                 f"leave it out, or give --num-tasks N"
             )
-        return _checked(ArrayTask(index, count))
+        return _check_task(ArrayTask(index, count))
     system = _system(environment)
     if system is None:
         names = ", ".join(system.index for system in _SYSTEMS)
@@ -108,16 +109,14 @@ def current_task(
         )
     source = f"{system.index}={environment[system.index]}"
     if count == "auto":
-        return _checked(ArrayTask(*_from_array(system, environment), source))
-    return _checked(ArrayTask(_number(environment, system.index) - system.start, count, source))
+        return _check_task(ArrayTask(*_from_array(system, environment), source))
+    return _check_task(ArrayTask(_number(environment, system.index) - system.start, count, source))
 
 
 def array_warning(environment: Mapping[str, str] = os.environ) -> str | None:
     """Warn where a task of an array does not share its work with the others.
 
-    That may be meant, in an array over datasets.
-
-    Gives None outside an array.
+    That may be meant, in an array over datasets. None outside an array.
     """
     system = _system(environment)
     if system is None:
@@ -128,7 +127,7 @@ def array_warning(environment: Mapping[str, str] = os.environ) -> str | None:
 def _system(environment: Mapping[str, str]) -> _System | None:
     """Find the batch system whose array this process belongs to."""
     for system in _SYSTEMS:
-        if environment.get(system.index, system.outside) != system.outside:
+        if environment.get(system.index, system.not_an_array) != system.not_an_array:
             return system
     return None
 
@@ -143,15 +142,15 @@ def _from_array(system: _System, environment: Mapping[str, str]) -> tuple[int, i
     first = _number(environment, system.first, system.start)
     step = _number(environment, system.step, 1)
     last = _number(environment, system.last)
-    span, rest = divmod(_number(environment, system.index) - first, max(step, 1))
+    index, rest = divmod(_number(environment, system.index) - first, max(step, 1))
     count = (last - first) // max(step, 1) + 1
-    told = _number(environment, system.count, count)
-    if told != count or rest:
+    stated_count = _number(environment, system.count, count)
+    if stated_count != count or rest:
         raise DiloError(
-            f"--num-tasks auto needs an array without holes, got {told} tasks from {first} to "
-            f"{last}: give the number of tasks of the whole array, --num-tasks N"
+            f"--num-tasks auto needs an array without holes, got {stated_count} tasks from {first} "
+            f"to {last}: give the number of tasks of the whole array, --num-tasks N"
         )
-    return span, count
+    return index, count
 
 
 def _number(environment: Mapping[str, str], variable: str, otherwise: int | None = None) -> int:
@@ -166,8 +165,8 @@ def _number(environment: Mapping[str, str], variable: str, otherwise: int | None
     return int(value)
 
 
-def _checked(task: ArrayTask) -> ArrayTask:
-    """Refuse a task that is none of its array's."""
+def _check_task(task: ArrayTask) -> ArrayTask:
+    """Return a task, or refuse one that is none of its array's."""
     if not 0 <= task.index < task.count:
         raise DiloError(
             f"the task must be from 0 to --num-tasks - 1 = {task.count - 1}, got {task.index} "

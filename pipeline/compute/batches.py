@@ -33,34 +33,34 @@ class Throughput:
     idle_seconds: float = 0.0
 
     def __add__(self, other: Self) -> Self:
-        """Take both together."""
+        """Add up both."""
         return type(self)(
             self.images + other.images,
             self.seconds + other.seconds,
             self.idle_seconds + other.idle_seconds,
         )
 
-    def words(self, method: str) -> str:
-        """Say it in a line."""
+    def report_line(self, method: str) -> str:
+        """Format it as a line for people."""
         rate, waiting = self._rate(), 100 * self._waiting()
         return (
             f"{method}: {rate:.1f} images/s a process, {waiting:.0f} % of the time waiting for data"
         )
 
-    def record(self) -> dict[str, float | None]:
-        """Say it for machines."""
-        made = self.images > 0
+    def as_dict(self) -> dict[str, float | None]:
+        """Return it for JSON; None where no image was made."""
+        any_images = self.images > 0
         return {
-            "images_per_second": self._rate() if made else None,
-            "data_wait": self._waiting() if made else None,
+            "images_per_second": self._rate() if any_images else None,
+            "data_wait": self._waiting() if any_images else None,
         }
 
     def _rate(self) -> float:
-        """Divide; a clock may stand still."""
+        """Compute images a second; a clock may stand still."""
         return self.images / self.seconds if self.seconds else 0.0
 
     def _waiting(self) -> float:
-        """Tell the share of the time."""
+        """Compute the share of the time that the device had nothing to do."""
         return self.idle_seconds / self.seconds if self.seconds else 0.0
 
 
@@ -87,7 +87,7 @@ class BatchProcessor:
     """Makes the rows of a shard by a network, several at a time; they come out as one by one."""
 
     #: The network.
-    masks: "NetworkMasks"
+    network: "NetworkMasks"
     #: To be filled in place.
     rows: MaskRows
     #: Their images, as the store's list has them.
@@ -108,14 +108,14 @@ class BatchProcessor:
     def prepare(self, content: bytes) -> PendingImage:
         """Make of a file what the device takes; for several threads at once."""
         pixels = decode_content(content)
-        return PendingImage(self.masks.prepare(pixels), (pixels.shape[0], pixels.shape[1]))
+        return PendingImage(self.network.prepare(pixels), (pixels.shape[0], pixels.shape[1]))
 
-    def finish(self, row: int, image: PendingImage, found: MapOrError) -> None:
+    def finish(self, row: int, image: PendingImage, outcome: MapOrError) -> None:
         """Fill a row by the map of its image, or fail; for several threads at once."""
-        if isinstance(found, Exception):
-            raise found
+        if isinstance(outcome, Exception):
+            raise outcome
         side = self.rows.masks.shape[1]
-        self.rows.masks[row] = self.masks.finish(image.prepared, found, side)
+        self.rows.masks[row] = self.network.finish(image.prepared, outcome, side)
         self.rows.shape[row] = image.shape
 
     def compute_batch(
@@ -126,13 +126,13 @@ class BatchProcessor:
         If the network makes nothing of any image, even of a blank one, that is an error.
         """
         count = len(rows)
-        lacking = self.size - count
-        maps = self._compute([*rows, *[rows[-1]] * lacking], [*images, *[images[-1]] * lacking])
-        if isinstance(maps, Exception) and (lacking or count > 1):
+        padding = self.size - count
+        maps = self._compute([*rows, *[rows[-1]] * padding], [*images, *[images[-1]] * padding])
+        if isinstance(maps, Exception) and (padding or count > 1):
             maps = self._split_batch(rows, images)
         if isinstance(maps, Exception):
             maps = [maps]
-        if all(isinstance(each, Exception) for each in maps[:count]):
+        if all(isinstance(outcome, Exception) for outcome in maps[:count]):
             self._require_device(rows[0], images[0])
         return list(maps[:count])
 
@@ -143,7 +143,7 @@ class BatchProcessor:
         try:
             with self.lock:
                 prepared = [image.prepared for image in images]
-                return list(self.masks.maps(prepared, [self.paths[row] for row in rows]))
+                return list(self.network.maps(prepared, [self.paths[row] for row in rows]))
         except DiloError:
             raise
         except Exception as error:
@@ -154,29 +154,29 @@ class BatchProcessor:
         halves = [slice(None, len(rows) // 2), slice(len(rows) // 2, None)]
         maps: list[MapOrError] = []
         for half in halves if len(rows) > 1 else [slice(None)]:
-            part = self._compute(rows[half], images[half])
-            if isinstance(part, Exception):
-                alone = len(rows[half]) == 1
-                part = [part] if alone else self._split_batch(rows[half], images[half])
-            maps += part
+            half_maps = self._compute(rows[half], images[half])
+            if isinstance(half_maps, Exception):
+                single = len(rows[half]) == 1
+                half_maps = [half_maps] if single else self._split_batch(rows[half], images[half])
+            maps += half_maps
         return maps
 
     def _require_device(self, row: int, image: PendingImage) -> None:
         """Stop where it is not the images that the device cannot take, by a blank one."""
-        seen = np.zeros_like(image.prepared.pixels)
-        blank = replace(image, prepared=replace(image.prepared, pixels=seen))
+        pixels = np.zeros_like(image.prepared.pixels)
+        blank = replace(image, prepared=replace(image.prepared, pixels=pixels))
         error = self._compute([row], [blank])
         if isinstance(error, Exception):
-            less = f"--batch less than {self.size}" if self.size > 1 else "fewer --jobs"
+            advice = f"--batch less than {self.size}" if self.size > 1 else "fewer --jobs"
             raise DiloError(
                 f"the network failed for each image, and for a blank one: {type(error).__name__}: "
-                f"{error}: give {less} if memory ran out; finished shards are kept, and the same "
+                f"{error}: give {advice} if memory ran out; finished shards are kept, and the same "
                 f"command goes on"
             ) from error
 
 
 def process_in_batches(
-    attempts: FailureRecorder,
+    recorder: FailureRecorder,
     batch: BatchProcessor,
     rows_to_do: Sequence[int],
     *,
@@ -190,12 +190,12 @@ def process_in_batches(
     pool = ThreadPoolExecutor(batch.threads)
     finishing: deque[Future[None]] = deque()
     try:
-        for rows, images in _batches(pool, attempts, batch, rows_to_do):
-            began = clock()
+        for rows, images in _batches(pool, recorder, batch, rows_to_do):
+            batch_start = clock()
             maps = batch.compute_batch(rows, images)
-            computing += clock() - began
-            for row, image, found in zip(rows, images, maps, strict=True):
-                finishing.append(pool.submit(attempts.run, row, batch.finish, row, image, found))
+            computing += clock() - batch_start
+            for row, image, outcome in zip(rows, images, maps, strict=True):
+                finishing.append(pool.submit(recorder.run, row, batch.finish, row, image, outcome))
             while len(finishing) > BATCHES_AHEAD * batch.size:
                 finishing.popleft().result()
         for future in finishing:
@@ -208,30 +208,30 @@ def process_in_batches(
 
 def _batches(
     pool: ThreadPoolExecutor,
-    attempts: FailureRecorder,
+    recorder: FailureRecorder,
     batch: BatchProcessor,
     rows_to_do: Sequence[int],
 ) -> Iterator[tuple[list[int], list[PendingImage]]]:
-    """Read and prepare ahead, and give full batches of what did not fail, in order."""
+    """Read and prepare ahead, and yield full batches of what did not fail, in order."""
 
-    def ready(row: int) -> PendingImage | None:
-        content = attempts.read(row)
-        return None if content is None else attempts.run(row, batch.prepare, content)
+    def load(row: int) -> PendingImage | None:
+        content = recorder.read(row)
+        return None if content is None else recorder.run(row, batch.prepare, content)
 
-    left = iter(rows_to_do)
-    coming = deque(
-        (row, pool.submit(ready, row))
-        for row in itertools.islice(left, BATCHES_AHEAD * batch.size + batch.threads)
+    remaining = iter(rows_to_do)
+    pending = deque(
+        (row, pool.submit(load, row))
+        for row in itertools.islice(remaining, BATCHES_AHEAD * batch.size + batch.threads)
     )
     rows: list[int] = []
     images: list[PendingImage] = []
-    while coming:
-        row, future = coming.popleft()
+    while pending:
+        row, future = pending.popleft()
         image = future.result()
-        coming.extend((row, pool.submit(ready, row)) for row in itertools.islice(left, 1))
+        pending.extend((row, pool.submit(load, row)) for row in itertools.islice(remaining, 1))
         if image is not None:
             rows.append(row)
             images.append(image)
-        if rows and (len(rows) == batch.size or not coming):
+        if rows and (len(rows) == batch.size or not pending):
             yield rows, images
             rows, images = [], []

@@ -7,7 +7,7 @@ from dilo.pipeline.common.files import remove_leftovers
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.compute.batches import Throughput
-from dilo.pipeline.compute.executors import run
+from dilo.pipeline.compute.executors import run_shards
 from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.store.plan import Plan
@@ -20,7 +20,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def images_in_shards(plan: Plan) -> str:
-    """Write how large a store is."""
+    """Format how large a store is."""
     return f"{counted(plan.images, 'image')} in {counted(plan.shards, 'shard')}"
 
 
@@ -36,31 +36,34 @@ def build_store(
     before_start: Callable[[], None] = lambda: None,
     say: Callable[[str], None] | None = None,
 ) -> Throughput:
-    """Build the shards that are missing, of all or of some, and give the pace of a network.
+    """Build the shards that are missing, of all or of some, and return the pace of a network.
 
     With `look_back`, a store some of whose finished images have changed is refused.
     `before_start` is called before workers start, if there is anything to do. Lines for people,
     and a bar on a terminal, only if there is a `say`.
     """
-    lines, terminal = (say, None) if say is not None else (_quiet, False)
+    write, terminal = (say, None) if say is not None else (_quiet, False)
     missing = set(missing_shards(builder.store, plan))
     shards = range(plan.shards) if shards is None else shards
     todo = [shard for shard in shards if shard in missing]
     total = sum(len(plan.rows(shard)) for shard in todo)
-    lines(f"{images_in_shards(plan)}; to do: {counted(total, 'image')} in {len(todo)}")
-    done = sorted(set(shards) - missing)
-    if look_back and done:
-        looked = Progress(len(done), "shards looked back at", lines, terminal=terminal, steady=True)
-        with looked as bar:
-            require_unchanged(builder.images, builder.store, done, advance=lambda: bar.advance(1))
+    write(f"{images_in_shards(plan)}; to do: {counted(total, 'image')} in {len(todo)}")
+    finished = sorted(set(shards) - missing)
+    if look_back and finished:
+        label = "shards looked back at"
+        comparison = Progress(len(finished), label, write, terminal=terminal, steady=True)
+        with comparison as bar:
+            require_unchanged(
+                builder.images, builder.store, finished, advance=lambda: bar.advance(1)
+            )
     if todo:
         before_start()
     isolated = IsolatedBuilder(builder).build
-    outcomes = run(
-        builder.build, todo, jobs=jobs, backend=backend, scheduler=scheduler, apart=isolated
+    outcomes = run_shards(
+        builder.build, todo, jobs=jobs, backend=backend, scheduler=scheduler, isolated=isolated
     )
     failed, pace = 0, Throughput()
-    progress = Progress(total, "images", lines, terminal=terminal, steady=True)
+    progress = Progress(total, "images", write, terminal=terminal, steady=True)
     try:
         with closing(outcomes), progress:
             for outcome in outcomes:
@@ -68,16 +71,16 @@ def build_store(
                 pace += outcome.pace or Throughput()
                 progress.advance(outcome.images, f"{failed} failed")
     except KeyboardInterrupt:
-        left = set(missing_shards(builder.store, plan)).intersection(todo)
-        kept = total - sum(len(plan.rows(shard)) for shard in left)
+        still_missing = set(missing_shards(builder.store, plan)).intersection(todo)
+        done_images = total - sum(len(plan.rows(shard)) for shard in still_missing)
         raise Stopped(
-            f"stopped; {kept} of {total} images are done and kept: give the same command to go on"
+            f"stopped; {done_images} of {total} images are done and kept: "
+            f"give the same command to go on"
         ) from None
     finally:
         with suppress(OSError):  # what ended the run says more
-            remove_leftovers(
-                builder.store
-            )  # of workers that were killed as this run began, or by its end
+            # Of workers that were killed as this run began, or by its end.
+            remove_leftovers(builder.store)
     return pace
 
 

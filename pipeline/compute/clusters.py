@@ -18,9 +18,12 @@ Work = Callable[[int], Result]
 
 
 def on_dask(
-    work: Work[Result], shards: Iterable[int], scheduler: str | None, apart: Work[Result]
+    work: Work[Result], shards: Iterable[int], scheduler: str | None, isolated: Work[Result]
 ) -> Iterator[Result]:
-    """Do shards on a Dask cluster that runs."""
+    """Run shards on a Dask cluster that runs; yield each outcome as soon as it is there.
+
+    `isolated` does a shard that Dask gave up, as several workers died of it; or raises.
+    """
     if not scheduler:
         raise DiloError("--backend dask needs --scheduler ADDRESS, got none")
     distributed = _extra("distributed", "dask")
@@ -33,15 +36,15 @@ def on_dask(
     with client:
         _require_dilo(client)
         running = {client.submit(work, shard, pure=False): shard for shard in shards}
-        done = distributed.as_completed(running)
-        for future in done:
+        completed = distributed.as_completed(running)
+        for future in completed:
             shard = running.pop(future)
             try:
                 yield future.result()
             except distributed.KilledWorker:
-                again = client.submit(apart, shard, pure=False)
-                running[again] = shard
-                done.add(again)
+                retry = client.submit(isolated, shard, pure=False)
+                running[retry] = shard
+                completed.add(retry)
             except CancelledError as error:
                 raise DiloError(
                     f"--scheduler {scheduler}: lost: what is finished is kept; "
@@ -50,9 +53,17 @@ def on_dask(
 
 
 def on_ray(
-    work: Work[Result], shards: Iterable[int], scheduler: str | None, jobs: int, apart: Work[Result]
+    work: Work[Result],
+    shards: Iterable[int],
+    scheduler: str | None,
+    jobs: int,
+    isolated: Work[Result],
 ) -> Iterator[Result]:
-    """Do shards on a Ray cluster that runs, or on one started on this machine."""
+    """Run shards on a Ray cluster that runs, or on one started here where no address is given.
+
+    `isolated` does a shard that Ray gave up, as its worker died; or raises. `jobs` is how many
+    workers to start here.
+    """
     ray = _extra("ray", "ray")
     cores = {} if scheduler else {"num_cpus": jobs}
     try:
@@ -69,11 +80,11 @@ def on_ray(
         except ray.exceptions.RayTaskError as error:  # the work raised: its own error, in words
             raise error.cause from None
         except ray.exceptions.RayError:
-            running[task.remote(apart, shard)] = shard
+            running[task.remote(isolated, shard)] = shard
 
 
 def _call(work: Work[Result], shard: int) -> Result:
-    """Do a shard: Ray takes functions, and what is done here is a partial one."""
+    """Run a shard: Ray takes functions, and the work is a bound method or a partial one."""
     return work(shard)
 
 

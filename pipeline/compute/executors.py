@@ -37,32 +37,37 @@ Work = Callable[[int], Result]
 SHARDS_AHEAD = 2
 
 
-def run(
+def run_shards(
     work: Work[Result],
     shards: Iterable[int],
     *,
     jobs: int,
     backend: str = "loky",
     scheduler: str | None = None,
-    apart: Work[Result] | None = None,
+    isolated: Work[Result] | None = None,
 ) -> Generator[Result, None, None]:
-    """Do some shards in parallel and yield what each came to, as soon as it is done."""
+    """Run some shards in parallel and yield what each came to, as soon as it is done.
+
+    `work` goes to the workers, so it must pickle; only outcomes travel back. `isolated` does a
+    shard whose worker died, in such a way that another death ends neither it nor the caller;
+    without it, a death is an error. To close the generator ends the workers.
+    """
     if scheduler and backend not in ("dask", "ray"):
         raise DiloError(f"--scheduler is for --backend dask or ray, got backend {backend}")
     if backend == "loky":
-        yield from _processes(work, shards, joblib.effective_n_jobs(jobs), apart)
+        yield from _run_in_processes(work, shards, joblib.effective_n_jobs(jobs), isolated)
     elif backend == "threading":
-        yield from _threads(work, shards, joblib.effective_n_jobs(jobs))
+        yield from _run_in_threads(work, shards, joblib.effective_n_jobs(jobs))
     elif backend == "dask":
-        yield from on_dask(work, shards, scheduler, apart or _raise_worker_died)
+        yield from on_dask(work, shards, scheduler, isolated or _raise_worker_died)
     else:
         yield from on_ray(
-            work, shards, scheduler, joblib.effective_n_jobs(jobs), apart or _raise_worker_died
+            work, shards, scheduler, joblib.effective_n_jobs(jobs), isolated or _raise_worker_died
         )
 
 
-def _threads(work: Work[Result], shards: Iterable[int], workers: int) -> Iterator[Result]:
-    """Do shards in threads; a stop waits for those that are under way, for no thread can be killed.
+def _run_in_threads(work: Work[Result], shards: Iterable[int], workers: int) -> Iterator[Result]:
+    """Run shards in threads; a stop waits for those that are under way, as no thread can be killed.
 
     joblib's would still be in HDF5 when the interpreter ends, and crash it.
     """
@@ -74,53 +79,57 @@ def _threads(work: Work[Result], shards: Iterable[int], workers: int) -> Iterato
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _processes(
-    work: Work[Result], shards: Iterable[int], workers: int, apart: Work[Result] | None
+def _run_in_processes(
+    work: Work[Result], shards: Iterable[int], workers: int, isolated: Work[Result] | None
 ) -> Iterator[Result]:
-    """Do shards in processes of this machine, and those that may have killed one, one by one."""
+    """Run shards in processes of this machine, and those that may have killed one, one by one."""
     waiting = deque(shards)
     while waiting:
-        lost: list[int] = []
+        unfinished: list[int] = []
         with _pool(min(workers, len(waiting))) as pool:
-            yield from _run_until_crash(pool, work, waiting, SHARDS_AHEAD * workers, lost)
-        if not lost:
+            yield from _run_until_crash(pool, work, waiting, SHARDS_AHEAD * workers, unfinished)
+        if not unfinished:
             continue
-        if apart is None:
+        if isolated is None:
             raise _worker_died()
-        lost.sort()
+        unfinished.sort()
         # Shards are begun in order, so that the worker that died was at one of the first.
-        waiting.extendleft(reversed(lost[workers:]))
-        deadly: list[int] = []
-        yield from _run_one_process_each(work, lost[:workers], deadly)
-        for shard in deadly:
-            yield apart(shard)
+        waiting.extendleft(reversed(unfinished[workers:]))
+        crashed: list[int] = []
+        yield from _run_one_process_each(work, unfinished[:workers], crashed)
+        for shard in crashed:
+            yield isolated(shard)
 
 
 def _run_until_crash(
-    pool: ProcessPoolExecutor, work: Work[Result], waiting: deque[int], ahead: int, lost: list[int]
+    pool: ProcessPoolExecutor,
+    work: Work[Result],
+    waiting: deque[int],
+    ahead: int,
+    unfinished: list[int],
 ) -> Iterator[Result]:
-    """Do what waits, in order; if a worker dies, list what was handed out and is not done."""
+    """Run what waits, in order; if a worker dies, list what was handed out and is not done."""
     running: dict[Future[Result], int] = {}
-    while (waiting and not lost) or running:
-        while waiting and not lost and len(running) < ahead:
+    while (waiting and not unfinished) or running:
+        while waiting and not unfinished and len(running) < ahead:
             shard = waiting.popleft()
             try:
                 running[pool.submit(work, shard)] = shard
             except BrokenProcessPool:
-                lost.append(shard)
+                unfinished.append(shard)
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in [future for future in running if future in done]:
             shard = running.pop(future)
             if isinstance(future.exception(), BrokenProcessPool):
-                lost.append(shard)
+                unfinished.append(shard)
             else:
                 yield future.result()
 
 
 def _run_one_process_each(
-    work: Work[Result], shards: list[int], deadly: list[int]
+    work: Work[Result], shards: list[int], crashed: list[int]
 ) -> Iterator[Result]:
-    """Do each shard in a process that does nothing else, and list those that killed theirs."""
+    """Run each shard in a process that does nothing else, and list those that killed theirs."""
     with contextlib.ExitStack() as stack:
         running = {stack.enter_context(_pool(1)).submit(work, shard): shard for shard in shards}
         while running:
@@ -128,7 +137,7 @@ def _run_one_process_each(
             for future in done:
                 shard = running.pop(future)
                 if isinstance(future.exception(), BrokenProcessPool):
-                    deadly.append(shard)
+                    crashed.append(shard)
                 else:
                     yield future.result()
 
@@ -170,12 +179,12 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 
 
 def _raise_worker_died(shard: int) -> NoReturn:
-    """Stand for a shard that must not be done apart."""
+    """Refuse to do a shard in isolation, where the caller gave no way to."""
     raise _worker_died()
 
 
 def _worker_died() -> DiloError:
-    """Say that a worker died, where nothing can be done about it here."""
+    """Make the error of a worker that died, where nothing can be done about it here."""
     return DiloError(
         "a worker process died, most often for want of memory: what is finished is kept; "
         "run the same command again, with fewer --jobs if it dies again"

@@ -27,7 +27,7 @@ _DISK_GONE = {
 #: So many images of a shard that cannot be read, though they are there, are the disk's fault.
 MAX_DISK_ERRORS = 10
 #: All that an image may be lost for whose content may be sound.
-_LOST = _DISK_GONE | TRANSIENT_ERRNOS | set(REMEDIES)
+_UNREAD_ERRNOS = _DISK_GONE | TRANSIENT_ERRNOS | set(REMEDIES)
 
 T = TypeVar("T")
 
@@ -57,32 +57,34 @@ class FailureRecorder:
     #: Those that are made.
     rows: ImageRows
     #: Rows that must not be tried, and why.
-    broken: Mapping[int, str] = field(default_factory=dict)
+    skip: Mapping[int, str] = field(default_factory=dict)
     #: All images of the store, of which some are asked where these cannot be read.
-    others: Sequence[str] = ()
+    all_names: Sequence[str] = ()
     _unread: list[Unread] = field(default_factory=list)
     _tried: list[int] = field(default_factory=lambda: [0])
 
     def read(self, row: int) -> bytes | None:
-        """Read the image of a row, and record what was read.
+        """Read the image file of a row, and record its size and checksum.
 
-        Gives its file; None where that cannot be read, or the row must not be tried.
+        None where it cannot be read, or the row must not be tried. If the disk or the machine is
+        at fault, that is raised.
         """
         self.rows.bytes[row] = 0  # until it is read
         self._tried[0] += 1
         content = self.run(row, self._read, row)
-        if content is not None and row in self.broken:
-            self.rows.error[row] = self.broken[row]
+        if content is not None and row in self.skip:
+            self.rows.error[row] = self.skip[row]
             return None
         return content
 
-    def run(self, row: int, work: Callable[..., T], *arguments: object) -> T | None:
-        """Do a part of what a row takes.
+    def run(self, row: int, function: Callable[..., T], *arguments: object) -> T | None:
+        """Call a function for a row, and record its failure as the row's.
 
-        Gives what it gave; None where it failed, and the row says why.
+        Returns what it returns; None where it failed. If no image is at fault, such as where a
+        disk is gone, that is raised.
         """
         try:
-            return work(*arguments)
+            return function(*arguments)
         except ImageError as error:
             self._require_disk(row, error)
             self.rows.error[row] = str(error)
@@ -116,14 +118,15 @@ class FailureRecorder:
         return list(self._unread)
 
     def _others_readable(self) -> bool:
-        """Tell whether most of some images of the store can be opened, but for those tried."""
-        names = self.others
+        """Check whether most of some images of the store can be opened, but for those tried."""
+        names = self.all_names
         count = min(MAX_DISK_ERRORS, len(names))
-        places = {(2 * i + 1) * len(names) // (2 * count) for i in range(count)}
-        own = set(self.rows.path)
-        names_of_others = [name for place in places if escaped(name := names[place]) not in own]
-        readable = sum(can_open(self.images / name) for name in names_of_others)
-        return 2 * readable >= len(names_of_others) > 0
+        positions = {(2 * i + 1) * len(names) // (2 * count) for i in range(count)}
+        own_names = set(self.rows.path)
+        candidates = [names[position] for position in positions]
+        others = [name for name in candidates if escaped(name) not in own_names]
+        readable = sum(can_open(self.images / name) for name in others)
+        return 2 * readable >= len(others) > 0
 
     def _require_disk(self, row: int, error: ImageError) -> None:
         """Stop where not an image but its disk or the machine is at fault."""
@@ -134,24 +137,24 @@ class FailureRecorder:
                 f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
                 f"mounted? Finished shards are kept; give the same command to go on"
             ) from error
-        if error.errno not in _LOST:
+        if error.errno not in _UNREAD_ERRNOS:
             return
         self._unread.append(Unread(path, str(error), error.errno))
         unread = self.unread
-        disk = sum(image.errno in TRANSIENT_ERRNOS for image in unread)
-        none = len(unread) >= MAX_DISK_ERRORS and len(unread) == self._tried[0]
-        if error.errno in SHORT or disk >= MAX_DISK_ERRORS or none:
+        disk_errors = sum(image.errno in TRANSIENT_ERRNOS for image in unread)
+        none_readable = len(unread) >= MAX_DISK_ERRORS and len(unread) == self._tried[0]
+        if error.errno in SHORT or disk_errors >= MAX_DISK_ERRORS or none_readable:
             refuse(self.images, unread)
 
 
 def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
-    """Stop for images that cannot be read now, saying what to do."""
-    path, reason, number = unread[-1]
-    what = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
-    rest = "finished shards are kept, and the same command goes on"
-    if number in REMEDIES:
+    """Raise an error for images that cannot be read now, of which there is one or more."""
+    path, reason, code = unread[-1]
+    problem = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
+    advice = "finished shards are kept, and the same command goes on"
+    if code in REMEDIES:
         # What is kept, the command says.
-        raise AccessError(f"{what}: {REMEDIES[number]}; the same command goes on", number)
-    if number in TRANSIENT_ERRNOS:
-        raise DiloError(f"{what}: mend the disk; {rest}")
-    raise DiloError(f"{what}; {rest}: {whereabouts(images, path)}")
+        raise AccessError(f"{problem}: {REMEDIES[code]}; the same command goes on", code)
+    if code in TRANSIENT_ERRNOS:
+        raise DiloError(f"{problem}: mend the disk; {advice}")
+    raise DiloError(f"{problem}; {advice}: {whereabouts(images, path)}")

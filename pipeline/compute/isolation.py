@@ -32,8 +32,8 @@ class IsolatedBuilder:
             row, death = self._run_child(shard=shard, skip=skip)
             if not death:
                 return self.builder.build(shard)
-            if row is not None and (alone := self._run_child(shard=shard, row=row)[1]):
-                skip[row] = f"killed the process that computed it, twice: {alone}"
+            if row is not None and (death_alone := self._run_child(shard=shard, row=row)[1]):
+                skip[row] = f"killed the process that computed it, twice: {death_alone}"
                 continue
             unexplained += 1
             if unexplained == MAX_UNEXPLAINED_DEATHS:
@@ -44,13 +44,14 @@ class IsolatedBuilder:
                 )
 
     def _run_child(self, **request: Any) -> tuple[int | None, str]:
-        """Run a process on a request: the last row that it began, and what it died of, or ''."""
+        """Run a process on a request; return the last row that it began, and its death, or ''."""
         # -P: the folder that the user happens to be in is no place to import from.
         command = [sys.executable, "-P", "-m", "dilo.pipeline.compute.isolation"]
         row, refusal = None, ""
         pipe = subprocess.PIPE
-        alone = os.environ | worker_environment()  # as any worker, so that no sum is reordered
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=alone) as child:
+        # As any worker, so that no sum is reordered.
+        environment = os.environ | worker_environment()
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment) as child:
             try:
                 with suppress(BrokenPipeError), cast("IO[bytes]", child.stdin) as requests:
                     requests.write(pickle.dumps((self.builder, request)))
@@ -66,7 +67,7 @@ class IsolatedBuilder:
 
 
 def _signal_name(returncode: int) -> str:
-    """Say what a process died of; '' if it did not."""
+    """Name what a process died of; '' if it did not."""
     if returncode >= 0:
         return f"exit status {returncode}" if returncode else ""
     name = signal.Signals(-returncode).name
@@ -74,7 +75,7 @@ def _signal_name(returncode: int) -> str:
 
 
 def main() -> None:
-    """Be the child: say each row before it is made, in a line of JSON on standard output.
+    """Run as the child: report each row before it is made, in a line of JSON on standard output.
 
     Standard input is a pickle of the parent's: its `ShardBuilder`, and the request, a mapping with
     the `shard` and either the one `row` to try, or the rows to `skip`, with the reasons.
@@ -85,7 +86,7 @@ def main() -> None:
     lines = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def tell(**report: Any) -> None:
+    def send(**report: Any) -> None:
         lines.write(json.dumps(report) + "\n")
         lines.flush()
 
@@ -94,9 +95,9 @@ def main() -> None:
             builder.try_row(request["shard"], request["row"])
         else:
             shard, skip = request["shard"], request["skip"]
-            builder.build(shard, on_row=lambda row: tell(row=row), skip=skip)
+            builder.build(shard, on_row=lambda row: send(row=row), skip=skip)
     except (DiloError, OSError) as error:
-        tell(refusal=str(error))
+        send(refusal=str(error))
 
 
 if __name__ == "__main__":

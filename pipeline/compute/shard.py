@@ -54,7 +54,7 @@ def per_image_work(make: MaskFunction, size: int) -> ShardOpener:
     """Make the rows of shards of masks, of this side, each of its own image."""
 
     def open_shard(images: range, paths: list[str]) -> ShardWork:
-        rows = MaskRows.blank([escaped(path) for path in paths], size)
+        rows = MaskRows.empty([escaped(path) for path in paths], size)
 
         def process(row: int, content: bytes) -> None:
             rows.masks[row], rows.shape[row] = make(paths[row], content)
@@ -104,14 +104,14 @@ class ShardBuilder:
         plan = Plan.load(self.store)
         path = shard_path(self.store, shard)
         if path.exists():
-            tally = read_summary(self.store, plan, shard)
-            return Outcome(shard, tally.images, tally.failed)
+            summary = read_summary(self.store, plan, shard)
+            return Outcome(shard, summary.images, summary.failed)
         work = self._open_work(plan, shard)
         names = cached_names(self.store, plan.digest)
-        attempts = FailureRecorder(self.images, plan.method, work.rows, skip or {}, names)
+        recorder = FailureRecorder(self.images, plan.method, work.rows, skip or {}, names)
         with single_threaded():
-            pace = process_rows(work, attempts, on_row)
-        attempts.require_access()
+            pace = process_rows(work, recorder, on_row)
+        recorder.require_access()
         rows = work.rows
         write_shard(path, rows, plan.fingerprint())
         failed = {path: error for path, error in zip(rows.path, rows.error, strict=True) if error}
@@ -121,9 +121,9 @@ class ShardBuilder:
         """Make one row and throw it away: to see whether a process survives it."""
         plan = Plan.load(self.store)
         work = self._open_work(plan, shard)
-        one = ShardWork(work.rows, [row], work.process)
+        row_work = ShardWork(work.rows, [row], work.process)
         with single_threaded():
-            process_rows(one, FailureRecorder(self.images, plan.method, work.rows))
+            process_rows(row_work, FailureRecorder(self.images, plan.method, work.rows))
 
     def _open_work(self, plan: Plan, shard: int) -> ShardWork:
         """Open the rows of a shard."""
@@ -136,21 +136,21 @@ class ShardBuilder:
 
 
 def process_rows(
-    work: ShardWork, attempts: FailureRecorder, on_row: Callable[[int], None] | None = None
+    work: ShardWork, recorder: FailureRecorder, on_row: Callable[[int], None] | None = None
 ) -> Throughput | None:
-    """Make the rows that are to do, in batches where they can be, and give the pace of these.
+    """Make the rows that are to do, in batches where they can be, and return the pace of these.
 
     The caller holds `single_threaded`. If `on_row` is given, it is told each row before that is
     made, and rows are made one by one.
     """
     if work.batch is not None and on_row is None:
-        return process_in_batches(attempts, work.batch, work.rows_to_do)
+        return process_in_batches(recorder, work.batch, work.rows_to_do)
     for row in work.rows_to_do:
         if on_row is not None:
             on_row(row)
-        content = attempts.read(row)
+        content = recorder.read(row)
         if content is not None:
-            attempts.run(row, work.process, row, content)
+            recorder.run(row, work.process, row, content)
     return None
 
 

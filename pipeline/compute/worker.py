@@ -24,11 +24,15 @@ THREAD_LIMITS = {
 
 
 def worker_environment() -> dict[str, str]:
-    """Say what a worker process is started with, beyond the environment of its program."""
+    """Return the variables that a worker process is started with, beyond its program's.
+
+    One thread a library, search paths without the current folder, and the folder of compiled code
+    that this process has chosen, so that a worker chooses none of its own.
+    """
     compiled = sys.modules.get("dilo.pipeline.common.compiled")  # only where it is used already
     cache = compiled.CACHE.folder if compiled is not None else None
-    kept = {} if cache is None else {"NUMBA_CACHE_DIR": os.fspath(cache)}
-    return THREAD_LIMITS | safe_environment() | kept
+    cache_setting = {} if cache is None else {"NUMBA_CACHE_DIR": os.fspath(cache)}
+    return THREAD_LIMITS | safe_environment() | cache_setting
 
 
 @contextlib.contextmanager
@@ -50,17 +54,20 @@ def safe_interpreters() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def start_worker(leader: int) -> None:
-    """Begin a worker process that ends with its program, and by no signal of its own."""
+def start_worker(parent_pid: int) -> None:
+    """Begin a worker process that ends with its program, and by no signal of its own.
+
+    If the program is killed, nobody is left to end its workers: they would wait for work for ever.
+    """
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     import_elsewhere()
-    threading.Thread(target=_exit_with_parent, args=(leader,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(parent_pid,), daemon=True).start()
 
 
-def _exit_with_parent(leader: int) -> None:
-    """Wait until the parent is another one, and end at once."""
-    while os.getppid() == leader:
+def _exit_with_parent(parent_pid: int) -> None:
+    """Wait until the parent is another process, and end at once."""
+    while os.getppid() == parent_pid:
         time.sleep(PARENT_CHECK_SECONDS)
     os._exit(1)
 

@@ -6,7 +6,9 @@ from typing import Final
 #: What says, on the process, how many of one training run on its machine: torchrun sets it.
 RANKS_HERE: Final = "LOCAL_WORLD_SIZE"
 #: For the help of the commands.
-WORDS: Final = "usable cores less one a process of the training, shared among them, at most"
+DEFAULT_WORKERS_HELP: Final = (
+    "usable cores less one a process of the training, shared among them, at most"
+)
 
 
 def usable_cores() -> int:
@@ -16,8 +18,13 @@ def usable_cores() -> int:
     return max(1, int(cpu_count()))
 
 
-def default_workers(most: int) -> int:
-    """Choose how many processes of this one decode."""
-    word = os.environ.get(RANKS_HERE, "")
-    ranks = max(1, int(word)) if word.isascii() and word.isdigit() and len(word) < 6 else 1
-    return min(most, max(1, (usable_cores() - ranks) // ranks))
+def default_workers(limit: int) -> int:
+    """Choose how many processes decode for this one, of `limit` at most.
+
+    The usable cores, less one for each rank on this machine, divided among these; at least 1.
+    """
+    setting = os.environ.get(RANKS_HERE, "")
+    ranks = (
+        max(1, int(setting)) if setting.isascii() and setting.isdigit() and len(setting) < 6 else 1
+    )
+    return min(limit, max(1, (usable_cores() - ranks) // ranks))

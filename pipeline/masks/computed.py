@@ -31,17 +31,17 @@ from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import PLAN, Plan, cached_names
 
 #: A mask (S, S), and the height and width of its image.
-MaskOf = tuple[NDArray[np.uint8], tuple[int, int]]
+MaskAndShape = tuple[NDArray[np.uint8], tuple[int, int]]
 
 
-def prepare(
+def create_mask_store(
     images: Path | ImageSelection,
     store: Path,
     *,
     recipe: MaskRecipe,
     size: int | None = None,
     shard_size: int | None = None,
-    trust_plan: bool = False,
+    reuse_list: bool = False,
 ) -> Plan:
     """Begin a store of masks, or check that the one there is what is asked for.
 
@@ -71,13 +71,13 @@ def prepare(
         If the folder or the store cannot serve.
     """
     spec = mask_spec(recipe, size)
-    plan, names = plan_store(images, store, spec, shard_size=shard_size, trust_plan=trust_plan)
+    plan, names = plan_store(images, store, spec, shard_size=shard_size, reuse_list=reuse_list)
     create_store(store, plan, names)
     return plan
 
 
 def mask_spec(recipe: MaskRecipe, size: int | None = None) -> StoreSpec:
-    """Say what a store of a recipe's masks is: of this side, or of the recipe's own."""
+    """Describe a store of a recipe's masks: of this side, or of the recipe's own."""
     parameters = recipe.parameters()
     if recipe.is_network and not parameters["weights"]:
         raise DiloError(f"--method {recipe.name} is a network: give its --weights FILE")
@@ -128,15 +128,15 @@ class MethodSource:
 
 
 def open_recipe(
-    recipe: MaskRecipe, size: int, names: Names, run: InferenceSettings | None = None
+    recipe: MaskRecipe, size: int, names: Names, inference: InferenceSettings | None = None
 ) -> ShardOpener:
     """Open what makes a recipe's masks, of this side, of the images of a store."""
     if recipe.is_network:
-        return open_network(recipe, size, names, run)
+        return open_network(recipe, size, names, inference)
 
-    def make(path: str, content: bytes) -> MaskOf:
-        image, whole = decode_reduced(content, recipe.side)
-        return recipe(image, size), whole
+    def make(path: str, content: bytes) -> MaskAndShape:
+        image, shape = decode_reduced(content, recipe.side)
+        return recipe(image, size), shape
 
     return per_image_work(make, size)
 
@@ -208,7 +208,7 @@ def make_masks(
     (224, 224)
     """
     selection = images if isinstance(images, ImageSelection) else ImageSelection(Path(images))
-    settings, digest, run = dict(settings or {}), "", None
+    settings, digest, inference = dict(settings or {}), "", None
     if weights is not None:
         file = weights_file(Path(weights)).absolute()
         digest = weights_digest(file)
@@ -220,12 +220,12 @@ def make_masks(
     if weights is not None:
         if device == "cuda" and jobs == -1:
             jobs = require_gpus(spec.parameters["precision"])
-        run = InferenceSettings(file, device, processes=joblib.effective_n_jobs(jobs))
+        inference = InferenceSettings(file, device, processes=joblib.effective_n_jobs(jobs))
         if not (store / PLAN).exists():
             check_weights(recipe, file, names)
     create_store(store, plan, names)
     build_store(
-        ShardBuilder(selection.root.absolute(), store, MethodSource(run)),
+        ShardBuilder(selection.root.absolute(), store, MethodSource(inference)),
         plan,
         jobs=jobs,
         before_start=lambda: precompile(recipe, say or (lambda line: None)),

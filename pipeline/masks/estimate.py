@@ -40,7 +40,7 @@ class Estimate:
     #: On the disk, for what is to do.
     bytes: int
     #: The store, or the nearest folder above it that exists, and the bytes free there.
-    place: Path
+    existing_folder: Path
     free: int
     #: What a worker has one of.
     unit: Unit = "core"
@@ -57,8 +57,8 @@ class Estimate:
             return None
         return self.images * self.sample.seconds_each / max(1, self.workers)
 
-    def lines(self, *, named: int) -> list[str]:
-        """Say it in words, with so many of the failures; `record` has all."""
+    def report_lines(self, *, max_failures: int) -> list[str]:
+        """Format it for people, with so many of the failures; `as_dict` has all."""
         sample = self.sample
         lines = [
             f"{counted(self.plan.images, 'image')} in {counted(self.plan.shards, 'shard')}; "
@@ -70,22 +70,22 @@ class Estimate:
             hours = f"{self.hours:.{1 if self.hours >= 1 else 4}f} {self.unit}-hours"
             lines.append(f"time: {self._time()}; {hours}")
         disk = f"disk: {gigabytes(self.bytes)}"
-        lines.append(f"{disk}; {gigabytes(self.free)} free at {self.place}")
-        lines += failure_lines(sample.failed, named)
+        lines.append(f"{disk}; {gigabytes(self.free)} free at {self.existing_folder}")
+        lines += failure_lines(sample.failed, max_failures)
         if self.bytes > self.free:
-            lacking = f"{gigabytes(self.bytes)} do not fit into {gigabytes(self.free)}"
-            lines.append(f"warning: {lacking}: free some, or give --out on another disk")
+            shortage = f"{gigabytes(self.bytes)} do not fit into {gigabytes(self.free)}"
+            lines.append(f"warning: {shortage}: free some, or give --out on another disk")
         return lines
 
     def _time(self) -> str:
-        """Say the time as h:mm:ss, and the workers."""
+        """Format the time as h:mm:ss, and the workers."""
         if self.workers is None or self.seconds is None:
             return "as the cluster has cores"
-        about = datetime.timedelta(seconds=round(self.seconds))
-        return f"about {about} with {counted(self.workers, 'worker')}"
+        duration = datetime.timedelta(seconds=round(self.seconds))
+        return f"about {duration} with {counted(self.workers, 'worker')}"
 
-    def record(self) -> dict[str, Any]:
-        """Say it for machines, ready for JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
         return {
             "images": self.plan.images,
             "images_to_do": self.images,
@@ -99,7 +99,7 @@ class Estimate:
             f"{self.unit.lower()}_hours": self.hours,
             "bytes": self.bytes,
             "free_bytes": self.free,
-            "free_at": str(self.place),
+            "free_at": str(self.existing_folder),
             "failed": self.sample.failed,
         }
 
@@ -123,14 +123,14 @@ def estimate(
     """
     missing = missing_shards(store, plan)
     shards = task.select(missing) if task else missing
-    chosen = [names[row] for row in spread_rows(plan, shards)]
-    sample = take_sample(images, chosen, plan.method, opener, clock=clock)
+    sample_names = [names[row] for row in spread_rows(plan, shards)]
+    sample = take_sample(images, sample_names, plan.method, opener, clock=clock)
     count = sum(len(plan.rows(shard)) for shard in shards)
     # More workers than cores or shards save no time.
-    most = min(joblib.effective_n_jobs(jobs), joblib.cpu_count(), len(shards))
+    useful_workers = min(joblib.effective_n_jobs(jobs), joblib.cpu_count(), len(shards))
     size = round(len(shards) * SHARD_BYTES + count * sample.bytes_each)
     if not (store / PLAN).exists():
         size += len(names.text().encode()) + len(plan.text())
-    place = nearest(store)
-    workers, free = None if cluster else most, free_space(place)[0]
-    return Estimate(plan, len(shards), count, workers, sample, size, place, free, unit)
+    folder = nearest(store)
+    workers, free = None if cluster else useful_workers, free_space(folder)[0]
+    return Estimate(plan, len(shards), count, workers, sample, size, folder, free, unit)

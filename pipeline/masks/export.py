@@ -33,7 +33,7 @@ Size = Literal["store", "image"]
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportOutcome:
     """What the export of a shard came to."""
 
     #: PNGs written.
@@ -45,12 +45,15 @@ class Exported:
 
 
 def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
-    """Start a folder of PNGs, or check that the one there is of this store and size."""
+    """Start a folder of PNGs, or check that the one there is of this store and size.
+
+    Returns the positions of the images whose PNG keeps their extension, for `export_shard`.
+    """
     masks = MaskStore(store)
     require_complete(store, masks.plan, str(store), " to be exported")
-    full = ambiguous_names(masks.names)
+    ambiguous = ambiguous_names(masks.names)
     _claim(out, {"plan": masks.fingerprint, "size": size})
-    return full
+    return ambiguous
 
 
 def _claim(out: Path, mark: dict[str, str]) -> None:
@@ -61,30 +64,30 @@ def _claim(out: Path, mark: dict[str, str]) -> None:
         if any(not name.startswith(".") for name in os.listdir(out)):
             raise StoreError(f"--out {out} must be empty or an export, got files but no {EXPORT}")
         write_text(path, text)
-    found = read_bytes(path, 2**20).decode(errors="replace")
-    if found != text:
+    content = read_bytes(path, 2**20).decode(errors="replace")
+    if content != text:
         raise StoreError(
             f"--out {out} must be an export of this store at this size, {text.strip()}, "
-            f"got {EXPORT} with {printable(found.strip(), 200)}: give a fresh folder"
+            f"got {EXPORT} with {printable(content.strip(), 200)}: give a fresh folder"
         )
     remove_leftovers(out)
 
 
 def export_shard(
-    store: Path, out: Path, shard: int, *, size: Size, full: NDArray[np.int64]
-) -> Exported:
+    store: Path, out: Path, shard: int, *, size: Size, ambiguous: NDArray[np.int64]
+) -> ExportOutcome:
     """Write the PNGs of a shard that are not there yet. The unit of work.
 
     Each is written beside and renamed, so it is whole or not there, whatever kills the
     writer. The disk is not waited for, which would take longer than all the rest: after a
     power cut, export anew.
     """
-    masks = _opened(store, Plan.load(store).fingerprint())
+    masks = _cached_store(store, Plan.load(store).fingerprint())
     with reading_shard(store, masks.plan, shard) as file:
         shapes, status = file["shape"][:], file["status"][:]
         _require_shapes(shard_path(store, shard), file, status)
     rows = masks.plan.rows(shard)
-    whole = set(full[(full >= rows.start) & (full < rows.stop)].tolist())
+    ambiguous_rows = set(ambiguous[(ambiguous >= rows.start) & (ambiguous < rows.stop)].tolist())
     part = temporary_name(out / "mask.png")  # here, where one sweep finds it, and of a short name
     written = kept = 0
     try:
@@ -93,7 +96,7 @@ def export_shard(
                 if state == FAILED:
                     continue
                 name = masks.names[position]
-                target = out / f"{name if position in whole else stem(name)}.png"
+                target = out / f"{name if position in ambiguous_rows else stem(name)}.png"
                 if target.exists():
                     kept += 1
                     continue
@@ -102,14 +105,14 @@ def export_shard(
                 written += 1
     finally:
         part.unlink(missing_ok=True)
-    return Exported(written, kept, read_summary(store, masks.plan, shard).failed)
+    return ExportOutcome(written, kept, read_summary(store, masks.plan, shard).failed)
 
 
 def _require_shapes(path: Path, file: h5py.File, status: NDArray[np.uint8]) -> None:
     """Refuse a shard that says of an image with a mask what no image's size is."""
     shapes = file["shape"][:].astype(np.int64)
-    odd = (shapes < 1).any(axis=1) | (shapes.prod(axis=1) > MAX_PIXELS)
-    for row in np.flatnonzero(odd & (status != FAILED)).tolist():
+    invalid = (shapes < 1).any(axis=1) | (shapes.prod(axis=1) > MAX_PIXELS)
+    for row in np.flatnonzero(invalid & (status != FAILED)).tolist():
         height, width = shapes[row].tolist()
         raise StoreError(
             f"{path}: {file['path'][row].decode(errors='replace')} must have a height and a width "
@@ -119,6 +122,6 @@ def _require_shapes(path: Path, file: h5py.File, status: NDArray[np.uint8]) -> N
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(store: Path, fingerprint: str) -> MaskStore:
+def _cached_store(store: Path, fingerprint: str) -> MaskStore:
     """Read a store's list once a process; by its plan, for a worker outlives a store."""
     return MaskStore(store)

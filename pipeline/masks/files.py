@@ -18,7 +18,7 @@ WHITE_ABOVE = 128
 #: Extensions of masks, the first that is there being it.
 SUFFIXES = (".png", ".PNG", *sorted(EXTENSIONS - {".png"}))
 #: Masks of a folder that are looked at before the work, for what is odd about them.
-LOOKED_AT = 16
+SAMPLE_SIZE = 16
 _LOSSY = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 _ZERO_ONE = "hold 0 and 1, taken as 0 and 255"
 _ALPHA = "have their object in the alpha channel, which is taken"
@@ -38,9 +38,14 @@ def mask_files(folder: Path, images: Path | None = None) -> Names:
 
 
 def read_mask(path: Path, remark: Callable[[str], object] | None = None) -> NDArray[np.uint8]:
-    """Read a mask that somebody else made."""
+    """Read a mask that somebody else made, as saliency from 0 to 255.
+
+    Deeper samples are scaled; a mask of 0 and 1, as programs for labels write it, becomes one of 0
+    and 255; where the colours say nothing, or are those of the object cut out, the alpha channel
+    is the mask. `remark` is called with what is odd about it, in words that follow "masks".
+    """
     try:
-        return _mask_of(read_file(path), remark or _nothing)
+        return _extract_mask(read_file(path), remark or _ignore)
     except _ColoursError:
         raise
     except ImageError as error:
@@ -51,12 +56,12 @@ class _ColoursError(ImageError):
     """A picture that is no mask."""
 
 
-def _nothing(words: str) -> None:
-    """Pass over a remark."""
+def _ignore(text: str) -> None:
+    """Ignore a remark."""
 
 
-def _mask_of(content: bytes, remark: Callable[[str], object]) -> NDArray[np.uint8]:
-    """Take the mask out of a file."""
+def _extract_mask(content: bytes, remark: Callable[[str], object]) -> NDArray[np.uint8]:
+    """Extract the mask from the content of a file."""
     pixels = decode_content(content)
     mask: NDArray[np.uint8] = np.ascontiguousarray(pixels[:, :, 0])
     gray = bool((pixels == mask[:, :, None]).all())
@@ -74,19 +79,22 @@ def _mask_of(content: bytes, remark: Callable[[str], object]) -> NDArray[np.uint
 
 
 def white(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Take a mask for truth: the object is where it is white."""
-    top = int(mask.max(initial=0))
-    if 0 < top <= WHITE_ABOVE:
+    """Return where a mask is white, that is the object; one that is neither is refused."""
+    maximum = int(mask.max(initial=0))
+    if 0 < maximum <= WHITE_ABOVE:
         raise ImageError(
             f"its mask must be white (above {WHITE_ABOVE} of 255) where the object is, got at "
-            f"most {top}: save it with 255 there"
+            f"most {maximum}: save it with 255 there"
         )
     above: NDArray[np.bool_] = mask > WHITE_ABOVE
     return above
 
 
 def same_proportions(mask: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Tell whether a mask may be of an image: of its proportions, or a square as a store's are."""
+    """Check whether a mask may be of an image: of its proportions, or a square as a store's are.
+
+    Both are height and width; a pixel more or less is no difference.
+    """
     (height, width), (rows, columns) = image, mask
     return rows == columns or abs(rows * width - columns * height) <= max(height, width)
 
@@ -105,15 +113,20 @@ def require_same_picture(mask: tuple[int, ...], image: tuple[int, ...]) -> None:
 
 
 def remarks(folder: Path, files: Sequence[str]) -> list[str]:
-    """Say what is odd about the masks of a folder, by a few of them."""
-    count = min(LOOKED_AT, len(files))
-    chosen = [files[i * len(files) // count] for i in range(count)]
-    odd: Counter[str] = Counter()
-    for file in chosen:
+    """List what is odd about the masks of a folder, by a few of them.
+
+    What cannot be read is passed over: who reads it will say so.
+    """
+    count = min(SAMPLE_SIZE, len(files))
+    sample = [files[i * len(files) // count] for i in range(count)]
+    counts: Counter[str] = Counter()
+    for file in sample:
         if posixpath.splitext(file)[1].lower() in _LOSSY:
-            odd[_JPEG] += 1
+            counts[_JPEG] += 1
         try:
-            read_mask(folder / file, lambda words: odd.update([words]))
+            read_mask(folder / file, lambda text: counts.update([text]))
         except ImageError:
             continue
-    return [f"{folder}: masks {words} ({n} of {count} looked at)" for words, n in odd.items()]
+    return [
+        f"{folder}: masks {text} ({times} of {count} looked at)" for text, times in counts.items()
+    ]

@@ -18,7 +18,7 @@ _PRECISION = LazyFunction("dilo.train.runtime.devices", "choose_precision")
 
 
 def gpus() -> int:
-    """Count the GPUs that this process may use."""
+    """Count the GPUs that this process may use; 0 also where torch is not installed."""
     try:
         return int(_COUNT())
     except ModuleNotFoundError:
@@ -27,13 +27,13 @@ def gpus() -> int:
 
 def require_gpus(precision: str) -> int:
     """Count the GPUs that this process may use, of which there must be some."""
-    count = _gpus()
+    count = _require_any()
     if precision == "bf16":  # which alone not all can; to look takes memory of a GPU
         _PRECISION(precision, _DEVICE("cuda"))
     return count
 
 
-def _gpus() -> int:
+def _require_any() -> int:
     """Count the GPUs, of which there must be some."""
     count = gpus()
     if not count:
@@ -45,31 +45,31 @@ def _gpus() -> int:
 
 
 def own_device(device: str) -> str:
-    """Choose where this process computes, once for its lifetime."""
-    return f"cuda:{_claimed()}" if device == "cuda" else device
+    """Choose where this process computes, as torch names it, once for its lifetime."""
+    return f"cuda:{_claim_gpu()}" if device == "cuda" else device
 
 
 @functools.cache
-def _claimed() -> int:
+def _claim_gpu() -> int:
     """Claim a GPU that no process of this machine has; the claim ends with the process."""
-    count = _gpus()
+    count = _require_any()
     for index in range(count):
-        if _locked(Path(tempfile.gettempdir()) / f"dilo-{_NAME(index)}.lock"):
+        if _try_lock(Path(tempfile.gettempdir()) / f"dilo-{_NAME(index)}.lock"):
             return index
     # More processes than GPUs: as their numbers follow each other, they spread.
     return os.getpid() % count
 
 
-def _locked(path: Path) -> bool:
+def _try_lock(path: Path) -> bool:
     """Lock a file until this process ends, unless another has it."""
     try:
         # Not closed again. Another user's file can be locked, though not written; a link or a
         # pipe of theirs is no lock.
-        careful = os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | careful, 0o644)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
         except PermissionError:
-            file = os.open(path, os.O_RDONLY | careful)
+            file = os.open(path, os.O_RDONLY | flags)
     except OSError:
         return False
     try:

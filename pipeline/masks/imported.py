@@ -26,7 +26,7 @@ VERSION = 1
 
 
 def imported_spec(pngs: Names, size: int) -> StoreSpec:
-    """Say what a store of these masks is, so that a PNG that came or went since is noticed."""
+    """Describe a store of these masks, so that a PNG that came or went since is noticed."""
     return StoreSpec("masks", IMPORTED, {"pngs": pngs.digest(), "version": VERSION}, size)
 
 
@@ -36,28 +36,34 @@ def count_masks(names: Names, pngs: Names, folder: Path) -> int:
 
 
 def match_masks(names: Names, pngs: Names, rule: str) -> dict[int, str]:
-    """Find the masks of images by their names."""
-    full = {names[i] for i in ambiguous_names(names)}
-    there_are = {splitext(png)[1] for png in pngs}
-    suffixes = [suffix for suffix in SUFFIXES if suffix in there_are]
-    suffixes += sorted(there_are.difference(SUFFIXES))  # in capitals
-    found: dict[int, str] = {}
+    """Find the masks of images by their names: the PNG of each that has one, by its position.
+
+    If none has, that is an error, which begins with the `rule`.
+    """
+    ambiguous = {names[i] for i in ambiguous_names(names)}
+    extensions = {splitext(png)[1] for png in pngs}
+    suffixes = [suffix for suffix in SUFFIXES if suffix in extensions]
+    suffixes += sorted(extensions.difference(SUFFIXES))  # in capitals
+    masks: dict[int, str] = {}
     for position, name in enumerate(names):
-        there = (png for png in mask_names(name, full, suffixes) if png in pngs)
-        if (first := next(there, None)) is not None:
-            found[position] = first
-    if not found:
-        wanted = " or ".join(map(escaped, mask_names(names[0], full)))
+        candidates = (png for png in _mask_names(name, ambiguous, suffixes) if png in pngs)
+        if (first := next(candidates, None)) is not None:
+            masks[position] = first
+    if not masks:
+        examples = " or ".join(map(escaped, _mask_names(names[0], ambiguous)))
         raise DiloError(
-            f"{rule} hold masks named like the images, such as {wanted} for "
+            f"{rule} hold masks named like the images, such as {examples} for "
             f"{escaped(names[0])}, got none for any of {len(names)} images"
         )
-    return found
+    return masks
 
 
-def mask_names(name: str, full: set[str], suffixes: Sequence[str] = (".png",)) -> list[str]:
-    """Name the files that may be an image's mask, the first that is there being it."""
-    bases = [name] if name in full else [stem(name), name]
+def _mask_names(name: str, ambiguous: set[str], suffixes: Sequence[str] = (".png",)) -> list[str]:
+    """List the files that may be an image's mask, the first that is there being it.
+
+    `ambiguous` has the images whose mask must keep their extension, for others would have it too.
+    """
+    bases = [name] if name in ambiguous else [stem(name), name]
     return [base + suffix for suffix in suffixes for base in bases]
 
 
@@ -69,27 +75,27 @@ class ImportSource:
     folder: Path
 
     def open(self, store: Path, plan: Plan) -> ShardOpener:
-        """Learn which images' masks must keep their extension."""
+        """Find which images' masks must keep their extension, and open the masks."""
         names = cached_names(store, plan.digest)
-        full = {names[i] for i in ambiguous_names(names)}
+        ambiguous = {names[i] for i in ambiguous_names(names)}
 
         def make(path: str, content: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-            whole = decode_reduced(content, 1)[1]
-            mask = read_mask(_first_existing(self.folder, path, full, content))
-            require_same_picture(mask.shape, whole)
-            return squash(mask, plan.size), whole
+            shape = decode_reduced(content, 1)[1]
+            mask = read_mask(_first_existing(self.folder, path, ambiguous, content))
+            require_same_picture(mask.shape, shape)
+            return squash(mask, plan.size), shape
 
         return per_image_work(make, plan.size)
 
 
-def _first_existing(folder: Path, name: str, full: set[str], content: bytes) -> Path:
+def _first_existing(folder: Path, name: str, ambiguous: set[str], content: bytes) -> Path:
     """Find the mask of an image, which is not the image itself."""
-    for file in mask_names(name, full, SUFFIXES):
+    for file in _mask_names(name, ambiguous, SUFFIXES):
         path = folder / file
         if path.exists() and (file.endswith(".png") or read_file(path) != content):
             return path
     if is_nonempty_folder(folder):
-        raise ImageError(f"no mask: {' or '.join(map(escaped, mask_names(name, full)))}")
+        raise ImageError(f"no mask: {' or '.join(map(escaped, _mask_names(name, ambiguous)))}")
     raise DiloError(
         f"--png {folder} must hold the masks, got nothing there: is the disk mounted? "
         f"Finished shards are kept; give the same command to go on"

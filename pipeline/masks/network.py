@@ -20,9 +20,9 @@ from dilo.pipeline.saliency.weights import trained_side
 from dilo.pipeline.store.maskrows import MaskRows
 
 #: Threads that keep a GPU fed, at most: more of them wait for each other.
-MOST_WORKERS = 16
+MAX_WORKERS = 16
 #: Images that a device takes at once, unless it is said. A core is as fast with one as with more.
-BATCHES = {"cpu": 1, "cuda": 32}
+DEFAULT_BATCH_SIZES = {"cpu": 1, "cuda": 32}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class InferenceSettings:
     weights: Path
     #: Where it computes; on GPUs, each process takes one of its own.
     device: str = "cpu"
-    #: Images at a time; unless given, what `BATCHES` says.
+    #: Images at a time; unless given, what `DEFAULT_BATCH_SIZES` says.
     batch: int | None = None
     #: Threads that read images and finish masks; unless given, one on a CPU, and for a GPU its
     #: process's share of the cores.
@@ -43,24 +43,24 @@ class InferenceSettings:
 
     @property
     def batch_size(self) -> int:
-        """Tell how many images the device takes at once."""
-        return self.batch or BATCHES[self.device]
+        """Return how many images the device takes at once."""
+        return self.batch or DEFAULT_BATCH_SIZES[self.device]
 
     @property
     def threads(self) -> int:
-        """Tell how many threads work beside the device, on the machine that asks."""
+        """Choose how many threads work beside the device, on the machine that asks."""
         if self.workers:
             return self.workers
         if self.device == "cpu":
             return 1
         share: int = joblib.cpu_count() // self.processes
-        return max(1, min(MOST_WORKERS, share))
+        return max(1, min(MAX_WORKERS, share))
 
 
 def trained_settings(method: str, weights: Path) -> dict[str, Any]:
-    """Give the parameters of a method that a run of training says, for which weights it made."""
-    found = METHODS[method]
-    if not isinstance(found.parameters, SalientObjectParameters):
+    """Return the parameters of a method that the run of training says that made the weights."""
+    entry = METHODS[method]
+    if not isinstance(entry.parameters, SalientObjectParameters):
         return {}
     side = trained_side(weights)  # a network knows the scale that it was trained at
     return {} if side is None else {"side": side}
@@ -73,17 +73,17 @@ def check_weights(recipe: MaskRecipe, weights: Path, names: Names) -> None:
 
 
 def open_network(
-    recipe: MaskRecipe, size: int, names: Names, run: InferenceSettings | None
+    recipe: MaskRecipe, size: int, names: Names, inference: InferenceSettings | None
 ) -> ShardOpener:
     """Open the network of a planned store on this process's device, for masks of this side."""
-    if run is None:
+    if inference is None:
         raise DiloError(f"the masks of {recipe.name} come from a network: give its --weights FILE")
-    masks = open_masks(recipe, run.weights, own_device(run.device), names)
+    masks = open_masks(recipe, inference.weights, own_device(inference.device), names)
     lock = threading.Lock()  # with --backend threading, shards share the network
 
     def open_shard(images: range, paths: list[str]) -> ShardWork:
-        rows = MaskRows.blank([escaped(path) for path in paths], size)
-        batch = BatchProcessor(masks, rows, paths, run.batch_size, run.threads, lock)
+        rows = MaskRows.empty([escaped(path) for path in paths], size)
+        batch = BatchProcessor(masks, rows, paths, inference.batch_size, inference.threads, lock)
         return ShardWork(rows, range(len(paths)), batch.process, batch)
 
     return open_shard

@@ -27,29 +27,32 @@ def ambiguous_names(names: Names) -> NDArray[np.int64]:
         while ".png" in folder and folder not in folders:
             folders.add(folder)
             folder = posixpath.dirname(folder)
-    stems, wholes = hashes
-    distinct, counts = np.unique(stems, return_counts=True)
-    alike = np.isin(stems, distinct[counts > 1]) | np.isin(stems, wholes)
+    stem_hashes, name_hashes = hashes
+    distinct, counts = np.unique(stem_hashes, return_counts=True)
+    suspicious = np.isin(stem_hashes, distinct[counts > 1]) | np.isin(stem_hashes, name_hashes)
     # Equal hashes are a suspicion; the names decide.
-    suspects = np.flatnonzero(alike).tolist()
-    times = Counter(stem(names[i]) for i in suspects)
-    times.update(names[i] for i in np.flatnonzero(np.isin(wholes, stems)).tolist())
-    full = {i for i in suspects if times[stem(names[i])] > 1}
+    suspects = np.flatnonzero(suspicious).tolist()
+    uses = Counter(stem(names[i]) for i in suspects)
+    uses.update(names[i] for i in np.flatnonzero(np.isin(name_hashes, stem_hashes)).tolist())
+    ambiguous = {i for i in suspects if uses[stem(names[i])] > 1}
     if folders:
-        full |= {i for i, name in enumerate(names) if f"{stem(name)}.png" in folders}
-    for i in full:
+        ambiguous |= {i for i, name in enumerate(names) if f"{stem(name)}.png" in folders}
+    for i in ambiguous:
         if f"{names[i]}.png" in folders:
             raise StoreError(f"{names[i]!r} must become {names[i]}.png, got a folder of that name")
-    return np.array(sorted(full), np.int64)
+    return np.array(sorted(ambiguous), np.int64)
 
 
 def stem(name: str) -> str:
-    """Leave out an image's extension."""
+    """Return an image's path without its extension."""
     return posixpath.splitext(name)[0]
 
 
 def write_png(target: Path, pixels: NDArray[np.uint8], part: Path) -> None:
-    """Write a PNG beside and rename it; OpenCV's takes half the time of Pillow's."""
+    """Write a PNG to `part` on the same disk and rename it; an error names the `target`.
+
+    OpenCV's takes half the time of Pillow's.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

@@ -30,9 +30,9 @@ def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
 
 
 def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fade out what a mask calls background."""
-    share = stretched(mask, image.shape)[:, :, None] / 255.0
-    return np.rint(image * share + GRAY * (1.0 - share)).astype(np.uint8)
+    """Fade an image (H, W, 3) out to gray where its mask (S, S) calls it background."""
+    alpha = stretched(mask, image.shape)[:, :, None] / 255.0
+    return np.rint(image * alpha + GRAY * (1.0 - alpha)).astype(np.uint8)
 
 
 def choose_images(names: Sequence[str], *, count: int, seed: int) -> list[str]:
@@ -42,7 +42,7 @@ def choose_images(names: Sequence[str], *, count: int, seed: int) -> list[str]:
 
 
 def mask_sheet(store: MaskStore, images: Path, chosen: Sequence[str]) -> Image.Image:
-    """Draw a contact sheet of a store."""
+    """Draw a contact sheet of a store: two images a row, each as image, mask, foreground."""
     triples = [_triple(store, images, name) for name in chosen]
     pairs = [triples[i : i + 2] for i in range(0, len(triples), 2)]
     return sheet([[picture for triple in pair for picture in triple] for pair in pairs])
@@ -72,7 +72,7 @@ class Comparison:
     #: The images that all have, by path: in the stores' order if that is one, else sorted.
     names: Names
     #: How many images only some of the stores have.
-    left_out: int
+    skipped: int
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> Self:
@@ -87,10 +87,10 @@ class Comparison:
         names = stores[0].names
         if all(store.names == names for store in stores):
             return cls(stores, names, 0)
-        shared, known = set(names), set(names)
+        shared, all_names = set(names), set(names)
         for number, store in enumerate(stores[1:], start=1):
-            shared &= (these := set(store.names))
-            known |= these
+            shared &= (own_names := set(store.names))
+            all_names |= own_names
             if not shared:
                 others = " and ".join(map(str, folders[:number]))
                 raise StoreError(
@@ -98,19 +98,19 @@ class Comparison:
                     f"same path: it has {escaped(store.names[0])}, not {escaped(names[0])}: "
                     "make the masks of one folder of images"
                 )
-        return cls(stores, Names(sorted(shared)), len(known) - len(shared))
+        return cls(stores, Names(sorted(shared)), len(all_names) - len(shared))
 
     def titles(self) -> list[str]:
-        """Name each store by what made its masks."""
+        """Name each store by what made its masks, and its folder where those are alike."""
         titles = [_title(store) for store in self.stores]
         counts = Counter(titles)
-        alike = {
+        ambiguous = {
             store.folder
             for store, title in zip(self.stores, titles, strict=True)
             if counts[title] > 1
         }
         depth = 1
-        while len({_path_tail(folder, depth) for folder in alike}) < len(alike):
+        while len({_path_tail(folder, depth) for folder in ambiguous}) < len(ambiguous):
             depth += 1
         return [
             f"{title}\n{escaped(_path_tail(store.folder, depth))}" if counts[title] > 1 else title
@@ -118,8 +118,8 @@ class Comparison:
         ]
 
     def sheet(self, images: Path, chosen: Sequence[str]) -> Image.Image:
-        """Draw the sheet."""
-        reasons = [_reasons(store, chosen) for store in self.stores]
+        """Draw a row an image: the image, then its mask in each store, or why there is none."""
+        reasons = [_failure_reasons(store, chosen) for store in self.stores]
         rows = [
             self._row(images, name, [failed.get(name) for failed in reasons]) for name in chosen
         ]
@@ -128,17 +128,17 @@ class Comparison:
     def _row(self, images: Path, name: str, reasons: list[str | None]) -> list[Picture]:
         """Make the cells of one image."""
         caption = escaped(name).rsplit("/", 1)[-1]
-        failed = [None if reason is None else Picture(text_cell(reason)) for reason in reasons]
+        failures = [None if reason is None else Picture(text_cell(reason)) for reason in reasons]
         try:
             # As the sheet will scale it: a thousand whole photographs would fill the memory.
             image = np.asarray(fit(decode(images / name)))
         except ImageError as error:
-            blanks = [cell or Picture(text_cell("")) for cell in failed]
+            blanks = [cell or Picture(text_cell("")) for cell in failures]
             return [Picture(text_cell(str(error)), caption), *blanks]
-        made = zip(self.stores, failed, strict=True)
+        pairs = zip(self.stores, failures, strict=True)
         return [
             Picture(image, caption),
-            *(cell or mask_picture(store[name], image) for store, cell in made),
+            *(cell or mask_picture(store[name], image) for store, cell in pairs),
         ]
 
 
@@ -151,12 +151,12 @@ def _title(store: MaskStore) -> str:
 
 
 def _path_tail(folder: Path, depth: int) -> str:
-    """Give the last parts of a path."""
+    """Return the last parts of a path."""
     return "/".join(folder.parts[-depth:])
 
 
-def _reasons(store: MaskStore, names: Sequence[str]) -> dict[str, str]:
-    """Tell which of some images failed, and why."""
+def _failure_reasons(store: MaskStore, names: Sequence[str]) -> dict[str, str]:
+    """Return which of some images failed, and why."""
     positions = np.array([store.position(name) for name in names], np.int64)
     states, errors = store.values(positions, "status", "error")
     return {

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.store.plan import Plan
-from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, empty_columns
+from dilo.pipeline.store.rows import FAILED, OK, ImageRows, Layout, empty_columns
 
 #: A window of an image: top, left, height and width, in its pixels.
 Box = tuple[int, int, int, int]
 #: Further values of `status`: no window fits the image; the image was not needed.
-NO_WINDOW, NOT_DRAWN = 2, 3
+NO_WINDOW, NOT_NEEDED = 2, 3
 #: Of `bytes`, where the image file was not read.
 NOT_READ = -1
 
@@ -31,44 +31,44 @@ class BackgroundRows(ImageRows):
     boxes: list[list[Box]]
     #: Of each image, what was in them, maybe reduced.
     jpegs: list[list[bytes]]
-    #: The images that have none and did not fail, and why: `NO_WINDOW` or `NOT_DRAWN`.
-    undone: dict[int, int]
+    #: The images that have none and did not fail, and why: `NO_WINDOW` or `NOT_NEEDED`.
+    skipped: dict[int, int]
 
     @classmethod
-    def blank(cls, path: list[str]) -> Self:
+    def empty(cls, path: list[str]) -> Self:
         """Make rows that are still to be filled."""
-        kept = empty_columns(path)
-        kept["bytes"][:] = NOT_READ
-        return cls(boxes=[[] for _ in path], jpegs=[[] for _ in path], undone={}, **kept)
+        columns = empty_columns(path)
+        columns["bytes"][:] = NOT_READ
+        return cls(boxes=[[] for _ in path], jpegs=[[] for _ in path], skipped={}, **columns)
 
     @property
     def status(self) -> NDArray[np.uint8]:
-        """Say what became of each image."""
+        """Return what became of each image."""
         return np.array([self._state(row) for row in range(len(self.path))], np.uint8)
 
     def _state(self, row: int) -> int:
-        """Say what became of an image."""
-        return FAILED if self.error[row] else self.undone.get(row, MADE)
+        """Return what became of an image."""
+        return FAILED if self.error[row] else self.skipped.get(row, OK)
 
     @property
     def jpeg(self) -> NDArray[np.uint8]:
-        """Lay all JPEGs end to end."""
+        """Return all JPEGs end to end."""
         return np.frombuffer(b"".join(itertools.chain(*self.jpegs)), np.uint8)
 
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """Say where each JPEG begins, and the last ends."""
+        """Return where each JPEG begins, and the last ends."""
         lengths = [len(jpeg) for jpeg in itertools.chain(*self.jpegs)]
         return np.cumsum([0, *lengths], dtype=np.int64)
 
     @property
     def source(self) -> NDArray[np.int32]:
-        """Say which image each background is of."""
+        """Return which image each background is of, by its row."""
         return np.repeat(np.arange(len(self.path), dtype=np.int32), [len(b) for b in self.boxes])
 
     @property
     def box(self) -> NDArray[np.int32]:
-        """Say which window of its image each background is."""
+        """Return which window of its image each background is, (K, 4)."""
         return np.array(list(itertools.chain(*self.boxes)), np.int32).reshape(-1, 4)
 
     @classmethod

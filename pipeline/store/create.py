@@ -36,11 +36,11 @@ class StoreSpec:
 
     @property
     def row_bytes(self) -> int:
-        """Tell how much of a worker's memory a row takes at most."""
+        """Compute how many bytes of a worker's memory a row takes at most."""
         return int(self.size**2 * self.parameters.get("crops", 1))
 
     def plan(self, names: Names, shard_size: int) -> Plan:
-        """Give the plan of a store of these images."""
+        """Return the plan of a store of these images."""
         return Plan(
             kind=self.kind,
             method=self.method,
@@ -58,32 +58,39 @@ def plan_store(
     spec: StoreSpec,
     *,
     shard_size: int | None = None,
-    trust_plan: bool = False,
-    found: Found | None = None,
+    reuse_list: bool = False,
+    on_progress: Found | None = None,
     say: Say | None = None,
 ) -> tuple[Plan, Names]:
-    """Plan a store, or check that the one there is what is asked for; write nothing."""
-    there = Plan.load_retyped(store) if (store / PLAN).exists() else None
-    names = _listed(store, there) if trust_plan and there else None
+    """Plan a store, or check that the one there is what is asked for; write nothing.
+
+    Without a `shard_size`, it is that of the store that is there, or chosen by the number of
+    images. `reuse_list` takes the list of a store that is there instead of reading the folder
+    anew: for the tasks of an array, which would all read a million names from a shared disk at
+    once. `on_progress` is called now and then with the number of images found so far; `say`, with
+    a line on pictures of kinds that are not read.
+    """
+    existing = Plan.load_retyped(store) if (store / PLAN).exists() else None
+    names = _load_list(store, existing) if reuse_list and existing else None
     if names is None:
         selection = images if isinstance(images, ImageSelection) else ImageSelection(images)
-        names = selection.names(found, say)
+        names = selection.names(on_progress, say)
     if shard_size is None:
-        shard_size = there.shard_size if there else _default_shard_size(spec, names)
+        shard_size = existing.shard_size if existing else _default_shard_size(spec, names)
     plan = spec.plan(names, shard_size)
-    check_shard_memory(plan, spec.row_bytes)
-    check_same_plan(store, plan, names)
+    _check_shard_memory(plan, spec.row_bytes)
+    _check_same_plan(store, plan, names)
     return plan, names
 
 
 def create_store(store: Path, plan: Plan, names: Names) -> None:
     """Write plan and list, where they are not there yet, and sweep what killed writers left."""
     store.mkdir(parents=True, exist_ok=True)
-    check_same_plan(store, plan, names)
+    _check_same_plan(store, plan, names)
     if not (store / PLAN).exists():
         write_if_absent(store / PLAN, plan.text())  # of two commands that begin at once, one wins
     # Whoever wrote it, and whenever: perhaps between the lines above.
-    check_same_plan(store, plan, names)
+    _check_same_plan(store, plan, names)
     try:
         Plan.load(store)
     except StoreError:  # the same plan, as an editor wrote it anew; shards carry this one's digest
@@ -100,16 +107,16 @@ def _default_shard_size(spec: StoreSpec, names: Names) -> int:
     return max(1, min(default_shard_size(len(names)), MAX_SHARD // spec.row_bytes))
 
 
-def check_shard_memory(plan: Plan, row: int) -> None:
+def _check_shard_memory(plan: Plan, row_bytes: int) -> None:
     """Refuse shards that would not fit into a worker's memory, by the bytes of a row."""
-    if min(plan.shard_size, plan.images) * row > MAX_SHARD:
+    if min(plan.shard_size, plan.images) * row_bytes > MAX_SHARD:
         raise DiloError(
-            f"--shard-size must be at most {MAX_SHARD // row} at --size {plan.size}, for a worker "
-            f"holds a shard in memory, got {plan.shard_size}"
+            f"--shard-size must be at most {MAX_SHARD // row_bytes} at --size {plan.size}, for a "
+            f"worker holds a shard in memory, got {plan.shard_size}"
         )
 
 
-def _listed(store: Path, plan: Plan) -> Names | None:
+def _load_list(store: Path, plan: Plan) -> Names | None:
     """Read the list of a store, unless another task is only now writing it."""
     try:
         return load_names(store, plan)
@@ -117,7 +124,7 @@ def _listed(store: Path, plan: Plan) -> Names | None:
         return None
 
 
-def check_same_plan(folder: Path, plan: Plan, names: Names) -> None:
+def _check_same_plan(folder: Path, plan: Plan, names: Names) -> None:
     """Refuse a folder that holds something else than a store of this very plan, or nothing."""
     if (folder / PLAN).exists():
         _require_same(folder, Plan.load_retyped(folder), plan, names)
@@ -125,41 +132,41 @@ def check_same_plan(folder: Path, plan: Plan, names: Names) -> None:
         raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
 
 
-def _require_same(folder: Path, found: Plan, asked: Plan, names: Names) -> None:
+def _require_same(folder: Path, existing: Plan, requested: Plan, names: Names) -> None:
     """Refuse a plan that differs, naming what differs."""
-    if found == asked:
+    if existing == requested:
         return
-    have, want = _flat_fields(found, asked), _flat_fields(asked, found)
-    keys = [key for key in {**have, **want} if have.get(key) != want.get(key)]
-    says = ", ".join(f"{key} {have.get(key)!r}" for key in keys) or f"{found.images} images"
-    wants = ", ".join(f"{key} {want.get(key)!r}" for key in keys)
-    other = _other_names(folder, found, names) if found.digest != asked.digest else ""
+    before, wanted = _flat_fields(existing, requested), _flat_fields(requested, existing)
+    keys = [key for key in {**before, **wanted} if before.get(key) != wanted.get(key)]
+    stated = ", ".join(f"{key} {before.get(key)!r}" for key in keys) or f"{existing.images} images"
+    request = ", ".join(f"{key} {wanted.get(key)!r}" for key in keys)
+    changes = _other_names(folder, existing, names) if existing.digest != requested.digest else ""
     raise StoreError(
-        f"--out {folder}: {PLAN} says {says}; "
-        f"asked for {wants or f'{asked.images} of other names'}{other}: "
+        f"--out {folder}: {PLAN} says {stated}; "
+        f"asked for {request or f'{requested.images} of other names'}{changes}: "
         f"a store is never changed, so ask for what it says or give a fresh folder"
     )
 
 
 def _other_names(folder: Path, plan: Plan, names: Names) -> str:
-    """Say which images came and went since a store was planned, one of each by name."""
+    """Format which images came and went since a store was planned, one of each by name."""
     try:
         before, now = set(load_names(folder, plan)), set(names)
     except StoreError:
         return ""
-    told = []
-    for word, some in (("added", now - before), ("gone", before - now)):
-        if some:
-            told.append(f"{len(some)} {word} since, such as {min(some)!r}")
-    return f" ({'; '.join(told) or 'in another order'})"
+    parts = []
+    for word, group in (("added", now - before), ("gone", before - now)):
+        if group:
+            parts.append(f"{len(group)} {word} since, such as {min(group)!r}")
+    return f" ({'; '.join(parts) or 'in another order'})"
 
 
 def _flat_fields(plan: Plan, other: Plan) -> dict[str, Any]:
     """Flatten what a refusal may name; another method has other parameters anyway."""
-    told = dataclasses.asdict(plan)
-    del told["digest"]
-    parameters = dict(told.pop("parameters"))
+    fields = dataclasses.asdict(plan)
+    del fields["digest"]
+    parameters = dict(fields.pop("parameters"))
     refine = parameters.pop("refine", {})
     if plan.method == other.method:
-        told |= parameters | {f"refine.{name}": value for name, value in refine.items()}
-    return told
+        fields |= parameters | {f"refine.{name}": value for name, value in refine.items()}
+    return fields

@@ -7,10 +7,10 @@ from dilo.pipeline.store.rows import ImageRows, Layout
 
 
 def rows_of(plan: Plan) -> type[ImageRows]:
-    """Tell what the rows of a store are."""
+    """Return the class of a store's rows."""
     return BackgroundRows if plan.kind == "backgrounds" else MaskRows
 
 
 def layout_of(plan: Plan, shard: int) -> Layout:
-    """Say which datasets a shard has."""
+    """Return the datasets that a shard has."""
     return rows_of(plan).layout(len(plan.rows(shard)), plan)

@@ -9,7 +9,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from dilo.pipeline.store.plan import Plan
-from dilo.pipeline.store.rows import FAILED, MADE, ImageRows, Layout, empty_columns
+from dilo.pipeline.store.rows import FAILED, OK, ImageRows, Layout, empty_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,23 +22,23 @@ class MaskRows(ImageRows):
     masks: NDArray[np.uint8]
 
     @classmethod
-    def blank(cls, path: list[str], side: int) -> Self:
+    def empty(cls, path: list[str], side: int) -> Self:
         """Make rows that are still to be filled."""
         return cls(masks=np.zeros((len(path), side, side), np.uint8), **empty_columns(path))
 
     @property
     def status(self) -> NDArray[np.uint8]:
-        """Say which rows failed."""
-        return np.array([FAILED if error else MADE for error in self.error], np.uint8)
+        """Return which rows failed."""
+        return np.array([FAILED if error else OK for error in self.error], np.uint8)
 
     @property
     def coverage(self) -> NDArray[np.float32]:
-        """Say how much of each image is foreground."""
+        """Compute how much of each image is foreground, from 0 to 1."""
         mean: NDArray[np.float64] = self.masks.mean(axis=(1, 2), dtype=np.float64)
         return (mean / 255).astype(np.float32)
 
     def _write(self, file: h5py.File) -> None:
-        """Put the masks there, each in a chunk of its own."""
+        """Write the masks, each in a chunk of its own."""
         side = self.masks.shape[1]
         masks = file.create_dataset(
             "masks",
@@ -49,7 +49,7 @@ class MaskRows(ImageRows):
             compression_opts=1,
         )
         for row, mask in enumerate(self.masks):
-            masks.id.write_direct_chunk((row, 0, 0), compressed(mask))
+            masks.id.write_direct_chunk((row, 0, 0), compress_mask(mask))
 
     @classmethod
     def _layout(cls, count: int, plan: Plan) -> Layout:
@@ -58,31 +58,34 @@ class MaskRows(ImageRows):
         return {"masks": (masks, "uint8"), "coverage": ((count,), "float32")}
 
 
-def compressed(mask: NDArray[np.uint8]) -> bytes:
+def compress_mask(mask: NDArray[np.uint8]) -> bytes:
     """Compress a mask as a shard holds it: HDF5's own gzip, as small, in a fifth of the time."""
     chunk: bytes = isal_zlib.compress(mask, 1)
     return chunk
 
 
 def is_direct(masks: h5py.Dataset) -> bool:
-    """Tell whether each chunk is a mask through gzip and no more, as `write_shard` has it."""
+    """Check whether each chunk is a mask through gzip and no more, as `write_shard` has it."""
     filters: int = masks.id.get_create_plist().get_nfilters()
     direct: bool = masks.chunks == (1, *masks.shape[1:]) and masks.compression == "gzip"
     return direct and filters == 1
 
 
-def decompressed(
-    left_out: int, chunk: bytes | memoryview, shape: tuple[int, int]
+def decompress_mask(
+    filter_mask: int, chunk: bytes | memoryview, shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Read a mask of its chunk, and no more than a mask: a few bytes may inflate without end."""
-    whole = shape[0] * shape[1]
-    if left_out:
-        content, ended = bytes(chunk), True
+    """Read a mask of its chunk, and no more than a mask: a few bytes may inflate without end.
+
+    `filter_mask` is HDF5's: other than 0 where the chunk went through no filter.
+    """
+    size = shape[0] * shape[1]
+    if filter_mask:
+        content, complete = bytes(chunk), True
     else:
         # HDF5's own gzip takes twice as long, and other threads wait for it.
         stream = isal_zlib.decompressobj()
-        content = stream.decompress(chunk, whole + 1)
-        ended = stream.eof
-    if not ended or len(content) != whole:
-        raise ValueError(f"a mask must be {whole} bytes, got another number")
+        content = stream.decompress(chunk, size + 1)
+        complete = stream.eof
+    if not complete or len(content) != size:
+        raise ValueError(f"a mask must be {size} bytes, got another number")
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.store.maskrows import decompressed, is_direct
+from dilo.pipeline.store.maskrows import decompress_mask, is_direct
 from dilo.pipeline.store.plan import shard_path
 from dilo.pipeline.store.reader import ShardStore
 from dilo.pipeline.store.rows import FAILED
@@ -19,7 +19,7 @@ from dilo.pipeline.store.shardfile import damage_as_store_error
 Key = SupportsIndex | str
 
 
-class _Masks:
+class _ShardMasks:
     """The masks of an open shard, and whether a chunk is a mask, gzip and no more.
 
     So `write_shard` lays them out; a program that packs a file anew may do otherwise.
@@ -31,7 +31,7 @@ class _Masks:
         self.direct = is_direct(masks)
 
 
-class MaskStore(ShardStore[_Masks]):
+class MaskStore(ShardStore[_ShardMasks]):
     """The masks that `dilo-prep masks` cached, in the order of images.txt.
 
     Files are opened when first read, once in each process: an object made before a
@@ -112,7 +112,7 @@ class MaskStore(ShardStore[_Masks]):
         if isinstance(key, slice):
             return self.batch(key)
         shard, row = divmod(self._index(key), self.plan.shard_size)
-        (mask,) = self._masks(shard, [row])
+        (mask,) = self._read_masks(shard, [row])
         return mask.copy()
 
     def __getitems__(self, keys: Iterable[Key]) -> list[NDArray[np.uint8]]:
@@ -142,14 +142,14 @@ class MaskStore(ShardStore[_Masks]):
         positions = self._positions(keys)
         masks = np.empty((len(positions), self.plan.size, self.plan.size), np.uint8)
         order = np.argsort(positions, kind="stable")
-        wanted, starts = np.unique(positions[order], return_index=True)
-        places = np.split(order, starts[1:])  # of each mask in the batch
-        pairs = zip(wanted.tolist(), places, strict=False)
+        distinct, starts = np.unique(positions[order], return_index=True)
+        batch_rows = np.split(order, starts[1:])  # of each mask in the batch
+        pairs = zip(distinct.tolist(), batch_rows, strict=False)
         size = self.plan.shard_size
         for shard, group in itertools.groupby(pairs, lambda pair: pair[0] // size):
-            found, targets = zip(*group, strict=True)
-            rows = [position % size for position in found]
-            for target, mask in zip(targets, self._masks(shard, rows), strict=True):
+            group_positions, targets = zip(*group, strict=True)
+            rows = [position % size for position in group_positions]
+            for target, mask in zip(targets, self._read_masks(shard, rows), strict=True):
                 masks[target] = mask
         return masks
 
@@ -179,7 +179,7 @@ class MaskStore(ShardStore[_Masks]):
             ) from None
 
     def _index(self, key: Key) -> int:
-        """Give the position, from 0, that a key means."""
+        """Return the position, from 0, that a key means."""
         if isinstance(key, str):
             return self.position(key)
         try:
@@ -197,17 +197,17 @@ class MaskStore(ShardStore[_Masks]):
         return index % len(self)
 
     def _positions(self, keys: Iterable[Key] | slice) -> NDArray[np.int64]:
-        """Give the positions, from 0, that keys mean."""
+        """Return the positions, from 0, that keys mean."""
         if isinstance(keys, str):
             raise TypeError(f"keys must be several, got the one path {keys!r}: ask for [path]")
         if isinstance(keys, slice):
             return np.arange(*keys.indices(len(self)))
         # A tensor gives its numbers only one by one, as tensors, or all at once as an array.
-        listed = np.asarray(keys).tolist() if hasattr(keys, "__array__") else keys
-        return np.array([self._index(key) for key in listed], np.int64)
+        key_list = np.asarray(keys).tolist() if hasattr(keys, "__array__") else keys
+        return np.array([self._index(key) for key in key_list], np.int64)
 
     def failed(self) -> NDArray[np.bool_]:
-        """Tell which images could not be read.
+        """Return which images could not be read.
 
         Returns
         -------
@@ -217,17 +217,17 @@ class MaskStore(ShardStore[_Masks]):
         return cast("NDArray[np.bool_]", self.column("status") == FAILED)
 
     @staticmethod
-    def _opened(file: h5py.File) -> _Masks:
-        """Read by its masks."""
-        return _Masks(file)
+    def _wrap(file: h5py.File) -> _ShardMasks:
+        """Wrap the masks of a shard."""
+        return _ShardMasks(file)
 
-    def _masks(self, shard: int, rows: list[int]) -> Iterator[NDArray[np.uint8]]:
+    def _read_masks(self, shard: int, rows: list[int]) -> Iterator[NDArray[np.uint8]]:
         """Read some masks of a shard, whose rows increase; they cannot be written to."""
-        with self._files().reading(shard) as found:
-            if found.direct:
-                chunks = [found.masks.id.read_direct_chunk((row, 0, 0)) for row in rows]
+        with self._open_shards().reading(shard) as opened:
+            if opened.direct:
+                chunks = [opened.masks.id.read_direct_chunk((row, 0, 0)) for row in rows]
             else:
-                chunks = [(1, mask) for mask in found.masks[rows]]
+                chunks = [(1, mask) for mask in opened.masks[rows]]
         with damage_as_store_error(shard_path(self.folder, shard)):
-            for left_out, chunk in chunks:
-                yield decompressed(left_out, memoryview(chunk).cast("B"), found.shape)
+            for filter_mask, chunk in chunks:
+                yield decompress_mask(filter_mask, memoryview(chunk).cast("B"), opened.shape)

@@ -27,14 +27,14 @@ IMAGES = "images.txt"
 #: large too, nearly.
 MAX_SIZE, MAX_IMAGES, MAX_SHARD = 16_384, 2**40, 2**31
 #: Bytes of the longest plan.
-_LONGEST = 2**20
+_MAX_PLAN_BYTES = 2**20
 #: Images that a shard has at least: each costs a file, an opening and a few kilobytes.
-FEWEST = 32
+MIN_SHARD_SIZE = 32
 
 
 def default_shard_size(images: int) -> int:
     """Choose how many images a shard holds, from their number alone."""
-    return min(1000, max(FEWEST, math.ceil(images / 64)))
+    return min(1000, max(MIN_SHARD_SIZE, math.ceil(images / 64)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +62,12 @@ class Plan:
         return math.ceil(self.images / self.shard_size)
 
     def rows(self, shard: int) -> range:
-        """Tell which images a shard holds."""
+        """Return which images a shard holds, as positions in images.txt."""
         start = shard * self.shard_size
         return range(start, min(start + self.shard_size, self.images))
 
     def text(self) -> str:
-        """Write the plan as JSON, the content of plan.json."""
+        """Format the plan as JSON, the content of plan.json."""
         fields = {"format": FORMAT_VERSION, **dataclasses.asdict(self)}
         return json.dumps(fields, indent=2, sort_keys=True) + "\n"
 
@@ -94,18 +94,18 @@ class Plan:
 
     @classmethod
     def _read(cls, folder: Path) -> tuple[Self, bytes]:
-        """Read and check what plan.json says, and give its bytes too."""
+        """Read and check what plan.json says, and return its bytes too."""
         path = folder / PLAN
         try:
-            text = read_bytes(path, _LONGEST)
+            text = read_bytes(path, _MAX_PLAN_BYTES)
             fields = parse_json(text, path)
             version = fields.pop("format")
         except FileNotFoundError:
             raise StoreError(f"{folder} must be a store made by dilo-prep, got no {PLAN}") from None
         except (OSError, ContentError) as error:
             require_access(error, path)
-            words = str(error).removeprefix(f"{path} ")
-            raise StoreError(f"{path} must be a plan that dilo-prep wrote: {words}") from error
+            reason = str(error).removeprefix(f"{path} ")
+            raise StoreError(f"{path} must be a plan that dilo-prep wrote: {reason}") from error
         except (KeyError, AttributeError, TypeError) as error:
             raise StoreError(
                 f"{path} must be a plan that dilo-prep wrote: got JSON without its format"
@@ -123,28 +123,28 @@ class Plan:
         return plan, text
 
     def _check(self) -> None:
-        """Refuse what no plan says, with a `TypeError`, before anything reckons with it."""
+        """Refuse what no plan says, with a `TypeError`, before anything is computed from it."""
         _require(self.kind in get_args(Kind), f"kind must be one of {KINDS}", self.kind)
         bounds = {"size": MAX_SIZE, "shard_size": MAX_IMAGES, "images": MAX_IMAGES}
-        for name, most in bounds.items():
+        for name, maximum in bounds.items():
             count = getattr(self, name)
             positive = type(count) is int and count >= 1
             _require(positive, f"{name} must be a positive number", count)
-            _require(count <= most, f"{name} must be at most {most}", count)
+            _require(count <= maximum, f"{name} must be at most {maximum}", count)
         method, digest, parameters = self.method, self.digest, self.parameters
         _require(isinstance(method, str) and method != "", "method must be a name", method)
         hexadecimal = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
         _require(hexadecimal, "digest must be 64 hexadecimal digits", digest)
         _require(isinstance(parameters, dict), "parameters must be an object", parameters)
         refine = parameters.get("refine", {"method": ""})
-        named = isinstance(refine, dict) and isinstance(refine.get("method"), str)
-        _require(named, "parameters.refine must be an object with a method", refine)
+        has_method = isinstance(refine, dict) and isinstance(refine.get("method"), str)
+        _require(has_method, "parameters.refine must be an object with a method", refine)
         self.text()  # as deep as it is nested
-        room = min(self.shard_size, self.images) * self.size**2
+        shard_bytes = min(self.shard_size, self.images) * self.size**2
         _require(
-            self.kind != "masks" or room <= MAX_SHARD,
+            self.kind != "masks" or shard_bytes <= MAX_SHARD,
             f"the masks of a shard must be at most {MAX_SHARD} bytes",
-            room,
+            shard_bytes,
         )
 
 
@@ -152,14 +152,14 @@ class Plan:
 KINDS = ", ".join(get_args(Kind))
 
 
-def _require(holds: bool, rule: str, got: object) -> None:
+def _require(holds: bool, rule: str, value: object) -> None:
     """Refuse a field of a plan."""
     if not holds:
-        raise TypeError(f"{rule}, got {repr(got)[:80]}")
+        raise TypeError(f"{rule}, got {repr(value)[:80]}")
 
 
 def shard_path(folder: Path, shard: int) -> Path:
-    """Name the file of a shard."""
+    """Return the path of a shard's file."""
     return folder / f"shard-{shard:05d}.h5"
 
 

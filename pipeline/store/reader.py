@@ -28,8 +28,8 @@ MAX_OPEN = 256
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 
-def _most() -> int:
-    """Tell how many files to hold open: a quarter of what this process may have, at least one."""
+def _max_open() -> int:
+    """Choose how many files to hold open: a quarter of what this process may, at least one."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return MAX_OPEN if limit == resource.RLIM_INFINITY else max(1, min(MAX_OPEN, limit // 4))
 
@@ -45,8 +45,8 @@ class OpenShards(Generic[Shard]):
         Its plan.
     fingerprint : str
         Digest of that.
-    opened : callable
-        From the file of a shard to what is read by.
+    wrap : callable
+        From the file of a shard to what its rows are read by.
 
     Attributes
     ----------
@@ -56,13 +56,13 @@ class OpenShards(Generic[Shard]):
     """
 
     def __init__(
-        self, folder: Path, plan: Plan, fingerprint: str, opened: Callable[[h5py.File], Shard]
+        self, folder: Path, plan: Plan, fingerprint: str, wrap: Callable[[h5py.File], Shard]
     ) -> None:
         self.process = os.getpid()
         self._folder = folder
         self._plan = plan
         self._fingerprint = fingerprint
-        self._opened = opened
+        self._wrap = wrap
         self._open: OrderedDict[int, tuple[h5py.File, Shard]] = OrderedDict()
         # HDF5 serves one thread at a time anyway; this lock also keeps a handle from being
         # closed while another thread reads by it.
@@ -83,7 +83,7 @@ class OpenShards(Generic[Shard]):
         Yields
         ------
         Shard
-            What `opened` made of its file.
+            What `wrap` made of its file.
 
         Raises
         ------
@@ -92,10 +92,10 @@ class OpenShards(Generic[Shard]):
         """
         with damage_as_store_error(shard_path(self._folder, shard)), self._lock:
             if shard not in self._open:
-                while len(self._open) >= _most():
+                while len(self._open) >= _max_open():
                     self._close_oldest()
                 file = self._file(shard)
-                self._open[shard] = file, self._opened(file)
+                self._open[shard] = file, self._wrap(file)
             self._open.move_to_end(shard)
             yield self._open[shard][1]
 
@@ -248,17 +248,17 @@ class ShardStore(ABC, Generic[Shard]):
     # No method of the object: handles that knew it would keep files open when it is gone.
     @staticmethod
     @abstractmethod
-    def _opened(file: h5py.File) -> Any:
-        """Make of the file of a shard what is read by."""
+    def _wrap(file: h5py.File) -> Any:
+        """Make of the file of a shard what its rows are read by."""
 
-    def _files(self) -> OpenShards[Shard]:
-        """Find this very process's open shards."""
-        handles = self._handles
-        if handles is None or handles.process != os.getpid():
-            handles = self._handles = OpenShards(
-                self.folder, self.plan, self.fingerprint, self._opened
+    def _open_shards(self) -> OpenShards[Shard]:
+        """Return the shards that are open in this very process."""
+        shards = self._handles
+        if shards is None or shards.process != os.getpid():
+            shards = self._handles = OpenShards(
+                self.folder, self.plan, self.fingerprint, self._wrap
             )
-        return handles
+        return shards
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_names": None, "_handles": None}

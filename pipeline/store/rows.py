@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dilo.pipeline.store.plan import Plan
 
 #: Values of the dataset `status`: there is what the store is of; the image failed.
-MADE, FAILED = 0, 1
+OK, FAILED = 0, 1
 #: Shape and type of each dataset: None for any length, and for text.
 Layout = dict[str, tuple[tuple[int | None, ...], str | None]]
 
@@ -37,10 +37,10 @@ class ImageRows(ABC):
     @property
     @abstractmethod
     def status(self) -> NDArray[np.uint8]:
-        """Say what became of each image."""
+        """Return what became of each image."""
 
     def write(self, file: h5py.File) -> None:
-        """Put the rows into the file of a shard."""
+        """Write the rows into the file of a shard."""
         self._write(file)
         for name in self.columns:
             values = getattr(self, name)
@@ -49,7 +49,7 @@ class ImageRows(ABC):
 
     @classmethod
     def layout(cls, count: int, plan: Plan) -> Layout:
-        """Say which datasets a shard has."""
+        """Return the datasets that a shard has."""
         return cls._layout(count, plan) | {
             "shape": ((count, 2), "int32"),
             "bytes": ((count,), "int64"),
@@ -62,16 +62,16 @@ class ImageRows(ABC):
     # What a kind says of itself.
 
     def _write(self, file: h5py.File) -> None:  # noqa: B027  # a kind need have nothing
-        """Put what comes before the columns into the file."""
+        """Write what comes before the columns into the file."""
 
     @classmethod
     @abstractmethod
     def _layout(cls, count: int, plan: Plan) -> Layout:
-        """Say which datasets the kind adds."""
+        """Return the datasets that the kind adds."""
 
 
 def empty_columns(path: list[str]) -> dict[str, Any]:
-    """Make what every kind keeps, still to be filled."""
+    """Make the columns that every kind keeps, still to be filled."""
     count = len(path)
     return {
         "path": path,
@@ -82,8 +82,8 @@ def empty_columns(path: list[str]) -> dict[str, Any]:
     }
 
 
-def fixed_utf8(words: list[str]) -> NDArray[Any]:
-    """Encode with one length for all: unlike HDF5's heap, its bytes follow from the words."""
-    encoded = [word.encode() for word in words]
-    length = max([1, *(len(word) for word in encoded)])
+def fixed_utf8(texts: list[str]) -> NDArray[Any]:
+    """Encode with one length for all: unlike HDF5's heap, its bytes follow from the texts."""
+    encoded = [text.encode() for text in texts]
+    length = max([1, *(len(text) for text in encoded)])
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))

@@ -31,7 +31,7 @@ _BLANK = b"0" * 64
 DAMAGE: Any = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 DAMAGE += (isal_zlib.error, OverflowError, MemoryError)
 #: What any shard may have, of whichever kind, size and number of rows.
-_ANY: Layout = {
+_ANY_LAYOUT: Layout = {
     "masks": ((None, None, None), "uint8"),
     "coverage": ((None,), "float32"),
     "jpeg": ((None,), "uint8"),
@@ -49,15 +49,15 @@ _ANY: Layout = {
 
 def write_shard(path: Path, rows: ImageRows, fingerprint: str) -> None:
     """Write and publish a shard."""
-    content = shard_content(rows, fingerprint)
+    content = _shard_content(rows, fingerprint)
     with atomic_write(path) as part:
         part.write_bytes(content)
 
 
-def shard_content(rows: ImageRows, fingerprint: str) -> bytes:
+def _shard_content(rows: ImageRows, fingerprint: str) -> bytes:
     """Make the bytes of a shard, in memory: a disk then takes it in one go, or not at all."""
     # Stands for the digest until the rest is known; like nothing else in the file.
-    place = hashlib.sha256(f"digest {fingerprint}".encode()).hexdigest().encode()
+    placeholder = hashlib.sha256(f"digest {fingerprint}".encode()).hexdigest().encode()
     # The default format bounds, so that HDF5 1.8 reads the file; times are not tracked, so
     # that equal rows are equal bytes.
     # In memory, under a name that no other thread's has: HDF5 takes equal names for one file.
@@ -65,16 +65,16 @@ def shard_content(rows: ImageRows, fingerprint: str) -> bytes:
     with h5py.File(name, "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = FORMAT_VERSION
         file.attrs[PLAN] = np.bytes_(fingerprint)
-        file.attrs[DIGEST] = np.bytes_(place)
+        file.attrs[DIGEST] = np.bytes_(placeholder)
         rows.write(file)
         file.flush()
         content: bytes = file.id.get_file_image()
-    digest = hashlib.sha256(content.replace(place, _BLANK)).hexdigest()
-    return content.replace(place, digest.encode())
+    digest = hashlib.sha256(content.replace(placeholder, _BLANK)).hexdigest()
+    return content.replace(placeholder, digest.encode())
 
 
 def matches_digest(content: bytes, digest: bytes) -> bool:
-    """Tell whether a shard's file is byte for byte what was written."""
+    """Check whether a shard's file is byte for byte what was written."""
     if len(digest) != len(_BLANK):
         return False
     return hashlib.sha256(content.replace(digest, _BLANK)).hexdigest().encode() == digest
@@ -82,13 +82,13 @@ def matches_digest(content: bytes, digest: bytes) -> bool:
 
 def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5py.File:
     """Open a published shard for reading, without locks, and check what it declares."""
-    file = _opened(path)
+    file = _open_file(path)
     try:
         with damage_as_store_error(path):
             require_attributes(file, ("format", PLAN, DIGEST))
-            foreign = file.attrs.get(PLAN) != fingerprint.encode()
-            require_datasets(file, _ANY if foreign or layout is None else layout)
-        if foreign:
+            other_plan = file.attrs.get(PLAN) != fingerprint.encode()
+            require_datasets(file, _ANY_LAYOUT if other_plan or layout is None else layout)
+        if other_plan:
             raise StoreError(
                 f"{path} must follow the plan beside it, got a shard of another plan: "
                 f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
@@ -99,7 +99,7 @@ def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5
         raise
 
 
-def _opened(path: Path) -> h5py.File:
+def _open_file(path: Path) -> h5py.File:
     """Open the file of a shard."""
     try:
         require_regular(path)
@@ -128,7 +128,7 @@ def reading_shard(store: Path, plan: Plan, shard: int) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def damage_as_store_error(path: Path) -> Iterator[None]:
-    """Say in a sentence that a shard is damaged, if reading it fails."""
+    """Turn what reading a damaged shard raises into a `StoreError` that says what to do."""
     try:
         yield
     except DAMAGE as error:

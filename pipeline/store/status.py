@@ -25,17 +25,19 @@ class Status:
     #: Shards that are there.
     done: list[int]
     #: What the images of each of these came to.
-    tallies: list[ShardSummary]
+    summaries: list[ShardSummary]
 
     @property
     def done_images(self) -> int:
         """Count the images in the shards that are there."""
-        return sum(tally.images for tally in self.tallies)
+        return sum(summary.images for summary in self.summaries)
 
     @property
     def failed(self) -> dict[str, str]:
-        """Give path and reason of each image that could not be read."""
-        return {path: why for tally in self.tallies for path, why in tally.failed.items()}
+        """Return path and reason of each image that could not be read."""
+        return {
+            path: reason for summary in self.summaries for path, reason in summary.failed.items()
+        }
 
     @property
     def _images(self) -> int:
@@ -43,22 +45,22 @@ class Status:
         return sum(len(self.plan.rows(shard)) for shard in self.shards)
 
     def report_lines(
-        self, store: Path, *, say_missing: bool, named: int, more: Sequence[str] = ()
+        self, store: Path, *, say_missing: bool, max_failures: int, details: Sequence[str] = ()
     ) -> list[str]:
-        """Say it in words: counts, what `more` there is, some failures, the missing shards."""
+        """Format it for people: counts, the `details`, some failures, the missing shards."""
         failed = self.failed
         lines = [
             f"{store}: {len(self.done)} of {len(self.shards)} shards, "
             f"{self.done_images} of {self._images} images, {len(failed)} failed"
         ]
-        lines += [f"  {line}" for line in more]
-        lines += failure_lines(failed, named, f": dilo-prep status {store} --json")
+        lines += [f"  {line}" for line in details]
+        lines += failure_lines(failed, max_failures, f": dilo-prep status {store} --json")
         if self.missing and say_missing:
             lines.append(f"  missing shards: {format_ranges(self.missing)}")
         return lines
 
     def as_dict(self, store: Path) -> dict[str, Any]:
-        """Say it for machines, ready for JSON."""
+        """Return it for JSON."""
         plan = self.plan
         return {
             "store": str(store),
@@ -79,33 +81,33 @@ def missing_shards(store: Path, plan: Plan) -> list[int]:
     """List the shards that are still to do."""
     # One listing: a look for each of a thousand names is slow on a shared disk, and NFS
     # remembers for a minute that a name was not there.
-    there = set(os.listdir(store)) if store.is_dir() else set()
-    return [i for i in range(plan.shards) if shard_path(store, i).name not in there]
+    existing = set(os.listdir(store)) if store.is_dir() else set()
+    return [i for i in range(plan.shards) if shard_path(store, i).name not in existing]
 
 
-def require_complete(store: Path, plan: Plan, named: str, purpose: str = "") -> None:
-    """Refuse a store of which shards are missing."""
+def require_complete(store: Path, plan: Plan, label: str, purpose: str = "") -> None:
+    """Refuse a store of which shards are missing; `label` names it in the error."""
     if missing := missing_shards(store, plan):
         raise StoreError(
-            f"{named} must be whole{purpose}, got missing shards {format_ranges(missing)}: "
+            f"{label} must be whole{purpose}, got missing shards {format_ranges(missing)}: "
             f"run the same dilo-prep {plan.kind} command to its end first"
         )
 
 
 def status(store: Path, share: Sequence[int] | None = None) -> Status:
-    """Say how far a store is."""
+    """Read how far a store is, or some of its shards."""
     plan = Plan.load(store)
     load_names(store, plan)  # as many shards as the list has images for, and no more
     shards = range(plan.shards) if share is None else share
-    counted = set(shards)
-    missing = [shard for shard in missing_shards(store, plan) if shard in counted]
-    done = sorted(counted - set(missing))
-    tallies = [read_summary(store, plan, shard) for shard in done]
-    return Status(plan, shards, missing, done, tallies)
+    in_share = set(shards)
+    missing = [shard for shard in missing_shards(store, plan) if shard in in_share]
+    done = sorted(in_share - set(missing))
+    summaries = [read_summary(store, plan, shard) for shard in done]
+    return Status(plan, shards, missing, done, summaries)
 
 
 def format_ranges(numbers: list[int]) -> str:
-    """Write increasing numbers as batch systems read them.
+    """Format increasing numbers as batch systems read them.
 
     Examples
     --------

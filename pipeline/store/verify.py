@@ -35,7 +35,7 @@ READERS = 16
 #: How many shards that were moved have a command each to undo it.
 MAX_COMMANDS = 3
 #: So many changed images, and most of all, are another folder.
-MANY = 3
+MIN_CHANGED = 3
 #: What the name of a shard's file ends with.
 SUFFIX = ".h5"
 
@@ -45,7 +45,7 @@ class Changes:
     """What became of the images of a shard since they were read for it."""
 
     #: How many were looked for.
-    looked: int = 0
+    checked: int = 0
     #: Those that were read and are others now, by their paths, escaped, as below.
     changed: list[str] = field(default_factory=list)
     #: Those that are not there.
@@ -59,13 +59,13 @@ class Changes:
         return len(self.absent) + len(self.unread)
 
     @property
-    def of_others(self) -> bool:
-        """Tell whether most are others now: then it is another folder."""
-        return len(self.changed) >= MANY and len(self.changed) * 2 > self.looked
+    def mostly_changed(self) -> bool:
+        """Check whether most are others now: then it is another folder."""
+        return len(self.changed) >= MIN_CHANGED and len(self.changed) * 2 > self.checked
 
     def __add__(self, other: "Changes") -> "Changes":
         return Changes(
-            self.looked + other.looked,
+            self.checked + other.checked,
             self.changed + other.changed,
             self.absent + other.absent,
             self.unread | other.unread,
@@ -107,15 +107,15 @@ class Verifier:
         path = shard_path(self.store, shard)
         if not is_there(path):
             return Check(shard, len(expected), [], exists=False, other_plan=False)
-        found, changes = faults(self.store, plan, shard, expected), Changes()
-        if self.images and not found:
+        problems, changes = find_faults(self.store, plan, shard, expected), Changes()
+        if self.images and not problems:
             changes = compare_images(self.images, self.store, shard, thorough=True)
-            found = [f"{path.name}: {name}: the image changed since" for name in changes.changed]
-        foreign = any("of another plan" in fault for fault in found)
-        return Check(shard, len(expected), found, True, foreign, changes)
+            problems = [f"{path.name}: {name}: the image changed since" for name in changes.changed]
+        other_plan = any("of another plan" in fault for fault in problems)
+        return Check(shard, len(expected), problems, True, other_plan, changes)
 
 
-def faults(store: Path, plan: Plan, shard: int, expected: list[str]) -> list[str]:
+def find_faults(store: Path, plan: Plan, shard: int, expected: list[str]) -> list[str]:
     """Re-read a shard that holds the `expected` images, and list what is wrong with it.
 
     Its digest proves every byte; the plan and the list, that it belongs here.
@@ -139,7 +139,11 @@ def faults(store: Path, plan: Plan, shard: int, expected: list[str]) -> list[str
 
 
 def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = False) -> Changes:
-    """Compare the images of a finished shard with those that were read for it."""
+    """Compare the images of a finished shard with those that were read for it.
+
+    If `thorough`, each image is read; otherwise only those that are as large as they were but were
+    written after the shard. What the machine is short of is raised.
+    """
     with reading_shard(store, Plan.load(store), shard) as file:
         names = [str(name) for name in file["path"].asstr()[:]]
         columns: list[NDArray[Any]] = [file[name][:] for name in ("bytes", "file_crc32")]
@@ -147,7 +151,7 @@ def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = Fa
     changes = Changes(sum(size > 0 for size in columns[0].tolist()))
     for name, size, crc in zip(names, *(column.tolist() for column in columns), strict=True):
         if size >= 0:  # else it was not read
-            _compare(images / unescaped(name), name, (size, crc), since, changes)
+            _compare_image(images / unescaped(name), name, (size, crc), since, changes)
     return changes
 
 
@@ -158,44 +162,46 @@ def require_unchanged(
     *,
     advance: Callable[[], object] = lambda: None,
 ) -> None:
-    """Refuse to go on with a store some of whose images have changed since."""
-    look = functools.partial(compare_images, images, store)
-    plan, found = Plan.load(store), Changes()
+    """Refuse to go on with a store whose images changed or are gone, by `compare_images`."""
+    compare = functools.partial(compare_images, images, store)
+    plan, total = Plan.load(store), Changes()
     require_images(images, load_names(store, plan))
     with ThreadPoolExecutor(READERS) as pool:
-        for changes in pool.map(look, shards):
-            found += changes
+        for changes in pool.map(compare, shards):
+            total += changes
             advance()
-    if found.lost:
-        raise StoreError(f"--images {images}: {lost_words(images, found)}")
-    if found.of_others:
-        raise StoreError(_other_words(store, found))
-    if found.changed:
+    if total.lost:
+        raise StoreError(f"--images {images}: {_describe_lost(images, total)}")
+    if total.mostly_changed:
+        raise StoreError(_describe_other_folder(store, total))
+    if total.changed:
         raise StoreError(
-            f"--images {images}: {len(found.changed)} images must be those that the store was "
-            f"made of, got others, such as {min(found.changed)!r}: dilo-prep verify {store} "
+            f"--images {images}: {len(total.changed)} images must be those that the store was "
+            f"made of, got others, such as {min(total.changed)!r}: dilo-prep verify {store} "
             f"--images {images} --repair moves their shards aside, to be made anew; or give a "
             f"fresh folder"
         )
 
 
-def lost_words(images: Path, changes: Changes) -> str:
-    """Say which images are not there, or cannot be read now."""
+def _describe_lost(images: Path, changes: Changes) -> str:
+    """Describe which images are not there, or cannot be read now."""
     if changes.absent:
         return (
-            f"{len(changes.absent)} of {changes.looked} images must be there, got none, such as "
+            f"{len(changes.absent)} of {changes.checked} images must be there, got none, such as "
             f"{changes.absent[0]!r}: {whereabouts(images, unescaped(changes.absent[0]))}"
         )
     name, reason = next(iter(changes.unread.items()))
     return (
-        f"{len(changes.unread)} of {changes.looked} images must be readable, got {name!r}: "
+        f"{len(changes.unread)} of {changes.checked} images must be readable, got {name!r}: "
         f"{reason}: mend that first"
     )
 
 
-def _compare(image: Path, name: str, was: tuple[int, int], since: float, changes: Changes) -> None:
-    """Put an image where it belongs if it is another than that which was read, or is lost."""
-    size, crc32 = was
+def _compare_image(
+    image: Path, name: str, recorded: tuple[int, int], since: float, changes: Changes
+) -> None:
+    """Record in `changes` an image that is another than that which was read, or is lost."""
+    size, crc32 = recorded
     try:
         status = os.stat(image)
         if status.st_size == size and (size == 0 or status.st_mtime <= since):
@@ -217,9 +223,9 @@ def _compare(image: Path, name: str, was: tuple[int, int], since: float, changes
 
 def require_right_folder(images: Path, changes: Changes) -> None:
     """Refuse to say anything of a store by a folder that most of its images are not in."""
-    if 2 * changes.lost > changes.looked:
-        words = lost_words(images, changes)
-        raise StoreError(f"--images {images}: nothing was moved: {words}")
+    if 2 * changes.lost > changes.checked:
+        reason = _describe_lost(images, changes)
+        raise StoreError(f"--images {images}: nothing was moved: {reason}")
 
 
 def move_damaged(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
@@ -230,27 +236,27 @@ def move_damaged(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:
             f"changed one: nothing was moved; restore it, or make a fresh store"
         )
     changes = sum((check.changes for check in checks), Changes())
-    if changes.of_others:
-        raise StoreError(_other_words(store, changes))
+    if changes.mostly_changed:
+        raise StoreError(_describe_other_folder(store, changes))
     folder = store / DAMAGED
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise StoreError(
             f"{folder} must be a folder, got a link or a file: nothing was moved; move it away"
         )
-    return [_aside(store, check.shard) for check in checks if check.exists and check.faults]
+    return [_move_aside(store, check.shard) for check in checks if check.exists and check.faults]
 
 
-def _other_words(store: Path, changes: Changes) -> str:
-    """Say that a folder holds other images than the store was made of."""
+def _describe_other_folder(store: Path, changes: Changes) -> str:
+    """Describe a folder that holds other images than the store was made of."""
     return (
         f"--images must be the folder that {store} was made of, got other images by the same "
-        f"names, {len(changes.changed)} of {changes.looked}: nothing was moved; give that folder, "
+        f"names, {len(changes.changed)} of {changes.checked}: nothing was moved; give that folder, "
         f"or make a fresh store of this one"
     )
 
 
-def undo_words(store: Path, moved: list[Path]) -> str:
-    """Say how shards that were moved aside come back."""
+def undo_advice(store: Path, moved: list[Path]) -> str:
+    """Describe how shards that were moved aside come back."""
     if len(moved) > MAX_COMMANDS:
         return f"to undo: move them back, mv -n {shlex.quote(str(moved[0].parent))}/NAME {store}"
     commands = [
@@ -261,13 +267,13 @@ def undo_words(store: Path, moved: list[Path]) -> str:
     return f"to undo: {' && '.join(commands)}"
 
 
-def _aside(store: Path, shard: int) -> Path:
+def _move_aside(store: Path, shard: int) -> Path:
     """Move a shard out of the way, beside what was moved before."""
     path = shard_path(store, shard)
     folder = store / DAMAGED
     folder.mkdir(exist_ok=True)
-    place, count = folder / path.name, 0
-    while os.path.lexists(place):
+    target, count = folder / path.name, 0
+    while os.path.lexists(target):
         count += 1
-        place = folder / f"{path.name}.{count}"
-    return path.rename(place)
+        target = folder / f"{path.name}.{count}"
+    return path.rename(target)

@@ -12,7 +12,7 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.cli.run import found_so_far
+from dilo.pipeline.cli.run import count_reporter
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_list_and_include_choose_the_images_and_limit_comes_after_both(images, t
 def test_how_many_images_were_found_is_said_every_half_minute():
     seconds = iter([0.0, 10.0, 29.0, 31.0, 31.0, 60.0, 61.5, 61.5])
     lines = []
-    found = found_so_far(lines.append, clock=lambda: next(seconds))
+    found = count_reporter(lines.append, clock=lambda: next(seconds))
     for count in (10_000, 20_000, 30_000, 40_000, 50_000):
         found(count)
     assert lines == ["30000 images found so far", "50000 images found so far"]

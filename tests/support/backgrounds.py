@@ -11,7 +11,7 @@ from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.backgroundrows import NO_WINDOW, BackgroundRows
@@ -21,7 +21,7 @@ from dilo.pipeline.store.plan import Plan
 
 def masks_of(images: Path, store: Path) -> MaskStore:
     """Make masks of 32 x 32."""
-    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
+    plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     return MaskStore(store)
@@ -67,12 +67,12 @@ def plan(kind: str = "crops") -> Plan:
 
 def rows() -> BackgroundRows:
     """Cut two windows of the first image, fail in the second, find none in the third."""
-    made = BackgroundRows.blank(PATHS)
+    made = BackgroundRows.empty(PATHS)
     made.shape[0] = [60, 80]
     made.bytes[:] = [1234, 99, -1]
     made.file_crc32[:] = [0xFFFFFFFF, 2, 0]
     made.error[1] = "not an image: häßlich"
-    made.undone[2] = NO_WINDOW
+    made.skipped[2] = NO_WINDOW
     made.boxes[0] = [(0, 0, 24, 30), (30, 50, 30, 30)]
     made.jpegs[0] = [simplejpeg.encode_jpeg(photograph(i, 24, 30 - 6 * i)) for i in range(2)]
     return made

@@ -10,7 +10,7 @@ from PIL import Image
 from support.runs import losses
 
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.engine import checkpoint
 from dilo.train.engine.trainer import Result
@@ -51,7 +51,7 @@ def objects_and_masks(root: Path, count: int = 11) -> tuple[Path, Path]:
 
 def store_of(images: Path, store: Path) -> Path:
     """Make the store of their masks by RBD."""
-    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
+    plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     return store

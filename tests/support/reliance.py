@@ -57,7 +57,7 @@ def mask_store(folder: Path, masks: Mapping[str, NDArray[np.uint8] | None]) -> P
     """Write a store of masks by path; None is one that failed."""
     names = Names(masks)
     side = next(mask.shape[0] for mask in masks.values() if mask is not None)
-    rows = MaskRows.blank(list(masks), side)
+    rows = MaskRows.empty(list(masks), side)
     for row, mask in enumerate(masks.values()):
         if mask is None:
             rows.error[row] = "not an image"

@@ -10,7 +10,7 @@ import torch
 from support.photographs import photograph_folder
 
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
@@ -40,7 +40,7 @@ def small_recipe(*overrides: str) -> Recipe:
 def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     """Write photographs and the store of their masks."""
     images, store = photograph_folder(root / "images", count), root / "masks"
-    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
+    plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     return images, store

@@ -17,7 +17,7 @@ def plan(size: int = 8) -> Plan:
 
 def rows(side: int = 8) -> MaskRows:
     """Make noise for masks; the second image failed."""
-    made = MaskRows.blank(PATHS, side)
+    made = MaskRows.empty(PATHS, side)
     made.masks[:] = np.random.default_rng(0).integers(0, 256, (3, side, side), dtype=np.uint8)
     made.masks[1] = 0
     made.shape[:] = [[4, 5], [0, 0], [900, 3]]

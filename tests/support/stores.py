@@ -28,7 +28,7 @@ def even_store(
     create_store(folder, plan, names)
     for shard in range(plan.shards):
         paths = [names[row] for row in plan.rows(shard)]
-        rows = MaskRows.blank([escaped(path) for path in paths], size)
+        rows = MaskRows.empty([escaped(path) for path in paths], size)
         for row, path in enumerate(paths):
             if isinstance(level := levels[path], str):
                 rows.error[row] = level

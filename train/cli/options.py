@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, option_group
 from dilo.pipeline.cli.outputs import PNG_FILE
-from dilo.pipeline.compute.workercount import WORDS
+from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
 
 PICTURE = PNG_FILE
 #: Stands for a --recipe without a name.
@@ -187,7 +187,7 @@ computing_options = option_group(
         "workers": click.option(
             "--workers",
             type=click.IntRange(min=0),
-            show_default=f"{WORDS} 16",
+            show_default=f"{DEFAULT_WORKERS_HELP} 16",
             help="Processes that decode and crop; their number changes no result.",
         ),
     },

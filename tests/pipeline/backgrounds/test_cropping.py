@@ -23,7 +23,7 @@ from dilo.pipeline.store.status import status
 
 
 def counts_of(found):
-    return count_backgrounds(found.plan, found.done, found.tallies)
+    return count_backgrounds(found.plan, found.done, found.summaries)
 
 
 @pytest.fixture(scope="module")

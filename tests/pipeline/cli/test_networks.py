@@ -208,7 +208,7 @@ def test_there_is_a_process_for_each_gpu_and_for_each_core_of_a_cpu(
     nothing = dict.fromkeys(field.name for field in dataclasses.fields(NetworkOptions))
     options = NetworkOptions(**nothing | {"weights": file, "device": device})
     recipe = MaskRecipe.create("net", weights=weights_digest(file))
-    run, chosen = options.run(recipe, how(backend=backend, jobs=jobs))
+    run, chosen = options.inference_settings(recipe, how(backend=backend, jobs=jobs))
     assert (run.device, chosen.jobs, run.processes) == expected
     assert run.weights == file
 

@@ -12,7 +12,7 @@ from dilo.eval.cli import main as evaluation
 from dilo.pipeline.cli import main as preparation
 from dilo.pipeline.cli.options import FOLDER, Program, jobs_option, user_errors
 from dilo.pipeline.cli.run import sharding_options
-from dilo.pipeline.compute.executors import run
+from dilo.pipeline.compute.executors import run_shards
 from dilo.pipeline.errors import StoreError
 
 
@@ -137,7 +137,7 @@ def test_shared_memory_that_cannot_be_written_is_named_with_what_does_without(
 
     module = import_module("joblib.externals.loky.backend.synchronize")
     monkeypatch.setattr(module, "_SemLock", refuse)
-    program = raising(lambda: list(run(int, range(2), jobs=2)), *options)
+    program = raising(lambda: list(run_shards(int, range(2), jobs=2)), *options)
     said = invoke(program, "work", status=3).stderr
     assert said.startswith("Error: /dev/shm: Read-only file system: processes cannot share memory")
     assert remedy in said

@@ -23,7 +23,7 @@ from dilo.pipeline.store import MaskStore, reader, shardfile
 from dilo.pipeline.store.create import create_store
 from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.shardfile import open_shard, write_shard
-from dilo.pipeline.store.verify import Verifier, faults
+from dilo.pipeline.store.verify import Verifier, find_faults
 
 SECRET = bytes(range(64)) * 3
 
@@ -134,7 +134,7 @@ def test_a_shard_that_leads_elsewhere_or_lies_is_refused_by_every_reader(store, 
     for read in reading:
         with pytest.raises(StoreError, match=r"shard-00000.h5 must be a whole shard, got: "):
             read()
-    (fault,) = faults(store, plan(), 0, PATHS)
+    (fault,) = find_faults(store, plan(), 0, PATHS)
     assert "shard-00000.h5 must be a whole shard, got: " in fault
     said = invoke(main, "status", store, status=3).stderr
     assert "shard-00000.h5 must be a whole shard, got: " in said
@@ -147,7 +147,7 @@ def test_a_mask_that_inflates_without_end_is_not_inflated(store):
     tracemalloc.start()
     with pytest.raises(StoreError, match="a mask must be 64 bytes, got another number"):
         MaskStore(store)[0]
-    assert "not those that were written" in faults(store, plan(), 0, PATHS)[0]
+    assert "not those that were written" in find_faults(store, plan(), 0, PATHS)[0]
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
 
@@ -157,7 +157,7 @@ def test_a_pipe_for_a_shard_is_not_waited_for(store):
     os.mkfifo(store / "shard-00000.h5")
     with pytest.raises(StoreError, match="must be a regular file, got a pipe"):
         MaskStore(store)[0]
-    (fault,) = faults(store, plan(), 0, PATHS)
+    (fault,) = find_faults(store, plan(), 0, PATHS)
     assert "must be a regular file, got a pipe" in fault
 
 
@@ -167,11 +167,11 @@ def test_a_shape_that_no_image_has_is_not_exported(store):
     out = store.parent / "out"
     full = prepare_export(store, out, "image")
     with pytest.raises(StoreError, match=r"a/1.jpg must have a height and a width of 1 to"):
-        export_shard(store, out, 0, size="image", full=full)
+        export_shard(store, out, 0, size="image", ambiguous=full)
     with h5py.File(store / "shard-00000.h5", "r+") as file:
         file["shape"][0] = (-5, 3)
     with pytest.raises(StoreError, match="got -5 x 3"):
-        export_shard(store, out, 0, size="image", full=full)
+        export_shard(store, out, 0, size="image", ambiguous=full)
 
 
 @pytest.mark.parametrize(

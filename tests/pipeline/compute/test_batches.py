@@ -66,7 +66,7 @@ def made(tmp_path, monkeypatch):
         for name, content in zip(names, contents, strict=True):
             if content is not None:
                 (folder / name).write_bytes(content)
-        attempts = FailureRecorder(folder, "net", MaskRows.blank(names, 4), skip or {})
+        attempts = FailureRecorder(folder, "net", MaskRows.empty(names, 4), skip or {})
         network = Network(**options)
         network.rows = attempts.rows
         network.batch = processor(network, attempts.rows)
@@ -182,7 +182,7 @@ def test_no_more_is_read_ahead_than_the_device_will_soon_take(tmp_path, monkeypa
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     monkeypatch.setattr(batches, "decode_content", lambda content: begun.append(1) or decode(b"x"))
-    attempts = FailureRecorder(tmp_path, "net", MaskRows.blank(names, 4))
+    attempts = FailureRecorder(tmp_path, "net", MaskRows.empty(names, 4))
     network = Network(4, 3)
     maps = network.maps
     network.maps = lambda prepared, paths: (

@@ -15,7 +15,7 @@ from support.programs import content
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute import clusters
-from dilo.pipeline.compute.executors import run
+from dilo.pipeline.compute.executors import run_shards
 from dilo.pipeline.errors import DiloError
 
 distributed = pytest.importorskip("distributed")
@@ -150,7 +150,7 @@ def frail(tmp_path, monkeypatch):
 
 
 def test_a_shard_that_kills_is_done_apart_and_a_lost_scheduler_is_an_error_in_words(frail):
-    engine = functools.partial(run, jobs=1, backend="dask", scheduler=frail.address)
+    engine = functools.partial(run_shards, jobs=1, backend="dask", scheduler=frail.address)
     done = list(engine(signal.raise_signal, [0, signal.SIGKILL, 0], apart=abs))
     assert done.count(9) == 1
     assert done.count(None) + done.count(0) == 2  # Dask may suspect a neighbour too
@@ -166,5 +166,5 @@ def test_workers_without_dilo_are_refused_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(clusters, "__name__", "dilo.of_a_later_version")
     cluster.add_worker("one")
     with pytest.raises(DiloError, match="Dask's workers must have dilo, in this version, got No"):
-        list(run(abs, [0], jobs=1, backend="dask", scheduler=cluster.address))
+        list(run_shards(abs, [0], jobs=1, backend="dask", scheduler=cluster.address))
     cluster.end()

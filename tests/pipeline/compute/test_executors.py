@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from dilo.pipeline.compute.executors import run
+from dilo.pipeline.compute.executors import run_shards
 from dilo.pipeline.errors import DiloError
 
 
@@ -24,7 +24,9 @@ def die(number):
     ("backend", "jobs"), [("loky", 1), ("loky", 2), ("threading", 2), ("threading", -1)]
 )
 def test_every_engine_does_every_shard_once(backend, jobs):
-    assert sorted(run(square, range(20), jobs=jobs, backend=backend)) == [n * n for n in range(20)]
+    assert sorted(run_shards(square, range(20), jobs=jobs, backend=backend)) == [
+        n * n for n in range(20)
+    ]
 
 
 _KEPT = []
@@ -37,7 +39,7 @@ def leak(number):
 
 
 def test_a_worker_whose_memory_grows_is_replaced():
-    assert len(set(run(leak, range(8), jobs=1))) > 1
+    assert len(set(run_shards(leak, range(8), jobs=1))) > 1
 
 
 def die_on_seven_in_company(number):
@@ -51,7 +53,7 @@ def negative(number):
 
 
 def test_a_shard_that_kills_its_worker_is_done_apart_and_the_others_as_ever():
-    done = run(die_on_seven_in_company, range(20), jobs=2, apart=negative)
+    done = run_shards(die_on_seven_in_company, range(20), jobs=2, isolated=negative)
     assert sorted(done) == [-7, *(number for number in range(20) if number != 7)]
 
 
@@ -63,7 +65,7 @@ def refuse(number):
 
 def test_an_error_in_words_ends_the_run_and_reaches_the_caller():
     with pytest.raises(DiloError, match="no room"):
-        list(run(refuse, range(20), jobs=2))
+        list(run_shards(refuse, range(20), jobs=2))
 
 
 def threads(number):
@@ -71,18 +73,18 @@ def threads(number):
 
 
 def test_a_worker_keeps_to_one_thread():
-    ((counts, said),) = run(threads, [0], jobs=2)
+    ((counts, said),) = run_shards(threads, [0], jobs=2)
     assert set(counts) <= {1}
     assert said == "1"
 
 
 def test_a_worker_that_dies_is_an_error_in_words():
     with pytest.raises(DiloError, match=r"worker process died.*run the same command again"):
-        list(run(die, range(4), jobs=2))
+        list(run_shards(die, range(4), jobs=2))
 
 
 def test_a_scheduler_belongs_to_a_cluster():
     with pytest.raises(DiloError, match="--scheduler is for --backend dask or ray"):
-        list(run(square, [1], jobs=1, scheduler="tcp://127.0.0.1:1"))
+        list(run_shards(square, [1], jobs=1, scheduler="tcp://127.0.0.1:1"))
     with pytest.raises(DiloError, match="--backend dask needs --scheduler"):
-        list(run(square, [1], jobs=1, backend="dask"))
+        list(run_shards(square, [1], jobs=1, backend="dask"))

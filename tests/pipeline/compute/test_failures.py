@@ -14,7 +14,7 @@ from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.pipeline.images import decoding
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.masks.sample import take_sample
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.maskrows import MaskRows
@@ -23,7 +23,7 @@ from dilo.pipeline.store.maskrows import MaskRows
 @pytest.fixture
 def attempts(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"content")
-    rows = MaskRows.blank(["a.jpg", "gone.jpg", "a.jpg"], 4)
+    rows = MaskRows.empty(["a.jpg", "gone.jpg", "a.jpg"], 4)
     return FailureRecorder(tmp_path, "rbd", rows, {2: "it kills"})
 
 
@@ -66,7 +66,7 @@ def refusing(monkeypatch, number, which=lambda path: True):
 def planned(tmp_path):
     folder = photograph_folder(tmp_path / "images", 6)
     store = tmp_path / "store"
-    prepare(folder, store, recipe=MaskRecipe.create("rbd"), size=16, shard_size=2)
+    create_mask_store(folder, store, recipe=MaskRecipe.create("rbd"), size=16, shard_size=2)
     return folder, store
 
 

@@ -8,13 +8,15 @@ from dilo.pipeline.compute import isolation
 from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 
 
 def planned(root):
     images = photograph_folder(root / "images", 3)
-    prepare(images, root / "store", recipe=MaskRecipe.create("rbd"), size=16, shard_size=4)
+    create_mask_store(
+        images, root / "store", recipe=MaskRecipe.create("rbd"), size=16, shard_size=4
+    )
     return ShardBuilder(images, root / "store", MethodSource())
 
 
@@ -60,7 +62,7 @@ def test_only_what_kills_is_recorded(tmp_path, monkeypatch):
     images = photograph_folder(tmp_path / "images", 3)
     mark(images / "class1" / "red.png")
     recipe = MaskRecipe.create("crashing")
-    prepare(images, tmp_path / "store", recipe=recipe, size=16, shard_size=4)
+    create_mask_store(images, tmp_path / "store", recipe=recipe, size=16, shard_size=4)
     outcome = IsolatedBuilder(ShardBuilder(images, tmp_path / "store", MethodSource())).build(0)
     assert outcome.failed == {
         "class1/red.png": "killed the process that computed it, twice: SIGSEGV"

@@ -16,7 +16,7 @@ from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.compute import failures
 from dilo.pipeline.compute.shard import ShardBuilder, per_image_work
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.masks.imported import ImportSource
 from dilo.pipeline.masks.network import InferenceSettings
 from dilo.pipeline.saliency import MaskRecipe
@@ -25,7 +25,9 @@ from dilo.pipeline.saliency import MaskRecipe
 @pytest.fixture
 def planned(tmp_path):
     images = photograph_folder(tmp_path / "images", 6)
-    prepare(images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=16, shard_size=3)
+    create_mask_store(
+        images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=16, shard_size=3
+    )
     return images, tmp_path / "store"
 
 
@@ -120,7 +122,7 @@ def test_each_row_is_filled_by_its_own_image():
 def test_a_disk_that_fails_stops_the_run_but_one_bad_sector_does_not(tmp_path, monkeypatch):
     images = photograph_folder(tmp_path / "images", 16)
     recipe = MaskRecipe.create("rbd")
-    prepare(images, tmp_path / "store", recipe=recipe, size=16, shard_size=16)
+    create_mask_store(images, tmp_path / "store", recipe=recipe, size=16, shard_size=16)
     read, bad = failures.read_file, {"class0/000.jpg"}
 
     def failing(path):

@@ -6,7 +6,7 @@ import sys
 
 from support.photographs import photograph_folder
 
-from dilo.pipeline.masks.computed import precompile, prepare
+from dilo.pipeline.masks.computed import create_mask_store, precompile
 from dilo.pipeline.saliency import MaskRecipe
 
 
@@ -61,7 +61,7 @@ def test_a_worker_keeps_to_one_core(tmp_path):
         "assert numba.get_num_threads() == 1, numba.get_num_threads()\n"
     )
     images = photograph_folder(tmp_path / "images", 2)
-    prepare(images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=32)
+    create_mask_store(images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=32)
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     subprocess.run(
         [sys.executable, "-c", code, images, tmp_path / "store"], env=environment, check=True

@@ -16,10 +16,10 @@ from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import (
     MethodSource,
+    create_mask_store,
     make_masks,
     mask_spec,
     planned_recipe,
-    prepare,
 )
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.store import MaskStore
@@ -35,7 +35,9 @@ def images(tmp_path):
 
 
 def build_all(images, store, **options):
-    plan = prepare(images, store, **({"recipe": RBD, "size": 32, "shard_size": 2} | options))
+    plan = create_mask_store(
+        images, store, **({"recipe": RBD, "size": 32, "shard_size": 2} | options)
+    )
     return plan, [
         ShardBuilder(images, store, MethodSource()).build(shard) for shard in range(plan.shards)
     ]
@@ -90,7 +92,7 @@ def test_a_large_jpeg_is_decoded_small_but_counts_as_large(tmp_path):
 def test_bytes_depend_on_the_plan_alone(images, tmp_path):
     build_all(images, tmp_path / "a")
     moved = shutil.copytree(images, tmp_path / "elsewhere")
-    plan = prepare(moved, tmp_path / "b", recipe=RBD, size=32, shard_size=2)
+    plan = create_mask_store(moved, tmp_path / "b", recipe=RBD, size=32, shard_size=2)
     for shard in reversed(range(plan.shards)):
         ShardBuilder(moved, tmp_path / "b", MethodSource()).build(shard)
     for file in sorted((tmp_path / "a").iterdir()):
@@ -104,8 +106,8 @@ def test_the_plan_records_every_constant_of_the_method():
 
 
 def test_a_second_call_takes_the_shard_size_of_the_first(images, tmp_path):
-    first = prepare(images, tmp_path / "s", recipe=RBD, size=32, shard_size=2)
-    assert prepare(images, tmp_path / "s", recipe=RBD, size=32) == first
+    first = create_mask_store(images, tmp_path / "s", recipe=RBD, size=32, shard_size=2)
+    assert create_mask_store(images, tmp_path / "s", recipe=RBD, size=32) == first
 
 
 @pytest.mark.parametrize(
@@ -120,15 +122,17 @@ def test_another_store_in_its_place_is_refused(images, tmp_path, options, messag
     build_all(images, tmp_path / "store")
     asked = ImageSelection(images, limit=options.pop("images", None))
     with pytest.raises(StoreError, match=message):
-        prepare(asked, tmp_path / "store", recipe=RBD, **({"size": 32} | options))
+        create_mask_store(asked, tmp_path / "store", recipe=RBD, **({"size": 32} | options))
 
 
 def test_an_image_added_since_is_noticed_but_not_by_the_tasks_of_an_array(images, tmp_path):
     plan, _ = build_all(images, tmp_path / "store")
     shutil.copy(images / "class0" / "000.jpg", images / "class0" / "new.jpg")
     with pytest.raises(StoreError, match="images 5; asked for images 6"):
-        prepare(images, tmp_path / "store", recipe=RBD, size=32)
-    assert prepare(images, tmp_path / "store", recipe=RBD, size=32, trust_plan=True) == plan
+        create_mask_store(images, tmp_path / "store", recipe=RBD, size=32)
+    assert (
+        create_mask_store(images, tmp_path / "store", recipe=RBD, size=32, reuse_list=True) == plan
+    )
 
 
 def test_a_store_made_anew_in_one_process_follows_its_new_plan(images, tmp_path):
@@ -146,14 +150,14 @@ def test_other_parameters_in_its_place_are_refused_by_name(images, tmp_path):
     with pytest.raises(
         StoreError, match="says superpixels 250; asked for superpixels 300: a store"
     ):
-        prepare(images, tmp_path / "store", recipe=finer, size=32)
+        create_mask_store(images, tmp_path / "store", recipe=finer, size=32)
     refined = MaskRecipe.create("rbd", "grabcut")
     with pytest.raises(
         StoreError, match=r"says refine.method None, .*; asked for refine.method 'gra"
     ):
-        prepare(images, tmp_path / "store", recipe=refined, size=32)
+        create_mask_store(images, tmp_path / "store", recipe=refined, size=32)
     with pytest.raises(StoreError, match="says method 'rbd'; asked for method 'gs': a store"):
-        prepare(images, tmp_path / "store", recipe=MaskRecipe.create("gs"), size=32)
+        create_mask_store(images, tmp_path / "store", recipe=MaskRecipe.create("gs"), size=32)
 
 
 @pytest.mark.parametrize("method", ["rbd", "gs"])
@@ -173,7 +177,7 @@ def test_a_shard_is_computed_with_the_parameters_that_its_plan_says(
 
 
 def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
-    prepare(images, tmp_path / "store", recipe=RBD, size=32)
+    create_mask_store(images, tmp_path / "store", recipe=RBD, size=32)
     path = tmp_path / "store" / "plan.json"
     plan = Plan.load(path.parent)
     numbers = dict(plan.parameters)
@@ -184,7 +188,9 @@ def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
 
 
 def test_a_store_is_made_and_continued_by_one_call(images, tmp_path):
-    for shard in range(prepare(images, tmp_path / "a", recipe=RBD, size=32, shard_size=3).shards):
+    for shard in range(
+        create_mask_store(images, tmp_path / "a", recipe=RBD, size=32, shard_size=3).shards
+    ):
         ShardBuilder(images, tmp_path / "a", MethodSource()).build(shard)
     lines = []
     store = make_masks(str(images), tmp_path / "b", size=32, shard_size=3, jobs=2, say=lines.append)

@@ -18,12 +18,12 @@ from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks import sample
-from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store, mask_spec, open_recipe
 from dilo.pipeline.masks.estimate import SHARD_BYTES, Estimate, estimate
 from dilo.pipeline.masks.sample import ROW_BYTES, Sample
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.create import plan_store
-from dilo.pipeline.store.maskrows import compressed
+from dilo.pipeline.store.maskrows import compress_mask
 
 RBD = MaskRecipe.create("rbd")
 FAKE = fake_maker(Fake(), 32)
@@ -48,18 +48,18 @@ def content(folder):
 
 def test_every_field_follows_from_the_clock_and_the_recipe(images, tmp_path, monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 16)
-    monkeypatch.setattr(sample, "SECONDS", 1e9)
+    monkeypatch.setattr(sample, "TARGET_SECONDS", 1e9)
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32, shard_size=6)
     found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=3, clock=ticking(0.5))
-    row = len(compressed(np.full((32, 32), 7, np.uint8))) + ROW_BYTES + len("class0/000.jpg")
+    row = len(compress_mask(np.full((32, 32), 7, np.uint8))) + ROW_BYTES + len("class0/000.jpg")
     assert found.sample == Sample(20, 10.0, 20 * row, {})
     assert (found.shards, found.images, found.workers) == (4, 20, 3)
     assert found.seconds == pytest.approx(20 * 0.5 / 3)
     assert found.hours == pytest.approx(20 * 0.5 / 3600)
     beside = len(names.text()) + len(plan.text())
     assert found.bytes == 4 * SHARD_BYTES + 20 * row + beside
-    assert found.place == tmp_path
-    record = json.loads(json.dumps(found.record()))
+    assert found.existing_folder == tmp_path
+    record = json.loads(json.dumps(found.as_dict()))
     assert (record["seconds_an_image"], record["workers"]) == (0.5, 3)
     assert record["seconds"] == found.seconds
 
@@ -81,7 +81,7 @@ def test_a_task_of_an_array_is_told_its_share(images, tmp_path):
     options = {"jobs": 1, "clock": ticking(1e-3), "task": ArrayTask(2, 4)}
     found = estimate(images, tmp_path / "s", plan, names, FAKE, **options)
     assert (found.shards, found.images) == (2, 3 + 2)  # shards 2 and 6
-    assert found.lines(named=3)[0] == "20 images in 7 shards; to do: 5 images in 2"
+    assert found.report_lines(max_failures=3)[0] == "20 images in 7 shards; to do: 5 images in 2"
     assert found.sample.images == 5
 
 
@@ -89,40 +89,42 @@ def test_a_cluster_is_told_its_core_hours_alone(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
     found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=1, cluster=True)
     assert (found.workers, found.seconds) == (None, None)
-    assert any("time: as the cluster has cores; 0.0" in line for line in found.lines(named=3))
+    assert any(
+        "time: as the cluster has cores; 0.0" in line for line in found.report_lines(max_failures=3)
+    )
 
 
 def test_what_gpus_compute_is_counted_in_their_hours(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
     options = {"jobs": 1, "unit": "GPU", "clock": ticking(1e-3)}
     found = estimate(images, tmp_path / "s", plan, names, FAKE, **options)
-    assert any(line.endswith("each on one GPU") for line in found.lines(named=3))
-    assert any(line.endswith(" GPU-hours") for line in found.lines(named=3))
-    assert found.record()["gpu_hours"] == found.hours
-    assert "core_hours" not in found.record()
+    assert any(line.endswith("each on one GPU") for line in found.report_lines(max_failures=3))
+    assert any(line.endswith(" GPU-hours") for line in found.report_lines(max_failures=3))
+    assert found.as_dict()["gpu_hours"] == found.hours
+    assert "core_hours" not in found.as_dict()
 
 
 def test_what_is_done_is_not_counted_and_nothing_is_written(images, tmp_path):
     store = tmp_path / "store"
     options = {"recipe": RBD, "size": 32, "shard_size": 5}
-    prepare(images, store, **options)
+    create_mask_store(images, store, **options)
     ShardBuilder(images, store, MethodSource()).build(1)
     before = content(tmp_path)
     plan, names = planned(images, store, recipe=RBD, size=32)
     found = estimate(images, store, plan, names, FAKE, jobs=1)
     assert content(tmp_path) == before
     assert (found.shards, found.images) == (3, 15)
-    assert found.lines(named=3)[0] == "20 images in 4 shards; to do: 15 images in 3"
+    assert found.report_lines(max_failures=3)[0] == "20 images in 4 shards; to do: 15 images in 3"
     for shard in (0, 2, 3):
         ShardBuilder(images, store, MethodSource()).build(shard)
     done = estimate(images, store, plan, names, FAKE, jobs=1)
     assert (done.shards, done.images, done.seconds, done.bytes) == (0, 0, 0, 0)
-    assert len(done.lines(named=3)) == 2
+    assert len(done.report_lines(max_failures=3)) == 2
 
 
 def test_another_plan_is_refused_as_a_run_refuses_it(images, tmp_path):
     store = tmp_path / "store"
-    prepare(images, store, recipe=RBD, size=32)
+    create_mask_store(images, store, recipe=RBD, size=32)
     before = content(store)
     for which, options in (
         (images, {"size": 64}),
@@ -130,7 +132,7 @@ def test_another_plan_is_refused_as_a_run_refuses_it(images, tmp_path):
         (images, {"size": 32, "shard_size": 7}),
     ):
         with pytest.raises(StoreError) as run:
-            prepare(which, store, recipe=RBD, **options)
+            create_mask_store(which, store, recipe=RBD, **options)
         with pytest.raises(StoreError) as dry:
             planned(which, store, recipe=RBD, **options)
         assert str(dry.value) == str(run.value)
@@ -147,18 +149,18 @@ def test_a_folder_without_images_is_refused(tmp_path):
 
 
 def test_the_tasks_of_an_array_take_the_list_that_is_there(images, tmp_path):
-    prepare(images, tmp_path / "s", recipe=RBD, size=32)
+    create_mask_store(images, tmp_path / "s", recipe=RBD, size=32)
     (images / "class0" / "000.jpg").unlink()
-    _, names = planned(images, tmp_path / "s", recipe=RBD, size=32, trust_plan=True)
+    _, names = planned(images, tmp_path / "s", recipe=RBD, size=32, reuse_list=True)
     assert len(names) == 20
 
 
 def test_what_does_not_fit_is_warned_of(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
     found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=1)
-    assert not any(line.startswith("warning") for line in found.lines(named=3))
+    assert not any(line.startswith("warning") for line in found.report_lines(max_failures=3))
     full = replace(found, bytes=3_000_000_000, free=2_000_000)
-    assert full.lines(named=3)[-1] == (
+    assert full.report_lines(max_failures=3)[-1] == (
         "warning: 3.0 GB do not fit into 2 MB: free some, or give --out on another disk"
     )
 
@@ -166,7 +168,7 @@ def test_what_does_not_fit_is_warned_of(images, tmp_path):
 def test_failures_beyond_those_named_are_counted():
     taken = Sample(5, 1.0, 500, {f"{i}.jpg": "not an image" for i in range(5)})
     plan = plan_of(5, 1)
-    lines = Estimate(plan, 5, 5, 1, taken, 500, Path("/"), 10**9).lines(named=2)
+    lines = Estimate(plan, 5, 5, 1, taken, 500, Path("/"), 10**9).report_lines(max_failures=2)
     assert lines[-3:] == [
         "  failed: 0.jpg: not an image",
         "  failed: 1.jpg: not an image",
@@ -187,7 +189,7 @@ def test_the_bytes_foretold_are_those_of_the_run(tmp_path):
         tmp_path / "images", store, plan, names, open_recipe(RBD, 224, names), jobs=1
     ).bytes
     assert not store.exists()
-    prepare(tmp_path / "images", store, **options)
+    create_mask_store(tmp_path / "images", store, **options)
     for shard in range(plan.shards):
         ShardBuilder(tmp_path / "images", store, MethodSource()).build(shard)
     written = sum(path.stat().st_size for path in store.iterdir())

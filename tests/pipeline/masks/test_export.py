@@ -20,7 +20,7 @@ from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.masks import export
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.maskrows import MaskRows
@@ -37,7 +37,7 @@ def made(tmp_path_factory):
 
 
 def store_of(images, folder):
-    plan = prepare(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
+    plan = create_mask_store(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
         ShardBuilder(images, folder, MethodSource()).build(shard)
     return folder
@@ -61,7 +61,7 @@ def listed(folder, paths, *, size=16, shard_size=50):
     rng = np.random.default_rng(0)
     for shard in range(plan.shards):
         rows = [escaped(names[i]) for i in plan.rows(shard)]
-        held = MaskRows.blank(rows, size)
+        held = MaskRows.empty(rows, size)
         held.masks[:] = rng.integers(0, 256, (len(rows), size, size), np.uint8)
         held.shape[:] = [20, 30]
         write_shard(folder / f"shard-{shard:05d}.h5", held, plan.fingerprint())

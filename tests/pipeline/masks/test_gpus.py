@@ -36,7 +36,7 @@ class Claimant:
 
 def fake(monkeypatch, count):
     monkeypatch.setattr(gpus, "_COUNT", count)
-    gpus._claimed.cache_clear()
+    gpus._claim_gpu.cache_clear()
 
 
 def test_each_process_claims_a_gpu_of_its_own_until_it_ends(tmp_path):
@@ -88,7 +88,7 @@ def test_a_lock_that_cannot_be_had_leaves_the_gpus_to_the_number_of_the_process(
     monkeypatch.setattr(gpus.os, "getpid", lambda: 4003)
     monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
     assert gpus.own_device("cuda") == "cuda:3"
-    gpus._claimed.cache_clear()
+    gpus._claim_gpu.cache_clear()
 
 
 def test_a_link_or_a_pipe_that_lies_in_the_place_of_a_lock_is_none(tmp_path, monkeypatch):
@@ -99,4 +99,4 @@ def test_a_link_or_a_pipe_that_lies_in_the_place_of_a_lock_is_none(tmp_path, mon
     gpus.os.mkfifo(tmp_path / "dilo-1.lock")
     assert gpus.own_device("cuda") == "cuda:2"
     assert not (tmp_path / "anything").exists()
-    gpus._claimed.cache_clear()
+    gpus._claim_gpu.cache_clear()

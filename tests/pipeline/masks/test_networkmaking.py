@@ -14,7 +14,7 @@ from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.masks import network
-from dilo.pipeline.masks.computed import MethodSource, make_masks, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store, make_masks
 from dilo.pipeline.masks.network import InferenceSettings
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.saliency.weights import weights_digest
@@ -32,7 +32,7 @@ def images(networks, tmp_path):
 def planned(images, store, method, *, refine=None, shard_size=9, **run):
     weights = gain(images.parent / "weights.pt")
     recipe = MaskRecipe.create(method, refine, weights=weights_digest(weights))
-    prepare(images, store, recipe=recipe, shard_size=shard_size)
+    create_mask_store(images, store, recipe=recipe, shard_size=shard_size)
     return ShardBuilder(images, store, MethodSource(InferenceSettings(weights, **run)))
 
 
@@ -129,9 +129,9 @@ def test_weights_are_needed_and_must_be_those_of_the_plan(images, tmp_path):
         builder.build(0)
     other = MaskRecipe.create("net", weights=weights_digest(builder.source.network.weights))
     with pytest.raises(StoreError, match=r"plan\.json says weights '.*'; asked for weights '"):
-        prepare(images, tmp_path / "store", recipe=other)
+        create_mask_store(images, tmp_path / "store", recipe=other)
     with pytest.raises(DiloError, match="--method net is a network: give its --weights FILE"):
-        prepare(images, tmp_path / "fresh", recipe=MaskRecipe.create("net"))
+        create_mask_store(images, tmp_path / "fresh", recipe=MaskRecipe.create("net"))
 
 
 def test_neither_the_weights_place_nor_the_device_is_in_the_store(images, tmp_path):

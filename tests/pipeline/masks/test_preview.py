@@ -7,7 +7,7 @@ from support.photographs import photograph_folder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.resizing import stretched
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, sheet, text_cell
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.masks.preview import choose_images, foreground, mask_sheet
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
@@ -37,7 +37,7 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     images = photograph_folder(tmp_path / "images", 4)
     (images / "class1" / "bad.jpg").write_bytes(b"")
     store = tmp_path / "store"
-    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=32)
+    plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32)
     for shard in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(shard)
     masks = MaskStore(store)

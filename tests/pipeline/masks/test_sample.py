@@ -8,7 +8,7 @@ from support.photographs import photograph_folder
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import mask_spec, open_recipe
 from dilo.pipeline.masks.network import InferenceSettings
-from dilo.pipeline.masks.sample import FEWEST, MOST, Sample, spread_rows, take_sample
+from dilo.pipeline.masks.sample import MAX_IMAGES, MIN_IMAGES, Sample, spread_rows, take_sample
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.weights import weights_digest
 
@@ -18,7 +18,7 @@ def plan_of(count, shard_size):
     return mask_spec(MaskRecipe.create("rbd"), 32).plan(names, shard_size)
 
 
-@pytest.mark.parametrize(("step", "done"), [(0.001, 40), (1.0, FEWEST), (0.25, 20)])
+@pytest.mark.parametrize(("step", "done"), [(0.001, 40), (1.0, MIN_IMAGES), (0.25, 20)])
 def test_a_sample_ends_when_its_time_is_up_but_not_before_a_few(tmp_path, step, done):
     images = photograph_folder(tmp_path / "images", 40)
     names = sorted(str(path.relative_to(images)) for path in images.rglob("*.jpg"))
@@ -61,10 +61,10 @@ def test_a_network_s_sample_is_of_whole_batches_after_one_that_does_not_count(tm
 def test_rows_are_spread_evenly_over_what_is_to_do_and_each_is_met_once():
     plan = plan_of(1000, 100)
     rows = spread_rows(plan, [1, 4, 9])
-    assert len(set(rows)) == MOST
+    assert len(set(rows)) == MAX_IMAGES
     shards = [row // 100 for row in rows]
     assert {shards.count(shard) for shard in (1, 4, 9)} <= {21, 22}
-    assert set(shards[:FEWEST]) == {1, 4, 9}
+    assert set(shards[:MIN_IMAGES]) == {1, 4, 9}
     assert sorted(spread_rows(plan_of(5, 2), [0, 2])) == [0, 1, 4]
     assert spread_rows(plan, []) == []
 

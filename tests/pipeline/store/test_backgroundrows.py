@@ -5,9 +5,9 @@ import pytest
 from support.backgrounds import plan, rows
 from support.shards import PATHS
 
-from dilo.pipeline.store.backgroundrows import NOT_DRAWN, BackgroundRows
+from dilo.pipeline.store.backgroundrows import NOT_NEEDED, BackgroundRows
 from dilo.pipeline.store.shardfile import read_summary, write_shard
-from dilo.pipeline.store.verify import faults
+from dilo.pipeline.store.verify import find_faults
 
 
 @pytest.fixture
@@ -35,17 +35,17 @@ def test_the_datasets_are_those_of_the_format(shard):
 
 
 def test_a_shard_without_backgrounds_is_a_shard(tmp_path):
-    blank = BackgroundRows.blank(PATHS)
-    blank.undone.update(dict.fromkeys(range(3), NOT_DRAWN))
+    blank = BackgroundRows.empty(PATHS)
+    blank.skipped.update(dict.fromkeys(range(3), NOT_NEEDED))
     path = tmp_path / "shard-00000.h5"
     write_shard(path, blank, plan().fingerprint())
     with h5py.File(path) as file:
         assert [file[name].shape for name in ("jpeg", "source", "box")] == [(0,), (0,), (0, 4)]
         assert file["offsets"][:].tolist() == [0]
         assert file["bytes"][:].tolist() == [-1, -1, -1]
-    assert faults(tmp_path, plan(), 0, PATHS) == []
+    assert find_faults(tmp_path, plan(), 0, PATHS) == []
     tally = read_summary(tmp_path, plan(), 0)
-    assert (tally.images, tally.backgrounds, tally.states[NOT_DRAWN]) == (3, 0, 3)
+    assert (tally.images, tally.backgrounds, tally.states[NOT_NEEDED]) == (3, 0, 3)
 
 
 def test_every_flipped_byte_of_a_shard_is_found(shard):
@@ -54,7 +54,7 @@ def test_every_flipped_byte_of_a_shard_is_found(shard):
         flipped = bytearray(sound)
         flipped[position] ^= 1 << position % 8
         shard.write_bytes(flipped)
-        assert faults(shard.parent, plan(), 0, PATHS), position
+        assert find_faults(shard.parent, plan(), 0, PATHS), position
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_every_flipped_byte_of_a_shard_is_found(shard):
 def test_every_damage_is_found(shard, name, value):
     with h5py.File(shard, "r+") as file:
         file[name][...] = value(file[name][...])
-    assert faults(shard.parent, plan(), 0, PATHS) == [
+    assert find_faults(shard.parent, plan(), 0, PATHS) == [
         "shard-00000.h5: its bytes are not those that were written"
     ]

@@ -74,7 +74,7 @@ def test_a_task_that_comes_while_the_list_is_being_written_lists_the_folder_itse
     plan, names = plan_store(images, store, RBD)
     create_store(store, plan, names)
     (store / "images.txt").unlink()
-    again = plan_store(images, store, RBD, trust_plan=True)
+    again = plan_store(images, store, RBD, reuse_list=True)
     assert again == (plan, names)
     create_store(store, *again)
     assert load_names(store, plan) == names

@@ -13,7 +13,7 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 
@@ -35,7 +35,7 @@ def store(tmp_path, monkeypatch):
     images, folder = photograph_folder(tmp_path / "images", 5), tmp_path / "masks"
     (images / "class1" / "001.jpg").rename(images / "class1" / "größer.jpg")
     (images / "class1" / "broken.jpg").write_bytes(b"no")
-    plan = prepare(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=5)
+    plan = create_mask_store(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=5)
     for shard in range(plan.shards):
         ShardBuilder(images, folder, MethodSource()).build(shard)
     monkeypatch.chdir(tmp_path)

@@ -13,7 +13,7 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore, reader
 from dilo.pipeline.store.shardfile import open_shard
@@ -24,7 +24,7 @@ def made(tmp_path_factory):
     images = photograph_folder(tmp_path_factory.mktemp("images"), 7)
     (images / "class0" / "broken.jpg").write_bytes(b"no")
     folder = tmp_path_factory.mktemp("store")
-    plan = prepare(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
+    plan = create_mask_store(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
         ShardBuilder(images, folder, MethodSource()).build(shard)
     return folder

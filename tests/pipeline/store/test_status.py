@@ -5,7 +5,7 @@ import json
 from support.photographs import photograph_folder
 
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.status import format_ranges, missing_shards, status
 
@@ -21,7 +21,7 @@ def half_done(root, *, broken):
     for i in range(broken):
         (images / f"a{i:02d}.jpg").write_bytes(b"no image")
     recipe = MaskRecipe.create("rbd", "grabcut")
-    plan = prepare(images, root / "store", recipe=recipe, size=16, shard_size=1)
+    plan = create_mask_store(images, root / "store", recipe=recipe, size=16, shard_size=1)
     for shard in range(0, plan.shards, 2):
         ShardBuilder(images, root / "store", MethodSource()).build(shard)
     return root / "store", plan
@@ -31,18 +31,18 @@ def test_what_is_missing_and_what_failed_is_counted_and_named(tmp_path):
     store, plan = half_done(tmp_path, broken=2)
     assert missing_shards(store, plan) == [1, 3, 5, 7]
     found = status(store)
-    assert found.report_lines(store, say_missing=True, named=9) == [
+    assert found.report_lines(store, say_missing=True, max_failures=9) == [
         f"{store}: 4 of 8 shards, 4 of 8 images, 1 failed",
         "  failed: a00.jpg: not an image",
         "  missing shards: 1,3,5,7",
     ]
-    assert len(found.report_lines(store, say_missing=False, named=9)) == 2
+    assert len(found.report_lines(store, say_missing=False, max_failures=9)) == 2
 
 
 def test_many_failures_are_named_in_part_and_recorded_in_full(tmp_path):
     store, _ = half_done(tmp_path, broken=26)
     found = status(store)
-    lines = found.report_lines(store, say_missing=False, named=10)
+    lines = found.report_lines(store, say_missing=False, max_failures=10)
     assert len(lines) == 1 + 10 + 1
     assert lines[-1] == f"  and 3 more: dilo-prep status {store} --json"
     record = json.loads(json.dumps(found.as_dict(store)))

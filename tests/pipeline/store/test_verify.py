@@ -19,7 +19,7 @@ from dilo.pipeline import cli
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, ImageError, StoreError
-from dilo.pipeline.masks.computed import MethodSource, prepare
+from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore, verify
 from dilo.pipeline.store.plan import Plan
@@ -29,11 +29,11 @@ from dilo.pipeline.store.verify import (
     Changes,
     Verifier,
     compare_images,
-    faults,
+    find_faults,
     move_damaged,
     require_right_folder,
     require_unchanged,
-    undo_words,
+    undo_advice,
 )
 
 
@@ -45,7 +45,7 @@ def shard(tmp_path):
 
 
 def test_a_sound_shard_has_no_faults(shard):
-    assert faults(shard.parent, plan(), 0, PATHS) == []
+    assert find_faults(shard.parent, plan(), 0, PATHS) == []
 
 
 def test_every_flipped_byte_of_a_shard_is_found(shard):
@@ -54,7 +54,7 @@ def test_every_flipped_byte_of_a_shard_is_found(shard):
         flipped = bytearray(sound)
         flipped[position] ^= 1 << position % 8
         shard.write_bytes(flipped)
-        assert faults(shard.parent, plan(), 0, PATHS), position
+        assert find_faults(shard.parent, plan(), 0, PATHS), position
 
 
 def change(name, value):
@@ -103,14 +103,14 @@ CHANGED = "its bytes are not those that were written"
 )
 def test_every_damage_is_found(shard, damage, message):
     damage(shard)
-    (fault,) = faults(shard.parent, plan(), 0, PATHS)
+    (fault,) = find_faults(shard.parent, plan(), 0, PATHS)
     assert re.search(message, fault), fault
     assert shard.name in fault
 
 
 def test_masks_of_another_size_are_a_fault(tmp_path):
     write_shard(tmp_path / "shard-00000.h5", rows(), plan(16).fingerprint())
-    assert "(3, 16, 16)" in faults(tmp_path, plan(16), 0, PATHS)[0]
+    assert "(3, 16, 16)" in find_faults(tmp_path, plan(16), 0, PATHS)[0]
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def made(tmp_path):
     (images / "class0" / "bad.jpg").write_bytes(b"no image")
     (images / "class0" / "gone.jpg").symlink_to("nowhere")
     store = tmp_path / "store"
-    plan = prepare(images, store, recipe=MaskRecipe.create("rbd"), size=16, shard_size=4)
+    plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=16, shard_size=4)
     for number in range(plan.shards):
         ShardBuilder(images, store, MethodSource()).build(number)
     return images, store, plan
@@ -269,7 +269,7 @@ def test_what_was_moved_comes_back_by_the_words_that_say_how(made):
         (store / "shard-00001.h5").write_bytes(sound[:-9] + b"?" + sound[-8:])
         moved = move_damaged(store, plan, [Verifier(store)(1)])
     assert moved[0].name == "shard-00001.h5.1"
-    words = undo_words(store, moved).removeprefix("to undo: ")
+    words = undo_advice(store, moved).removeprefix("to undo: ")
     subprocess.run(["sh", "-c", words], check=True)
     assert sorted(content(store)) == sorted([*before, "damaged/shard-00001.h5"])
 
