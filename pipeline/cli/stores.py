@@ -309,7 +309,7 @@ def finish(
         from dilo.pipeline.backgrounds.counts import count_backgrounds
 
         counts = count_backgrounds(found.plan, found.done, found.tallies)
-    words = [counts.words()] if counts else []
+    words = [counts.summary()] if counts else []
     for line in found.report_lines(store, say_missing=say_missing, named=MAX_LISTED, more=words):
         say(line)
     if as_json:
