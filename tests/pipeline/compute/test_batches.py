@@ -29,7 +29,7 @@ class Network:
         return NetworkInput(np.full((1, 1, 3), pixels.shape[0], np.uint8), None)
 
     def maps(self, prepared, paths):
-        values = [int(image.seen.flat[0]) for image in prepared]
+        values = [int(image.pixels.flat[0]) for image in prepared]
         self.batches.append([(int(path[:-4]), v) for path, v in zip(paths, values, strict=True)])
         if self.room is not None and len(paths) > self.room:
             raise MemoryError("full")
