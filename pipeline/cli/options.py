@@ -185,7 +185,7 @@ def _told(error: Exception, out: Path | None) -> UserError:
         return UserError(str(error))
     sharing = _without_sharing()
     known = isinstance(error, AccessError)
-    sentence = str(error) if known else sentence_of(error, sharing=sharing, out=out)
+    sentence = str(error) if known else sentence_of(error, sharing_advice=sharing, out=out)
     if sentence is None:
         return _Unforeseen(error)
     # Of an output that is gone, or was never begun, nothing is kept.

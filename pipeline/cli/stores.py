@@ -221,9 +221,9 @@ def _masks(
 
 def _say_unread(images: Path, chosen: list[str]) -> None:
     """Refuse a folder that holds none of the images that are shown, or say how many it lacks."""
-    from dilo.pipeline.images.folder import require_some
+    from dilo.pipeline.images.folder import require_any
 
-    if unread := require_some(images, chosen):
+    if unread := require_any(images, chosen):
         say(f"{unread} of {len(chosen)} images cannot be read: their cells say why")
 
 

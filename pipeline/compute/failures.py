@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from isal import isal_zlib
 
-from dilo.pipeline.errors import REMEDIES, SHORT, AccessError, DiloError, ImageError
+from dilo.pipeline.errors import REMEDIES, SHORTAGE_ERRNOS, AccessError, DiloError, ImageError
 from dilo.pipeline.images.decoding import TRANSIENT_ERRNOS, read_file
 from dilo.pipeline.images.folder import can_open, whereabouts
 from dilo.pipeline.images.listing import is_nonempty_folder
@@ -140,7 +140,7 @@ class FailureRecorder:
         unread = self.unread
         disk = sum(image.errno in TRANSIENT_ERRNOS for image in unread)
         none = len(unread) >= MAX_DISK_ERRORS and len(unread) == self._tried[0]
-        if error.errno in SHORT or disk >= MAX_DISK_ERRORS or none:
+        if error.errno in SHORTAGE_ERRNOS or disk >= MAX_DISK_ERRORS or none:
             refuse(self.images, unread)
 
 
