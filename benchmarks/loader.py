@@ -36,7 +36,7 @@ from torchvision import transforms
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.compute.worker import single_threaded
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
@@ -143,7 +143,7 @@ def prepared(images: Path, folder: Path) -> tuple[ImageSet, Yardstick]:
         paths.append(images / source.names[index])
         pngs.append(folder / f"{index}.png")
         with Image.open(paths[-1]) as image:
-            mask = stretched(MaskStore(folder / "masks")[index], (image.height, image.width))
+            mask = stretch_mask(MaskStore(folder / "masks")[index], (image.height, image.width))
         Image.fromarray(mask).save(pngs[-1])
     return source, Yardstick(paths, pngs)
 

@@ -22,7 +22,7 @@ from PIL import Image
 from dilo.eval.saliency.measures import normalised
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images import decode_reduced, read_file
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
 from dilo.pipeline.saliency.measures import counts, f_measure, precision, recall
 
@@ -42,7 +42,7 @@ def evaluate(
         start = time.perf_counter()
         mask = recipe(image, SIZE)
         times.append(time.perf_counter() - start)
-        saliency = normalised(stretched(mask, truth.shape))
+        saliency = normalised(stretch_mask(mask, truth.shape))
         counted = counts(saliency, truth)
         curves.append((precision(counted), recall(counted)))
         errors.append(float(np.abs(saliency - truth).mean()))

@@ -38,7 +38,7 @@ from saliency import sample_jpegs
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.images import ImageSet, find_image_set
 from dilo.train.engine.bench import Stages
@@ -76,7 +76,7 @@ def write_pngs(source: ImageSet, folder: Path) -> list[Path]:
     files = []
     for index in source.indices.tolist():
         with Image.open(source.folder / source.names[index]) as image:
-            mask = stretched(source.store[index], (image.height, image.width))
+            mask = stretch_mask(source.store[index], (image.height, image.width))
         files.append(folder / f"{index}.png")
         Image.fromarray(mask).save(files[-1])
     return files

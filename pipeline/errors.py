@@ -78,8 +78,8 @@ def near(name: object, known: Iterable[str]) -> str:
     >>> near("rdb", ["rbd", "gs"]), near("zzz", ["rbd", "gs"])
     (': did you mean rbd?', '')
     """
-    alike = difflib.get_close_matches(str(name)[:100], sorted(known))
-    return f": did you mean {' or '.join(alike[:2])}?" if alike else ""
+    matches = difflib.get_close_matches(str(name)[:100], sorted(known))
+    return f": did you mean {' or '.join(matches[:2])}?" if matches else ""
 
 
 class ContentError(DiloError, ValueError):
@@ -93,14 +93,14 @@ class AccessError(DiloError):
 
     Parameters
     ----------
-    words : str
+    message : str
         The sentence, with path and remedy.
     errno : int, default 0
         What the system said; the default is for pickle, which sets it afterwards.
     """
 
-    def __init__(self, words: str, errno: int = 0) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, errno: int = 0) -> None:
+        super().__init__(message)
         self.errno = errno
 
 
@@ -127,13 +127,13 @@ REMEDIES: Final = {
     errno.EROFS: "its disk may only be read: name a folder on another disk",
 }
 #: Those of a machine that is short of something: no single file is to blame.
-SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+SHORTAGE_ERRNOS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 #: HDF5 says the number in the middle of its words.
 _NUMBER = re.compile(r"\berrno = (\d+)")
 
 
 def errno_of(error: OSError) -> int:
-    """Give the number of what the system said, wherever it stands.
+    """Return the number of what the system said, wherever it stands.
 
     Parameters
     ----------
@@ -145,8 +145,8 @@ def errno_of(error: OSError) -> int:
     int
         As `errno` names it; 0 where there is none.
     """
-    inside = _NUMBER.search(str(error))
-    return error.errno or (int(inside[1]) if inside else 0)
+    match = _NUMBER.search(str(error))
+    return error.errno or (int(match[1]) if match else 0)
 
 
 def system_errno(error: BaseException) -> int | None:
@@ -191,5 +191,5 @@ def require_access(error: BaseException, path: object) -> None:
         If the system is to blame.
     """
     if (number := system_errno(error)) is not None:
-        words = f"{path}: {os.strerror(number)}: {REMEDIES[number]}"
-        raise AccessError(words, number) from error
+        message = f"{path}: {os.strerror(number)}: {REMEDIES[number]}"
+        raise AccessError(message, number) from error

@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 
 from dilo.pipeline.errors import ImageError, require_access
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.folder import is_there, whereabouts
+from dilo.pipeline.images.folder import lexists, whereabouts
 from dilo.pipeline.store import MaskStore
 
 
@@ -74,7 +74,7 @@ class LoadWithMask:
             mask = tv_tensors.Mask(torch.from_numpy(self.store[name]))
         except KeyError as error:
             first = self.store.names[0]
-            hint = "" if is_there(self.images / first) else whereabouts(self.images, first)
+            hint = "" if lexists(self.images / first) else whereabouts(self.images, first)
             words = f"{error.args[0]}; images {self.images}: {hint}" if hint else error.args[0]
             raise KeyError(words) from None
         try:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.backgrounds.cropping import tiled
+from dilo.pipeline.backgrounds.cropping import tile
 from dilo.pipeline.backgrounds.windows import largest_windows
 
 #: Saliency, 0 to 255, above which a pixel may belong to the object; as in dilo-prep backgrounds.
@@ -46,7 +46,7 @@ def background_of(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray
     top, left, high, wide = windows[0]
     first, last, start, end = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     filled = pixels.copy()
-    filled[first:last, start:end] = tiled(
+    filled[first:last, start:end] = tile(
         pixels[top : top + high, left : left + wide],
         (int(first) - top, int(start) - left, int(last - first), int(end - start)),
     )

@@ -16,7 +16,7 @@ from dilo.eval.folders import LabelledFolder
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.rows import FAILED
 from dilo.train.augment.paste import paste
@@ -201,7 +201,7 @@ class Variations(Dataset[tuple[int, Pieces | str]]):
     def _crops(self, position: int) -> tuple[Tensor, Tensor]:
         """Read an image and its mask, and crop both alike."""
         image = decode(self.folder.root / self.folder.names[position])
-        mask = stretched(self.store[int(self.rows[position])], image.shape)
+        mask = stretch_mask(self.store[int(self.rows[position])], image.shape)
         return center_crop(image, self.size), center_crop(mask, self.size)
 
     def _background(self, position: int, kind: str) -> Tensor | None:

@@ -12,7 +12,7 @@ from dilo.eval.saliency.examples import Photographs
 from dilo.eval.saliency.sources import Method
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.resizing import squash, stretched
+from dilo.pipeline.images.resizing import squash, stretch_mask
 from dilo.pipeline.masks.files import same_proportions
 
 
@@ -120,4 +120,4 @@ class Collection:
                 f"its map in {method.source.folder} must have the image's proportions, "
                 f"{shape[1]} x {shape[0]}, or be square, got {found.shape[1]} x {found.shape[0]}"
             )
-        return stretched(found, (self.size, self.size))
+        return stretch_mask(found, (self.size, self.size))

@@ -14,7 +14,7 @@ from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import Picture, sheet
 
 #: Examples of each kind, in one row.
@@ -152,7 +152,7 @@ def _example(
     name = rank + image.rpartition("/")[2]
     expected = truth.read_truth(image)
     white = expected.astype(np.uint8) * np.uint8(255)
-    mask = stretched(method.source.read(method.pairs[image]), expected.shape)
+    mask = stretch_mask(method.source.read(method.pairs[image]), expected.shape)
     numbers = f"weighted F {score.weighted_f[row]:.3f}, MAE {score.mae[row]:.3f}"
     if photographs is None:
         return [Picture(white, name), Picture(mask, numbers)]

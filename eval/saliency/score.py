@@ -12,7 +12,7 @@ from dilo.eval.saliency.measures import TRUTH_ABOVE, Measures, measure
 from dilo.eval.saliency.sources import Method, PngFolder, StoredMasks
 from dilo.pipeline.compute.worker import safe_interpreters
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.masks.files import same_proportions
 
 #: Images a worker scores before it says so.
@@ -124,7 +124,7 @@ def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[s
         for method in methods:
             mask = method.source.read(method.pairs[image])
             _require_same(method, image, mask.shape, expected.shape)
-            scored = measure(stretched(mask, expected.shape), expected)
+            scored = measure(stretch_mask(mask, expected.shape), expected)
             row.append((scored, mask.shape != expected.shape))
         rows.append(row)
     return rows

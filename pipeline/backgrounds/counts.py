@@ -27,37 +27,37 @@ class BackgroundCounts:
     #: How many backgrounds fewer than `--count` asks of these shards.
     short: int
 
-    def words(self) -> str:
-        """Say it in a line."""
-        words = (
+    def summary(self) -> str:
+        """Format it in a line."""
+        line = (
             f"{counted(self.backgrounds, 'background')} from {counted(self.from_images, 'image')}"
         )
         if self.without_window:
-            words += f"; {counted(self.without_window, 'image')} without a window"
+            line += f"; {counted(self.without_window, 'image')} without a window"
             if self.without_window > self.from_images:
-                words += " (a smaller --min-side or a larger --response finds more)"
+                line += " (a smaller --min-side or a larger --response finds more)"
         if self.not_drawn:
-            words += f"; {counted(self.not_drawn, 'image')} not drawn"
+            line += f"; {counted(self.not_drawn, 'image')} not drawn"
         if self.short:
-            words += f"; {self.short} short of what --count asks"
-        return words
+            line += f"; {self.short} short of what --count asks"
+        return line
 
 
 def count_backgrounds(
-    plan: Plan, shards: Sequence[int], tallies: Sequence[ShardSummary]
+    plan: Plan, shards: Sequence[int], summaries: Sequence[ShardSummary]
 ) -> BackgroundCounts:
     """Count what some shards hold."""
-    recipe = BackgroundRecipe.planned(plan)
+    recipe = BackgroundRecipe.from_plan(plan)
     states: Counter[int] = Counter()
-    for tally in tallies:
-        states += tally.states
-    there = sum(tally.backgrounds for tally in tallies)
+    for shard_summary in summaries:
+        states += shard_summary.states
+    total = sum(shard_summary.backgrounds for shard_summary in summaries)
     quotas = [recipe.quota(plan.rows(shard), plan.images) for shard in shards]
-    wanted = sum(quota for quota in quotas if quota is not None)
+    requested = sum(quota for quota in quotas if quota is not None)
     return BackgroundCounts(
-        backgrounds=there,
+        backgrounds=total,
         from_images=states[OK],
         without_window=states[NO_WINDOW],
         not_drawn=states[NOT_NEEDED],
-        short=max(0, wanted - there),
+        short=max(0, requested - total),
     )

@@ -34,7 +34,7 @@ class WindowFinder(Protocol):
         """Count those of an image, before it is read."""
 
     def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
-        """Give the first of them, of an image of some height and width."""
+        """Return the first `count` of them, of an image of this height and width."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class BackgroundSource:
 
     def open(self, store: Path, plan: Plan) -> ShardOpener:
         """Open the masks, if the plan has some, or refuse those of another plan."""
-        recipe = BackgroundRecipe.planned(plan)
-        masks = _planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
+        recipe = BackgroundRecipe.from_plan(plan)
+        masks = open_planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
 
         def open_shard(images: range, paths: list[str]) -> ShardWork:
             rows = BackgroundRows.empty([escaped(path) for path in paths])
@@ -61,19 +61,19 @@ class BackgroundSource:
                 if not rows.error[row] and not counts.get(row):
                     rows.skipped[row] = NO_WINDOW if row in counts else NOT_NEEDED
             todo = sorted(row for row, count in counts.items() if count)
-            return ShardWork(rows, todo, _filler(plan, recipe, rows, windows, counts))
+            return ShardWork(rows, todo, _background_function(plan, recipe, rows, windows, counts))
 
         return open_shard
 
 
-def _planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) -> MaskStore:
+def open_planned_masks(store: Path, recipe: BackgroundRecipe, folder: Path | None) -> MaskStore:
     """Open the masks that crops are cut by."""
-    if given is None:
+    if folder is None:
         raise DiloError(f"{store} holds crops: dilo-prep backgrounds --masks STORE goes on with it")
-    masks = MaskStore(given)
+    masks = MaskStore(folder)
     if masks.fingerprint != recipe.masks:
         raise StoreError(
-            f"--masks {given} must be the masks that {store} was planned with, of fingerprint "
+            f"--masks {folder} must be the masks that {store} was planned with, of fingerprint "
             f"{recipe.masks}, got {masks.fingerprint}: give those, or a fresh folder"
         )
     return masks
@@ -82,7 +82,7 @@ def _planned_masks(store: Path, recipe: BackgroundRecipe, given: Path | None) ->
 def _windows_per_image(
     plan: Plan, recipe: BackgroundRecipe, images: range, windows: WindowFinder
 ) -> dict[int, int]:
-    """Say how many windows of each image that was visited are taken."""
+    """Count the windows to take of each image that was visited."""
     quota = recipe.quota(images, plan.images)
     if quota is None:
         return allot_windows(range(len(images)), windows.count, None)
@@ -90,34 +90,34 @@ def _windows_per_image(
     return allot_windows(order, windows.count, quota)
 
 
-def _filler(
+def _background_function(
     plan: Plan,
     recipe: BackgroundRecipe,
     rows: BackgroundRows,
     windows: WindowFinder,
     counts: dict[int, int],
 ) -> Callable[[int, bytes], None]:
-    """Prepare what makes the backgrounds of one image."""
+    """Make the function that fills a row with the backgrounds of its image."""
 
-    def fill(row: int, content: bytes) -> None:
+    def process_row(row: int, content: bytes) -> None:
         pixels = decode_content(content)
         shape = (pixels.shape[0], pixels.shape[1])
         boxes = windows.boxes(row, shape, counts[row])
-        jpegs = [encoded(_cut(pixels, box), plan.size, recipe.quality) for box in boxes]
+        jpegs = [encode(_cut_window(pixels, box), plan.size, recipe.quality) for box in boxes]
         rows.shape[row], rows.boxes[row], rows.jpegs[row] = shape, boxes, jpegs
 
-    return fill
+    return process_row
 
 
-def _cut(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+def _cut_window(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     """Cut out a window, which in a texture may go beyond the end."""
     top, left, height, width = box
     if top + height <= pixels.shape[0] and left + width <= pixels.shape[1]:
         return pixels[top : top + height, left : left + width]
-    return tiled(pixels, box)
+    return tile(pixels, box)
 
 
-def tiled(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+def tile(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     """Cut a box out of the endlessly repeated picture.
 
     Examples
@@ -132,13 +132,13 @@ def tiled(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     return np.take(rows, range(left, left + width), axis=1, mode="wrap")
 
 
-def encoded(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
+def encode(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
     """Reduce a background and make a JPEG of it."""
     shorter = min(pixels.shape[:2])
     if shorter > side:
         height, width = ((2 * n * side + shorter) // (2 * shorter) for n in pixels.shape[:2])
-        picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
-        pixels = np.asarray(picture)
+        reduced = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+        pixels = np.asarray(reduced)
     jpeg: bytes = simplejpeg.encode_jpeg(
         np.ascontiguousarray(pixels), quality, "RGB", _SUBSAMPLING, fastdct=False
     )
@@ -153,7 +153,7 @@ class _WholeImages:
         return 1
 
     def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
-        """Give all of it."""
+        """Return all of it."""
         return [(0, 0, *shape)]
 
 
@@ -187,17 +187,17 @@ class _Crops:
         self.failed = status == FAILED
         for row in np.flatnonzero(self.failed).tolist():
             rows.error[row] = f"its mask failed: {errors[row].decode()}"
-        self.found: dict[int, list[Box]] = {}
+        self.windows: dict[int, list[Box]] = {}
 
     def count(self, row: int) -> int:
         """Find them in the mask alone."""
-        # numba comes with it, which must find its threads limited: see one_core.
+        # numba comes with it, which must find its threads limited: see single_threaded.
         from dilo.pipeline.backgrounds.windows import largest_windows
 
         if self.failed[row]:
             return 0
         height, width = self.shapes[row].tolist()
-        self.found[row] = largest_windows(
+        self.windows[row] = largest_windows(
             self.masks[self.positions[row]],
             (height, width),
             response=self.recipe.response or 0,
@@ -205,10 +205,10 @@ class _Crops:
             max_aspect=self.recipe.max_aspect or math.inf,
             count=self.recipe.crops,
         )
-        return len(self.found[row])
+        return len(self.windows[row])
 
     def boxes(self, row: int, shape: tuple[int, int], count: int) -> list[Box]:
-        """Give what was found, if this is the image that the mask is of."""
+        """Return what `count` found, if this is the image that the mask is of."""
         if self.rows.file_crc32[row] != self.crc32[row]:
             raise ImageError("it must be the file that its mask was made of, got another one")
-        return self.found[row][:count]
+        return self.windows[row][:count]

@@ -20,20 +20,23 @@ def shuffled_order(seed: int, shard: int, images: int) -> list[int]:
 def allot_windows(
     order: Sequence[int], windows: Callable[[int], int], quota: int | None
 ) -> dict[int, int]:
-    """Take first windows of as many images as needed, then second windows, and so on."""
-    found: dict[int, int] = {}
-    firsts = 0
+    """Take first windows of as many images as needed, then second windows, and so on.
+
+    Returns how many to take of each image that was asked for windows; without a quota, all.
+    """
+    window_counts: dict[int, int] = {}
+    images_with_windows = 0
     for image in order:
-        if firsts == quota:
+        if images_with_windows == quota:
             break
-        found[image] = windows(image)
-        firsts += found[image] > 0
+        window_counts[image] = windows(image)
+        images_with_windows += window_counts[image] > 0
     if quota is None:
-        return found
-    counts = dict.fromkeys(found, 0)
-    for turn in range(max(found.values(), default=0)):
-        for image, there in found.items():
-            if there > turn and quota:
+        return window_counts
+    counts = dict.fromkeys(window_counts, 0)
+    for already_taken in range(max(window_counts.values(), default=0)):
+        for image, available in window_counts.items():
+            if available > already_taken and quota:
                 counts[image] += 1
                 quota -= 1
     return counts

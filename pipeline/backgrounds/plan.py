@@ -14,7 +14,7 @@ from dilo.pipeline.store.plan import IMAGES
 from dilo.pipeline.store.status import require_complete
 
 
-def whole_masks(folder: Path) -> MaskStore:
+def open_complete_masks(folder: Path) -> MaskStore:
     """Open the masks that crops are to be cut by."""
     masks = MaskStore(folder)
     require_complete(folder, masks.plan, f"--masks {folder}")
@@ -38,7 +38,7 @@ def require_masks(names: Names, masks: MaskStore) -> None:
         )
 
 
-def compile_ahead(masks: MaskStore) -> None:
+def precompile(masks: MaskStore) -> None:
     """Compile what finds windows, if this machine has not yet: before workers all would."""
     with single_threaded():
         from dilo.pipeline.backgrounds.windows import largest_windows

@@ -42,7 +42,7 @@ class BackgroundRecipe:
     version: int = VERSION
 
     def parameters(self) -> dict[str, Any]:
-        """Say it for the plan, whose method is the kind."""
+        """Return all but the kind, for the plan, whose method that is."""
         fields = dataclasses.asdict(self)
         del fields["kind"]
         return {
@@ -50,12 +50,12 @@ class BackgroundRecipe:
         }
 
     def spec(self, size: int) -> StoreSpec:
-        """Say what a store of such backgrounds is, whose shorter side is at most this."""
+        """Describe a store of such backgrounds, whose shorter sides are at most `size` pixels."""
         return StoreSpec("backgrounds", self.kind, self.parameters(), size)
 
     @classmethod
-    def planned(cls, plan: Plan) -> Self:
-        """Read it from a plan."""
+    def from_plan(cls, plan: Plan) -> Self:
+        """Rebuild what `parameters` wrote into a plan."""
         try:
             recipe = cls(kind=plan.method, **plan.parameters)  # type: ignore[arg-type]  # below
         except TypeError as error:
@@ -72,19 +72,19 @@ class BackgroundRecipe:
     def _require_numbers(self) -> None:
         """Refuse what no command line says."""
         numbers = {"crops": self.crops, "seed": self.seed, "quality": self.quality}
-        own = {"count": self.count, "response": self.response, "min_side": self.min_side}
-        numbers |= {name: value for name, value in own.items() if value is not None}
-        odd = [name for name, value in numbers.items() if type(value) is not int or value < 0]
+        optional = {"count": self.count, "response": self.response, "min_side": self.min_side}
+        numbers |= {name: value for name, value in optional.items() if value is not None}
+        invalid = [name for name, value in numbers.items() if type(value) is not int or value < 0]
         aspect = self.max_aspect
         if aspect is not None and not (type(aspect) in (int, float) and 1 <= aspect < math.inf):
-            odd.append("max_aspect")
-        if not odd and not (1 <= self.quality <= 100 and self.crops >= 1):
-            odd.append("quality or crops")
-        if odd:
-            raise StoreError(f"a plan of backgrounds must have a usable number for {odd[0]}")
+            invalid.append("max_aspect")
+        if not invalid and not (1 <= self.quality <= 100 and self.crops >= 1):
+            invalid.append("quality or crops")
+        if invalid:
+            raise StoreError(f"a plan of backgrounds must have a usable number for {invalid[0]}")
 
-    def quota(self, images: range, of: int) -> int | None:
-        """Tell how many backgrounds some of the images are to give.
+    def quota(self, images: range, total: int) -> int | None:
+        """Compute how many backgrounds some of the `total` images are to give.
 
         The shards add up to `count`; None for all that there are.
 
@@ -96,4 +96,4 @@ class BackgroundRecipe:
         """
         if self.count is None:
             return None
-        return images.stop * self.count // of - images.start * self.count // of
+        return images.stop * self.count // total - images.start * self.count // total

@@ -81,7 +81,7 @@ class BackgroundStore(ShardStore[_Shard]):
 
     @property
     def kind(self) -> Kind:
-        """Say of what the backgrounds are.
+        """Return of what the backgrounds are.
 
         Returns
         -------
@@ -139,21 +139,21 @@ class BackgroundStore(ShardStore[_Shard]):
         StoreError
             If a shard is damaged.
         """
-        places = [self._place(index) for index in indices]
-        found: dict[tuple[int, int], NDArray[np.uint8]] = {}
-        for shard, group in itertools.groupby(sorted(set(places)), operator.itemgetter(0)):
+        locations = [self._locate(index) for index in indices]
+        pixels: dict[tuple[int, int], NDArray[np.uint8]] = {}
+        for shard, group in itertools.groupby(sorted(set(locations)), operator.itemgetter(0)):
             rows = [row for _, row in group]
-            with self._open_shards().reading(shard) as opened:
-                jpegs = [opened.content(row) for row in rows]
+            with self._open_shards().reading(shard) as reader:
+                jpegs = [reader.content(row) for row in rows]
             with damage_as_store_error(
                 shard_path(self.folder, shard)
             ):  # HDF5's lock is free meanwhile
                 for row, jpeg in zip(rows, jpegs, strict=True):
-                    found[shard, row] = simplejpeg.decode_jpeg(jpeg, "RGB")
-        return [found[place] for place in places]
+                    pixels[shard, row] = simplejpeg.decode_jpeg(jpeg, "RGB")
+        return [pixels[location] for location in locations]
 
     def source(self, index: SupportsIndex) -> str:
-        """Tell which image a background was cut from.
+        """Find which image a background was cut from.
 
         Parameters
         ----------
@@ -172,13 +172,13 @@ class BackgroundStore(ShardStore[_Shard]):
         StoreError
             If its shard is damaged.
         """
-        shard, row = self._place(index)
-        with self._open_shards().reading(shard) as opened:
-            image: int = opened.source[row]
+        shard, row = self._locate(index)
+        with self._open_shards().reading(shard) as reader:
+            image: int = reader.source[row]
         return self.names[self.plan.rows(shard)[image]]
 
     def box(self, index: SupportsIndex) -> Box:
-        """Tell which window of its image a background is.
+        """Find which window of its image a background is.
 
         Parameters
         ----------
@@ -197,9 +197,9 @@ class BackgroundStore(ShardStore[_Shard]):
         StoreError
             If its shard is damaged.
         """
-        shard, row = self._place(index)
-        with self._open_shards().reading(shard) as opened:
-            top, left, height, width = opened.box[row]
+        shard, row = self._locate(index)
+        with self._open_shards().reading(shard) as reader:
+            top, left, height, width = reader.box[row]
         return top, left, height, width
 
     def _count(self, shard: int) -> int:
@@ -207,7 +207,7 @@ class BackgroundStore(ShardStore[_Shard]):
         with reading_shard(self.folder, self.plan, shard) as file:
             return len(file["source"])
 
-    def _place(self, index: SupportsIndex) -> tuple[int, int]:
+    def _locate(self, index: SupportsIndex) -> tuple[int, int]:
         """Find shard and row of a background."""
         position = operator.index(index)
         if not -len(self) <= position < len(self):

@@ -81,7 +81,7 @@ def largest_windows(
         if not box[2]:
             break
         boxes.append(box)
-        _close(free, *shape, box)
+        _block(free, *shape, box)
     return boxes
 
 
@@ -95,19 +95,19 @@ def _largest(
     lefts, rights = _edges(side, width)
     reach = np.zeros(side + 1, np.int64)  # free cells up from a row; the last column ends all
     starts, reaches = np.empty(side + 1, np.int64), np.empty(side + 1, np.int64)
-    best, most = (0, 0, 0, 0), 0
+    best, best_area = (0, 0, 0, 0), 0
     for row in range(side):
-        depth = 0
+        open_count = 0
         for column in range(side + 1):
             if column < side:
                 reach[column] = reach[column] + 1 if free[row, column] else 0
             start = column
-            while depth > 0 and reaches[depth - 1] > reach[column]:
-                depth -= 1
-                start = starts[depth]
-                top, left = tops[row + 1 - reaches[depth]], lefts[start]
+            while open_count > 0 and reaches[open_count - 1] > reach[column]:
+                open_count -= 1
+                start = starts[open_count]
+                top, left = tops[row + 1 - reaches[open_count]], lefts[start]
                 high, wide = bottoms[row + 1] - top, rights[column] - left
-                if high < min_side or wide < min_side or high * wide < most:
+                if high < min_side or wide < min_side or high * wide < best_area:
                     continue
                 # The longer side alone is cut, and not below the shorter.
                 high, wide = (
@@ -115,24 +115,24 @@ def _largest(
                     int(min(float(wide), max_aspect * high)),
                 )
                 box, area = (top, left, high, wide), high * wide
-                if area > most or (area == most and box < best):
-                    best, most = box, area
-            if reach[column] > 0 and (depth == 0 or reaches[depth - 1] < reach[column]):
-                starts[depth], reaches[depth] = start, reach[column]
-                depth += 1
+                if area > best_area or (area == best_area and box < best):
+                    best, best_area = box, area
+            if reach[column] > 0 and (open_count == 0 or reaches[open_count - 1] < reach[column]):
+                starts[open_count], reaches[open_count] = start, reach[column]
+                open_count += 1
     return best
 
 
 @compiled
 def _edges(side: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the first whole pixel after each edge of the cells, and the last one's end before."""
+    """Find the first whole pixel after each edge of the cells, and the last one's end before."""
     before = np.arange(side + 1) * length // side
     after = -(-np.arange(side + 1) * length // side)
     return after, before
 
 
-def _close(free: NDArray[np.bool_], height: int, width: int, box: Box) -> None:
-    """Take the cells that a box touches, in place."""
+def _block(free: NDArray[np.bool_], height: int, width: int, box: Box) -> None:
+    """Make the cells that a box touches no longer free, in place."""
     top, left, high, wide = box
     side = len(free)
     rows = slice(top * side // height, -(-(top + high) * side // height))

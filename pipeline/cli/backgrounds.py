@@ -112,11 +112,16 @@ def backgrounds(
     has no window is no failure; how many have none is said at the end.
     """
     from dilo.pipeline.backgrounds.cropping import BackgroundSource
-    from dilo.pipeline.backgrounds.plan import compile_ahead, require_masks, whole_masks, with_masks
+    from dilo.pipeline.backgrounds.plan import (
+        open_complete_masks,
+        precompile,
+        require_masks,
+        with_masks,
+    )
     from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 
     parameters = _own_options(kind, {"masks": masks, **kind_options})
-    store = whole_masks(masks) if masks is not None else None
+    store = open_complete_masks(masks) if masks is not None else None
     if store is not None:
         images, parameters["masks"] = with_masks(images, store), store.fingerprint
     recipe = BackgroundRecipe(kind=kind, count=count, seed=seed, quality=quality, **parameters)
@@ -130,7 +135,7 @@ def backgrounds(
         plan,
         names,
         options,
-        before_start=lambda: compile_ahead(store) if store else None,
+        before_start=lambda: precompile(store) if store else None,
     )
 
 

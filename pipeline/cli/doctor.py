@@ -22,8 +22,8 @@ def doctor(directory: Path, jobs: int, as_json: bool) -> None:
     from dilo.pipeline.doctor import examine
 
     diagnosis = examine(directory, jobs)
-    for line in diagnosis.lines():
+    for line in diagnosis.report_lines():
         say(line)
     if as_json:
-        click.echo(json.dumps(diagnosis.record()))
+        click.echo(json.dumps(diagnosis.as_dict()))
     raise SystemExit(1 if diagnosis.count("breaks") else 0)

@@ -192,7 +192,9 @@ def _as_user_error(error: Exception, out: Path | None) -> UserError:
     sharing_advice = _no_sharing_advice()
     is_access_error = isinstance(error, AccessError)
     sentence = (
-        str(error) if is_access_error else sentence_of(error, sharing=sharing_advice, out=out)
+        str(error)
+        if is_access_error
+        else sentence_of(error, sharing_advice=sharing_advice, out=out)
     )
     if sentence is None:
         return _Unforeseen(error)

@@ -225,9 +225,9 @@ def _draw_masks(
 
 def _say_unread(images: Path, selection: list[str]) -> None:
     """Refuse a folder that holds none of the images that are shown, or say how many it lacks."""
-    from dilo.pipeline.images.folder import require_some
+    from dilo.pipeline.images.folder import require_any
 
-    if unread := require_some(images, selection):
+    if unread := require_any(images, selection):
         say(f"{unread} of {len(selection)} images cannot be read: their cells say why")
 
 
@@ -313,7 +313,7 @@ def report_and_exit(
         from dilo.pipeline.backgrounds.counts import count_backgrounds
 
         counts = count_backgrounds(state.plan, state.done, state.summaries)
-    details = [counts.words()] if counts else []
+    details = [counts.summary()] if counts else []
     for line in state.report_lines(
         store, say_missing=say_missing, max_failures=MAX_LISTED, details=details
     ):

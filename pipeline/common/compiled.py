@@ -32,7 +32,7 @@ class Cache:
     #: be made or trusted, and each process must compile.
     folder: Path | None = None
     #: The folders that would have come before, each with why it is not used.
-    passed_over: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def find_cache() -> Cache:
@@ -43,57 +43,57 @@ def find_cache() -> Cache:
     loaded from there is run. Where that cannot be had, it lies in the user's own cache, in
     a folder for each machine.
     """
-    passed_over: list[str] = []
+    skipped: list[str] = []
     for choose, distrust in (
-        (_signal_name, _unwritable),
-        (_temporary, _distrust),
-        (_home, _distrust),
+        (_configured_folder, _unwritable_reason),
+        (_temporary_folder, _distrust_reason),
+        (_home_folder, _distrust_reason),
     ):
         try:
             folder = choose()
             if folder is None:
                 continue
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fault = distrust(folder)
+            reason = distrust(folder)
         except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
-            passed_over.append(str(error))
+            skipped.append(str(error))
             continue
-        if fault is None:
-            return Cache(folder, tuple(passed_over))
-        passed_over.append(f"{folder} {fault}")
-    return Cache(None, tuple(passed_over))
+        if reason is None:
+            return Cache(folder, tuple(skipped))
+        skipped.append(f"{folder} {reason}")
+    return Cache(None, tuple(skipped))
 
 
-def _signal_name() -> Path | None:
+def _configured_folder() -> Path | None:
     """Name the folder that numba's own variable says, where it says one."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(named) if named else None
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(folder) if folder else None
 
 
-def _unwritable(folder: Path) -> str | None:
-    """Say that a folder that the user chose cannot be written, which numba passes over."""
+def _unwritable_reason(folder: Path) -> str | None:
+    """Return why numba would pass over the folder that the user chose; None if it would not."""
     return None if os.access(folder, os.W_OK | os.X_OK) else "cannot be written"
 
 
-def _temporary() -> Path:
+def _temporary_folder() -> Path:
     """Name the folder in the machine's folder for temporary files."""
-    chosen = tempfile.gettempdir()
-    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    if chosen in ("/tmp", "/var/tmp", "/usr/tmp", *(os.path.abspath(n) for n in named if n)):
-        return Path(chosen) / f"dilo-{os.getuid()}"
+    folder = tempfile.gettempdir()
+    variables = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    if folder in ("/tmp", "/var/tmp", "/usr/tmp", *(os.path.abspath(n) for n in variables if n)):
+        return Path(folder) / f"dilo-{os.getuid()}"
     # Python's last resort is the current folder: a data set may bring what would be run.
     raise OSError("no folder for temporary files can be written")
 
 
-def _home() -> Path:
+def _home_folder() -> Path:
     """Name the folder in the user's cache: homes are shared, so one for each machine."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    variable = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(variable) if os.path.isabs(variable) else Path.home() / ".cache"
     return cache / "dilo" / f"compiled-{platform.node() or 'machine'}"
 
 
-def _distrust(folder: Path) -> str | None:
-    """Say why others might put code into a folder, or None if they cannot."""
+def _distrust_reason(folder: Path) -> str | None:
+    """Return why others might put code into a folder, or None if they cannot."""
     status, user = folder.lstat(), os.getuid()
     if not stat.S_ISDIR(status.st_mode):
         return "is no folder"
@@ -101,8 +101,8 @@ def _distrust(folder: Path) -> str | None:
         return f"belongs to user {status.st_uid}, not to you"
     if status.st_mode & 0o077:
         return "is open to others (chmod 700)"
-    if fault := _unwritable(folder):
-        return fault
+    if reason := _unwritable_reason(folder):
+        return reason
     for parent in folder.resolve().parents:
         mode = parent.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -121,33 +121,33 @@ CACHE = find_cache()
 
 
 @contextlib.contextmanager
-def saying_what_takes_long(say: Callable[[str], object], line: str) -> Iterator[None]:
-    """Say once that something is compiled, when numba begins to, and not where it loads all."""
+def announce_compiling(say: Callable[[str], object], line: str) -> Iterator[None]:
+    """Announce once, when numba begins to compile, that it does; not where it loads all."""
     with install_listener("numba:compile", _Announcement(say, line)):
         yield
 
 
 class _Announcement(Listener):
-    """Say a line at the first event, and where compiled code will be, if not where expected."""
+    """Pass on a line at the first event, and where compiled code is, if not where expected."""
 
     def __init__(self, say: Callable[[str], object], line: str) -> None:
         self._say, self._line = say, line
 
     def on_start(self, event: Event) -> None:
-        """Say it, the first time."""
+        """Pass the line on, the first time."""
         if self._line:
             line, self._line = self._line, ""
             self._say(line)
-            if CACHE.passed_over:
-                self._say(_passed_over(CACHE))
+            if CACHE.skipped:
+                self._say(_cache_note(CACHE))
 
     def on_end(self, event: Event) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
-def _passed_over(cache: Cache) -> str:
-    """Say that compiled code is kept elsewhere, or nowhere, and what to do."""
-    reasons = "; ".join(cache.passed_over)
+def _cache_note(cache: Cache) -> str:
+    """Write that compiled code is kept elsewhere, or nowhere, and what to do."""
+    reasons = "; ".join(cache.skipped)
     if cache.folder is None:
         return f"compiled code cannot be kept, each process compiles anew: {reasons}: {REMEDY}"
     return f"compiled code is kept in {cache.folder}, as {reasons}; to have it elsewhere, {REMEDY}"
@@ -159,12 +159,12 @@ def compiled(function: Function) -> Function:
     Without numba's fast mathematics: sums keep their order and no product is fused, so that
     a mask's bytes do not depend on how wide the processor's vectors are.
     """
-    fast: Any = numba.njit(function, nogil=True, error_model="numpy")
+    dispatcher: Any = numba.njit(function, nogil=True, error_model="numpy")
     if CACHE.folder is not None and not config.DISABLE_JIT:
-        before = config.CACHE_DIR
+        previous = config.CACHE_DIR
         config.CACHE_DIR = str(CACHE.folder)  # for these functions alone
         # Where the disk is full by now, numba has no other place for it, and says so.
         with contextlib.suppress(RuntimeError):
-            fast.enable_caching()
-        config.CACHE_DIR = before
-    return fast  # type: ignore[no-any-return]
+            dispatcher.enable_caching()
+        config.CACHE_DIR = previous
+    return dispatcher  # type: ignore[no-any-return]

@@ -4,17 +4,17 @@ import os
 from pathlib import Path
 
 
-def nearest(path: Path) -> Path:
-    """Find what there is of a path."""
+def nearest_existing(path: Path) -> Path:
+    """Find the deepest folder, or the file, that there is of a path."""
     path = Path(os.path.realpath(path))  # unlike resolve(), at ease with links in a circle
     # os.path.exists is false, and no error, where a folder above may not be searched.
-    return next(place for place in (path, *path.parents) if os.path.exists(place))
+    return next(ancestor for ancestor in (path, *path.parents) if os.path.exists(ancestor))
 
 
-def free_space(place: Path) -> tuple[int, int | None]:
-    """Ask what this user may still write."""
-    found = os.statvfs(place)
-    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+def free_space(folder: Path) -> tuple[int, int | None]:
+    """Return how many bytes, and files, this user may still write; None for files without limit."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
 
 
 def write_flushed(path: Path, content: bytes) -> None:

@@ -19,11 +19,11 @@ def import_elsewhere() -> None:
     For programs and their workers, which import them before they start a thread that a change
     of the current folder could lead astray.
     """
-    if not any(isinstance(finder, _Elsewhere) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Elsewhere())
+    if not any(isinstance(finder, _RootFolderFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _RootFolderFinder())
 
 
-class _Elsewhere(MetaPathFinder):
+class _RootFolderFinder(MetaPathFinder):
     """Find what Python finds, and run it elsewhere."""
 
     def find_spec(
@@ -33,14 +33,14 @@ class _Elsewhere(MetaPathFinder):
         spec = PathFinder.find_spec(name, path, target) if name in PACKAGES else None
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader  # whose method is replaced, in this instance
-            loader.exec_module = _elsewhere(loader.exec_module)
+            loader.exec_module = _in_root_folder(loader.exec_module)
         return spec
 
 
-def _elsewhere(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+def _in_root_folder(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
     """Run a module in the root folder, and come back."""
 
-    def run_elsewhere(module: ModuleType) -> None:
+    def run_in_root_folder(module: ModuleType) -> None:
         try:
             current = os.getcwd()
         except FileNotFoundError:  # deleted, and so empty
@@ -52,4 +52,4 @@ def _elsewhere(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None
         finally:
             os.chdir(current)
 
-    return run_elsewhere
+    return run_in_root_folder

@@ -9,8 +9,8 @@ def require(program: str, packages: tuple[str, ...], extra: str, *, instead: str
     """End a program that needs packages which are not installed."""
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        needed = f"{program} needs {' and '.join(missing)}: pip install 'dilo[{extra}]'"
-        sys.stderr.write(f"Error: {needed}{instead}\n")
+        message = f"{program} needs {' and '.join(missing)}: pip install 'dilo[{extra}]'"
+        sys.stderr.write(f"Error: {message}{instead}\n")
         raise SystemExit(3)
     if "matplotlib" in packages:  # while no thread runs that a change of folder could lead astray
         import_module("matplotlib")

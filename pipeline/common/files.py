@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dilo.pipeline.common.processes import is_alive, own_place
+from dilo.pipeline.common.processes import is_alive, own_namespace
 
 #: Seconds after which a file that is being written, which takes seconds, is nobody's.
 LEFTOVER_AGE = 86_400.0
@@ -22,16 +22,16 @@ _PART = re.compile(r"^\.(?P<name>.+)\.(?P<place>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8
 
 def temporary_name(path: Path) -> Path:
     """Name a file to write beside another, such that `remove_leftovers` knows a left-over."""
-    rest = f".{own_place()}.{os.getpid()}.{secrets.token_hex(4)}.part"
-    name, room = path.name, MAX_NAME - len(rest) - 1
-    if len(os.fsencode(name)) > room:
-        name = os.fsencode(name)[:room].decode(errors="ignore")
-    return path.with_name(f".{name}{rest}")
+    suffix = f".{own_namespace()}.{os.getpid()}.{secrets.token_hex(4)}.part"
+    name, limit = path.name, MAX_NAME - len(suffix) - 1
+    if len(os.fsencode(name)) > limit:
+        name = os.fsencode(name)[:limit].decode(errors="ignore")
+    return path.with_name(f".{name}{suffix}")
 
 
 @contextmanager
-def _part(path: Path) -> Iterator[Path]:
-    """Give a name beside a file's, to write to; what is still there at the end goes."""
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """Yield a name beside a file's, to write to; what is still there at the end goes."""
     part = temporary_name(path)
     try:
         yield part
@@ -45,13 +45,13 @@ def _part(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path to write to, and publish what was written if the block ends cleanly.
+    """Yield a path to write to, and publish what was written if the block ends cleanly.
 
     The file is written beside its final name, flushed to the disk and renamed, and
     the folder is flushed too: after a crash the final name holds the whole new file,
     the whole old one, or nothing. If the block raises, nothing is published.
     """
-    with _part(path) as part:
+    with _temporary_file(path) as part:
         yield part
         _flush(part)
         part.replace(path)
@@ -65,8 +65,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_if_absent(path: Path, text: str) -> bool:
-    """Publish a text file in UTF-8 unless there is one: of several writers, one wins."""
-    with _part(path) as part:
+    """Publish a text file in UTF-8 unless there is one; return whether it was published.
+
+    Of several writers, one wins.
+    """
+    with _temporary_file(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
         _flush(part)
         try:
@@ -82,21 +85,21 @@ def write_if_absent(path: Path, text: str) -> bool:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Remove what killed writers of this machine left behind."""
+    """Remove what killed writers of this machine left behind, and count it."""
     removed = 0
     for part in folder.glob(".*.part"):
         match = _PART.match(part.name)
         if not match:
             continue
-        dead = is_alive(match["place"], int(match["pid"])) is False
-        if dead or _age(part) > LEFTOVER_AGE:
+        is_dead = is_alive(match["place"], int(match["pid"])) is False
+        if is_dead or _age(part) > LEFTOVER_AGE:
             part.unlink(missing_ok=True)
             removed += 1
     return removed
 
 
 def _age(path: Path) -> float:
-    """Tell for how many seconds nobody has written to a file; 0 if it is gone."""
+    """Return for how many seconds nobody has written to a file; 0 if it is gone."""
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:

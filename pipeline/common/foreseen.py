@@ -11,7 +11,7 @@ from dilo.pipeline.common.printing import printable
 from dilo.pipeline.errors import REMEDIES, errno_of
 
 #: What else the system may answer, beside what `REMEDIES` has: of the path, mostly.
-_OTHERS: Final = {
+_PATH_REMEDIES: Final = {
     errno.ENOENT: "is the path right, and its disk mounted?",
     errno.EEXIST: "name another, or move what is there away",
     errno.ENOTDIR: "a part of the path is a file: name another path",
@@ -24,7 +24,7 @@ _OTHERS: Final = {
     errno.EPIPE: "what reads the output has ended: let it read to the end, or write to a file",
     errno.ECONNREFUSED: "is the server of that address running?",
 }
-_REST = "look at the path and its disk, then give the same command again"
+_DEFAULT_REMEDY = "look at the path and its disk, then give the same command again"
 #: Errors of writing: where no file is named, it is one below the output.
 _WRITING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
 #: Where Python and joblib ask for shared memory, and name no file.
@@ -37,29 +37,31 @@ _MEMORY_WORDS = re.compile(r"out of memory|can't allocate memory|not enough memo
 _FILE_OF_HDF5 = re.compile(r"\bname = '([^']*)'")
 
 
-def sentence_of(error: BaseException, *, sharing: str, out: Path | None = None) -> str | None:
-    """Say what an error means that lies in the machine, or in what it was given.
+def sentence_of(
+    error: BaseException, *, sharing_advice: str, out: Path | None = None
+) -> str | None:
+    """Explain an error that lies in the machine, or in what it was given.
 
     Gives the sentence, with a remedy; None for what is a bug.
     """
-    words = str(error)
-    if _of_shared_memory(error):
+    text = str(error)
+    if _is_of_shared_memory(error):
         return (
-            f"/dev/shm: {_reason(error)}: processes cannot share memory: {sharing}mount a "
+            f"/dev/shm: {_reason(error)}: processes cannot share memory: {sharing_advice}mount a "
             f"tmpfs there that this user may write (docker run --shm-size=8g or --ipc=host)"
         )
     if isinstance(error, OSError):
-        return _of_system(error, out)
+        return _system_sentence(error, out)
     if isinstance(error, RecursionError):
         return "something is nested too deep to be read: is each file the one that was meant?"
-    if isinstance(error, MemoryError) or _MEMORY_WORDS.search(words):
+    if isinstance(error, MemoryError) or _MEMORY_WORDS.search(text):
         return (
-            f"memory is short{_because(words)}: use fewer workers (--jobs or --workers), smaller "
+            f"memory is short{_detail(text)}: use fewer workers (--jobs or --workers), smaller "
             f"batches or sizes, or a machine with more"
         )
-    if isinstance(error, OverflowError) or "overflowed" in words:
+    if isinstance(error, OverflowError) or "overflowed" in text:
         return (
-            f"a number is too large for a computer{_because(words)}: correct the options, or the "
+            f"a number is too large for a computer{_detail(text)}: correct the options, or the "
             f"file that it comes from"
         )
     if isinstance(error, ImportError):
@@ -67,48 +69,50 @@ def sentence_of(error: BaseException, *, sharing: str, out: Path | None = None) 
     return None
 
 
-def one_line(error: BaseException, most: int = 500) -> str:
+def one_line(error: BaseException, max_length: int = 500) -> str:
     """Write an error in one line, without the traceback that some carry in their words."""
-    words = str(error)
-    if "Traceback (most recent call last)" in words:  # of a worker, as torch hands it on
-        return printable(words.strip().rpartition("\n")[2], most)
-    line = " ".join(words.split())
-    return printable(f"{type(error).__name__}: {line}" if line else type(error).__name__, most)
+    text = str(error)
+    if "Traceback (most recent call last)" in text:  # of a worker, as torch hands it on
+        return printable(text.strip().rpartition("\n")[2], max_length)
+    line = " ".join(text.split())
+    return printable(
+        f"{type(error).__name__}: {line}" if line else type(error).__name__, max_length
+    )
 
 
-def _of_system(error: OSError, out: Path | None) -> str:
+def _system_sentence(error: OSError, out: Path | None) -> str:
     """Name the file, what the system says of it, and what to do."""
-    inside = _FILE_OF_HDF5.search(str(error))
+    match = _FILE_OF_HDF5.search(str(error))
     number = errno_of(error)
     if error.filename is not None:
         path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-    elif inside:
-        path = inside[1]
+    elif match:
+        path = match[1]
     elif number == errno.EPIPE:
         path = "standard output"
     elif number in _WRITING and out is not None:
         path = out
     else:
         path = f"a file below {out}, or one that it is made of" if out else "a file"
-    remedy = REMEDIES.get(number) or _OTHERS.get(number, _REST)
+    remedy = REMEDIES.get(number) or _PATH_REMEDIES.get(number, _DEFAULT_REMEDY)
     return f"{path}: {_reason(error)}: {remedy}"
 
 
 def _reason(error: BaseException) -> str:
-    """Say what the system said."""
+    """Return what the system said."""
     if isinstance(error, OSError) and (number := errno_of(error)):
         return os.strerror(number)
     return one_line(error, 200)
 
 
-def _because(words: str) -> str:
-    """Give the first line of an error's words, in brackets; nothing where there are none."""
-    first = words.strip().split("\n", 1)[0]
-    return f" ({printable(first, 200)})" if first else ""
+def _detail(text: str) -> str:
+    """Return the first line of an error's words, in brackets; nothing where there are none."""
+    first_line = text.strip().split("\n", 1)[0]
+    return f" ({printable(first_line, 200)})" if first_line else ""
 
 
-def _of_shared_memory(error: BaseException) -> bool:
-    """Tell whether shared memory could not be had."""
+def _is_of_shared_memory(error: BaseException) -> bool:
+    """Check whether an error says that shared memory cannot be had."""
     if isinstance(error, OSError):
         if str(error.filename or "").startswith("/dev/shm"):
             return True

@@ -9,7 +9,7 @@ from dilo.pipeline.common.textfiles import without_waiting
 from dilo.pipeline.errors import DiloError, require_access
 
 #: Bytes of a file's beginning that say what it is.
-_HEAD = 64
+_HEAD_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class FileKind:
     #: What its name may end with, in small letters.
     suffixes: tuple[str, ...]
     #: What its content begins with, one of them.
-    heads: tuple[bytes, ...]
+    signatures: tuple[bytes, ...]
 
 
 PNG = FileKind("PNG", (".png",), (b"\x89PNG\r\n\x1a\n",))
@@ -33,23 +33,23 @@ HDF5 = FileKind("HDF5", (".h5", ".hdf5"), (b"\x89HDF\r\n\x1a\n",))
 
 def require_output(path: Path, kind: FileKind) -> None:
     """Refuse to write a file by a name of another kind, or in the place of another kind's file."""
-    shown = str(path)  # numpy, which would escape it, takes as long to import as all of --help
+    name = str(path)  # numpy, which would escape it, takes as long to import as all of --help
     if path.suffix.lower() not in kind.suffixes:
         raise DiloError(
             f"a {kind.name} file must be called {' or '.join(f'NAME{s}' for s in kind.suffixes)}, "
-            f"got {shown}: give such a name"
+            f"got {name}: give such a name"
         )
     try:
         with open(path, "rb", opener=without_waiting) as file:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            head = file.read(_HEAD).lstrip() if regular else b""
+            beginning = file.read(_HEAD_BYTES).lstrip() if regular else b""
     except FileNotFoundError:
         return
     except OSError as error:
-        require_access(error, shown)
-        regular, head = False, b""
-    if not regular or (head and not head.startswith(kind.heads)):
+        require_access(error, name)
+        regular, beginning = False, b""
+    if not regular or (beginning and not beginning.startswith(kind.signatures)):
         raise DiloError(
-            f"a {kind.name} file must not replace a file of another kind, got {shown}, which is "
+            f"a {kind.name} file must not replace a file of another kind, got {name}, which is "
             f"there: give another name, or move that away"
         )

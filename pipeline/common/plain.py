@@ -17,12 +17,12 @@ class Misfit(ValueError):
         self.too_large = too_large
 
 
-def converted(kind: Any, value: object, whole: int, real: float = math.inf) -> Any:
+def convert(kind: Any, value: object, max_integer: int, max_float: float = math.inf) -> Any:
     """Convert a plain value to the type of its field, or raise `Misfit`.
 
     Fields are numbers, text, booleans, literals, mappings, and tuples of these. A whole number
-    serves for any, a list for a tuple. Numbers must be finite, and in size below `whole` where they
-    are whole, else below `real`.
+    serves for any, a list for a tuple. Numbers must be finite, and in size below `max_integer`
+    where they are whole, else below `max_float`.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal and value in arguments:
@@ -32,10 +32,13 @@ def converted(kind: Any, value: object, whole: int, real: float = math.inf) -> A
     if origin is tuple and isinstance(value, list | tuple):
         kinds = arguments[:1] * len(value) if arguments[-1:] == (Ellipsis,) else arguments
         if len(kinds) == len(value):
-            return tuple(converted(k, v, whole, real) for k, v in zip(kinds, value, strict=True))
+            return tuple(
+                convert(k, v, max_integer, max_float) for k, v in zip(kinds, value, strict=True)
+            )
     if isinstance(value, int | float) and not isinstance(value, bool):
         if kind is float or (kind is int and isinstance(value, int)):
-            if not abs(value) < (whole if isinstance(value, int) else real):  # nor for NaN
+            # Not `>=`, so that NaN is refused too.
+            if not abs(value) < (max_integer if isinstance(value, int) else max_float):
                 raise Misfit(kind, value, too_large=True)
             return kind(value)
     elif type(value) is kind:
@@ -44,7 +47,7 @@ def converted(kind: Any, value: object, whole: int, real: float = math.inf) -> A
 
 
 def kind_of(value: object) -> Any:
-    """Tell the type of the field that holds a plain value: of a list, a tuple of as many."""
+    """Return the type of the field that holds a plain value: of a list, a tuple of as many."""
     if isinstance(value, list | tuple):
         return types.GenericAlias(tuple, tuple(map(kind_of, value)))
     return type(value)

@@ -15,11 +15,11 @@ from dilo.pipeline.errors import ContentError
 _FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF}
 _LAYOUTS = {h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED}
 #: Bytes of the longest attribute.
-_LONGEST = 2**16
+_MAX_ATTRIBUTE_BYTES = 2**16
 
 
 #: No filter makes of so many bytes of a file more than this.
-_INFLATED = 1100
+_MAX_INFLATION = 1100
 #: What a dataset must be: its lengths, None for any, and its type as numpy names it, None for
 #: text of one length in bytes.
 Declared = tuple[tuple[int | None, ...], str | None]
@@ -51,11 +51,13 @@ def require_attributes(file: h5py.File, attributes: Collection[str]) -> None:
         name = attribute.name.decode(errors="backslashreplace")
         if name not in attributes:
             raise ContentError(f"its attributes must be {', '.join(attributes)}, got {name[:80]!r}")
-        kind = attribute.get_type()
-        plain = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID, h5t.TypeStringID))
-        text = isinstance(kind, h5t.TypeStringID)
-        plain = plain and attribute.shape == () and kind.get_size() <= _LONGEST
-        if not plain or (text and kind.is_variable_str()):
+        datatype = attribute.get_type()
+        is_plain = isinstance(datatype, (h5t.TypeIntegerID, h5t.TypeFloatID, h5t.TypeStringID))
+        is_text = isinstance(datatype, h5t.TypeStringID)
+        is_plain = (
+            is_plain and attribute.shape == () and datatype.get_size() <= _MAX_ATTRIBUTE_BYTES
+        )
+        if not is_plain or (is_text and datatype.is_variable_str()):
             raise ContentError(f"its attribute {name!r} must be a number or text of fixed length")
 
 
@@ -65,51 +67,57 @@ def require_datasets(file: h5py.File, declared: Mapping[str, Declared]) -> None:
     So nothing is read from another file, waited for, or made as large as a lie says. Datasets
     that are lacking are not looked for.
     """
-    size = os.stat(file.filename).st_size
+    file_size = os.stat(file.filename).st_size
     root = h5g.open(file.id, b"/")
-    for raw in root:
-        name = raw.decode(errors="backslashreplace")
+    for link_name in root:
+        name = link_name.decode(errors="backslashreplace")
         if name not in declared:
             raise ContentError(f"it must hold {', '.join(declared)} alone, got {name[:80]!r}")
-        if root.links.get_info(raw).type != h5l.TYPE_HARD:
+        if root.links.get_info(link_name).type != h5l.TYPE_HARD:
             raise ContentError(f"{name!r} must be in the file itself, got a link that leads away")
-        item = h5o.open(root, raw)
-        if not isinstance(item, h5d.DatasetID):
-            raise ContentError(f"{name!r} must be a dataset, got a {type(item).__name__}")
-        kind, shape = item.get_type(), item.shape
-        _require_declared(name, kind, shape, declared[name])
-        _require_stored(name, item, math.prod(shape) * int(kind.get_size()), size)
+        dataset = h5o.open(root, link_name)
+        if not isinstance(dataset, h5d.DatasetID):
+            raise ContentError(f"{name!r} must be a dataset, got a {type(dataset).__name__}")
+        datatype, shape = dataset.get_type(), dataset.shape
+        _require_declared(name, datatype, shape, declared[name])
+        _require_stored(name, dataset, math.prod(shape) * int(datatype.get_size()), file_size)
 
 
-def _require_stored(name: str, item: h5d.DatasetID, whole: int, size: int) -> None:
+def _require_stored(name: str, dataset: h5d.DatasetID, byte_count: int, file_size: int) -> None:
     """Refuse data that are not in a file of a size, as HDF5 stores so many bytes itself."""
-    offset = item.get_offset()
+    offset = dataset.get_offset()
     if offset is not None:  # contiguous, and in this file
-        fits = offset + whole <= size and item.get_storage_size() == whole
+        fits = offset + byte_count <= file_size and dataset.get_storage_size() == byte_count
     else:
-        plan = item.get_create_plist()
-        layout = plan.get_layout()
-        if layout not in _LAYOUTS or plan.get_external_count():
+        creation = dataset.get_create_plist()
+        layout = creation.get_layout()
+        if layout not in _LAYOUTS or creation.get_external_count():
             raise ContentError(f"{name!r} must be stored in the file itself, got another file's")
-        filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
+        filters = {creation.get_filter(number)[0] for number in range(creation.get_nfilters())}
         if not filters <= _FILTERS:
             raise ContentError(f"{name!r} must have HDF5's own filters, got {sorted(filters)}")
-        fits = whole <= (_INFLATED * size if layout == h5d.CHUNKED else size)
-        fits = fits and (layout != h5d.CONTIGUOUS or not whole)  # nothing of it was written
+        fits = byte_count <= (_MAX_INFLATION * file_size if layout == h5d.CHUNKED else file_size)
+        fits = fits and (layout != h5d.CONTIGUOUS or not byte_count)  # nothing of it was written
     if not fits:
-        raise ContentError(f"{name!r} must be within the file's {size} bytes, got {whole} bytes")
+        raise ContentError(
+            f"{name!r} must be within the file's {file_size} bytes, got {byte_count} bytes"
+        )
 
 
 def _require_declared(
-    name: str, kind: h5t.TypeID, shape: tuple[int, ...], declared: Declared
+    name: str, datatype: h5t.TypeID, shape: tuple[int, ...], declared: Declared
 ) -> None:
     """Refuse another type, or a shape that does not fit."""
-    lengths, wanted = declared
-    if wanted is None:
-        fits = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
+    lengths, dtype = declared
+    if dtype is None:
+        fits = isinstance(datatype, h5t.TypeStringID) and not datatype.is_variable_str()
     else:
-        fits = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.dtype == wanted
+        fits = (
+            isinstance(datatype, (h5t.TypeIntegerID, h5t.TypeFloatID)) and datatype.dtype == dtype
+        )
     fits = fits and len(shape) == len(lengths)
     if not fits or any(b not in (None, a) for a, b in zip(shape, lengths, strict=True)):
-        rule = f"{wanted or 'text'} of shape {str(lengths).replace('None', 'any')}"
-        raise ContentError(f"dataset {name!r} must be {rule}, got {kind.dtype} of shape {shape}")
+        rule = f"{dtype or 'text'} of shape {str(lengths).replace('None', 'any')}"
+        raise ContentError(
+            f"dataset {name!r} must be {rule}, got {datatype.dtype} of shape {shape}"
+        )

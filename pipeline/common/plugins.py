@@ -17,66 +17,66 @@ class Plugins(Mapping[str, T], Generic[T]):
 
     Parameters
     ----------
-    ours : mapping
+    builtin : mapping
         What dilo brings; an entry point stands for what is to be imported on use.
     group : str, optional
         The group of entry points that adds to them.
 
     Attributes
     ----------
-    rule : str
+    requirement : str
         What each must be, in words that follow "must be".
     """
 
     requirement: ClassVar[str]
 
-    def __init__(self, ours: Mapping[str, T | EntryPoint], group: str = "") -> None:
-        self._ours, self._group = dict(ours), group
+    def __init__(self, builtin: Mapping[str, T | EntryPoint], group: str = "") -> None:
+        self._builtin, self._group = dict(builtin), group
 
     @abstractmethod
-    def is_valid(self, thing: Any) -> bool:
-        """Tell whether what a package registers keeps the rule."""
+    def is_valid(self, plugin: Any) -> bool:
+        """Check whether what a package registers meets the requirement."""
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._ours:
-            return self._load(self._foreign()[name])
-        found = self._ours[name]
-        return cast(T, found.load()) if isinstance(found, EntryPoint) else found
+        if name not in self._builtin:
+            return self._load(self._external()[name])
+        plugin = self._builtin[name]
+        return cast(T, plugin.load()) if isinstance(plugin, EntryPoint) else plugin
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({**self._ours, **self._foreign()}))
+        return iter(sorted({**self._builtin, **self._external()}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._ours or name in self._foreign()
+        return name in self._builtin or name in self._external()
 
-    def _foreign(self) -> dict[str, EntryPoint]:
+    def _external(self) -> dict[str, EntryPoint]:
         """Find what packages register; of two that take one name, dilo's own."""
-        found = entry_points(group=self._group) if self._group else ()
-        return {point.name: point for point in sorted(found, key=_is_dilos)}
+        points = entry_points(group=self._group) if self._group else ()
+        return {point.name: point for point in sorted(points, key=_is_dilos)}
 
     def _load(self, point: EntryPoint) -> T:
         """Import what is foreign; whatever goes wrong is said with the package's name."""
         package = point.dist.name if point.dist else point.value
         try:
-            thing = point.load()
+            plugin = point.load()
         except Exception as error:
             raise DiloError(
                 f"method {point.name!r} of {package} cannot be imported: "
                 f"{type(error).__name__}: {error}: mend or uninstall {package}"
             ) from error
-        if not self.is_valid(thing):
+        if not self.is_valid(plugin):
             raise DiloError(
                 f"method {point.name!r} of {package} must be {self.requirement}, "
-                f"got {type(thing).__name__}"
+                f"got {type(plugin).__name__}"
             )
-        return cast(T, thing)
+        return cast(T, plugin)
 
 
 def _is_dilos(point: EntryPoint) -> bool:
-    """Tell whether dilo itself registers it."""
+    """Check whether dilo itself registers it."""
     return point.dist is not None and point.dist.name == "dilo"
 
 

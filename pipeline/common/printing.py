@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 #: Categories of what is not to be seen, or orders others about: control, format (directions,
 #: zero width), lone surrogates, separators of lines and paragraphs.
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _PLAIN = frozenset("\t\n")
 
 
-def printable(text: str, most: int | None = None) -> str:
+def printable(text: str, max_length: int | None = None) -> str:
     r"""Write what a terminal would obey, or nobody would see, as an escape.
 
     Examples
@@ -18,11 +18,11 @@ def printable(text: str, most: int | None = None) -> str:
     >>> printable("a\udcffb\x1b[0m\u202egpj.exe")
     'a\\udcffb\\x1b[0m\\u202egpj.exe'
     """
-    if most is not None and len(text) > most:
-        text = f"{text[: max(most - 3, 0)]}..."
+    if max_length is not None and len(text) > max_length:
+        text = f"{text[: max(max_length - 3, 0)]}..."
     if text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(map(_escaped, text))
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -36,17 +36,19 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
-def failure_lines(failed: Mapping[str, str], most: int, rest: str = "") -> list[str]:
+def failure_lines(failures: Mapping[str, str], limit: int, suffix: str = "") -> list[str]:
     """Name the first of some images that failed, with the reasons, and count the others."""
-    lines = [f"  failed: {path}: {why}" for path, why in itertools.islice(failed.items(), most)]
-    if len(failed) > most:
-        lines.append(f"  and {len(failed) - most} more{rest}")
+    lines = [
+        f"  failed: {path}: {reason}" for path, reason in itertools.islice(failures.items(), limit)
+    ]
+    if len(failures) > limit:
+        lines.append(f"  and {len(failures) - limit} more{suffix}")
     return lines
 
 
-def _shown(character: str) -> str:
+def _escaped(character: str) -> str:
     """Show one character."""
-    if character in _PLAIN or unicodedata.category(character) not in _UNSEEN:
+    if character in _PLAIN or unicodedata.category(character) not in _INVISIBLE:
         return character
     code = ord(character)
     if code < 0x100:

@@ -13,8 +13,8 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = "/proc/self/ns/pid"
 
 
-def own_place() -> str:
-    """Name where the number of this process means something, in a way that a file name can hold.
+def own_namespace() -> str:
+    """Name the space in which this process has its number, in a way that a file name can hold.
 
     Two containers may have one host name and see different processes under one number; so may a
     machine before and after it was started anew.
@@ -27,12 +27,12 @@ def own_place() -> str:
     return f"{host}-{sha256(f'{boot} {namespace}'.encode()).hexdigest()[:8]}"
 
 
-def is_alive(place: str, pid: int) -> bool | None:
-    """Tell whether a process can still write; a zombie, which nobody waited for, cannot.
+def is_alive(namespace: str, pid: int) -> bool | None:
+    """Check whether a process can still write; a zombie, which nobody waited for, cannot.
 
     Gives None where it cannot be asked: it is of another machine, container or boot.
     """
-    if place != own_place():
+    if namespace != own_namespace():
         return None
     try:
         return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
@@ -42,12 +42,15 @@ def is_alive(place: str, pid: int) -> bool | None:
         return True
 
 
-def start_of(pid: int) -> str:
-    """Tell when a process of this place was started, for numbers are given again."""
+def start_time(pid: int) -> str:
+    """Return when a process of this namespace was started, for numbers are given again.
+
+    Times are text that means something only to compare; empty where there is no such process.
+    """
     try:
         # In ticks since the machine began, which no change of the clock moves.
-        words = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        return "" if words[0] in "ZXx" else words[19]
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return "" if fields[0] in "ZXx" else fields[19]
     except (OSError, IndexError):
         pass
     with suppress(psutil.Error):

@@ -55,21 +55,21 @@ class Progress:
         self._note = ""
         self._start = self._last = clock()
         self._bar: tqdm | None = None  # type: ignore[type-arg]
-        self._ended = threading.Event()
+        self._finished = threading.Event()
 
     def __enter__(self) -> Self:
         if self._terminal:
             self._bar = tqdm(total=self._total, unit=f" {self._unit}", dynamic_ncols=True)
         elif self._steady:
-            threading.Thread(target=self._keep_speaking, daemon=True).start()
+            threading.Thread(target=self._write_periodically, daemon=True).start()
         return self
 
-    def _keep_speaking(self) -> None:
+    def _write_periodically(self) -> None:
         """Write a line every so often until the work has ended."""
-        while not self._ended.wait(self._period / 10):
-            self._speak()
+        while not self._finished.wait(self._period / 10):
+            self._write_if_due()
 
-    def _speak(self) -> None:
+    def _write_if_due(self) -> None:
         """Write a line if the last one was some time ago."""
         if self._clock() - self._last >= self._period:
             self._last = self._clock()
@@ -83,15 +83,15 @@ class Progress:
             self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
         else:
-            self._speak()
+            self._write_if_due()
 
     def line(self) -> str:
-        """Say in one line how far the work is."""
+        """Format how far the work is, in one line."""
         seconds = max(self._clock() - self._start, 1e-9)
         rate = self.done / seconds
-        left = (self._total - self.done) / rate if rate else float("inf")
-        words = f"{self.done}/{self._total} {self._unit}, {rate:.1f}/s, {_duration(left)} left"
-        return f"{words}, {self._note}" if self._note else words
+        remaining = (self._total - self.done) / rate if rate else float("inf")
+        text = f"{self.done}/{self._total} {self._unit}, {rate:.1f}/s, {_duration(remaining)} left"
+        return f"{text}, {self._note}" if self._note else text
 
     def __exit__(
         self,
@@ -99,7 +99,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ended.set()
+        self._finished.set()
         if self._bar is not None:
             self._bar.close()
 
@@ -108,5 +108,5 @@ def _duration(seconds: float) -> str:
     """Write seconds as h:mm:ss."""
     if seconds == float("inf"):
         return "unknown time"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+    minutes, remainder = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{remainder:02d}"

@@ -9,16 +9,16 @@ import os
 import sys
 
 #: Where no library is, for a search path that is not to be empty.
-_NOWHERE = os.devnull
+_NO_FOLDER = os.devnull
 
 
 def safe_environment() -> dict[str, str]:
-    """Say what an interpreter is started with, so that it takes no code from the current folder."""
-    safe = {"PYTHONSAFEPATH": "1"}
+    """Return the variables that keep an interpreter from taking code from the current folder."""
+    variables = {"PYTHONSAFEPATH": "1"}
     for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):
         if (value := os.environ.get(name)) and not all(value.split(os.pathsep)):
-            safe[name] = os.pathsep.join(_entries(name)) or _NOWHERE
-    return safe
+            variables[name] = os.pathsep.join(_entries(name)) or _NO_FOLDER
+    return variables
 
 
 def begin_program() -> None:
@@ -36,25 +36,25 @@ def begin_program() -> None:
     _drop_empty_entries()
     os.environ.update(safe_environment())
     if not os.environ.get("LD_LIBRARY_PATH"):  # else OpenCV would leave the empty entry later
-        os.environ["LD_LIBRARY_PATH"] = _NOWHERE
+        os.environ["LD_LIBRARY_PATH"] = _NO_FOLDER
     from dilo.pipeline.common.elsewhere import import_elsewhere  # now that its imports are safe
 
     import_elsewhere()
 
 
 def safe_path() -> bool:
-    """Tell whether this process, a program or a worker, may take no code from where it stands."""
+    """Check whether this process, a program or a worker, may take no code from where it stands."""
     return bool(os.environ.get("PYTHONSAFEPATH"))
 
 
 def _started_by_name() -> bool:
-    """Tell whether Python was started with -m and a name of dilo's, which it then keeps."""
+    """Check whether Python was started with -m and a name of dilo's, which it then keeps."""
     specification = getattr(sys.modules["__main__"], "__spec__", None)
     return getattr(specification, "name", "").startswith("dilo.")
 
 
 def _holds_dilo(folder: str) -> bool:
-    """Tell whether this very package was imported from a folder."""
+    """Check whether this very package was imported from a folder."""
     home = os.path.normpath(os.path.join(os.path.abspath(__file__), *[os.pardir] * 4))
     return os.path.realpath(folder) == os.path.realpath(home)
 

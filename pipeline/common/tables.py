@@ -49,5 +49,5 @@ def _cell(value: object, floats: str) -> str:
         return format(float(value), floats)
     text = printable(str(value))
     # White space before it hides a formula from no spreadsheet, and a full-width sign is one.
-    bare = unicodedata.normalize("NFKC", text).strip()
-    return f"'{text}" if bare.startswith(_FORMULA) or text[:1] in ("\t", "\n") else text
+    normalized = unicodedata.normalize("NFKC", text).strip()
+    return f"'{text}" if normalized.startswith(_FORMULA) or text[:1] in ("\t", "\n") else text

@@ -21,29 +21,31 @@ MAX_LIST = 2**34
 MAX_INTEGER = 2**64
 
 
-def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Read a regular file, whole."""
-    with _opened(path, most) as file:
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read a regular file, whole; raise `ContentError` if it is none, or has more bytes."""
+    with _open_regular(path, max_bytes) as file:
         # As much as it says, for Python makes room for all that is asked; files of /proc say that
         # they are empty, and one that grows says too little.
-        content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
-        while len(content) <= most and (more := file.read(min(2**16, most + 1 - len(content)))):
-            content += more
-        if len(content) > most:
-            raise ContentError(_too_large(path, most, len(content)))
+        content = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
+        while len(content) <= max_bytes and (
+            piece := file.read(min(2**16, max_bytes + 1 - len(content)))
+        ):
+            content += piece
+        if len(content) > max_bytes:
+            raise ContentError(_too_large(path, max_bytes, len(content)))
         return content
 
 
 def read_lines(
-    path: Path, most: int = MAX_LIST, longest: int = 2**16
+    path: Path, max_bytes: int = MAX_LIST, max_line: int = 2**16
 ) -> Generator[bytes, None, None]:
     """Read a long list, a line at a time."""
-    with _opened(path, most) as file:
+    with _open_regular(path, max_bytes) as file:
         for number in itertools.count(1):
-            line = file.readline(longest + 1)
-            if len(line) > longest:
+            line = file.readline(max_line + 1)
+            if len(line) > max_line:
                 raise ContentError(
-                    f"{path}, line {number}: must have at most {longest} bytes: is it the file "
+                    f"{path}, line {number}: must have at most {max_line} bytes: is it the file "
                     f"that was meant?"
                 )
             if not line:
@@ -57,26 +59,26 @@ def without_waiting(path: str, flags: int) -> int:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, most: int) -> Iterator[BinaryIO]:
+def _open_regular(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
     """Open a regular file of bounded size."""
     with open(path, "rb", opener=without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ContentError(f"{path} must be a regular file, got a pipe or a device")
-        if status.st_size > most:
-            raise ContentError(_too_large(path, most, status.st_size))
+        if status.st_size > max_bytes:
+            raise ContentError(_too_large(path, max_bytes, status.st_size))
         yield file
 
 
-def _too_large(path: Path, most: int, size: int) -> str:
-    """Say that a file is too large."""
-    return f"{path} must have at most {most} bytes, got {size}: is it the file that was meant?"
+def _too_large(path: Path, max_bytes: int, size: int) -> str:
+    """Write the sentence on a file that is too large."""
+    return f"{path} must have at most {max_bytes} bytes, got {size}: is it the file that was meant?"
 
 
-def read_text(path: Path, most: int = MAX_BYTES) -> str:
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """Read a text file in UTF-8, with or without a byte-order mark."""
     try:
-        text = read_bytes(path, most).decode("utf-8-sig")
+        text = read_bytes(path, max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ContentError(f"{path} must be text in UTF-8, got other bytes: {error}") from error
     return text.replace("\r\n", "\n")
@@ -104,9 +106,9 @@ def parse_toml(text: str, source: object) -> dict[str, Any]:
         raise ContentError(f"{source}: an integer must be below 2**64, got a longer one") from None
 
 
-def read_json(path: Path, most: int = MAX_BYTES) -> Any:
+def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
     """Read a file of JSON."""
-    return parse_json(read_text(path, most), path)
+    return parse_json(read_text(path, max_bytes), path)
 
 
 def _integer(digits: str) -> int:

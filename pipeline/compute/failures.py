@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from isal import isal_zlib
 
-from dilo.pipeline.errors import REMEDIES, SHORT, AccessError, DiloError, ImageError
+from dilo.pipeline.errors import REMEDIES, SHORTAGE_ERRNOS, AccessError, DiloError, ImageError
 from dilo.pipeline.images.decoding import TRANSIENT_ERRNOS, read_file
 from dilo.pipeline.images.folder import can_open, whereabouts
 from dilo.pipeline.images.listing import is_nonempty_folder
@@ -143,7 +143,7 @@ class FailureRecorder:
         unread = self.unread
         disk_errors = sum(image.errno in TRANSIENT_ERRNOS for image in unread)
         none_readable = len(unread) >= MAX_DISK_ERRORS and len(unread) == self._tried[0]
-        if error.errno in SHORT or disk_errors >= MAX_DISK_ERRORS or none_readable:
+        if error.errno in SHORTAGE_ERRNOS or disk_errors >= MAX_DISK_ERRORS or none_readable:
             refuse(self.images, unread)
 
 

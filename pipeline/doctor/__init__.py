@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dilo.pipeline.common.disk import free_space, nearest
+from dilo.pipeline.common.disk import free_space, nearest_existing
 from dilo.pipeline.doctor import disk, machine, packages, speed, writing
 from dilo.pipeline.doctor.report import Diagnosis, Finding
 
@@ -29,15 +29,15 @@ def examine(directory: Path, jobs: int = -1) -> Diagnosis:
 
 def _of_folder(directory: Path) -> Iterator[Check]:
     """List the checks of a folder and its disk; the later ones only where there is a folder."""
-    place = nearest(directory)
-    writable = os.access(place, os.W_OK | os.X_OK)
-    yield "folder", lambda: [disk.folder(directory, place, writable, _mount(place))]
-    yield "file system", lambda: [disk.file_system(_mount(place))]
-    if place.is_dir():
-        yield "free space", lambda: [disk.space(*free_space(place))]
+    existing = nearest_existing(directory)
+    writable = os.access(existing, os.W_OK | os.X_OK)
+    yield "folder", lambda: [disk.folder(directory, existing, writable, _mount(existing))]
+    yield "file system", lambda: [disk.file_system(_mount(existing))]
+    if existing.is_dir():
+        yield "free space", lambda: [disk.space(*free_space(existing))]
         if writable:
-            yield "writing", lambda: writing.trials(place)
-        yield "read speed", lambda: [_reading(place)]
+            yield "writing", lambda: writing.run_trials(existing)
+        yield "read speed", lambda: [_reading(existing)]
 
 
 def _of_machine(jobs: int) -> Iterator[Check]:
@@ -57,17 +57,17 @@ def _of_packages() -> Iterator[Check]:
     yield "packages", lambda: packages.packages(packages.requirements())
 
 
-def _mount(place: Path) -> disk.Mount | None:
+def _mount(path: Path) -> disk.Mount | None:
     """Find the file system of a place, where the system tells."""
     mounts = Path("/proc/mounts")
-    return disk.mount_of(place, os.fsdecode(mounts.read_bytes())) if mounts.exists() else None
+    return disk.mount_of(path, os.fsdecode(mounts.read_bytes())) if mounts.exists() else None
 
 
-def _reading(place: Path) -> Finding:
+def _reading(folder: Path) -> Finding:
     """Time a few images, if there are any."""
     from dilo.pipeline.images.listing import EXTENSIONS
 
-    return speed.read_speed(*speed.time_reading(speed.some_images(place, EXTENSIONS)))
+    return speed.read_speed(*speed.time_reading(speed.sample_images(folder, EXTENSIONS)))
 
 
 def _cores(jobs: int) -> Finding:
@@ -79,31 +79,31 @@ def _cores(jobs: int) -> Finding:
 
 
 def _memory(jobs: int) -> Finding:
-    """Ask the kernel for the memory that is left to this process."""
+    """Read from the kernel the memory that is left to this process."""
     from joblib import effective_n_jobs
 
     groups = Path("/proc/self/cgroup")
     membership = groups.read_text() if groups.exists() else ""
-    room = machine.memory_room(Path("/proc/meminfo").read_text(), membership)
-    return machine.memory(room, effective_n_jobs(jobs))
+    available = machine.memory_room(Path("/proc/meminfo").read_text(), membership)
+    return machine.memory(available, effective_n_jobs(jobs))
 
 
 def _shared_memory(folder: Path) -> Finding:
-    """Ask how large shared memory is, and write to it."""
+    """Find how large shared memory is, and write to it."""
     if not folder.is_dir():
         return machine.shared_memory(None)
-    found = os.statvfs(folder)
-    size = found.f_blocks * found.f_frsize
-    return machine.shared_memory(size, free_space(folder)[0], machine.refusal(folder))
+    status = os.statvfs(folder)
+    size = status.f_blocks * status.f_frsize
+    return machine.shared_memory(size, free_space(folder)[0], machine.write_error(folder))
 
 
 def _temporary() -> Finding:
     """Find the folder for temporary files."""
     try:
-        chosen = Path(tempfile.gettempdir())
+        folder = Path(tempfile.gettempdir())
     except FileNotFoundError:
         return disk.temporary(None, None, 0)
-    return disk.temporary(chosen, os.environ.get("TMPDIR"), free_space(chosen)[0])
+    return disk.temporary(folder, os.environ.get("TMPDIR"), free_space(folder)[0])
 
 
 def _compiled_code() -> Finding:
@@ -111,9 +111,9 @@ def _compiled_code() -> Finding:
     from dilo.pipeline.common.compiled import CACHE
 
     if CACHE.folder is None:
-        return machine.compiled_code(None, None, 0, CACHE.passed_over)
-    place = nearest(CACHE.folder)
-    mount = _mount(place)
-    free, _ = free_space(place)
+        return machine.compiled_code(None, None, 0, CACHE.skipped)
+    existing = nearest_existing(CACHE.folder)
+    mount = _mount(existing)
+    free, _ = free_space(existing)
     network = mount.network if mount else None
-    return machine.compiled_code(place, network, free, CACHE.passed_over)
+    return machine.compiled_code(existing, network, free, CACHE.skipped)

@@ -14,7 +14,9 @@ ROW_BYTES = 9_900
 IMAGENET = 1_281_167
 
 #: File systems that other machines share; each file opened is a question to a server.
-_NETWORK = re.compile(r"nfs|lustre|gpfs|beegfs|ceph|cifs|smb|afs|gluster|9p|panfs|wekafs|orangefs")
+_NETWORK_FILE_SYSTEMS = re.compile(
+    r"nfs|lustre|gpfs|beegfs|ceph|cifs|smb|afs|gluster|9p|panfs|wekafs|orangefs"
+)
 
 
 @dataclass(frozen=True)
@@ -34,82 +36,84 @@ class Mount:
 
         Gives None for a disk of this machine.
         """
-        return self.kind if _NETWORK.search(self.kind) else None
+        return self.kind if _NETWORK_FILE_SYSTEMS.search(self.kind) else None
 
 
-def mount_of(place: Path, mounts: str) -> Mount | None:
+def mount_of(path: Path, mounts: str) -> Mount | None:
     """Find the file system that a place lies on.
 
     Gives None where the system does not say.
     """
-    found = None
+    mount = None
     for line in mounts.splitlines():
         _, point, kind, options, *_ = line.split(" ")
         # Blanks stand as \040. Of several mounts on one point the last one shows.
-        where = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point))
-        deeper = found is None or len(where.parts) >= len(found.point.parts)
-        if deeper and place.is_relative_to(where):
-            found = Mount(where, kind, tuple(options.split(",")))
-    return found
+        mount_point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point))
+        deeper = mount is None or len(mount_point.parts) >= len(mount.point.parts)
+        if deeper and path.is_relative_to(mount_point):
+            mount = Mount(mount_point, kind, tuple(options.split(",")))
+    return mount
 
 
-def folder(directory: Path, place: Path, writable: bool, mount: Mount | None) -> Finding:
+def folder(directory: Path, existing: Path, writable: bool, mount: Mount | None) -> Finding:
     """Judge whether a folder is there, or can be made."""
-    there = place == Path(os.path.realpath(directory))
-    if not place.is_dir():
-        return Finding("folder", "breaks", f"{place} is a file", "give another folder")
-    found = f"{place}" if there else f"not there yet; judged by {place}"
+    exists = existing == Path(os.path.realpath(directory))
+    if not existing.is_dir():
+        return Finding("folder", "breaks", f"{existing} is a file", "give another folder")
+    state = f"{existing}" if exists else f"not there yet; judged by {existing}"
     if writable:
-        return Finding("folder", "ok", found)
+        return Finding("folder", "ok", state)
     if mount and "ro" in mount.options:
         advice = f"read only: mount -o remount,rw {mount.point}, or give another folder"
-        return Finding("folder", "breaks", found, advice)
-    advice = f"this user cannot write there: chown or chmod {place}, or give another folder"
-    return Finding("folder", "breaks", found, advice)
+        return Finding("folder", "breaks", state, advice)
+    advice = f"this user cannot write there: chown or chmod {existing}, or give another folder"
+    return Finding("folder", "breaks", state, advice)
 
 
 def file_system(mount: Mount | None) -> Finding:
-    """Say what kind of disk it is."""
+    """Name the kind of disk."""
     check = "file system"
     if mount is None:
         return Finding(check, "ok", "this system does not say which")
-    found = f"{mount.kind} on {mount.point}"
+    state = f"{mount.kind} on {mount.point}"
     if mount.network:
         advice = "shared: give --plan-only once before an array; no file locks are needed"
-        return Finding(check, "ok", found, advice)
+        return Finding(check, "ok", state, advice)
     if mount.kind in ("overlay", "aufs"):
         advice = "it goes when the container goes: mount a volume (docker run -v)"
-        return Finding(check, "ok", found, advice)
+        return Finding(check, "ok", state, advice)
     if mount.kind in ("tmpfs", "ramfs"):
         advice = "it is memory: what is here counts as memory in use, and goes with the power"
-        return Finding(check, "ok", found, advice)
-    return Finding(check, "ok", found)
+        return Finding(check, "ok", state, advice)
+    return Finding(check, "ok", state)
 
 
 def space(free: int, files: int | None) -> Finding:
     """Compare what is free with what masks take."""
     room = free // ROW_BYTES
-    found = f"{gigabytes(free)}, room for {room:,} masks of size 224"
+    state = f"{gigabytes(free)}, room for {room:,} masks of size 224"
     if files is not None and files < 2_000:
         advice = "a store is up to 1,300 files: remove some files, or ask for more inodes"
-        return Finding("free space", "breaks", f"{found}, but {files} files", advice)
+        return Finding("free space", "breaks", f"{state}, but {files} files", advice)
     if room < 10_000:
         advice = "free some: dilo-prep masks --dry-run tells what your images need"
-        return Finding("free space", "breaks", found, advice)
+        return Finding("free space", "breaks", state, advice)
     if room < IMAGENET:
         advice = f"ImageNet's {IMAGENET:,} need {gigabytes(IMAGENET * ROW_BYTES)}"
-        return Finding("free space", "ok", found, advice)
-    return Finding("free space", "ok", found)
+        return Finding("free space", "ok", state, advice)
+    return Finding("free space", "ok", state)
 
 
-def temporary(chosen: Path | None, asked: str | None, free: int) -> Finding:
+def temporary(folder: Path | None, requested: str | None, free: int) -> Finding:
     """Judge the folder for temporary files."""
-    if chosen is None:
+    if folder is None:
         advice = "set TMPDIR to a folder that can be written and has space"
         return Finding("temporary", "breaks", "no folder can be written", advice)
-    found = f"{chosen}, {gigabytes(free)} free"
+    state = f"{folder}, {gigabytes(free)} free"
     if free < 100_000_000:
-        return Finding("temporary", "slow", found, "free some, or set TMPDIR to another folder")
-    if asked and Path(asked).resolve() != chosen.resolve():
-        return Finding("temporary", "ok", found, f"TMPDIR={asked} cannot be written: passed over")
-    return Finding("temporary", "ok", found)
+        return Finding("temporary", "slow", state, "free some, or set TMPDIR to another folder")
+    if requested and Path(requested).resolve() != folder.resolve():
+        return Finding(
+            "temporary", "ok", state, f"TMPDIR={requested} cannot be written: passed over"
+        )
+    return Finding("temporary", "ok", state)

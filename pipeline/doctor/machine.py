@@ -26,14 +26,14 @@ _CGROUPS = (
 
 def cores(usable: int, present: int, workers: int) -> Finding:
     """Compare the workers with the cores that this process may use."""
-    found = f"this process may use {usable} of {present}; workers: {workers}"
+    state = f"this process may use {usable} of {present}; workers: {workers}"
     if workers > usable:
         advice = f"they would take turns: give --jobs {usable}, or get more cores"
-        return Finding("cores", "slow", found, advice)
+        return Finding("cores", "slow", state, advice)
     if usable == 1 < present:
         advice = "ask for more: --cpus-per-task of Slurm, --cpus of Docker, taskset"
-        return Finding("cores", "slow", found, advice)
-    return Finding("cores", "ok", found)
+        return Finding("cores", "slow", state, advice)
+    return Finding("cores", "ok", state)
 
 
 def threads(environment: Mapping[str, str]) -> Finding:
@@ -43,22 +43,22 @@ def threads(environment: Mapping[str, str]) -> Finding:
         advice = "nothing would be compiled, and masks take 100 times as long: unset it"
         return Finding("threads", "slow", f"NUMBA_DISABLE_JIT={value}", advice)
     names = [f"{library}_NUM_THREADS" for library in _THREADS]
-    more = [f"{n}={environment[n]}" for n in names if environment.get(n, "1") != "1"]
-    if more:
-        found = f"{', '.join(more)}: does no harm, a worker keeps to one core"
-        return Finding("threads", "ok", found)
+    settings = [f"{n}={environment[n]}" for n in names if environment.get(n, "1") != "1"]
+    if settings:
+        state = f"{', '.join(settings)}: does no harm, a worker keeps to one core"
+        return Finding("threads", "ok", state)
     return Finding("threads", "ok", "a worker keeps to one core")
 
 
-def memory(room: int, workers: int) -> Finding:
+def memory(available: int, workers: int) -> Finding:
     """Compare free memory with what the workers need."""
-    need = workers * _WORKER_BYTES
-    found = f"{gigabytes(room)} to be had; needed for {workers} at work: {gigabytes(need)}"
-    if need <= room:
-        return Finding("memory", "ok", found)
-    fit = room // _WORKER_BYTES
-    advice = f"workers would be killed: give --jobs {max(1, fit)}, or get more memory"
-    return Finding("memory", "breaks", found, advice)
+    needed = workers * _WORKER_BYTES
+    state = f"{gigabytes(available)} to be had; needed for {workers} at work: {gigabytes(needed)}"
+    if needed <= available:
+        return Finding("memory", "ok", state)
+    affordable = available // _WORKER_BYTES
+    advice = f"workers would be killed: give --jobs {max(1, affordable)}, or get more memory"
+    return Finding("memory", "breaks", state, advice)
 
 
 def memory_room(
@@ -66,9 +66,9 @@ def memory_room(
     membership: str,
     root: Path = Path("/sys/fs/cgroup"),
 ) -> int:
-    """Tell how many bytes this process and its workers may still take."""
+    """Compute how many bytes this process and its workers may still take."""
     kilobytes = {line.split(":")[0]: line.split()[1] for line in meminfo.splitlines() if line}
-    rooms = [int(kilobytes["MemAvailable"]) * 1024]
+    available = [int(kilobytes["MemAvailable"]) * 1024]
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -78,13 +78,13 @@ def memory_room(
             for tree, limit, used, cache in _CGROUPS:
                 try:
                     group = root / tree / folder
-                    most = int((group / limit).read_text())  # "max" is no number: no limit
+                    maximum = int((group / limit).read_text())  # "max" is no number: no limit
                     statistics = dict(w.split() for w in _lines(group / "memory.stat"))
-                    taken = int((group / used).read_text()) - int(statistics.get(cache, 0))
+                    in_use = int((group / used).read_text()) - int(statistics.get(cache, 0))
                 except (OSError, ValueError):
                     continue
-                rooms.append(max(0, most - taken))
-    return min(rooms)
+                available.append(max(0, maximum - in_use))
+    return min(available)
 
 
 def _lines(path: Path) -> list[str]:
@@ -98,36 +98,39 @@ def open_files(soft: int, hard: int) -> Finding:
         return Finding("open files", "ok", "no limit")
     if soft >= _OPEN_FILES:
         return Finding("open files", "ok", f"{soft} a process")
-    raised = 4096 if hard < 0 else min(4096, hard)
+    new_limit = 4096 if hard < 0 else min(4096, hard)
     advice = (
-        f"{_OPEN_FILES} are needed to read a store while training: ulimit -n {raised}"
-        if raised >= _OPEN_FILES
+        f"{_OPEN_FILES} are needed to read a store while training: ulimit -n {new_limit}"
+        if new_limit >= _OPEN_FILES
         else f"{_OPEN_FILES} are needed to read a store while training: ask for a higher limit"
     )
     return Finding("open files", "breaks", f"{soft} a process", advice)
 
 
-def shared_memory(size: int | None, free: int = 0, refusal: str = "") -> Finding:
+def shared_memory(size: int | None, free: int = 0, error: str = "") -> Finding:
     """Judge /dev/shm, through which processes share locks, and a trainer's loaders batches."""
-    mend = "docker run --shm-size=8g or --ipc=host; Kubernetes: emptyDir, medium: Memory"
+    remedy = "docker run --shm-size=8g or --ipc=host; Kubernetes: emptyDir, medium: Memory"
     if size is None:
-        advice = f"workers cannot start: mount a tmpfs there ({mend})"
+        advice = f"workers cannot start: mount a tmpfs there ({remedy})"
         return Finding("/dev/shm", "breaks", "none", advice)
-    found = f"{gigabytes(free)} free of {gigabytes(size)}"
-    if refusal:
+    state = f"{gigabytes(free)} free of {gigabytes(size)}"
+    if error:
         advice = (
             f"no worker can start: give --backend threading to dilo-prep, --workers 0 to "
-            f"dilo-train and dilo-eval, or mount a tmpfs that this user may write ({mend})"
+            f"dilo-train and dilo-eval, or mount a tmpfs that this user may write ({remedy})"
         )
-        return Finding("/dev/shm", "breaks", f"a file cannot be written: {refusal}", advice)
+        return Finding("/dev/shm", "breaks", f"a file cannot be written: {error}", advice)
     if free >= _SHARED_BYTES:
-        return Finding("/dev/shm", "ok", found)
-    advice = f"masks do without, dilo-train's loaders die of it (Bus error): {mend}"
-    return Finding("/dev/shm", "breaks", found, advice)
+        return Finding("/dev/shm", "ok", state)
+    advice = f"masks do without, dilo-train's loaders die of it (Bus error): {remedy}"
+    return Finding("/dev/shm", "breaks", state, advice)
 
 
-def refusal(folder: Path) -> str:
-    """Write a small file and remove it: room alone does not tell whether one may."""
+def write_error(folder: Path) -> str:
+    """Write a small file and remove it: room alone does not tell whether one may.
+
+    Returns the error; an empty string where there is none.
+    """
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".dilo-doctor-") as file:
             file.write(bytes(4096))
@@ -138,22 +141,22 @@ def refusal(folder: Path) -> str:
 
 
 def compiled_code(
-    folder: Path | None, network: str | None, free: int, passed_over: tuple[str, ...] = ()
+    folder: Path | None, network: str | None, free: int, skipped: tuple[str, ...] = ()
 ) -> Finding:
     """Judge where compiled code is kept from one process to the next."""
-    before = f" ({'; '.join(passed_over)})" if passed_over else ""
+    reasons = f" ({'; '.join(skipped)})" if skipped else ""
     if folder is None or not os.access(folder, os.W_OK):
-        where = f"nowhere{before}" if folder is None else f"{folder} cannot be written"
+        state = f"nowhere{reasons}" if folder is None else f"{folder} cannot be written"
         advice = (
             "each process would compile for 15 s: set TMPDIR, or NUMBA_CACHE_DIR, to a local "
             "folder that only you can write"
         )
-        return Finding("compiled code", "slow", where, advice)
-    own = any(part in (node := platform.node(), f"compiled-{node}") for part in folder.parts)
-    if network and not own:
+        return Finding("compiled code", "slow", state, advice)
+    is_own = any(part in (node := platform.node(), f"compiled-{node}") for part in folder.parts)
+    if network and not is_own:
         advice = "machines that share it break each other's files: set TMPDIR to a local disk"
         return Finding("compiled code", "breaks", f"{folder}, on {network}", advice)
     if free < 50_000_000:
         advice = "each process would compile for 15 s: free some, or set TMPDIR"
         return Finding("compiled code", "slow", f"{folder}: {gigabytes(free)} free", advice)
-    return Finding("compiled code", "ok", f"{folder}{before}")
+    return Finding("compiled code", "ok", f"{folder}{reasons}")

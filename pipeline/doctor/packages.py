@@ -22,10 +22,7 @@ Version = Callable[[str], str | None]
 
 
 def installed(name: str) -> str | None:
-    """Tell which version of a package is installed.
-
-    Gives None where it is not.
-    """
+    """Return the version of an installed package; None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -34,31 +31,31 @@ def installed(name: str) -> str | None:
 
 def requirements() -> list[Requirement]:
     """List what the base install needs, as the installed dilo says it."""
-    needed = [Requirement(line) for line in importlib.metadata.requires("dilo") or ()]
-    return [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    declared = [Requirement(line) for line in importlib.metadata.requires("dilo") or ()]
+    return [r for r in declared if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
-def packages(needed: Iterable[Requirement], version: Version = installed) -> list[Finding]:
+def packages(required: Iterable[Requirement], version: Version = installed) -> list[Finding]:
     """Compare each package with the oldest version allowed, and import it."""
     return [
         opencv(requirement, version)
         if requirement.name in _OPENCV
         else package(requirement, version)
-        for requirement in needed
+        for requirement in required
     ]
 
 
 def opencv(requirement: Requirement, version: Version) -> Finding:
     """Check that OpenCV is there once."""
-    there = [name for name in _OPENCV if version(name)]
-    if len(there) > 1:
-        found = ", ".join(f"{name} {version(name)}" for name in there)
+    wheels = [name for name in _OPENCV if version(name)]
+    if len(wheels) > 1:
+        state = ", ".join(f"{name} {version(name)}" for name in wheels)
         advice = (
-            f"they overwrite each other's files: pip uninstall -y {' '.join(there)} && "
+            f"they overwrite each other's files: pip uninstall -y {' '.join(wheels)} && "
             f"pip install '{requirement}'"
         )
-        return Finding("OpenCV", "breaks", found, advice)
-    wheel = there[0] if there else requirement.name
+        return Finding("OpenCV", "breaks", state, advice)
+    wheel = wheels[0] if wheels else requirement.name
     return package(requirement, lambda _: version(wheel), check="OpenCV")
 
 
@@ -71,17 +68,19 @@ def package(
 ) -> Finding:
     """Compare one package with the oldest version allowed, and import it."""
     check = check or requirement.name
-    found = version(requirement.name)
-    mend = f"pip install --upgrade '{requirement}'"
-    if found is None:
-        return Finding(check, "breaks", "not installed", mend)
-    if not requirement.specifier.contains(found, prereleases=True):
-        return Finding(check, "breaks", f"{found}, where {requirement.specifier} is needed", mend)
+    installed_version = version(requirement.name)
+    remedy = f"pip install --upgrade '{requirement}'"
+    if installed_version is None:
+        return Finding(check, "breaks", "not installed", remedy)
+    if not requirement.specifier.contains(installed_version, prereleases=True):
+        return Finding(
+            check, "breaks", f"{installed_version}, where {requirement.specifier} is needed", remedy
+        )
     reason = (fault or import_fault)(_MODULES.get(requirement.name, requirement.name))
     if reason is not None:
         advice = f"pip install --force-reinstall '{requirement}'"
-        return Finding(check, "breaks", f"{found} cannot be imported: {reason}", advice)
-    return Finding(check, "ok", found + _inside(requirement.name))
+        return Finding(check, "breaks", f"{installed_version} cannot be imported: {reason}", advice)
+    return Finding(check, "ok", installed_version + _bundled_library(requirement.name))
 
 
 def import_fault(module: str) -> str | None:
@@ -97,7 +96,7 @@ def import_fault(module: str) -> str | None:
     return None
 
 
-def _inside(name: str) -> str:
+def _bundled_library(name: str) -> str:
     """Name the library that a package carries where its version matters."""
     if name != "h5py":
         return ""

@@ -35,8 +35,8 @@ class Diagnosis:
         """Count the findings of a level."""
         return sum(finding.level == level for finding in self.findings)
 
-    def lines(self) -> list[str]:
-        """Say it in words."""
+    def report_lines(self) -> list[str]:
+        """Format it as lines for people."""
         width = max((len(finding.check) for finding in self.findings), default=0)
         lines = []
         for finding in self.findings:
@@ -49,8 +49,8 @@ class Diagnosis:
         lines.append(f"{self.directory}: {len(self.findings)} checks; {verdict}")
         return lines
 
-    def record(self) -> dict[str, Any]:
-        """Say it for machines."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
         return {
             "directory": str(self.directory),
             "breaks": self.count("breaks"),

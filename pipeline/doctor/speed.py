@@ -16,61 +16,65 @@ Clock = Callable[[], float]
 #: Seconds after which a measurement ends with what it has.
 PATIENCE = 1.5
 #: Bytes written, files published and images read for one.
-WRITTEN, PUBLISHED, READ = 16_000_000, 16, 16
+WRITE_BYTES, PUBLISH_FILES, READ_IMAGES = 16_000_000, 16, 16
 #: What slows nobody: bytes written a second, seconds for a shard's file, seconds for an image.
 WRITE_RATE, PUBLISH_SECONDS, READ_SECONDS = 10e6, 0.5, 0.02
 
 
 def time_writing(path: Path, clock: Clock = time.perf_counter) -> tuple[int, float]:
     """Write a file in pieces, each flushed, until it is large or the time is up."""
-    piece = os.urandom(WRITTEN // 8)  # what a disk that compresses cannot make smaller
-    start, done = clock(), 0
+    piece = os.urandom(WRITE_BYTES // 8)  # what a disk that compresses cannot make smaller
+    start, written = clock(), 0
     with path.open("wb") as file:
-        while done < WRITTEN and (not done or clock() - start < PATIENCE):
-            done += file.write(piece)
+        while written < WRITE_BYTES and (not written or clock() - start < PATIENCE):
+            written += file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-    return done, clock() - start
+    return written, clock() - start
 
 
 def write_speed(count: int, seconds: float) -> Finding:
     """Judge how fast a disk takes bytes."""
     rate = count / max(seconds, 1e-9)
-    found = f"{rate / 1e6:.0f} MB/s, flushed"
+    state = f"{rate / 1e6:.0f} MB/s, flushed"
     if rate >= WRITE_RATE:
-        return Finding("write speed", "ok", found)
+        return Finding("write speed", "ok", state)
     advice = "a core makes up to 1.5 MB/s of masks: write to a faster disk, copy the store after"
-    return Finding("write speed", "slow", found, advice)
+    return Finding("write speed", "slow", state, advice)
 
 
 def time_publishing(folder: Path, clock: Clock = time.perf_counter) -> float:
     """Publish small files over each other, as shards are, and take the mean time."""
-    start, done = clock(), 0
-    while done < PUBLISHED and (not done or clock() - start < PATIENCE):
+    start, published = clock(), 0
+    while published < PUBLISH_FILES and (not published or clock() - start < PATIENCE):
         write_flushed(folder / "part", b"shard")
         (folder / "part").replace(folder / "shard")
         flush_folder(folder)
-        done += 1
-    return (clock() - start) / done
+        published += 1
+    return (clock() - start) / published
 
 
 def publishing(seconds: float) -> Finding:
     """Judge how long it takes to publish a file."""
-    found = f"{1000 * seconds:.1f} ms for a file flushed and renamed"
+    state = f"{1000 * seconds:.1f} ms for a file flushed and renamed"
     if seconds <= PUBLISH_SECONDS:
-        return Finding("publishing", "ok", found)
-    return Finding("publishing", "slow", found, "fewer, larger shards wait less: --shard-size 1000")
+        return Finding("publishing", "ok", state)
+    return Finding("publishing", "slow", state, "fewer, larger shards wait less: --shard-size 1000")
 
 
-def some_images(
-    place: Path, extensions: frozenset[str], clock: Clock = time.monotonic
+def sample_images(
+    folder: Path, extensions: frozenset[str], clock: Clock = time.monotonic
 ) -> list[Path]:
     """Find the first images below a folder, without reading it whole."""
     start = clock()
-    soon = itertools.takewhile(lambda _: clock() - start < PATIENCE, _entries(place, depth=3))
-    met = itertools.islice(soon, 2_000)
-    images = (e for e in met if Path(e.name).suffix.lower() in extensions and e.is_file())
-    return [Path(entry.path) for entry in itertools.islice(images, READ)]
+    entries = itertools.takewhile(lambda _: clock() - start < PATIENCE, _entries(folder, depth=3))
+    first_entries = itertools.islice(entries, 2_000)
+    images = (
+        entry
+        for entry in first_entries
+        if Path(entry.name).suffix.lower() in extensions and entry.is_file()
+    )
+    return [Path(entry.path) for entry in itertools.islice(images, READ_IMAGES)]
 
 
 def _entries(folder: Path, depth: int) -> Iterator[os.DirEntry[str]]:
@@ -101,9 +105,9 @@ def read_speed(count: int, seconds: float, size: int) -> Finding:
     """Judge how fast images come from a disk."""
     if not count:
         return Finding("read speed", "ok", "no images here to read")
-    each = seconds / count
-    found = f"{1000 * each:.1f} ms an image, {size / max(seconds, 1e-9) / 1e6:.0f} MB/s"
-    if each <= READ_SECONDS:
-        return Finding("read speed", "ok", found)
+    per_image = seconds / count
+    state = f"{1000 * per_image:.1f} ms an image, {size / max(seconds, 1e-9) / 1e6:.0f} MB/s"
+    if per_image <= READ_SECONDS:
+        return Finding("read speed", "ok", state)
     advice = "longer than a mask takes: give more --jobs than cores, or copy the images closer"
-    return Finding("read speed", "slow", found, advice)
+    return Finding("read speed", "slow", state, advice)

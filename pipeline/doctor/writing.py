@@ -10,24 +10,24 @@ from dilo.pipeline.doctor.report import Finding
 from dilo.pipeline.doctor.speed import publishing, time_publishing, time_writing, write_speed
 
 
-def trials(place: Path) -> list[Finding]:
+def run_trials(parent: Path) -> list[Finding]:
     """Try everything that a run does to a disk, in a folder that is removed again."""
     try:
         with tempfile.TemporaryDirectory(
-            prefix=".dilo-doctor-", dir=place, ignore_cleanup_errors=True
+            prefix=".dilo-doctor-", dir=parent, ignore_cleanup_errors=True
         ) as name:
             folder = Path(name)
-            written = _attempt("writing", writing, folder)
-            if written.level == "breaks":
-                return [written]
-            others: list[tuple[str, Callable[[Path], Finding]]] = [
+            writable = _attempt("writing", writing, folder)
+            if writable.level == "breaks":
+                return [writable]
+            trials: list[tuple[str, Callable[[Path], Finding]]] = [
                 ("renaming", renaming),
                 ("write speed", lambda folder: write_speed(*time_writing(folder / "large"))),
                 ("publishing", lambda folder: publishing(time_publishing(folder))),
             ]
-            return [written, *(_attempt(check, trial, folder) for check, trial in others)]
+            return [writable, *(_attempt(check, trial, folder) for check, trial in trials)]
     except OSError as error:
-        return [_broken("writing", error)]
+        return [_failure("writing", error)]
 
 
 def _attempt(check: str, trial: Callable[[Path], Finding], folder: Path) -> Finding:
@@ -35,11 +35,11 @@ def _attempt(check: str, trial: Callable[[Path], Finding], folder: Path) -> Find
     try:
         return trial(folder)
     except OSError as error:
-        return _broken(check, error)
+        return _failure(check, error)
 
 
-def _broken(check: str, error: OSError) -> Finding:
-    """Say that a run would end with this error."""
+def _failure(check: str, error: OSError) -> Finding:
+    """Report that a run would end with this error."""
     advice = "a run would end here: mend that, or give a folder on another disk"
     return Finding(check, "breaks", error.strerror or str(error), advice)
 

@@ -50,15 +50,15 @@ MAX_PIXELS = 2**28
 MAX_BYTES = 8 * MAX_PIXELS
 #: Seconds before each further try to read a file, where the error may pass.
 RETRY_DELAYS = (0.2, 1.0)
-_SHORT = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENFILE, errno.ENOMEM}
-_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN}
-_AWAY |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ESHUTDOWN}
+_SHORTAGE = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENFILE, errno.ENOMEM}
+_DISK_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTDOWN}
+_DISK_AWAY |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ESHUTDOWN}
 #: Errors that may pass: of a machine short of something, of a network disk. Not among them: a
 #: file that is not there, is a folder, or may not be read; nor EMFILE, for this very process has
 #: too many files open, and waiting closes none.
-TRANSIENT_ERRNOS = frozenset(_SHORT | _AWAY)
+TRANSIENT_ERRNOS = frozenset(_SHORTAGE | _DISK_AWAY)
 #: Pillow's own bound is one for the whole process: it is lifted while a header is read.
-_HEADER = threading.Lock()
+_HEADER_LOCK = threading.Lock()
 
 
 def decode(path: Path | str) -> NDArray[np.uint8]:
@@ -105,7 +105,7 @@ def decode_content(content: bytes) -> NDArray[np.uint8]:
     ImageError
         As `decode`.
     """
-    return _decoded(content, None)[0]
+    return _decode(content, None)[0]
 
 
 def decode_alpha(content: bytes) -> NDArray[np.uint8] | None:
@@ -184,22 +184,22 @@ def decode_reduced(content: bytes, side: int) -> tuple[NDArray[np.uint8], tuple[
     ImageError
         As `decode`.
     """
-    return _decoded(content, side)
+    return _decode(content, side)
 
 
-def _decoded(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Decode an image file, and say how large the whole image is."""
+def _decode(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Decode an image file; also return height and width of the whole image."""
     try:
-        whole = plain_jpeg_shape(content)
-        if whole is not None:
-            _check_pixels(*whole)
+        shape = plain_jpeg_shape(content)
+        if shape is not None:
+            _check_pixels(*shape)
             # Pillow lets a third of the scans with wrong bytes pass; this decoder, strict
             # about libjpeg's warnings, hardly any. The pixels of a sound file are the same.
-            return decode_jpeg(content, *_reduced(whole, side)), whole
+            return decode_jpeg(content, *_reduced_size(shape, side)), shape
         with warnings.catch_warnings():
             # Odd metadata and sizes that Pillow remarks on do not concern the pixels.
             warnings.simplefilter("ignore")
-            pixels = _by_pillow(content)
+            pixels = _decode_with_pillow(content)
             return pixels, (pixels.shape[0], pixels.shape[1])
     except ImageError:
         raise
@@ -215,15 +215,15 @@ def _read_with_retries(path: Path | str) -> bytes:
     """Read a file, again after a pause where the error may pass."""
     for pause in RETRY_DELAYS:
         try:
-            return _regular_content(path)
+            return _read_regular_file(path)
         except OSError as error:
             if error.errno not in TRANSIENT_ERRNOS:
                 raise
         time.sleep(pause)
-    return _regular_content(path)
+    return _read_regular_file(path)
 
 
-def _regular_content(path: Path | str) -> bytes:
+def _read_regular_file(path: Path | str) -> bytes:
     """Read a file, and not for ever: a pipe or a device has no end, or no beginning."""
     with open(path, "rb", buffering=0, opener=without_waiting) as file:
         status = os.fstat(file.fileno())
@@ -234,7 +234,7 @@ def _regular_content(path: Path | str) -> bytes:
         return file.readall()
 
 
-def _by_pillow(content: bytes) -> NDArray[np.uint8]:
+def _decode_with_pillow(content: bytes) -> NDArray[np.uint8]:
     """Decode an image of any kind, or say what else the file is."""
     try:
         opened = _open_with_pillow(content)
@@ -243,22 +243,22 @@ def _by_pillow(content: bytes) -> NDArray[np.uint8]:
             raise ImageError(refusal(content, FORMATS)) from None
         _check_pixels(*tiff_shape(content))
         samples = tiff_samples(content)
-        return _scaled(samples.astype(np.float64), fraction=samples.dtype.kind == "f")
+        return _scale_to_bytes(samples.astype(np.float64), fraction=samples.dtype.kind == "f")
     except ValueError:  # of the decoder of AVIF, which takes HEIC for its own
         raise ImageError(refusal(content, FORMATS)) from None
     with opened as image:
         _check_pixels(image.height, image.width)
-        return _rgb(image)
+        return _to_rgb(image)
 
 
 def _open_with_pillow(content: bytes) -> Image.Image:
     """Read an image's header."""
-    with _HEADER:
-        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    with _HEADER_LOCK:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(io.BytesIO(content), formats=FORMATS)
         finally:
-            Image.MAX_IMAGE_PIXELS = bound
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _check_pixels(height: int, width: int) -> None:
@@ -270,8 +270,8 @@ def _check_pixels(height: int, width: int) -> None:
         )
 
 
-def _reduced(shape: tuple[int, int], side: int | None) -> tuple[int, int]:
-    """Give the size to decode to; libjpeg's other factors than these take longer than the whole."""
+def _reduced_size(shape: tuple[int, int], side: int | None) -> tuple[int, int]:
+    """Choose the size to decode to; other factors of libjpeg's take longer than the whole."""
     factor = 1
     while side and factor < 8 and min(shape) // (2 * factor) >= side:
         factor *= 2
@@ -279,33 +279,35 @@ def _reduced(shape: tuple[int, int], side: int | None) -> tuple[int, int]:
 
 
 def _one_line(error: Exception) -> str:
-    """Say an error in one line, without the address of the buffer that Pillow was given."""
+    """Write an error in one line, without the address of the buffer that Pillow was given."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Convert to 8-bit RGB; Pillow clips deep samples where they should be scaled."""
     if image.mode.startswith("I;16"):
-        gray = _bytes_of(np.asarray(image).astype(np.float64) / 257.0)
+        gray = _round_to_bytes(np.asarray(image).astype(np.float64) / 257.0)
     elif image.mode in ("I", "F"):
-        gray = _scaled(np.asarray(image, np.float64), fraction=image.mode == "F")
+        gray = _scale_to_bytes(np.asarray(image, np.float64), fraction=image.mode == "F")
     else:
         # A palette with alpha goes through RGBA, or Pillow guesses the transparent colour.
-        direct = "RGBA" if image.mode == "P" and "transparency" in image.info else "RGB"
-        for mode in (direct, "RGB"):  # converting to the same would copy a large image
+        first_mode = "RGBA" if image.mode == "P" and "transparency" in image.info else "RGB"
+        for mode in (first_mode, "RGB"):  # converting to the same would copy a large image
             image = image if image.mode == mode else image.convert(mode)
         return np.array(image)
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _scaled(samples: NDArray[np.float64], *, fraction: bool) -> NDArray[np.uint8]:
+def _scale_to_bytes(samples: NDArray[np.float64], *, fraction: bool) -> NDArray[np.uint8]:
     """Scale samples to 0..255 by their range: 0..1 of fractions, 0..255, 0..65535 or more."""
     samples = np.nan_to_num(samples)
-    top = samples.max(initial=0.0)
-    unit = 1.0 if top <= 1.0 and fraction else 255.0
-    return _bytes_of(samples * (255.0 / max(unit, 65535.0 if unit < top <= 65535.0 else top)))
+    maximum = samples.max(initial=0.0)
+    white = 1.0 if maximum <= 1.0 and fraction else 255.0
+    return _round_to_bytes(
+        samples * (255.0 / max(white, 65535.0 if white < maximum <= 65535.0 else maximum))
+    )
 
 
-def _bytes_of(samples: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _round_to_bytes(samples: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Round to whole numbers from 0 to 255."""
     return np.clip(np.rint(samples), 0.0, 255.0).astype(np.uint8)

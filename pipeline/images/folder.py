@@ -10,13 +10,13 @@ from dilo.pipeline.images.names import escaped
 #: Images that are looked for: the first of the list, and others spread over it.
 FIRST, SPREAD = 8, 24
 #: Levels by which a folder may lie above or below the right one.
-_LEVELS = 3
+_MAX_LEVELS = 3
 #: Folders in a folder that are looked into.
-_FOLDERS = 1000
+_MAX_FOLDERS = 1000
 
 
-def is_there(image: Path) -> bool:
-    """Tell whether there is a file, or a link, by a name."""
+def lexists(image: Path) -> bool:
+    """Check whether there is a file, or a link, by a name."""
     try:
         os.lstat(image)
     except OSError as error:
@@ -26,8 +26,8 @@ def is_there(image: Path) -> bool:
 
 
 def can_open(image: Path) -> bool:
-    """Tell whether a file is there and may be read."""
-    return _failure(image) is None
+    """Check whether a file is there and may be read."""
+    return _open_error(image) is None
 
 
 def require_images(
@@ -42,34 +42,34 @@ def require_images(
     count = len(rows)
     first = range(min(FIRST, count))
     spread = {(2 * i + 1) * count // (2 * SPREAD) for i in range(SPREAD)}
-    places = sorted({*first, *spread})
-    absent = [place for place in places if not is_there(images / names[rows[place]])]
-    if 2 * len(absent) > len(places) or set(first) <= set(absent):
-        name = names[rows[absent[0]]]
+    positions = sorted({*first, *spread})
+    missing = [position for position in positions if not lexists(images / names[rows[position]])]
+    if 2 * len(missing) > len(positions) or set(first) <= set(missing):
+        name = names[rows[missing[0]]]
         raise StoreError(
             f"{option} {images} must hold the images of the store, got {escaped(name)} and "
-            f"{len(absent) - 1} more of {len(places)} looked for not there, and nothing was "
+            f"{len(missing) - 1} more of {len(positions)} looked for not there, and nothing was "
             f"changed: {whereabouts(images, name)}"
         )
 
 
-def require_some(images: Path, names: Sequence[str], option: str = "--images") -> int:
+def require_any(images: Path, names: Sequence[str], option: str = "--images") -> int:
     """Refuse a folder in which none of some images can be opened, and count those that cannot."""
-    failures = [error for name in names if (error := _failure(images / name)) is not None]
-    if len(failures) == len(names):
+    errors = [error for name in names if (error := _open_error(images / name)) is not None]
+    if len(errors) == len(names):
         path = images / names[0]
-        require_access(failures[0], path)
+        require_access(errors[0], path)
         first = escaped(names[0])
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise StoreError(
-            f"{option} {images} must hold the images to be shown, got no {first}{more}: "
+            f"{option} {images} must hold the images to be shown, got no {first}{rest}: "
             f"{whereabouts(images, names[0])}"
         )
-    return len(failures)
+    return len(errors)
 
 
-def _failure(image: Path) -> OSError | None:
-    """Tell why a file cannot be opened; None if it can."""
+def _open_error(image: Path) -> OSError | None:
+    """Return why a file cannot be opened; None if it can."""
     try:
         os.close(os.open(image, os.O_RDONLY | os.O_NONBLOCK))
     except OSError as error:
@@ -78,15 +78,15 @@ def _failure(image: Path) -> OSError | None:
 
 
 def whereabouts(images: Path, name: str) -> str:
-    """Say what to do where a folder lacks an image of a store: it may be a level off."""
+    """Suggest what to do where a folder lacks an image of a store: it may be a level off."""
     parts, folder = name.split("/"), images.resolve()
-    for levels in range(1, min(len(parts), _LEVELS + 1)):
-        above = folder.parents[levels - 1] if levels <= len(folder.parents) else folder
-        if folder.parts[-levels:] == tuple(parts[:levels]) and (above / name).exists():
-            return f"the store was made of a folder above this one: give {above}"
-    for below in _folders_in(images):
-        if (below / name).exists():
-            return f"the store was made of a folder in this one: give {below}"
+    for levels in range(1, min(len(parts), _MAX_LEVELS + 1)):
+        parent = folder.parents[levels - 1] if levels <= len(folder.parents) else folder
+        if folder.parts[-levels:] == tuple(parts[:levels]) and (parent / name).exists():
+            return f"the store was made of a folder above this one: give {parent}"
+    for child in _folders_in(images):
+        if (child / name).exists():
+            return f"the store was made of a folder in this one: give {child}"
     return "is it the folder that the store was made of, and is its disk mounted?"
 
 
@@ -94,7 +94,9 @@ def _folders_in(folder: Path) -> list[Path]:
     """List the folders in a folder, in order; none where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            paths = [Path(entry.path) for _, entry in zip(range(_FOLDERS), entries, strict=False)]
+            paths = [
+                Path(entry.path) for _, entry in zip(range(_MAX_FOLDERS), entries, strict=False)
+            ]
     except OSError:
         return []
     return sorted(path for path in paths if path.is_dir())

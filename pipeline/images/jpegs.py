@@ -13,16 +13,16 @@ _SCAN: Final = 0xDA
 _SEQUENTIAL: Final = {0xC0, 0xC1}
 _FRAMES: Final = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: Markers inside the data of a scan: a byte 255, and restarts.
-_INSIDE: Final = {0x00, *range(0xD0, 0xD8)}
+_MARKERS_IN_SCAN: Final = {0x00, *range(0xD0, 0xD8)}
 #: Bytes that the decoder may hold unread at the end of a scan.
-_AHEAD: Final = 16
+_READ_AHEAD: Final = 16
 #: How the data of a scan has a byte 255.
 _ESCAPED: Final = b"\xff\0"
 _STRAY: Final = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
 def plain_jpeg_shape(content: bytes) -> tuple[int, int] | None:
-    """Tell a JPEG of one or three components, which this module reads, from all other files.
+    """Recognize a JPEG of one or three components, which this module reads.
 
     Gives height and width; None for a rarer kind of JPEG, which Pillow reads, or what is none.
     """
@@ -36,25 +36,25 @@ def plain_jpeg_shape(content: bytes) -> tuple[int, int] | None:
 
 
 def decode_jpeg(content: bytes, height: int, width: int) -> NDArray[np.uint8]:
-    """Decode a JPEG, and refuse one that is truncated or has wrong bytes in its scan."""
-    remark = ""
+    """Decode a JPEG, not reduced below a size; refuse one that is truncated or has wrong bytes."""
+    warning = ""
     for _ in range(3):  # an oddity of the header may hide one behind the scan
         try:
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
                 content, "RGB", strict=True, min_height=height, min_width=width
             )
         except ValueError as error:
-            remark = str(error)
-            clean = without_oddities(content, remark)
+            warning = str(error)
+            clean = remove_oddities(content, warning)
             if clean is None:
                 raise
             content = clean
         else:
             return pixels
-    raise ValueError(remark)
+    raise ValueError(warning)
 
 
-def without_oddities(content: bytes, remark: str) -> bytes | None:
+def remove_oddities(content: bytes, warning: str) -> bytes | None:
     """Take out of a JPEG what a strict decoder remarks on and what no pixel depends on.
 
     That is: stray bytes between the segments before the first scan, the numbers of a sequential
@@ -66,9 +66,9 @@ def without_oddities(content: bytes, remark: str) -> bytes | None:
     Gives a file of the same pixels, without its oddities; None where there are none of these.
     """
     try:
-        header, scans = _clean_header(content)
-        clean = header + content[scans:]
-        if (stray := _STRAY.search(remark)) is not None:
+        header, data_start = _cleaned_header(content)
+        clean = header + content[data_start:]
+        if (stray := _STRAY.search(warning)) is not None:
             end = _end_of_scans(clean, len(header))
             data = _end_of_data(clean[:end], len(header), end - int(stray[1]))
             return None if data is None or _ESCAPED in clean[len(data) : end] else data + _END
@@ -77,70 +77,70 @@ def without_oddities(content: bytes, remark: str) -> bytes | None:
     return clean if clean != content else None
 
 
-def _clean_header(content: bytes) -> tuple[bytes, int]:
-    """Copy the segments up to the first scan without their oddities, and say where they end."""
-    parts, place, frame = [_START], 2, 0
+def _cleaned_header(content: bytes) -> tuple[bytes, int]:
+    """Copy the segments up to the first scan without their oddities; also return where they end."""
+    parts, position, frame = [_START], 2, 0
     while True:
-        place = _next(content, place)
-        while content[place + 1] in (0x00, 0xFF):
-            place = _next(content, place + 1)
-        marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4])
-        segment = bytearray(content[place : place + 2 + length])
-        place += 2 + length
+        position = _next_marker(content, position)
+        while content[position + 1] in (0x00, 0xFF):
+            position = _next_marker(content, position + 1)
+        marker, length = content[position + 1], int.from_bytes(content[position + 2 : position + 4])
+        segment = bytearray(content[position : position + 2 + length])
+        position += 2 + length
         if marker in _FRAMES:
             frame = marker
         if marker == _SCAN and frame in _SEQUENTIAL:
             segment[-3:] = b"\0\x3f\0"
         parts.append(bytes(segment))
         if marker == _SCAN:
-            return b"".join(parts), place
+            return b"".join(parts), position
 
 
-def _end_of_scans(content: bytes, place: int) -> int:
+def _end_of_scans(content: bytes, position: int) -> int:
     """Find the end marker, from the beginning of a scan's data on."""
     while True:
-        place = _next(content, place)
-        after = place + 1
-        while content[after] == 0xFF:  # a marker may be filled with them
-            after += 1
-        marker = content[after]
+        position = _next_marker(content, position)
+        next_position = position + 1
+        while content[next_position] == 0xFF:  # a marker may be filled with them
+            next_position += 1
+        marker = content[next_position]
         if marker == _END[1]:
-            return place
-        if marker not in _INSIDE:
-            after += int.from_bytes(content[after + 1 : after + 3])
-        place = after + 1
+            return position
+        if marker not in _MARKERS_IN_SCAN:
+            next_position += int.from_bytes(content[next_position + 1 : next_position + 3])
+        position = next_position + 1
 
 
-def _next(content: bytes, place: int) -> int:
+def _next_marker(content: bytes, start: int) -> int:
     """Find the next byte that may begin a marker."""
-    found = content.find(b"\xff", place)
-    if found < 0:
+    position = content.find(b"\xff", start)
+    if position < 0:
         raise IndexError("no marker")
-    return found
+    return position
 
 
 def _end_of_data(data: bytes, start: int, end: int) -> bytes | None:
     """Cut scans after their last byte, near an end, if they end as an encoder ends them."""
-    lengths = range(end, max(start, end - _AHEAD), -1)  # the decoder reads ahead
+    lengths = range(end, max(start, end - _READ_AHEAD), -1)  # the decoder reads ahead
     pixels = None
     for length in lengths:
-        shorter = _strictly(data[:length])
-        if shorter is not None:
-            pixels, data = shorter, data[:length]
+        shorter_pixels = _decode_strictly(data[:length])
+        if shorter_pixels is not None:
+            pixels, data = shorter_pixels, data[:length]
         elif pixels is not None:
             break
     if pixels is None:
         return None
     for bit in range(8):
-        changed = _strictly(data[:-1] + bytes([data[-1] ^ (1 << bit)]))
-        if changed is None or not np.array_equal(changed, pixels):
+        flipped_pixels = _decode_strictly(data[:-1] + bytes([data[-1] ^ (1 << bit)]))
+        if flipped_pixels is None or not np.array_equal(flipped_pixels, pixels):
             return data  # this bit is of the data, and so are those above
         if not data[-1] >> bit & 1:
             return None
     return data
 
 
-def _strictly(data: bytes) -> NDArray[np.uint8] | None:
+def _decode_strictly(data: bytes) -> NDArray[np.uint8] | None:
     """Decode a file without its end marker; None where the decoder remarks on anything."""
     try:
         return np.asarray(simplejpeg.decode_jpeg(data + _END, "RGB", strict=True))

@@ -21,11 +21,11 @@ class Labels:
 
 
 #: Folders of a data set's parts, which are seldom classes.
-_PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+_PART_NAMES = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 
 
 def are_numbers(classes: Iterable[str]) -> bool:
-    """Tell whether all names of classes are whole numbers, and so indices of classes."""
+    """Check whether all names of classes are whole numbers, and so indices of classes."""
     return all(name.isascii() and name.isdigit() and len(name) < 19 for name in classes)
 
 
@@ -42,41 +42,41 @@ def sorted_classes(classes: Iterable[str]) -> list[str]:
 
 
 def sorted_by_number(classes: Sequence[str]) -> bool:
-    """Tell whether classes stand in another order as numbers than they would as text."""
+    """Check whether classes stand in another order as numbers than they would as text."""
     return are_numbers(classes) and list(classes) != sorted(classes)
 
 
-def class_remarks(classes: Sequence[str], what: str) -> list[str]:
-    """Say what is unusual about classes."""
+def class_remarks(classes: Sequence[str], source: str) -> list[str]:
+    """List what is unusual about classes, a line each."""
     lines = []
     if sorted_by_number(classes):
-        named = ", ".join([*classes[:3], "...", classes[-1]] if len(classes) > 4 else classes)
-        lines.append(f"{what}: classes are whole numbers and sorted as numbers: {named}")
-    if parts := [escaped(name) for name in classes if name.lower() in _PARTS]:
+        examples = ", ".join([*classes[:3], "...", classes[-1]] if len(classes) > 4 else classes)
+        lines.append(f"{source}: classes are whole numbers and sorted as numbers: {examples}")
+    if part_names := [escaped(name) for name in classes if name.lower() in _PART_NAMES]:
         lines.append(
-            f"{what}: classes are named {' and '.join(parts)}, as parts of a data set are: "
-            f"is {parts[0]} in there the folder that was meant?"
+            f"{source}: classes are named {' and '.join(part_names)}, as parts of a data set are: "
+            f"is {part_names[0]} in there the folder that was meant?"
         )
     return lines
 
 
-def labels_of(names: Names, what: str, *, classes: Sequence[str] | None = None) -> Labels:
-    """Give each image the number of its class."""
-    found: dict[str, None] = {}
+def labels_of(names: Names, source: str, *, classes: Sequence[str] | None = None) -> Labels:
+    """Find the class of each image, numbered by `classes`, or by the images' own, sorted."""
+    folders: dict[str, None] = {}
     for name in names:
         folder, slash, _ = name.partition("/")
         if not slash:
             raise DiloError(
-                f"{what} must hold a folder for each class, got the image {escaped(name)} "
+                f"{source} must hold a folder for each class, got the image {escaped(name)} "
                 "outside any: move it into the folder of its class"
             )
-        found[folder] = None
+        folders[folder] = None
     numbers = {
-        name: i for i, name in enumerate(sorted_classes(found) if classes is None else classes)
+        name: i for i, name in enumerate(sorted_classes(folders) if classes is None else classes)
     }
-    if unknown := sorted(found.keys() - numbers.keys()):
+    if unknown := sorted(folders.keys() - numbers.keys()):
         raise DiloError(
-            f"classes of {what} must be among the {len(numbers)} of the training images, "
+            f"classes of {source} must be among the {len(numbers)} of the training images, "
             f"got {first_few(unknown)}: rename or remove these folders"
         )
     labels = np.fromiter((numbers[name.partition("/")[0]] for name in names), np.int64, len(names))

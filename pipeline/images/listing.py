@@ -23,7 +23,7 @@ EXTENSIONS = frozenset(
     )
 )
 #: Of pictures that are not read; how many are passed over is said.
-_OTHERS = frozenset(
+_UNREAD_EXTENSIONS = frozenset(
     (
         *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".tga", ".exr", ".hdr", ".ico"),
         *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dds", ".jxr", ".raw"),
@@ -37,34 +37,39 @@ def find_images(
     root: Path,
     include: Iterable[str] = (),
     *,
-    found: Callable[[int], object] | None = None,
+    on_progress: Callable[[int], object] | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Names:
-    """List the image files below a folder, at any depth."""
+    """List the image files below a folder, at any depth.
+
+    A glob with a slash is compared with the path below the folder, one without with the file's
+    name. `on_progress` is called with the number of images after every `PROGRESS_EVERY`; `say`
+    with a line on the pictures of other kinds, if there are any.
+    """
     if not root.is_dir():
         raise DiloError(f"images must be in a folder, got {root}: no such folder")
     globs = list(include)
-    taken = _matcher(globs)
-    lines, seen = bytearray(), 0
-    passed: Counter[str] = Counter()
-    for name in _walk(os.path.join(root, ""), EXTENSIONS | _OTHERS):
-        if (extension := _extension(name)) in _OTHERS:
-            passed[extension] += taken(name)
+    matches = _matcher(globs)
+    lines, count = bytearray(), 0
+    unread: Counter[str] = Counter()
+    for name in _walk(os.path.join(root, ""), EXTENSIONS | _UNREAD_EXTENSIONS):
+        if (extension := _extension(name)) in _UNREAD_EXTENSIONS:
+            unread[extension] += matches(name)
             continue
-        seen += 1
-        if found is not None and seen % PROGRESS_EVERY == 0:
-            found(seen)
-        if taken(name):
+        count += 1
+        if on_progress is not None and count % PROGRESS_EVERY == 0:
+            on_progress(count)
+        if matches(name):
             lines += escaped(name).encode() + b"\n"
-    words = _passed_over(passed)
-    if not seen:
+    note = _unread_note(unread)
+    if not count:
         raise DiloError(
             f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {root}: none found"
-            + (f"; {words}" if words else "")
+            + (f"; {note}" if note else "")
         )
-    if say is not None and words:
-        say(f"{root}: {words}")
-    return _names_or_error(lines, globs, f"{seen} images in {root}")
+    if say is not None and note:
+        say(f"{root}: {note}")
+    return _names_or_error(lines, globs, f"{count} images in {root}")
 
 
 def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
@@ -77,11 +82,11 @@ def count_images(root: Path, seconds: float) -> int | None:
 
     Gives None where it takes longer, or a folder cannot be read.
     """
-    end, count = time.monotonic() + seconds, 0
+    deadline, count = time.monotonic() + seconds, 0
     try:
         for _ in _walk(os.path.join(root, ""), EXTENSIONS):
             count += 1
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 return None
     except DiloError:
         return None
@@ -91,11 +96,11 @@ def count_images(root: Path, seconds: float) -> int | None:
 def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
     r"""Read which images to take, and in which order, from a list."""
     globs = list(include)
-    taken = _matcher(globs)
+    matches = _matcher(globs)
     bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]
-    lines, numbers, seen = bytearray(), array("q"), 0
-    with contextlib.closing(read_lines(file)) as content:
-        for number, line in enumerate(content, 1):
+    lines, line_numbers, count = bytearray(), array("q"), 0
+    with contextlib.closing(read_lines(file)) as raw_lines:
+        for number, line in enumerate(raw_lines, 1):
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             if not line:
                 continue
@@ -107,24 +112,24 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
                 ) from error
             except ValueError as error:
                 raise DiloError(f"{file}, line {number}: {error}") from error
-            seen += 1
-            if taken(name):
+            count += 1
+            if matches(name):
                 lines += escaped(name).encode() + b"\n"
-                numbers.append(number)
-    if not seen:
+                line_numbers.append(number)
+    if not count:
         raise DiloError(f"a list must name images, one a line, got {file}: it names none")
-    names = _names_or_error(lines, globs, f"{seen} images in {file}")
-    if (again := names.first_repeated()) is not None:
-        first = numbers[names.index(names[again])]
+    names = _names_or_error(lines, globs, f"{count} images in {file}")
+    if (repeated := names.first_repeated()) is not None:
+        first = line_numbers[names.index(names[repeated])]
         raise DiloError(
-            f"{file}, line {numbers[again]}: an image must stand once, "
-            f"got {escaped(names[again])}, which line {first} has too: remove one"
+            f"{file}, line {line_numbers[repeated]}: an image must stand once, "
+            f"got {escaped(names[repeated])}, which line {first} has too: remove one"
         )
     return names
 
 
 def is_nonempty_folder(folder: Path) -> bool:
-    """Tell a folder with something in it from one that is gone, or that waits for its disk."""
+    """Check whether a folder is there and holds something: one that waits for its disk is empty."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is not None
@@ -133,21 +138,21 @@ def is_nonempty_folder(folder: Path) -> bool:
 
 
 def _matcher(globs: list[str]) -> Callable[[str], bool]:
-    """Make the function that tells whether one of some globs takes a path."""
+    """Make the function that checks whether one of some globs matches a path."""
     tests = [("/" in glob, re.compile(fnmatch.translate(glob)).match) for glob in globs]
 
-    def taken(path: str) -> bool:
+    def matches(path: str) -> bool:
         name = path.rpartition("/")[2]
-        return any(test(path if whole else name) for whole, test in tests)
+        return any(test(path if has_folder else name) for has_folder, test in tests)
 
-    return taken if tests else lambda path: True
+    return matches if tests else lambda path: True
 
 
-def _names_or_error(lines: bytearray, globs: list[str], of: str) -> Names:
-    """Make names of lines; refuse globs that took none."""
+def _names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
+    """Make names of lines; refuse globs that matched none."""
     if not lines:
         raise DiloError(
-            f"--include must match images, got {' '.join(globs)}, which matches none of {of}: "
+            f"--include must match images, got {' '.join(globs)}, which matches none of {source}: "
             f"a glob without / is compared with a file's name, in its case, one with / with "
             f"the path below --images"
         )
@@ -155,12 +160,12 @@ def _names_or_error(lines: bytearray, globs: list[str], of: str) -> Names:
 
 
 def _extension(name: str) -> str:
-    """Give the extension of a path, in small letters."""
+    """Return the extension of a path, in small letters."""
     return name[name.rfind(".") :].lower()
 
 
-def _passed_over(counts: Counter[str]) -> str:
-    """Say how many pictures were passed over, by extension."""
+def _unread_note(counts: Counter[str]) -> str:
+    """Count in words the pictures that are not read, by extension; nothing where there are none."""
     if not (total := counts.total()):
         return ""
     kinds = ", ".join(f"{kind} ({n})" for kind, n in counts.most_common() if n)
@@ -172,8 +177,8 @@ def _passed_over(counts: Counter[str]) -> str:
 _Chain = tuple[tuple[int, int], "_Chain | None"]
 
 
-def _lies_in(folder: tuple[int, int], chain: "_Chain | None") -> bool:
-    """Tell whether a folder is one of those that lead to it."""
+def _is_ancestor(folder: tuple[int, int], chain: "_Chain | None") -> bool:
+    """Check whether a folder is one of those that lead to it."""
     while chain is not None:
         if chain[0] == folder:
             return True
@@ -192,7 +197,7 @@ def _walk(base: str, extensions: Collection[str]) -> Iterator[str]:
         try:
             status = os.stat(base + path)
             folder = status.st_dev, status.st_ino
-            if _lies_in(folder, chain):
+            if _is_ancestor(folder, chain):
                 continue
             with os.scandir(base + path) as entries:
                 keys = [key for entry in entries if (key := _sort_key(entry, extensions))]
@@ -202,8 +207,8 @@ def _walk(base: str, extensions: Collection[str]) -> Iterator[str]:
                 f"{error.strerror}: mend it, or move it out of {base}"
             ) from error
         keys.sort(reverse=True)
-        inside = folder, chain
-        pending += [(path + key, inside) for key in keys]
+        child_chain = folder, chain
+        pending += [(path + key, child_chain) for key in keys]
 
 
 def _sort_key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS) -> str:
@@ -215,7 +220,7 @@ def _sort_key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS)
     try:
         if entry.is_dir():
             return f"{name}/"
-        return name if image and (entry.is_file() or _leads_nowhere(entry)) else ""
+        return name if image and (entry.is_file() or _is_broken_link(entry)) else ""
     except OSError as error:  # of a link that loops, or that leads where nobody may look
         if image:
             return name
@@ -224,8 +229,8 @@ def _sort_key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS)
         raise
 
 
-def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
-    """Tell a link to nothing from one to a pipe, a socket or a device."""
+def _is_broken_link(entry: os.DirEntry[str]) -> bool:
+    """Check whether a link leads to nothing, rather than to a pipe, a socket or a device."""
     return entry.is_symlink() and not os.path.exists(entry.path)
 
 
@@ -241,9 +246,9 @@ def _relative(name: str, bases: list[str]) -> str:
     return path
 
 
-#: Told now and then how many images were seen so far.
-Found = Callable[[int], object]
-#: Told in a line what a user should know.
+#: Called now and then with the number of images so far.
+OnProgress = Callable[[int], object]
+#: Called with a line that a user should read.
 Say = Callable[[str], object]
 
 
@@ -260,8 +265,8 @@ class ImageSelection:
     #: Only the first so many of them.
     limit: int | None = None
 
-    def names(self, found: Found | None = None, say: Say | None = None) -> Names:
-        """List them."""
+    def names(self, on_progress: OnProgress | None = None, say: Say | None = None) -> Names:
+        """List their paths below the folder, in the order of a store's rows."""
         if self.list_file is not None:
             return read_list(self.list_file, self.root, self.include)[: self.limit]
-        return find_images(self.root, self.include, found=found, say=say)[: self.limit]
+        return find_images(self.root, self.include, on_progress=on_progress, say=say)[: self.limit]

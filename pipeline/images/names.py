@@ -16,7 +16,7 @@ from dilo.pipeline.common.textfiles import MAX_LIST, read_bytes
 _BLOCK = 4096
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: What a list holds, behind a line feed, where a line is no plain path below a folder.
-_SUSPECT: tuple[bytes, ...] = (
+_SUSPECT_PARTS: tuple[bytes, ...] = (
     b"\\",
     b"//",
     b"/\n",
@@ -28,7 +28,7 @@ _SUSPECT: tuple[bytes, ...] = (
     b"\n../",
     b"/.\n",
 )
-_SUSPECT += (b"/..\n", b"\n.\n", b"\n..\n")
+_SUSPECT_PARTS += (b"/..\n", b"\n.\n", b"\n..\n")
 _ESCAPE = re.compile(rb"\\(?:(\\)|x([0-9a-f]{2})|)")
 
 
@@ -48,36 +48,36 @@ def escaped(name: str) -> str:
 
 def unescaped(line: str) -> str:
     r"""Read a file name from the line that `escaped` wrote."""
-    return _name(line.encode())
+    return _decode_line(line.encode())
 
 
 def _fault(line: bytes) -> str:
-    """Say why a line is no path below a folder; "" if it is one."""
-    shown = line[:200].decode(errors="backslashreplace")
+    """Return why a line is no path below a folder; "" if it is one."""
+    excerpt = line[:200].decode(errors="backslashreplace")
     try:
-        name = _name(line)
+        name = _decode_line(line)
     except ValueError as error:
         return str(error)
     if escaped(name).encode() != line:
-        return f"a line must be written as the format says, got {shown!r}"
+        return f"a line must be written as the format says, got {excerpt!r}"
     if "\0" in name or {"", ".", ".."} & set(name.split("/")):
-        return f"a line must be a path below the folder of images, got {shown!r}"
+        return f"a line must be a path below the folder of images, got {excerpt!r}"
     return ""
 
 
-def _name(line: bytes) -> str:
+def _decode_line(line: bytes) -> str:
     """Read a name from a line's bytes."""
-    return os.fsdecode(_ESCAPE.sub(_byte, line) if b"\\" in line else line)
+    return os.fsdecode(_ESCAPE.sub(_unescape_byte, line) if b"\\" in line else line)
 
 
-def _byte(escape: re.Match[bytes]) -> bytes:
-    """Give the byte that an escape stands for."""
+def _unescape_byte(escape: re.Match[bytes]) -> bytes:
+    """Return the byte that an escape stands for."""
     if escape[1]:
         return b"\\"
     if escape[2]:
         return bytes.fromhex(escape[2].decode())
-    got = escape.string[escape.start() : escape.start() + 4].decode(errors="replace")
-    raise ValueError(rf"a backslash must be written \\, another byte \xNN, got {got}")
+    excerpt = escape.string[escape.start() : escape.start() + 4].decode(errors="replace")
+    raise ValueError(rf"a backslash must be written \\, another byte \xNN, got {excerpt}")
 
 
 class Names(Sequence[str]):
@@ -99,9 +99,9 @@ class Names(Sequence[str]):
         for name in names:
             text += escaped(name).encode()
             text += b"\n"
-        self._hold(np.frombuffer(text, np.uint8))
+        self._set_text(np.frombuffer(text, np.uint8))
 
-    def _hold(self, text: NDArray[np.uint8]) -> None:
+    def _set_text(self, text: NDArray[np.uint8]) -> None:
         """Keep the lines, and where each of them ends."""
         self._bytes = text
         self._ends: NDArray[np.int64] = np.flatnonzero(text == ord("\n"))
@@ -111,8 +111,8 @@ class Names(Sequence[str]):
     def of_text(cls, text: bytes | bytearray) -> Self:
         r"""Take lines as they stand."""
         names = cls(())
-        whole = text if not text or text.endswith(b"\n") else text + b"\n"
-        names._hold(np.frombuffer(whole, np.uint8))
+        lines = text if not text or text.endswith(b"\n") else text + b"\n"
+        names._set_text(np.frombuffer(lines, np.uint8))
         return names
 
     @classmethod
@@ -126,21 +126,21 @@ class Names(Sequence[str]):
         return self._bytes.tobytes().decode()
 
     def digest(self) -> str:
-        """Digest the names and their order."""
+        """Compute the SHA-256 of the names in their order, in hexadecimal digits."""
         return hashlib.sha256(self._bytes.data).hexdigest()
 
     def fault(self) -> str:
-        """Say what is wrong with lines that somebody else may have written."""
+        """Return what is wrong with lines that somebody else may have written; "" if nothing is."""
         if self._is_plain():
             return ""
         lines = (line for block in self._lines() for line in block)
         return next(filter(None, map(_fault, lines)), "")
 
     def _is_plain(self) -> bool:
-        """Tell that no line needs a look, in a hundredth of the time that looking at all takes."""
+        """Check that no line needs a look, in a hundredth of the time that looking at all takes."""
         text = b"\n" + self._bytes.tobytes()
         controls = np.count_nonzero((self._bytes < 0x20) | (self._bytes == 0x7F))
-        if controls != len(self) or any(part in text for part in _SUSPECT):
+        if controls != len(self) or any(part in text for part in _SUSPECT_PARTS):
             return False
         try:
             text.decode()
@@ -152,15 +152,15 @@ class Names(Sequence[str]):
         return len(self._ends)
 
     def _start(self, position: int) -> int:
-        """Tell where a line begins; the one after the last, where the text ends."""
+        """Find where a line begins; the one after the last, where the text ends."""
         return int(self._ends[position - 1]) + 1 if position else 0
 
     def _line(self, position: int) -> bytes:
-        """Give a line without its end."""
+        """Return a line without its end."""
         return self._bytes[self._start(position) : self._ends[position]].tobytes()
 
     def _lines(self) -> Iterator[list[bytes]]:
-        """Give all lines, a block at a time."""
+        """Yield all lines, a block at a time."""
         for first in range(0, len(self), _BLOCK):
             last = min(first + _BLOCK, len(self))
             block = self._bytes[self._start(first) : self._start(last) - 1]
@@ -172,27 +172,29 @@ class Names(Sequence[str]):
     def __getitem__(self, index: slice) -> "Names": ...
     def __getitem__(self, index: int | slice) -> "str | Names":
         # A range raises IndexError, counts from the end, and knows how slices end.
-        chosen = range(len(self))[index]
-        if isinstance(chosen, int):
-            return _name(self._line(chosen))
-        if chosen.step != 1 or not chosen:
-            return Names(self[position] for position in chosen)
-        part = Names(())
+        selection = range(len(self))[index]
+        if isinstance(selection, int):
+            return _decode_line(self._line(selection))
+        if selection.step != 1 or not selection:
+            return Names(self[position] for position in selection)
+        names = Names(())
         # A copy, or ten names would keep a million.
-        part._hold(self._bytes[self._start(chosen.start) : self._start(chosen.stop)].copy())
-        return part
+        names._set_text(
+            self._bytes[self._start(selection.start) : self._start(selection.stop)].copy()
+        )
+        return names
 
     def __iter__(self) -> Iterator[str]:
-        return (_name(line) for block in self._lines() for line in block)
+        return (_decode_line(line) for block in self._lines() for line in block)
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
         """Find a name; the first call makes a table of 16 bytes a name, the rest are quick."""
         if isinstance(value, str):
-            line, within = escaped(value).encode(), range(len(self))[start:stop]
-            hashes, order = self._hashed()
+            line, positions = escaped(value).encode(), range(len(self))[start:stop]
+            hashes, order = self._hash_table()
             first, last = (int(np.searchsorted(hashes, hash(line), s)) for s in ("left", "right"))
             for position in order[first:last].tolist():
-                if position in within and self._line(position) == line:
+                if position in positions and self._line(position) == line:
                     return int(position)
         raise ValueError(f"must be one of {len(self)} names, got {value!r}")
 
@@ -208,15 +210,15 @@ class Names(Sequence[str]):
 
         Gives its position; None where each name stands once.
         """
-        hashes, order = self._hashed()
+        hashes, order = self._hash_table()
         suspects = np.sort(order[1:][hashes[1:] == hashes[:-1]])
         return next((int(i) for i in suspects if self.index(self[int(i)]) < i), None)
 
-    def _hashed(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Hash all lines, sorted, and say where each stands; equal ones in their order."""
+    def _hash_table(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Hash all lines; return the sorted hashes, and each one's position, equals in order."""
         if self._table is None:
-            each = (hash(line) for block in self._lines() for line in block)
-            hashes = np.fromiter(each, np.int64, len(self))
+            line_hashes = (hash(line) for block in self._lines() for line in block)
+            hashes = np.fromiter(line_hashes, np.int64, len(self))
             order = np.argsort(hashes, kind="stable")
             self._table = hashes[order], order
         return self._table

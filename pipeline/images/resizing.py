@@ -27,12 +27,12 @@ def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if height == width == side:
         return np.ascontiguousarray(image)
     shrinks = max(height, width) >= 2 * side
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=how)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=interpolation)
     return np.asarray(resized, np.uint8)
 
 
-def stretched(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def stretch_mask(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Stretch a mask to its image, bilinearly, as it will be used.
 
     Parameters

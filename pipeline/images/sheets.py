@@ -33,53 +33,56 @@ def sheet(
     rows: Sequence[Sequence[Picture]],
     *,
     cell: int = CELL,
-    heads: Sequence[str] = (),
-    tight: bool = False,
+    column_titles: Sequence[str] = (),
+    shrink_rows: bool = False,
 ) -> Image.Image:
     """Lay pictures out in rows."""
-    across = max(len(row) for row in rows)
-    under = _most_lines([picture.caption for row in rows for picture in row]) * CAPTION + GAP
-    head = _most_lines(heads) * CAPTION + GAP if heads else 0
+    columns = max(len(row) for row in rows)
+    caption_height = (
+        _max_lines([picture.caption for row in rows for picture in row]) * CAPTION + GAP
+    )
+    header_height = _max_lines(column_titles) * CAPTION + GAP if column_titles else 0
     images = [[fit(picture.pixels, cell) for picture in row] for row in rows]
-    heights = [max(image.height for image in row) if tight else cell for row in images]
-    step, whole = cell + GAP, head + sum(height + under for height in heights)
-    canvas = Image.new("RGB", (across * step + GAP, whole + GAP), WHITE)
+    heights = [max(image.height for image in row) if shrink_rows else cell for row in images]
+    step = cell + GAP
+    total_height = header_height + sum(height + caption_height for height in heights)
+    canvas = Image.new("RGB", (columns * step + GAP, total_height + GAP), WHITE)
     draw = ImageDraw.Draw(canvas)
-    for c, words in enumerate(heads):
-        _write(draw, (GAP + c * step, GAP), words, cell, LARGE)
-    top = GAP + head
-    for row, shown, height in zip(rows, images, heights, strict=True):
-        for c, (picture, image) in enumerate(zip(row, shown, strict=True)):
+    for c, title in enumerate(column_titles):
+        _write(draw, (GAP + c * step, GAP), title, cell, LARGE)
+    top = GAP + header_height
+    for row, row_images, height in zip(rows, images, heights, strict=True):
+        for c, (picture, image) in enumerate(zip(row, row_images, strict=True)):
             left = GAP + c * step
             middle = (left + (cell - image.width) // 2, top + (height - image.height) // 2)
             canvas.paste(image, middle)
             _write(draw, (left, top + height), picture.caption, cell, SMALL)
-        top += height + under
+        top += height + caption_height
     return canvas
 
 
-def text_cell(words: str, *, cell: int = CELL) -> NDArray[np.uint8]:
+def text_cell(text: str, *, cell: int = CELL) -> NDArray[np.uint8]:
     """Stand for a picture that is not there, and say why."""
-    room = cell - 2 * GAP
-    lines = wrap(words, room, SMALL)[: room // CAPTION]
+    width = cell - 2 * GAP
+    lines = wrap(text, width, SMALL)[: width // CAPTION]
     height = max(1, len(lines)) * CAPTION + 2 * GAP
     canvas = Image.fromarray(np.broadcast_to(BLANK, (height, cell)).copy()).convert("RGB")
-    _write(ImageDraw.Draw(canvas), (GAP, GAP), "\n".join(lines), room, SMALL)
+    _write(ImageDraw.Draw(canvas), (GAP, GAP), "\n".join(lines), width, SMALL)
     return np.asarray(canvas)
 
 
-def _most_lines(texts: Sequence[str]) -> int:
+def _max_lines(texts: Sequence[str]) -> int:
     """Count the lines that the longest of some words have."""
     return 1 + max((text.count("\n") for text in texts), default=0)
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int, size: int
+    draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, width: int, size: int
 ) -> None:
     """Write words, line by line, each cut to a width."""
-    for n, words in enumerate(text.split("\n")):
-        line = (place[0], place[1] + n * CAPTION)
-        draw.text(line, truncate(words, width, size), fill=TEXT, font=font(size))
+    for n, line in enumerate(text.split("\n")):
+        line_position = (position[0], position[1] + n * CAPTION)
+        draw.text(line_position, truncate(line, width, size), fill=TEXT, font=font(size))
 
 
 def fit(pixels: NDArray[np.uint8], cell: int = CELL) -> Image.Image:
@@ -96,16 +99,16 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=size)
 
 
-def _long(text: str, size: int) -> float:
+def _text_width(text: str, size: int) -> float:
     """Measure words in pixels."""
     return font(size).getlength(text)
 
 
 def truncate(text: str, width: int, size: int) -> str:
     """Cut words to a width, and show that they were cut."""
-    if _long(text, size) <= width:
+    if _text_width(text, size) <= width:
         return text
-    while text and _long(f"{text}…", size) > width:
+    while text and _text_width(f"{text}…", size) > width:
         text = text[:-1]
     return f"{text.rstrip()}…"
 
@@ -117,7 +120,7 @@ def wrap(text: str, width: int, size: int = 12) -> list[str]:
         line = ""
         for word in part.split():
             longer = f"{line} {word}".lstrip()
-            if line and _long(longer, size) > width:
+            if line and _text_width(longer, size) > width:
                 lines.append(truncate(line, width, size))
                 longer = word
             line = longer

@@ -62,14 +62,16 @@ _REMEDIES: Final = {
 
 
 def kind_of(content: bytes) -> str:
-    """Tell what a file is by its first bytes."""
+    """Name what a file is by its first bytes; an empty string where they tell nothing."""
     if not content:
         return "an empty file"
     if content[4:8] == b"ftyp":
         # The first brand is the file's own; a picture of AVIF often names mif1 first.
-        brands = [content[at : at + 4] for at in (8, *range(16, 64, 4))]
-        for kind, known in _BRANDS.items():
-            if brands[0] in known or (kind == "an AVIF picture" and set(brands) & set(known)):
+        brands = [content[offset : offset + 4] for offset in (8, *range(16, 64, 4))]
+        for kind, brand_codes in _BRANDS.items():
+            if brands[0] in brand_codes or (
+                kind == "an AVIF picture" and set(brands) & set(brand_codes)
+            ):
                 return kind
     for kind, starts in _STARTS.items():
         if content.startswith(starts):
@@ -82,11 +84,11 @@ def kind_of(content: bytes) -> str:
 
 
 def refusal(content: bytes, formats: Collection[str]) -> str:
-    """Say why a file is not read as an image, and what to do."""
+    """Return why a file is not read as an image, and what to do."""
     kind = kind_of(content)
     if not kind:
         return "not an image"
-    remedy = next((words for noun, words in _REMEDIES.items() if kind.endswith(noun)), "")
+    remedy = next((advice for noun, advice in _REMEDIES.items() if kind.endswith(noun)), "")
     if _FORMATS.get(kind) in formats:
         return f"not an image that can be read: it begins as {kind} and does not go on as one"
     if "icture" in kind or "photograph" in kind:

@@ -13,7 +13,7 @@ from dilo.pipeline.errors import ImageError
 STARTS = (b"II*\0", b"MM\0*")
 #: Tags of the file's first directory.
 _WIDTH, _HEIGHT, _BITS, _FORMAT = 256, 257, 258, 339
-_NAMES = {1: "whole numbers", 2: "signed numbers", 3: "floating point"}
+_SAMPLE_KINDS = {1: "whole numbers", 2: "signed numbers", 3: "floating point"}
 
 
 def tiff_shape(content: bytes) -> tuple[int, int]:
@@ -29,26 +29,28 @@ def tiff_shape(content: bytes) -> tuple[int, int]:
 
 
 def tiff_samples(content: bytes) -> NDArray[np.number]:
-    """Read the samples of a TIFF that Pillow does not take."""
+    """Read the samples of a TIFF that Pillow does not take: (H, W, 3), red, green and blue."""
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
     if pixels is None or (pixels.ndim == 3 and pixels.shape[2] < 3):
-        raise ImageError(f"a TIFF of samples that are not read here, {_samples(content)}")
+        raise ImageError(f"a TIFF of samples that are not read here, {_describe_samples(content)}")
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     return np.asarray(pixels[:, :, 2::-1])
 
 
-def _samples(content: bytes) -> str:
-    """Say of what kind the samples are."""
+def _describe_samples(content: bytes) -> str:
+    """Describe the samples: bits, kind, and what to do."""
     tags = _tags(content)
     bits, kind = tags.get(_BITS, 1), tags.get(_FORMAT, 1)
     bits = bits if isinstance(bits, tuple) else (bits,)
     kind = kind[0] if isinstance(kind, tuple) and kind else kind
-    words = " + ".join(map(str, bits[:4]))
-    return f"{words} bits, {_NAMES.get(kind, 'unknown')}, or damaged: save it as JPEG or PNG"
+    depths = " + ".join(map(str, bits[:4]))
+    return (
+        f"{depths} bits, {_SAMPLE_KINDS.get(kind, 'unknown')}, or damaged: save it as JPEG or PNG"
+    )
 
 
 def _tags(content: bytes) -> ImageFileDirectory_v2:

@@ -250,11 +250,11 @@ def precompile(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
     if not classical and recipe.refinement is None:
         return
     with single_threaded():
-        from dilo.pipeline.common.compiled import saying_what_takes_long
+        from dilo.pipeline.common.compiled import announce_compiling
 
         rng = np.random.default_rng(0)  # in one colour, a method would stop half way
         image = rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8)
-        with saying_what_takes_long(say, "compiling, which takes about 15 s once a machine"):
+        with announce_compiling(say, "compiling, which takes about 15 s once a machine"):
             if classical:
                 recipe(image, recipe.side)
             else:  # a network compiles nothing, and is opened by the workers alone

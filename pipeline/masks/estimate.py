@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import joblib
 
-from dilo.pipeline.common.disk import free_space, gigabytes, nearest
+from dilo.pipeline.common.disk import free_space, gigabytes, nearest_existing
 from dilo.pipeline.common.printing import counted, failure_lines
 from dilo.pipeline.compute.arrays import ArrayTask
 from dilo.pipeline.compute.shard import ShardOpener
@@ -131,6 +131,6 @@ def estimate(
     size = round(len(shards) * SHARD_BYTES + count * sample.bytes_each)
     if not (store / PLAN).exists():
         size += len(names.text().encode()) + len(plan.text())
-    folder = nearest(store)
+    folder = nearest_existing(store)
     workers, free = None if cluster else useful_workers, free_space(folder)[0]
     return Estimate(plan, len(shards), count, workers, sample, size, folder, free, unit)

@@ -17,7 +17,7 @@ from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images.decoding import MAX_PIXELS
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.masks.pngs import ambiguous_names, stem, write_png
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan, shard_path
@@ -101,7 +101,9 @@ def export_shard(
                     kept += 1
                     continue
                 mask = masks[position]
-                write_png(target, stretched(mask, tuple(shape)) if size == "image" else mask, part)
+                write_png(
+                    target, stretch_mask(mask, tuple(shape)) if size == "image" else mask, part
+                )
                 written += 1
     finally:
         part.unlink(missing_ok=True)

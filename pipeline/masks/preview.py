@@ -13,7 +13,7 @@ from PIL import Image
 from dilo.pipeline.errors import ImageError, StoreError
 from dilo.pipeline.images.decoding import decode
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import BLANK, Picture, fit, sheet, text_cell
 from dilo.pipeline.masks.imported import IMPORTED
 from dilo.pipeline.store.maskstore import MaskStore
@@ -26,12 +26,12 @@ GRAY = 127
 
 def mask_picture(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> Picture:
     """Make the cell of a mask, with how much it covers below it."""
-    return Picture(stretched(mask, image.shape), f"covers {mask.mean() / 255:.0%}")
+    return Picture(stretch_mask(mask, image.shape), f"covers {mask.mean() / 255:.0%}")
 
 
 def foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fade an image (H, W, 3) out to gray where its mask (S, S) calls it background."""
-    alpha = stretched(mask, image.shape)[:, :, None] / 255.0
+    alpha = stretch_mask(mask, image.shape)[:, :, None] / 255.0
     return np.rint(image * alpha + GRAY * (1.0 - alpha)).astype(np.uint8)
 
 
@@ -123,7 +123,7 @@ class Comparison:
         rows = [
             self._row(images, name, [failed.get(name) for failed in reasons]) for name in chosen
         ]
-        return sheet(rows, heads=["image", *self.titles()], tight=True)
+        return sheet(rows, column_titles=["image", *self.titles()], shrink_rows=True)
 
     def _row(self, images: Path, name: str, reasons: list[str | None]) -> list[Picture]:
         """Make the cells of one image."""

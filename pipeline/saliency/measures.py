@@ -13,11 +13,11 @@ BETA_SQUARED = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """How many pixels a map finds, by threshold; all that precision, recall, F and E need.
+    """How many pixels a map selects, by threshold; all that precision, recall, F and E need.
 
     Attributes
     ----------
-    found : ndarray of shape (T,), int64
+    selected : ndarray of shape (T,), int64
         Pixels at or above each threshold.
     hits : ndarray of shape (T,), int64
         Those of them that belong to the object.
@@ -27,7 +27,7 @@ class Counts:
         Pixels of the image.
     """
 
-    found: NDArray[np.int64]
+    selected: NDArray[np.int64]
     hits: NDArray[np.int64]
     positives: int
     pixels: int
@@ -50,9 +50,9 @@ def counts(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> Counts:
     """
     levels = (255 * saliency).astype(np.intp)
     # Histograms summed from the top: what lies at or above.
-    found = np.bincount(levels.ravel(), minlength=THRESHOLDS)[::-1].cumsum()[::-1]
+    selected = np.bincount(levels.ravel(), minlength=THRESHOLDS)[::-1].cumsum()[::-1]
     hits = np.bincount(levels[truth], minlength=THRESHOLDS)[::-1].cumsum()[::-1]
-    return Counts(found, hits, int(truth.sum()), truth.size)
+    return Counts(selected, hits, int(truth.sum()), truth.size)
 
 
 def adaptive_counts(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> Counts:
@@ -75,34 +75,34 @@ def adaptive_counts(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> 
     .. [1] R. Achanta, S. Hemami, F. Estrada and S. Susstrunk, "Frequency-tuned Salient
        Region Detection", CVPR 2009, equation 9.
     """
-    found = saliency >= min(2 * saliency.mean(), 1.0)
+    selected = saliency >= min(2 * saliency.mean(), 1.0)
     return Counts(
-        np.array([found.sum()]), np.array([found[truth].sum()]), int(truth.sum()), truth.size
+        np.array([selected.sum()]), np.array([selected[truth].sum()]), int(truth.sum()), truth.size
     )
 
 
-def precision(counted: Counts) -> NDArray[np.float64]:
-    """Tell which share of what was found belongs to the object.
+def precision(pixel_counts: Counts) -> NDArray[np.float64]:
+    """Compute which share of the selected pixels belongs to the object.
 
     Parameters
     ----------
-    counted : Counts
+    pixel_counts : Counts
         By threshold.
 
     Returns
     -------
     ndarray of shape (T,), float64
-        0 where nothing was found.
+        0 where nothing was selected.
     """
-    return counted.hits / np.maximum(counted.found, 1)
+    return pixel_counts.hits / np.maximum(pixel_counts.selected, 1)
 
 
-def recall(counted: Counts) -> NDArray[np.float64]:
-    """Tell which share of the object was found.
+def recall(pixel_counts: Counts) -> NDArray[np.float64]:
+    """Compute which share of the object was selected.
 
     Parameters
     ----------
-    counted : Counts
+    pixel_counts : Counts
         By threshold.
 
     Returns
@@ -110,7 +110,7 @@ def recall(counted: Counts) -> NDArray[np.float64]:
     ndarray of shape (T,), float64
         0 where there is no object.
     """
-    return counted.hits / max(counted.positives, 1)
+    return pixel_counts.hits / max(pixel_counts.positives, 1)
 
 
 def f_measure(
@@ -145,24 +145,24 @@ def f_measure(
     return np.divide(product, weighted, out=np.zeros_like(product), where=weighted > 0)
 
 
-def e_measure(counted: Counts) -> NDArray[np.float64]:
+def e_measure(pixel_counts: Counts) -> NDArray[np.float64]:
     """Measure how well the map, cut at each threshold, is aligned with the object.
 
     Parameters
     ----------
-    counted : Counts
+    pixel_counts : Counts
         By threshold.
 
     Returns
     -------
     ndarray of shape (T,), float64
         The enhanced alignment, summed over the pixels and divided by their number less
-        one (by one for an image of one pixel). Without an object, the pixels not found
-        count; without a background, those found.
+        one (by one for an image of one pixel). Without an object, the pixels not
+        selected count; without a background, those selected.
 
     Notes
     -----
-    The alignment of a pixel takes one of four values, by whether it is found and whether
+    The alignment of a pixel takes one of four values, by whether it is selected and whether
     it belongs to the object, so that four counts give the sum over all pixels.
 
     References
@@ -170,19 +170,19 @@ def e_measure(counted: Counts) -> NDArray[np.float64]:
     .. [1] D.-P. Fan, C. Gong, Y. Cao, B. Ren, M.-M. Cheng and A. Borji,
        "Enhanced-alignment Measure for Binary Foreground Map Evaluation", IJCAI 2018.
     """
-    found, hits = counted.found.astype(np.float64), counted.hits.astype(np.float64)
-    positives, pixels = counted.positives, counted.pixels
+    selected, hits = pixel_counts.selected.astype(np.float64), pixel_counts.hits.astype(np.float64)
+    positives, pixels = pixel_counts.positives, pixel_counts.pixels
     if positives == 0:
-        total = pixels - found
+        total = pixels - selected
     elif positives == pixels:
-        total = found
+        total = selected
     else:
-        share, object_share = found / pixels, positives / pixels
+        share, object_share = selected / pixels, positives / pixels
         total = (
             hits * _alignment(1 - share, 1 - object_share)
-            + (found - hits) * _alignment(1 - share, -object_share)
+            + (selected - hits) * _alignment(1 - share, -object_share)
             + (positives - hits) * _alignment(-share, 1 - object_share)
-            + (pixels - found - positives + hits) * _alignment(-share, -object_share)
+            + (pixels - selected - positives + hits) * _alignment(-share, -object_share)
         )
     return total / max(pixels - 1, 1)
 

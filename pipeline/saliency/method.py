@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.common.plain import Misfit, converted, kind_of
+from dilo.pipeline.common.plain import Misfit, convert, kind_of
 from dilo.pipeline.errors import near
 from dilo.pipeline.saliency.parameters import Parameters
 
@@ -36,7 +36,7 @@ class Configurable(Generic[P]):
     function: Callable[..., Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Give every parameter, as JSON gives them back.
+        """Return every parameter, as JSON gives them back.
 
         Returns
         -------
@@ -49,7 +49,7 @@ class Configurable(Generic[P]):
         return values
 
     def with_parameters(self, values: Mapping[str, Any]) -> Self:
-        """Make the same step with other parameters.
+        """Copy this with other parameters.
 
         Parameters
         ----------
@@ -58,28 +58,28 @@ class Configurable(Generic[P]):
 
         Returns
         -------
-        Step
-            With these values.
+        Configurable
+            Of the same class, with these values.
 
         Raises
         ------
         ValueError
             If a name is unknown, or a value is not of its parameter's type or out of range.
         """
-        known, typed = self.as_dict(), dict[str, Any]()
+        current, converted = self.as_dict(), dict[str, Any]()
         for name, value in values.items():
-            if name not in known:
+            if name not in current:
                 raise ValueError(
-                    f"{name} must be one of {', '.join(known)}, got no such parameter"
-                    f"{near(name, known)}"
+                    f"{name} must be one of {', '.join(current)}, got no such parameter"
+                    f"{near(name, current)}"
                 )
             try:
-                typed[name] = converted(kind_of(known[name]), value, MAX_NUMBER)
+                converted[name] = convert(kind_of(current[name]), value, MAX_NUMBER)
             except Misfit as error:
-                rule = "finite and below 2**63" if error.too_large else f"like {known[name]!r}"
+                rule = "finite and below 2**63" if error.too_large else f"like {current[name]!r}"
                 raise ValueError(f"{name} must be {rule}, got {value!r}") from error
         return dataclasses.replace(
-            self, parameters=dataclasses.replace(cast("Any", self.parameters), **typed)
+            self, parameters=dataclasses.replace(cast("Any", self.parameters), **converted)
         )
 
 
@@ -95,8 +95,8 @@ class Method(Configurable[M]):
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Run the method with its parameters on a square RGB image."""
-        found: NDArray[np.float64] = self.function(image, self.parameters)
-        return found
+        saliency: NDArray[np.float64] = self.function(image, self.parameters)
+        return saliency
 
 
 class Refinement(Configurable[P]):
@@ -110,5 +110,5 @@ class Refinement(Configurable[P]):
         self, image: NDArray[np.uint8], saliency: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Refine a map with the parameters."""
-        found: NDArray[np.float64] = self.function(image, saliency, self.parameters)
-        return found
+        refined: NDArray[np.float64] = self.function(image, saliency, self.parameters)
+        return refined

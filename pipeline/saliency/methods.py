@@ -31,12 +31,12 @@ class Registry(Plugins[AnyMethod]):
         "NetworkMethod whose parameters derive from NetworkParameters"
     )
 
-    def is_valid(self, thing: Any) -> bool:
-        """Tell whether a package registers a method.
+    def is_valid(self, plugin: Any) -> bool:
+        """Check whether a package registers a method.
 
         Parameters
         ----------
-        thing : object
+        plugin : object
             What its entry point names.
 
         Returns
@@ -44,9 +44,9 @@ class Registry(Plugins[AnyMethod]):
         bool
             Whether it is one, with parameters of the kind that a plan keeps.
         """
-        if isinstance(thing, NetworkMethod):
-            return isinstance(thing.parameters, NetworkParameters)
-        return isinstance(thing, Method) and isinstance(thing.parameters, Parameters)
+        if isinstance(plugin, NetworkMethod):
+            return isinstance(plugin.parameters, NetworkParameters)
+        return isinstance(plugin, Method) and isinstance(plugin.parameters, Parameters)
 
 
 _HERE = "dilo.pipeline.saliency"

@@ -38,12 +38,12 @@ class MaskNetwork(Protocol):
             The image squashed to a square.
         """
 
-    def maps(self, seen: NDArray[Any], paths: Sequence[str]) -> NDArray[np.float32]:
+    def maps(self, pixels: NDArray[Any], paths: Sequence[str]) -> NDArray[np.float32]:
         """Compute the maps of a batch, on the device.
 
         Parameters
         ----------
-        seen : ndarray of shape (B, side, side, 3)
+        pixels : ndarray of shape (B, side, side, 3)
             What `prepare` made, stacked.
         paths : sequence of str
             The images, as images.txt names them.
@@ -54,14 +54,14 @@ class MaskNetwork(Protocol):
             As the network gives them. No map hangs on the others of its batch.
         """
 
-    def finish(self, seen: InputArray, found: NDArray[np.float32]) -> NDArray[np.float64]:
+    def finish(self, pixels: InputArray, output: NDArray[np.float32]) -> NDArray[np.float64]:
         """Make saliency of a map.
 
         Parameters
         ----------
-        seen : ndarray of shape (side, side, 3)
+        pixels : ndarray of shape (side, side, 3)
             What `prepare` made.
-        found : ndarray of shape (S, S), float32
+        output : ndarray of shape (S, S), float32
             Its map.
 
         Returns

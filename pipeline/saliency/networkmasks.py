@@ -21,7 +21,7 @@ class NetworkInput:
 
     Attributes
     ----------
-    seen : ndarray of shape (side, side, 3)
+    pixels : ndarray of shape (side, side, 3)
         What the network looks at.
     squashed : ndarray of shape (side, side, 3), uint8, or None
         The image, for the refinement; None without one.
@@ -56,19 +56,19 @@ class NetworkMasks:
 
         Returns
         -------
-        Prepared
-            It.
+        NetworkInput
+            What the network looks at, and what a refinement needs.
         """
-        refined = self.recipe.refinement is not None
-        squashed = squash(image, self.recipe.side) if refined else None
+        is_refined = self.recipe.refinement is not None
+        squashed = squash(image, self.recipe.side) if is_refined else None
         return NetworkInput(self.network.prepare(image), squashed)
 
-    def maps(self, prepared: Sequence[NetworkInput], paths: Sequence[str]) -> NDArray[np.float32]:
+    def maps(self, inputs: Sequence[NetworkInput], paths: Sequence[str]) -> NDArray[np.float32]:
         """Compute the maps of a batch, on the device.
 
         Parameters
         ----------
-        prepared : sequence of Prepared
+        inputs : sequence of NetworkInput
             B images.
         paths : sequence of str
             Theirs, as `names` gives them.
@@ -83,21 +83,21 @@ class NetworkMasks:
         ValueError
             If it gives anything else.
         """
-        found = self.network.maps(np.stack([image.pixels for image in prepared]), paths)
-        if found.ndim != 3 or len(found) != len(prepared):
-            raise ValueError(f"maps must have shape ({len(prepared)}, S, S), got {found.shape}")
-        return found
+        maps = self.network.maps(np.stack([image.pixels for image in inputs]), paths)
+        if maps.ndim != 3 or len(maps) != len(inputs):
+            raise ValueError(f"maps must have shape ({len(inputs)}, S, S), got {maps.shape}")
+        return maps
 
     def finish(
-        self, prepared: NetworkInput, found: NDArray[np.float32], size: int
+        self, network_input: NetworkInput, output: NDArray[np.float32], size: int
     ) -> NDArray[np.uint8]:
         """Make a mask of a map; for several threads at once.
 
         Parameters
         ----------
-        prepared : Prepared
+        network_input : NetworkInput
             The image.
-        found : ndarray of shape (S, S), float32
+        output : ndarray of shape (S, S), float32
             Its map.
         size : int
             Side of the mask, in pixels.
@@ -112,18 +112,18 @@ class NetworkMasks:
         ValueError
             If the map is none: NaN, or of values that are not from 0 to 1.
         """
-        if not np.isfinite(found).all():
+        if not np.isfinite(output).all():
             raise ValueError("a map must be finite, got NaN or infinity from the network")
-        saliency = self.network.finish(prepared.pixels, found)
-        image = prepared.squashed
+        saliency = self.network.finish(network_input.pixels, output)
+        image = network_input.squashed
         if image is None:  # without a refinement nobody looks at it
             image = np.empty((0, 0, 3), np.uint8)
         return self.recipe.to_mask(image, saliency, size)
 
     def __call__(self, image: NDArray[np.uint8], size: int, path: str = "") -> NDArray[np.uint8]:
         """Make the (size, size) mask of an (H, W, 3) image."""
-        prepared = self.prepare(image)
-        return self.finish(prepared, self.maps([prepared], [path])[0], size)
+        network_input = self.prepare(image)
+        return self.finish(network_input, self.maps([network_input], [path])[0], size)
 
 
 def open_masks(
@@ -155,10 +155,10 @@ def open_masks(
     """
     if not isinstance(recipe.method, NetworkMethod):
         raise TypeError(f"recipe must be a network's, got {recipe.name}'s")
-    asked, found = recipe.method.parameters.weights, weights_digest(weights)
-    if asked != found:
+    expected, digest = recipe.method.parameters.weights, weights_digest(weights)
+    if expected != digest:
         raise DiloError(
             f"--weights {weights} must be the file that the masks are planned with, of SHA-256 "
-            f"{asked}, got {found}: give that file, or a fresh --out"
+            f"{expected}, got {digest}: give that file, or a fresh --out"
         )
     return NetworkMasks(recipe, recipe.method.open(weights, device, names))

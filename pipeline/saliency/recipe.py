@@ -14,7 +14,7 @@ from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS, AnyMethod
 from dilo.pipeline.saliency.network import NetworkMethod
 
 #: What the names of a refinement's parameters start with, among a method's.
-_AFTER = "refine."
+_REFINE_PREFIX = "refine."
 #: Side of a mask in pixels, unless it is asked for; that of a network's is its own.
 SIZE = 224
 
@@ -85,17 +85,23 @@ class MaskRecipe:
                 f"refine must be one of {', '.join(REFINEMENTS)}, got {refine!r}"
                 f"{near(refine, REFINEMENTS)}"
             )
-        own = {name: v for name, v in (settings or {}).items() if not name.startswith(_AFTER)}
-        after = {name[len(_AFTER) :]: v for name, v in (settings or {}).items() if name not in own}
-        if after and refine is None:
-            raise ValueError(f"refine.{next(iter(after))} needs a refinement, got none")
+        method_settings = {
+            name: v for name, v in (settings or {}).items() if not name.startswith(_REFINE_PREFIX)
+        }
+        refine_settings = {
+            name[len(_REFINE_PREFIX) :]: v
+            for name, v in (settings or {}).items()
+            if name not in method_settings
+        }
+        if refine_settings and refine is None:
+            raise ValueError(f"refine.{next(iter(refine_settings))} needs a refinement, got none")
         if weights:
-            own |= _weighed(method, own, weights)
+            method_settings |= _weights_setting(method, method_settings, weights)
         return cls(
             method,
-            METHODS[method].with_parameters(own),
+            METHODS[method].with_parameters(method_settings),
             refine,
-            REFINEMENTS[refine].with_parameters(after) if refine is not None else None,
+            REFINEMENTS[refine].with_parameters(refine_settings) if refine is not None else None,
         )
 
     @classmethod
@@ -119,18 +125,20 @@ class MaskRecipe:
         ValueError
             If this version knows no such method, or other parameters.
         """
-        own = {name: value for name, value in parameters.items() if name != "refine"}
-        after = dict(parameters.get("refine", {}))
-        refine = after.pop("method", None)
-        settings = own | {f"{_AFTER}{name}": value for name, value in after.items()}
-        found = cls.create(method, refine, settings)
-        if found.parameters() != parameters:
-            missing = ", ".join(sorted(set(found.parameters()) - set(parameters)))
+        method_settings = {name: value for name, value in parameters.items() if name != "refine"}
+        refine_settings = dict(parameters.get("refine", {}))
+        refine = refine_settings.pop("method", None)
+        settings = method_settings | {
+            f"{_REFINE_PREFIX}{name}": value for name, value in refine_settings.items()
+        }
+        recipe = cls.create(method, refine, settings)
+        if recipe.parameters() != parameters:
+            missing = ", ".join(sorted(set(recipe.parameters()) - set(parameters)))
             raise ValueError(f"{method} must have a value for each parameter, got none: {missing}")
-        return found
+        return recipe
 
     def parameters(self) -> dict[str, Any]:
-        """Give every number that decides a mask, for a store's plan.
+        """Return every number that decides a mask, for a store's plan.
 
         Returns
         -------
@@ -144,7 +152,7 @@ class MaskRecipe:
 
     @property
     def side(self) -> int:
-        """Tell how large an image the method looks at.
+        """Return how large an image the method looks at.
 
         Returns
         -------
@@ -155,7 +163,7 @@ class MaskRecipe:
 
     @property
     def is_network(self) -> bool:
-        """Tell whether the method is a network, which takes weights.
+        """Check whether the method is a network, which takes weights.
 
         Returns
         -------
@@ -164,12 +172,12 @@ class MaskRecipe:
         """
         return isinstance(self.method, NetworkMethod)
 
-    def mask_size(self, asked: int | None) -> int:
-        """Tell how large a mask is.
+    def mask_size(self, requested: int | None) -> int:
+        """Return how large a mask is.
 
         Parameters
         ----------
-        asked : int or None
+        requested : int or None
             The side that is asked for.
 
         Returns
@@ -177,8 +185,8 @@ class MaskRecipe:
         int
             That, or else what a network makes, which is not resized then, or `SIZE`.
         """
-        if asked is not None:
-            return asked
+        if requested is not None:
+            return requested
         return self.side if self.is_network else SIZE
 
     def __call__(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -189,7 +197,7 @@ class MaskRecipe:
         return self.to_mask(squashed, self.method(squashed), size)
 
     def to_mask(
-        self, squashed: NDArray[np.uint8], found: NDArray[np.float64], size: int
+        self, squashed: NDArray[np.uint8], saliency: NDArray[np.float64], size: int
     ) -> NDArray[np.uint8]:
         """Make a mask of a map.
 
@@ -197,7 +205,7 @@ class MaskRecipe:
         ----------
         squashed : ndarray of shape (side, side, 3), uint8
             The image, for the refinement.
-        found : ndarray of shape (S, S), float64
+        saliency : ndarray of shape (S, S), float64
             The method's map of it.
         size : int
             Side of the mask, in pixels.
@@ -213,20 +221,26 @@ class MaskRecipe:
             If it is no map of values from 0 to 1.
         """
         # Also false for NaN. A foreign method may err; what it gives must not pass for a mask.
-        if found.ndim != 2 or len(set(found.shape)) > 1 or not 0 <= found.min() <= found.max() <= 1:
+        if (
+            saliency.ndim != 2
+            or len(set(saliency.shape)) > 1
+            or not 0 <= saliency.min() <= saliency.max() <= 1
+        ):
             raise ValueError(
-                f"a map must be a square of values from 0 to 1, got {found.shape} from "
-                f"{found.min()} to {found.max()}"
+                f"a map must be a square of values from 0 to 1, got {saliency.shape} from "
+                f"{saliency.min()} to {saliency.max()}"
             )
         if self.refinement is not None:
-            found = self.refinement(squash(squashed, len(found)), found)
-        return squash(np.floor(255.0 * found + 0.5).astype(np.uint8), size)
+            saliency = self.refinement(squash(squashed, len(saliency)), saliency)
+        return squash(np.floor(255.0 * saliency + 0.5).astype(np.uint8), size)
 
 
-def _weighed(method: str, own: Mapping[str, Any], weights: str) -> dict[str, str]:
+def _weights_setting(
+    method: str, method_settings: Mapping[str, Any], weights: str
+) -> dict[str, str]:
     """Make weights a parameter, of a method that has some and was not told them otherwise."""
     if not isinstance(METHODS[method], NetworkMethod):
         raise ValueError(f"weights belong to a method that is a network, got {method!r}")
-    if "weights" in own:
+    if "weights" in method_settings:
         raise ValueError("weights are known by their file alone: leave weights=... out")
     return {"weights": weights}

@@ -9,17 +9,17 @@ from dilo.pipeline.errors import CheckpointError, require_access
 #: Where a run of training keeps its checkpoints; the newest has the last name.
 _CHECKPOINTS = "checkpoints/step-*.pt"
 #: Where it says what it was asked for.
-FACTS = "run.json"
+RUN_RECORD = "run.json"
 #: Pixels that no network's masks are larger than.
-_LARGEST_SIDE = 2**14
+_MAX_SIDE = 2**14
 
 
-def weights_file(given: Path) -> Path:
+def weights_file(path: Path) -> Path:
     """Find the file that an option names.
 
     Parameters
     ----------
-    given : Path
+    path : Path
         The file, or the folder of a run, which stands for its newest checkpoint.
 
     Returns
@@ -32,26 +32,26 @@ def weights_file(given: Path) -> Path:
     CheckpointError
         If there is none.
     """
-    if given.is_file():
-        return given
-    if found := sorted(given.glob(_CHECKPOINTS)):
-        return found[-1]
-    if given.is_dir():
-        got = "a folder without them"
+    if path.is_file():
+        return path
+    if checkpoints := sorted(path.glob(_CHECKPOINTS)):
+        return checkpoints[-1]
+    if path.is_dir():
+        problem = "a folder without them"
     else:
-        got = "a pipe or a device" if given.exists() else "nothing there"
+        problem = "a pipe or a device" if path.exists() else "nothing there"
     raise CheckpointError(
-        f"--weights {given} must be a file of weights, or a run with {_CHECKPOINTS}, "
-        f"got {got}: check the path"
+        f"--weights {path} must be a file of weights, or a run with {_CHECKPOINTS}, "
+        f"got {problem}: check the path"
     )
 
 
-def trained_side(given: Path) -> int | None:
+def trained_side(path: Path) -> int | None:
     """Find the side that a network for saliency was trained to make masks at.
 
     Parameters
     ----------
-    given : Path
+    path : Path
         As `weights_file` takes it.
 
     Returns
@@ -60,14 +60,14 @@ def trained_side(given: Path) -> int | None:
         In pixels; None of a file, and of what is no run of a training for saliency.
     """
     try:
-        side = read_json(given / FACTS)["recipe"]["data"]["size"]
+        side = read_json(path / RUN_RECORD)["recipe"]["data"]["size"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return side if type(side) is int and 0 < side <= _LARGEST_SIDE else None
+    return side if type(side) is int and 0 < side <= _MAX_SIDE else None
 
 
 def weights_digest(file: Path) -> str:
-    """Tell weights from all others, wherever they lie.
+    """Digest weights, which tells them from all others, wherever they lie.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from typing import Any
 
 from dilo.pipeline.common.files import remove_leftovers, write_if_absent, write_text
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import Found, ImageSelection, Say
+from dilo.pipeline.images.listing import ImageSelection, OnProgress, Say
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.store.plan import (
     IMAGES,
@@ -59,7 +59,7 @@ def plan_store(
     *,
     shard_size: int | None = None,
     reuse_list: bool = False,
-    on_progress: Found | None = None,
+    on_progress: OnProgress | None = None,
     say: Say | None = None,
 ) -> tuple[Plan, Names]:
     """Plan a store, or check that the one there is what is asked for; write nothing.

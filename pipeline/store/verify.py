@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import (
     REMEDIES,
-    SHORT,
+    SHORTAGE_ERRNOS,
     AccessError,
     ImageError,
     StoreError,
     require_access,
 )
 from dilo.pipeline.images.decoding import read_file
-from dilo.pipeline.images.folder import is_there, require_images, whereabouts
+from dilo.pipeline.images.folder import lexists, require_images, whereabouts
 from dilo.pipeline.images.names import escaped, unescaped
 from dilo.pipeline.store.plan import PLAN, Plan, cached_names, load_names, shard_path
 from dilo.pipeline.store.shardfile import DIGEST, matches_digest, reading_shard
@@ -105,7 +105,7 @@ class Verifier:
         names = cached_names(self.store, plan.digest)
         expected = [escaped(names[i]) for i in plan.rows(shard)]
         path = shard_path(self.store, shard)
-        if not is_there(path):
+        if not lexists(path):
             return Check(shard, len(expected), [], exists=False, other_plan=False)
         problems, changes = find_faults(self.store, plan, shard, expected), Changes()
         if self.images and not problems:
@@ -208,7 +208,7 @@ def _compare_image(
             return
         content = read_file(image)
     except (OSError, ImageError) as error:
-        if error.errno in SHORT:
+        if error.errno in SHORTAGE_ERRNOS:
             raise AccessError(f"{image}: {error}: {REMEDIES[error.errno]}", error.errno) from error
         if not size:  # what could not be read then may stay so
             return

@@ -7,7 +7,7 @@ from support.graphs import ECSSD
 
 from dilo.eval.saliency.measures import normalised
 from dilo.pipeline.images import decode_reduced, read_file
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.measures import counts, f_measure, precision, recall
 
@@ -21,7 +21,7 @@ def scored(recipe: MaskRecipe) -> tuple[float, float]:
         with Image.open(ECSSD / "masks" / f"{path.stem}.png") as opened:
             truth = np.asarray(opened.convert("L")) > 128
         mask = recipe(decode_reduced(read_file(path), recipe.side)[0], 224)
-        saliency = normalised(stretched(mask, truth.shape))
+        saliency = normalised(stretch_mask(mask, truth.shape))
         counted = counts(saliency, truth)
         curves.append((precision(counted), recall(counted)))
         errors.append(np.abs(saliency - truth).mean())

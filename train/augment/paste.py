@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.train.data.draws import GRAY, PasteDraw
 
 
@@ -109,7 +109,7 @@ def paste_image(
         If there is no picture, and the draw is not on gray.
     """
     height, width = image.shape[1:]
-    edge = Image.fromarray(stretched(alpha, (height, width)))
+    edge = Image.fromarray(stretch_mask(alpha, (height, width)))
     if draw.blend_sigma > 0:
         edge = edge.filter(ImageFilter.GaussianBlur(draw.blend_sigma))
     share = torch.from_numpy(np.array(edge)).to(image.device) / 255

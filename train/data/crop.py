@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.common.compiled import saying_what_takes_long
+from dilo.pipeline.common.compiled import announce_compiling
 from dilo.train.data.draws import Box, ViewDraw
 from dilo.train.data.resize import blur, resize
 from dilo.train.recipes.recipe import PasteRecipe
@@ -57,7 +57,7 @@ def compile_crops(say: Callable[[str], object] | None = None) -> None:
         Writes a line for people, who may have to wait.
     """
     line = "compiling the crops, which takes a few seconds once a machine"
-    with saying_what_takes_long(say or str, line):
+    with announce_compiling(say or str, line):
         whole = blur(np.zeros((2, 2), np.uint8), (1.0, 1.0))[..., None]
         for pixels in (whole, whole[:, :1]):
             resize(pixels, 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from dilo.pipeline.common.files import remove_leftovers, temporary_name, write_if_absent
-from dilo.pipeline.common.processes import own_place, start_of
+from dilo.pipeline.common.processes import own_namespace, start_time
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import AccessError, DiloError, require_access
 from dilo.train.runtime import distributed
@@ -55,8 +55,8 @@ class Claimant:
             host=socket.gethostname(),
             pid=os.getpid(),
             since=datetime.now(UTC).isoformat(timespec="seconds"),
-            started=start_of(os.getpid()),
-            machine=own_place(),
+            started=start_time(os.getpid()),
+            machine=own_namespace(),
             token=secrets.token_hex(8),
         )
 
@@ -84,9 +84,9 @@ class Claimant:
 
         Gives None where it cannot be asked, on another machine or in another container.
         """
-        if self.machine != own_place():
+        if self.machine != own_namespace():
             return None
-        started = start_of(self.pid)
+        started = start_time(self.pid)
         return started == self.started if started or not _hidden(self.pid) else None
 
 

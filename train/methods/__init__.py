@@ -36,10 +36,10 @@ class Methods(Plugins[Maker], MutableMapping[str, Maker]):
     )
 
     def __setitem__(self, name: str, maker: Maker) -> None:
-        self._ours[name] = maker
+        self._builtin[name] = maker
 
     def __delitem__(self, name: str) -> None:
-        del self._ours[name]
+        del self._builtin[name]
 
     def is_valid(self, thing: Any) -> bool:
         """Tell whether a package registers a method.

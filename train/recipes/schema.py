@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from dilo.pipeline.common.plain import Misfit, converted
+from dilo.pipeline.common.plain import Misfit, convert
 from dilo.pipeline.common.textfiles import MAX_INTEGER
 from dilo.pipeline.errors import RecipeError, near
 
@@ -70,7 +70,7 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return _section(typing.cast("type[Any]", hint), value, source, key)
     try:
-        return converted(hint, value, MAX_INTEGER, MAX_INTEGER)
+        return convert(hint, value, MAX_INTEGER, MAX_INTEGER)
     except Misfit as error:
         rule, guess = _rule(error.kind), ""
         if error.too_large:

@@ -70,12 +70,14 @@ def _edge_density(
     for r in range(height):
         outer_row = r < down or r >= height - down
         for c in range(width):
-            here = squared[r + 1, c + 1]
-            if here <= threshold or not (outer_row or c < across or c >= width - across):
+            strength = squared[r + 1, c + 1]
+            if strength <= threshold or not (outer_row or c < across or c >= width - across):
                 continue
             gx, gy = abs(horizontal[r, c]), abs(vertical[r, c])
-            peak = gx >= gy and squared[r + 1, c] <= here and here > squared[r + 1, c + 2]
-            if peak or (gy >= gx and squared[r, c + 1] <= here and here > squared[r + 2, c + 1]):
+            peak = gx >= gy and squared[r + 1, c] <= strength and strength > squared[r + 1, c + 2]
+            if peak or (
+                gy >= gx and squared[r, c + 1] <= strength and strength > squared[r + 2, c + 1]
+            ):
                 rows[r] += 1
                 columns[c] += 1
     return rows / width, columns / height

@@ -52,7 +52,7 @@ class ColorGraph:
 
     @property
     def cost(self) -> NDArray[np.float64]:
-        """Tell what a path pays for each link.
+        """Compute what a path pays for each link.
 
         Returns
         -------
@@ -142,9 +142,9 @@ def pairwise_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
     for i in range(count):
         row = distance[i]
         for d in range(dimensions):
-            column, here = columns[d], points[i, d]
+            column, coordinate = columns[d], points[i, d]
             for j in range(count):
-                row[j] += (column[j] - here) * (column[j] - here)
+                row[j] += (column[j] - coordinate) * (column[j] - coordinate)
         for j in range(count):
             length = np.sqrt(row[j])
             row[j] = length if length >= _SAME_COLOR else 0.0
@@ -228,7 +228,7 @@ def gaussian_weight(distance: NDArray[np.float64], sigma: float) -> NDArray[np.f
     flat = np.ascontiguousarray(distance).reshape(-1)
     weight = _exponent(flat, sigma)
     np.exp(weight, out=weight)
-    _cut(weight, flat, 3 * sigma)
+    _zero_beyond(weight, flat, 3 * sigma)
     return weight.reshape(distance.shape)
 
 
@@ -244,7 +244,7 @@ def _exponent(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64
 
 
 @compiled
-def _cut(weight: NDArray[np.float64], distance: NDArray[np.float64], limit: float) -> None:
+def _zero_beyond(weight: NDArray[np.float64], distance: NDArray[np.float64], limit: float) -> None:
     """Make weights nought, in place, where the distance is above a limit."""
     for i in range(len(weight)):
         weight[i] = weight[i] if distance[i] <= limit else 0.0
@@ -256,7 +256,7 @@ def adjacency_counts(touch: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Parameters
     ----------
     touch : ndarray of shape (N, N), uint8
-        In which directions they touch; see `touching`.
+        In which directions they touch; see `contact_bits`.
 
     Returns
     -------

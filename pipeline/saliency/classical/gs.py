@@ -83,14 +83,14 @@ def background_superpixels(graph: ColorGraph, parameters: GsParameters) -> NDArr
     nearest = min(max(1, nearest), len(boundary) - 1)
     if nearest == 0:  # a single superpixel
         return graph.on_boundary
-    apart = pairwise_distance(graph.position[boundary])
-    apart *= parameters.boundary_distance
-    unlike = graph.difference[np.ix_(boundary, boundary)] / (1 + apart)
-    np.fill_diagonal(unlike, np.inf)
-    remote = np.sort(unlike, axis=1)[:, :nearest].mean(axis=1)
-    spread = remote.max() - remote.min()
+    separation = pairwise_distance(graph.position[boundary])
+    separation *= parameters.boundary_distance
+    dissimilarity = graph.difference[np.ix_(boundary, boundary)] / (1 + separation)
+    np.fill_diagonal(dissimilarity, np.inf)
+    remoteness = np.sort(dissimilarity, axis=1)[:, :nearest].mean(axis=1)
+    spread = remoteness.max() - remoteness.min()
     if spread <= parameters.boundary_spread:
         return graph.on_boundary
     background = np.zeros_like(graph.on_boundary)
-    background[boundary] = (remote - remote.min()) / spread <= parameters.boundary_remote
+    background[boundary] = (remoteness - remoteness.min()) / spread <= parameters.boundary_remote
     return background

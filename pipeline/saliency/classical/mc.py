@@ -102,30 +102,30 @@ def absorbed_saliency(
     """
     degree = weights.sum(axis=1)
     outlier = degree < parameters.outlier_degree
-    boundary, frame = _absorbing(weights, graph, parameters)
+    boundary, frame = _absorbing_nodes(weights, graph, parameters)
     chain = ~(outlier | frame)
     absorbing = boundary & chain
     if not absorbing.any():  # nowhere to be absorbed: no time is longer than another
         return np.zeros(len(weights))
-    time, weighed = absorbed_times(weights, degree, chain, absorbing)
+    time, weighted_time = absorbed_times(weights, degree, chain, absorbing)
     if equilibrium_score(time) >= parameters.equilibrium_score:
-        time = weighed
+        time = weighted_time
     saliency = np.zeros(len(weights))
     saliency[chain] = time
     for i in np.flatnonzero(outlier):  # in order: each may make the next one salient
-        around = saliency[graph.adjacent[i]]
-        saliency[i] = float(around.max(initial=0.0) > parameters.outlier_saliency)
+        neighbors = saliency[graph.adjacent[i]]
+        saliency[i] = float(neighbors.max(initial=0.0) > parameters.outlier_saliency)
     return saliency
 
 
-def _absorbing(
+def _absorbing_nodes(
     weights: NDArray[np.float64], graph: ChainGraph, parameters: McParameters
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Choose whose copies absorb, and who, being a frame, leaves the chain."""
-    boundary, nobody = graph.on_boundary, np.zeros(len(weights), bool)
+    boundary, no_nodes = graph.on_boundary, np.zeros(len(weights), bool)
     inwards = graph.adjacent & np.logical_and.outer(boundary, ~boundary)
     if weights[inwards].sum() > parameters.frame_affinity or boundary.all():
-        return boundary, nobody
+        return boundary, no_nodes
     return graph.adjacent[boundary].any(axis=0) & ~boundary, boundary
 
 
@@ -164,9 +164,11 @@ def absorbed_times(
     matrix = -weights
     matrix[~chain], matrix[:, ~chain] = 0.0, 0.0  # who has left is waited for by nobody
     np.fill_diagonal(matrix, np.where(chain, total - weights.diagonal(), 1.0))
-    rare = 1 / degree
-    even = np.where(chain, total, 0.0)
-    time = solve(matrix, np.stack([even, even * (rare / rare[chain].sum())], axis=1))
+    rarity = 1 / degree
+    equal_steps = np.where(chain, total, 0.0)
+    time = solve(
+        matrix, np.stack([equal_steps, equal_steps * (rarity / rarity[chain].sum())], axis=1)
+    )
     return stretch(time[chain, 0]), stretch(time[chain, 1])
 
 

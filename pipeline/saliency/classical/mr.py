@@ -52,18 +52,18 @@ def mr_values(superpixels: Superpixels, parameters: MrParameters) -> NDArray[np.
     ndarray of shape (N,), float64
         Saliency stretched to [0, 1], or all 0.
     """
-    learned = ranking_matrix(superpixels, parameters)
-    if learned is None:
+    ranking = ranking_matrix(superpixels, parameters)
+    if ranking is None:
         return np.zeros(len(superpixels))
     labels = superpixels.labels
     background = np.ones(len(superpixels))
     for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         query = np.zeros(len(superpixels))
         query[side] = 1.0
-        background *= 1 - stretch(learned @ query)
+        background *= 1 - stretch(ranking @ query)
     background = stretch(background)
     # Second stage: ranked anew, against what the first stage finds salient.
-    return stretch(learned @ (background >= background.mean()))
+    return stretch(ranking @ (background >= background.mean()))
 
 
 def ranking_matrix(
@@ -96,6 +96,6 @@ def ranking_matrix(
     if weights is None:
         return None
     matrix = np.diag(weights.sum(axis=1)) - parameters.manifold_reach * weights
-    learned: NDArray[np.float64] = solve(matrix, np.eye(len(matrix)))
-    np.fill_diagonal(learned, 0.0)
-    return learned
+    ranking: NDArray[np.float64] = solve(matrix, np.eye(len(matrix)))
+    np.fill_diagonal(ranking, 0.0)
+    return ranking

@@ -34,7 +34,7 @@ def shortest_paths(
     ----------
     R. W. Floyd, "Algorithm 97: Shortest Path", Communications of the ACM 5(6), 1962.
     """
-    node, count = _merged(cost, linked)
+    node, count = _zero_cost_groups(cost, linked)
     between = np.full((count, count), np.inf)
     for i in range(len(cost)):
         for j in range(len(cost)):
@@ -107,8 +107,10 @@ def distance_from(
 
 
 @compiled
-def _merged(cost: NDArray[np.float64], linked: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
-    """Give numbers to the groups of nodes that links costing nothing join."""
+def _zero_cost_groups(
+    cost: NDArray[np.float64], linked: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], int]:
+    """Find the groups of nodes that links costing nothing join: each node's, and how many."""
     size = len(cost)
     node = np.full(size, -1)
     pending = np.empty(size, np.int64)

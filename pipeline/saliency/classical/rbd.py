@@ -52,7 +52,7 @@ def color_sigmas(
 
     Returns
     -------
-    Scales
+    ColorSigmas
         Both.
 
     References
@@ -60,7 +60,7 @@ def color_sigmas(
     ``EstimateDynamicParas`` in the released code of Zhu et al., CVPR 2014.
     """
     one_step = mean_smallest(difference, adjacent)
-    pairs = np.sort(_of_pairs(difference, adjacent))
+    pairs = np.sort(_pair_values(difference, adjacent))
     count = int(parameters.top_pairs * len(pairs) + 0.5)
     # Under 50 pairs the share is none of them, and bounds nothing.
     top = float(pairs[-count:].mean()) if count else np.inf
@@ -72,7 +72,7 @@ def color_sigmas(
 
 
 @compiled
-def _of_pairs(difference: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _pair_values(difference: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.float64]:
     """List the differences of the pairs in a symmetric relation, each once."""
     count, end = len(difference), 0
     pairs = np.empty(count * (count - 1) // 2)
@@ -124,10 +124,10 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     ndarray of shape (N,), float64
         Saliency stretched to [0, 1], or all 0.
     """
-    scales = color_sigmas(graph.difference, graph.adjacent, parameters)
+    sigmas = color_sigmas(graph.difference, graph.adjacent, parameters)
     # No weight reaches further than three sigma.
-    geodesic = shortest_paths(graph.cost, graph.linked, 3 * scales.geodesic)
-    connectivity = boundary_connectivity(geodesic, graph.on_boundary, sigma=scales.geodesic)
+    geodesic = shortest_paths(graph.cost, graph.linked, 3 * sigmas.geodesic)
+    connectivity = boundary_connectivity(geodesic, graph.on_boundary, sigma=sigmas.geodesic)
     probability = background_probability(connectivity, sigma=parameters.connectivity_sigma)
     weight = np.where(
         connectivity > parameters.certain_connectivity, parameters.certain_weight, probability
@@ -135,7 +135,7 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     contrast = background_weighted_contrast(
         graph.difference, graph.position, probability, sigma=parameters.position_sigma
     )
-    smoothness = gaussian_weight(graph.difference, scales.neighbor)
+    smoothness = gaussian_weight(graph.difference, sigmas.neighbor)
     smoothness *= graph.near | graph.linked
     smoothness += parameters.adjacency_weight * graph.counts
     return stretch(optimize(contrast, parameters.background_factor * weight, smoothness))

@@ -54,7 +54,7 @@ def region_sums(
 
 @compiled
 def contact_bits(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
-    """Tell in which of four directions superpixels touch.
+    """Find in which of four directions superpixels touch.
 
     Parameters
     ----------
@@ -73,16 +73,16 @@ def contact_bits(labels: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
     touch = np.zeros((count, count), np.uint8)
     for row in range(height):
         for column in range(width):
-            here = labels[row, column]
-            if column + 1 < width and labels[row, column + 1] != here:
-                touch[here, labels[row, column + 1]] |= 1
+            label = labels[row, column]
+            if column + 1 < width and labels[row, column + 1] != label:
+                touch[label, labels[row, column + 1]] |= 1
             if row + 1 < height:
-                if labels[row + 1, column] != here:
-                    touch[here, labels[row + 1, column]] |= 1
-                if column + 1 < width and labels[row + 1, column + 1] != here:
-                    touch[here, labels[row + 1, column + 1]] |= 2
-                if column > 0 and labels[row + 1, column - 1] != here:
-                    touch[here, labels[row + 1, column - 1]] |= 2
+                if labels[row + 1, column] != label:
+                    touch[label, labels[row + 1, column]] |= 1
+                if column + 1 < width and labels[row + 1, column + 1] != label:
+                    touch[label, labels[row + 1, column + 1]] |= 2
+                if column > 0 and labels[row + 1, column - 1] != label:
+                    touch[label, labels[row + 1, column - 1]] |= 2
     return touch
 
 

@@ -71,11 +71,11 @@ def _cluster(
         centers[k, 3] = r - 0.5
         centers[k, 4] = c - 0.5
     labels = np.full((height, width), -1, np.int32)
-    before = np.empty_like(labels)
-    for rest in range(iterations - 1, -1, -1):  # rounds that are still to come
-        before[:] = labels
+    previous = np.empty_like(labels)
+    for remaining in range(iterations - 1, -1, -1):  # rounds that are still to come
+        previous[:] = labels
         _assign(lab, centers, step, np.float32(stiffness * stiffness), labels)
-        if rest == 0 or np.array_equal(before, labels):
+        if remaining == 0 or np.array_equal(previous, labels):
             break
         _move(lab, labels, centers)
     return labels
@@ -89,7 +89,7 @@ def _assign(
     stiffness: np.float32,
     labels: NDArray[np.int32],
 ) -> None:
-    """Give each pixel to the nearest of the centres within a step of it along each axis."""
+    """Assign each pixel to the nearest of the centres within a step of it along each axis."""
     _, height, width = lab.shape
     nearest = np.full((height, width), np.float32(np.inf), np.float32)
     along = np.arange(width).astype(np.float32)
@@ -102,9 +102,9 @@ def _assign(
             down = down * down
             # Views of one row, so that the inner loop becomes vector instructions.
             light, a, b = lab[0, r, left:right], lab[1, r, left:right], lab[2, r, left:right]
-            place, near, label = along[left:right], nearest[r, left:right], labels[r, left:right]
+            columns, near, label = along[left:right], nearest[r, left:right], labels[r, left:right]
             for i in range(right - left):
-                x = place[i] - c0
+                x = columns[i] - c0
                 dl, da, db = light[i] - l0, a[i] - a0, b[i] - b0
                 distance = dl * dl + da * da + db * db + stiffness * (down + x * x)
                 better = distance < near[i]
@@ -162,15 +162,15 @@ def enforce_connectivity(labels: NDArray[np.int32], smallest: int) -> NDArray[np
         Labels 0 to N - 1 in the order of their first pixel, each connected through sides of
         pixels.
     """
-    joined, left = _joined(labels, smallest)
-    while left:  # a part may have joined one that it encloses, and both still be too small
-        joined, left = _joined(joined, smallest)
-    return joined
+    merged, unfinished = _merge_small_parts(labels, smallest)
+    while unfinished:  # a part may have joined one that it encloses, and both still be too small
+        merged, unfinished = _merge_small_parts(merged, smallest)
+    return merged
 
 
 @compiled
-def _joined(labels: NDArray[np.int32], smallest: int) -> tuple[NDArray[np.int32], bool]:
-    """Let each part that is too small join a neighbour; tell whether one is left to do so."""
+def _merge_small_parts(labels: NDArray[np.int32], smallest: int) -> tuple[NDArray[np.int32], bool]:
+    """Let each part that is too small join a neighbour; also return whether one is left to."""
     height, width = labels.shape
     # A border that belongs to nothing spares every look at a neighbour a test for the edge.
     padded = np.full((height + 2, width + 2), -2, np.int32)
@@ -181,15 +181,15 @@ def _joined(labels: NDArray[np.int32], smallest: int) -> tuple[NDArray[np.int32]
     joined = np.arange(len(size))
     border = np.zeros(len(size), np.int64)
     for part in range(len(size)):
-        here = _root(joined, part)
-        if size[here] >= smallest:
+        root = _root(joined, part)
+        if size[root] >= smallest:
             continue
         pixels = order[starts[part] : starts[part + 1]]
         for pixel in pixels:
             for side in sides:
                 if parts[pixel + side] >= 0:
                     border[_root(joined, parts[pixel + side])] += 1
-        border[here] = 0
+        border[root] = 0
         best, longest = -1, 0
         for pixel in pixels:  # once more, which also leaves the counts at 0 for the next part
             for side in sides:
@@ -201,11 +201,11 @@ def _joined(labels: NDArray[np.int32], smallest: int) -> tuple[NDArray[np.int32]
                 if length > longest or (length == longest > 0 and other < best):
                     best, longest = other, length
         if best >= 0:
-            joined[here] = best
-            size[best] += size[here]
+            joined[root] = best
+            size[best] += size[root]
     roots = joined == np.arange(len(joined))
-    left = roots.sum() > 1 and size[roots].min() < smallest
-    return _renumbered(parts.reshape(height + 2, width + 2)[1:-1, 1:-1], joined), left
+    unfinished = roots.sum() > 1 and size[roots].min() < smallest
+    return _renumber(parts.reshape(height + 2, width + 2)[1:-1, 1:-1], joined), unfinished
 
 
 @compiled
@@ -247,8 +247,8 @@ def _root(joined: NDArray[np.int64], part: int) -> int:
 
 
 @compiled
-def _renumbered(parts: NDArray[np.int32], joined: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Give numbers to what parts have become in the order of first pixels, which is theirs."""
+def _renumber(parts: NDArray[np.int32], joined: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Count off what parts have become, in the order of first pixels, which is theirs."""
     number = np.full(len(joined), -1, np.int32)
     count = 0
     for part in range(len(joined)):

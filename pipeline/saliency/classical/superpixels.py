@@ -35,7 +35,7 @@ class Superpixels:
 
     @cached_property
     def touch(self) -> NDArray[np.uint8]:
-        """Tell in which directions superpixels touch; see `contact_bits`.
+        """Find in which directions superpixels touch; see `contact_bits`.
 
         Returns
         -------
@@ -45,7 +45,7 @@ class Superpixels:
         return contact_bits(self.labels, len(self))
 
     def neighbors(self) -> NDArray[np.bool_]:
-        """Tell who touches whom, at a side or a corner.
+        """Find who touches whom, at a side or a corner.
 
         Returns
         -------
@@ -56,7 +56,7 @@ class Superpixels:
         return touch | touch.T
 
     def on_boundary(self, band: int) -> NDArray[np.bool_]:
-        """Tell which superpixels reach the image's edges.
+        """Find which superpixels reach the image's edges.
 
         Parameters
         ----------

@@ -67,12 +67,12 @@ def grabcut(
     models = _color_models(image, above, parameters)
     if models is None:
         return saliency
-    way = np.where(above, 1.0 - threshold, threshold)
-    unsure = np.abs(values - threshold) < parameters.certain * way
-    foreground = _cut(image, above, unsure, models)
+    room = np.where(above, 1.0 - threshold, threshold)
+    unsure = np.abs(values - threshold) < parameters.certain * room
+    foreground = _grabcut(image, above, unsure, models)
     # Towards the map's own extremes, so that a weak map stays weak.
     target = np.where(foreground, saliency.max(), saliency.min())
-    weight = _confirmed(foreground, above, unsure)
+    weight = _confirmed_share(foreground, above, unsure)
     refined: NDArray[np.float64] = saliency + weight * (target - saliency)
     return refined
 
@@ -98,7 +98,7 @@ def _color_models(
     return (background, foreground) if told_apart >= parameters.told_apart else None
 
 
-def _cut(
+def _grabcut(
     image: NDArray[np.uint8],
     above: NDArray[np.bool_],
     unsure: NDArray[np.bool_],
@@ -117,14 +117,14 @@ def _cut(
     return foreground
 
 
-def _confirmed(
+def _confirmed_share(
     foreground: NDArray[np.bool_], above: NDArray[np.bool_], unsure: NDArray[np.bool_]
 ) -> float:
-    """Give the share of unsure pixels that the cut leaves on their side, of the worse side.
+    """Compute the share of unsure pixels that the cut leaves on their side, of the worse side.
 
     Without evidence in the image the shortest outline wins: the cut shrinks to the sure
     foreground or grows to the sure background, and this is 0, as where all is sure.
     """
     sides = (unsure & above, unsure & ~above)
-    kept = foreground == above
-    return min((float(kept[side].mean()) for side in sides if side.any()), default=0.0)
+    unchanged = foreground == above
+    return min((float(unchanged[side].mean()) for side in sides if side.any()), default=0.0)

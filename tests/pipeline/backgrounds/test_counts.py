@@ -27,7 +27,7 @@ from dilo.pipeline.store.shardfile import ShardSummary
     ],
 )
 def test_they_are_said_in_a_line(numbers, words):
-    assert BackgroundCounts(*numbers).words() == words
+    assert BackgroundCounts(*numbers).summary() == words
 
 
 def test_shards_are_added_up():

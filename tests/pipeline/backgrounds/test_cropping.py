@@ -11,7 +11,7 @@ from support.backgrounds import built, crops_by, masks_of, planned
 from support.photographs import photograph, photograph_folder
 
 from dilo.pipeline.backgrounds.counts import count_backgrounds
-from dilo.pipeline.backgrounds.cropping import BackgroundSource, encoded, tiled
+from dilo.pipeline.backgrounds.cropping import BackgroundSource, encode, tile
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.backgrounds.windows import largest_windows
@@ -69,16 +69,16 @@ def test_the_shorter_side_is_reduced_to_the_size_and_never_enlarged():
         ((24, 90), 24, (24, 90)),
         ((10, 12), 24, (10, 12)),
     ):
-        jpeg = encoded(photograph(0, *shape), size, 90)
+        jpeg = encode(photograph(0, *shape), size, 90)
         assert simplejpeg.decode_jpeg(jpeg, "RGB").shape == (*expected, 3)
     ramp = np.repeat(np.arange(0, 240, 2, dtype=np.uint8)[None, :, None], 60, axis=0)
-    small = simplejpeg.decode_jpeg(encoded(np.repeat(ramp, 3, axis=2), 24, 100), "RGB")
+    small = simplejpeg.decode_jpeg(encode(np.repeat(ramp, 3, axis=2), 24, 100), "RGB")
     assert np.abs(small[:, 2:-2, 0] - (np.arange(48) * 5 + 1.5)[2:-2]).max() < 4
 
 
 def test_pixels_finer_than_the_size_are_averaged_away_rather_than_left_out():
     checkers = np.indices((96, 96)).sum(axis=0) % 2 * np.uint8(255)
-    small = simplejpeg.decode_jpeg(encoded(np.dstack([checkers] * 3).astype(np.uint8), 24, 95))
+    small = simplejpeg.decode_jpeg(encode(np.dstack([checkers] * 3).astype(np.uint8), 24, 95))
     assert np.abs(small.astype(int) - 127).max() < 8
 
 
@@ -88,7 +88,7 @@ def test_pixels_finer_than_the_size_are_averaged_away_rather_than_left_out():
 def test_a_box_is_cut_out_of_the_repeated_picture(box):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
     top, left, height, width = box
-    cut = tiled(pixels, box)
+    cut = tile(pixels, box)
     assert cut.shape == (height, width, 3)
     assert cut.dtype == np.uint8
     for row, column in np.ndindex(height, width):
@@ -97,7 +97,7 @@ def test_a_box_is_cut_out_of_the_repeated_picture(box):
 
 def test_a_box_within_is_a_copy():
     pixels = np.zeros((4, 4, 3), np.uint8)
-    tiled(pixels, (0, 0, 4, 4))[:] = 255
+    tile(pixels, (0, 0, 4, 4))[:] = 255
     assert not pixels.any()
 
 

@@ -4,7 +4,7 @@ import pytest
 from support.backgrounds import masks_of
 from support.photographs import photograph_folder
 
-from dilo.pipeline.backgrounds.plan import require_masks, whole_masks, with_masks
+from dilo.pipeline.backgrounds.plan import open_complete_masks, require_masks, with_masks
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.images.listing import ImageSelection
 
@@ -31,7 +31,7 @@ def test_an_image_without_a_mask_is_named(masks, tmp_path):
 
 
 def test_masks_that_are_not_whole_are_refused(masks):
-    assert whole_masks(masks.folder).fingerprint == masks.fingerprint
+    assert open_complete_masks(masks.folder).fingerprint == masks.fingerprint
     (masks.folder / "shard-00001.h5").unlink()
     with pytest.raises(StoreError, match=r"must be whole, got missing shards 1: run the same dilo"):
-        whole_masks(masks.folder)
+        open_complete_masks(masks.folder)

@@ -5,8 +5,15 @@ import pytest
 from PIL import Image
 
 from dilo.pipeline.backgrounds import preview
-from dilo.pipeline.backgrounds.cropping import tiled
-from dilo.pipeline.backgrounds.preview import EDGE, FRAME, OTHER, SHOWN, crop_sheet, window_sheet
+from dilo.pipeline.backgrounds.cropping import tile
+from dilo.pipeline.backgrounds.preview import (
+    FRAME,
+    LINE_EDGE,
+    OTHER_LINE,
+    WINDOW_LINE,
+    crop_sheet,
+    window_sheet,
+)
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 
 STEP = CELL + GAP
@@ -22,7 +29,7 @@ class Store:
         return len(self.rows)
 
     def __getitem__(self, index):
-        return tiled(self.picture(index), self.box(index))
+        return tile(self.picture(index), self.box(index))
 
     def picture(self, index):
         _, shape, colour, _ = self.rows[index]
@@ -111,15 +118,15 @@ def test_a_store_of_nothing_says_so(drawn, tmp_path):
         assert [[picture.caption for picture in row] for row in drawn] == [["no backgrounds"]]
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), SHOWN, (127, 127, 127)])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), WINDOW_LINE, (127, 127, 127)])
 def test_a_window_is_outlined_where_it_lies_on_any_ground(tmp_path, colour):
     store = Store(("a.png", (200, 400), colour, (50, 100, 100, 250)))
     cell = _cell(window_sheet(store, store.written(tmp_path), count=1, seed=0), 0)
     # 400 pixels become 160, and the picture's 80 rows begin at row 40.
-    if colour != SHOWN:
-        assert _extent(cell, SHOWN) == (60, 99, 40, 139)
-    if colour != EDGE:
-        assert _extent(cell, EDGE) == (59, 100, 39, 140)
+    if colour != WINDOW_LINE:
+        assert _extent(cell, WINDOW_LINE) == (60, 99, 40, 139)
+    if colour != LINE_EDGE:
+        assert _extent(cell, LINE_EDGE) == (59, 100, 39, 140)
     middle = cell[64:96, 44:136]
     assert (middle == colour).all()
 
@@ -144,11 +151,11 @@ def test_an_image_comes_once_with_all_its_windows(tmp_path):
         canvas = window_sheet(store, folder, count=9, seed=seed)
         assert canvas.size == (6 * STEP + GAP, STEP + CAPTION + GAP)
         cell = _cell(canvas, 2)
-        first, last, left, right = _extent(cell, SHOWN)
+        first, last, left, right = _extent(cell, WINDOW_LINE)
         shown = (first, left, last - first + 1, right - left + 1)
         yellow.add(shown)
         for top, left, height, width in set(boxes) - {shown}:
-            assert _extent(cell[top : top + height, left : left + width], OTHER) == (
+            assert _extent(cell[top : top + height, left : left + width], OTHER_LINE) == (
                 *(0, height - 1),
                 *(0, width - 1),
             )
@@ -166,7 +173,7 @@ def test_an_image_comes_once_with_all_its_windows(tmp_path):
 def test_a_texture_goes_on_paler_as_far_as_its_window(tmp_path, box, extent, within, beyond):
     store = Store(("a.png", (40, 40), (100, 0, 40), box))
     cell = _cell(window_sheet(store, store.written(tmp_path), count=1, seed=0), 0)
-    assert _extent(cell, SHOWN) == extent
+    assert _extent(cell, WINDOW_LINE) == extent
     assert cell[within].tolist() == [100, 0, 40]
     assert cell[beyond].tolist() == [177, 127, 147]
 
@@ -200,4 +207,4 @@ def test_an_image_that_cannot_be_read_is_a_blank_with_the_reason(drawn, tmp_path
 def test_a_window_thinner_than_a_line_is_drawn_all_the_same(tmp_path, box):
     store = Store(("a.png", (40_000, 2), (0, 0, 0), box))
     cell = _cell(window_sheet(store, store.written(tmp_path), count=1, seed=0), 0)
-    assert (cell == SHOWN).all(axis=2).any()
+    assert (cell == WINDOW_LINE).all(axis=2).any()

@@ -23,7 +23,7 @@ def plan_of(recipe):
 def test_a_recipe_is_read_back_from_its_plan(recipe):
     plan = plan_of(recipe)
     assert (plan.kind, plan.method, plan.size) == ("backgrounds", recipe.kind, 224)
-    assert BackgroundRecipe.planned(plan) == recipe
+    assert BackgroundRecipe.from_plan(plan) == recipe
 
 
 def test_every_number_decides_the_plan():
@@ -56,7 +56,7 @@ def test_other_kinds_say_nothing_of_masks():
 )
 def test_a_plan_of_another_version_is_refused(change, message):
     with pytest.raises(StoreError, match=message):
-        BackgroundRecipe.planned(dataclasses.replace(plan_of(CROPS), **change))
+        BackgroundRecipe.from_plan(dataclasses.replace(plan_of(CROPS), **change))
 
 
 @given(st.integers(1, 10**7), st.integers(1, 3000), st.integers(1, 200))
@@ -93,4 +93,4 @@ def test_a_plan_of_numbers_that_no_command_line_says_is_refused(change):
     plan = recipe.spec(64).plan(Names(["a"]), 1)
     parameters = {**plan.parameters, **change}
     with pytest.raises(StoreError, match=rf"usable number for .*{next(iter(change))}"):
-        BackgroundRecipe.planned(dataclasses.replace(plan, parameters=parameters))
+        BackgroundRecipe.from_plan(dataclasses.replace(plan, parameters=parameters))

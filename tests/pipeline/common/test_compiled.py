@@ -14,9 +14,9 @@ from dilo.pipeline.compute.worker import worker_environment
 CODE = """
 import sys
 import numpy as np
-from dilo.pipeline.common.compiled import saying_what_takes_long
+from dilo.pipeline.common.compiled import announce_compiling
 from dilo.pipeline.saliency.classical.slic import _root
-with saying_what_takes_long(lambda line: sys.stderr.write(line + chr(10)), "compiling"):
+with announce_compiling(lambda line: sys.stderr.write(line + chr(10)), "compiling"):
     for array in (np.arange(8), np.arange(8, dtype=np.int32)):
         assert _root(array, 3) == 3
 stats = _root.stats
@@ -70,7 +70,7 @@ def test_a_variable_of_numba_s_that_cannot_be_obeyed_is_passed_over(places, monk
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc/none")
     found = find_cache()
     assert found.folder.parent == places / "tmp"
-    assert "/proc/none" in found.passed_over[0]
+    assert "/proc/none" in found.skipped[0]
 
 
 def test_the_folder_is_made_for_this_user_alone(places):
@@ -78,7 +78,7 @@ def test_the_folder_is_made_for_this_user_alone(places):
     assert found.folder.parent == places / "tmp"
     assert found.folder.stat().st_mode & 0o777 == 0o700
     assert find_cache() == found
-    assert not found.passed_over
+    assert not found.skipped
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o755])
@@ -87,14 +87,14 @@ def test_a_folder_that_others_may_write_or_read_is_not_trusted(places, mode):
     found = find_cache()
     assert found.folder.is_relative_to(places / "cache" / "dilo")
     assert found.folder.stat().st_mode & 0o777 == 0o700
-    assert "is open to others" in found.passed_over[0]
+    assert "is open to others" in found.skipped[0]
 
 
 def test_a_folder_for_temporary_files_that_all_may_write_must_be_sticky(places):
     (places / "tmp").chmod(0o777)
     found = find_cache()
     assert found.folder.is_relative_to(places / "cache")
-    assert "could be replaced" in found.passed_over[0]
+    assert "could be replaced" in found.skipped[0]
     (places / "tmp").chmod(0o1777)
     assert find_cache().folder.parent == places / "tmp"
 
@@ -115,7 +115,7 @@ def test_a_folder_of_another_user_is_not_trusted(places, monkeypatch, part):
     monkeypatch.setattr(Path, "lstat", lambda path: path.stat(follow_symlinks=False))
     found = find_cache()
     assert found.folder.is_relative_to(places / "cache")
-    assert "user 12345" in found.passed_over[0]
+    assert "user 12345" in found.skipped[0]
 
 
 def test_a_link_or_a_file_in_the_folder_s_place_is_not_followed(places):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from dilo.pipeline.common.plain import Misfit, converted, kind_of
+from dilo.pipeline.common.plain import Misfit, convert, kind_of
 
 BOUND = 100
 
@@ -26,7 +26,7 @@ BOUND = 100
     ],
 )
 def test_a_value_becomes_one_of_its_fields_type(kind, value, expected):
-    found = converted(kind, value, BOUND)
+    found = convert(kind, value, BOUND)
     assert found == expected
     assert repr(found) == repr(expected)  # 3 is no 3.0
 
@@ -47,7 +47,7 @@ def test_a_value_becomes_one_of_its_fields_type(kind, value, expected):
 )
 def test_another_type_is_refused_with_what_was_wanted(kind, value, wanted, got):
     with pytest.raises(Misfit) as caught:
-        converted(kind, value, BOUND)
+        convert(kind, value, BOUND)
     assert (caught.value.kind, caught.value.value) == (wanted, got)
     assert not caught.value.too_large
 
@@ -57,14 +57,14 @@ def test_another_type_is_refused_with_what_was_wanted(kind, value, wanted, got):
 def test_a_number_must_be_finite_and_below_its_bound(value, wrap):
     kind = float if wrap(0) == 0 else tuple[int, float]
     with pytest.raises(Misfit) as caught:
-        converted(kind, wrap(value), BOUND)
+        convert(kind, wrap(value), BOUND)
     assert caught.value.too_large
 
 
 def test_the_bound_of_numbers_that_are_not_whole_is_their_own():
-    assert converted(float, 1e300, BOUND) == 1e300
+    assert convert(float, 1e300, BOUND) == 1e300
     with pytest.raises(Misfit) as caught:
-        converted(float, 1e300, BOUND, 1e9)
+        convert(float, 1e300, BOUND, 1e9)
     assert caught.value.too_large
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dilo.pipeline.common.disk import nearest
+from dilo.pipeline.common.disk import nearest_existing
 from dilo.pipeline.doctor.disk import Mount, file_system, folder, mount_of, space, temporary
 
 MOUNTS = """\
@@ -17,11 +17,11 @@ none /data/with\\040blank tmpfs ro,size=8m 0 0
 
 
 def test_what_is_not_there_is_judged_by_the_nearest_folder_above(tmp_path):
-    assert nearest(tmp_path / "a" / "b") == tmp_path
+    assert nearest_existing(tmp_path / "a" / "b") == tmp_path
     (tmp_path / "file").touch()
-    assert nearest(tmp_path / "file" / "store") == tmp_path / "file"
+    assert nearest_existing(tmp_path / "file" / "store") == tmp_path / "file"
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    assert nearest(tmp_path / "circle" / "store") == tmp_path
+    assert nearest_existing(tmp_path / "circle" / "store") == tmp_path
 
 
 @pytest.mark.parametrize(

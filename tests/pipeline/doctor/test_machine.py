@@ -13,9 +13,9 @@ from dilo.pipeline.doctor.machine import (
     memory,
     memory_room,
     open_files,
-    refusal,
     shared_memory,
     threads,
+    write_error,
 )
 
 MEMINFO = "MemTotal:       32000000 kB\nMemFree:  9 kB\nMemAvailable:   16000000 kB\n"
@@ -119,11 +119,11 @@ def test_shared_memory_with_room_that_cannot_be_written_breaks_and_what_does_wit
 
 
 def test_the_doctor_writes_to_shared_memory_instead_of_measuring_room_alone(tmp_path):
-    assert refusal(tmp_path) == ""
+    assert write_error(tmp_path) == ""
     assert not list(tmp_path.iterdir())
-    assert refusal(tmp_path / "gone") == "No such file or directory"
+    assert write_error(tmp_path / "gone") == "No such file or directory"
     with disk(tmp_path / "shm", "ro,size=8m") as folder:
-        assert refusal(folder) == "Read-only file system"
+        assert write_error(folder) == "Read-only file system"
         found = _shared_memory(folder)
         assert (found.level, found.found) == (
             "breaks",

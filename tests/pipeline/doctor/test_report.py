@@ -16,7 +16,7 @@ FOUND = Diagnosis(
 
 
 def test_each_check_is_an_aligned_line_with_its_advice_on_the_next():
-    assert FOUND.lines() == [
+    assert FOUND.report_lines() == [
         "ok      cores   2 of 2",
         "BREAKS  memory  none",
         "                get some",
@@ -26,7 +26,7 @@ def test_each_check_is_an_aligned_line_with_its_advice_on_the_next():
 
 
 def test_the_record_is_json_and_counts():
-    record = json.loads(json.dumps(FOUND.record()))
+    record = json.loads(json.dumps(FOUND.as_dict()))
     assert (record["directory"], record["breaks"], record["slow"]) == ("masks", 1, 1)
     assert record["findings"][1] == {
         "check": "memory",

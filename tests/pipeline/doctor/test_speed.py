@@ -3,12 +3,12 @@
 import itertools
 
 from dilo.pipeline.doctor.speed import (
-    PUBLISHED,
-    READ,
-    WRITTEN,
+    PUBLISH_FILES,
+    READ_IMAGES,
+    WRITE_BYTES,
     publishing,
     read_speed,
-    some_images,
+    sample_images,
     time_publishing,
     time_reading,
     time_writing,
@@ -23,17 +23,17 @@ def clock(step):
 
 def test_writing_ends_with_the_file_or_with_patience(tmp_path):
     count, seconds = time_writing(tmp_path / "file", clock(0.001))
-    assert count == WRITTEN == (tmp_path / "file").stat().st_size
+    assert count == WRITE_BYTES == (tmp_path / "file").stat().st_size
     assert seconds > 0
     count, _ = time_writing(tmp_path / "file", clock(1))
-    assert 0 < count < WRITTEN
+    assert 0 < count < WRITE_BYTES
 
 
 def test_publishing_is_the_mean_of_those_done(tmp_path):
     assert time_publishing(tmp_path, clock(0.001)) < 0.01
     assert time_publishing(tmp_path, clock(10)) == 20
     assert [path.name for path in tmp_path.iterdir()] == ["shard"]
-    assert PUBLISHED > 1
+    assert PUBLISH_FILES > 1
 
 
 def test_images_are_found_at_some_depth_without_hidden_ones(tmp_path):
@@ -42,19 +42,19 @@ def test_images_are_found_at_some_depth_without_hidden_ones(tmp_path):
     for name in ("1.JPEG", "2.png", "notes.txt", ".hidden.png"):
         (folder / name).write_bytes(b"1234")
     (tmp_path / "folder.png").mkdir()
-    found = some_images(tmp_path, frozenset((".jpeg", ".png")))
+    found = sample_images(tmp_path, frozenset((".jpeg", ".png")))
     assert sorted(path.name for path in found) == ["1.JPEG", "2.png"]
     count, _, size = time_reading(found)
     assert (count, size) == (2, 8)
-    assert some_images(tmp_path, frozenset((".png",)), clock(100)) == []
+    assert sample_images(tmp_path, frozenset((".png",)), clock(100)) == []
 
 
 def test_no_more_images_are_read_than_needed(tmp_path):
-    for i in range(READ + 5):
+    for i in range(READ_IMAGES + 5):
         (tmp_path / f"{i}.png").write_bytes(b"1")
-    found = some_images(tmp_path, frozenset((".png",)))
-    assert len(found) == READ
-    assert time_reading(found, clock(1))[0] < READ
+    found = sample_images(tmp_path, frozenset((".png",)))
+    assert len(found) == READ_IMAGES
+    assert time_reading(found, clock(1))[0] < READ_IMAGES
 
 
 def test_slow_disks_are_told_from_fast_ones():

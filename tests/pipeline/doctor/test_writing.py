@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from dilo.pipeline.doctor import writing
-from dilo.pipeline.doctor.writing import trials
+from dilo.pipeline.doctor.writing import run_trials
 
 
 def levels(findings):
@@ -15,7 +15,7 @@ def levels(findings):
 
 
 def test_a_sound_disk_passes_every_trial_and_keeps_nothing(tmp_path):
-    found = levels(trials(tmp_path))
+    found = levels(run_trials(tmp_path))
     assert len(found) == 4
     assert "breaks" not in found.values()
     assert list(tmp_path.iterdir()) == []
@@ -27,13 +27,13 @@ def test_the_folder_of_the_trials_is_removed_when_one_fails(tmp_path, monkeypatc
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(writing, "renaming", refused)
-    (found,) = [f for f in trials(tmp_path) if f.level == "breaks"]
+    (found,) = [f for f in run_trials(tmp_path) if f.level == "breaks"]
     assert (found.check, found.found) == ("renaming", "Invalid argument")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_where_nothing_can_be_made_one_finding_says_so(tmp_path):
-    (found,) = trials(tmp_path / "missing")
+    (found,) = run_trials(tmp_path / "missing")
     assert (found.level, found.found) == ("breaks", "No such file or directory")
 
 
@@ -53,13 +53,13 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_found_by_writing_alone(small_disk):
     (small_disk / "full").write_bytes(bytes(1 << 20))
-    (found,) = trials(small_disk)
+    (found,) = run_trials(small_disk)
     assert (found.check, found.found) == ("writing", "No space left on device")
     assert os.listdir(small_disk) == ["full"]
 
 
 def test_a_disk_that_fills_during_a_trial_is_found(small_disk):
-    found = levels(trials(small_disk))
+    found = levels(run_trials(small_disk))
     assert found["writing"] == "ok"
     assert found["write speed"] == "breaks"
     assert os.listdir(small_disk) == []

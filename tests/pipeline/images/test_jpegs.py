@@ -10,7 +10,7 @@ from support.photographs import photograph
 
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode_content, decode_reduced
-from dilo.pipeline.images.jpegs import without_oddities
+from dilo.pipeline.images.jpegs import remove_oddities
 
 END = b"\xff\xd9"
 
@@ -93,7 +93,7 @@ def test_a_scan_that_wrong_bytes_leave_data_of_is_refused():
         except ValueError as error:
             if "before marker 0xd9" in str(error):
                 left_over += 1
-                passed += without_oddities(content, str(error)) is not None
+                passed += remove_oddities(content, str(error)) is not None
     assert left_over > 20
     assert passed < left_over / 4  # chance fills a byte with ones now and then
 
@@ -109,5 +109,5 @@ def test_a_file_that_ends_anywhere_has_no_oddity_that_is_read_over():
     whole = with_stray(saved(16), b"stray")
     for end in range(len(whole)):
         remark = "5 extraneous bytes before marker 0xd9"
-        cut = without_oddities(whole[:end], remark)
+        cut = remove_oddities(whole[:end], remark)
         assert cut is None or np.array_equal(pillow(cut), pillow(saved(16)))

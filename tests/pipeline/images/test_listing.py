@@ -222,7 +222,7 @@ def test_the_caller_is_told_how_many_were_seen(tmp_path, monkeypatch):
     touch(tmp_path, *(f"{i}.jpg" for i in range(25)))
     monkeypatch.setattr(listing, "PROGRESS_EVERY", 10)
     seen = []
-    find_images(tmp_path, ["1*"], found=seen.append)
+    find_images(tmp_path, ["1*"], on_progress=seen.append)
     assert seen == [10, 20]
 
 

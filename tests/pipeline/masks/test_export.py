@@ -18,7 +18,7 @@ from support.photographs import photograph, photograph_folder
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.masks import export
 from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.saliency import MaskRecipe
@@ -114,7 +114,7 @@ def test_pngs_are_at_image_size_unless_said_otherwise_and_need_no_image(made, tm
     for name, png in PNGS.items():
         found = pixels(tmp_path / "out" / png)
         assert list(found.shape) == shapes[name]
-        assert np.array_equal(found, stretched(store[name], found.shape))
+        assert np.array_equal(found, stretch_mask(store[name], found.shape))
     exported(made, tmp_path / "same", "--size", "image")
     assert files(tmp_path / "same") == files(tmp_path / "out")
 

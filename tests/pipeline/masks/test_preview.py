@@ -5,7 +5,7 @@ import pytest
 from support.photographs import photograph_folder
 
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.images.resizing import stretched
+from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, sheet, text_cell
 from dilo.pipeline.masks.computed import MethodSource, create_mask_store
 from dilo.pipeline.masks.preview import choose_images, foreground, mask_sheet
@@ -57,9 +57,9 @@ def test_what_is_drawn_hangs_on_the_seed_and_keeps_the_order():
 
 def test_a_mask_of_the_right_size_is_left_alone():
     mask = np.arange(35, dtype=np.uint8).reshape(5, 7)
-    assert stretched(mask, (5, 7)) is mask
-    assert stretched(mask, (5, 7, 3)) is mask
-    assert stretched(mask, (10, 9)).shape == (10, 9)
+    assert stretch_mask(mask, (5, 7)) is mask
+    assert stretch_mask(mask, (5, 7, 3)) is mask
+    assert stretch_mask(mask, (10, 9)).shape == (10, 9)
 
 
 def test_a_caption_of_two_lines_makes_room_for_both():
@@ -74,7 +74,9 @@ def test_a_caption_of_two_lines_makes_room_for_both():
 def test_words_above_columns_make_room_for_themselves():
     blank = np.full((4, 4), 255, np.uint8)
     plain = np.asarray(sheet([[Picture(blank, "word"), Picture(blank)]]))
-    headed = np.asarray(sheet([[Picture(blank, "word"), Picture(blank)]], heads=["", "two\nlines"]))
+    headed = np.asarray(
+        sheet([[Picture(blank, "word"), Picture(blank)]], column_titles=["", "two\nlines"])
+    )
     added = 2 * CAPTION + GAP
     assert (headed[added:] == plain).all()
     assert (headed[:added, : GAP + CELL] == 255).all()
@@ -84,7 +86,9 @@ def test_words_above_columns_make_room_for_themselves():
 
 def test_a_tight_row_is_as_high_as_its_highest_picture():
     wide, square = np.zeros((10, 40, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
-    pixels = np.asarray(sheet([[Picture(wide)], [Picture(wide), Picture(square)]], tight=True))
+    pixels = np.asarray(
+        sheet([[Picture(wide)], [Picture(wide), Picture(square)]], shrink_rows=True)
+    )
     assert pixels.shape[0] == CELL // 4 + CELL + 2 * (CAPTION + GAP) + GAP
     rows = (pixels[:, GAP] == 0).all(axis=1).nonzero()[0]
     middle = GAP + CELL // 4 + CAPTION + GAP + CELL // 2

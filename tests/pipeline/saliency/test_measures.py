@@ -33,7 +33,7 @@ def test_counts_equal_those_of_the_map_cut_pixel_by_pixel(pair):
     saliency, truth = normalised(pair[0]), pair[1]
     counted = counts(saliency, truth)
     for threshold, cut in cuts(saliency):
-        assert counted.found[threshold] == sum(cut)
+        assert counted.selected[threshold] == sum(cut)
         both = [c and t for c, t in zip(cut, truth.ravel(), strict=True)]
         assert counted.hits[threshold] == sum(both)
     assert (counted.positives, counted.pixels) == (truth.sum(), truth.size)
@@ -45,7 +45,7 @@ def test_the_adaptive_threshold_is_twice_the_mean_but_at_most_1(pair):
     threshold = min(2 * saliency.mean(), 1)
     cut = [value >= threshold for value in saliency.ravel()]
     counted = adaptive_counts(saliency, truth)
-    assert counted.found.tolist() == [sum(cut)]
+    assert counted.selected.tolist() == [sum(cut)]
     both = [c and t for c, t in zip(cut, truth.ravel(), strict=True)]
     assert counted.hits.tolist() == [sum(both)]
 
