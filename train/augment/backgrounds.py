@@ -204,7 +204,7 @@ class BackgroundBank:
 
         Parameters
         ----------
-        parameters : Parameters
+        parameters : ViewParams
             B draws, on the CPU, all pasted and none on gray.
 
         Returns

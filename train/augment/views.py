@@ -39,11 +39,11 @@ def augment(
         Crops, on any device.
     masks : Tensor of shape (B, 1, s, s), uint8
         Their masks, on the same device.
-    parameters : Parameters
+    parameters : ViewParams
         The draws, on the CPU, so that nothing waits for the device.
     views : ViewsRecipe
         `order` of the colours, the largest blur, and the `space` of the result.
-    bank : Bank, optional
+    bank : BackgroundBank, optional
         Backgrounds, on the same device; unless given, all pastes must be on gray.
 
     Returns
