@@ -55,9 +55,9 @@ def _listing() -> str:
 def _names() -> list[str]:
     """Name the recipes."""
     from dilo.train.recipes import shipped_recipes
-    from dilo.train.recipes.saliency_recipe import SHELF
+    from dilo.train.recipes.saliency_recipe import SALIENCY
 
-    return shipped_recipes(SHELF)
+    return shipped_recipes(SALIENCY)
 
 
 data_options = option_group(
@@ -141,12 +141,12 @@ def saliency(
     """
     from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.recipes import recipe_of
-    from dilo.train.recipes.saliency_recipe import SHELF
+    from dilo.train.recipes.saliency_recipe import SALIENCY
     from dilo.train.saliency.pairs import find_pairs
     from dilo.train.saliency.train import Data, train_saliency
 
     log = say if is_first() else quiet
-    recipe = recipe_of(SHELF, options.name, options.overrides)
+    recipe = recipe_of(SALIENCY, options.name, options.overrides)
     stores = open_backgrounds(options.backgrounds)
     require_drawn(stores, recipe.paste, options.name)
     pairs = find_pairs(options.images, options.truth, recipe.data.min_coverage)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dilo.pipeline.common.files import atomic_write, remove_leftovers
 from dilo.pipeline.errors import REMEDIES, CheckpointError, first_few, require_access, system_errno
-from dilo.train.methods.base import Learning
+from dilo.train.methods.base import TrainableModel
 from dilo.train.monitor.run_info import RECORDS
 from dilo.train.networks.torchfile import read, reason_of
 from dilo.train.recipes.saliency_recipe import RunRecipe
@@ -54,7 +54,7 @@ class Checkpoints:
     #: Digests of what the run stands on; it goes on with nothing else.
     data: Mapping[str, str]
     #: Networks and memory, as built from the recipe.
-    model: Learning
+    model: TrainableModel
     #: Its momentum.
     optimizer: torch.optim.Optimizer
     #: Its scale, where gradients are float16.

@@ -25,7 +25,7 @@ from dilo.train.data.loader import micro_batches, prefetch_to_device, require_ha
 from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claim_run
-from dilo.train.methods.base import Learning, StepOutput
+from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.monitor.metrics import MetricsLogger, has_evaluation, require_tensorboard
 from dilo.train.monitor.run_info import note_failure, write_run_info
 from dilo.train.recipes.saliency_recipe import RunRecipe
@@ -59,7 +59,7 @@ class Task(ABC):
     #: What to do.
     recipe: RunRecipe
     #: On the device, in train mode.
-    model: Learning
+    model: TrainableModel
     #: Of the model's parameters.
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
@@ -104,7 +104,7 @@ class Optimization:
     """A model, its optimiser, and how this machine takes a step with them."""
 
     def __init__(
-        self, model: Learning, optimizer: torch.optim.Optimizer, machine: RunOptions
+        self, model: TrainableModel, optimizer: torch.optim.Optimizer, machine: RunOptions
     ) -> None:
         self.model, self.optimizer, self.machine = model, optimizer, machine
         #: Of float16's gradients; does nothing in other precisions.

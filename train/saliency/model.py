@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilo.train.methods.base import Learning, StepOutput
+from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.methods.momentum import ema_update
 from dilo.train.recipes.saliency_recipe import LossRecipe, NoiseRecipe, SaliencyRecipe
 from dilo.train.saliency.dataset import SaliencyBatch
@@ -20,7 +20,7 @@ from dilo.train.saliency.losses import (
 from dilo.train.saliency.networks import NETWORKS
 
 
-class SaliencyModel(Learning):
+class SaliencyModel(TrainableModel):
     """A network that learns masks, those of its teacher among them.
 
     Parameters
