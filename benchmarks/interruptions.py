@@ -70,7 +70,7 @@ def lines(run: Path) -> list[str]:
 
 def same(one: Path, other: Path) -> bool:
     """Tell whether two runs ended with the same losses and the same checkpoint, to the last bit."""
-    a, b = (checkpoint.load(checkpoint.steps(run)[0][1]) for run in (one, other))
+    a, b = (checkpoint.load(checkpoint.list_checkpoints(run)[0][1]) for run in (one, other))
     equal = all(
         torch.equal(a["state_dict"][name], b["state_dict"][name]) for name in a["state_dict"]
     )

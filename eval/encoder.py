@@ -14,7 +14,7 @@ from dilo.eval.checkpoints.networks import model_of, network_of, with_head
 from dilo.eval.pair import Half, Pair
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.augment.color import to_color_space
-from dilo.train.engine.checkpoint import steps
+from dilo.train.engine.checkpoint import list_checkpoints
 from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
 
@@ -261,7 +261,7 @@ def newest_checkpoint(run: Path) -> Path:
     CheckpointError
         If there is none.
     """
-    found = steps(run)
+    found = list_checkpoints(run)
     if not found:
         raise CheckpointError(
             f"{run} must be a checkpoint or the folder of a run, but there is no "

@@ -78,8 +78,8 @@ def computed(
         batches,
         workers=workers,
         pin=device.type == "cuda",
-        stack=collate,
-        ahead=2,
+        collate_fn=collate,
+        prefetch_factor=2,
     )
     with contextlib.closing(read_through(loading)) as arriving:
         for positions, crops, failures in arriving:

@@ -112,8 +112,8 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         except RecipeError as error:
             raise ValueError(str(error)) from error
         self.side = side
-        self._told = False
-        self._looks = LOOKS
+        self._warned = False
+        self._checks_left = LOOKS
 
     def extra_repr(self) -> str:
         """Name what was given.
@@ -181,8 +181,8 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
             None if nothing is pasted.
         """
         uniform = PasteUniforms(*torch.rand(7, dtype=torch.float64).tolist())
-        whole = (0, 0, *shape)
-        return paste_draw(self.recipe, uniform, shape=shape, box=whole, flip=False, side=self.side)
+        box = (0, 0, *shape)
+        return paste_draw(self.recipe, uniform, shape=shape, box=box, flip=False, side=self.side)
 
     def apply_draw(self, image: Tensor, mask: NDArray[np.uint8], draw: PasteDraw | None) -> Tensor:
         """Paste one image by a draw.
@@ -214,8 +214,8 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
             return torch.randint(0, 256, shape, dtype=torch.uint8) / 255
         store = self.stores[draw.kind]
         row = min(int(draw.pick * len(store)), len(store) - 1)
-        place = float(torch.rand((), dtype=torch.float64))
-        pixels = square_crop(store[row], place, self.side)
+        offset = float(torch.rand((), dtype=torch.float64))
+        pixels = square_crop(store[row], offset, self.side)
         return torch.from_numpy(pixels).permute(2, 0, 1) / 255
 
     def _pictures(self, image: Any, mask: Any) -> Any:
@@ -236,7 +236,7 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         several = image if image.ndim == 4 else image[None]
         self._require_unit(image)
         shape = (image.shape[-2], image.shape[-1])
-        masks = self._of_bytes(_masks(mask, len(several), shape))
+        masks = self._to_bytes(_masks(mask, len(several), shape))
         draws = [self.make_draw(shape) for _ in masks]
         if not any(draws):
             return image
@@ -251,9 +251,9 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
 
     def _require_unit(self, image: Tensor) -> None:
         """Refuse an image whose values are no colours; on a GPU, look at the first ones alone."""
-        if not image.is_floating_point() or (image.device.type != "cpu" and not self._looks):
+        if not image.is_floating_point() or (image.device.type != "cpu" and not self._checks_left):
             return
-        self._looks = max(0, self._looks - 1)
+        self._checks_left = max(0, self._checks_left - 1)
         low, high = (float(value) for value in image.detach().aminmax())
         if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # NaN too
             remedy = "divide by 255" if low >= 0 else "paste before v2.Normalize"
@@ -261,14 +261,14 @@ class CopyPaste(v2.Transform):  # type: ignore[misc]  # torchvision has no types
                 f"a floating-point image must lie in [0, 1], got {low:g} to {high:g}: {remedy}"
             )
 
-    def _of_bytes(self, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _to_bytes(self, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Take masks of 0 and 1, as programs for labels write them, for what they mean; say so."""
         if masks.max(initial=0) != 1:
             return masks
-        if not self._told:
-            self._told = True
-            words = "a uint8 mask of 0 and 1 is taken as one of 0 and 255; pass bool to be sure"
-            warnings.warn(words, stacklevel=2)
+        if not self._warned:
+            self._warned = True
+            message = "a uint8 mask of 0 and 1 is taken as one of 0 and 255; pass bool to be sure"
+            warnings.warn(message, stacklevel=2)
         return masks * np.uint8(255)
 
 

@@ -60,7 +60,7 @@ class Running:
         """
         order = in_order(range(len(cast(Sized, data))), self.batch)
         loading: Any = make_loader(
-            data, order, workers=self.workers, pin=False, stack=gather, ahead=2
+            data, order, workers=self.workers, pin=False, collate_fn=gather, prefetch_factor=2
         )
         yield from read_through(loading)
 

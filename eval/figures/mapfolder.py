@@ -95,7 +95,9 @@ def write_maps(
     unreadable: list[tuple[str, str]] = []
     part = temporary_name(out / "map.png")
     batches = in_order(range(len(crops)), batch)
-    loading: Any = make_loader(crops, batches, workers=workers, pin=False, stack=collate, ahead=2)
+    loading: Any = make_loader(
+        crops, batches, workers=workers, pin=False, collate_fn=collate, prefetch_factor=2
+    )
     try:
         with contextlib.closing(read_through(loading)) as arriving:
             for places, pixels, failures in arriving:

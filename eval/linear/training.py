@@ -31,7 +31,7 @@ from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images.labels import sorted_by_number
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.loader import make_loader, prefetch_to_device
-from dilo.train.engine.claim import Claim, claimed
+from dilo.train.engine.claim import Claim, claim_run
 from dilo.train.networks.torchfile import reason_of
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import DTYPES
@@ -105,7 +105,7 @@ def probe(
         settings = _settings(encoder, digest_of(kept), train, test, protocol, machine, seed)
         if aside:
             folder = distributed.on_rank_zero(lambda: fitting_folder(folder, settings, say))
-        with _left_only_if_used(folder, aside), claimed(folder, say, interruption) as claim:
+        with _left_only_if_used(folder, aside), claim_run(folder, say, interruption) as claim:
             session = _Session(
                 encoder, train, test, protocol, folder, machine, say, seed, kept, settings
             )
@@ -237,7 +237,7 @@ class _Session:
         crops = TrainingCrops(self.train, self.protocol, self.encoder.size, self.seed)
         cuda = self.machine.device.type == "cuda"
         stream: Iterable[Any] = make_loader(
-            crops, batches, workers=self.machine.workers, pin=cuda, stack=collate
+            crops, batches, workers=self.machine.workers, pin=cuda, collate_fn=collate
         )
         left = (steps - self.step) * self.protocol.batch
         terminal = None if distributed.rank() == 0 else False
@@ -250,10 +250,10 @@ class _Session:
                 if self.step % self.steps_per_epoch == 0:
                     self._end_epoch()
                 bar.advance(self.protocol.batch, self._note())
-                (came,) = distributed.any_rank([bool(interruption.came)])
+                (came,) = distributed.any_rank([bool(interruption.name)])
                 if came and self.step < steps:
                     self._save()
-                    return interruption.came or "on another rank"
+                    return interruption.name or "on another rank"
         return ""
 
     def _learn(self, batch: CropBatch) -> None:

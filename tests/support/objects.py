@@ -15,7 +15,7 @@ from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.engine import checkpoint
 from dilo.train.engine.trainer import Result
 from dilo.train.recipes import recipe_of
-from dilo.train.recipes.saliency_recipe import SHELF, SaliencyRecipe
+from dilo.train.recipes.saliency_recipe import SALIENCY, SaliencyRecipe
 from dilo.train.runtime.options import RunOptions
 from dilo.train.saliency.pairs import ImageMaskPairs, find_pairs
 from dilo.train.saliency.train import Data, train_saliency
@@ -59,7 +59,7 @@ def store_of(images: Path, store: Path) -> Path:
 
 def small(*overrides: str, name: str = "label-free") -> SaliencyRecipe:
     """Two epochs of batches of four."""
-    return recipe_of(SHELF, name, [*SMALL, *overrides])
+    return recipe_of(SALIENCY, name, [*SMALL, *overrides])
 
 
 def pairs_of(made: tuple[Path, Path]) -> ImageMaskPairs:

@@ -57,19 +57,19 @@ def open_backgrounds(folders: Sequence[Path]) -> Stores:
     DiloError
         If one cannot serve, or a kind has two.
     """
-    found: dict[int, BackgroundStore] = {}
+    stores: dict[int, BackgroundStore] = {}
     for folder in folders:
         store = BackgroundStore(folder)
-        if (other := found.setdefault(STORED[store.kind], store)) is not store:
+        if (other := stores.setdefault(STORED[store.kind], store)) is not store:
             raise DiloError(
                 f"--backgrounds must be one store of each kind, got two of {store.kind}: "
                 f"{other.folder} and {store.folder}"
             )
-    return found
+    return stores
 
 
 def fingerprints(stores: Stores) -> str:
-    """Name stores for a checkpoint.
+    """Return the fingerprints of stores, for a checkpoint.
 
     Parameters
     ----------
@@ -193,18 +193,18 @@ class BackgroundBank:
             yield torch.from_numpy(noise_draw(seed, epoch, kind, count, self._side))
             return
         store = self._stores[kind]
-        rows, places = bank_draw(seed, epoch, kind, len(store), count)
-        for some in (slice(i, i + TOGETHER) for i in range(0, count, TOGETHER)):
-            found = zip(store.batch(rows[some].tolist()), places[some], strict=True)
-            cut = [square_crop(picture, place, self._side) for picture, place in found]
-            yield torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2)
+        rows, offsets = bank_draw(seed, epoch, kind, len(store), count)
+        for chunk in (slice(i, i + TOGETHER) for i in range(0, count, TOGETHER)):
+            pictures = zip(store.batch(rows[chunk].tolist()), offsets[chunk], strict=True)
+            squares = [square_crop(picture, place, self._side) for picture, place in pictures]
+            yield torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
 
     def sample(self, parameters: ViewParams) -> Tensor:
-        """Give what lies behind some views.
+        """Return the backgrounds of some views.
 
         Parameters
         ----------
-        parameters : Parameters
+        parameters : ViewParams
             B draws, on the CPU, all pasted and none on gray.
 
         Returns
@@ -219,7 +219,7 @@ class BackgroundBank:
         return crop_and_resize(pictures, boxes, (self._side, self._side))
 
     def image(self, draw: PasteDraw) -> Tensor:
-        """Give the whole picture that a draw picks.
+        """Return the whole picture that a draw picks.
 
         Parameters
         ----------
@@ -245,14 +245,14 @@ class BackgroundBank:
         return starts[kinds] + torch.minimum((picks * counts).long(), counts - 1)
 
 
-def square_crop(picture: NDArray[np.uint8], place: float, side: int) -> NDArray[np.uint8]:
+def square_crop(picture: NDArray[np.uint8], offset: float, side: int) -> NDArray[np.uint8]:
     """Cut the largest square out of a picture, and resize it.
 
     Parameters
     ----------
     picture : ndarray of shape (h, w, 3), uint8
         RGB.
-    place : float
+    offset : float
         Where along the longer side, in [0, 1).
     side : int
         Side of the result, in pixels.
@@ -264,9 +264,9 @@ def square_crop(picture: NDArray[np.uint8], place: float, side: int) -> NDArray[
     """
     height, width = picture.shape[:2]
     edge = min(height, width)
-    top, left = int(place * (height - edge + 1)), int(place * (width - edge + 1))
-    cut = Image.fromarray(picture[top : top + edge, left : left + edge])
-    return np.array(cut.resize((side, side), Image.Resampling.BILINEAR))
+    top, left = int(offset * (height - edge + 1)), int(offset * (width - edge + 1))
+    square = Image.fromarray(picture[top : top + edge, left : left + edge])
+    return np.array(square.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _counts(paste: PasteRecipe, stores: Stores) -> dict[int, int]:
@@ -276,23 +276,23 @@ def _counts(paste: PasteRecipe, stores: Stores) -> dict[int, int]:
     if paste.probability and weights.noise:
         shares[NOISE] = weights.noise
     total = sum(shares.values())
-    wanted = {kind: max(1, round(paste.bank * share / total)) for kind, share in shares.items()}
+    counts = {kind: max(1, round(paste.bank * share / total)) for kind, share in shares.items()}
     return {
         kind: min(count, len(stores[kind])) if kind in stores else count
-        for kind, count in wanted.items()
+        for kind, count in counts.items()
     }
 
 
-def _require_room(shape: tuple[int, int, int, int], asked: int, device: torch.device) -> None:
+def _require_room(shape: tuple[int, int, int, int], requested: int, device: torch.device) -> None:
     """Refuse a bank that would leave no memory for the network."""
-    each = shape[1] * shape[2] * shape[3]
+    picture_bytes = shape[1] * shape[2] * shape[3]
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     else:
         free = psutil.virtual_memory().available
-    if shape[0] * each > ROOM * free:
+    if shape[0] * picture_bytes > ROOM * free:
         raise DiloError(
-            f"paste.bank must fit into half of the memory that is free on {device}, got {asked} "
-            f"pictures of {shape[3]} x {shape[3]}, {shape[0] * each / 1e9:.3g} GB of "
-            f"{free / 1e9:.3g} GB: --set paste.bank={int(ROOM * free / each)} or less"
+            f"paste.bank must fit into half of the memory that is free on {device}, got "
+            f"{requested} pictures of {shape[3]} x {shape[3]}, {shape[0] * picture_bytes / 1e9:.3g} GB of "
+            f"{free / 1e9:.3g} GB: --set paste.bank={int(ROOM * free / picture_bytes)} or less"
         )

@@ -87,8 +87,8 @@ def to_color_space(images: Tensor, space: str) -> Tensor:
         return normalise(images)
     if space == "lab":
         linear = _curve(images, 2.4, shift=0.055, start=0.04045, slope=1 / 12.92)  # sRGB's
-        images = _curve(_mixed(linear, "xyz"), 1 / 3, start=0.008856, slope=7.787)  # CIELAB's
-    return _mixed(images, space)
+        images = _curve(_mix(linear, "xyz"), 1 / 3, start=0.008856, slope=7.787)  # CIELAB's
+    return _mix(images, space)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def standardisation(space: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Tell what is subtracted from each channel of a space, and what it is divided by.
+    """Return what is subtracted from each channel of a space, and what it is divided by.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def _curve(
     return result.add_(values.clamp(max=start).sub_(start), alpha=slope)
 
 
-def _mixed(images: Tensor, name: str) -> Tensor:
+def _mix(images: Tensor, name: str) -> Tensor:
     """Mix and standardise the channels of (B, 3, H, W), in one product."""
     matrix, offset = _affine(name, images.device)
     count = len(images)

@@ -38,11 +38,11 @@ def crop_and_resize(pictures: Tensor, boxes: Tensor, size: tuple[int, int]) -> T
     return rows[:, None] @ flat.view(count, channels, height, size[1])
 
 
-def _filters(start: Tensor, length: Tensor, available: int, wanted: int) -> Tensor:
-    """Weigh `available` pixels for each of `wanted` ones: (B, wanted, available)."""
+def _filters(start: Tensor, length: Tensor, available: int, size: int) -> Tensor:
+    """Weigh `available` pixels for each of `size` ones: (B, wanted, available)."""
     device = start.device
-    step = (length / wanted)[:, None]
-    centers = start[:, None] + (torch.arange(wanted, device=device) + 0.5) * step
+    step = (length / size)[:, None]
+    centers = start[:, None] + (torch.arange(size, device=device) + 0.5) * step
     pixels = torch.arange(available, device=device) + 0.5
     # A triangle, wider where several pixels become one.
     reach = step.abs().clamp(min=1)[..., None]
@@ -51,7 +51,7 @@ def _filters(start: Tensor, length: Tensor, available: int, wanted: int) -> Tens
 
 
 def paste(
-    images: Tensor, masks: Tensor, backgrounds: Tensor, where: Tensor | None = None
+    images: Tensor, masks: Tensor, backgrounds: Tensor, selected: Tensor | None = None
 ) -> Tensor:
     """Paste foregrounds onto other backgrounds, the masks serving as alpha.
 
@@ -63,7 +63,7 @@ def paste(
         How much is foreground, in [0, 1].
     backgrounds : Tensor of shape (B, 3, H, W), float, or broadcastable to it
         In [0, 1]; (B, 1, 1, 1) is one gray level a sample.
-    where : Tensor of shape (B,), bool, optional
+    selected : Tensor of shape (B,), bool, optional
         Which samples to paste, unless all; the others are returned bit for bit.
 
     Returns
@@ -77,7 +77,7 @@ def paste(
        Self-Supervised Representation Learning", AAAI 2021, section "Copy-and-paste".
     """
     # lerp at weight 1 is its end exactly, so no sample needs to be picked out.
-    alpha = masks if where is None else masks.masked_fill(~where[:, None, None, None], 1)
+    alpha = masks if selected is None else masks.masked_fill(~selected[:, None, None, None], 1)
     return torch.lerp(backgrounds, images, alpha)
 
 
@@ -91,7 +91,7 @@ def paste_image(
     image : Tensor of shape (3, H, W), float32
         RGB in [0, 1].
     alpha : ndarray of shape (h, w), uint8
-        How much is foreground, 0 to 255, as `alpha_of` gives it; of the image squashed to this
+        How much is foreground, 0 to 255, as `mask_to_alpha` gives it; of the image squashed to this
         size.
     draw : PasteDraw
         Background and blending. Its `background_box` is what lies behind the whole image.
@@ -112,7 +112,7 @@ def paste_image(
     edge = Image.fromarray(stretch_mask(alpha, (height, width)))
     if draw.blend_sigma > 0:
         edge = edge.filter(ImageFilter.GaussianBlur(draw.blend_sigma))
-    share = torch.from_numpy(np.array(edge)).to(image.device) / 255
+    weight = torch.from_numpy(np.array(edge)).to(image.device) / 255
     if draw.kind == GRAY:
         behind = torch.full((1, 1, 1, 1), draw.gray_level / 255, device=image.device)
     elif picture is None:
@@ -120,4 +120,4 @@ def paste_image(
     else:
         boxes = torch.tensor([draw.background_box])
         behind = crop_and_resize(picture.to(image.device)[None], boxes, (height, width))
-    return paste(image[None], share, behind)[0]
+    return paste(image[None], weight, behind)[0]

@@ -36,7 +36,7 @@ def view_sheet(source: ImageSet, recipe: Recipe, stores: Stores, *, count: int =
     views = ViewDataset(source, recipe)
     bank = BackgroundBank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
     bank.load_epoch(0)
-    samples = [_views(views, bank, index) for index in _spread(source.indices, count)]
+    samples = [_view_cells(views, bank, index) for index in _spread(source.indices, count)]
     rows = [samples[i : i + ACROSS] for i in range(0, len(samples), ACROSS)]
     return sheet([[picture for sample in row for picture in sample] for row in rows])
 
@@ -46,21 +46,21 @@ def paste_sheet(source: ImageSet, recipe: Recipe, stores: Stores, *, count: int 
     pasteable = np.flatnonzero(source.has_mask)
     if not len(pasteable):
         raise DiloError("--pastes needs images that can be pasted, got none with a mask")
-    given = BackgroundsRecipe(**{word: float(kind in stores) for kind, word in enumerate(KINDS)})
-    paste = dataclasses.replace(recipe.paste, backgrounds=given)
+    kinds = BackgroundsRecipe(**{word: float(kind in stores) for kind, word in enumerate(KINDS)})
+    paste = dataclasses.replace(recipe.paste, backgrounds=kinds)
     bank = BackgroundBank(paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
     bank.load_epoch(0)
     views = ViewDataset(source, recipe)
-    return sheet([_pastes(views, bank, index) for index in _spread(pasteable, count)])
+    return sheet([_paste_cells(views, bank, index) for index in _spread(pasteable, count)])
 
 
 def _spread(indices: NDArray[np.int64], count: int) -> list[int]:
     """Choose some of the images, evenly."""
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
-    return [int(indices[round(place)]) for place in places]
+    positions = np.linspace(0, len(indices) - 1, min(count, len(indices)))
+    return [int(indices[round(position)]) for position in positions]
 
 
-def _described(views: ViewDataset, index: int) -> tuple[NDArray[np.uint8], list[Picture]]:
+def _image_cells(views: ViewDataset, index: int) -> tuple[NDArray[np.uint8], list[Picture]]:
     """Read an image, and make the cells of it and its mask."""
     image, row = views.read(index)
     index = int(views.source.indices[row])
@@ -70,22 +70,22 @@ def _described(views: ViewDataset, index: int) -> tuple[NDArray[np.uint8], list[
     return image, cells
 
 
-def _views(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
+def _view_cells(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
     """Make the cells of one sample: image, mask, both views."""
-    cells = _described(views, index)[1]
+    cells = _image_cells(views, index)[1]
     sample = views[(0, index)]
     batch = collate([sample])
-    seen = augment(batch.images, batch.masks, batch.parameters, views.recipe.views, bank)
-    pixels = denormalise(seen).permute(0, 2, 3, 1).numpy()
+    augmented = augment(batch.images, batch.masks, batch.parameters, views.recipe.views, bank)
+    pixels = denormalise(augmented).permute(0, 2, 3, 1).numpy()
     for number, (view, draw) in enumerate(zip(pixels, sample.draws, strict=True)):
-        on = f", on {_named(draw.paste)}" if draw.paste else ""
+        on = f", on {_background_name(draw.paste)}" if draw.paste else ""
         cells.append(Picture(view, f"view {number}{on}"))
     return cells
 
 
-def _pastes(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
+def _paste_cells(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
     """Make the cells of one image: image, mask, the pastes of the whole of it."""
-    image, cells = _described(views, index)
+    image, cells = _image_cells(views, index)
     if views.source.store is None:
         return cells
     recipe = views.recipe
@@ -93,16 +93,16 @@ def _pastes(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Pictur
     pixels = torch.tensor(image).permute(2, 0, 1) / 255
     uniform = PasteUniforms(0.0, *np.random.default_rng((recipe.seed, index)).random(6).tolist())
     for kind in (GRAY, *bank.counts):
-        for blend, words in BLENDS.items():
-            draw = _whole(recipe, uniform, kind, blend, image.shape[:2])
+        for blend, label in BLENDS.items():
+            draw = _image_paste(recipe, uniform, kind, blend, image.shape[:2])
             picture = None if kind == GRAY else bank.image(draw)
             pasted = paste_image(pixels, alpha, draw, picture)
-            shown = (255 * pasted).round().to(torch.uint8).permute(1, 2, 0).numpy()
-            cells.append(Picture(shown, f"{_named(draw)}, {words}"))
+            cell = (255 * pasted).round().to(torch.uint8).permute(1, 2, 0).numpy()
+            cells.append(Picture(cell, f"{_background_name(draw)}, {label}"))
     return cells
 
 
-def _whole(
+def _image_paste(
     recipe: Recipe,
     uniform: PasteUniforms,
     kind: int,
@@ -124,6 +124,6 @@ def _whole(
     return cast(PasteDraw, draw)  # for it is certain to be pasted
 
 
-def _named(draw: PasteDraw) -> str:
-    """Say what a foreground is pasted on."""
+def _background_name(draw: PasteDraw) -> str:
+    """Name the background of a paste."""
     return f"gray {draw.gray_level}" if draw.kind == GRAY else KINDS[draw.kind]

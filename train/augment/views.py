@@ -39,11 +39,11 @@ def augment(
         Crops, on any device.
     masks : Tensor of shape (B, 1, s, s), uint8
         Their masks, on the same device.
-    parameters : Parameters
+    parameters : ViewParams
         The draws, on the CPU, so that nothing waits for the device.
     views : ViewsRecipe
         `order` of the colours, the largest blur, and the `space` of the result.
-    bank : Bank, optional
+    bank : BackgroundBank, optional
         Backgrounds, on the same device; unless given, all pastes must be on gray.
 
     Returns
@@ -67,17 +67,17 @@ def augment(
     together = max(1, CACHED // images[0].numel()) if device.type == "cpu" else len(images)
     # Blur is a convolution: a caller's autocast would do it in half precision.
     with torch.autocast(device.type, enabled=False):
-        for part in (slice(i, i + together) for i in range(0, len(images), together)):
-            rows = parameters.rows(part)
-            pasted = _paste(images[part] / 255, masks[part], rows, bank)
-            result[part] = to_color_space(_colours(pasted, rows, views), views.space)
+        for chunk in (slice(i, i + together) for i in range(0, len(images), together)):
+            rows = parameters.rows(chunk)
+            colours = _paste(images[chunk] / 255, masks[chunk], rows, bank)
+            result[chunk] = to_color_space(_colours(colours, rows, views), views.space)
     return result
 
 
 def _paste(
     images: Tensor, masks: Tensor, parameters: ViewParams, bank: BackgroundBank | None
 ) -> Tensor:
-    """Give each view that is pasted its background: first the gray ones, then those of the bank."""
+    """Paste views on their backgrounds: first on the gray ones, then on those of the bank."""
     device = images.device
     gray = parameters.paste & (parameters.kind == GRAY)
     if gray.any():
@@ -89,8 +89,8 @@ def _paste(
             raise ValueError(f"bank must be given for pastes not on gray, got {len(index)}")
         behind = bank.sample(parameters.rows(index))
         index = move(index, device)
-        some, alpha = images.index_select(0, index), masks.index_select(0, index) / 255
-        images.index_copy_(0, index, paste(some, alpha, behind))
+        views, alpha = images.index_select(0, index), masks.index_select(0, index) / 255
+        images.index_copy_(0, index, paste(views, alpha, behind))
     return images
 
 
@@ -106,26 +106,26 @@ def _colours(images: Tensor, parameters: ViewParams, views: ViewsRecipe) -> Tens
         ),
     }
     for name in views.order:
-        where, step = steps[name]
-        images = _replace(images, where, parameters, step)
+        selected, step = steps[name]
+        images = _replace(images, selected, parameters, step)
     return images
 
 
 def _replace(
     images: Tensor,
-    where: Tensor,
+    selected: Tensor,
     parameters: ViewParams,
     step: Callable[[Tensor, ViewParams], Tensor],
 ) -> Tensor:
-    """Replace, in place, the samples named by `where`, on the CPU, by what a step makes of them."""
-    index = where.nonzero().squeeze(1)
+    """Replace, in place, the samples that `selected`, on the CPU, names by a step's result."""
+    index = selected.nonzero().squeeze(1)
     if len(index) == 0:
         return images
     if len(index) == len(images):
         return step(images, parameters)
-    part = parameters.rows(index)
+    rows = parameters.rows(index)
     index = move(index, images.device)
-    return images.index_copy_(0, index, step(images.index_select(0, index), part))
+    return images.index_copy_(0, index, step(images.index_select(0, index), rows))
 
 
 def _gray(images: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def _gray(images: Tensor) -> Tensor:
 
 
 def _jitter(images: Tensor, parameters: ViewParams) -> Tensor:
-    """Do each sample's four operations in its own order."""
+    """Jitter the colours, each sample by its four operations in its own order."""
     factors = torch.empty(len(images), 4)
     factors[:, BRIGHTNESS] = parameters.brightness
     factors[:, CONTRAST] = parameters.contrast

@@ -9,9 +9,9 @@ from dilo.train.cli.options import (
     DataOptions,
     Keeping,
     Watching,
-    asked_options,
+    action_options,
     computing_options,
-    instead_options,
+    data_options,
     keeping_options,
     watching_options,
 )
@@ -26,19 +26,19 @@ from dilo.train.cli.saliency import saliency
     subcommand_metavar="[plot RUN [RUN ...] | saliency]",
 )
 @click.version_option(package_name="dilo", prog_name="dilo-train")
-@asked_options
+@data_options
 @computing_options
 @keeping_options
 @watching_options
-@instead_options
+@action_options
 @json_option
 @user_errors
 def main(
-    asked: DataOptions,
+    data: DataOptions,
     computing: Computing,
     keeping: Keeping,
     watching: Watching,
-    instead: Action,
+    action: Action,
     as_json: bool,
 ) -> None:
     """Pretrain a network on a folder of images by a recipe, with their masks for copy-paste.
@@ -61,7 +61,7 @@ def main(
     if ctx.invoked_subcommand is None:
         from dilo.train.cli.train import run
 
-        ctx.exit(run(asked, computing, keeping, watching, instead, as_json=as_json))
+        ctx.exit(run(data, computing, keeping, watching, action, as_json=as_json))
 
 
 main.add_command(plot)

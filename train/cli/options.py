@@ -132,8 +132,8 @@ backgrounds_option = click.option(
     help="Store that dilo-prep backgrounds made; one for each kind that the recipe pastes on.",
 )
 
-asked_options = option_group(
-    "asked",
+data_options = option_group(
+    "data",
     DataOptions,
     {
         "images": click.option("--images", type=EXISTING, help="Folder of images, at any depth."),
@@ -266,8 +266,8 @@ watching_options = option_group(
     },
 )
 
-instead_options = option_group(
-    "instead",
+action_options = option_group(
+    "action",
     Action,
     {
         "preview": click.option(

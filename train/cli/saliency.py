@@ -22,7 +22,7 @@ from dilo.train.cli.options import (
     set_option,
     tensorboard_option,
 )
-from dilo.train.cli.train import machine_of, report
+from dilo.train.cli.train import report, run_options
 from dilo.train.runtime.launch import is_first, quiet
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -55,13 +55,13 @@ def _listing() -> str:
 def _names() -> list[str]:
     """Name the recipes."""
     from dilo.train.recipes import shipped_recipes
-    from dilo.train.recipes.saliency_recipe import SHELF
+    from dilo.train.recipes.saliency_recipe import SALIENCY
 
-    return shipped_recipes(SHELF)
+    return shipped_recipes(SALIENCY)
 
 
-wanted_options = option_group(
-    "wanted",
+data_options = option_group(
+    "options",
     SaliencyDataOptions,
     {
         "images": click.option(
@@ -105,7 +105,7 @@ wanted_options = option_group(
 
 
 @click.command()
-@wanted_options
+@data_options
 @computing_options
 @keeping_options
 @log_every_option
@@ -113,7 +113,7 @@ wanted_options = option_group(
 @json_option
 @user_errors
 def saliency(
-    wanted: SaliencyDataOptions,
+    options: SaliencyDataOptions,
     computing: Computing,
     keeping: Keeping,
     log_every: int,
@@ -141,53 +141,51 @@ def saliency(
     """
     from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.recipes import recipe_of
-    from dilo.train.recipes.saliency_recipe import SHELF
+    from dilo.train.recipes.saliency_recipe import SALIENCY
     from dilo.train.saliency.pairs import find_pairs
     from dilo.train.saliency.train import Data, train_saliency
 
-    words = say if is_first() else quiet
-    recipe = recipe_of(SHELF, wanted.name, wanted.overrides)
-    stores = open_backgrounds(wanted.backgrounds)
-    require_drawn(stores, recipe.paste, wanted.name)
-    pairs = find_pairs(wanted.images, wanted.truth, recipe.data.min_coverage)
-    words(_share(pairs))
+    log = say if is_first() else quiet
+    recipe = recipe_of(SALIENCY, options.name, options.overrides)
+    stores = open_backgrounds(options.backgrounds)
+    require_drawn(stores, recipe.paste, options.name)
+    pairs = find_pairs(options.images, options.truth, recipe.data.min_coverage)
+    log(_usable_summary(pairs))
     for line in pairs.left_out:
-        words(line)
-    test = _test_pairs(wanted, words)
+        log(line)
+    test = _test_pairs(options, log)
     data = Data(
         pairs=pairs,
         backgrounds=stores,
-        encoder=wanted.encoder,
+        encoder=options.encoder,
         test=test,
-        test_every=wanted.test_every,
+        test_every=options.test_every,
     )
     watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
-    machine = machine_of(computing, keeping, watching)
-    found, status = report(train_saliency(recipe, data, wanted.out, machine, words), words)
+    machine = run_options(computing, keeping, watching)
+    output, status = report(train_saliency(recipe, data, options.out, machine, log), log)
     if as_json and is_first():
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(output))
     click.get_current_context().exit(status)
 
 
-def _share(pairs: "ImageMaskPairs") -> str:
-    """Say how many images serve, and of how many in the folder."""
+def _usable_summary(pairs: "ImageMaskPairs") -> str:
+    """Describe how many images are used, of how many in the folder."""
     usable, total = len(pairs.source.indices), pairs.source.in_folder
     part = f" of {total}" if total is not None and total > len(pairs.source.names) else ""
     return f"{usable}{part} images with masks"
 
 
-def _test_pairs(
-    wanted: SaliencyDataOptions, words: Callable[[str], None]
-) -> "ImageMaskPairs | None":
-    """Find the images to score by, and say how many serve."""
+def _test_pairs(data: SaliencyDataOptions, log: Callable[[str], None]) -> "ImageMaskPairs | None":
+    """Find the images to score by, and log how many are used."""
     from dilo.train.saliency.pairs import find_pairs
 
-    if wanted.test_images is None and wanted.test_truth is None:
+    if data.test_images is None and data.test_truth is None:
         return None
-    if wanted.test_images is None or wanted.test_truth is None:
+    if data.test_images is None or data.test_truth is None:
         raise click.UsageError("--test-images goes with --test-truth.")
-    test = find_pairs(wanted.test_images, wanted.test_truth, option="--test-truth")
-    words(f"{counted(len(test.source.indices), 'image')} to score by")
+    test = find_pairs(data.test_images, data.test_truth, option="--test-truth")
+    log(f"{counted(len(test.source.indices), 'image')} to score by")
     for line in test.left_out:
-        words(f"--test-images: {line}")
+        log(f"--test-images: {line}")
     return test

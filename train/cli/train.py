@@ -1,4 +1,4 @@
-"""What `dilo-train` does without a subcommand: options to a recipe and a machine, and words."""
+"""What `dilo-train` does without a subcommand: from its options to a run and its exit status."""
 
 import json
 import math
@@ -26,44 +26,44 @@ Value = TypeVar("Value")
 
 
 def run(
-    asked: DataOptions,
+    data: DataOptions,
     computing: Computing,
     keeping: Keeping,
     watching: Watching,
-    instead: Action,
+    action: Action,
     *,
     as_json: bool,
 ) -> int:
-    """Train, or do what is asked instead; tell the exit status."""
+    """Train, or do the action asked for instead; return the exit status."""
     from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.engine.pretrain import train
     from dilo.train.recipes import load_recipe
 
-    images, name = _required(asked.images, "--images"), _required(asked.name, "--recipe")
+    images, name = _required(data.images, "--images"), _required(data.name, "--recipe")
     if watching.knn_test and not watching.knn_every:
         raise click.UsageError("--knn-test goes with --knn-every K.")
     first = is_first()
-    words = say if first else quiet
-    recipe = load_recipe(name, asked.overrides)
-    stores = open_backgrounds(asked.backgrounds)
-    source = _source(images, asked.masks, recipe, name, words)
-    if instead.pastes is not None:
-        _draw_pastes(instead.pastes, source, recipe, stores)
+    log = say if first else quiet
+    recipe = load_recipe(name, data.overrides)
+    stores = open_backgrounds(data.backgrounds)
+    source = _source(images, data.masks, recipe, name, log)
+    if action.pastes is not None:
+        _draw_pastes(action.pastes, source, recipe, stores)
         return 0
     require_drawn(stores, recipe.paste, name)
-    if instead.preview is not None:
-        _draw_views(instead.preview, source, recipe, stores)
+    if action.preview is not None:
+        _draw_views(action.preview, source, recipe, stores)
         return 0
-    machine = machine_of(computing, keeping, watching)
-    if instead.bench:
-        found = _bench(recipe, source, machine, stores, words)
+    machine = run_options(computing, keeping, watching)
+    if action.bench:
+        output = _bench(recipe, source, machine, stores, log)
         status = 0
     else:
-        out = _required(asked.out, "--out")
-        result = train(recipe, source, out, machine, words, backgrounds=stores)
-        found, status = report(result, words)
+        out = _required(data.out, "--out")
+        result = train(recipe, source, out, machine, log, backgrounds=stores)
+        output, status = report(result, log)
     if as_json and first:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(output))
     return status
 
 
@@ -91,8 +91,8 @@ def _draw_views(path: Path, source: "ImageSet", recipe: "Recipe", stores: "Store
     say(f"{path}: image, mask, and both views of epoch 0")
 
 
-def machine_of(computing: Computing, keeping: Keeping, watching: Watching) -> "RunOptions":
-    """Find the device and gather how it is used."""
+def run_options(computing: Computing, keeping: Keeping, watching: Watching) -> "RunOptions":
+    """Choose the device, and gather the options of a run."""
     from dilo.train.runtime import devices
     from dilo.train.runtime.options import RunOptions
 
@@ -119,25 +119,25 @@ def _bench(
     source: "ImageSet",
     machine: "RunOptions",
     stores: "Stores",
-    words: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure the speed of training, and show the table."""
     from dilo.train.engine.bench import bench, bench_table
 
-    found: dict[str, Any] = bench(recipe, source, machine, stores, words)
-    for line in bench_table(found):
-        words(line)
-    return found
+    result: dict[str, Any] = bench(recipe, source, machine, stores, log)
+    for line in bench_table(result):
+        log(line)
+    return result
 
 
-def report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, Any], int]:
-    """Say how a run ended; give what --json prints, and the exit status."""
-    words(f"step {result.step} of {result.steps}: {result.checkpoint}")
+def report(result: "Result", log: Callable[[str], None]) -> tuple[dict[str, Any], int]:
+    """Log how a run ended; return what --json prints, and the exit status."""
+    log(f"step {result.step} of {result.steps}: {result.checkpoint}")
     if result.unreadable:
-        words(f"{result.unreadable} samples were replaced: their images could not be read")
+        log(f"{result.unreadable} samples were replaced: their images could not be read")
     if result.signal:
-        words(f"stopped by {result.signal}, with a checkpoint; the same command goes on")
-    found = {
+        log(f"stopped by {result.signal}, with a checkpoint; the same command goes on")
+    output = {
         "checkpoint": str(result.checkpoint),
         "step": result.step,
         "steps": result.steps,
@@ -146,13 +146,13 @@ def report(result: "Result", words: Callable[[str], None]) -> tuple[dict[str, An
         "preempted": bool(result.signal),
         "signal": result.signal,
     }
-    return found, PREEMPTED if result.signal else 0
+    return output, PREEMPTED if result.signal else 0
 
 
 def _source(
-    images: Path, masks: Path | None, recipe: "Recipe", name: str, words: Callable[[str], None]
+    images: Path, masks: Path | None, recipe: "Recipe", name: str, log: Callable[[str], None]
 ) -> "ImageSet":
-    """Find images and masks, and say how many serve."""
+    """Find images and masks, and log how many are used."""
     from dilo.train.data.images import find_image_set
 
     if recipe.paste.probability and masks is None:
@@ -161,27 +161,31 @@ def _source(
             f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
             f"with --set paste.probability=0"
         )
-    source = find_image_set(images, masks, recipe.paste.min_coverage, say=words)
-    left_out, never = len(source.names) - len(source.indices), source.never_pasted
+    source = find_image_set(images, masks, recipe.paste.min_coverage, say=log)
+    left_out, never_pasted = len(source.names) - len(source.indices), source.never_pasted
     bound = recipe.paste.min_coverage
-    words(
+    log(
         source.share()
         + (f", {left_out} left out because they cannot be read" if left_out else "")
-        + (f", {never} never pasted because their mask covers under {bound:g}" if never else "")
+        + (
+            f", {never_pasted} never pasted because their mask covers under {bound:g}"
+            if never_pasted
+            else ""
+        )
     )
-    for line in _longer_than_the_data(recipe, len(source.indices)):
-        words(line)
+    for line in _negatives_warnings(recipe, len(source.indices)):
+        log(line)
     return source
 
 
-def _longer_than_the_data(recipe: "Recipe", images: int) -> list[str]:
+def _negatives_warnings(recipe: "Recipe", images: int) -> list[str]:
     """Warn of negatives that are more than the images, so that some are of the sample itself."""
-    asked = {
+    negatives = {
         "moco": ("moco.queue", recipe.moco.queue),
         "instdisc": ("memory.negatives", recipe.memory.negatives),
         "cmc": ("memory.negatives", recipe.memory.negatives),
     }
-    key, count = asked.get(recipe.method, ("", 0))
+    key, count = negatives.get(recipe.method, ("", 0))
     if count <= images:
         return []
     return [

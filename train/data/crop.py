@@ -38,8 +38,8 @@ def crop(
     """
     top, left, height, width = draw.box
     # Cut before: a pixel outside of the box adds nothing to it.
-    cut = image[top : top + height, left : left + width]
-    view = resize(cut, size, flip=draw.flip).transpose(1, 2, 0)
+    region = image[top : top + height, left : left + width]
+    view = resize(region, size, flip=draw.flip).transpose(1, 2, 0)
     if mask is None:
         return view, np.zeros((size, size), np.uint8)
     sigma, shape = draw.paste.blend_sigma if draw.paste else 0.0, (image.shape[0], image.shape[1])
@@ -58,8 +58,8 @@ def compile_crops(say: Callable[[str], object] | None = None) -> None:
     """
     line = "compiling the crops, which takes a few seconds once a machine"
     with announce_compiling(say or str, line):
-        whole = blur(np.zeros((2, 2), np.uint8), (1.0, 1.0))[..., None]
-        for pixels in (whole, whole[:, :1]):
+        mask = blur(np.zeros((2, 2), np.uint8), (1.0, 1.0))[..., None]
+        for pixels in (mask, mask[:, :1]):
             resize(pixels, 1)
 
 

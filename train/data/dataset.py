@@ -26,7 +26,7 @@ _UNPASTED = PasteDraw(
 class ViewParams(NamedTuple):
     """What to do with each view of a batch, on the CPU; names and units of `ViewDraw`."""
 
-    #: Whether to.
+    #: Whether the view is pasted on a background.
     paste: Tensor
     #: Kind of background.
     kind: Tensor
@@ -36,25 +36,25 @@ class ViewParams(NamedTuple):
     pick: Tensor
     #: What lies behind the view, in pixels of that picture.
     background_box: Tensor
-    #: Whether to.
+    #: Whether the colours are jittered.
     jitter: Tensor
-    #: Factors, and the shift of the hue in turns.
+    #: Factor of the jitter.
     brightness: Tensor
-    #: Factors, and the shift of the hue in turns.
+    #: Factor of the jitter.
     contrast: Tensor
-    #: Factors, and the shift of the hue in turns.
+    #: Factor of the jitter.
     saturation: Tensor
-    #: Factors, and the shift of the hue in turns.
+    #: Shift of the hue, in turns.
     hue: Tensor
     #: Order of the jitter.
     order: Tensor
-    #: Whether to.
+    #: Whether the colours are dropped.
     gray: Tensor
     #: In pixels; 0 for no blur.
     blur_sigma: Tensor
 
     def rows(self, index: Tensor | slice) -> "ViewParams":
-        """Take some of the views."""
+        """Select some of the views."""
         return ViewParams(*(column[index] for column in self))
 
 
@@ -67,7 +67,7 @@ _DTYPES = {
 
 
 def stack_params(draws: Sequence[ViewDraw]) -> ViewParams:
-    """Gather the draws of a batch."""
+    """Stack the draws of a batch, a column for each parameter."""
 
     def column(name: str) -> Tensor:
         values = [_value(draw, name) for draw in draws]
@@ -77,7 +77,7 @@ def stack_params(draws: Sequence[ViewDraw]) -> ViewParams:
 
 
 def _value(draw: ViewDraw, name: str) -> Any:
-    """Find a parameter in a draw or in its paste."""
+    """Return a parameter of a draw or of its paste."""
     if name == "paste":
         return draw.paste is not None
     if name in PasteDraw.__slots__:
@@ -134,41 +134,41 @@ class ViewDataset(Dataset[CropSample]):
 
     Parameters
     ----------
-    source : Source
+    source : ImageSet
         Images and masks.
     recipe : Recipe
         Views, paste and seed.
-    wanted : Wanted, optional
+    spec : SampleSpec, optional
         How many views, and what besides; two views unless given.
     """
 
-    def __init__(self, source: ImageSet, recipe: Recipe, wanted: SampleSpec | None = None) -> None:
+    def __init__(self, source: ImageSet, recipe: Recipe, spec: SampleSpec | None = None) -> None:
         self.source = source
         self.recipe = recipe
-        self.wanted = wanted or SampleSpec()
+        self.spec = spec or SampleSpec()
 
     def __getitem__(self, key: tuple[int, int]) -> CropSample:
         """Draw and cut the views of an image."""
-        epoch, asked = key
-        image, row = self.read(asked)
+        epoch, position = key
+        image, row = self.read(position)
         index = int(self.source.indices[row])
         store, pasteable = self.source.store, bool(self.source.has_mask[index])
         mask: NDArray[np.uint8] | None = None
         images, masks, draws, skipped = [], [], [], 0
-        for view in range(self.wanted.views):
-            draw = self._draw(epoch, asked, view, image.shape[:2])
+        for view in range(self.spec.views):
+            draw = self._draw(epoch, position, view, image.shape[:2])
             if draw.paste and not pasteable:
                 draw, skipped = dataclasses.replace(draw, paste=None), skipped + 1
-            wanted = bool(draw.paste) or self.wanted.masks
-            if wanted and mask is None and store is not None:
+            needs_mask = bool(draw.paste) or self.spec.masks
+            if needs_mask and mask is None and store is not None:
                 mask = mask_to_alpha(store[index], self.recipe.paste)
-            shown = mask if wanted else None
-            cut, alpha = crop(image, shown, draw, self.recipe.views.size)
-            images.append(cut)
+            view_mask = mask if needs_mask else None
+            pixels, alpha = crop(image, view_mask, draw, self.recipe.views.size)
+            images.append(pixels)
             masks.append(alpha)
             draws.append(draw)
-        label = -1 if self.wanted.labels is None else int(self.wanted.labels[index])
-        return CropSample(images, masks, draws, row, label, skipped, int(index != asked))
+        label = -1 if self.spec.labels is None else int(self.spec.labels[index])
+        return CropSample(images, masks, draws, row, label, skipped, int(index != position))
 
     def _draw(self, epoch: int, sample: int, view: int, shape: Sequence[int]) -> ViewDraw:
         """Draw one view of an image of a shape (height, width)."""
@@ -184,7 +184,7 @@ class ViewDataset(Dataset[CropSample]):
         )
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], int]:
-        """Read an image, or, if it broke since its mask was made, the next that can be read."""
+        """Read an image, or the next one if it cannot be read; return its row of `indices` too."""
         source = self.source
         return first_readable(source, index, lambda i: decode(source.folder / source.names[i]))
 

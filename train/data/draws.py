@@ -64,22 +64,22 @@ def paste_draw(
 ) -> PasteDraw | None:
     """Decide about the background of one view.
 
-    Gives None if nothing is pasted.
+    Returns None if nothing is pasted.
     """
     if uniform.paste >= recipe.probability:
         return None
     ends = list(itertools.accumulate(dataclasses.astuple(recipe.backgrounds)))
-    drawn = min(uniform.kind * ends[-1], math.nextafter(ends[-1], 0))  # for a product may round up
+    point = min(uniform.kind * ends[-1], math.nextafter(ends[-1], 0))  # for a product may round up
     return PasteDraw(
-        kind=bisect.bisect(ends, drawn),
+        kind=bisect.bisect(ends, point),
         gray_level=int(255 * uniform.level),
         pick=uniform.pick,
-        background_box=_behind(shape, box, flip, side, uniform.down, uniform.across),
+        background_box=_background_box(shape, box, flip, side, uniform.down, uniform.across),
         blend_sigma=recipe.blend_sigma if uniform.blend < BLENDED[recipe.blend] else 0.0,
     )
 
 
-def _behind(
+def _background_box(
     shape: tuple[int, int], box: Box, flip: bool, side: int, down: float, across: float
 ) -> tuple[float, float, float, float]:
     """Lay a square picture behind an image, enlarged to cover it, and find what a box shows of it.
@@ -96,8 +96,8 @@ def _behind(
 
 #: What a stream of numbers is for; half of Philox's key, the seed being the other half.
 VIEW, ORDER, SHUFFLE, BANK, NEGATIVES, WINDOW = range(6)
-#: The same, of the images that a kNN read-out looks at: far from those of training.
-READ_OUT: Final = 2**32
+#: The same, of the images of a kNN evaluation: far from those of training.
+EVALUATION: Final = 2**32
 #: Tries of torchvision's RandomResizedCrop before it takes the middle of the image.
 TRIES: Final = 10
 #: Logarithms of the aspect ratios 3/4 and 4/3, between which a box's ratio is drawn.
@@ -181,7 +181,7 @@ def view_draw(
     if views.crop == "center":
         box = _center_box(height, width)
     else:
-        box = _box(shapes, top, left, views.crop_scale, height, width)
+        box = _random_box(shapes, top, left, views.crop_scale, height, width)
     pasting = PasteUniforms(pasted, kind, level, pick, down, across, blended)
     return ViewDraw(
         box=box,
@@ -212,9 +212,9 @@ def sample_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return permutation(generator(seed, ORDER, 0, 0, epoch), count)
 
 
-def read_out_order(seed: int, count: int) -> NDArray[np.int64]:
-    """Draw the order in which the images of a kNN read-out are chosen."""
-    return permutation(generator(seed, READ_OUT), count)
+def evaluation_order(seed: int, count: int) -> NDArray[np.int64]:
+    """Draw the order in which the images of a kNN evaluation are chosen."""
+    return permutation(generator(seed, EVALUATION), count)
 
 
 def key_shuffle(seed: int, step: int, count: int, part: int = 0) -> NDArray[np.int64]:
@@ -242,8 +242,8 @@ def bank_draw(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Draw which pictures of a store serve as backgrounds during an epoch."""
     numbers = generator(seed, BANK, 0, kind, epoch)
-    chosen = permutation(numbers, rows)[:count]
-    return chosen, numbers.random(count)
+    picks = permutation(numbers, rows)[:count]
+    return picks, numbers.random(count)
 
 
 def noise_draw(seed: int, epoch: int, kind: int, count: int, side: int) -> NDArray[np.uint8]:
@@ -260,7 +260,7 @@ def _between(low: float, high: float, uniform: float) -> float:
     return low + (high - low) * uniform
 
 
-def _box(
+def _random_box(
     shapes: list[float],
     top: float,
     left: float,

@@ -1,4 +1,4 @@
-"""Images as read-outs see them: the middle of each, or all of it, or why it cannot be read."""
+"""Images as evaluations see them: the middle of each, or all of it, or why it cannot be read."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -43,13 +43,13 @@ class ImageSet:
         return int((~self.has_mask[self.indices]).sum()) if self.store else 0
 
     def share(self) -> str:
-        """Say of how many images those to train on are a part, and why the others are none."""
-        usable, listed = len(self.indices), len(self.names)
-        total = listed if self.in_folder is None else self.in_folder
-        if total > listed:
+        """Describe how many images are trained on, of how many, and why not the others."""
+        usable, count = len(self.indices), len(self.names)
+        total = count if self.in_folder is None else self.in_folder
+        if total > count:
             return f"{usable} of {total} images: those with masks"
-        if total < listed:
-            return f"{usable} images, though {self.folder} holds only {total} of {listed} listed"
+        if total < count:
+            return f"{usable} images, though {self.folder} holds only {total} of {count} listed"
         return f"{usable} images"
 
 
@@ -91,7 +91,7 @@ MAX_SUBSTITUTES = 16
 def first_readable(
     source: ImageSet, index: int, load: Callable[[int], Loaded]
 ) -> tuple[Loaded, int]:
-    """Load what belongs to an image, or, if it cannot be read, to the next that can."""
+    """Load what belongs to an image, or to the next that can be read; and its row of `indices`."""
     usable, names = source.indices, source.names
     first, reason = int(np.searchsorted(usable, index)), ""
     for row in range(first, first + MAX_SUBSTITUTES):

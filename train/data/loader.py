@@ -38,7 +38,7 @@ class BatchSampler(Sampler[list[tuple[int, int]]]):
 
     Parameters
     ----------
-    usable : ndarray of shape (M,), int64
+    indices : ndarray of shape (M,), int64
         Positions of the images to train on.
     recipe : RunRecipe
         Seed, batch size, number of epochs.
@@ -54,34 +54,34 @@ class BatchSampler(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(
-        self, usable: NDArray[np.int64], recipe: RunRecipe, start: int, parts: int = 1
+        self, indices: NDArray[np.int64], recipe: RunRecipe, start: int, parts: int = 1
     ) -> None:
         batch = recipe.optimizer.batch
-        if len(usable) < batch:
+        if len(indices) < batch:
             raise DiloError(
-                f"a batch needs at least optimizer.batch = {batch} images, got {len(usable)}: "
-                f"--set optimizer.batch={len(usable)} or less"
+                f"a batch needs at least optimizer.batch = {batch} images, got {len(indices)}: "
+                f"--set optimizer.batch={len(indices)} or less"
             )
         if batch % (parts * distributed.world_size()):
             raise DiloError(
                 f"optimizer.batch must be a multiple of {distributed.world_size()} ranks times "
                 f"--accumulate {parts}, got {batch}"
             )
-        self._usable, self._recipe, self._start, self._parts = usable, recipe, start, parts
-        self.steps_per_epoch = len(usable) // batch
+        self._indices, self._recipe, self._start, self._parts = indices, recipe, start, parts
+        self.steps_per_epoch = len(indices) // batch
 
     def __len__(self) -> int:
         return (self.steps_per_epoch * self._recipe.optimizer.epochs - self._start) * self._parts
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         batch = self._recipe.optimizer.batch
-        held = batch // self._parts // distributed.world_size()
+        per_rank = batch // self._parts // distributed.world_size()
         epoch, step = divmod(self._start, self.steps_per_epoch)
         for current in range(epoch, self._recipe.optimizer.epochs):
-            order = self._usable[sample_order(self._recipe.seed, current, len(self._usable))]
+            order = self._indices[sample_order(self._recipe.seed, current, len(self._indices))]
             for first in range(step * batch, self.steps_per_epoch * batch, batch // self._parts):
-                mine = first + distributed.rank() * held
-                yield [(current, int(index)) for index in order[mine : mine + held]]
+                begin = first + distributed.rank() * per_rank
+                yield [(current, int(index)) for index in order[begin : begin + per_rank]]
             step = 0
 
 
@@ -103,19 +103,19 @@ class ErrorsAsValues(Dataset[Any]):
         return len(self._samples)
 
     def __getitem__(self, key: Any) -> Any:
-        """Give a sample, or the error in its place."""
+        """Return a sample, or the error in its place."""
         try:
             return self._samples[key]
         except DiloError as error:
             return error.with_traceback(None)
 
 
-def collate_or_error(stack: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
+def collate_or_error(collate_fn: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
     """Make a batch of samples that were `ErrorsAsValues`."""
     for sample in samples:
         if isinstance(sample, DiloError):
             return sample
-    return stack(samples)
+    return collate_fn(samples)
 
 
 def require_handles(workers: int) -> None:
@@ -137,15 +137,15 @@ class _Loader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         """Start the workers with signals held back, which they inherit."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             return super().__iter__()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def in_order(positions: Sequence[int], size: int) -> list[list[int]]:
-    """Deal positions to batches, in their order."""
+    """Split positions into batches, in their order."""
     return [list(positions[first : first + size]) for first in range(0, len(positions), size)]
 
 
@@ -155,19 +155,19 @@ def make_loader(
     *,
     workers: int,
     pin: bool,
-    stack: Callable[[Any], Any] = collate,
-    ahead: int = 4,
+    collate_fn: Callable[[Any], Any] = collate,
+    prefetch_factor: int = 4,
 ) -> DataLoader[Any]:
-    """Read batches ahead of the device: the one maker of loaders, of training and of read-outs."""
+    """Make a loader that reads batches ahead, of training and of evaluations alike."""
     require_handles(workers)
     return _Loader(
         ErrorsAsValues(samples),
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=functools.partial(collate_or_error, stack),
+        collate_fn=functools.partial(collate_or_error, collate_fn),
         pin_memory=pin,
         worker_init_fn=start_worker,
-        prefetch_factor=ahead if workers else None,
+        prefetch_factor=prefetch_factor if workers else None,
         # Else each would take a number from torch's own, which a network may draw from.
         generator=torch.Generator(),
     )
@@ -187,29 +187,29 @@ def start_worker(worker: int) -> None:
     ignore_stop_signals()
 
 
-Taken = TypeVar("Taken")
+BatchT = TypeVar("BatchT")
 
 #: What of a batch the device takes; draws and counts are read on the CPU, and stay there.
 COPIED = ("images", "masks", "samples", "labels")
 
 
-class Prefetched(NamedTuple, Generic[Taken]):
+class Prefetched(NamedTuple, Generic[BatchT]):
     """A batch that a step can start on."""
 
     #: What is to be on the device there, the rest on the CPU.
-    batch: Taken
+    batch: BatchT
     #: Seconds that this process was blocked in the loader to get it.
     wait_seconds: float
 
 
 def prefetch_to_device(
-    batches: Iterable[Taken], device: torch.device
-) -> Generator[Prefetched[Taken], None, None]:
+    batches: Iterable[BatchT], device: torch.device
+) -> Generator[Prefetched[BatchT], None, None]:
     """Bring the batches of a loader to the device, those of a GPU one ahead of the step."""
     loading = iter(batches)
     try:
         if device.type == "cuda":
-            yield from _ahead(loading, device)
+            yield from _copy_ahead(loading, device)
         else:
             yield from _timed(loading)
     except BaseException as error:
@@ -225,23 +225,23 @@ def prefetch_to_device(
         del loading, close
 
 
-def read_through(batches: Iterable[Taken]) -> Generator[Taken, None, None]:
-    """Give the batches of a loader on the CPU, one by one."""
-    with contextlib.closing(prefetch_to_device(batches, torch.device("cpu"))) as arriving:
-        for arrived in arriving:
-            yield arrived.batch
+def read_through(batches: Iterable[BatchT]) -> Generator[BatchT, None, None]:
+    """Yield the batches of a loader on the CPU, one by one."""
+    with contextlib.closing(prefetch_to_device(batches, torch.device("cpu"))) as prefetched:
+        for item in prefetched:
+            yield item.batch
 
 
 def micro_batches(
-    arriving: Iterator[Prefetched[Taken]], parts: int
-) -> Generator[list[Prefetched[Taken]], None, None]:
-    """Put the parts of each batch together."""
-    while found := list(itertools.islice(arriving, parts)):
-        yield found
+    batches: Iterator[Prefetched[BatchT]], parts: int
+) -> Generator[list[Prefetched[BatchT]], None, None]:
+    """Group the parts of each batch."""
+    while group := list(itertools.islice(batches, parts)):
+        yield group
 
 
-def _timed(loading: Iterator[Taken]) -> Iterator[Prefetched[Taken]]:
-    """Take a batch when it is asked for, and say how long that took."""
+def _timed(loading: Iterator[BatchT]) -> Iterator[Prefetched[BatchT]]:
+    """Yield each batch with the time that it took to come."""
     while True:
         begin = time.perf_counter()
         batch = next(loading, None)
@@ -252,7 +252,7 @@ def _timed(loading: Iterator[Taken]) -> Iterator[Prefetched[Taken]]:
         yield Prefetched(batch, time.perf_counter() - begin)
 
 
-def _ahead(loading: Iterator[Taken], device: torch.device) -> Iterator[Prefetched[Taken]]:
+def _copy_ahead(loading: Iterator[BatchT], device: torch.device) -> Iterator[Prefetched[BatchT]]:
     """Start the copy of the next batch before this one is handed over.
 
     So it runs beside the step even where the step ends in waiting for the device, as one whose
@@ -260,24 +260,24 @@ def _ahead(loading: Iterator[Taken], device: torch.device) -> Iterator[Prefetche
     """
     copying: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     copies = _copies(loading, device, copying)
-    arriving = next(copies, None)
-    while arriving is not None:
+    following = next(copies, None)
+    while following is not None:
         computing = torch.cuda.current_stream(device)
         # For the copies so far, so before the next one starts.
         computing.wait_stream(copying)
         for name in COPIED:
             # Their memory is the copying stream's, which else would write the next batch into
             # it as soon as Python has let go of this one, still computed or not.
-            getattr(arriving.batch, name).record_stream(computing)
-        arrived, arriving = arriving, next(copies, None)
-        yield arrived
+            getattr(following.batch, name).record_stream(computing)
+        current, following = following, next(copies, None)
+        yield current
 
 
 def _copies(
     loading: Iterator[Any], device: torch.device, copying: torch.cuda.Stream
 ) -> Iterator[Prefetched[Any]]:
     """Start copies on a stream, without waiting for them."""
-    for batch, waited in _timed(loading):
+    for batch, wait_seconds in _timed(loading):
         with torch.cuda.stream(copying):
             moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in COPIED}
-        yield Prefetched(batch._replace(**moved), waited)
+        yield Prefetched(batch._replace(**moved), wait_seconds)

@@ -50,22 +50,22 @@ class Stages:
         self._recipe = dataclasses.replace(recipe, optimizer=endless)
         self._source, self._machine, self._seconds = source, machine, seconds
         self._first = next(iter(self._batches(0)))  # refuses too few images
-        alone = dataclasses.replace(machine, knn_every=0)
-        self._task = Pretraining(recipe, source, alone, stores, distributed.no_log)
-        self.method, wanted = self._task.method, self._task.wanted
+        without_knn = dataclasses.replace(machine, knn_every=0)
+        self._task = Pretraining(recipe, source, without_knn, stores, distributed.no_log)
+        self.method, spec = self._task.method, self._task.spec
         self._task.bank.load_epoch(0)
         self._update = Optimization(self._task.model, self._task.optimizer, machine)
         self._parts: list[ViewBatch] = []
-        self._views = ViewDataset(source, self._recipe, wanted)
-        self._taken = 0
+        self._views = ViewDataset(source, self._recipe, spec)
+        self._steps = 0
 
     def decode(self) -> float:
         """Read, decode and crop files in workers, all of them together."""
         # From the middle of an epoch, for the whole begins with its first images, and would find
         # them in the system's cache.
         reading = self._loader(self._batches(0).steps_per_epoch // 2)
-        with contextlib.closing(prefetch_to_device(reading, CPU)) as arriving:
-            return self.stream(arrived.wait_seconds for arrived in arriving)[0]
+        with contextlib.closing(prefetch_to_device(reading, CPU)) as batches:
+            return self.stream(prefetched.wait_seconds for prefetched in batches)[0]
 
     def augment(self) -> float:
         """Augment a batch that lies on the device."""
@@ -78,66 +78,66 @@ class Stages:
         return self._repeat(lambda: self.step(views))
 
     def whole(self) -> tuple[float, float]:
-        """Train, from the loader to the optimiser; give as `stream` does."""
+        """Train, from the loader to the optimiser; return what `stream` does."""
         with contextlib.closing(
             prefetch_to_device(self._loader(0), self._machine.device)
-        ) as arriving:
-            return self.stream(self._trained(arriving))
+        ) as batches:
+            return self.stream(self._training_waits(batches))
 
     def _crops(self) -> CropBatch:
         """Bring a batch, or a part of one, to the device."""
         batch = collate([self._views[key] for key in self._first])
-        with contextlib.closing(prefetch_to_device([batch], self._machine.device)) as arriving:
-            return next(arriving).batch
+        with contextlib.closing(prefetch_to_device([batch], self._machine.device)) as batches:
+            return next(batches).batch
 
-    def _trained(self, arriving: Iterator[Prefetched[CropBatch]]) -> Iterator[float]:
-        """Take a step on each batch, and say how long it was waited for."""
-        for arrived in arriving:
-            step = self._taken % self._task.steps_per_epoch  # the backgrounds of epoch 0 serve
-            self.step(self._task.inputs(arrived.batch, step, len(self._parts)))
-            yield arrived.wait_seconds
+    def _training_waits(self, batches: Iterator[Prefetched[CropBatch]]) -> Iterator[float]:
+        """Take a step on each batch, and yield the seconds that it was waited for."""
+        for prefetched in batches:
+            step = self._steps % self._task.steps_per_epoch  # the backgrounds of epoch 0 serve
+            self.step(self._task.inputs(prefetched.batch, step, len(self._parts)))
+            yield prefetched.wait_seconds
 
     def step(self, views: ViewBatch) -> None:
         """Gather the parts of a batch, and take a step when they are all there."""
-        self._parts.append(dataclasses.replace(views, step=self._taken, part=len(self._parts)))
+        self._parts.append(dataclasses.replace(views, step=self._steps, part=len(self._parts)))
         if len(self._parts) == self._machine.accumulate:
             self._update.step(self._parts, self._machine.accumulate, self._recipe.optimizer.lr)
             self._parts.clear()
-            self._taken += 1
+            self._steps += 1
 
     def stream(self, waits: Iterator[float]) -> tuple[float, float]:
-        """Time a stream of batches, or parts of them, as fast as it comes."""
+        """Time a stream of batches, given by their waits: images a second, share of time waited."""
         # Workers that started together deliver together: whole rounds of them are counted.
         burst = max(1, self._machine.workers) * self._machine.accumulate
         for _ in range(burst):
             next(waits)
-        self._wait()
-        begin, count, waited = time.perf_counter(), 0, 0.0
+        self._synchronize()
+        begin, count, waiting = time.perf_counter(), 0, 0.0
         while not count or time.perf_counter() - begin < self._seconds:
-            waited += sum(next(waits) for _ in range(burst))
+            waiting += sum(next(waits) for _ in range(burst))
             count += burst
-        self._wait()
-        spent = time.perf_counter() - begin
-        return count * len(self._first) / spent, waited / spent
+        self._synchronize()
+        elapsed = time.perf_counter() - begin
+        return count * len(self._first) / elapsed, waiting / elapsed
 
     def _repeat(self, work: Callable[[], object]) -> float:
-        """Time work on a batch, or a part of one, that lies on the device."""
+        """Time work on a batch, or a part of one, on the device: images a second."""
 
-        def timed(calls: int) -> float:
+        def time_calls(calls: int) -> float:
             begin = time.perf_counter()
             for _ in range(calls * self._machine.accumulate):
                 work()
-            self._wait()
+            self._synchronize()
             return (time.perf_counter() - begin) / calls
 
-        timed(1)  # compiles, chooses kernels, allocates
-        calls = max(1, round(self._seconds / ROUNDS / timed(1)))
-        begin, rounds = time.perf_counter(), [timed(calls)]
+        time_calls(1)  # compiles, chooses kernels, allocates
+        calls = max(1, round(self._seconds / ROUNDS / time_calls(1)))
+        begin, rounds = time.perf_counter(), [time_calls(calls)]
         while len(rounds) < ROUNDS and time.perf_counter() - begin < self._seconds:
-            rounds.append(timed(calls))
+            rounds.append(time_calls(calls))
         return self._recipe.optimizer.batch / statistics.median(rounds)
 
-    def _wait(self) -> None:
+    def _synchronize(self) -> None:
         """Wait until the device has done all that it was told."""
         if self._machine.device.type == "cuda":
             torch.cuda.synchronize(self._machine.device)
@@ -165,20 +165,20 @@ def bench(
     stages = Stages(recipe, source, machine, stores, seconds)
     compile_crops(say)
     say(f"measuring four stages, each for {seconds:g} s or a little longer, once it is warm")
-    decode, augmented, network = stages.decode(), stages.augment(), stages.network()
-    whole, waited = stages.whole()
-    a_core = decode / max(1, min(machine.workers, usable_cores()))
-    device = 1 / (1 / augmented + 1 / network)
-    slower = "network" if network < augmented else "augmentation"
+    decode, augment, network = stages.decode(), stages.augment(), stages.network()
+    whole, waiting = stages.whole()
+    per_core = decode / max(1, min(machine.workers, usable_cores()))
+    device = 1 / (1 / augment + 1 / network)
+    slower = "network" if network < augment else "augmentation"
     return {
         "decode": decode,
-        "decode_per_core": a_core,
-        "augment": augmented,
+        "decode_per_core": per_core,
+        "augment": augment,
         "network": network,
         "whole": whole,
-        "waited": waited,
+        "waited": waiting,
         "bottleneck": "decode and crops" if decode <= device else slower,
-        "cores": math.ceil(device / a_core),
+        "cores": math.ceil(device / per_core),
         "workers": machine.workers,
         "precision": machine.precision,
         "arch": recipe.model.arch,
@@ -190,7 +190,7 @@ def bench(
 
 
 def bench_table(result: dict[str, Any]) -> list[str]:
-    """Lay out what `bench` found for people, in lines of up to 80 characters."""
+    """Format the result of `bench` as a table, in lines of up to 80 characters."""
     workers = f"{result['workers']} worker" + "s" * (result["workers"] != 1)
     rows = [
         (f"decode and crops, {workers}", "decode", f"({_rate(result['decode_per_core'])} a core)"),
@@ -207,5 +207,5 @@ def bench_table(result: dict[str, Any]) -> list[str]:
 
 
 def _rate(value: float) -> str:
-    """Write images a second."""
+    """Format images a second."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

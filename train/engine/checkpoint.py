@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dilo.pipeline.common.files import atomic_write, remove_leftovers
 from dilo.pipeline.errors import REMEDIES, CheckpointError, first_few, require_access, system_errno
-from dilo.train.methods.base import Learning
+from dilo.train.methods.base import TrainableModel
 from dilo.train.monitor.run_info import RECORDS
 from dilo.train.networks.torchfile import read, reason_of
 from dilo.train.recipes.saliency_recipe import RunRecipe
@@ -39,7 +39,7 @@ class DamagedError(CheckpointError):
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
-    """Name the checkpoint of a step."""
+    """Return the path of the checkpoint of a step."""
     return run / "checkpoints" / f"step-{step:08d}.pt"
 
 
@@ -54,7 +54,7 @@ class Checkpoints:
     #: Digests of what the run stands on; it goes on with nothing else.
     data: Mapping[str, str]
     #: Networks and memory, as built from the recipe.
-    model: Learning
+    model: TrainableModel
     #: Its momentum.
     optimizer: torch.optim.Optimizer
     #: Its scale, where gradients are float16.
@@ -66,34 +66,34 @@ class Checkpoints:
         """Publish a checkpoint, and remove those that are no longer needed."""
         path = checkpoint_path(self.run, step)
         path.parent.mkdir(parents=True, exist_ok=True)
-        about = {"format": FORMAT_VERSION, "step": step, "epoch": epoch, **self.data, **self.notes}
+        meta = {"format": FORMAT_VERSION, "step": step, "epoch": epoch, **self.data, **self.notes}
         content = {
             "epoch": epoch,
             "arch": self.recipe.model.arch,
             **self.model.checkpoint(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "dilo": {**about, "recipe": _plain(self.recipe)},
+            "dilo": {**meta, "recipe": _plain(self.recipe)},
         }
         advice = "the checkpoints before are kept; make room and give the same command to go on"
-        write(path, content, advice)
+        save_torch_file(path, content, advice)
         # What is of a later step is none of this run's, and stays.
-        before = [(number, old) for number, old in steps(self.run) if number <= step]
-        for number, old in before[KEPT:]:
+        earlier = [(number, old) for number, old in list_checkpoints(self.run) if number <= step]
+        for number, old in earlier[KEPT:]:
             if number % keep_every if keep_every else number:
                 old.unlink(missing_ok=True)
-        return require_there(path)
+        return require_exists(path)
 
     def resume(self, say: Callable[[str], None], mode: str = "auto") -> int | None:
         """Bring the run, on all ranks, to where its newest readable checkpoint left it.
 
-        Gives optimiser steps taken; None if the run has no checkpoint yet.
+        Returns the optimiser steps taken; None if the run has no checkpoint yet.
         """
-        read: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
-        path = distributed.on_rank_zero(lambda: self._newest(mode, say, read))
+        contents: dict[Path, dict[str, Any]] = {}  # by rank 0, which need not read it again
+        path = distributed.on_rank_zero(lambda: self._newest(mode, say, contents))
         if path is None:
             return None
-        content = read.pop(path) if path in read else load(path)
+        content = contents.pop(path) if path in contents else load(path)
         try:
             self.restore(content)
         # Of torch, where a network or an optimiser has other parts than the file.
@@ -107,7 +107,7 @@ class Checkpoints:
         return int(content["dilo"]["step"])
 
     def restore(self, content: Mapping[str, Any]) -> None:
-        """Take up the state of a checkpoint."""
+        """Load the state of a checkpoint."""
         _require_state(content)
         try:
             self.model.load_checkpoint(content)
@@ -123,26 +123,26 @@ class Checkpoints:
             ) from error
 
     def _newest(
-        self, mode: str, say: Callable[[str], None], read: dict[Path, dict[str, Any]]
+        self, mode: str, say: Callable[[str], None], contents: dict[Path, dict[str, Any]]
     ) -> Path | None:
         """Find the newest checkpoint that can be read; refuse one that does not fit."""
-        run, found = self.run, steps(self.run)
-        if found and mode == "never":
+        run, checkpoints = self.run, list_checkpoints(self.run)
+        if checkpoints and mode == "never":
             raise CheckpointError(
-                f"--resume never needs a folder without checkpoints, got {found[0][1]}: give "
+                f"--resume never needs a folder without checkpoints, got {checkpoints[0][1]}: give "
                 f"another --out, or leave --resume out to go on from there"
             )
-        if not found and mode == "must":
+        if not checkpoints and mode == "must":
             raise CheckpointError(
                 f"--resume must needs a checkpoint to go on from, got none in "
                 f"{run / 'checkpoints'}: check --out, or leave --resume out to begin"
             )
-        if not found:
+        if not checkpoints:
             _require_no_records(run)
             remove_leftovers(run / "checkpoints")
             return None
         damaged: list[tuple[Path, DamagedError]] = []
-        for step, path in found:
+        for step, path in checkpoints:
             try:
                 content = load(path)
             except DamagedError as error:
@@ -152,10 +152,10 @@ class Checkpoints:
                 break
             self._require_same(path, content["dilo"])
             remove_leftovers(path.parent)
-            _pass_over(damaged, path, say)
-            read[path] = content
+            _set_aside_damaged(damaged, path, say)
+            contents[path] = content
             return path
-        raise CheckpointError(_nothing_left(run, len(found), damaged))
+        raise CheckpointError(_all_damaged(run, len(checkpoints), damaged))
 
     def _require_same(self, path: Path, saved: Mapping[str, Any]) -> None:
         """Refuse to go on with another recipe or other data, naming what differs.
@@ -163,12 +163,12 @@ class Checkpoints:
         A key that is younger than the checkpoint has its default, which does what was done before.
         """
         defaults: Any = type(self.recipe)()
-        wanted = flat(_plain(self.recipe)) | dict(self.data)
-        had = flat(_plain(defaults)) | flat(saved["recipe"])
-        had |= {name: saved.get(name, "") for name in self.data}
-        for key in (*wanted, *(key for key in had if key not in wanted)):
-            if key not in wanted or key not in had or had[key] != wanted[key]:
-                was, now = (repr(v[key]) if key in v else "nothing" for v in (had, wanted))
+        expected = flat(_plain(self.recipe)) | dict(self.data)
+        stored = flat(_plain(defaults)) | flat(saved["recipe"])
+        stored |= {name: saved.get(name, "") for name in self.data}
+        for key in (*expected, *(key for key in stored if key not in expected)):
+            if key not in expected or key not in stored or stored[key] != expected[key]:
+                was, now = (repr(v[key]) if key in v else "nothing" for v in (stored, expected))
                 raise CheckpointError(
                     f"{path} was made with {key} = {was}, asked for {now}: "
                     f"a run goes on with what it began with; give another --out for a new one"
@@ -177,29 +177,29 @@ class Checkpoints:
 
 def _require_state(content: Mapping[str, Any]) -> None:
     """Refuse a state that has other values than training can use."""
-    about = content.get("dilo", {"step": 0, "epoch": 0})
+    meta = content.get("dilo", {"step": 0, "epoch": 0})
     state = content.get("state_dict")
-    sound = {
-        "step": _counts(about.get("step")),
-        "epoch": _counts(about.get("epoch")),
+    checks = {
+        "step": _is_step_count(meta.get("step")),
+        "epoch": _is_step_count(meta.get("epoch")),
         "state_dict": isinstance(state, Mapping)
         and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()),
         "optimizer": isinstance(content.get("optimizer"), Mapping),
         "scaler": isinstance(content.get("scaler"), Mapping),
     }
-    if wrong := [name for name, fits in sound.items() if not fits]:
+    if invalid := [name for name, fits in checks.items() if not fits]:
         raise CheckpointError(
             "the checkpoint to go on from must hold what dilo-train wrote, got other values in "
-            f"{first_few(wrong)}: {_REMEDY}"
+            f"{first_few(invalid)}: {_REMEDY}"
         )
 
 
 def _require_fitting(optimizer: torch.optim.Optimizer) -> None:
     """Refuse an optimiser's state that torch takes up as it is, and steps with later."""
     for group in optimizer.param_groups:
-        for name, usual in optimizer.defaults.items():
-            value = group.get(name, usual)  # torch adds defaults that no group has
-            if isinstance(usual, float | int) and not isinstance(value, float | int | Tensor):
+        for name, default in optimizer.defaults.items():
+            value = group.get(name, default)  # torch adds defaults that no group has
+            if isinstance(default, float | int) and not isinstance(value, float | int | Tensor):
                 raise ValueError(f"{name} of the optimiser is no number")
         for weight in group["params"]:
             for name, value in optimizer.state.get(weight, {}).items():
@@ -208,24 +208,24 @@ def _require_fitting(optimizer: torch.optim.Optimizer) -> None:
                     raise ValueError(f"{name} of the optimiser is not of its weight's shape")
 
 
-def _counts(value: object) -> bool:
-    """Tell whether a value counts steps that a run can have taken."""
+def _is_step_count(value: object) -> bool:
+    """Check whether a value is a number of steps that a run can have taken."""
     return type(value) is int and 0 <= value < _MOST_STEPS
 
 
-def write(path: Path, content: dict[str, Any], advice: str) -> None:
-    """Publish a file of torch.save."""
+def save_torch_file(path: Path, content: dict[str, Any], advice: str) -> None:
+    """Write a file of torch.save, whole or not at all; `advice` ends the error if it cannot be."""
     try:
         with atomic_write(path) as part:
             torch.save(content, part)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
         number = system_errno(error)
-        why = f"{os.strerror(number)}: {REMEDIES[number]}" if number else str(error)
-        raise CheckpointError(f"{path} cannot be written: {why}: {advice}") from error
+        reason = f"{os.strerror(number)}: {REMEDIES[number]}" if number else str(error)
+        raise CheckpointError(f"{path} cannot be written: {reason}: {advice}") from error
 
 
-def require_there(path: Path) -> Path:
-    """Refuse to name a checkpoint that is not on the disk."""
+def require_exists(path: Path) -> Path:
+    """Return the path of a checkpoint; refuse one that is not on the disk."""
     if not path.is_file():
         raise CheckpointError(
             f"{path} must be there, for this run wrote it, but it is gone: does another program "
@@ -234,19 +234,19 @@ def require_there(path: Path) -> Path:
     return path
 
 
-def set_aside(path: Path) -> Path:
+def _set_aside(path: Path) -> Path:
     """Move a checkpoint that cannot be read to where it is neither counted nor overwritten."""
     folder = path.parent / DAMAGED
     folder.mkdir(exist_ok=True)
-    place, number = folder / path.name, 1
-    while os.path.lexists(place):
+    target, number = folder / path.name, 1
+    while os.path.lexists(target):
         number += 1
-        place = folder / f"{path.stem}.{number}{path.suffix}"
-    path.rename(place)
-    return place
+        target = folder / f"{path.stem}.{number}{path.suffix}"
+    path.rename(target)
+    return target
 
 
-def steps(run: Path) -> list[tuple[int, Path]]:
+def list_checkpoints(run: Path) -> list[tuple[int, Path]]:
     """List the checkpoints of a run, the newest first."""
     folder = run / "checkpoints"
     try:
@@ -277,9 +277,9 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} must have format {FORMAT_VERSION}, got {version!r}: "
             f"go on with the version of dilo that wrote it"
         )
-    about = content["dilo"]
-    numbers = all(type(about.get(name)) is int for name in ("step", "epoch"))
-    if not numbers or not isinstance(about.get("recipe"), dict):
+    meta = content["dilo"]
+    numbers = all(type(meta.get(name)) is int for name in ("step", "epoch"))
+    if not numbers or not isinstance(meta.get("recipe"), dict):
         raise CheckpointError(
             f"{path} must say its step, its epoch and its recipe, as dilo-train writes them"
         )
@@ -296,29 +296,29 @@ def _require_no_records(run: Path) -> None:
         )
 
 
-def _pass_over(
+def _set_aside_damaged(
     damaged: Sequence[tuple[Path, DamagedError]], path: Path, say: Callable[[str], None]
 ) -> None:
-    """Set aside what cannot be read, so that it counts as no checkpoint, and say so."""
+    """Move damaged files aside, so that they do not count as checkpoints, and log it."""
     for broken, error in damaged:
-        say(f"{error}; set aside as {set_aside(broken)}, and falling back to {path.name}")
+        say(f"{error}; set aside as {_set_aside(broken)}, and falling back to {path.name}")
 
 
-def _nothing_left(run: Path, count: int, damaged: Sequence[tuple[Path, DamagedError]]) -> str:
-    """Say that all steps taken would be lost, and what to do; nothing has been moved."""
+def _all_damaged(run: Path, count: int, damaged: Sequence[tuple[Path, DamagedError]]) -> str:
+    """Return the error that all steps would be lost, and what to do; nothing has been moved."""
     if len(damaged) == count:
-        which = f"none of its {count} checkpoints can be read"
+        fault = f"none of its {count} checkpoints can be read"
     else:
-        which = f"of its {count} checkpoints, that of step 0 alone can be read"
+        fault = f"of its {count} checkpoints, that of step 0 alone can be read"
     names = ", ".join(path.name for path, _ in damaged)
     return (
-        f"--out {run}: {which}, and all training would be lost: put whole copies of {names} "
+        f"--out {run}: {fault}, and all training would be lost: put whole copies of {names} "
         f"back, give another --out to begin anew, or move them away to begin anew here. The "
         f"newest: {damaged[0][1]}"
     )
 
 
 def _plain(recipe: RunRecipe) -> dict[str, Any]:
-    """Make of a recipe what JSON, and so a checkpoint, makes of it."""
+    """Convert a recipe to plain values, as JSON and so a checkpoint holds them."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
     return plain

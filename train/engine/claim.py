@@ -64,7 +64,7 @@ class Claimant:
     def of(cls, path: Path) -> Self | None:
         """Read who has claimed a run.
 
-        Gives None where nobody has, or the file says nothing of use.
+        Returns None where nobody has, or the file says nothing of use.
         """
         try:
             content = read_json(path)
@@ -76,18 +76,18 @@ class Claimant:
         kinds = {field.name: int if field.name == "pid" else str for field in fields(cls)}
         if not isinstance(content, dict) or set(content) != set(kinds):
             return None
-        sound = all(type(content[name]) is kind for name, kind in kinds.items())
-        return cls(**content) if sound else None
+        valid = all(type(content[name]) is kind for name, kind in kinds.items())
+        return cls(**content) if valid else None
 
     def lives(self) -> bool | None:
-        """Tell whether the process lives.
+        """Check whether the process lives.
 
-        Gives None where it cannot be asked, on another machine or in another container.
+        Returns None where it cannot be asked, on another machine or in another container.
         """
         if self.machine != own_namespace():
             return None
         started = start_time(self.pid)
-        return started == self.started if started or not _hidden(self.pid) else None
+        return started == self.started if started or not _is_hidden(self.pid) else None
 
 
 class Claim:
@@ -101,57 +101,59 @@ class Claim:
 
     def __init__(self, folder: Path) -> None:
         self._path, self._mine = folder / CLAIM, Claimant.here()
-        self._over = threading.Event()
-        self._beating = threading.Thread(target=self._beat, daemon=True)
+        self._stopped = threading.Event()
+        self._heartbeat = threading.Thread(target=self._keep_alive, daemon=True)
 
     def take(self, say: Callable[[str], None], interruption: StopSignal) -> None:
         """Claim the folder, which must exist; from then on signs of life are given."""
-        waiting: tuple[Claimant | None, int] | None = None
-        while not self._written():
+        last_seen: tuple[Claimant | None, int] | None = None
+        while not self._write():
             other = Claimant.of(self._path)
-            beat, silent = _last_sign(self._path)
-            lives = other.lives() if other else None
-            if waiting and waiting[0] == other and beat > waiting[1]:
-                lives = True
-            if lives:
-                raise DiloError(_refusal(self._path, other))
-            if lives is False or silent >= PATIENCE:
+            beat, silent = _last_heartbeat(self._path)
+            alive = other.lives() if other else None
+            if last_seen and last_seen[0] == other and beat > last_seen[1]:
+                alive = True
+            if alive:
+                raise DiloError(_refusal_message(self._path, other))
+            if alive is False or silent >= PATIENCE:
                 self._remove(other)
                 continue
-            if waiting is None or waiting[0] != other:
-                say(f"{_waiting(self._path, other)}, for up to {PATIENCE - silent:.0f} s")
-                waiting = other, beat
-            if interruption.came:
-                raise DiloError(f"stopped by {interruption.came}: {_refusal(self._path, other)}")
+            if last_seen is None or last_seen[0] != other:
+                say(f"{_waiting_message(self._path, other)}, for up to {PATIENCE - silent:.0f} s")
+                last_seen = other, beat
+            if interruption.name:
+                raise DiloError(
+                    f"stopped by {interruption.name}: {_refusal_message(self._path, other)}"
+                )
             time.sleep(POLL)
-        self._beating.start()
+        self._heartbeat.start()
 
     def require(self) -> None:
         """Refuse to go on where another training has taken the folder over."""
         try:
             other = Claimant.of(self._path)
             # Where somebody tidied, the claim is made again, unless another one came first.
-            if other == self._mine or self._written():
+            if other == self._mine or self._write():
                 return
         except (OSError, AccessError):
             return  # the disk is away, which whoever writes there will say
         raise DiloError(
             f"{self._path.parent} must be trained in by one program at a time, got "
-            f"{_named(Claimant.of(self._path))}, beside this one, which was taken for dead: it "
+            f"{_describe(Claimant.of(self._path))}, beside this one, which was taken for dead: it "
             f"gave no sign of life for {PATIENCE:.0f} s. This one ends and changes nothing there"
         )
 
     def give_back(self) -> None:
         """Let others train here."""
-        self._over.set()
-        if self._beating.is_alive():
-            self._beating.join()
+        self._stopped.set()
+        if self._heartbeat.is_alive():
+            self._heartbeat.join()
         with contextlib.suppress(OSError, DiloError):
             if Claimant.of(self._path) == self._mine:
                 self._path.unlink()
 
-    def _written(self) -> bool:
-        """Write the claim where there is none; tell whether it is this training's."""
+    def _write(self) -> bool:
+        """Write the claim where there is none; return whether this did."""
         try:
             return write_if_absent(self._path, json.dumps(asdict(self._mine)) + "\n")
         except OSError as error:
@@ -168,61 +170,63 @@ class Claim:
                     os.link(aside, self._path)
             aside.unlink()
 
-    def _beat(self) -> None:
-        """Give signs of life until all is over."""
-        while not self._over.wait(HEARTBEAT):
+    def _keep_alive(self) -> None:
+        """Touch the claim as a sign of life, until the claim is given back."""
+        while not self._stopped.wait(HEARTBEAT):
             with contextlib.suppress(OSError):  # the disk is away: the next one may come through
                 os.utime(self._path)
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, say: Callable[[str], None], interruption: StopSignal) -> Iterator[Claim]:
-    """Be the only training in a folder; all ranks of one are one."""
+def claim_run(
+    folder: Path, say: Callable[[str], None], interruption: StopSignal
+) -> Iterator[Claim]:
+    """Hold the claim on a folder, as the only training there; all ranks of one count as one."""
     claim = Claim(folder)
 
     def take() -> bool:
-        new = not folder.exists()
+        created = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         claim.take(say, interruption)
         remove_leftovers(folder)
-        return new
+        return created
 
-    new = distributed.on_rank_zero(take)
+    created = distributed.on_rank_zero(take)
     try:
         yield claim
     finally:
         if distributed.rank() == 0:
             claim.give_back()
-            if new:
+            if created:
                 with contextlib.suppress(OSError):  # there is something in it, as should be
                     folder.rmdir()
 
 
-def _named(other: Claimant | None) -> str:
-    """Name another training."""
+def _describe(other: Claimant | None) -> str:
+    """Describe another training in words."""
     if other is None:
         return "a program that is not known"
     return f"process {other.pid} on {other.host}, since {other.since}"
 
 
-def _refusal(path: Path, other: Claimant | None) -> str:
-    """Say who trains in a folder, and what to do."""
+def _refusal_message(path: Path, other: Claimant | None) -> str:
+    """Return the error that names who trains in a folder, and what to do."""
     return (
-        f"{path.parent} must be trained in by one program at a time, got {_named(other)}: wait "
+        f"{path.parent} must be trained in by one program at a time, got {_describe(other)}: wait "
         f"until that ends, end it with SIGTERM, or give another --out"
     )
 
 
-def _waiting(path: Path, other: Claimant | None) -> str:
-    """Say what is waited for where another process cannot be asked whether it lives."""
+def _waiting_message(path: Path, other: Claimant | None) -> str:
+    """Return the line for the wait where nobody can ask whether the other process lives."""
     return (
-        f"{path.parent} was being trained in by {_named(other)}, of another machine or container: "
-        f"waiting for a sign of life"
+        f"{path.parent} was being trained in by {_describe(other)}, of another machine or "
+        f"container: waiting for a sign of life"
     )
 
 
-def _last_sign(path: Path) -> tuple[int, float]:
-    """Tell when the last sign of life came, and how many seconds ago by the clock of its disk."""
+def _last_heartbeat(path: Path) -> tuple[int, float]:
+    """Return the time of the last sign of life in ns, and its age in s, by the disk's clock."""
     probe = temporary_name(path)
     try:
         probe.touch()
@@ -235,8 +239,8 @@ def _last_sign(path: Path) -> tuple[int, float]:
     return beat, max(0, now - beat) / 1e9
 
 
-def _hidden(pid: int) -> bool:
-    """Tell a process of another user, which the system may not show, from none."""
+def _is_hidden(pid: int) -> bool:
+    """Check for a process of another user, which the system may not show."""
     try:
         os.kill(pid, 0)
     except PermissionError:

@@ -89,8 +89,8 @@ def _ratios(weights: list[Tensor], updates: list[Tensor], trust: float) -> list[
     """Compare the lengths of weights and updates: what each update is multiplied by."""
     lengths = torch.stack(torch._foreach_norm(weights))
     changes = torch.stack(torch._foreach_norm(updates))
-    known = (lengths > 0) & (changes > 0)
-    ratios = torch.where(known, trust * lengths / changes, 1.0)
+    nonzero = (lengths > 0) & (changes > 0)
+    ratios = torch.where(nonzero, trust * lengths / changes, 1.0)
     return list(ratios.to(updates[0].dtype).unbind())
 
 
@@ -102,20 +102,20 @@ def make_optimizer(model: nn.Module, settings: OptimizerRecipe) -> torch.optim.O
     `Classifier`, as the SimCLR repository does.
     """
     lr, momentum, decay = settings.lr, settings.momentum, settings.weight_decay
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trainable = [p for p in model.parameters() if p.requires_grad]
     if settings.name == "sgd":
-        return torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=decay)
+        return torch.optim.SGD(trainable, lr=lr, momentum=momentum, weight_decay=decay)
     betas = momentum, 0.999
     if settings.name == "adam":
-        return torch.optim.Adam(trained, lr=lr, betas=betas, weight_decay=decay)
+        return torch.optim.Adam(trainable, lr=lr, betas=betas, weight_decay=decay)
     lars = settings.name == "lars"
     classifiers = {
         id(p) for m in model.modules() if isinstance(m, Classifier) for p in m.parameters()
     }
-    spared = {id(p) for p in trained if p.ndim <= 1 or (lars and id(p) in classifiers)}
+    undecayed = {id(p) for p in trainable if p.ndim <= 1 or (lars and id(p) in classifiers)}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if id(p) not in spared]},
-        {"params": [p for p in trained if id(p) in spared], "weight_decay": 0.0},
+        {"params": [p for p in trainable if id(p) not in undecayed]},
+        {"params": [p for p in trainable if id(p) in undecayed], "weight_decay": 0.0},
     ]
     if lars:
         groups[1]["adapt"] = False
@@ -142,7 +142,7 @@ def base_rate(optimizer: OptimizerRecipe) -> float:
 
 
 def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -> float:
-    """Give the learning rate of a step.
+    """Return the learning rate of a step, which is counted from 0.
 
     Examples
     --------
@@ -152,23 +152,23 @@ def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -
     [0.03, 0.03, 0.003, 0.0003]
     """
     rate = base_rate(optimizer)
-    warm = round(optimizer.warmup * steps_per_epoch)
-    if step < warm:
-        return rate * step / warm
+    warmup_steps = round(optimizer.warmup * steps_per_epoch)
+    if step < warmup_steps:
+        return rate * step / warmup_steps
     if optimizer.schedule == "constant":
         return rate
     if optimizer.schedule == "step":
-        passed = sum(step // steps_per_epoch >= epoch for epoch in optimizer.milestones)
-        return float(rate * 0.1**passed)
+        decays = sum(step // steps_per_epoch >= epoch for epoch in optimizer.milestones)
+        return float(rate * 0.1**decays)
     if optimizer.by == "epoch":
         # The epoch in which a warm-up ends may have begun before that: it is at the top.
-        step = max(step // steps_per_epoch * steps_per_epoch, warm)
-    share = (step - warm) / (optimizer.epochs * steps_per_epoch - warm)
-    return rate * 0.5 * (1.0 + math.cos(math.pi * share))
+        step = max(step // steps_per_epoch * steps_per_epoch, warmup_steps)
+    progress = (step - warmup_steps) / (optimizer.epochs * steps_per_epoch - warmup_steps)
+    return rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def rate_words(optimizer: OptimizerRecipe) -> str:
-    """Say where the base rate comes from.
+def describe_rate(optimizer: OptimizerRecipe) -> str:
+    """Describe where the base rate comes from.
 
     Examples
     --------
@@ -181,6 +181,6 @@ def rate_words(optimizer: OptimizerRecipe) -> str:
         return f"{rate}, whatever the batch"
     if optimizer.batch == optimizer.lr_batch:
         return f"{rate} for a batch of {optimizer.batch}"
-    way = {"linear": "linearly", "sqrt": "by the square root"}[optimizer.scaling]
-    given = f"{optimizer.lr:g} for a batch of {optimizer.lr_batch}"
-    return f"{rate}: {given}, scaled {way} to {optimizer.batch}"
+    rule = {"linear": "linearly", "sqrt": "by the square root"}[optimizer.scaling]
+    stated = f"{optimizer.lr:g} for a batch of {optimizer.lr_batch}"
+    return f"{rate}: {stated}, scaled {rule} to {optimizer.batch}"

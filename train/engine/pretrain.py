@@ -14,7 +14,7 @@ from dilo.train.augment.views import augment
 from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset
 from dilo.train.data.images import ImageSet
 from dilo.train.data.loader import BatchSampler, make_loader
-from dilo.train.engine.optim import learning_rate, make_optimizer, rate_words
+from dilo.train.engine.optim import describe_rate, learning_rate, make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.methods import make_method
 from dilo.train.methods.base import Method, TrainingSet, ViewBatch
@@ -39,7 +39,7 @@ def train(
     """
     stores = backgrounds or {}
     return launch(
-        lambda here, tell: Pretraining(recipe, source, here, stores, tell), run, machine, say
+        lambda options, tell: Pretraining(recipe, source, options, stores, tell), run, machine, say
     )
 
 
@@ -50,10 +50,10 @@ class Pretraining(Task):
     ----------
     recipe : Recipe
         What to do.
-    source : Source
+    source : ImageSet
         Images and masks; the first folder of an image names its class.
-    machine : Machine
-        Device, workers, read-outs.
+    machine : RunOptions
+        Device, workers, evaluations.
     stores : mapping of int to BackgroundStore
         What is pasted on.
     say : callable
@@ -79,14 +79,14 @@ class Pretraining(Task):
         self.source, self.machine = source, machine
         side, device = recipe.views.size, machine.device
         self.bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=side)
-        self.method, self.wanted = _make_method(recipe, source)
+        self.method, self.spec = _make_method(recipe, source)
         self.method.to(device).to(memory_format=torch.channels_last)
         self.model = self.method.train()
-        for line in class_remarks(self.wanted.classes, f"--images {source.folder}"):
+        for line in class_remarks(self.spec.classes, f"--images {source.folder}"):
             say(line)
         self.optimizer = make_optimizer(self.method, recipe.optimizer)
         self.steps_per_epoch = self._order(0).steps_per_epoch
-        classes = self.wanted.classes if self.wanted.labels is not None else ()
+        classes = self.spec.classes if self.spec.labels is not None else ()
         self.data = {
             "images": source.names.digest(),
             "masks": source.store.fingerprint if source.store else "",
@@ -98,16 +98,16 @@ class Pretraining(Task):
         self.eval_every = machine.knn_every
         self.monitor: KnnMonitor | None = None
         if machine.knn_every:
-            where = machine.device, machine.workers, machine.knn_test
-            self.monitor = KnnMonitor(source, recipe, *where)
+            placement = machine.device, machine.workers, machine.knn_test
+            self.monitor = KnnMonitor(source, recipe, *placement)
 
     def _order(self, step: int) -> BatchSampler:
-        """Order the batches from a step on."""
+        """Make the order of the batches from a step on."""
         return BatchSampler(self.source.indices, self.recipe, step, self.machine.accumulate)
 
     def loader(self, step: int) -> Iterable[Any]:
         """Load this rank's batches from a step on."""
-        views = ViewDataset(self.source, self.recipe, self.wanted)
+        views = ViewDataset(self.source, self.recipe, self.spec)
         pin = self.machine.device.type == "cuda"
         return make_loader(views, self._order(step), workers=self.machine.workers, pin=pin)
 
@@ -139,29 +139,29 @@ class Pretraining(Task):
         )
 
     def learning_rate(self, step: int) -> float:
-        """Give the learning rate of a step."""
+        """Return the learning rate of a step."""
         return learning_rate(self.recipe.optimizer, step, self.steps_per_epoch)
 
     def describe(self) -> tuple[dict[str, Any], str]:
-        """Say what is trained on, and where the rate comes from."""
+        """Return what is trained on, and where the rate comes from."""
         facts = {
             "images": len(self.source.indices),
             "images_in_folder": self.source.in_folder,
             "never_pasted": self.source.never_pasted,
         }
-        return facts, rate_words(self.recipe.optimizer)
+        return facts, describe_rate(self.recipe.optimizer)
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
     ) -> tuple[dict[str, Any], str]:
-        """Read the encoders out by their nearest neighbours."""
+        """Evaluate the encoders by nearest neighbours."""
         line = cast(KnnMonitor, self.monitor).evaluate(self.method.encoders(), step, epoch, between)
         top1 = line["knn_top1"]
         return line, f"step {step}: kNN top-1 {'none' if top1 is None else f'{top1:.1f} %'}"
 
 
 def _make_method(recipe: Recipe, source: ImageSet) -> tuple[Method, SampleSpec]:
-    """Make the method of a recipe, on the CPU, and find what it wants of each image."""
+    """Make the method of a recipe, on the CPU, and the specification of its samples."""
     reason: DiloError | None = None
     labels: Labels | None = None
     try:

@@ -24,9 +24,9 @@ from dilo.train.data.dataset import CropBatch
 from dilo.train.data.loader import micro_batches, prefetch_to_device, require_handles
 from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
-from dilo.train.engine.claim import Claim, claimed
-from dilo.train.methods.base import Learning, StepOutput
-from dilo.train.monitor.metrics import MetricsLogger, has_read_out, require_package
+from dilo.train.engine.claim import Claim, claim_run
+from dilo.train.methods.base import StepOutput, TrainableModel
+from dilo.train.monitor.metrics import MetricsLogger, has_evaluation, require_tensorboard
 from dilo.train.monitor.run_info import note_failure, write_run_info
 from dilo.train.recipes.saliency_recipe import RunRecipe
 from dilo.train.runtime import distributed
@@ -59,7 +59,7 @@ class Task(ABC):
     #: What to do.
     recipe: RunRecipe
     #: On the device, in train mode.
-    model: Learning
+    model: TrainableModel
     #: Of the model's parameters.
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
@@ -80,23 +80,23 @@ class Task(ABC):
 
     @abstractmethod
     def learning_rate(self, step: int) -> float:
-        """Give the learning rate of the step after so many."""
+        """Return the learning rate of the step that follows `step` steps."""
 
     @abstractmethod
     def describe(self) -> tuple[dict[str, Any], str]:
-        """Give facts for run.json, and words for the log."""
+        """Return facts for run.json, and a line for the log."""
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
     ) -> tuple[dict[str, Any], str]:
-        """Measure the model as it stands: a line of metrics.jsonl, and the same in words.
+        """Measure the model: return a line of metrics.jsonl, and the same in words.
 
         `between` is called before each batch, on all ranks as often; what it raises gives it up.
         """
         raise NotImplementedError
 
     def finish(self, run: Path) -> None:
-        """Do what is due, on rank 0, when all steps are taken."""
+        """Write what is wanted of the trained model, on rank 0, when all steps are taken."""
         return  # nothing, unless a task says otherwise
 
 
@@ -104,7 +104,7 @@ class Optimization:
     """A model, its optimiser, and how this machine takes a step with them."""
 
     def __init__(
-        self, model: Learning, optimizer: torch.optim.Optimizer, machine: RunOptions
+        self, model: TrainableModel, optimizer: torch.optim.Optimizer, machine: RunOptions
     ) -> None:
         self.model, self.optimizer, self.machine = model, optimizer, machine
         #: Of float16's gradients; does nothing in other precisions.
@@ -124,7 +124,7 @@ class Optimization:
     def step(self, inputs: Iterable[object], parts: int, rate: float) -> StepOutput:
         """Take a step: forward and backward of each part, gradients added, then the optimiser.
 
-        Gives the means over the parts of loss and scalars, of this rank, on the device.
+        Returns the means over the parts of loss and scalars, of this rank, on the device.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -149,8 +149,8 @@ class Optimization:
             half = dtype is not torch.float32
             with torch.autocast(self.machine.device.type, dtype, enabled=half):
                 output: StepOutput = module(batch)
-            scaled: Any = self.scaler.scale(output.loss / parts)
-            scaled.backward()
+            loss: Any = self.scaler.scale(output.loss / parts)
+            loss.backward()
         return StepOutput(output.loss.detach(), output.scalars)
 
 
@@ -187,20 +187,20 @@ def fit(
     """Train, from the beginning or from the run's newest checkpoint: one process's share."""
     require_handles(machine.workers)
     if machine.tensorboard:
-        require_package()
+        require_tensorboard()
     per_epoch, images = task.steps_per_epoch, task.recipe.optimizer.batch
     steps = per_epoch * task.recipe.optimizer.epochs
-    update = Optimization(task.model, task.optimizer, machine)
+    optimization = Optimization(task.model, task.optimizer, machine)
     checkpoints = Checkpoints(
         run=run,
         recipe=task.recipe,
         data=task.data,
         model=task.model,
         optimizer=task.optimizer,
-        scaler=update.scaler,
+        scaler=optimization.scaler,
         notes=task.notes,
     )
-    watch = MetricsLogger(run, machine)
+    logger = MetricsLogger(run, machine)
 
     def save() -> None:
         """Write a checkpoint of this very step, if it is sound and the run is still this one's."""
@@ -209,36 +209,36 @@ def fit(
             claim.require()
             checkpoints.save(step, step // per_epoch, keep_every=machine.keep_every * per_epoch)
 
-        with watch.meter.paused():
-            watch.require_finite(step, task.optimizer.param_groups[0]["lr"])
+        with logger.meter.paused():
+            logger.require_finite(step, task.optimizer.param_groups[0]["lr"])
             distributed.on_rank_zero(write)
 
-    def is_evaluated() -> bool:
-        """Tell whether an evaluation is due at this step."""
+    def evaluation_due() -> bool:
+        """Check whether an evaluation is due at this step."""
         return task.eval_every > 0 and step % (task.eval_every * per_epoch) == 0
 
     def evaluate() -> str:
-        """Measure the model; where a signal comes, give that up, and name the signal."""
+        """Measure the model; return the name of a signal that cut this short, or nothing."""
         try:
-            with watch.meter.paused():
-                line, words = task.evaluate(step, step // per_epoch, give_way)
+            with logger.meter.paused():
+                line, summary = task.evaluate(step, step // per_epoch, raise_if_stopped)
         except Abandoned:
-            return stop_word()
-        watch.write(line)
-        say(words)
+            return stop_name()
+        logger.write(line)
+        say(summary)
         return ""
 
-    def give_way() -> None:
-        """Let a signal, on any rank, end what can be done again; all ranks call it as often."""
-        if any(distributed.any_rank([bool(interruption.came)])):
+    def raise_if_stopped() -> None:
+        """Abandon an evaluation for a signal on any rank; all ranks call this as often."""
+        if any(distributed.any_rank([bool(interruption.name)])):
             raise Abandoned
 
-    def stop_word() -> str:
-        """Name the signal that came."""
-        return interruption.came or "on another rank"
+    def stop_name() -> str:
+        """Return the name of the signal that came."""
+        return interruption.name or "on another rank"
 
     with contextlib.ExitStack() as life:
-        claim = life.enter_context(claimed(run, say, interruption))
+        claim = life.enter_context(claim_run(run, say, interruption))
         resumed = checkpoints.resume(say, machine.resume)
         life.enter_context(_failure_noted(run, claim))
         step = start = resumed or 0
@@ -247,78 +247,82 @@ def fit(
             save()
         elif start:
             say(f"going on from step {start} of {steps}")
-        facts, words = task.describe()
+        facts, summary = task.describe()
         facts = {"step": start, "steps": steps, **facts, "data": dict(task.data)}
         facts |= {"device": device_name(machine.device), "world_size": distributed.world_size()}
         if distributed.rank() == 0:
             write_run_info(run, task.recipe, facts | {"precision": machine.precision})
-        say(words)
+        say(summary)
         _write_state(run, "running")
 
         signal = ""
-        owed = is_evaluated() and not distributed.on_rank_zero(lambda: has_read_out(run, start))
+        evaluation_owed = evaluation_due() and not distributed.on_rank_zero(
+            lambda: has_evaluation(run, start)
+        )
         with contextlib.ExitStack() as stack:
-            if owed or start < steps:
+            if evaluation_owed or start < steps:
                 compile_crops(say)
-                watch.open(stack, start)
-            begin = saved = time.monotonic()
-            if owed:
+                logger.open(stack, start)
+            begin = last_save = time.monotonic()
+            if evaluation_owed:
                 signal = evaluate()
-            left = 0 if signal else steps - start
-            bar = Progress(left * images, "images", say)
-            if left:
+            remaining = 0 if signal else steps - start
+            bar = Progress(remaining * images, "images", say)
+            if remaining:
                 stack.enter_context(bar)
-            loading = prefetch_to_device(task.loader(start) if left else (), machine.device)
-            arriving = stack.enter_context(contextlib.closing(loading))
-            for parts in micro_batches(arriving, machine.accumulate):
+            loading = prefetch_to_device(task.loader(start) if remaining else (), machine.device)
+            batches = stack.enter_context(contextlib.closing(loading))
+            for parts in micro_batches(batches, machine.accumulate):
                 epoch, rate = step // per_epoch, task.learning_rate(step)
                 inputs = (task.inputs(p.batch, step, part) for part, p in enumerate(parts))
-                output = update.step(inputs, len(parts), rate)
+                output = optimization.step(inputs, len(parts), rate)
                 step += 1
 
-                watch.count(parts, output.loss)
+                logger.count(parts, output.loss)
                 if step % machine.log_every == 0 or step in (start + 1, steps):
-                    watch.record(output, step=step, epoch=epoch, rate=rate)
-                bar.advance(images, f"step {step}, loss {watch.loss:.4f}")
+                    logger.record(output, step=step, epoch=epoch, rate=rate)
+                bar.advance(images, f"step {step}, loss {logger.loss:.4f}")
 
                 now = time.monotonic()
-                late = now - begin > 60 * machine.max_minutes
-                due = now - saved > 60 * machine.checkpoint_minutes
-                came, late, due = distributed.any_rank([bool(interruption.came), late, due])
-                if step % per_epoch == 0 or due or late or came:
+                out_of_time = now - begin > 60 * machine.max_minutes
+                checkpoint_due = now - last_save > 60 * machine.checkpoint_minutes
+                stop_requested, out_of_time, checkpoint_due = distributed.any_rank(
+                    [bool(interruption.name), out_of_time, checkpoint_due]
+                )
+                if step % per_epoch == 0 or checkpoint_due or out_of_time or stop_requested:
                     save()
-                    saved = time.monotonic()
+                    last_save = time.monotonic()
                 # After the checkpoint: a kill loses nothing, and the next start evaluates first.
-                if is_evaluated():
+                if evaluation_due():
                     signal = evaluate()
-                if came and step < steps:
-                    signal = stop_word()
-                if signal or late:
+                if stop_requested and step < steps:
+                    signal = stop_name()
+                if signal or out_of_time:
                     break
 
         if step == steps and not signal:
             distributed.on_rank_zero(lambda: task.finish(run))
         path = checkpoint.checkpoint_path(run, step)
-        distributed.on_rank_zero(lambda: checkpoint.require_there(path))
+        distributed.on_rank_zero(lambda: checkpoint.require_exists(path))
         _write_state(run, "preempted" if signal else "done" if step == steps else "stopped")
         return Result(
             step=step,
             steps=steps,
             checkpoint=path,
-            loss=watch.loss,
-            unreadable=watch.unreadable,
+            loss=logger.loss,
+            unreadable=logger.unreadable,
             signal=signal,
         )
 
 
 @contextlib.contextmanager
 def _failure_noted(run: Path, claim: Claim) -> Iterator[None]:
-    """Leave word that a run failed, and why; nothing of one that is another's by now."""
+    """Record that a run failed, and why; nothing if another process has it by now."""
     try:
         yield
     except BaseException as error:
         with contextlib.suppress(OSError, DiloError):
-            if distributed.rank() == 0 and checkpoint.steps(run):
+            if distributed.rank() == 0 and checkpoint.list_checkpoints(run):
                 claim.require()
                 write_text(run / "state", "failed\n")
                 note_failure(run, error)

@@ -96,21 +96,21 @@ class StepOutput:
         return cls(torch.stack([output.loss for output in outputs]).mean(), scalars)
 
 
-class Learning(nn.Module):
-    """Whatever learns: from the parts of a batch to losses, one optimiser step a batch.
+class TrainableModel(nn.Module):
+    """A model that is trained: from the parts of a batch to losses, one optimiser step a batch.
 
     One optimiser step is `begin_step`, a `forward` for each part of the batch, which gives a
     `StepOutput`, backward and the optimiser, and `end_step`.
     """
 
     def begin_step(self) -> None:
-        """Do what is due before an optimiser step; nothing, unless a class says otherwise."""
+        """Prepare an optimiser step; nothing, unless a class says otherwise."""
 
     def end_step(self) -> None:
-        """Do what is due after an optimiser step; nothing, unless a class says otherwise."""
+        """Finish an optimiser step; nothing, unless a class says otherwise."""
 
     def checkpoint(self) -> dict[str, Any]:
-        """Give what is learnt, as the MoCo repository saves it: a `state_dict`.
+        """Return the weights, as the MoCo repository saves them: a `state_dict`.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class Learning(nn.Module):
         return {"state_dict": {PREFIX + name: value for name, value in self.state_dict().items()}}
 
     def load_checkpoint(self, content: Mapping[str, Any]) -> None:
-        """Take up what was learnt.
+        """Load the weights of a checkpoint.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Learning(nn.Module):
         self.load_state_dict({name.removeprefix(PREFIX): value for name, value in state})
 
 
-class Method(Learning):
+class Method(TrainableModel):
     """A method of pretraining; its state dict is the ``state_dict`` of a checkpoint.
 
     What a step remembers of its samples, it writes into
@@ -170,7 +170,7 @@ class Method(Learning):
         """
 
     def encoders(self) -> tuple[nn.Module, ...]:
-        """Name the networks that are trained, for the read-outs.
+        """Return the networks that are trained, for the evaluations.
 
         Returns
         -------

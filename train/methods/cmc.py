@@ -64,17 +64,17 @@ class CMC(Method):
         self.seed, self.settings = recipe.seed, recipe.memory
         self.l_to_ab = build_encoder(recipe, channels=1)
         # Counted down from the largest seed: weights that no other run has either.
-        other = dataclasses.replace(recipe, seed=2**64 - 1 - recipe.seed)
-        self.ab_to_l = build_encoder(other, channels=2)
+        colour_recipe = dataclasses.replace(recipe, seed=2**64 - 1 - recipe.seed)
+        self.ab_to_l = build_encoder(colour_recipe, channels=2)
         generator = torch.Generator().manual_seed(recipe.seed)
         for name in ("memory_l", "memory_ab"):
             self.register_buffer(name, init_bank(data.images, recipe.model.dim, generator))
         k, tau, m = self.settings.negatives, self.settings.temperature, self.settings.momentum
         self.register_buffer("params", torch.tensor([k, tau, -1.0, -1.0, m]))
-        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._step_features: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def encoders(self) -> tuple[nn.Module, ...]:
-        """Name both encoders.
+        """Return both encoders.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class CMC(Method):
         return (self.l_to_ab, self.ab_to_l)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
-        """Tell the colour of each image from others by its luminance, and the other way round.
+        """Compute the loss of telling an image's colour by its luminance, and the other way round.
 
         Parameters
         ----------
@@ -101,16 +101,19 @@ class CMC(Method):
             l2_normalize(self.l_to_ab(view[:, :1])),
             l2_normalize(self.ab_to_l(view[:, 1:])),
         )
-        self._seen.append((batch.samples, light.detach(), colour.detach()))
+        self._step_features.append((batch.samples, light.detach(), colour.detach()))
         slots = sample_negatives(batch, len(self.memory_l), self.settings.negatives, self.seed)
-        there = instance_loss(light, self.memory_ab, slots, self.settings, self.params[2])
-        back = instance_loss(colour, self.memory_l, slots, self.settings, self.params[3])
-        both = {name: (value + back.scalars[name]) / 2 for name, value in there.scalars.items()}
-        return StepOutput(there.loss + back.loss, both)
+        light_output = instance_loss(light, self.memory_ab, slots, self.settings, self.params[2])
+        colour_output = instance_loss(colour, self.memory_l, slots, self.settings, self.params[3])
+        scalars = {
+            name: (value + colour_output.scalars[name]) / 2
+            for name, value in light_output.scalars.items()
+        }
+        return StepOutput(light_output.loss + colour_output.loss, scalars)
 
     def end_step(self) -> None:
         """Write the features of the step into both memories."""
-        for samples, light, colour in self._seen:
+        for samples, light, colour in self._step_features:
             update(self.memory_l, samples, light, self.settings.momentum)
             update(self.memory_ab, samples, colour, self.settings.momentum)
-        self._seen.clear()
+        self._step_features.clear()

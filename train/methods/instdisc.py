@@ -56,10 +56,10 @@ class InstDisc(Method):
         self.register_buffer("memory", init_bank(data.images, recipe.model.dim, generator))
         k, tau, m = self.settings.negatives, self.settings.temperature, self.settings.momentum
         self.register_buffer("params", torch.tensor([k, tau, -1.0, m]))
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._step_features: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, batch: ViewBatch) -> StepOutput:
-        """Tell the slot of each image from others.
+        """Compute the loss of telling each image's slot from others.
 
         Parameters
         ----------
@@ -73,12 +73,12 @@ class InstDisc(Method):
         """
         (view,) = batch.views
         features = l2_normalize(self.encoder_q(view))
-        self._seen.append((batch.samples, features.detach()))
+        self._step_features.append((batch.samples, features.detach()))
         slots = sample_negatives(batch, len(self.memory), self.settings.negatives, self.seed)
         return instance_loss(features, self.memory, slots, self.settings, self.params[2])
 
     def end_step(self) -> None:
         """Write the features of the step into the memory."""
-        for samples, features in self._seen:
+        for samples, features in self._step_features:
             update(self.memory, samples, features, self.settings.momentum)
-        self._seen.clear()
+        self._step_features.clear()

@@ -49,7 +49,7 @@ def moco_logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -
 
 
 def info_nce(logits: Tensor) -> StepOutput:
-    """Tell the positive from the negatives.
+    """Compute the loss of telling the positive from the negatives.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def info_nce(logits: Tensor) -> StepOutput:
 
 
 def contrastive_metrics(logits: Tensor) -> dict[str, Tensor]:
-    """Say how well positives stand out.
+    """Measure how well positives stand out.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def contrastive_metrics(logits: Tensor) -> dict[str, Tensor]:
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> StepOutput:
-    """Tell each view's partner from all other views of the batch, those of all ranks.
+    """Compute the loss of telling each view's partner from all other views, those of all ranks.
 
     Parameters
     ----------
@@ -118,14 +118,14 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> StepOutput:
         views = torch.cat([first, second])
         everyone = distributed.all_gather_with_grad(torch.stack([first, second], dim=1))
         similar = views @ everyone.transpose(0, 1).flatten(0, 1).T / temperature
-    own = distributed.rank() * len(first) + torch.arange(len(first), device=first.device)
-    itself = torch.cat([own, own + len(everyone)])[:, None]
+    numbers = distributed.rank() * len(first) + torch.arange(len(first), device=first.device)
+    itself = torch.cat([numbers, numbers + len(everyone)])[:, None]
     partner = itself.roll(len(first), 0)
     logits = similar.scatter(1, itself, -torch.inf)
     loss = 2 * functional.cross_entropy(logits, partner[:, 0])
-    found = similar.detach()
-    positive = found.gather(1, partner)
-    rest = found.sum(1, keepdim=True) - positive - found.gather(1, itself)
+    detached = similar.detach()
+    positive = detached.gather(1, partner)
+    rest = detached.sum(1, keepdim=True) - positive - detached.gather(1, itself)
     scalars = {
         "positive": positive.mean(),
         "negative": rest.mean() / max(2 * len(everyone) - 2, 1),
@@ -139,7 +139,7 @@ EPSILON = 1e-7
 
 
 def nce(logits: Tensor, constant: Tensor, images: int) -> StepOutput:
-    """Ask of each slot whether it is the sample's own or noise.
+    """Compute the loss of telling a sample's own slot from noise, slot by slot.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def nce(logits: Tensor, constant: Tensor, images: int) -> StepOutput:
     negatives = logits.shape[1] - 1
     noise = negatives / images
     with torch.autocast(logits.device.type, enabled=False):
-        log_z = _settled(constant, logits.detach(), images).log()
+        log_z = _constant(constant, logits.detach(), images).log()
         odds = logits - (log_z + math.log(noise + EPSILON))
         positive = functional.softplus(-odds[:, 0])
         negative = functional.softplus(odds[:, 1:]).sum(1)
@@ -182,8 +182,8 @@ def nce(logits: Tensor, constant: Tensor, images: int) -> StepOutput:
 
 
 @torch.no_grad()
-def _settled(constant: Tensor, logits: Tensor, images: int) -> Tensor:
-    """Give Z: N times the mean of exp(logits) over all ranks, unless it was set before."""
+def _constant(constant: Tensor, logits: Tensor, images: int) -> Tensor:
+    """Return Z: N times the mean of exp(logits) over all ranks, unless it was set before."""
     # Estimated each step, which is cheap beside the logits, so that no step waits to hear
     # from the device whether it is needed.
     mean = torch.logsumexp(logits.flatten(), 0) - math.log(logits.numel())

@@ -96,7 +96,7 @@ def sample_negatives(batch: ViewBatch, images: int, negatives: int, seed: int) -
 def instance_loss(
     features: Tensor, bank: Tensor, slots: Tensor, memory: MemoryRecipe, constant: Tensor
 ) -> StepOutput:
-    """Tell each sample's own slot from others, by the recipe's loss.
+    """Compute the recipe's loss of telling each sample's own slot from others.
 
     Parameters
     ----------
@@ -143,13 +143,13 @@ def contrast_slots(features: Tensor, bank: Tensor, slots: Tensor, temperature: f
     """
     # The chosen slots stay until the backward pass, B (K + 1) D float32: of 256 samples in 128
     # dimensions 0.54 GB for 4096 negatives, 8.6 GB for 65536; nothing else comes near.
-    chosen = bank.index_select(0, slots.flatten()).view(*slots.shape, -1)
+    embeddings = bank.index_select(0, slots.flatten()).view(*slots.shape, -1)
     with torch.autocast(features.device.type, enabled=False):
-        return torch.bmm(chosen, (features / temperature)[..., None]).squeeze(2)
+        return torch.bmm(embeddings, (features / temperature)[..., None]).squeeze(2)
 
 
 def full_softmax(features: Tensor, bank: Tensor, samples: Tensor, temperature: float) -> StepOutput:
-    """Tell each sample's own slot from all others.
+    """Compute the loss of telling each sample's own slot from all others.
 
     Parameters
     ----------
@@ -171,15 +171,15 @@ def full_softmax(features: Tensor, bank: Tensor, samples: Tensor, temperature: f
         # B N float32, 1.3 GB for 256 samples of ImageNet; twice that during cross-entropy.
         logits = (features / temperature) @ bank.T
         loss = functional.cross_entropy(logits, samples)
-    seen = logits.detach()
-    positive = seen.gather(1, samples[:, None]).squeeze(1)
-    negative = (seen.sum(1) - positive) / (len(bank) - 1)
+    detached = logits.detach()
+    positive = detached.gather(1, samples[:, None]).squeeze(1)
+    negative = (detached.sum(1) - positive) / (len(bank) - 1)
     return StepOutput(
         loss,
         {
             "positive": positive.mean(),
             "negative": negative.mean(),
-            "accuracy": (seen.argmax(1) == samples).float().mean(),
+            "accuracy": (detached.argmax(1) == samples).float().mean(),
         },
     )
 
@@ -203,5 +203,5 @@ def update(bank: Tensor, samples: Tensor, features: Tensor, momentum: float) -> 
     # An image that stands in for an unreadable one may be there twice. Both then write what the
     # first has: a GPU does not promise which is written last, and ranks must not differ.
     first = (samples[:, None] == samples).byte().argmax(1)
-    moved = torch.lerp(features[first], bank[samples], momentum)
-    bank.index_copy_(0, samples, functional.normalize(moved, dim=1))
+    updated = torch.lerp(features[first], bank[samples], momentum)
+    bank.index_copy_(0, samples, functional.normalize(updated, dim=1))

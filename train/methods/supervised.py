@@ -44,7 +44,7 @@ class Supervised(Method):
         self.encoder_q = build_encoder(recipe, classes=data.classes)
 
     def forward(self, batch: ViewBatch) -> StepOutput:
-        """Tell the class of each view.
+        """Compute the loss of classifying each view.
 
         Parameters
         ----------
@@ -64,5 +64,5 @@ class Supervised(Method):
         if batch.labels is None:
             raise ValueError("labels must be given to method supervised, got none")
         logits = self.encoder_q(batch.views[0]).float()
-        told = (logits.detach().argmax(1) == batch.labels).float().mean()
-        return StepOutput(functional.cross_entropy(logits, batch.labels), {"accuracy": told})
+        accuracy = (logits.detach().argmax(1) == batch.labels).float().mean()
+        return StepOutput(functional.cross_entropy(logits, batch.labels), {"accuracy": accuracy})

@@ -1,4 +1,4 @@
-"""Weighted nearest neighbours: the read-out that trains nothing, every k in one pass."""
+"""Weighted nearest neighbours: an evaluation that trains nothing, every k in one pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,11 +45,11 @@ def knn_accuracy(
 
     Parameters
     ----------
-    bank : Rows of shape (M, D), float32
+    bank : Matrix of shape (M, D), float32
         Features of labelled images; normalised here, and read as `nearest` says.
     bank_labels : Tensor of shape (M,), int64
         Their classes, 0 to `classes` - 1.
-    queries : Rows of shape (Q, D), float32
+    queries : Matrix of shape (Q, D), float32
         Features of the images to classify; normalised here.
     query_labels : Tensor of shape (Q,), int64
         Their true classes.
@@ -90,31 +90,34 @@ def knn_accuracy(
         raise ValueError(f"ks must be between 1 and {len(bank)}, the rows of bank, got {tuple(ks)}")
     similarities, rows = nearest(bank, queries, k=max(ks), chunk=chunk, device=device)
     bank_labels, truth = bank_labels.to(rows.device), query_labels.to(rows.device)
-    asked = torch.bincount(truth, minlength=classes)
-    first = {k: torch.zeros_like(asked) for k in ks}
+    totals = torch.bincount(truth, minlength=classes)
+    correct = {k: torch.zeros_like(totals) for k in ks}
     among_five = dict.fromkeys(ks, 0)
     for start in range(0, len(queries), chunk):
         block = slice(start, start + chunk)
         votes = bank_labels[rows[block]]
-        for k in first:
+        for k in correct:
             scores = knn_scores(
                 similarities[block, :k], votes[:, :k], temperature=temperature, classes=classes
             )
             rank = _rank(scores, truth[block])
-            first[k] += torch.bincount(truth[block][rank < 1], minlength=classes)
+            correct[k] += torch.bincount(truth[block][rank < 1], minlength=classes)
             among_five[k] += int((rank < 5).sum())
     percent = 100 / len(queries)
     return tuple(
         Accuracy(
-            k, int(first[k].sum()) * percent, among_five[k] * percent, _shares(first[k], asked)
+            k,
+            int(correct[k].sum()) * percent,
+            among_five[k] * percent,
+            _class_accuracies(correct[k], totals),
         )
         for k in ks
     )
 
 
-def _shares(hits: Tensor, asked: Tensor) -> tuple[float | None, ...]:
-    """Give per cents by class, None where nothing was asked."""
-    pairs = zip(hits.tolist(), asked.tolist(), strict=True)
+def _class_accuracies(hits: Tensor, totals: Tensor) -> tuple[float | None, ...]:
+    """Return the accuracy by class in per cent; None for a class without queries."""
+    pairs = zip(hits.tolist(), totals.tolist(), strict=True)
     return tuple(100 * hit / count if count else None for hit, count in pairs)
 
 
@@ -162,19 +165,19 @@ def knn_scores(similarities: Tensor, labels: Tensor, *, temperature: float, clas
         raise ValueError(f"temperature must be positive, got {temperature}")
     exact = similarities.double()
     logits = (exact - exact.amax(1, keepdim=True)) / temperature
-    none = logits.new_full((len(logits), classes), -torch.inf)
-    strongest = none.scatter_reduce(1, labels, logits, "amax")
-    shares = (logits - strongest.gather(1, labels)).exp()
-    return strongest + torch.zeros_like(none).scatter_add(1, labels, shares).log()
+    empty = logits.new_full((len(logits), classes), -torch.inf)
+    strongest = empty.scatter_reduce(1, labels, logits, "amax")
+    weights = (logits - strongest.gather(1, labels)).exp()
+    return strongest + torch.zeros_like(empty).scatter_add(1, labels, weights).log()
 
 
 def _rank(scores: Tensor, truth: Tensor) -> Tensor:
     """Count the classes that come before the true one; all of them if nobody voted for it."""
-    own = scores.gather(1, truth[:, None])
+    true_score = scores.gather(1, truth[:, None])
     lower = torch.arange(scores.shape[1], device=scores.device) < truth[:, None]
-    before = (scores > own) | ((scores == own) & lower)
-    unvoted = own[:, 0] == -torch.inf
-    return before.sum(1).masked_fill(unvoted, torch.iinfo(torch.int64).max)
+    ahead = (scores > true_score) | ((scores == true_score) & lower)
+    unvoted = true_score[:, 0] == -torch.inf
+    return ahead.sum(1).masked_fill(unvoted, torch.iinfo(torch.int64).max)
 
 
 def _check_labels(name: str, features: Matrix, labels: Tensor, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""A kNN read-out while a network trains, which changes nothing of what it learns."""
+"""A kNN evaluation while a network trains, which changes nothing of what it learns."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ from dilo.pipeline.images.labels import labels_of
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names
 from dilo.train.augment.color import to_color_space
-from dilo.train.data.draws import read_out_order
+from dilo.train.data.draws import evaluation_order
 from dilo.train.data.evaluation import EvalImages, Item
 from dilo.train.data.images import ImageSet
 from dilo.train.data.loader import in_order, make_loader, read_through
@@ -30,14 +30,14 @@ from dilo.train.runtime.signals import never
 #: Neighbours that vote, and what similarities are divided by before: the defaults of solo-learn
 #: and of dilo-eval. More neighbours serve larger banks.
 K, TEMPERATURE = 20, 0.07
-#: Training images looked at, and the share of them that is asked about the rest.
-IMAGES, ASKED = 10_000, 0.1
+#: Training images used, and the share of them that are queries.
+IMAGES, QUERY_SHARE = 10_000, 0.1
 BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """Images and their classes: the bank, or those that are asked about."""
+class _Subset:
+    """Images and their classes: the bank, or the queries."""
 
     folder: Path
     names: Names
@@ -53,7 +53,7 @@ class KnnMonitor:
 
     Parameters
     ----------
-    source : Source
+    source : ImageSet
         The training images; the first folder of each names its class.
     recipe : Recipe
         Seed, and size and colours of the views.
@@ -91,20 +91,20 @@ class KnnMonitor:
     ) -> None:
         self._size, self._space = recipe.views.size, recipe.views.space
         self._device, self._workers = device, workers
-        what = f"--knn-every needs classes: --images {source.folder}"
-        found = labels_of(source.names, what)
-        if len(found.classes) < 2:
-            raise DiloError(f"{what} must hold two folders of classes, got {found.classes[0]}")
-        self._classes = found.classes
-        chosen = source.indices[read_out_order(recipe.seed, len(source.indices))[:IMAGES]]
-        asked = 0 if test else max(1, round(ASKED * len(chosen)))
-        if asked == len(chosen):
-            raise DiloError(f"{what} must hold two images that can be read, got {asked}")
-        self._bank = _chosen(source, chosen[asked:], found.numbers)
+        context = f"--knn-every needs classes: --images {source.folder}"
+        labels = labels_of(source.names, context)
+        if len(labels.classes) < 2:
+            raise DiloError(f"{context} must hold two folders of classes, got {labels.classes[0]}")
+        self._classes = labels.classes
+        positions = source.indices[evaluation_order(recipe.seed, len(source.indices))[:IMAGES]]
+        query_count = 0 if test else max(1, round(QUERY_SHARE * len(positions)))
+        if query_count == len(positions):
+            raise DiloError(f"{context} must hold two images that can be read, got {query_count}")
+        self._bank = _subset(source, positions[query_count:], labels.numbers)
         if test is None:
-            self._queries = _chosen(source, chosen[:asked], found.numbers)
+            self._queries = _subset(source, positions[:query_count], labels.numbers)
         else:
-            self._queries = _test_part(test, source.folder, self._classes)
+            self._queries = _test_subset(test, source.folder, self._classes)
         self.k = min(K, len(self._bank.names))
 
     def evaluate(
@@ -114,26 +114,26 @@ class KnnMonitor:
         epoch: int,
         between: Callable[[], object] = never,
     ) -> dict[str, Any]:
-        """Read the networks out, for the record."""
+        """Evaluate the networks: return a line of metrics.jsonl."""
         top1 = self.top1(encoders, between)
         return {"step": step, "epoch": epoch, "knn_top1": top1, "knn_k": self.k}
 
     def top1(
         self, encoders: Sequence[nn.Module], between: Callable[[], object] = never
     ) -> float | None:
-        """Read the networks out; on all ranks at once, each takes a share of the images.
+        """Compute the accuracy; on all ranks at once, each takes a share of the images.
 
-        Gives per cent of the images asked about whose class was elected. None if there is
+        Returns per cent of the images asked about whose class was elected. None if there is
         nothing to say: no image of the bank, or none that is asked about, can be read, or a
         feature is not finite, which in the first steps a network may recover from.
         """
-        with torch.no_grad(), _evaluating(encoders):
+        with torch.no_grad(), _eval_mode(encoders):
             bank, bank_labels = self._features(encoders, self._bank, between)
             queries, labels = self._features(encoders, self._queries, between)
         finite = bool(bank.isfinite().all() and queries.isfinite().all())
         if not finite or not len(bank) or not len(queries):
             return None
-        (found,) = knn_accuracy(
+        (accuracy,) = knn_accuracy(
             bank,
             bank_labels,
             queries,
@@ -142,49 +142,49 @@ class KnnMonitor:
             temperature=TEMPERATURE,
             classes=len(self._classes),
         )
-        return found.top1
+        return accuracy.top1
 
     def _features(
-        self, encoders: Sequence[nn.Module], part: _Part, between: Callable[[], object]
+        self, encoders: Sequence[nn.Module], subset: _Subset, between: Callable[[], object]
     ) -> tuple[Tensor, Tensor]:
         """Gather features and labels of the images that can be read."""
-        count = len(part.names)
+        count = len(subset.names)
         # All ranks take as many, some of them the last image again.
-        share = -(-count // distributed.world_size())
-        first = distributed.rank() * share
-        mine = [min(position, count - 1) for position in range(first, first + share)]
+        per_rank = -(-count // distributed.world_size())
+        first = distributed.rank() * per_rank
+        positions = [min(position, count - 1) for position in range(first, first + per_rank)]
         loading: Any = make_loader(
-            EvalImages(part.folder, part.names, self._size),
-            in_order(mine, BATCH),
+            EvalImages(subset.folder, subset.names, self._size),
+            in_order(positions, BATCH),
             workers=self._workers,
             pin=self._device.type == "cuda",
-            stack=functools.partial(_stack, self._size),
-            ahead=2,
+            collate_fn=functools.partial(_collate, self._size),
+            prefetch_factor=2,
         )
         rows, readable = [], []
-        with contextlib.closing(read_through(loading)) as arriving:
-            for _ in range(0, share, BATCH):
+        with contextlib.closing(read_through(loading)) as batches:
+            for _ in range(0, per_rank, BATCH):
                 between()
-                crops, flags = next(arriving)
+                crops, flags = next(batches)
                 images = to_color_space(
                     crops.to(self._device, non_blocking=True) / 255, self._space
                 )
-                parts = zip(encoders, _channels(encoders, images), strict=True)
-                rows.append(torch.cat([pooled_features(*pair).float() for pair in parts], 1))
+                pairs = zip(encoders, _channels(encoders, images), strict=True)
+                rows.append(torch.cat([pooled_features(*pair).float() for pair in pairs], 1))
                 readable.append(flags.to(self._device))
-        kept = distributed.all_gather(torch.cat(readable))[:count].bool()
+        valid = distributed.all_gather(torch.cat(readable))[:count].bool()
         features = distributed.all_gather(torch.cat(rows))[:count]
-        return features[kept], part.labels.to(self._device)[kept]
+        return features[valid], subset.labels.to(self._device)[valid]
 
 
-def _chosen(source: ImageSet, positions: NDArray[np.int64], numbers: NDArray[np.int64]) -> _Part:
-    """Take some of the training images, in the order of their paths."""
+def _subset(source: ImageSet, positions: NDArray[np.int64], numbers: NDArray[np.int64]) -> _Subset:
+    """Select some of the training images, in the order of their paths."""
     positions = np.sort(positions)
     names = Names(source.names[int(position)] for position in positions)
-    return _Part(source.folder, names, torch.from_numpy(numbers[positions]))
+    return _Subset(source.folder, names, torch.from_numpy(numbers[positions]))
 
 
-def _test_part(test: Path, images: Path, classes: Sequence[str]) -> _Part:
+def _test_subset(test: Path, images: Path, classes: Sequence[str]) -> _Subset:
     """Take all images of a folder, by the classes of the training images."""
     if test.resolve() == images.resolve():
         raise DiloError(
@@ -193,10 +193,10 @@ def _test_part(test: Path, images: Path, classes: Sequence[str]) -> _Part:
         )
     names = find_images(test)
     labels = labels_of(names, f"--knn-test {test}", classes=classes)
-    return _Part(test, names, torch.from_numpy(labels.numbers))
+    return _Subset(test, names, torch.from_numpy(labels.numbers))
 
 
-def _stack(size: int, items: list[Item]) -> tuple[Tensor, Tensor]:
+def _collate(size: int, items: list[Item]) -> tuple[Tensor, Tensor]:
     """Stack crops, and flags of those that could be read; the others are black."""
     black = torch.zeros(3, size, size, dtype=torch.uint8)
     crops = [crop if isinstance(crop, Tensor) else black for _, crop in items]
@@ -205,7 +205,7 @@ def _stack(size: int, items: list[Item]) -> tuple[Tensor, Tensor]:
 
 
 def _channels(encoders: Sequence[nn.Module], images: Tensor) -> Sequence[Tensor]:
-    """Give each network its channels."""
+    """Split images into the channels of each network."""
     if len(encoders) == 1:
         return [images]
     widths = [
@@ -216,13 +216,13 @@ def _channels(encoders: Sequence[nn.Module], images: Tensor) -> Sequence[Tensor]
 
 
 @contextlib.contextmanager
-def _evaluating(encoders: Sequence[nn.Module]) -> Iterator[None]:
-    """Put networks into eval mode, and each part of them back into its own."""
-    modes = [(part, part.training) for network in encoders for part in network.modules()]
+def _eval_mode(encoders: Sequence[nn.Module]) -> Iterator[None]:
+    """Put networks into eval mode, and each module of them back into its own mode."""
+    modes = [(module, module.training) for network in encoders for module in network.modules()]
     for network in encoders:
         network.eval()
     try:
         yield
     finally:
-        for part, training in modes:
-            part.training = training
+        for module, training in modes:
+            module.training = training

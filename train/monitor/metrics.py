@@ -31,7 +31,7 @@ class ThroughputMeter:
     Parameters
     ----------
     clock : callable, optional
-        Tells the time in seconds.
+        Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,41 +40,41 @@ class ThroughputMeter:
 
     def _start(self) -> None:
         """Begin a line."""
-        self._begin, self._paused = self._clock(), 0.0
-        self._images = self._views = self._pasted = self._skipped = 0
-        self._waited = 0.0
+        self._begin, self._pause_seconds = self._clock(), 0.0
+        self._images = self._views = self._pastes = self._skipped = 0
+        self._wait_seconds = 0.0
 
     def batch(
-        self, images: int, waited_seconds: float, views: int, pasted: int, skipped: int
+        self, images: int, wait_seconds: float, views: int, pastes: int, skipped: int
     ) -> None:
         """Count a batch."""
         self._images += images
-        self._waited += waited_seconds
+        self._wait_seconds += wait_seconds
         self._views += views
-        self._pasted += pasted
+        self._pastes += pastes
         self._skipped += skipped
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out the time of what is no training: a checkpoint, a read-out."""
+        """Leave out the time of what is no training: a checkpoint, an evaluation."""
         begin = self._clock()
         try:
             yield
         finally:
-            self._paused += self._clock() - begin
+            self._pause_seconds += self._clock() - begin
 
     def line(self) -> dict[str, float]:
-        """Tell what happened since the last line, and begin the next."""
+        """Return what was measured since the last line, and begin the next."""
         # A clock may stand still between two looks.
-        seconds = max(self._clock() - self._begin - self._paused, 1e-9)
-        found = {
+        seconds = max(self._clock() - self._begin - self._pause_seconds, 1e-9)
+        values = {
             "images_per_second": round(self._images / seconds, 1),
-            "data_wait": round(min(self._waited / seconds, 1.0), 4),
-            "paste_rate": round(self._pasted / max(self._views, 1), 4),
+            "data_wait": round(min(self._wait_seconds / seconds, 1.0), 4),
+            "paste_rate": round(self._pastes / max(self._views, 1), 4),
             "skipped_pastes": self._skipped,
         }
         self._start()
-        return found
+        return values
 
 
 class MetricsFile:
@@ -91,10 +91,10 @@ class MetricsFile:
 
     def __init__(self, run: Path, step: int) -> None:
         path = run / METRICS
-        kept = "".join(
+        lines = "".join(
             f"{json.dumps(line)}\n" for line in read_metrics(run) if line["step"] <= step
         )
-        write_text(path, kept)
+        write_text(path, lines)
         self._file = path.open("a", encoding="utf-8")
 
     def add(self, values: dict[str, Any]) -> None:
@@ -109,25 +109,25 @@ class MetricsFile:
 
 
 def _is_json(value: object) -> bool:
-    """Tell whether JSON has a word for a value."""
+    """Check whether JSON can hold a value: it has no NaN and no infinity."""
     return not isinstance(value, float) or math.isfinite(value)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """Read metrics.jsonl."""
     path = run / METRICS
-    found = []
+    lines = []
     if path.exists():
         for text in read_bytes(path, MAX_METRICS).decode("utf-8-sig", "replace").splitlines():
             with contextlib.suppress(ValueError):
                 line = parse_json(text, path)
                 if isinstance(line, dict) and isinstance(line.get("step"), int):
-                    found.append(line)
-    return found
+                    lines.append(line)
+    return lines
 
 
-def has_read_out(run: Path, step: int) -> bool:
-    """Tell whether the record has a line of a read-out at a step."""
+def has_evaluation(run: Path, step: int) -> bool:
+    """Check whether the record has a line of an evaluation at a step."""
     return any(line["step"] == step and "loss" not in line for line in read_metrics(run))
 
 
@@ -136,7 +136,7 @@ FOLDER = "tensorboard"
 _NO_SCALARS = ("step", "epoch", "knn_k")
 
 
-def require_package() -> Any:
+def require_tensorboard() -> Any:
     """Import what writes event files."""
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -166,7 +166,7 @@ class TensorBoardFile:
     """
 
     def __init__(self, run: Path, step: int) -> None:
-        self._writer: Any = require_package()(str(run / FOLDER), purge_step=step + 1)
+        self._writer: Any = require_tensorboard()(str(run / FOLDER), purge_step=step + 1)
 
     def add(self, values: dict[str, Any]) -> None:
         """Draw the scalars of one line."""
@@ -181,13 +181,13 @@ class TensorBoardFile:
 
 
 class MetricsLogger:
-    """The eyes on a run, on all ranks; what they see, rank 0 writes down.
+    """The numbers of a run, gathered on all ranks and written by rank 0.
 
     Parameters
     ----------
     run : Path
         Folder of the run.
-    machine : Machine
+    machine : RunOptions
         What to write.
 
     Attributes
@@ -196,7 +196,7 @@ class MetricsLogger:
         Recorded last; NaN before.
     unreadable : int
         Samples of this process replaced because their image could not be read.
-    meter : Meter
+    meter : ThroughputMeter
         Speed, waiting and pastes since the last line.
     """
 
@@ -205,7 +205,7 @@ class MetricsLogger:
         self.loss, self.unreadable, self.meter = math.nan, 0, ThroughputMeter()
         self._writers: list[MetricsFile | TensorBoardFile] = []
         self._losses: list[Tensor] = []
-        self._last: dict[str, Any] = {}
+        self._last_line: dict[str, Any] = {}
 
     def open(self, stack: contextlib.ExitStack, step: int) -> None:
         """Open what rank 0 writes to, and begin to measure."""
@@ -221,13 +221,13 @@ class MetricsLogger:
     def count(self, parts: Iterable[Prefetched[CropBatch]], loss: Tensor) -> None:
         """Count a step: of all ranks' images, but this one's views."""
         self._losses.append(loss)
-        for arrived in parts:
-            batch = arrived.batch
+        for part in parts:
+            batch = part.batch
             self.unreadable += int(batch.unreadable.item())
             images = len(batch.samples) * distributed.world_size()
             pastes = batch.parameters.paste
             counts = len(pastes), int(pastes.sum().item()), int(batch.skipped.item())
-            self.meter.batch(images, arrived.wait_seconds, *counts)
+            self.meter.batch(images, part.wait_seconds, *counts)
 
     def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
         """Write a line of a step; reading its numbers waits for the device."""
@@ -239,7 +239,7 @@ class MetricsLogger:
         line |= dict(zip(output.scalars, values[1:], strict=True)) | self.meter.line()
         self.write(line)
         self.require_finite(step, rate)
-        self._last = line
+        self._last_line = line
 
     def write(self, line: dict[str, Any]) -> None:
         """Write a line, on rank 0."""
@@ -253,12 +253,12 @@ class MetricsLogger:
         losses = distributed.all_reduce_mean(torch.stack(self._losses))
         first = step - len(self._losses) + 1
         self._losses.clear()
-        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
-        if wrong:
-            last = ", ".join(f"{name} {value:g}" for name, value in self._last.items())
+        nonfinite = (~losses.isfinite()).nonzero().flatten().tolist()
+        if nonfinite:
+            last = ", ".join(f"{name} {value:g}" for name, value in self._last_line.items())
             raise DiloError(
-                f"the loss must stay a number, got {losses[wrong[0]].item()} at step "
-                f"{first + wrong[0]} with learning rate {rate:g} (recorded last: "
+                f"the loss must stay a number, got {losses[nonfinite[0]].item()} at step "
+                f"{first + nonfinite[0]} with learning rate {rate:g} (recorded last: "
                 f"{last or 'nothing since the start'}): the checkpoints before are kept; "
                 f"try a lower optimizer.lr"
             )

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 #: Bytes of queries, and of their neighbours, that are on the device at once.
-HELD = 2**31
+MAX_BYTES = 2**31
 
 
 class Matrix(Protocol):
@@ -17,7 +17,7 @@ class Matrix(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Tell rows and columns."""
+        """Return rows and columns."""
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -33,15 +33,15 @@ def nearest(
     k: int,
     chunk: int = 4096,
     device: torch.device | None = None,
-    held: int = HELD,
+    max_bytes: int = MAX_BYTES,
 ) -> tuple[Tensor, Tensor]:
     """Find the rows of the bank with the largest cosine similarity to each query.
 
     Parameters
     ----------
-    bank : Rows of shape (M, D), float32
+    bank : Matrix of shape (M, D), float32
         Features, not necessarily normalised; each chunk goes to the device when it is its turn.
-    queries : Rows of shape (Q, D), float32
+    queries : Matrix of shape (Q, D), float32
         Features, not necessarily normalised.
     k : int
         Neighbours of each query, between 1 and M.
@@ -49,7 +49,7 @@ def nearest(
         Rows of queries, and of the bank, compared at once.
     device : torch.device, optional
         Where to compute; by default where `queries` are.
-    held : int, default 2**31
+    max_bytes : int, default 2**31
         Bytes of queries, and of what is found for them, that are on the device during one walk
         through the bank; at least a chunk of queries is.
 
@@ -67,10 +67,10 @@ def nearest(
 
     Notes
     -----
-    The bank is read ceil(Q (4 D + 12 k) / `held`) times, from its first row to its last: once for
-    all queries of ImageNet's validation set in 2048 dimensions. On the device are at most `held`
-    bytes, 8 `chunk` D of the bank, and of comparisons 21 `chunk` ** 2 and 100 `chunk` k; besides,
-    the 12 Q k of the result. None of it grows with M.
+    The bank is read ceil(Q (4 D + 12 k) / `max_bytes`) times, from its first row to its last: once
+    for all queries of ImageNet's validation set in 2048 dimensions. On the device are at most
+    `max_bytes` bytes, 8 `chunk` D of the bank, and of comparisons 21 `chunk` ** 2 and 100 `chunk`
+    k; besides, the 12 Q k of the result. None of it grows with M.
 
     Products are of full float32, whatever autocast and TF32 are set to. Chunks and devices sum
     them in another order, so that cosines differ in the last bit.
@@ -81,78 +81,80 @@ def nearest(
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     if device is None:
         device = queries.device if isinstance(queries, Tensor) else torch.device("cpu")
-    at_once = max(chunk, held // (4 * queries.shape[1] + 12 * k))
+    at_once = max(chunk, max_bytes // (4 * queries.shape[1] + 12 * k))
     with _full_float32(device):
-        found = []
+        results = []
         for first in range(0, len(queries), at_once):
             last = min(first + at_once, len(queries))
             starts = range(first, last, chunk)
             blocks = [normalize(queries[s : min(s + chunk, last)].to(device)) for s in starts]
-            found += _walked(bank, blocks, k, chunk)
-    return torch.cat([block[0] for block in found]), torch.cat([block[1] for block in found])
+            results += _best_rows(bank, blocks, k, chunk)
+    return torch.cat([block[0] for block in results]), torch.cat([block[1] for block in results])
 
 
 @contextlib.contextmanager
 def _full_float32(device: torch.device) -> Iterator[None]:
     """Turn off what rounds products to fewer bits."""
-    before = torch.backends.cuda.matmul.allow_tf32
+    previous = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
         with torch.autocast(device.type, enabled=False), torch.no_grad():
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        torch.backends.cuda.matmul.allow_tf32 = previous
 
 
-def _walked(bank: Matrix, blocks: list[Tensor], k: int, chunk: int) -> list[tuple[Tensor, Tensor]]:
+def _best_rows(
+    bank: Matrix, blocks: list[Tensor], k: int, chunk: int
+) -> list[tuple[Tensor, Tensor]]:
     """Walk through the bank once, and keep for each block of queries the best k so far."""
-    found = [
+    best = [
         (block.new_empty((len(block), 0)), block.new_empty((len(block), 0), dtype=torch.int64))
         for block in blocks
     ]
     for start in range(0, len(bank), chunk):
         rows = normalize(bank[start : start + chunk].to(blocks[0].device))
         for i, block in enumerate(blocks):
-            found[i] = _merged(*found[i], block @ rows.T, start, k)
-    return found
+            best[i] = _merge(*best[i], block @ rows.T, start, k)
+    return best
 
 
-def _merged(
+def _merge(
     best: Tensor, rows: Tensor, similarities: Tensor, start: int, k: int
 ) -> tuple[Tensor, Tensor]:
-    """Take what is better in a chunk, whose rows come after all those seen, among the best k."""
-    found = _better(similarities, best[:, -1:], k) if best.shape[1] == k else None
-    values, columns = found or _largest(similarities, min(k, similarities.shape[1]))
-    joined = torch.cat([best, values], 1).sort(dim=1, descending=True, stable=True)
-    places = joined.indices[:, :k]
+    """Merge a chunk, whose rows come after all those before, into the best k."""
+    larger = _above_least(similarities, best[:, -1:], k) if best.shape[1] == k else None
+    values, columns = larger or _largest(similarities, min(k, similarities.shape[1]))
+    merged = torch.cat([best, values], 1).sort(dim=1, descending=True, stable=True)
+    places = merged.indices[:, :k]
     rows = torch.cat([rows, columns + start], 1).gather(1, places)
-    return joined.values[:, :k].contiguous(), rows
+    return merged.values[:, :k].contiguous(), rows
 
 
-def _better(similarities: Tensor, least: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
-    """Take what exceeds the least of the best, soon a few of a chunk; None if more than k do.
+def _above_least(similarities: Tensor, least: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
+    """Select what exceeds the least of the best, soon a few of a chunk; None if more than k do.
 
     In the order of columns, -inf in rows that have fewer.
     """
-    above = similarities > least
-    counts = _counted(above)
+    exceeding = similarities > least
+    counts = _count(exceeding)
     width = int(counts.amax())
     if width > k:
         return None
-    queries, found = above.nonzero(as_tuple=True)
+    queries, hits = exceeding.nonzero(as_tuple=True)
     places = torch.arange(len(queries), device=counts.device)
     places -= (counts.cumsum(0) - counts)[queries]
     values = similarities.new_full((len(counts), width), -torch.inf)
-    columns = found.new_zeros((len(counts), width))
-    values[queries, places], columns[queries, places] = similarities[queries, found], found
+    columns = hits.new_zeros((len(counts), width))
+    values[queries, places], columns[queries, places] = similarities[queries, hits], hits
     return values, columns
 
 
 def _largest(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Take the largest values of each row, of equal ones the first; in the order of columns."""
+    """Select the largest values of each row, of equal ones the first; in the order of columns."""
     values, columns = similarities.topk(count)
     # Which of equal values topk takes is not said, so where some are left out, sort.
-    tied = _counted(similarities >= values[:, -1:]) > count
+    tied = _count(similarities >= values[:, -1:]) > count
     if bool(tied.any()):
         ordered = similarities[tied].sort(dim=1, descending=True, stable=True)
         values[tied], columns[tied] = ordered.values[:, :count], ordered.indices[:, :count]
@@ -160,6 +162,6 @@ def _largest(similarities: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return values.gather(1, places), columns
 
 
-def _counted(mask: Tensor) -> Tensor:
+def _count(mask: Tensor) -> Tensor:
     """Count what is true in each row; in int32, ten times as fast as in int64."""
     return mask.sum(1, dtype=torch.int32)

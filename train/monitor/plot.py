@@ -57,7 +57,7 @@ PANELS = (
 
 @dataclass(frozen=True)
 class _Run:
-    """What there is to draw of a run."""
+    """The recorded lines of a run, and what its axes and name need."""
 
     folder: Path
     lines: list[dict[str, Any]]
@@ -72,15 +72,15 @@ def plot_runs(
     *,
     narrow: bool = False,
 ) -> None:
-    """Draw what runs recorded."""
-    read = [_read(folder) for folder in runs]
-    by_epoch = all(run.steps_per_epoch for run in read)
-    panels = [panel for panel in PANELS if any(_has(run, panel) for run in read)]
-    figure, all_axes = _blank(len(panels), narrow=narrow)
-    longest = max(_across(run, by_epoch).max() for run in read)
+    """Draw the curves of runs; named by what differs between their recipes, unless `names` says."""
+    records = [_read(folder) for folder in runs]
+    by_epoch = all(run.steps_per_epoch for run in records)
+    panels = [panel for panel in PANELS if any(_has_values(run, panel) for run in records)]
+    figure, all_axes = _make_axes(len(panels), narrow=narrow)
+    longest = max(_positions(run, by_epoch).max() for run in records)
     for axes, panel in zip(all_axes, panels, strict=True):
-        for place, run in enumerate(read):
-            _draw(axes, panel, run, place, by_epoch=by_epoch, width=longest * SMOOTHING)
+        for index, run in enumerate(records):
+            _draw(axes, panel, run, index, by_epoch=by_epoch, width=longest * SMOOTHING)
         axes.set_title(panel.title, loc="left", fontsize=11)
         axes.set_xlabel("Epoch" if by_epoch else "Step")
         axes.margins(x=0.02)
@@ -89,7 +89,7 @@ def plot_runs(
     width = longest * SMOOTHING
     window = f"{width:.2g} epochs" if by_epoch else f"{width:.0f} steps"
     note = f"strong: mean over {window}; light: as recorded"
-    names = names or run_names(runs, [run.recipe for run in read])
+    names = names or run_names(runs, [run.recipe for run in records])
     _finish(figure, names, note, path)
 
 
@@ -110,7 +110,7 @@ def _read(folder: Path) -> _Run:
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Write the values of a recipe as words under dotted keys.
+    """Format the values of a recipe as text under dotted keys.
 
     Examples
     --------
@@ -137,45 +137,49 @@ def run_names(runs: Sequence[Path], recipes: Sequence[Mapping[str, str]]) -> lis
     names = [
         ", ".join(f"{key}={recipe[key]}" for key in differ if key in recipe) for recipe in recipes
     ]
-    for others in (names, [run.resolve().name for run in runs]):
-        if all(0 < len(name) <= LONGEST for name in others) and len(set(others)) == len(others):
-            return list(others)
+    for candidates in (names, [run.resolve().name for run in runs]):
+        if all(0 < len(name) <= LONGEST for name in candidates) and len(set(candidates)) == len(
+            candidates
+        ):
+            return list(candidates)
     return [str(run) for run in runs]
 
 
-def _across(run: _Run, by_epoch: bool) -> Numbers:
-    """Give the place of each line, in epochs or steps."""
+def _positions(run: _Run, by_epoch: bool) -> Numbers:
+    """Return the position of each line, in epochs or steps."""
     steps = np.array([line["step"] for line in run.lines], float)
     return steps / (run.steps_per_epoch or 1.0) if by_epoch else steps
 
 
-def _has(run: _Run, panel: _Panel) -> bool:
-    """Tell whether a run recorded a number for a panel."""
+def _has_values(run: _Run, panel: _Panel) -> bool:
+    """Check whether a run recorded a number for a panel."""
     return any(isinstance(line.get(panel.key), int | float) for line in run.lines)
 
 
 def _draw(
-    axes: "Axes", panel: _Panel, run: _Run, place: int, *, by_epoch: bool, width: float
+    axes: "Axes", panel: _Panel, run: _Run, index: int, *, by_epoch: bool, width: float
 ) -> None:
     """Draw a run's line: as recorded, and, where it is noisy, its mean over it."""
-    look = _look(place)
+    style = _style(index)
     values = [line.get(panel.key) for line in run.lines]
-    kept = np.array([isinstance(value, int | float) for value in values])
-    across = _across(run, by_epoch)[kept]
-    up = panel.factor * np.array([value for value, keep in zip(values, kept, strict=True) if keep])
+    present = np.array([isinstance(value, int | float) for value in values])
+    across = _positions(run, by_epoch)[present]
+    heights = panel.factor * np.array(
+        [value for value, keep in zip(values, present, strict=True) if keep]
+    )
     if panel.smooth:
-        axes.plot(across, up, color=look["color"], linewidth=0.8, alpha=0.3, zorder=1.5)
-        up = smoothed(across, up, width)
-    axes.plot(across, up, linewidth=1.8, marker=panel.marker, markersize=4, **look)
+        axes.plot(across, heights, color=style["color"], linewidth=0.8, alpha=0.3, zorder=1.5)
+        heights = smoothed(across, heights, width)
+    axes.plot(across, heights, linewidth=1.8, marker=panel.marker, markersize=4, **style)
 
 
-def _look(place: int) -> dict[str, Any]:
-    """Give the colour and style of a run."""
-    style = STYLES[place // len(COLOURS) % len(STYLES)]
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": style}
+def _style(index: int) -> dict[str, Any]:
+    """Return the colour and line style of a run."""
+    style = STYLES[index // len(COLOURS) % len(STYLES)]
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": style}
 
 
-def smoothed(across: Numbers, up: Numbers, width: float) -> Numbers:
+def smoothed(across: Numbers, heights: Numbers, width: float) -> Numbers:
     """Average each value with those around it, near an end with fewer, lest it be bent.
 
     Examples
@@ -184,18 +188,18 @@ def smoothed(across: Numbers, up: Numbers, width: float) -> Numbers:
     >>> smoothed(np.arange(5.0), np.array([0.0, 3.0, 0.0, 3.0, 9.0]), 2.0)
     array([0., 1., 2., 4., 9.])
     """
-    if not len(up):
-        return up
+    if not len(heights):
+        return heights
     nearer_end = np.minimum(across - across[0], across[-1] - across)
     half = np.clip(nearer_end, width / 4, width / 2)
     low = np.searchsorted(across, across - half, "left")
     high = np.searchsorted(across, across + half, "right")
-    sums = np.concatenate([[0.0], np.cumsum(up)])
+    sums = np.concatenate([[0.0], np.cumsum(heights)])
     means: Numbers = (sums[high] - sums[low]) / (high - low)
     return means
 
 
-def _blank(panels: int, *, narrow: bool) -> "tuple[Figure, list[Axes]]":
+def _make_axes(panels: int, *, narrow: bool) -> "tuple[Figure, list[Axes]]":
     """Make axes in one or two full rows or a column, without pyplot, which looks for a screen."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -210,23 +214,23 @@ def _blank(panels: int, *, narrow: bool) -> "tuple[Figure, list[Axes]]":
     )
     # Cells that a row of either length fills.
     grid = figure.add_gridspec(len(rows), int(np.lcm.reduce(rows)))
-    found = []
+    all_axes = []
     for row, count in enumerate(rows):
         cells = grid.ncols // count
-        for place in range(count):
-            axes = figure.add_subplot(grid[row, place * cells : (place + 1) * cells])
+        for column in range(count):
+            axes = figure.add_subplot(grid[row, column * cells : (column + 1) * cells])
             axes.grid(color="0.9")
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
-            found.append(axes)
-    return figure, found
+            all_axes.append(axes)
+    return figure, all_axes
 
 
 def _finish(figure: "Figure", names: Sequence[str], note: str, path: Path) -> None:
     """Name the runs below the panels, where no line can run, and write the file."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], linewidth=2.5, **_look(place)) for place in range(len(names))]
+    handles = [Line2D([], [], linewidth=2.5, **_style(index)) for index in range(len(names))]
     letters = 15 * figure.get_figwidth()
     columns = max(1, min(len(names), int(letters // (8 + max(map(len, names))))))
     rows = -(-len(names) // columns)

@@ -25,9 +25,9 @@ from dilo.train.recipes.saliency_recipe import RunRecipe
 
 
 def git_commit(file: Path = Path(__file__)) -> str | None:
-    """Name the commit of the checkout that a source file belongs to.
+    """Find the commit of the checkout that a source file belongs to.
 
-    Gives its hash, with "+changes" if tracked files differ from it. None where git is missing
+    Returns its hash, with "+changes" if tracked files differ from it. None where git is missing
     or does not know the file, as in an installed package, whatever checkout it may lie in.
     """
     file = file.resolve()
@@ -39,11 +39,11 @@ def git_commit(file: Path = Path(__file__)) -> str | None:
     )
 
 
-def _git(folder: Path, *words: str) -> str | None:
-    """Ask git; None if it cannot answer in ten seconds."""
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Run git and return its output; None if it fails, or takes over ten seconds."""
     try:
         answer = subprocess.run(
-            ["git", "-C", str(folder), *words],
+            ["git", "-C", str(folder), *arguments],
             capture_output=True,
             text=True,
             check=True,
@@ -58,11 +58,11 @@ RUN_INFO = "run.json"
 #: What a run that began has left, whatever became of its checkpoints.
 RECORDS = (METRICS, RUN_INFO, "recipe.toml")
 #: What each start of a run may have of its own, and keeps in run.json.
-OF_A_START = ("time", "step", "device", "world_size", "precision", "commit", "argv")
+START_KEYS = ("time", "step", "device", "world_size", "precision", "commit", "argv")
 
 
 def read_run_info(run: Path) -> dict[str, Any]:
-    """Read run.json."""
+    """Read run.json; empty where there is none, or none that can be read."""
     try:
         facts = read_json(run / RUN_INFO)
     except (OSError, ValueError):
@@ -91,7 +91,7 @@ def write_run_info(run: Path, recipe: RunRecipe, facts: dict[str, Any]) -> None:
     write_text(run / "recipe.toml", recipe_text(recipe))
     # Of the modules, not of the distributions: OpenCV comes under four names.
     modules = {m.__name__: str(m.__version__) for m in (torch, torchvision, np, cv2, PIL)}
-    found = facts | {
+    info = facts | {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": sys.argv,
         "commit": git_commit(),
@@ -102,7 +102,7 @@ def write_run_info(run: Path, recipe: RunRecipe, facts: dict[str, Any]) -> None:
         "threads": torch.get_num_threads(),
     }
     starts = read_run_info(run).get("starts", [])
-    start = {key: found[key] for key in OF_A_START if key in found}
-    found["starts"] = [*starts, start] if isinstance(starts, list) else [start]
-    found["recipe"] = dataclasses.asdict(recipe)
-    write_text(run / RUN_INFO, json.dumps(found, indent=2) + "\n")
+    start = {key: info[key] for key in START_KEYS if key in info}
+    info["starts"] = [*starts, start] if isinstance(starts, list) else [start]
+    info["recipe"] = dataclasses.asdict(recipe)
+    write_text(run / RUN_INFO, json.dumps(info, indent=2) + "\n")

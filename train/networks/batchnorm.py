@@ -80,7 +80,7 @@ class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
 
 
 def _statistics(layer: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor, float]:
-    """Give running mean, running variance and their momentum."""
+    """Return running mean, running variance and their momentum."""
     if layer.running_mean is None or layer.running_var is None or layer.momentum is None:
         raise ValueError("running statistics must be tracked with a fixed momentum")
     return layer.running_mean, layer.running_var, layer.momentum
@@ -122,7 +122,7 @@ def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
         for module in network.modules():
             for name, child in module.named_children():
                 if type(child) in _KINDS:
-                    setattr(module, name, _grouped(cast(nn.BatchNorm2d, child), size))
+                    setattr(module, name, _group(cast(nn.BatchNorm2d, child), size))
         return network
     ranks = distributed.world_size()
     if ranks == 1 or not any(type(module) in _KINDS for module in network.modules()):
@@ -136,11 +136,11 @@ def group_batch_norm(network: nn.Module, size: int | None) -> nn.Module:
     return cast(nn.Module, convert(network))
 
 
-def _grouped(plain: nn.BatchNorm2d, size: int) -> nn.Module:
+def _group(plain: nn.BatchNorm2d, size: int) -> nn.Module:
     """Make a batch norm in groups of a plain one."""
     options: dict[str, Any] = {"eps": plain.eps, "momentum": plain.momentum, "affine": plain.affine}
-    grouped = _KINDS[type(plain)](plain.num_features, size, **options)
-    grouped.load_state_dict(plain.state_dict())
-    for ours, theirs in zip(grouped.parameters(), plain.parameters(), strict=True):
+    layer = _KINDS[type(plain)](plain.num_features, size, **options)
+    layer.load_state_dict(plain.state_dict())
+    for ours, theirs in zip(layer.parameters(), plain.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
-    return grouped
+    return layer

@@ -140,7 +140,7 @@ def resnet(model: ModelRecipe, channels: int = 3) -> nn.Module:
 
 
 def feature_map(network: nn.Module, images: Tensor) -> Tensor:
-    """Give the last feature map of an encoder, before it is pooled.
+    """Return the last feature map of an encoder, before it is pooled.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def feature_map(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def pooled_features(network: nn.Module, images: Tensor) -> Tensor:
-    """Give the features of an encoder before its head.
+    """Return the features of an encoder before its head.
 
     Parameters
     ----------

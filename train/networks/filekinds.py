@@ -24,13 +24,13 @@ _SHOWN = 40
 
 
 def kind_of(start: bytes) -> tuple[str, str]:
-    """Say what a file is that is no checkpoint of torch."""
+    """Describe a file that is no checkpoint of torch, and what to do about it."""
     if not start:
         return "an empty file", _AGAIN
-    for beginning, what in _BEGINNINGS:
+    for beginning, name in _BEGINNINGS:
         if start.startswith(beginning):
-            packed = any(word in what for word in _PACKED)
-            return what, _UNPACK if packed else "give a checkpoint"
+            packed = any(word in name for word in _PACKED)
+            return name, _UNPACK if packed else "give a checkpoint"
     if start[257:262] == b"ustar":
         return "a tar archive", f"{_UNPACK}; one of torch before 0.2 must be saved again by torch"
     if start[8:9] == b"{" and start[4:8] == bytes(4):
@@ -45,7 +45,7 @@ def kind_of(start: bytes) -> tuple[str, str]:
 
 
 def kind_of_archive(names: list[str]) -> tuple[str, str]:
-    """Say what a zip archive is that torch.save did not write."""
+    """Describe a zip archive that torch.save did not write, and what to do about it."""
     if any(name.endswith("/constants.pkl") for name in names):
         return (
             "a program of TorchScript",
@@ -59,7 +59,7 @@ def kind_of_archive(names: list[str]) -> tuple[str, str]:
 
 
 def _kind_of_text(text: str) -> tuple[str, str]:
-    """Say what a text is."""
+    """Describe a file of text, and what to do about it."""
     line = text.strip().partition("\n")[0].strip()
     if line.startswith("version https://git-lfs"):
         return "a pointer of git-lfs, not the file itself", "fetch it with git lfs pull"
@@ -67,8 +67,8 @@ def _kind_of_text(text: str) -> tuple[str, str]:
         return "a page of HTML or XML, as a link to a download gives it", _DOWNLOAD
     if line.startswith(("{", "[")):
         return "text, as JSON is", _AGAIN
-    shown = f"{line[:_SHOWN]}..." if len(line) > _SHOWN else line
-    return f"text that begins with {shown!r}", _AGAIN
+    beginning = f"{line[:_SHOWN]}..." if len(line) > _SHOWN else line
+    return f"text that begins with {beginning!r}", _AGAIN
 
 
 def _text(start: bytes) -> str:

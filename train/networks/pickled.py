@@ -69,8 +69,8 @@ def survey(file: BinaryIO) -> Survey:
 class _Machine:
     """Follows the instructions of a pickle, with values that do nothing."""
 
-    def __init__(self, found: Survey) -> None:
-        self.found = found
+    def __init__(self, summary: Survey) -> None:
+        self.summary = summary
         self.stack: list[Any] = []
         self.marks: list[tuple[int, int]] = []  # where in the pickle, and the stack's height
         self.memo: dict[int, Any] = {}
@@ -85,7 +85,7 @@ class _Machine:
             self.step(opcode.name, argument, position or 0)
             if opcode.name != "TUPLE":
                 self.tuple_at = -1
-        return self.found
+        return self.summary
 
     def step(self, name: str, argument: Any, position: int) -> None:
         """Follow one."""
@@ -98,43 +98,43 @@ class _Machine:
         elif name == "MARK":
             self.marks.append((position, len(self.stack)))
         elif name == "TUPLE":
-            self.stack.append(self.to_mark())
+            self.stack.append(self.pop_to_mark())
         elif name in _TUPLES:
-            self.stack.append(self.taken(_TUPLES[name]))
+            self.stack.append(self.pop(_TUPLES[name]))
         elif name in ("APPENDS", "SETITEMS"):
-            self.to_mark()
+            self.pop_to_mark()
         elif name in _FILLING:
-            self.taken(_FILLING[name])
+            self.pop(_FILLING[name])
         elif name in ("BINGET", "LONG_BINGET"):
             self.stack.append(self.memo.get(argument))
         elif name == "GLOBAL":
-            self.stack.append(self.named(*argument.split(" ", 1)))
+            self.stack.append(self.record_name(*argument.split(" ", 1)))
         elif name in ("REDUCE", "NEWOBJ"):
-            self.call(*self.taken(2))
+            self.call(*self.pop(2))
         elif name == "BINPERSID":
-            self.refer(self.stack.pop(), position)
+            self.record_reference(self.stack.pop(), position)
         elif name not in _WITHOUT_EFFECT:
             raise ValueError(f"the instruction {name} in a pickle")
 
-    def to_mark(self) -> tuple[Any, ...]:
-        """Take all values down to the last mark."""
+    def pop_to_mark(self) -> tuple[Any, ...]:
+        """Pop all values down to the last mark."""
         self.tuple_at, height = self.marks.pop()
         values = tuple(self.stack[height:])
         del self.stack[height:]
         return values
 
-    def taken(self, count: int) -> tuple[Any, ...]:
-        """Take the uppermost values."""
+    def pop(self, count: int) -> tuple[Any, ...]:
+        """Pop the uppermost values."""
         if count > len(self.stack):
             raise IndexError
         values = tuple(self.stack[-count:])
         del self.stack[-count:]
         return values
 
-    def named(self, module: str, name: str) -> _Name:
-        """Note a name, as the file spells it, and as Python 3 does where Python 2 wrote it."""
+    def record_name(self, module: str, name: str) -> _Name:
+        """Record a name, as the file spells it, and as Python 3 does where Python 2 wrote it."""
         module_3 = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
-        self.found.names.update((f"{module}.{name}", f"{module_3}.{name}"))
+        self.summary.names.update((f"{module}.{name}", f"{module_3}.{name}"))
         return _Name(f"{module_3}.{name}")
 
     def call(self, function: Any, arguments: Any) -> None:
@@ -144,29 +144,29 @@ class _Machine:
             self.call(arguments[0], arguments[2])
             return
         plain = text.startswith("torch.") and text.endswith("Tensor") and arguments != ()
-        counted = not isinstance(arguments, tuple) or any(type(a) is int for a in arguments)
-        if text in _REFUSED or plain or (text == "builtins.bytearray" and counted):
+        sized = not isinstance(arguments, tuple) or any(type(a) is int for a in arguments)
+        if text in _REFUSED or plain or (text == "builtins.bytearray" and sized):
             raise ValueError(f"a call of {text}, which takes as much memory as the file says")
         self.stack.append(None)
 
-    def refer(self, what: Any, position: int) -> None:
-        """Note a reference: to a storage, or to a class that is kept with its source."""
+    def record_reference(self, reference: Any, position: int) -> None:
+        """Record a reference: to a storage, or to a class that is kept with its source."""
         self.stack.append(None)
-        kind = what[0] if isinstance(what, tuple) and what else None
+        kind = reference[0] if isinstance(reference, tuple) and reference else None
         if kind == "module":
             if self.tuple_at >= 0:
-                self.found.classes.append((self.tuple_at, position))
-        elif kind == "storage" and len(what) in (5, 6):
-            self.expect(*what[1:5])
+                self.summary.classes.append((self.tuple_at, position))
+        elif kind == "storage" and len(reference) in (5, 6):
+            self.record_storage(*reference[1:5])
         else:
             raise ValueError("a reference that torch.save does not make")
 
-    def expect(self, kind: Any, key: Any, _: Any, count: Any) -> None:
-        """Note how many bytes of a storage are expected."""
+    def record_storage(self, kind: Any, key: Any, _: Any, count: Any) -> None:
+        """Record how many bytes of a storage are expected."""
         name = kind.text.rpartition(".")[2] if isinstance(kind, _Name) else ""
         if name not in _ELEMENTS or not isinstance(key, str):
             raise ValueError("a storage of numbers of a kind unknown")
         if type(count) is not int or count < 0:
             raise ValueError("a storage whose size is no count")
-        needed = count * _ELEMENTS[name]
-        self.found.storages[key] = max(needed, self.found.storages.get(key, 0))
+        size = count * _ELEMENTS[name]
+        self.summary.storages[key] = max(size, self.summary.storages.get(key, 0))

@@ -48,7 +48,7 @@ class TimmEncoder(nn.Module):
         return cast(Tensor, self.fc(self.trunk(images)))
 
     def features(self, images: Tensor) -> Tensor:
-        """Give the last feature map.
+        """Return the last feature map.
 
         Parameters
         ----------
@@ -65,14 +65,14 @@ class TimmEncoder(nn.Module):
         RecipeError
             If it is not a map of as many channels as the pooled features have.
         """
-        found: Tensor = cast(Any, self.trunk).forward_features(images)
-        if found.ndim != 4 or found.shape[1] != self.width:
+        feature_map: Tensor = cast(Any, self.trunk).forward_features(images)
+        if feature_map.ndim != 4 or feature_map.shape[1] != self.width:
             raise RecipeError(
                 f"the last features of {type(self.trunk).__name__} must be a map "
-                f"(B, {self.width}, h, w), got {tuple(found.shape)}: take a convolutional "
+                f"(B, {self.width}, h, w), got {tuple(feature_map.shape)}: take a convolutional "
                 "model.arch that pools them as they are"
             )
-        return found
+        return feature_map
 
 
 def timm_encoder(model: ModelRecipe, channels: int) -> TimmEncoder:
@@ -108,10 +108,10 @@ def timm_encoder(model: ModelRecipe, channels: int) -> TimmEncoder:
             f"model.arch {model.arch} needs timm ({error}): pip install timm"
         ) from error
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), cutoff=0.4)
+        similar = difflib.get_close_matches(name, timm.list_models(), cutoff=0.4)
         raise RecipeError(
             f"model.arch {model.arch} must be a network that timm {timm.__version__} has; "
-            f"names like it: {', '.join(near) or 'none'}"
+            f"names like it: {', '.join(similar) or 'none'}"
         )
     trunk = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
     # Some pool, then widen: timm since 1.0 tells what comes out of that.

@@ -56,11 +56,11 @@ def load_allowed(file: Path | io.BytesIO) -> object:
     """Let torch read a file in its own unpickler, which calls only what it has been allowed to."""
     if isinstance(file, Path):  # torch would go by its name
         with file.open("rb") as opened:
-            return _loaded(opened)
-    return _loaded(file)
+            return _load(opened)
+    return _load(file)
 
 
-def _loaded(file: BinaryIO) -> object:
+def _load(file: BinaryIO) -> object:
     """Load from an open file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on odd pickles, torch warns before it refuses
@@ -92,7 +92,7 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one short line why a library refused a file."""
+    """Describe in one short line why a library refused a file."""
     text = str(error)
     if "weights_only" in text:  # the reason stands after the advice
         text = text.rpartition("WeightsUnpickler error:")[2]
@@ -117,8 +117,10 @@ def require_torch_file(path: Path) -> bytes:
     start = read_start(path)
     if begins_as_legacy(start) or start.startswith(_ARCHIVE):
         return start
-    got, advice = kind_of(start)
-    raise CheckpointError(f"{path} must be a whole file that torch.save wrote, got {got}: {advice}")
+    kind, advice = kind_of(start)
+    raise CheckpointError(
+        f"{path} must be a whole file that torch.save wrote, got {kind}: {advice}"
+    )
 
 
 def read_start(path: Path) -> bytes:
@@ -132,7 +134,7 @@ def read_start(path: Path) -> bytes:
 
 
 def begins_as_legacy(start: bytes) -> bool:
-    """Tell whether a file begins as torch.save did before 1.6, by any protocol of pickles."""
+    """Check whether a file begins as torch.save did before 1.6, by any protocol of pickles."""
     return start[:1] + b"\x02" + start[2 : len(LEGACY)] == LEGACY and start[1] in range(2, 6)
 
 
@@ -148,18 +150,18 @@ def survey_archive(path: Path) -> set[str]:
             raise ValueError("an archive whose members are larger than the file: torch packs none")
         pickles = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1 or any(name.endswith("/constants.pkl") for name in sizes):
-            got, advice = kind_of_archive(list(sizes))
+            kind, advice = kind_of_archive(list(sizes))
             raise CheckpointError(
-                f"{path} must be a file that torch.save wrote, got {got}: {advice}"
+                f"{path} must be a file that torch.save wrote, got {kind}: {advice}"
             )
         if (damaged := archive.testzip()) is not None:
             raise zipfile.BadZipFile(f"wrong bytes in {damaged}")
-        found = survey(io.BytesIO(archive.read(pickles[0])))
+        summary = survey(io.BytesIO(archive.read(pickles[0])))
     prefix = pickles[0].removesuffix(".pkl")
-    for key, needed in found.storages.items():
-        if needed > sizes.get(f"{prefix}/{key}", 0):
-            raise ValueError(f"tensors of {needed} bytes in a part of fewer")
-    return found.names
+    for key, size in summary.storages.items():
+        if size > sizes.get(f"{prefix}/{key}", 0):
+            raise ValueError(f"tensors of {size} bytes in a part of fewer")
+    return summary.names
 
 
 def survey_legacy(path: Path, stand_in: str | None = None) -> tuple[io.BytesIO, set[str]]:
@@ -168,20 +170,20 @@ def survey_legacy(path: Path, stand_in: str | None = None) -> tuple[io.BytesIO, 
     That format keeps a module's class as ("module", class, file, source), which torch reads
     only where it may run code. As a call of `stand_in` with these four it reads it anywhere.
     """
-    whole = path.read_bytes()
-    file = io.BytesIO(whole)
+    content = path.read_bytes()
+    file = io.BytesIO(content)
     for _ in ("magic number", "version of the format", "kind of machine"):
         survey(file)
-    found = survey(file)
-    if sum(found.storages.values()) > len(whole):
+    summary = survey(file)
+    if sum(summary.storages.values()) > len(content):
         raise ValueError("tensors of more bytes than the file has")
     parts: list[Any] = []
-    done = 0
+    position = 0
     call = "c{}\n{}\n".format(*stand_in.rsplit(".", 1)).encode() if stand_in else b""
-    for start, end in found.classes if stand_in else ():
-        parts += [whole[done:start], call, whole[start:end], pickle.REDUCE]
-        done = end + len(pickle.BINPERSID)
-    return io.BytesIO(b"".join([*parts, whole[done:]])), found.names
+    for start, end in summary.classes if stand_in else ():
+        parts += [content[position:start], call, content[start:end], pickle.REDUCE]
+        position = end + len(pickle.BINPERSID)
+    return io.BytesIO(b"".join([*parts, content[position:]])), summary.names
 
 
 class Budget:
@@ -214,12 +216,12 @@ class Budget:
             self.left -= storage.nbytes()
         if self.left < 0:
             raise ValueError("tensors of more bytes than the file has")
-        spread = tensor.numel() * tensor.element_size()
-        if spread > max(storage.nbytes(), _MOST_REPEATED):
-            raise ValueError(f"a tensor of {spread} bytes made of {storage.nbytes()}")
+        expanded = tensor.numel() * tensor.element_size()
+        if expanded > max(storage.nbytes(), _MOST_REPEATED):
+            raise ValueError(f"a tensor of {expanded} bytes made of {storage.nbytes()}")
 
 
-def plain(value: object, budget: Budget, above: tuple[int, ...] = ()) -> object:
+def plain(value: object, budget: Budget, containers: tuple[int, ...] = ()) -> object:
     """Keep tensors and plain values; a container that holds itself is not plain."""
     budget.value()
     if isinstance(value, Tensor):
@@ -229,15 +231,18 @@ def plain(value: object, budget: Budget, above: tuple[int, ...] = ()) -> object:
         return value if abs(value) < _BEYOND else DROPPED
     if value is None or isinstance(value, str | bytes | float):
         return value
-    if not isinstance(value, dict | list | tuple) or id(value) in above:
+    if not isinstance(value, dict | list | tuple) or id(value) in containers:
         return DROPPED
-    if len(above) == _DEEPEST:
+    if len(containers) == _DEEPEST:
         raise ValueError(f"values nested deeper than {_DEEPEST}")
-    above = (*above, id(value))
+    containers = (*containers, id(value))
     if isinstance(value, dict):
         # The file may have given an OrderedDict attributes, "items" among them.
-        pairs = [(plain(k, budget, above), plain(v, budget, above)) for k, v in dict.items(value)]
+        pairs = [
+            (plain(k, budget, containers), plain(v, budget, containers))
+            for k, v in dict.items(value)
+        ]
         return {k: v for k, v in pairs if k is not DROPPED and v is not DROPPED}
-    items = [plain(item, budget, above) for item in value]
-    kept = [item for item in items if item is not DROPPED]
-    return kept if isinstance(value, list) else tuple(kept)
+    items = [plain(item, budget, containers) for item in value]
+    plain_items = [item for item in items if item is not DROPPED]
+    return plain_items if isinstance(value, list) else tuple(plain_items)

@@ -22,10 +22,10 @@ _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def state_dict_of(content: object) -> dict[str, Tensor]:
-    """Take the tensors of a file, whatever else is in it."""
-    found = content if isinstance(content, Mapping) else {}
-    states = (found.get(name) for name in _FRAMES)
-    state = next((state for state in states if isinstance(state, Mapping)), found)
+    """Find the tensors of a file, whatever else is in it; empty where there are none."""
+    fields = content if isinstance(content, Mapping) else {}
+    states = (fields.get(name) for name in _FRAMES)
+    state = next((state for state in states if isinstance(state, Mapping)), fields)
     tensors = unwrapped(
         {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     )
@@ -43,7 +43,9 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain if len(plain) == len(tensors) else dict(tensors)
 
 
-def load_weights(network: nn.Module, weights: Mapping[str, Tensor], what: str, advice: str) -> None:
+def load_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], requirement: str, advice: str
+) -> None:
     """Load weights that are exactly those of a network; its batch norms need not be counted."""
     expected = network.state_dict()
     missing = [name for name in expected if name not in weights and not name.endswith(_COUNTER)]
@@ -55,18 +57,18 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], what: str, a
     ]
     faults = {"no ": missing, "the unknown ": unknown, "": misfits}
     if any(faults.values()):
-        got = "; ".join(kind + first_few(names) for kind, names in faults.items() if names)
-        raise CheckpointError(f"{what}, got {got}: {advice}")
+        problems = "; ".join(kind + first_few(names) for kind, names in faults.items() if names)
+        raise CheckpointError(f"{requirement}, got {problems}: {advice}")
     # With counters, so that it does not matter which version a file says it is of.
-    uncounted = torch.tensor(0)
-    whole = {
-        name: weights.get(name, uncounted).to(tensor.dtype) for name, tensor in expected.items()
+    no_count = torch.tensor(0)
+    state = {
+        name: weights.get(name, no_count).to(tensor.dtype) for name, tensor in expected.items()
     }
-    network.load_state_dict(whole, assign=next(network.parameters()).is_meta)
+    network.load_state_dict(state, assign=next(network.parameters()).is_meta)
 
 
 def _fault(name: str, tensor: Tensor, expected: Tensor) -> str | None:
-    """Say what is wrong with a tensor."""
+    """Describe what is wrong with a tensor; None if nothing is."""
     if tensor.shape != expected.shape:
         return f"{name} of shape {tuple(tensor.shape)} instead of {tuple(expected.shape)}"
     dense = tensor.layout == torch.strided and not tensor.is_meta

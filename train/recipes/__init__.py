@@ -8,15 +8,15 @@ from typing import Any
 
 from dilo.pipeline.common.textfiles import parse_toml
 from dilo.pipeline.errors import ContentError, RecipeError
-from dilo.train.recipes.files import PRETRAINING, Made, RecipeKind, read_recipe, shipped_recipes
-from dilo.train.recipes.listing import Listed, listing, recipe_list
+from dilo.train.recipes.files import PRETRAINING, RecipeKind, RecipeT, read_recipe, shipped_recipes
+from dilo.train.recipes.listing import RecipeEntry, listing, recipe_list
 from dilo.train.recipes.paper import PaperResult
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.recipes.saliency_recipe import RunRecipe
 
 __all__ = [
-    "Listed",
     "PaperResult",
+    "RecipeEntry",
     "listing",
     "load_recipe",
     "published",
@@ -50,12 +50,12 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return recipe_of(PRETRAINING, name, overrides)
 
 
-def recipe_of(shelf: RecipeKind[Made], name: str, overrides: Sequence[str] = ()) -> Made:
+def recipe_of(kind: RecipeKind[RecipeT], name: str, overrides: Sequence[str] = ()) -> RecipeT:
     """Read a recipe of any command, as `load_recipe` reads one of pretraining.
 
     Parameters
     ----------
-    shelf : Shelf
+    kind : Shelf
         Where those that come with dilo lie, and what they become.
     name : str
         One of them, or a file ending in ``.toml``.
@@ -65,17 +65,17 @@ def recipe_of(shelf: RecipeKind[Made], name: str, overrides: Sequence[str] = ())
     Returns
     -------
     recipe
-        What the shelf makes, complete and checked.
+        What `kind.make` makes, complete and checked.
 
     Raises
     ------
     RecipeError
         As `load_recipe`.
     """
-    file = read_recipe(name, shelf)
+    file = read_recipe(name, kind)
     for override in overrides:
         _override(file.values, override)
-    return shelf.make(file.values, file.source)
+    return kind.make(file.values, file.source)
 
 
 def published(name: str) -> PaperResult | None:

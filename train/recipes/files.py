@@ -12,17 +12,17 @@ from dilo.pipeline.errors import ContentError, RecipeError, near, require_access
 from dilo.train.recipes.paper import PaperResult, paper_rows, published_from_dict
 from dilo.train.recipes.recipe import Recipe, recipe_from_dict
 
-Made = TypeVar("Made", covariant=True)
+RecipeT = TypeVar("RecipeT", covariant=True)
 
 
 @dataclass(frozen=True)
-class RecipeKind(Generic[Made]):
+class RecipeKind(Generic[RecipeT]):
     """Where the recipes of a command lie, and what they become."""
 
     #: Whose folder holds a TOML file for each that comes with dilo by itself.
     package: str
     #: From plain values and where they come from to a recipe; refuses those that make none.
-    make: Callable[[Mapping[str, Any], str], Made]
+    make: Callable[[Mapping[str, Any], str], RecipeT]
     #: The command that lists them, for messages.
     list_command: str
     #: Those that come with dilo together, in a table: by name, what a file of each would say.
@@ -51,52 +51,52 @@ class RecipeFile:
     published: PaperResult | None
 
 
-def shipped_recipes(shelf: RecipeKind[object] = PRETRAINING) -> list[str]:
+def shipped_recipes(kind: RecipeKind[object] = PRETRAINING) -> list[str]:
     """Name the recipes that come with dilo."""
-    files = (entry.name for entry in resources.files(shelf.package).iterdir())
-    alone = (name.removesuffix(".toml") for name in files if name.endswith(".toml"))
-    return sorted([*alone, *shelf.rows])
+    files = (entry.name for entry in resources.files(kind.package).iterdir())
+    names = (name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    return sorted([*names, *kind.rows])
 
 
-def read_recipe(name: str, shelf: RecipeKind[object] = PRETRAINING) -> RecipeFile:
+def read_recipe(name: str, kind: RecipeKind[object] = PRETRAINING) -> RecipeFile:
     """Read a recipe, with its bases below it."""
-    return _read(name, "--recipe", shelf, Path(), ())
+    return _read(name, "--recipe", kind, Path(), ())
 
 
 def _read(
-    name: str, asked: str, shelf: RecipeKind[object], folder: Path, above: tuple[str, ...]
+    name: str, option: str, kind: RecipeKind[object], folder: Path, chain: tuple[str, ...]
 ) -> RecipeFile:
-    """Read the recipe that `asked` names, from a folder; `above` are those that stand on it."""
+    """Read the recipe that `option` names, from a folder; `chain` are those that stand on it."""
     if name.endswith(".toml"):
         path = folder / name
-        source, text = str(path), _read_text(path, asked)
-        values, summary = _parsed(text, source), _summary(text)
+        source, text = str(path), _read_text(path, option)
+        values, summary = _parse(text, source), _summary(text)
         # However it is spelled: links and dots would hide that a file leads back to itself.
         folder, key = path.parent, str(path.resolve())
-    elif name in shelf.rows:
+    elif name in kind.rows:
         source = key = f"recipe {name}"
-        values = copy.deepcopy(shelf.rows[name])
+        values = copy.deepcopy(kind.rows[name])
         summary = values["paper"]["row"]
-    elif name in shipped_recipes(shelf):
+    elif name in shipped_recipes(kind):
         source = key = f"recipe {name}"
-        text = (resources.files(shelf.package) / f"{name}.toml").read_text("utf-8")
-        values, summary = _parsed(text, source), _summary(text)
+        text = (resources.files(kind.package) / f"{name}.toml").read_text("utf-8")
+        values, summary = _parse(text, source), _summary(text)
     else:
         raise RecipeError(
-            f"{asked} must be a .toml file or one of those that {shelf.list_command} lists, "
-            f"got {name!r}{near(name, shipped_recipes(shelf))}"
+            f"{option} must be a .toml file or one of those that {kind.list_command} lists, "
+            f"got {name!r}{near(name, shipped_recipes(kind))}"
         )
-    if key in above:
+    if key in chain:
         raise RecipeError(
-            f"{asked} must not go round in a circle, got {name!r}, itself based on this file"
+            f"{option} must not go round in a circle, got {name!r}, itself based on this file"
         )
     paper, base = values.pop("paper", None), values.pop("base", None)
     if base is not None:
         if not isinstance(base, str):
             raise RecipeError(f"{source}: base must be the name of a recipe, got {base!r}")
-        below = _read(base, f"{source}: base", shelf, folder, (*above, key))
-        shelf.make(below.values, below.source)  # so that a fault is told of its own file
-        values = _merged(below.values, values)
+        base_file = _read(base, f"{source}: base", kind, folder, (*chain, key))
+        kind.make(base_file.values, base_file.source)  # so that a fault is told of its own file
+        values = _merge(base_file.values, values)
     if paper is not None and not isinstance(paper, Mapping):
         raise RecipeError(f"{source}: paper must be a section, got {paper!r}")
     return RecipeFile(
@@ -108,17 +108,19 @@ def _read(
     )
 
 
-def _read_text(path: Path, asked: str) -> str:
+def _read_text(path: Path, option: str) -> str:
     """Read a user's recipe."""
     try:
         return read_text(path)
     except (OSError, ContentError) as error:
         require_access(error, path)
-        words = error.strerror if isinstance(error, OSError) else error
-        raise RecipeError(f"{asked} {path} cannot be read: {words}: is the path right?") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError(
+            f"{option} {path} cannot be read: {reason}: is the path right?"
+        ) from error
 
 
-def _parsed(text: str, source: str) -> dict[str, Any]:
+def _parse(text: str, source: str) -> dict[str, Any]:
     """Read a recipe's text."""
     try:
         return parse_toml(text, source)
@@ -126,16 +128,16 @@ def _parsed(text: str, source: str) -> dict[str, Any]:
         raise RecipeError(str(error)) from error
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay values over others, sections key by key."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if isinstance(value, dict) and isinstance(under, dict):
-            merged[key] = _merged(under, value)
+def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Merge values into those of a base, sections key by key."""
+    result = dict(base)
+    for key, value in values.items():
+        section = result.get(key)
+        if isinstance(value, dict) and isinstance(section, dict):
+            result[key] = _merge(section, value)
         else:
-            merged[key] = value
-    return merged
+            result[key] = value
+    return result
 
 
 def _summary(text: str) -> str:

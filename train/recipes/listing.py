@@ -15,7 +15,7 @@ KINDS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class RecipeEntry:
     """One recipe of the list."""
 
     #: What --recipe takes.
@@ -28,36 +28,36 @@ class Listed:
     published: PaperResult | None
 
 
-def recipe_list() -> list[Listed]:
+def recipe_list() -> list[RecipeEntry]:
     """List the recipes that come with dilo."""
     rows = list(PRETRAINING.rows)
-    others = sorted(set(shipped_recipes()) - set(rows), key=lambda name: (_kind(name), name))
-    return [_listed(name) for name in [*rows, *others]]
+    names = sorted(set(shipped_recipes()) - set(rows), key=lambda name: (_kind(name), name))
+    return [_entry(name) for name in [*rows, *names]]
 
 
 def listing() -> str:
     """Write the list for a terminal."""
-    listed = recipe_list()
-    width = max(len(recipe.name) for recipe in listed)
+    entries = recipe_list()
+    width = max(len(recipe.name) for recipe in entries)
     lines = ["Recipes, and what the paper reports of them: linear top-1 on ImageNet, the masks"]
     group = ""
-    for recipe in listed:
+    for recipe in entries:
         if recipe.group != group:
             group = recipe.group
             lines += ["", group]
-        told = recipe.summary
+        description = recipe.summary
         if recipe.published:
             masks = recipe.published.masks or "-"
-            told = f"{recipe.published.top1:4.1f}  {masks:6}  {recipe.published.row}"
-        lines.append(f"  {recipe.name:{width}}  {told}")
+            description = f"{recipe.published.top1:4.1f}  {masks:6}  {recipe.published.row}"
+        lines.append(f"  {recipe.name:{width}}  {description}")
     return "\n".join(lines)
 
 
-def _listed(name: str) -> Listed:
+def _entry(name: str) -> RecipeEntry:
     """Read one recipe for the list."""
     file = read_recipe(name)
     group = TABLES[file.published.table] if file.published else list(KINDS.values())[_kind(name)]
-    return Listed(name=name, group=group, summary=file.summary, published=file.published)
+    return RecipeEntry(name=name, group=group, summary=file.summary, published=file.published)
 
 
 def _kind(name: str) -> int:

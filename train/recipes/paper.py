@@ -50,12 +50,12 @@ def published_from_dict(values: Mapping[str, Any], source: str) -> PaperResult:
 
 
 def _is_percentage(value: object) -> bool:
-    """Tell whether a value is a number from 0 to 100."""
+    """Check whether a value is a number from 0 to 100."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
 
 
 def paper_rows() -> dict[str, dict[str, Any]]:
-    """Give each row of the tables, in their order, as a file of this recipe would say it."""
+    """Return each row of the tables, in their order, as a file of this recipe would say it."""
     rows: dict[str, dict[str, Any]] = {}
     for table, content in _PAPER["tables"].items():
         for name, cells in content["rows"].items():

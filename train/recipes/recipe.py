@@ -229,22 +229,22 @@ def _check(recipe: Recipe, source: str) -> None:
         )
 
 
-def most_rules(recipe: object, most: Mapping[str, float]) -> list[Rule]:
-    """Give the rules of the largest values."""
-    values = {key: operator.attrgetter(key)(recipe) for key in most}
+def most_rules(recipe: object, bounds: Mapping[str, float]) -> list[Rule]:
+    """Return the rules of the largest values."""
+    values = {key: operator.attrgetter(key)(recipe) for key in bounds}
     return [
         (f"{key} must be at most {bound}", values[key] <= bound, values[key])
-        for key, bound in most.items()
+        for key, bound in bounds.items()
     ]
 
 
 def paste_rules(paste: PasteRecipe) -> list[Rule]:
-    """Give each rule of copy-paste, whether it holds, and what was got."""
-    shares = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
+    """Return each rule of copy-paste, whether it holds, and the value."""
+    fractions = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
     weights = list(dataclasses.asdict(paste.backgrounds).values())
     finite = all(map(math.isfinite, weights))
     return [
-        *((f"paste.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+        *((f"paste.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in fractions.items()),
         ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
         ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
         ("paste.backgrounds must be finite and >= 0", finite and min(weights) >= 0, weights),
@@ -253,19 +253,19 @@ def paste_rules(paste: PasteRecipe) -> list[Rule]:
 
 
 def optimizer_rules(optimizer: OptimizerRecipe, *, least: int) -> list[Rule]:
-    """Give each rule of the optimiser, for batches of at least so many images."""
+    """Return each rule of the optimiser, for batches of at least `least` images."""
     epochs, warmup, decay = optimizer.epochs, optimizer.warmup, optimizer.weight_decay
     rises = all(a < b for a, b in itertools.pairwise((warmup, *optimizer.milestones)))
     rises |= optimizer.schedule != "step"
-    short = f"less than optimizer.epochs, {epochs}"
-    over = f"optimizer.warmup, {warmup:g}"
+    upper = f"less than optimizer.epochs, {epochs}"
+    lower = f"optimizer.warmup, {warmup:g}"
     return [
         (f"optimizer.batch must be at least {least}", optimizer.batch >= least, optimizer.batch),
         ("optimizer.epochs must be at least 1", epochs >= 1, epochs),
         ("optimizer.lr must be positive", 0 < optimizer.lr < math.inf, optimizer.lr),
         ("optimizer.weight_decay must be >= 0", 0 <= decay < math.inf, decay),
-        (f"optimizer.warmup must be >= 0 and {short}", 0 <= warmup < epochs, warmup),
+        (f"optimizer.warmup must be >= 0 and {upper}", 0 <= warmup < epochs, warmup),
         ("optimizer.lr_batch must be at least 1", optimizer.lr_batch >= 1, optimizer.lr_batch),
         ("optimizer.momentum must be in [0, 1)", 0 <= optimizer.momentum < 1, optimizer.momentum),
-        (f"optimizer.milestones must rise from over {over}", rises, optimizer.milestones),
+        (f"optimizer.milestones must rise from over {lower}", rises, optimizer.milestones),
     ]

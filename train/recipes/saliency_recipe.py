@@ -60,7 +60,7 @@ class DataRecipe:
     min_coverage: float = 0.0
 
     def views(self) -> ViewsRecipe:
-        """Say the same of flip and colours as pretraining does of a view."""
+        """Return the recipe of a view with this flip and these colours, as pretraining has it."""
         return ViewsRecipe(
             size=self.crop,
             # The cut is made before: a view shows all of it, and so does a paste's background.
@@ -147,32 +147,32 @@ def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
 
 
 def _picture_rules(recipe: SaliencyRecipe) -> list[Rule]:
-    """Give each rule of network and data, whether it holds, and what was got."""
+    """Return each rule of network and data, whether it holds, and the value."""
     model, data = recipe.model, recipe.data
     size, crop, stride = data.size, data.crop, STRIDES[model.arch]
     low, high = data.scale
-    whole = crop > 0 and crop % stride == 0
-    shares = {k: getattr(data, k) for k in ("flip", "jitter", "min_coverage")}
+    divides = crop > 0 and crop % stride == 0
+    fractions = {k: getattr(data, k) for k in ("flip", "jitter", "min_coverage")}
     return [
         ("seed must be in [0, 2**64)", 0 <= recipe.seed < 2**64, recipe.seed),
         ("model.width must be at least 1", model.width >= 1, model.width),
         # As `SalientObjectParameters` has it of the side at which masks are made.
         ("data.size must be a multiple of 32", size > 0 and size % 32 == 0, size),
-        (f"data.crop must be a multiple of {stride}, for {model.arch}", whole, crop),
+        (f"data.crop must be a multiple of {stride}, for {model.arch}", divides, crop),
         (f"data.crop must be at most data.size, {size}", crop <= size, crop),
         ("data.scale must be 0.1 <= low <= high <= 10", 0.1 <= low <= high <= 10, data.scale),
-        *((f"data.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
+        *((f"data.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in fractions.items()),
     ]
 
 
 def _learning_rules(recipe: SaliencyRecipe) -> list[Rule]:
-    """Give each rule of loss, optimiser and noise, whether it holds, and what was got."""
+    """Return each rule of loss, optimiser and noise, whether it holds, and the value."""
     loss, optimizer, noise = recipe.loss, recipe.optimizer, recipe.noise
     epochs = optimizer.epochs
     weights = (loss.bce, loss.ssim, loss.iou)
     finite = all(map(math.isfinite, weights)) and min(weights) >= 0
     exponents = {k: getattr(noise, k) for k in ("confidence", "agreement")}
-    heard = not (noise.trust or noise.agreement)
+    unused = not (noise.trust or noise.agreement)
     return [
         ("loss.bce, ssim, iou must be finite and >= 0", finite, weights),
         ("loss.bce, ssim, iou must not all be 0", any(weights), weights),
@@ -187,20 +187,20 @@ def _learning_rules(recipe: SaliencyRecipe) -> list[Rule]:
         ),
         (
             "noise.teacher must be positive, as 0.999, where noise.trust or noise.agreement is",
-            bool(noise.teacher) or heard,
+            bool(noise.teacher) or unused,
             noise.teacher,
         ),
     ]
 
 
-SHELF: Final = RecipeKind(
+SALIENCY: Final = RecipeKind(
     "dilo.train.recipes.saliency", saliency_recipe, "dilo-train saliency --recipe"
 )
 
 
 def saliency_listing() -> str:
     """Write the list of the recipes for a terminal."""
-    names = shipped_recipes(SHELF)
+    names = shipped_recipes(SALIENCY)
     width = max(map(len, names))
-    told = (f"  {name:{width}}  {read_recipe(name, SHELF).summary}" for name in names)
-    return "\n".join(["Recipes of dilo-train saliency", *told])
+    lines = (f"  {name:{width}}  {read_recipe(name, SALIENCY).summary}" for name in names)
+    return "\n".join(["Recipes of dilo-train saliency", *lines])

@@ -11,12 +11,12 @@ from dilo.pipeline.common.plain import Misfit, convert
 from dilo.pipeline.common.textfiles import MAX_INTEGER
 from dilo.pipeline.errors import RecipeError, near
 
-Section = TypeVar("Section")
+SectionT = TypeVar("SectionT")
 #: What must be so, in words; whether it is; and what was got.
 Rule = tuple[str, bool, object]
 
 
-def from_plain(kind: type[Section], values: Mapping[str, Any], source: str) -> Section:
+def from_plain(kind: type[SectionT], values: Mapping[str, Any], source: str) -> SectionT:
     """Fill a dataclass, and those in it, with plain values."""
     return _section(kind, values, source, "")
 
@@ -36,29 +36,31 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     >>> flat({"seed": 0, "paste": {"probability": 0.3}})
     {'seed': 0, 'paste.probability': 0.3}
     """
-    named: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in values.items():
         nested = isinstance(value, dict)
-        named |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return named
+        result |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return result
 
 
 def require_keys(kind: type, values: Mapping[str, Any], source: str, section: str) -> None:
     """Refuse keys that a section's dataclass does not know, and such as it wants and lacks."""
     prefix = f"{section}." if section else ""
-    known = {field.name: field for field in dataclasses.fields(kind)}
-    for key in sorted(set(values) - set(known)):
-        names = ", ".join(f"{prefix}{name}" for name in known)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key in sorted(set(values) - set(fields)):
+        names = ", ".join(f"{prefix}{name}" for name in fields)
         raise RecipeError(
-            f"{source}: unknown key {prefix}{key}: known are {names}{near(key, known)}"
+            f"{source}: unknown key {prefix}{key}: known are {names}{near(key, fields)}"
         )
-    for key, field in known.items():
-        wanted = field.default is field.default_factory is dataclasses.MISSING
-        if wanted and key not in values:
+    for key, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and key not in values:
             raise RecipeError(f"{source}: [{section}] must have the key {key}, got none")
 
 
-def _section(kind: type[Section], values: Mapping[str, Any], source: str, section: str) -> Section:
+def _section(
+    kind: type[SectionT], values: Mapping[str, Any], source: str, section: str
+) -> SectionT:
     """Fill a dataclass, refusing what it does not know."""
     require_keys(kind, values, source, section)
     hints, prefix = typing.get_type_hints(kind), f"{section}." if section else ""
@@ -83,14 +85,14 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
 
 
 def _rule(hint: Any) -> str:
-    """Say what a field takes."""
+    """Describe what a field takes."""
     if typing.get_origin(hint) is Literal:
         return f"one of {', '.join(map(repr, typing.get_args(hint)))}"
     return str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__
 
 
 def _brief(value: object) -> str:
-    """Show a value, however large it is."""
+    """Format a value, however large it is."""
     # Python writes no integer of more than 4300 digits.
     huge = isinstance(value, int) and abs(value) >= 10**40
     return "a number of over 40 digits" if huge else reprlib.repr(value)

@@ -51,12 +51,12 @@ def init_process_group(device: torch.device) -> Iterator[torch.device]:
 
 
 def any_rank(flags: Sequence[bool]) -> list[bool]:
-    """Tell for each of some facts whether it holds on any rank.
+    """Check for each of some flags whether it is set on any rank.
 
     Parameters
     ----------
     flags : sequence of bool
-        The facts of this rank, as many on all.
+        The flags of this rank, as many on all.
 
     Returns
     -------
@@ -65,17 +65,17 @@ def any_rank(flags: Sequence[bool]) -> list[bool]:
     """
     if world_size() == 1:
         return list(flags)
-    found = torch.tensor(flags, dtype=torch.uint8)
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
-    return [bool(flag) for flag in found]
+    maxima = torch.tensor(flags, dtype=torch.uint8)
+    distributed.all_reduce(maxima, distributed.ReduceOp.MAX)
+    return [bool(flag) for flag in maxima]
 
 
-def on_rank_zero(first: Callable[[], Value]) -> Value:
-    """Let rank 0 find something out, and tell the others; an error there is one on all.
+def on_rank_zero(function: Callable[[], Value]) -> Value:
+    """Call a function on rank 0, and share its result; an error there is raised on all.
 
     Parameters
     ----------
-    first : callable
+    function : callable
         Called on rank 0 alone.
 
     Returns
@@ -84,17 +84,17 @@ def on_rank_zero(first: Callable[[], Value]) -> Value:
         What it returned, on all.
     """
     if world_size() == 1:
-        return first()
-    told: list[Any] = [None, None]
+        return function()
+    outcome: list[Any] = [None, None]
     if rank() == 0:
         try:
-            told[0] = first()
+            outcome[0] = function()
         except Exception as error:  # raised again below, on every rank
-            told[1] = error
-    distributed.broadcast_object_list(told, device=torch.device("cpu"))
-    if told[1] is not None:
-        raise told[1]
-    return cast(Value, told[0])
+            outcome[1] = error
+    distributed.broadcast_object_list(outcome, device=torch.device("cpu"))
+    if outcome[1] is not None:
+        raise outcome[1]
+    return cast(Value, outcome[0])
 
 
 def world_size() -> int:
@@ -109,7 +109,7 @@ def world_size() -> int:
 
 
 def on_gpus() -> bool:
-    """Tell whether the processes compute on GPUs.
+    """Check whether the processes compute on GPUs.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def on_gpus() -> bool:
 
 
 def rank() -> int:
-    """Give the number of this process.
+    """Return the number of this process.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def rank() -> int:
 
 
 def no_log(line: str) -> None:
-    """Say nothing, where rank 0 says it.
+    """Log nothing: rank 0 does.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def no_log(line: str) -> None:
 
 
 def local_part(values: Tensor) -> Tensor:
-    """Take this rank's part of what is known on all.
+    """Return this rank's part of values that all ranks have.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def local_part(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def all_gather(values: Tensor) -> Tensor:
-    """Put the rows of all ranks together, without gradient.
+    """Gather the rows of all ranks, without gradient.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def all_gather(values: Tensor) -> Tensor:
 
 
 def all_gather_with_grad(values: Tensor) -> Tensor:
-    """Put the rows of all ranks together, each rank's gradient flowing back to where it came from.
+    """Gather the rows of all ranks, each rank's gradient flowing back to where it came from.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_running_statistics(network: nn.Module) -> None:
-    """Give all ranks the mean of their batch-norm statistics, in place.
+    """Set the batch-norm statistics of all ranks to their mean, in place.
 
     Done each step, it makes them those of one device that normalises in as many groups, and
     any rank's network the one to save.

@@ -4,9 +4,9 @@ import os
 
 
 def is_first() -> bool:
-    """Tell whether this process speaks, of those that torchrun started."""
+    """Check whether this process is the first of those that torchrun started, and so logs."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def quiet(line: str) -> None:
-    """Say nothing: another process does."""
+    """Log nothing: another process does."""

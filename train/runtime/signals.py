@@ -23,18 +23,18 @@ class StopSignal:
 
     Attributes
     ----------
-    came : str
+    name : str
         Name of the first signal that came; empty before.
     """
 
     def __init__(self) -> None:
-        self.came = ""
-        self._at = 0.0
-        self._before: dict[signal.Signals, Any] = {}
+        self.name = ""
+        self._time = 0.0
+        self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -43,16 +43,16 @@ class StopSignal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         """Note a signal; do nothing else, for it may come in the middle of anything."""
         now = time.monotonic()
-        if self.came and number == signal.SIGINT and now - self._at > PATIENCE:
+        if self.name and number == signal.SIGINT and now - self._time > PATIENCE:
             raise KeyboardInterrupt
-        if not self.came:
-            self.came, self._at = signal.Signals(number).name, now
+        if not self.name:
+            self.name, self._time = signal.Signals(number).name, now
 
 
 class Abandoned(Exception):  # no error: what was begun is done by the next start

@@ -34,7 +34,7 @@ class CropDataset(Dataset[CropSample]):
 
     Parameters
     ----------
-    pairs : Pairs
+    pairs : ImageMaskPairs
         Images and masks.
     recipe : SaliencyRecipe
         Data and seed.
@@ -45,40 +45,40 @@ class CropDataset(Dataset[CropSample]):
         self._views = recipe.data.views()
 
     def __getitem__(self, key: tuple[int, int]) -> CropSample:
-        """Read an image and its mask, and cut them."""
-        epoch, asked = key
+        """Read an image and its mask, and cut the same crop of both."""
+        epoch, position = key
         source, data, seed = self._pairs.source, self._recipe.data, self._recipe.seed
-        (image, mask), row = first_readable(source, asked, self._pairs.read)
-        window = window_draw(data, seed=seed, epoch=epoch, sample=asked)
+        (image, mask), row = first_readable(source, position, self._pairs.read)
+        window = window_draw(data, seed=seed, epoch=epoch, sample=position)
         draw = view_draw(
             self._views,
             self._recipe.paste,
             seed=seed,
             epoch=epoch,
-            sample=asked,
+            sample=position,
             view=0,
             height=data.crop,
             width=data.crop,
         )
         rows = slice(window.top, window.top + data.crop)
         columns = slice(window.left, window.left + data.crop)
-        seen = squash_image(image, window.side)[rows, columns]
-        found = self._pairs.squashed_mask(mask, window.side)[rows, columns]
+        crop = squash_image(image, window.side)[rows, columns]
+        target = self._pairs.squashed_mask(mask, window.side)[rows, columns]
         if draw.flip:
-            seen, found = seen[:, ::-1], found[:, ::-1]
-        replaced = int(int(source.indices[row]) != asked)
-        alpha = _alpha(found, draw, self._recipe.paste)
+            crop, target = crop[:, ::-1], target[:, ::-1]
+        replaced = int(int(source.indices[row]) != position)
+        alpha = _alpha(target, draw, self._recipe.paste)
         if alpha is None:
             draw = dataclasses.replace(draw, paste=None)
         skipped = int(alpha is None)
-        mask = found if alpha is None else alpha
-        return CropSample([seen], [mask], [draw], row, -1, skipped, replaced)
+        mask = target if alpha is None else alpha
+        return CropSample([crop], [mask], [draw], row, -1, skipped, replaced)
 
 
 def _alpha(
     mask: NDArray[np.uint8], draw: ViewDraw, recipe: PasteRecipe
 ) -> NDArray[np.uint8] | None:
-    """Give what is to be learnt of a crop: if it is pasted, the alpha; None if too little is."""
+    """Return the target of a crop: if it is pasted, the alpha; None if its mask is too small."""
     if draw.paste is None:
         return mask
     if mask.mean() < 255 * max(recipe.min_coverage, MIN_FOREGROUND):
@@ -89,7 +89,7 @@ def _alpha(
 
 @dataclass(frozen=True, eq=False)
 class SaliencyBatch:
-    """What a step, or a part of one, is learnt from, on the device."""
+    """A batch, or a part of one, on the device."""
 
     #: Standardised.
     images: Tensor
@@ -110,7 +110,7 @@ def prepare_batch(
     step: int,
     epochs: float,
 ) -> SaliencyBatch:
-    """Turn a batch that lies on the device into what the network sees, and is to say."""
+    """Turn a batch that lies on the device into standardised images and their targets."""
     images = augment(batch.images, batch.masks, batch.parameters, data.views(), bank)
     truth = batch.masks / 255
     if not soft:

@@ -34,10 +34,10 @@ def cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None = None) -
     Tensor of shape (B,), float32
         Mean over all pixels of -(y log p + (1 - y) log(1 - p)), times the weight.
     """
-    each = functional.binary_cross_entropy_with_logits(
+    losses = functional.binary_cross_entropy_with_logits(
         logits.float(), truth.float(), reduction="none"
     )
-    return (each if weight is None else each * weight.float()).mean((1, 2, 3))
+    return (losses if weight is None else losses * weight.float()).mean((1, 2, 3))
 
 
 def ssim_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -68,10 +68,10 @@ def ssim_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) -
     means, covariance = mean_p * mean_y, product - mean_p * mean_y
     # Rounding may leave a variance of a little below 0.
     variances = (square_p - mean_p**2).clamp(min=0) + (square_y - mean_y**2).clamp(min=0)
-    over = (2 * means + C1) * (2 * covariance + C2)
-    under = (mean_p**2 + mean_y**2 + C1) * (variances + C2)
-    each: Tensor = 1 - over / under
-    return (each if weight is None else each * weight.float()).mean((1, 2, 3))
+    numerator = (2 * means + C1) * (2 * covariance + C2)
+    denominator = (mean_p**2 + mean_y**2 + C1) * (variances + C2)
+    losses: Tensor = 1 - numerator / denominator
+    return (losses if weight is None else losses * weight.float()).mean((1, 2, 3))
 
 
 def iou_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -94,9 +94,9 @@ def iou_loss(prediction: Tensor, truth: Tensor, weight: Tensor | None = None) ->
     if weight is not None:
         both, either = both * weight.float(), either * weight.float()
     intersection, union = both.sum((1, 2, 3)), either.sum((1, 2, 3))
-    there = union > EMPTY
+    nonempty = union > EMPTY
     # Divided by 1 where it does not count: what torch.where leaves out has a gradient all the same.
-    return torch.where(there, 1 - intersection / torch.where(there, union, 1.0), 0.0)
+    return torch.where(nonempty, 1 - intersection / torch.where(nonempty, union, 1.0), 0.0)
 
 
 def soft_iou(first: Tensor, second: Tensor) -> Tensor:
@@ -114,8 +114,8 @@ def soft_iou(first: Tensor, second: Tensor) -> Tensor:
     """
     a, b = first.float(), second.float()
     lesser, greater = torch.minimum(a, b).sum((1, 2, 3)), torch.maximum(a, b).sum((1, 2, 3))
-    there = greater > EMPTY
-    return torch.where(there, lesser / torch.where(there, greater, 1.0), 1.0)
+    nonempty = greater > EMPTY
+    return torch.where(nonempty, lesser / torch.where(nonempty, greater, 1.0), 1.0)
 
 
 def _windowed(maps: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def _band(side: int, device: torch.device) -> Tensor:
     offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     window = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     window /= window.sum()
-    away = (torch.arange(side)[:, None] - torch.arange(side)).abs()
+    distances = (torch.arange(side)[:, None] - torch.arange(side)).abs()
     reach = WINDOW // 2
-    weights = window[reach + away.clamp(max=reach)] * (away <= reach)
+    weights = window[reach + distances.clamp(max=reach)] * (distances <= reach)
     return weights.float().to(device)

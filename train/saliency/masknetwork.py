@@ -68,7 +68,7 @@ class SalientObjectNetwork:
         the published code (scikit-image 0.14 with mode "constant") darkens the outermost pixels,
         which it mixes with the black around the image; here they are the image's own.
         """
-        squashed = _squashed(image, self._side)
+        squashed = _squash(image, self._side)
         seen: NDArray[np.float32] = squashed / (squashed.max() or np.float32(1))
         return seen
 
@@ -95,8 +95,8 @@ class SalientObjectNetwork:
             # Channels come last in memory already, as the network has them.
             images = torch.from_numpy(seen).to(self._device).permute(0, 3, 1, 2)
             logits = self._network(normalise(images))[0]
-            found: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
-        return found
+            maps: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
+        return maps
 
     def finish(self, seen: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float64]:
         """Stretch a map to [0, 1].
@@ -164,32 +164,32 @@ open_basnet = partial(open_network, "basnet")
 open_unet = partial(open_network, "unet")
 
 
-def _squashed(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
-    """Interpolate bilinearly to (side, side, 3).
+def _squash(image: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Resize bilinearly to (side, side, 3).
 
     Only what counts becomes floats: all of a large image would take gigabytes, once a thread.
     """
-    top, bottom, down = _between(image.shape[0], side)
-    left, right, across = _between(image.shape[1], side)
+    top, bottom, down = _neighbours(image.shape[0], side)
+    left, right, across = _neighbours(image.shape[1], side)
     upper, lower = (
-        _mixed(image[np.ix_(rows, left)], image[np.ix_(rows, right)], across[:, None])
+        _interpolate(image[np.ix_(rows, left)], image[np.ix_(rows, right)], across[:, None])
         for rows in (top, bottom)
     )
-    return _mixed(upper, lower, down[:, None, None])
+    return _interpolate(upper, lower, down[:, None, None])
 
 
-def _between(
+def _neighbours(
     length: int, side: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Tell between which two pixels each of a line's new ones lies, and how far from the first."""
+    """Find the two pixels around each new one of a line, and its distance from the first."""
     places = ((np.arange(side) + 0.5) * (length / side) - 0.5).clip(0, length - 1)
     first = places.astype(np.intp)
     return first, np.minimum(first + 1, length - 1), (places - first).astype(np.float32)
 
 
-def _mixed(
-    first: NDArray[Any], second: NDArray[Any], share: NDArray[np.float32]
+def _interpolate(
+    first: NDArray[Any], second: NDArray[Any], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Mix two, by the share of the second."""
+    """Interpolate between two, by the weight of the second."""
     start = first.astype(np.float32)
-    return np.asarray(start + share * (second.astype(np.float32) - start), np.float32)
+    return np.asarray(start + weight * (second.astype(np.float32) - start), np.float32)

@@ -1,4 +1,4 @@
-"""What learns saliency: a network, where it has one its teacher, and the loss of a lesson."""
+"""The model that learns saliency: a network, its teacher if it has one, and the loss of a batch."""
 
 import copy
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilo.train.methods.base import Learning, StepOutput
+from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.methods.momentum import ema_update
 from dilo.train.recipes.saliency_recipe import LossRecipe, NoiseRecipe, SaliencyRecipe
 from dilo.train.saliency.dataset import SaliencyBatch
@@ -20,7 +20,7 @@ from dilo.train.saliency.losses import (
 from dilo.train.saliency.networks import NETWORKS
 
 
-class SaliencyLearning(Learning):
+class SaliencyModel(TrainableModel):
     """A network that learns masks, those of its teacher among them.
 
     Parameters
@@ -53,60 +53,60 @@ class SaliencyLearning(Learning):
         self._loss, self._noise, self._epochs, self._step = loss, noise, epochs, 0
 
     @property
-    def masker(self) -> nn.Module:
-        """Give the network that masks are made by."""
+    def mask_network(self) -> nn.Module:
+        """Return the network that makes masks: the teacher if there is one."""
         return self.network if self.teacher is None else self.teacher
 
-    def train(self, mode: bool = True) -> "SaliencyLearning":
+    def train(self, mode: bool = True) -> "SaliencyModel":
         """Set the mode of the network; the teacher stays in eval mode."""
         super().train(mode)
         if self.teacher is not None:
             self.teacher.eval()
         return self
 
-    def forward(self, lesson: SaliencyBatch) -> StepOutput:
-        """Compute the loss of a lesson."""
-        self._step = lesson.step
-        outputs = self.network(lesson.images)
-        with torch.autocast(lesson.images.device.type, enabled=False):
-            truth, weight = self._wanted(lesson)
-            parts = self._parts(torch.stack(list(outputs)).float(), truth)
+    def forward(self, batch: SaliencyBatch) -> StepOutput:
+        """Compute the loss of a batch."""
+        self._step = batch.step
+        outputs = self.network(batch.images)
+        with torch.autocast(batch.images.device.type, enabled=False):
+            truth, weight = self._target(batch)
+            parts = self._loss_parts(torch.stack(list(outputs)).float(), truth)
             losses = parts.sum(0)
             loss = (losses.sum(0) * weight).mean()
             bce, ssim, iou = parts[:, 0].detach().mean(1)
         scalars = {"l0": losses[0].detach().mean(), "bce": bce, "ssim": ssim, "iou": iou}
         return StepOutput(loss, scalars)
 
-    def _parts(self, logits: Tensor, truth: Tensor) -> Tensor:
+    def _loss_parts(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Compute the weighted parts of the loss (3, K, B) of K outputs (K, B, 1, H, W)."""
         count = len(logits)
-        logits, wanted = logits.flatten(0, 1), truth.repeat(count, 1, 1, 1)
+        logits, target = logits.flatten(0, 1), truth.repeat(count, 1, 1, 1)
         weight = None
         if self._noise.confidence:
-            weight = (2 * wanted - 1).abs() ** self._noise.confidence
+            weight = (2 * target - 1).abs() ** self._noise.confidence
         prediction = logits.sigmoid()
         rule = self._loss
         zero = torch.zeros(len(logits), device=logits.device)
         parts = [
-            rule.bce * cross_entropy(logits, wanted, weight) if rule.bce else zero,
-            rule.ssim * ssim_loss(prediction, wanted, weight) if rule.ssim else zero,
-            rule.iou * iou_loss(prediction, wanted, weight) if rule.iou else zero,
+            rule.bce * cross_entropy(logits, target, weight) if rule.bce else zero,
+            rule.ssim * ssim_loss(prediction, target, weight) if rule.ssim else zero,
+            rule.iou * iou_loss(prediction, target, weight) if rule.iou else zero,
         ]
         return torch.stack(parts).view(3, count, -1)
 
     @torch.no_grad()
-    def _wanted(self, lesson: SaliencyBatch) -> tuple[Tensor, Tensor]:
-        """Give what is to be learnt (B, 1, H, W), and the weight of each image (B,)."""
-        truth, noise = lesson.truth, self._noise
+    def _target(self, batch: SaliencyBatch) -> tuple[Tensor, Tensor]:
+        """Return the target (B, 1, H, W), and the weight of each image (B,)."""
+        truth, noise = batch.truth, self._noise
         weight = torch.ones(len(truth), device=truth.device)
-        since = lesson.epochs - noise.trust_from
-        if self.teacher is None or since < 0 or not (noise.trust or noise.agreement):
+        epochs_since = batch.epochs - noise.trust_from
+        if self.teacher is None or epochs_since < 0 or not (noise.trust or noise.agreement):
             return truth, weight
-        believed: Tensor = self.teacher(lesson.images)[0].float().sigmoid()
+        teacher_mask: Tensor = self.teacher(batch.images)[0].float().sigmoid()
         if noise.agreement:
-            weight = soft_iou(believed, truth) ** noise.agreement
-        share = noise.trust * since / (self._epochs - noise.trust_from)
-        return truth.lerp(believed, share), weight
+            weight = soft_iou(teacher_mask, truth) ** noise.agreement
+        teacher_weight = noise.trust * epochs_since / (self._epochs - noise.trust_from)
+        return truth.lerp(teacher_mask, teacher_weight), weight
 
     @torch.no_grad()
     def end_step(self) -> None:
@@ -121,22 +121,22 @@ class SaliencyLearning(Learning):
                     slow.copy_(fast)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Give what is learnt: the weights that make masks, under the network's own names."""
-        state = {"state_dict": self.masker.state_dict()}
+        """Return the weights that make masks, under the network's own names, and the student's."""
+        state = {"state_dict": self.mask_network.state_dict()}
         if self.teacher is not None:
             state["student"] = self.network.state_dict()
         return state
 
     def load_checkpoint(self, content: Mapping[str, Any]) -> None:
-        """Take up what was learnt."""
-        self.masker.load_state_dict(content["state_dict"])
+        """Load the weights of a checkpoint."""
+        self.mask_network.load_state_dict(content["state_dict"])
         if self.teacher is not None:
             self.network.load_state_dict(content["student"])
 
 
-def make_learning(recipe: SaliencyRecipe) -> SaliencyLearning:
-    """Make what a recipe trains."""
+def make_model(recipe: SaliencyRecipe) -> SaliencyModel:
+    """Make the model of a recipe, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = NETWORKS[recipe.model.arch](recipe.model.width)
-    return SaliencyLearning(network, recipe.loss, recipe.noise, recipe.optimizer.epochs)
+    return SaliencyModel(network, recipe.loss, recipe.noise, recipe.optimizer.epochs)

@@ -42,16 +42,16 @@ def read_network(path: Path, arch: str) -> nn.Module:
         If there is no such file, it cannot be read, or it is not of this network.
     """
     file = weights_file(path)
-    what = f"--weights {file} must hold the weights of {arch}"
-    weights = _weights(read(file), arch, what)
+    requirement = f"--weights {file} must hold the weights of {arch}"
+    weights = _weights(read(file), arch, requirement)
     # Without memory: what a file claims is compared before anything is made of it.
     with torch.device("meta"):
         network = NETWORKS[arch](_width(weights, arch))
-    load_weights(network, weights, what, "give its own file, or another --method")
+    load_weights(network, weights, requirement, "give its own file, or another --method")
     return network.eval().requires_grad_(False)
 
 
-def learning_format(arch: str, width: int, device: torch.device) -> torch.memory_format:
+def training_format(arch: str, width: int, device: torch.device) -> torch.memory_format:
     """Choose how a network that learns lies in memory.
 
     Parameters
@@ -75,22 +75,22 @@ def learning_format(arch: str, width: int, device: torch.device) -> torch.memory
     return torch.contiguous_format if narrow and device.type == "cpu" else torch.channels_last
 
 
-def _weights(content: object, arch: str, what: str) -> dict[str, Tensor]:
+def _weights(content: object, arch: str, requirement: str) -> dict[str, Tensor]:
     """Take the tensors of a file, by the network's own names."""
-    found = content if isinstance(content, Mapping) else {}
-    said = found.get("arch")
-    if isinstance(said, str) and said != arch:
-        advice = f"give --method {said}" if said in NETWORKS else "give another file"
-        raise CheckpointError(f"{what}, got those of {shown(said)}: {advice}")
+    fields = content if isinstance(content, Mapping) else {}
+    file_arch = fields.get("arch")
+    if isinstance(file_arch, str) and file_arch != arch:
+        advice = f"give --method {file_arch}" if file_arch in NETWORKS else "give another file"
+        raise CheckpointError(f"{requirement}, got those of {shown(file_arch)}: {advice}")
     tensors = state_dict_of(content)
     if not tensors:
-        raise CheckpointError(f"{what}, got no tensor: give another file")
+        raise CheckpointError(f"{requirement}, got no tensor: give another file")
     return tensors
 
 
 def _width(weights: Mapping[str, Tensor], arch: str) -> int:
-    """Tell the width by the first tensor; without one, any will do to say what is missing."""
+    """Read the width off the first tensor; without one, any will do to say what is missing."""
     name = next(iter(NETWORKS[arch](1).state_dict()))
     first = weights.get(name)
-    told = first.shape[0] if first is not None and first.ndim else 0
-    return told if 0 < told <= _WIDEST else 64
+    channels = first.shape[0] if first is not None and first.ndim else 0
+    return channels if 0 < channels <= _WIDEST else 64

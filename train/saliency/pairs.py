@@ -38,11 +38,11 @@ class ImageMaskPairs:
 
     @property
     def soft(self) -> bool:
-        """Tell whether the masks are saliency, not labels."""
+        """Check whether the masks are saliency, not labels."""
         return self.pngs is None
 
     def digest(self) -> str:
-        """Tell what the masks are."""
+        """Return a digest of the masks, which a resumed run compares."""
         if self.source.store is not None:
             return self.source.store.fingerprint
         text = "" if self.pngs is None else self.pngs.text()
@@ -61,8 +61,8 @@ class ImageMaskPairs:
     def squashed_mask(self, mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         """Squash a mask to a square: labels by their nearest, a store's soft ones bilinearly."""
         # The exact one takes the pixel nearest to the middle; OpenCV's other takes its left.
-        how = cv2.INTER_LINEAR if self.soft else cv2.INTER_NEAREST_EXACT
-        return np.asarray(cv2.resize(mask, (side, side), interpolation=how), np.uint8)
+        interpolation = cv2.INTER_LINEAR if self.soft else cv2.INTER_NEAREST_EXACT
+        return np.asarray(cv2.resize(mask, (side, side), interpolation=interpolation), np.uint8)
 
 
 def squash_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -76,59 +76,59 @@ def find_pairs(
 ) -> ImageMaskPairs:
     """Pair the images of a folder with masks."""
     if (truth / "plan.json").exists():
-        return _of_store(images, truth, min_coverage, option)
-    return _of_folder(images, truth, option)
+        return _pairs_of_store(images, truth, min_coverage, option)
+    return _pairs_of_folder(images, truth, option)
 
 
-def _of_store(images: Path, truth: Path, min_coverage: float, option: str) -> ImageMaskPairs:
-    """Take the masks of a store, but for those that failed, are empty, or cover too little."""
+def _pairs_of_store(images: Path, truth: Path, min_coverage: float, option: str) -> ImageMaskPairs:
+    """Pair images with the masks of a store, but those that failed, are empty or too small."""
     source = find_image_set(images, truth, min_coverage, option=option)
     store = MaskStore(truth)
     status, coverage = store.columns("status", "coverage")
     failed, empty = status == FAILED, coverage == 0
-    serves = source.has_mask & ~failed
-    little = ~(serves | failed | empty)
-    if not serves.any():
+    has_mask = source.has_mask & ~failed
+    too_small = ~(has_mask | failed | empty)
+    if not has_mask.any():
         raise DiloError(
             f"{option} {truth} must have masks that cover at least {min_coverage:g} of the image, "
             f"and anything, got none among {len(coverage)}: lower data.min_coverage, or look at "
             f"them with dilo-prep preview"
         )
-    left_out = _words(
+    left_out = _left_out_lines(
         source.names,
         {
             "for whom no mask could be made": failed,
             "whose mask is empty": empty & ~failed,
-            f"whose mask covers under {min_coverage:g}": little,
+            f"whose mask covers under {min_coverage:g}": too_small,
         },
     )
-    usable = np.flatnonzero(serves)
-    whole = source.store, source.in_folder
-    kept = ImageSet(source.folder, source.names, usable, serves, *whole)
-    return ImageMaskPairs(kept, None, truth, left_out)
+    usable = np.flatnonzero(has_mask)
+    origin = source.store, source.in_folder
+    usable_source = ImageSet(source.folder, source.names, usable, has_mask, *origin)
+    return ImageMaskPairs(usable_source, None, truth, left_out)
 
 
-def _of_folder(images: Path, truth: Path, option: str) -> ImageMaskPairs:
+def _pairs_of_folder(images: Path, truth: Path, option: str) -> ImageMaskPairs:
     """Find the mask of each image by its name."""
     passed_over: list[str] = []
     names = find_images(images, say=passed_over.append)
     pngs = match_masks(names, mask_files(truth, images), f"{option} {truth} must be a store, or")
     usable = np.array(list(pngs), np.int64)
-    there = np.zeros(len(names), bool)
-    there[usable] = True
-    left_out = _words(names, {f"without a mask in {truth}": ~there})
+    has_mask = np.zeros(len(names), bool)
+    has_mask[usable] = True
+    left_out = _left_out_lines(names, {f"without a mask in {truth}": ~has_mask})
     left_out += (*passed_over, *remarks(truth, list(pngs.values())))
     return ImageMaskPairs(
-        ImageSet(images, names, usable, there, None), Names(pngs.values()), truth, left_out
+        ImageSet(images, names, usable, has_mask, None), Names(pngs.values()), truth, left_out
     )
 
 
-def _words(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
-    """Say of each reason how many images are left out for it, and name the first."""
-    words = []
-    for reason, whose in reasons.items():
-        if count := int(whose.sum()):
-            first = [escaped(names[int(i)]) for i in np.flatnonzero(whose)[:NAMED]]
-            more = ", ..." if count > NAMED else ""
-            words.append(f"{count} left out {reason}: {', '.join(first)}{more}")
-    return tuple(words)
+def _left_out_lines(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
+    """Describe for each reason how many images are left out, and name the first."""
+    lines = []
+    for reason, affected in reasons.items():
+        if count := int(affected.sum()):
+            first = [escaped(names[int(i)]) for i in np.flatnonzero(affected)[:NAMED]]
+            ellipsis = ", ..." if count > NAMED else ""
+            lines.append(f"{count} left out {reason}: {', '.join(first)}{ellipsis}")
+    return tuple(lines)

@@ -64,8 +64,8 @@ def image_curves(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDA
         The mean absolute error; precision at each of 256 thresholds, then recall; a share of
         nothing is 0.
     """
-    counted = counts(saliency, truth)
-    return np.concatenate([[np.abs(saliency - truth).mean()], precision(counted), recall(counted)])
+    hits = counts(saliency, truth)
+    return np.concatenate([[np.abs(saliency - truth).mean()], precision(hits), recall(hits)])
 
 
 def summarize(total: NDArray[np.float64], images: int) -> Score:
@@ -87,12 +87,12 @@ def summarize(total: NDArray[np.float64], images: int) -> Score:
     return Score(mae=float(mae), max_f=float(f_measure(*np.split(curves, 2)).max()))
 
 
-def saliency_of(found: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float64]:
+def saliency_of(output: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float64]:
     """Turn a map of a network into a mask of an image.
 
     Parameters
     ----------
-    found : ndarray of shape (s, s), float32
+    output : ndarray of shape (s, s), float32
         Its probabilities.
     shape : (int, int)
         Height and width of the image.
@@ -102,8 +102,8 @@ def saliency_of(found: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[n
     ndarray of shape (H, W), float64
         Stretched to [0, 1], zeros where the map is flat, then resized bilinearly.
     """
-    low, high = float(found.min()), float(found.max())
-    stretched = (found - low) / (high - low) if high > low else np.zeros_like(found)
+    low, high = float(output.min()), float(output.max())
+    stretched = (output - low) / (high - low) if high > low else np.zeros_like(output)
     resized = cv2.resize(stretched, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(resized.astype(np.float64), 0.0, 1.0)
 
@@ -133,19 +133,19 @@ class MaskScorer:
 
     Parameters
     ----------
-    pairs : Pairs
+    pairs : ImageMaskPairs
         Images and their truths, which people made.
     side : int
         Of the square that the network sees, in pixels.
-    machine : Machine
+    machine : RunOptions
         Device, precision, workers.
     """
 
     def __init__(self, pairs: ImageMaskPairs, side: int, machine: RunOptions) -> None:
         self._machine, self._count = machine, len(pairs.source.indices)
         self._folder = pairs.folder
-        mine = pairs.source.indices[distributed.rank() :: distributed.world_size()]
-        self._asked = _SquashedImages(pairs, mine, side)
+        positions = pairs.source.indices[distributed.rank() :: distributed.world_size()]
+        self._images = _SquashedImages(pairs, positions, side)
 
     def score(self, network: nn.Module, between: Callable[[], object] = never) -> Score:
         """Score a network, on all ranks together.
@@ -166,45 +166,50 @@ class MaskScorer:
         network.eval()
         total, empty = np.zeros(1 + 2 * THRESHOLDS), 0
         try:
-            for found, truth in self._maps(network, between):
+            for output, truth in self._maps(network, between):
                 if truth.any():
-                    total += image_curves(saliency_of(found, truth.shape), truth)
+                    total += image_curves(saliency_of(output, truth.shape), truth)
                 empty += not truth.any()
         finally:
             network.train(mode)
-        empty = round(float(self._summed(np.array([float(empty)]))[0]))
+        empty = round(float(self._sum_over_ranks(np.array([float(empty)]))[0]))
         if empty == self._count:
             raise DiloError(
                 f"--test-truth {self._folder} must be white (above {WHITE_ABOVE} of 255) where the "
                 f"object is, got {empty} masks that are all black: check the folder"
             )
-        score = summarize(self._summed(total), self._count - empty)
+        score = summarize(self._sum_over_ranks(total), self._count - empty)
         return dataclasses.replace(score, empty=empty)
 
-    def _summed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _sum_over_ranks(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over all ranks."""
         # Of a device that all backends speak of; there float64 may be missing, not on these.
-        summed = (
+        total = (
             distributed.all_reduce_mean(torch.from_numpy(values).to(self._machine.device))
             * distributed.world_size()
         )
-        return np.asarray(summed.cpu().numpy())
+        return np.asarray(total.cpu().numpy())
 
     def _maps(
         self, network: nn.Module, between: Callable[[], object]
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        """Give the map and the truth of each image of this rank."""
+        """Yield the map and the truth of each image of this rank."""
         machine = self._machine
-        mine = in_order(range(len(self._asked)), BATCH)
+        batches = in_order(range(len(self._images)), BATCH)
         loading: Any = make_loader(
-            self._asked, mine, workers=machine.workers, pin=False, stack=_stacked, ahead=2
+            self._images,
+            batches,
+            workers=machine.workers,
+            pin=False,
+            collate_fn=_collate,
+            prefetch_factor=2,
         )
         half = machine.precision != "fp32"
-        with contextlib.closing(read_through(loading)) as arriving:
+        with contextlib.closing(read_through(loading)) as loaded:
             # One rank may have a batch more than another.
             for _ in range(0, -(-self._count // distributed.world_size()), BATCH):
                 between()
-                if (batch := next(arriving, None)) is None:
+                if (batch := next(loaded, None)) is None:
                     continue
                 images, truths = batch
                 with (
@@ -216,7 +221,7 @@ class MaskScorer:
                 yield from zip(maps, truths, strict=True)
 
 
-def _stacked(
+def _collate(
     items: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]],
 ) -> tuple[Tensor, list[NDArray[np.bool_]]]:
     """Stack the images; the truths are of several shapes."""

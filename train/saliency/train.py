@@ -10,8 +10,8 @@ from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.data.dataset import CropBatch
 from dilo.train.data.loader import BatchSampler, make_loader
-from dilo.train.engine.checkpoint import write
-from dilo.train.engine.optim import learning_rate, make_optimizer, rate_words
+from dilo.train.engine.checkpoint import save_torch_file
+from dilo.train.engine.optim import describe_rate, learning_rate, make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.networks.torchfile import read
 from dilo.train.networks.weights import state_dict_of
@@ -19,8 +19,8 @@ from dilo.train.recipes.saliency_recipe import SaliencyRecipe
 from dilo.train.runtime.options import RunOptions
 from dilo.train.saliency.basnet import BASNet, load_encoder
 from dilo.train.saliency.dataset import CropDataset, SaliencyBatch, prepare_batch
-from dilo.train.saliency.model import SaliencyLearning, make_learning
-from dilo.train.saliency.networks import learning_format
+from dilo.train.saliency.model import SaliencyModel, make_model
+from dilo.train.saliency.networks import training_format
 from dilo.train.saliency.pairs import ImageMaskPairs
 from dilo.train.saliency.score import MaskScorer
 
@@ -67,7 +67,7 @@ class SaliencyTask(Task):
         What to do.
     data : Data
         On what.
-    machine : Machine
+    machine : RunOptions
         Device, workers.
 
     Raises
@@ -79,10 +79,10 @@ class SaliencyTask(Task):
     def __init__(self, recipe: SaliencyRecipe, data: Data, machine: RunOptions) -> None:
         self.recipe: SaliencyRecipe = recipe
         self.pairs, self.machine = data.pairs, machine
-        self.model: SaliencyLearning = make_learning(recipe)
+        self.model: SaliencyModel = make_model(recipe)
         arch = recipe.model.arch
-        encoder = _begin_with(data.encoder, arch, self.model)
-        layout = learning_format(arch, recipe.model.width, machine.device)
+        encoder = _load_encoder(data.encoder, arch, self.model)
+        layout = training_format(arch, recipe.model.width, machine.device)
         self.model.to(machine.device).to(memory_format=layout)
         self.model.train()
         self.optimizer = make_optimizer(self.model, recipe.optimizer)
@@ -104,7 +104,7 @@ class SaliencyTask(Task):
             self.eval_every = data.test_every
 
     def _order(self, step: int) -> BatchSampler:
-        """Order the batches from a step on."""
+        """Make the order of the batches from a step on."""
         return BatchSampler(self.pairs.source.indices, self.recipe, step, self.machine.accumulate)
 
     def loader(self, step: int) -> Iterable[Any]:
@@ -117,43 +117,45 @@ class SaliencyTask(Task):
         """Paste, jitter and standardise a batch on the device."""
         self.bank.load_epoch(step // self.steps_per_epoch)
         epochs = step / self.steps_per_epoch
-        about: dict[str, Any] = {"soft": self.pairs.soft, "step": step, "epochs": epochs}
-        return prepare_batch(batch, self.recipe.data, self.bank, **about)
+        settings: dict[str, Any] = {"soft": self.pairs.soft, "step": step, "epochs": epochs}
+        return prepare_batch(batch, self.recipe.data, self.bank, **settings)
 
     def learning_rate(self, step: int) -> float:
-        """Give the learning rate of a step."""
+        """Return the learning rate of a step."""
         return learning_rate(self.recipe.optimizer, step, self.steps_per_epoch)
 
     def describe(self) -> tuple[dict[str, Any], str]:
-        """Say what is trained on, and where the rate comes from."""
+        """Return what is trained on, and where the rate comes from."""
         source = self.pairs.source
         facts = {
             "images": len(source.indices),
             "images_in_folder": source.in_folder,
             "left_out": list(self.pairs.left_out),
         }
-        return facts, rate_words(self.recipe.optimizer)
+        return facts, describe_rate(self.recipe.optimizer)
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
     ) -> tuple[dict[str, Any], str]:
         """Score the masks of the network as it stands."""
-        score = cast(MaskScorer, self.scorer).score(self.model.masker, between)
+        score = cast(MaskScorer, self.scorer).score(self.model.mask_network, between)
         line = {"step": step, "epoch": epoch, "test_mae": score.mae, "test_max_f": score.max_f}
-        words = f"epoch {epoch}: MAE {score.mae:.3f}, max F {score.max_f:.3f}"
+        summary = f"epoch {epoch}: MAE {score.mae:.3f}, max F {score.max_f:.3f}"
         if score.empty:
             line["test_empty"] = score.empty
-            words += f", without {score.empty} images whose truth is black"
-        return line, words
+            summary += f", without {score.empty} images whose truth is black"
+        return line, summary
 
     def finish(self, run: Path) -> None:
         """Write the weights alone."""
-        weights = {name: value.cpu() for name, value in self.model.masker.state_dict().items()}
-        write(run / WEIGHTS, weights, "make room and give the same command again")
+        weights = {
+            name: value.cpu() for name, value in self.model.mask_network.state_dict().items()
+        }
+        save_torch_file(run / WEIGHTS, weights, "make room and give the same command again")
 
 
-def _begin_with(file: Path | None, arch: str, learning: SaliencyLearning) -> str:
-    """Fill BASNet's encoder from a file, if there is one; give the file's digest."""
+def _load_encoder(file: Path | None, arch: str, learning: SaliencyModel) -> str:
+    """Load BASNet's encoder from a file, if there is one; return the file's digest."""
     if file is None:
         return ""
     if arch != "basnet":

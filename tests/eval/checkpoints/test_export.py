@@ -145,7 +145,7 @@ def test_mocos_linear_script_takes_our_checkpoint_and_our_export(tmp_path):
     source = find_image_set(photograph_folder(tmp_path / "images", 5), None)
     train(recipe, source, tmp_path / "run", machine(), lambda line: None)
     export(load_encoder(tmp_path / "run"), "moco", tmp_path / "out.pth")
-    ours = checkpoint.load(checkpoint.steps(tmp_path / "run")[0][1])["state_dict"]
+    ours = checkpoint.load(checkpoint.list_checkpoints(tmp_path / "run")[0][1])["state_dict"]
     exported = torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"]
     for state in (ours, exported):
         for key in list(state):

@@ -124,7 +124,7 @@ def test_unreadable_images_are_left_out_and_reported(data, fast):
 def test_a_signal_ends_it_with_75_and_the_same_command_goes_on(data, monkeypatch):
     with monkeypatch.context() as patch:
         came = property(lambda self: "SIGUSR1", lambda self, value: None)
-        patch.setattr(StopSignal, "came", came, False)
+        patch.setattr(StopSignal, "name", came, False)
         result = evaluate(data, *SHORT, "--json", status=75)
     stopped = json.loads(result.stdout)
     assert stopped == {"task": "linear", "preempted": True, "signal": "SIGUSR1"}
@@ -201,7 +201,7 @@ def test_other_settings_exit_with_3_and_say_what_differs(data):
 def test_a_probe_that_waits_to_be_gone_on_with_is_not_passed_over(data, monkeypatch):
     with monkeypatch.context() as patch:
         came = property(lambda self: "SIGUSR1", lambda self, value: None)
-        patch.setattr(StopSignal, "came", came, False)
+        patch.setattr(StopSignal, "name", came, False)
         evaluate(data, *SHORT, status=75)
     result = evaluate(data, *SHORT, "--seed", 1, status=3)
     assert "was made with seed = 0, asked for 1" in result.stderr
@@ -237,7 +237,7 @@ def test_a_probe_of_other_images_or_settings_goes_beside_and_goes_on_there(data,
     before = {path: path.read_bytes() for path in (below / "linear").iterdir()}
     with monkeypatch.context() as patch:
         came = property(lambda self: "SIGUSR1", lambda self, value: None)
-        patch.setattr(StopSignal, "came", came, False)
+        patch.setattr(StopSignal, "name", came, False)
         result = evaluate(data, *SHORT, "--seed", 5, status=75)
     assert f"this one goes to {below / 'linear-2'}" in result.stderr
     result = evaluate(data, *SHORT, "--seed", 5, "--json")

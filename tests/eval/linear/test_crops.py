@@ -102,7 +102,7 @@ def test_workers_and_none_make_the_same_batches(folder):
                 EpochBatches(12, protocol, seed=0),
                 workers=workers,
                 pin=False,
-                stack=collate,
+                collate_fn=collate,
             )
         )
         for workers in (0, 1)

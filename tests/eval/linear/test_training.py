@@ -17,7 +17,7 @@ from dilo.eval.linear.protocols import Protocol
 from dilo.eval.linear.saving import STATE
 from dilo.eval.linear.training import probe
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.train.engine.claim import claimed
+from dilo.train.engine.claim import claim_run
 from dilo.train.networks.torchfile import read
 from dilo.train.runtime import distributed
 from dilo.train.runtime.signals import StopSignal
@@ -51,7 +51,7 @@ def stop_after(monkeypatch, steps):
         return "SIGTERM" if len(asked) == steps else ""
 
     # What __init__ and a signal's handler write is of no interest here.
-    monkeypatch.setattr(StopSignal, "came", property(came, lambda self, value: None), False)
+    monkeypatch.setattr(StopSignal, "name", property(came, lambda self, value: None), False)
 
 
 def test_it_is_the_loop_of_the_paper_read_literally(data):
@@ -291,7 +291,7 @@ def test_in_bfloat16_the_trunk_alone_is_less_exact(data):
 def test_a_second_probe_in_a_folder_is_refused(data):
     run(data)
     with (
-        claimed(data / "out", print, StopSignal()),
+        claim_run(data / "out", print, StopSignal()),
         pytest.raises(DiloError, match="must be trained in by one program at a time"),
     ):
         run(data)

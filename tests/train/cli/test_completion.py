@@ -8,7 +8,7 @@ from dilo.eval.cli import main as evaluation
 from dilo.pipeline.cli import main as preparation
 from dilo.train.cli import main as training
 from dilo.train.recipes import shipped_recipes
-from dilo.train.recipes.saliency_recipe import SHELF
+from dilo.train.recipes.saliency_recipe import SALIENCY
 
 
 def offered(program, *words, incomplete=""):
@@ -21,7 +21,7 @@ def offered(program, *words, incomplete=""):
     ("program", "words", "names"),
     [
         (training, (), shipped_recipes()),
-        (training, ("saliency",), shipped_recipes(SHELF)),
+        (training, ("saliency",), shipped_recipes(SALIENCY)),
     ],
 )
 def test_the_names_of_recipes_are_offered_and_no_listing_is_printed(program, words, names, capfd):

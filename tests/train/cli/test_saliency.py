@@ -14,7 +14,7 @@ from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.train.cli import main
 from dilo.train.recipes.files import shipped_recipes
-from dilo.train.recipes.saliency_recipe import SHELF
+from dilo.train.recipes.saliency_recipe import SALIENCY
 
 SET = [word for override in SMALL for word in ("--set", override)]
 
@@ -75,7 +75,7 @@ def test_a_resolved_recipe_is_a_recipe(made, tmp_path):
 
 def test_a_recipe_without_a_name_lists_those_there_are_whatever_else_lacks():
     shown = invoke(main, "saliency", "--recipe").stdout
-    assert all(f"  {name} " in shown for name in shipped_recipes(SHELF))
+    assert all(f"  {name} " in shown for name in shipped_recipes(SALIENCY))
 
 
 def test_backgrounds_that_a_recipe_does_not_ask_for_or_lacks_are_refused_in_words(made, tmp_path):

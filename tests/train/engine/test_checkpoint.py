@@ -24,22 +24,22 @@ def test_the_layout_is_the_moco_repositorys(tmp_path):
 @pytest.mark.parametrize(("every", "kept"), [(0, [8, 5, 0]), (3, [8, 5, 3, 0]), (4, [8, 5, 0])])
 def test_the_first_the_newest_two_and_each_kth_are_kept(tmp_path, every, kept):
     trained(tmp_path, 0, 1, 3, 5, 8, keep_every=every)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == kept
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == kept
 
 
 def test_a_checkpoint_of_a_later_step_is_never_removed_nor_put_in_the_place_of_the_new(tmp_path):
     trained(tmp_path, 6, 9, 4)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [9, 6, 4]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [9, 6, 4]
 
 
 def test_a_checkpoint_that_is_gone_is_not_said_to_be_written(tmp_path, monkeypatch):
-    plain = checkpoint.write
+    plain = checkpoint.save_torch_file
 
     def tidied(path, *more):
         plain(path, *more)
         path.unlink()
 
-    monkeypatch.setattr(checkpoint, "write", tidied)
+    monkeypatch.setattr(checkpoint, "save_torch_file", tidied)
     with pytest.raises(CheckpointError, match=r"step-00000001.pt must be there, .* but it is gone"):
         trained(tmp_path, 1)
 

@@ -12,7 +12,7 @@ import pytest
 
 from dilo.pipeline.errors import AccessError, DiloError
 from dilo.train.engine import claim as module
-from dilo.train.engine.claim import CLAIM, Claim, Claimant, claimed
+from dilo.train.engine.claim import CLAIM, Claim, Claimant, claim_run
 from dilo.train.runtime.signals import StopSignal
 
 QUIET = StopSignal()
@@ -30,11 +30,11 @@ def claim_of(folder, **changes):
 
 
 def test_a_second_training_is_refused_and_told_of_the_first_until_that_ends(tmp_path):
-    with claimed(tmp_path, silent, QUIET):
+    with claim_run(tmp_path, silent, QUIET):
         words = rf"got process {os.getpid()} on .*, since 20\d\d-.*: wait until .* another --out"
-        with pytest.raises(DiloError, match=words), claimed(tmp_path, silent, QUIET):
+        with pytest.raises(DiloError, match=words), claim_run(tmp_path, silent, QUIET):
             pass
-    with claimed(tmp_path, silent, QUIET):
+    with claim_run(tmp_path, silent, QUIET):
         assert Claimant.of(tmp_path / CLAIM).pid == os.getpid()
     assert not (tmp_path / CLAIM).exists()
 
@@ -42,7 +42,7 @@ def test_a_second_training_is_refused_and_told_of_the_first_until_that_ends(tmp_
 CODE = """
 import sys, time
 from pathlib import Path
-from dilo.train.engine.claim import claimed
+from dilo.train.engine.claim import claim_run
 from dilo.train.runtime.signals import StopSignal
 with claimed(Path(sys.argv[1]), print, StopSignal()):
     print("claimed", flush=True)
@@ -59,14 +59,14 @@ def test_a_claim_of_a_process_that_was_killed_is_taken_over_at_once(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     while Claimant.of(tmp_path / CLAIM).lives():  # not yet waited for, it is a zombie at the end
         time.sleep(0.01)
-    with claimed(tmp_path, silent, QUIET):
+    with claim_run(tmp_path, silent, QUIET):
         pass
     process.communicate()
 
 
 def test_a_number_that_was_given_again_is_no_life(tmp_path):
     claim_of(tmp_path, started="1")
-    with claimed(tmp_path, silent, QUIET):
+    with claim_run(tmp_path, silent, QUIET):
         pass
 
 
@@ -94,7 +94,7 @@ def test_one_that_gives_none_for_minutes_is_taken_for_dead(tmp_path, monkeypatch
     monkeypatch.setattr(module, "PATIENCE", 20.3)
     claim_of(tmp_path, machine="another")
     os.utime(tmp_path / CLAIM, (time.time() - 20, time.time() - 20))
-    with claimed(tmp_path, silent, QUIET):
+    with claim_run(tmp_path, silent, QUIET):
         assert Claimant.of(tmp_path / CLAIM).machine != "another"
 
 
@@ -108,7 +108,7 @@ def test_waiting_for_another_machine_ends_with_a_signal(tmp_path):
 
 def test_signs_of_life_are_given(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT", 0.01)
-    with claimed(tmp_path, silent, QUIET):
+    with claim_run(tmp_path, silent, QUIET):
         os.utime(tmp_path / CLAIM, (0, 0))
         deadline = time.monotonic() + 20
         while not (tmp_path / CLAIM).stat().st_mtime:
@@ -117,7 +117,7 @@ def test_signs_of_life_are_given(tmp_path, monkeypatch):
 
 
 def test_a_training_that_was_taken_for_dead_and_is_not_ends_in_words(tmp_path):
-    with claimed(tmp_path, silent, QUIET) as held:
+    with claim_run(tmp_path, silent, QUIET) as held:
         held.require()
         other = claim_of(tmp_path, pid=4, token="other")
         with pytest.raises(DiloError, match=r"got process 4 on .*, beside this one, which was tak"):
@@ -126,7 +126,7 @@ def test_a_training_that_was_taken_for_dead_and_is_not_ends_in_words(tmp_path):
 
 
 def test_a_claim_that_somebody_tidied_is_made_again(tmp_path):
-    with claimed(tmp_path, silent, QUIET) as held:
+    with claim_run(tmp_path, silent, QUIET) as held:
         (tmp_path / CLAIM).unlink()
         held.require()
         assert (tmp_path / CLAIM).exists()
@@ -136,7 +136,7 @@ def test_a_claim_that_somebody_tidied_is_made_again(tmp_path):
 def test_a_file_that_says_nothing_of_use_is_taken_over_in_time(tmp_path, monkeypatch, text):
     monkeypatch.setattr(module, "PATIENCE", 0.0)
     (tmp_path / CLAIM).write_text(text)
-    with claimed(tmp_path, silent, QUIET):
+    with claim_run(tmp_path, silent, QUIET):
         pass
 
 
@@ -152,7 +152,7 @@ def test_of_two_that_take_over_one_dead_claim_one_wins(tmp_path):
 
 
 def test_a_folder_that_was_new_and_stays_empty_is_removed(tmp_path):
-    with claimed(tmp_path / "runs" / "new", silent, QUIET):
+    with claim_run(tmp_path / "runs" / "new", silent, QUIET):
         pass
     assert not (tmp_path / "runs" / "new").exists()
     assert not list((tmp_path / "runs").glob(".*"))
@@ -165,6 +165,6 @@ def test_a_folder_that_takes_no_file_is_said_with_its_remedy(tmp_path, monkeypat
     monkeypatch.setattr(module, "write_if_absent", refuse)
     with (
         pytest.raises(AccessError, match=r"Permission denied: .*ask its owner"),
-        claimed(tmp_path, silent, QUIET),
+        claim_run(tmp_path, silent, QUIET),
     ):
         pass

@@ -49,7 +49,7 @@ def test_a_run_leaves_what_its_reader_needs(undisturbed):
     assert (facts["images"], facts["steps"], facts["device"]) == (13, 18, "cpu")
     assert "torch" in facts["versions"]
     assert facts["never_pasted"] == 0
-    assert [step for step, _ in checkpoint.steps(undisturbed)] == [18, 15, 0]
+    assert [step for step, _ in checkpoint.list_checkpoints(undisturbed)] == [18, 15, 0]
     lines = (undisturbed / "metrics.jsonl").read_text().splitlines()
     rates = [json.loads(line)["lr"] for line in lines]
     assert rates[0] == 0.06
@@ -195,7 +195,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     )
     with pytest.raises(DiloError, match=message):
         train(small_recipe(), find_image_set(*made), tmp_path, seldom, print)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [3, 0]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [3, 0]
 
 
 def numbered(folder):
@@ -212,7 +212,7 @@ def test_a_run_that_learns_classes_names_them_and_says_that_numbers_are_sorted_s
     recipe = method_recipe("supervised", "optimizer.epochs=1")
     train(recipe, find_image_set(images, None), tmp_path / "run", machine(), lines.append)
     assert any("classes are whole numbers and sorted as numbers: 0, 1, 2" in x for x in lines)
-    newest = checkpoint.load(checkpoint.steps(tmp_path / "run")[0][1])
+    newest = checkpoint.load(checkpoint.list_checkpoints(tmp_path / "run")[0][1])
     assert newest["dilo"]["classes"] == tuple(map(str, range(12)))
     classifier = load_classifier(tmp_path / "run")
     assert classifier.classes == tuple(map(str, range(12)))
@@ -224,7 +224,7 @@ def test_a_run_that_learnt_classes_in_the_order_of_text_is_not_gone_on_with(tmp_
     recipe = method_recipe("supervised", "optimizer.epochs=1")
     again = find_image_set(images, None), tmp_path / "run", machine(), print
     train(recipe, *again)
-    for _, path in checkpoint.steps(tmp_path / "run"):
+    for _, path in checkpoint.list_checkpoints(tmp_path / "run"):
         content = torch.load(path, weights_only=True)
         del content["dilo"]["classes"], content["dilo"]["class_order"]  # as it was before
         torch.save(content, path)
@@ -236,7 +236,7 @@ def test_a_run_of_classes_named_by_words_goes_on_from_a_checkpoint_without_them(
     images = photograph_folder(tmp_path / "images", 13)
     again = find_image_set(images, None), tmp_path / "run", machine(), print
     train(method_recipe("supervised", "optimizer.epochs=1"), *again)
-    for _, path in checkpoint.steps(tmp_path / "run"):
+    for _, path in checkpoint.list_checkpoints(tmp_path / "run"):
         content = torch.load(path, weights_only=True)
         del content["dilo"]["classes"], content["dilo"]["class_order"]
         torch.save(content, path)
@@ -253,6 +253,6 @@ def test_a_run_without_labels_names_no_classes_but_remarks_on_the_parts_of_a_dat
     recipe = method_recipe("moco", "paste.probability=0", "optimizer.epochs=1")
     train(recipe, source, tmp_path / "run", machine(), lines.append)
     assert sum("named train and val, as parts of a data set are" in x for x in lines) == 1
-    newest = checkpoint.load(checkpoint.steps(tmp_path / "run")[0][1])
+    newest = checkpoint.load(checkpoint.list_checkpoints(tmp_path / "run")[0][1])
     assert not newest["dilo"]["classes"]
     assert not any("numbers" in x for x in lines)

@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_set_aside_so_that_the_next_checkpoint_stays(tmp_
     assert [path.name for path in damaged.iterdir()] == ["step-00000009.pt"]
     assert str(damaged) in said[0]
     trained(tmp_path, 7)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [7, 6]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [7, 6]
     trained(tmp_path, 9)
     torn(tmp_path, 9)
     assert checkpoints(tmp_path).resume(said.append, "must") == 7
@@ -72,7 +72,7 @@ def test_a_run_never_begins_again_while_checkpoints_of_later_steps_lie_there(tmp
     message = r"that of step 0 alone can be read.*put whole copies of step-00000009.pt, step-0000"
     with pytest.raises(CheckpointError, match=message):
         checkpoints(tmp_path).resume(print, how)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [9, 6, 0]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [9, 6, 0]
 
 
 def test_a_refusal_sets_nothing_aside(tmp_path):
@@ -81,7 +81,7 @@ def test_a_refusal_sets_nothing_aside(tmp_path):
     changed = small_recipe("optimizer.lr=0.5")
     with pytest.raises(CheckpointError, match=r"asked for 0\.5"):
         checkpoints(tmp_path, changed).resume(print)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [6, 3]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [6, 3]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_checkpoint_that_may_not_be_read_now_is_no_damaged_one(
     monkeypatch.setattr(type(newest), "open", refusing)
     with pytest.raises(AccessError, match=remedy):
         checkpoints(tmp_path).resume(print)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [2, 1]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [2, 1]
 
 
 def test_a_folder_of_checkpoints_that_may_not_be_listed_is_no_empty_one(tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ def test_a_link_to_nothing_and_a_newer_format_stop_the_run_instead_of_losing_an_
     torch.save(content, newest)
     with pytest.raises(CheckpointError, match="go on with the version of dilo that wrote it"):
         checkpoints(tmp_path).resume(print)
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [2, 1]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [2, 1]
 
 
 @pytest.mark.parametrize("missing", ["optimizer", "scaler", "state_dict"])

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from dilo.train.engine.optim import base_rate, learning_rate, rate_words
+from dilo.train.engine.optim import base_rate, describe_rate, learning_rate
 from dilo.train.recipes.recipe import OptimizerRecipe
 
 
@@ -91,7 +91,7 @@ def test_simclrs_rate_is_its_repositorys():
 def test_the_rate_is_scaled_to_the_batch_and_says_how(values, rate, words):
     optimizer = OptimizerRecipe(**{"lr": 0.03, **values})
     assert base_rate(optimizer) == pytest.approx(rate, rel=1e-12)
-    assert rate_words(optimizer).startswith(words)
+    assert describe_rate(optimizer).startswith(words)
     # The schedule starts from there.
     assert learning_rate(optimizer, 0, 10) == base_rate(optimizer)
 

@@ -14,7 +14,7 @@ from support.runs import SMALL, losses, machine, small_recipe
 from dilo.pipeline.errors import AccessError, CheckpointError, DiloError
 from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
-from dilo.train.engine.claim import claimed
+from dilo.train.engine.claim import claim_run
 from dilo.train.engine.pretrain import Pretraining, train
 from dilo.train.monitor.knn_monitor import KnnMonitor
 from dilo.train.runtime.signals import StopSignal
@@ -44,7 +44,7 @@ def silent(line):
 
 def kept(run):
     """List the steps of the checkpoints."""
-    return [step for step, _ in checkpoint.steps(run)]
+    return [step for step, _ in checkpoint.list_checkpoints(run)]
 
 
 def read_outs(run):
@@ -111,7 +111,7 @@ def test_a_run_of_which_step_0_alone_can_be_read_stops_and_nothing_is_lost(sourc
 
 def test_a_second_training_in_a_folder_is_refused_and_changes_nothing(source, tmp_path):
     train(RECIPE, source, tmp_path, machine(max_minutes=STOP), silent)
-    with claimed(tmp_path, silent, StopSignal()):
+    with claim_run(tmp_path, silent, StopSignal()):
         before = files(tmp_path)
         with pytest.raises(DiloError, match=rf"one program at a time, got process {os.getpid()}"):
             train(RECIPE, source, tmp_path, machine(), silent)
@@ -182,7 +182,7 @@ def test_a_start_that_was_killed_before_its_first_checkpoint_is_begun_again(
         raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write", stop)
+        patch.setattr(checkpoint, "save_torch_file", stop)
         with pytest.raises(Stop):
             train(RECIPE, source, tmp_path, machine(), silent)
     assert train(RECIPE, source, tmp_path, machine(max_minutes=STOP), silent).step == 1

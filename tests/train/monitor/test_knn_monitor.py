@@ -17,7 +17,7 @@ from torch import nn
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.train.augment.color import normalise
 from dilo.train.data import evaluation
-from dilo.train.data.draws import READ_OUT
+from dilo.train.data.draws import EVALUATION
 from dilo.train.data.evaluation import center_crop
 from dilo.train.data.images import find_image_set
 from dilo.train.methods.base import TrainingSet, ViewBatch
@@ -89,7 +89,7 @@ def test_without_one_a_tenth_chosen_by_the_seed_is_asked_about_the_rest(folders,
     train = folders[0]
     recipe = dataclasses.replace(RECIPE, seed=seed)
     paths = sorted(train.glob("*/*.png"))
-    key = np.random.Philox(key=np.array((seed, READ_OUT), np.uint64))
+    key = np.random.Philox(key=np.array((seed, EVALUATION), np.uint64))
     order = np.argsort(np.random.Generator(key).random(27), kind="stable")
     asked, rest = ([paths[i] for i in rows] for rows in (order[:3], order[3:]))
     found = KnnMonitor(find_image_set(train, None), recipe, CPU, 0).top1((network,))

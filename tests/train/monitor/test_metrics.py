@@ -55,9 +55,9 @@ def test_a_run_without_metrics_has_no_lines(tmp_path):
 def test_a_line_tells_of_the_batches_since_the_last_line_alone():
     clock = Clock()
     meter = ThroughputMeter(clock)
-    meter.batch(images=32, waited_seconds=1.5, views=64, pasted=16, skipped=3)
+    meter.batch(images=32, wait_seconds=1.5, views=64, pastes=16, skipped=3)
     clock.now += 4
-    meter.batch(images=32, waited_seconds=0.5, views=64, pasted=32, skipped=0)
+    meter.batch(images=32, wait_seconds=0.5, views=64, pastes=32, skipped=0)
     clock.now += 4
     assert meter.line() == {
         "images_per_second": 8.0,  # 64 images in 8 seconds
@@ -65,7 +65,7 @@ def test_a_line_tells_of_the_batches_since_the_last_line_alone():
         "paste_rate": 0.375,
         "skipped_pastes": 3,
     }
-    meter.batch(images=10, waited_seconds=0.0, views=20, pasted=0, skipped=1)
+    meter.batch(images=10, wait_seconds=0.0, views=20, pastes=0, skipped=1)
     clock.now += 2
     assert meter.line() == {
         "images_per_second": 5.0,
@@ -78,7 +78,7 @@ def test_a_line_tells_of_the_batches_since_the_last_line_alone():
 def test_a_pause_is_no_time_of_training():
     clock = Clock()
     meter = ThroughputMeter(clock)
-    meter.batch(images=30, waited_seconds=1.0, views=60, pasted=0, skipped=0)
+    meter.batch(images=30, wait_seconds=1.0, views=60, pastes=0, skipped=0)
     clock.now += 2
     with meter.paused():
         clock.now += 1000

@@ -41,7 +41,7 @@ def test_four_points_placed_by_hand_are_ranked_by_angle():
 def test_chunks_change_nothing(chunk):
     bank, queries = _drawn(60, 6), _drawn(25, 6, seed=1)
     whole = nearest(bank, queries, k=20)
-    parts = nearest(bank, queries, k=20, chunk=chunk, held=0)
+    parts = nearest(bank, queries, k=20, chunk=chunk, max_bytes=0)
     assert torch.equal(whole[1], parts[1])
     assert_allclose(whole[0], parts[0], atol=1e-12)
 
@@ -72,7 +72,7 @@ def test_the_bank_is_read_once_in_chunks_however_many_queries_there_are():
 def test_queries_beyond_what_is_held_take_another_walk():
     bank, queries = RecordingRows(_drawn(50, 4)), RecordingRows(_drawn(33, 4, seed=1))
     each = 4 * 4 + 12 * 3  # bytes of a query and of three neighbours
-    nearest(bank, queries, k=3, chunk=8, held=10 * each)
+    nearest(bank, queries, k=3, chunk=8, max_bytes=10 * each)
     walk = [(first, min(first + 8, 50)) for first in range(0, 50, 8)]
     assert bank.asked == walk * 4  # 33 queries, ten at a time
     assert queries.asked == [(0, 8), (8, 10), (10, 18), (18, 20), (20, 28), (28, 30), (30, 33)]

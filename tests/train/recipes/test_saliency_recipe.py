@@ -9,13 +9,13 @@ from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.train.recipes import recipe_of, recipe_text
 from dilo.train.recipes.files import shipped_recipes
 from dilo.train.recipes.saliency_recipe import (
-    SHELF,
+    SALIENCY,
     SaliencyRecipe,
     saliency_listing,
     saliency_recipe,
 )
 
-NAMES = shipped_recipes(SHELF)
+NAMES = shipped_recipes(SALIENCY)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_makes_no_run_is_refused_by_name(values, message):
 
 
 def test_basnet_is_as_published():
-    recipe = recipe_of(SHELF, "basnet")
+    recipe = recipe_of(SALIENCY, "basnet")
     assert recipe == SaliencyRecipe()
     assert (recipe.data.size, recipe.data.crop, recipe.data.scale) == (256, 224, (1.0, 1.0))
     assert dataclasses.astuple(recipe.loss) == (1, 1, 1)
@@ -90,17 +90,17 @@ def test_masks_can_be_made_at_every_size_that_a_recipe_may_say(arch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_recipe_is_whole_and_reads_back(name, tmp_path):
-    recipe = recipe_of(SHELF, name)
+    recipe = recipe_of(SALIENCY, name)
     (tmp_path / "again.toml").write_text(recipe_text(recipe))
-    assert recipe_of(SHELF, str(tmp_path / "again.toml")) == recipe
+    assert recipe_of(SALIENCY, str(tmp_path / "again.toml")) == recipe
     assert f"  {name}  " in saliency_listing()
 
 
 def test_a_recipe_is_changed_by_set_and_a_name_that_is_none_is_answered():
-    assert recipe_of(SHELF, "label-free", ["noise.trust=0.25"]).noise.trust == 0.25
+    assert recipe_of(SALIENCY, "label-free", ["noise.trust=0.25"]).noise.trust == 0.25
     with pytest.raises(
         RecipeError, match=r"saliency --recipe lists, got 'basent': did you mean basnet"
     ):
-        recipe_of(SHELF, "basent")
+        recipe_of(SALIENCY, "basent")
     with pytest.raises(RecipeError, match="got 'moco-v2'"):  # one of pretraining
-        recipe_of(SHELF, "moco-v2")
+        recipe_of(SALIENCY, "moco-v2")

@@ -107,7 +107,7 @@ def test_ranks_stop_at_a_signal_to_one_of_them_and_go_on_after_kill_9(found, mad
     os.killpg(processes[1].pid, signal.SIGUSR1)
     finish(processes, status=75)
     assert (run / "state").read_text() == "preempted\n"
-    stopped = checkpoint.steps(run)[0][0]
+    stopped = checkpoint.list_checkpoints(run)[0][0]
     assert 0 < stopped < 6
     processes = launch(arguments)
     wait_for(run, stopped + 1, processes)

@@ -13,9 +13,9 @@ from dilo.train.runtime.signals import SIGNALS, StopSignal
 def test_a_signal_is_noted_and_the_handler_of_before_comes_back(number):
     before = signal.getsignal(number)
     with StopSignal() as noted:
-        assert noted.came == ""
+        assert noted.name == ""
         os.kill(os.getpid(), number)
-        assert noted.came == number.name
+        assert noted.name == number.name
     assert signal.getsignal(number) == before
 
 
@@ -23,7 +23,7 @@ def test_the_first_is_the_one_that_is_told(monkeypatch):
     with StopSignal() as noted:
         for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
-        assert noted.came == "SIGUSR1"
+        assert noted.name == "SIGUSR1"
 
 
 def test_a_second_interrupt_ends_at_once_unless_it_is_the_first_one_passed_on(monkeypatch):

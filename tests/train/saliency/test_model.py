@@ -15,7 +15,7 @@ from dilo.train.saliency.losses import (
     soft_iou,
     ssim_loss,
 )
-from dilo.train.saliency.model import SaliencyLearning, make_learning
+from dilo.train.saliency.model import SaliencyModel, make_model
 
 
 class Linear(nn.Module):
@@ -39,7 +39,7 @@ def lesson(step=0, epochs=0.0, count=3):
 
 
 def learning(noise=None, loss=None, epochs=10):
-    return SaliencyLearning(Linear(), loss or LossRecipe(), noise or NoiseRecipe(), epochs)
+    return SaliencyModel(Linear(), loss or LossRecipe(), noise or NoiseRecipe(), epochs)
 
 
 def literal(logits, truth, weight=None, rule=None):
@@ -131,15 +131,15 @@ def test_the_teacher_is_never_trained_and_never_in_training_mode():
     assert all(torch.equal(before[k], v) for k, v in learns.teacher.state_dict().items())
     assert all(weight.grad is None for weight in learns.teacher.parameters())
     assert all(weight.grad is not None for weight in learns.network.parameters())
-    assert learns.masker is learns.teacher
-    assert learning().masker is not None
+    assert learns.mask_network is learns.teacher
+    assert learning().mask_network is not None
 
 
 def test_the_same_seed_makes_the_same_weights_and_leaves_torchs_own_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    one, again, other = (make_learning(small(f"seed={seed}")) for seed in (0, 0, 1))
+    one, again, other = (make_model(small(f"seed={seed}")) for seed in (0, 0, 1))
     assert torch.rand(1) == expected
     pairs = list(zip(one.parameters(), again.parameters(), other.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b, _ in pairs)

@@ -7,7 +7,7 @@ import torch
 from support.salientnetworks import WIDTH, basnet
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.saliency.networks import NETWORKS, learning_format, read_network
+from dilo.train.saliency.networks import NETWORKS, read_network, training_format
 
 NETWORK = basnet()
 
@@ -226,5 +226,5 @@ def test_the_whole_width_is_told_by_the_file(tmp_path):
 def test_channels_come_last_in_what_learns_but_where_torch_would_overwrite_memory(
     arch, width, device, last
 ):
-    found = learning_format(arch, width, torch.device(device))
+    found = training_format(arch, width, torch.device(device))
     assert found == (torch.channels_last if last else torch.contiguous_format)

@@ -19,7 +19,7 @@ from dilo.train.data.draws import CROPS
 from dilo.train.engine import checkpoint
 from dilo.train.networks.torchfile import read
 from dilo.train.saliency import train
-from dilo.train.saliency.model import SaliencyLearning, make_learning
+from dilo.train.saliency.model import SaliencyModel, make_model
 from dilo.train.saliency.score import MaskScorer
 from dilo.train.saliency.train import WEIGHTS, Data, train_saliency
 
@@ -50,7 +50,7 @@ def test_a_run_leaves_what_its_reader_needs(made, undisturbed):
     facts = json.loads((undisturbed / "run.json").read_text())
     assert (facts["images"], facts["steps"], facts["left_out"]) == (11, 4, [])
     assert facts["data"]["truth"] == pairs_of(made).digest()
-    assert [step for step, _ in checkpoint.steps(undisturbed)] == [4, 2, 0]
+    assert [step for step, _ in checkpoint.list_checkpoints(undisturbed)] == [4, 2, 0]
 
 
 def test_a_checkpoint_says_what_it_is_and_holds_the_teacher_and_the_student(undisturbed):
@@ -85,7 +85,7 @@ def test_a_kill_after_a_step_that_no_checkpoint_holds_changes_nothing(
     class Killed(BaseException):
         pass
 
-    plain = SaliencyLearning.end_step
+    plain = SaliencyModel.end_step
 
     def kill(self):
         plain(self)
@@ -93,10 +93,10 @@ def test_a_kill_after_a_step_that_no_checkpoint_holds_changes_nothing(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(SaliencyLearning, "end_step", kill)
+        patch.setattr(SaliencyModel, "end_step", kill)
         with pytest.raises(Killed):
             taught(made, tmp_path, machine())
-    assert checkpoint.steps(tmp_path)[0][0] == 2
+    assert checkpoint.list_checkpoints(tmp_path)[0][0] == 2
     taught(made, tmp_path, machine())
     assert losses(tmp_path) == losses(undisturbed)
     assert same_state(tmp_path, undisturbed, 4)
@@ -112,14 +112,14 @@ def test_a_damaged_checkpoint_is_passed_over(made, undisturbed, tmp_path):
 
 
 def test_a_signal_leaves_a_checkpoint_and_is_named(made, undisturbed, tmp_path, monkeypatch):
-    plain = SaliencyLearning.end_step
+    plain = SaliencyModel.end_step
 
     def interrupt(self):
         plain(self)
         if self._step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(SaliencyLearning, "end_step", interrupt)
+    monkeypatch.setattr(SaliencyModel, "end_step", interrupt)
     result = taught(made, tmp_path, machine())
     assert (result.step, result.signal) == (3, "SIGTERM")
     assert (tmp_path / "state").read_text() == "preempted\n"
@@ -158,9 +158,9 @@ def test_a_scored_epoch_is_said_and_changes_nothing(made, undisturbed, tmp_path)
     assert [line.split(":")[0] for line in words] == ["epoch 0", "epoch 1", "epoch 2"]
     assert "max F 0." in words[0]
     # Of the network that makes masks, which is the teacher.
-    learning = make_learning(small())
-    learning.masker.load_state_dict(read(tmp_path / WEIGHTS))
-    expected = MaskScorer(pairs_of(made), small().data.size, machine()).score(learning.masker)
+    learning = make_model(small())
+    learning.mask_network.load_state_dict(read(tmp_path / WEIGHTS))
+    expected = MaskScorer(pairs_of(made), small().data.size, machine()).score(learning.mask_network)
     assert lines_of(tmp_path)[-1]["test_mae"] == pytest.approx(expected.mae, rel=1e-6)
     assert losses(tmp_path) == losses(undisturbed)
     assert same_state(tmp_path, undisturbed, 4)
@@ -183,7 +183,7 @@ def test_a_signal_during_a_scoring_gives_it_up_and_the_next_start_makes_up_for_i
         patch.setattr(MaskScorer, "score", score)
         result = taught(made, tmp_path, machine(), **test)
     assert (result.step, result.signal) == (at, "SIGTERM")
-    assert checkpoint.steps(tmp_path)[0][0] == at
+    assert checkpoint.list_checkpoints(tmp_path)[0][0] == at
     assert (tmp_path / "state").read_text() == "preempted\n"
     assert not (tmp_path / WEIGHTS).exists()
     taught(made, tmp_path, machine(), **test)
@@ -193,16 +193,16 @@ def test_a_signal_during_a_scoring_gives_it_up_and_the_next_start_makes_up_for_i
 
 
 def test_a_loss_that_is_no_number_stops_the_run_in_words(made, tmp_path, monkeypatch):
-    plain = SaliencyLearning.forward
+    plain = SaliencyModel.forward
 
     def broken(self, lesson):
         output = plain(self, lesson)
         return dataclasses.replace(output, loss=output.loss * (torch.nan if lesson.step else 1))
 
-    monkeypatch.setattr(SaliencyLearning, "forward", broken)
+    monkeypatch.setattr(SaliencyModel, "forward", broken)
     with pytest.raises(DiloError, match="the loss must stay a number, got nan at step 2"):
         taught(made, tmp_path, machine())
-    assert [step for step, _ in checkpoint.steps(tmp_path)] == [0]
+    assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [0]
 
 
 def test_half_precision_trains_too(made, tmp_path):
@@ -266,7 +266,7 @@ def test_a_narrow_basnet_takes_a_step_on_a_cpu(made, tmp_path):
     code = "from dilo.train.cli import main; main()"
     command = [sys.executable, "-W", "ignore", "-c", code, "saliency", *folders, *options, *words]
     subprocess.run(command, check=True, capture_output=True)
-    assert checkpoint.steps(tmp_path / "run")[0][0] == 1
+    assert checkpoint.list_checkpoints(tmp_path / "run")[0][0] == 1
 
 
 ON_CROPS = (
