@@ -47,7 +47,7 @@ class BackgroundSource:
     def open(self, store: Path, plan: Plan) -> ShardOpener:
         """Open the masks, if the plan has some, or refuse those of another plan."""
         recipe = BackgroundRecipe.from_plan(plan)
-        masks = open_planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
+        masks = _open_planned_masks(store, recipe, self.masks) if recipe.kind == "crops" else None
 
         def open_shard(images: range, paths: list[str]) -> ShardWork:
             rows = BackgroundRows.empty([escaped(path) for path in paths])
@@ -66,7 +66,7 @@ class BackgroundSource:
         return open_shard
 
 
-def open_planned_masks(store: Path, recipe: BackgroundRecipe, folder: Path | None) -> MaskStore:
+def _open_planned_masks(store: Path, recipe: BackgroundRecipe, folder: Path | None) -> MaskStore:
     """Open the masks that crops are cut by."""
     if folder is None:
         raise DiloError(f"{store} holds crops: dilo-prep backgrounds --masks STORE goes on with it")
@@ -118,7 +118,7 @@ def _cut_window(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 
 
 def tile(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-    """Cut a box out of the endlessly repeated picture.
+    """Cut a box out of the endlessly repeated picture, over any edge, any number of times.
 
     Examples
     --------

@@ -45,7 +45,12 @@ def allot_windows(
 def texture_windows(
     shape: tuple[int, int], side: int, count: int, rng: np.random.Generator
 ) -> list[Box]:
-    """Draw square windows in the endlessly repeated texture."""
+    """Draw square windows in the endlessly repeated texture; they may overlap, and be the same.
+
+    Two numbers are taken for each window, so more of them begin with the same. Along an axis
+    where the texture is at least `side` pixels, each window that lies within is as likely; where
+    it is smaller, each window that begins within.
+    """
     if min(shape) < 1 or side < 1 or count < 1:
         raise ValueError(
             f"shape, side and count must be at least 1, got {shape}, {side} and {count}"

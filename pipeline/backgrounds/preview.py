@@ -33,7 +33,11 @@ def crop_sheet(store: BackgroundStore, *, count: int, seed: int) -> Image.Image:
 
 
 def window_sheet(store: BackgroundStore, images: Path, *, count: int, seed: int) -> Image.Image:
-    """Draw a contact sheet of where backgrounds lie in their images."""
+    """Draw a contact sheet of where backgrounds lie in their images.
+
+    Each image is whole, its windows outlined, beside the one in yellow; a texture is repeated,
+    paler, as far as its windows reach. An image that cannot be read is a blank with the reason.
+    """
     siblings = dict(islice(_draw_distinct_images(store, seed), count))
     pairs = [_image_cells(store, images, index, siblings[index]) for index in sorted(siblings)]
     return _lay_out([picture for pair in pairs for picture in pair])

@@ -19,7 +19,7 @@ from dilo.pipeline.common.startup import safe_path
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: What a user can do where compiled code cannot be kept, or not where it is expected.
-REMEDY = "set NUMBA_CACHE_DIR to a folder that only you can write, on a disk of this machine"
+_REMEDY = "set NUMBA_CACHE_DIR to a folder that only you can write, on a disk of this machine"
 #: Owner of what belongs to nobody in this container, as its root folder may.
 _NOBODY = 65534
 
@@ -149,8 +149,8 @@ def _cache_note(cache: Cache) -> str:
     """Write that compiled code is kept elsewhere, or nowhere, and what to do."""
     reasons = "; ".join(cache.skipped)
     if cache.folder is None:
-        return f"compiled code cannot be kept, each process compiles anew: {reasons}: {REMEDY}"
-    return f"compiled code is kept in {cache.folder}, as {reasons}; to have it elsewhere, {REMEDY}"
+        return f"compiled code cannot be kept, each process compiles anew: {reasons}: {_REMEDY}"
+    return f"compiled code is kept in {cache.folder}, as {reasons}; to have it elsewhere, {_REMEDY}"
 
 
 def compiled(function: Function) -> Function:

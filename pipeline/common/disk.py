@@ -5,14 +5,14 @@ from pathlib import Path
 
 
 def nearest_existing(path: Path) -> Path:
-    """Find the deepest folder, or the file, that there is of a path."""
+    """Find a path, or the nearest of its parents that exists; absolute, links followed."""
     path = Path(os.path.realpath(path))  # unlike resolve(), at ease with links in a circle
     # os.path.exists is false, and no error, where a folder above may not be searched.
     return next(ancestor for ancestor in (path, *path.parents) if os.path.exists(ancestor))
 
 
 def free_space(folder: Path) -> tuple[int, int | None]:
-    """Return how many bytes, and files, this user may still write; None for files without limit."""
+    """Return how many bytes this user may still write, and files; None if those are not counted."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
 

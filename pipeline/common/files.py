@@ -15,7 +15,7 @@ from dilo.pipeline.common.processes import is_alive, own_namespace
 LEFTOVER_AGE = 86_400.0
 
 #: Bytes that the name of a file may have, on nearly every file system.
-MAX_NAME = 255
+_MAX_NAME = 255
 # name, place, process and a random part: two writers never share a left-over
 _PART = re.compile(r"^\.(?P<name>.+)\.(?P<place>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part$")
 
@@ -23,7 +23,7 @@ _PART = re.compile(r"^\.(?P<name>.+)\.(?P<place>[^.]+)\.(?P<pid>\d+)\.[0-9a-f]{8
 def temporary_name(path: Path) -> Path:
     """Name a file to write beside another, such that `remove_leftovers` knows a left-over."""
     suffix = f".{own_namespace()}.{os.getpid()}.{secrets.token_hex(4)}.part"
-    name, limit = path.name, MAX_NAME - len(suffix) - 1
+    name, limit = path.name, _MAX_NAME - len(suffix) - 1
     if len(os.fsencode(name)) > limit:
         name = os.fsencode(name)[:limit].decode(errors="ignore")
     return path.with_name(f".{name}{suffix}")
@@ -85,7 +85,11 @@ def write_if_absent(path: Path, text: str) -> bool:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Remove what killed writers of this machine left behind, and count it."""
+    """Remove what killed writers of this machine left behind, and count it.
+
+    Left-overs of a living process, and those of another machine or container, whose processes
+    cannot be asked, are left alone for a day.
+    """
     removed = 0
     for part in folder.glob(".*.part"):
         match = _PART.match(part.name)

@@ -5,7 +5,10 @@ from numpy.typing import NDArray
 
 
 def generator(seed: int, stream: int, *counter: int) -> np.random.Generator:
-    """Open the stream of numbers that a key owns."""
+    """Open the stream of numbers that a key owns.
+
+    Its parts are the seed, what the numbers are for, and up to three more; those left out are 0.
+    """
     # The low word runs with the numbers taken; the words above it hold the key's other parts.
     words = np.zeros(4, np.uint64)
     words[1 : len(counter) + 1] = counter

@@ -13,7 +13,11 @@ _NO_FOLDER = os.devnull
 
 
 def safe_environment() -> dict[str, str]:
-    """Return the variables that keep an interpreter from taking code from the current folder."""
+    """Return the variables that keep an interpreter from taking code from the current folder.
+
+    OpenCV, when it is imported, leaves an empty entry in LD_LIBRARY_PATH, which the loader takes
+    for the current folder.
+    """
     variables = {"PYTHONSAFEPATH": "1"}
     for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):
         if (value := os.environ.get(name)) and not all(value.split(os.pathsep)):

@@ -39,7 +39,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 def read_lines(
     path: Path, max_bytes: int = MAX_LIST, max_line: int = 2**16
 ) -> Generator[bytes, None, None]:
-    """Read a long list, a line at a time."""
+    """Yield the lines of a long list with their ends, without a byte-order mark."""
     with _open_regular(path, max_bytes) as file:
         for number in itertools.count(1):
             line = file.readline(max_line + 1)

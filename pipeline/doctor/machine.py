@@ -66,7 +66,11 @@ def memory_room(
     membership: str,
     root: Path = Path("/sys/fs/cgroup"),
 ) -> int:
-    """Compute how many bytes this process and its workers may still take."""
+    """Compute how many bytes this process and its workers may still take.
+
+    The least of what the machine has and what each control group above this process leaves; its
+    cache of files, which goes when memory is needed, counts as free.
+    """
     kilobytes = {line.split(":")[0]: line.split()[1] for line in meminfo.splitlines() if line}
     available = [int(kilobytes["MemAvailable"]) * 1024]
     for line in membership.splitlines():

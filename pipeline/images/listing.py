@@ -42,9 +42,13 @@ def find_images(
 ) -> Names:
     """List the image files below a folder, at any depth.
 
-    A glob with a slash is compared with the path below the folder, one without with the file's
-    name. `on_progress` is called with the number of images after every `PROGRESS_EVERY`; `say`
-    with a line on the pictures of other kinds, if there are any.
+    Paths are relative, with forward slashes, sorted by code point. Links are followed, but for
+    those to a folder that they lie in; a folder with two names is read by each. Hidden files and
+    folders, pipes, sockets and devices are passed over; a link to nothing is listed, for whoever
+    reads it to report. A glob without a slash is compared with the file's name, one with a slash
+    with the whole path, where ``*`` does not stop at a slash; case counts. `on_progress` is called
+    with the number of images after every `PROGRESS_EVERY`; `say` with a line on the pictures of
+    other kinds, if there are any.
     """
     if not root.is_dir():
         raise DiloError(f"images must be in a folder, got {root}: no such folder")
@@ -94,7 +98,12 @@ def count_images(root: Path, seconds: float) -> int | None:
 
 
 def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
-    r"""Read which images to take, and in which order, from a list."""
+    r"""Read which images to take, and in which order, from a list.
+
+    A line is a path relative to `root`, or absolute and below it, in the form of images.txt:
+    UTF-8, a backslash as ``\\``, a byte that is no text as ``\xNN``. Empty lines count for
+    nothing. Files need no extension, and are not looked for.
+    """
     globs = list(include)
     matches = _matcher(globs)
     bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]

@@ -16,7 +16,7 @@ from dilo.pipeline.saliency.parameters import Parameters
 P = TypeVar("P")
 
 #: What numbers must stay below to fit into what compiled code computes with.
-MAX_NUMBER = 2**63
+_MAX_NUMBER = 2**63
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Configurable(Generic[P]):
                     f"{near(name, current)}"
                 )
             try:
-                converted[name] = convert(kind_of(current[name]), value, MAX_NUMBER)
+                converted[name] = convert(kind_of(current[name]), value, _MAX_NUMBER)
             except Misfit as error:
                 rule = "finite and below 2**63" if error.too_large else f"like {current[name]!r}"
                 raise ValueError(f"{name} must be {rule}, got {value!r}") from error

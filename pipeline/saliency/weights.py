@@ -9,7 +9,7 @@ from dilo.pipeline.errors import CheckpointError, require_access
 #: Where a run of training keeps its checkpoints; the newest has the last name.
 _CHECKPOINTS = "checkpoints/step-*.pt"
 #: Where it says what it was asked for.
-RUN_RECORD = "run.json"
+_RUN_RECORD = "run.json"
 #: Pixels that no network's masks are larger than.
 _MAX_SIDE = 2**14
 
@@ -60,7 +60,7 @@ def trained_side(path: Path) -> int | None:
         In pixels; None of a file, and of what is no run of a training for saliency.
     """
     try:
-        side = read_json(path / RUN_RECORD)["recipe"]["data"]["size"]
+        side = read_json(path / _RUN_RECORD)["recipe"]["data"]["size"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return side if type(side) is int and 0 < side <= _MAX_SIDE else None
