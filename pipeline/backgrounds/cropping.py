@@ -123,7 +123,7 @@ def tile(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     Examples
     --------
     >>> pixels = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
-    >>> tiled(pixels, (1, 2, 2, 4))[:, :, 0]
+    >>> tile(pixels, (1, 2, 2, 4))[:, :, 0]
     array([[5, 3, 4, 5],
            [2, 0, 1, 2]], dtype=uint8)
     """

@@ -294,5 +294,6 @@ def _require_room(shape: tuple[int, int, int, int], requested: int, device: torc
         raise DiloError(
             f"paste.bank must fit into half of the memory that is free on {device}, got "
             f"{requested} pictures of {shape[3]} x {shape[3]}, "
-            f"{shape[0] * picture_bytes / 1e9:.3g} GB of {free / 1e9:.3g} GB: --set paste.bank={int(ROOM * free / picture_bytes)} or less"
+            f"{shape[0] * picture_bytes / 1e9:.3g} GB of {free / 1e9:.3g} GB: "
+            f"--set paste.bank={int(ROOM * free / picture_bytes)} or less"
         )

@@ -173,7 +173,7 @@ def describe_rate(optimizer: OptimizerRecipe) -> str:
     Examples
     --------
     >>> from dilo.train.recipes.recipe import OptimizerRecipe
-    >>> rate_words(OptimizerRecipe(lr=0.03, lr_batch=256, batch=512))
+    >>> describe_rate(OptimizerRecipe(lr=0.03, lr_batch=256, batch=512))
     'learning rate 0.06: 0.03 for a batch of 256, scaled linearly to 512'
     """
     rate = f"learning rate {base_rate(optimizer):g}"

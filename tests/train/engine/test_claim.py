@@ -44,7 +44,7 @@ import sys, time
 from pathlib import Path
 from dilo.train.engine.claim import claim_run
 from dilo.train.runtime.signals import StopSignal
-with claimed(Path(sys.argv[1]), print, StopSignal()):
+with claim_run(Path(sys.argv[1]), print, StopSignal()):
     print("claimed", flush=True)
     time.sleep(60)
 """
