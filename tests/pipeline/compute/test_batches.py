@@ -173,7 +173,7 @@ def test_what_is_no_image_s_fault_ends_it_at_once(made, tmp_path):
 
 def test_time_that_the_device_does_not_compute_is_waiting(made):
     pace = made([b"1"] * 6).pace  # the clock goes on by a second when it is asked
-    assert (pace.images, pace.seconds, pace.waited) == (6, 5.0, 3.0)
+    assert (pace.images, pace.seconds, pace.idle_seconds) == (6, 5.0, 3.0)
 
 
 def test_no_more_is_read_ahead_than_the_device_will_soon_take(tmp_path, monkeypatch):
