@@ -223,7 +223,7 @@ MANY = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
 from dilo.pipeline.store import MaskStore
-from dilo.pipeline.store.verify import Verifier, faults
+from dilo.pipeline.store.verify import Verifier, find_faults
 store = MaskStore(sys.argv[1])
 spare = [open("/dev/null") for _ in range(14)]
 assert len({store[i].tobytes() for i in range(len(store))}) == len(store)

@@ -128,11 +128,11 @@ def test_a_batch_takes_paths_and_positions_mixed(made, masks):
 
 def test_a_batch_opens_each_shard_once_and_reads_it_from_front_to_end(made, opened, monkeypatch):
     asked = []
-    inner = MaskStore._masks
+    inner = MaskStore._read_masks
     monkeypatch.setattr(reader, "MAX_OPEN", 1)
     monkeypatch.setattr(
         MaskStore,
-        "_masks",
+        "_read_masks",
         lambda self, shard, rows: asked.append((shard, rows)) or inner(self, shard, rows),
     )
     MaskStore(made).batch([7, 0, 4, 2, 7, 3, 0])
