@@ -48,10 +48,10 @@ def test_images_that_not_all_stores_have_are_left_out_and_counted(tmp_path):
     three = even_store(tmp_path / "three", {"b.png": 1, "a.png": 2, "e.png": 3, "c.png": 4})
     found = Comparison.open([one, two, three])
     assert list(found.names) == ["a.png", "b.png"]
-    assert found.left_out == 3
+    assert found.skipped == 3
     assert list(Comparison.open([three, two, one]).names) == ["a.png", "b.png"]
     alone = Comparison.open([one, one])
-    assert (list(alone.names), alone.left_out) == (["c.png", "b.png", "a.png"], 0)
+    assert (list(alone.names), alone.skipped) == (["c.png", "b.png", "a.png"], 0)
 
 
 def test_columns_are_headed_by_method_and_refinement(tmp_path):
