@@ -153,7 +153,7 @@ def test_two_encoders_see_their_channels_and_their_features_stand_side_by_side(
     # Channels that tell which they are.
     monkeypatch.setattr(
         module,
-        "to_space",
+        "to_color_space",
         lambda images, space: torch.zeros_like(images) + torch.arange(3.0)[:, None, None],
     )
     monkeypatch.setattr(module, "knn_accuracy", vote)
@@ -220,7 +220,7 @@ def test_ranks_share_the_images_and_all_find_what_one_finds(folders, network, mo
         barrier.wait(30)
         return together
 
-    talk = types.SimpleNamespace(size=lambda: 4, rank=lambda: here.rank, gather=gather)
+    talk = types.SimpleNamespace(world_size=lambda: 4, rank=lambda: here.rank, all_gather=gather)
     monkeypatch.setattr(module, "distributed", talk)
     found = {}
 
