@@ -47,7 +47,7 @@ def create_mask_store(
 
     Parameters
     ----------
-    images : Path or Selection
+    images : Path or ImageSelection
         Which images; a folder means all below it.
     store : Path
         The store; made if it is missing, and swept of what killed writers left.
@@ -57,7 +57,7 @@ def create_mask_store(
         Side of a mask, in pixels; unless given, what the recipe says.
     shard_size : int, optional
         Images a shard; as for `plan_store`.
-    trust_plan : bool, default False
+    reuse_list : bool, default False
         Whether to take the list of a store that is there; as for `plan_store`.
 
     Returns

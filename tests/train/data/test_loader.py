@@ -113,7 +113,7 @@ class Positions(torch.utils.data.Dataset):
     def __getitem__(self, position):
         return position
 if __name__ == "__main__":
-    reading = make_loader(Positions(), in_order(range(9), 2), workers=1, pin=False, stack=list)
+    reading = make_loader(Positions(), in_order(range(9), 2), workers=1, pin=False, collate_fn=list)
     held = iter(reading)
     print(next(held))
     sys.exit(3)
