@@ -151,7 +151,7 @@ def frail(tmp_path, monkeypatch):
 
 def test_a_shard_that_kills_is_done_apart_and_a_lost_scheduler_is_an_error_in_words(frail):
     engine = functools.partial(run_shards, jobs=1, backend="dask", scheduler=frail.address)
-    done = list(engine(signal.raise_signal, [0, signal.SIGKILL, 0], apart=abs))
+    done = list(engine(signal.raise_signal, [0, signal.SIGKILL, 0], isolated=abs))
     assert done.count(9) == 1
     assert done.count(None) + done.count(0) == 2  # Dask may suspect a neighbour too
     naps = engine(time.sleep, [0, 60])
