@@ -99,7 +99,7 @@ class JoinedRows:
 
     Parameters
     ----------
-    parts : sequence of Rows
+    parts : sequence of Matrix
         Those without rows have no width either.
     """
 

@@ -26,7 +26,7 @@ class Features:
     ----------
     root : Path
         The folder.
-    vectors : Rows of shape (M, D), float32
+    vectors : Matrix of shape (M, D), float32
         Not normalised, on the CPU: a Tensor, or a `StoredRows`, which reads the rows that a slice
         asks for.
     labels : Tensor of shape (M,), int64
@@ -130,7 +130,7 @@ def features_of(
         The images.
     positions : list of int
         Which of them the rows are of.
-    vectors : Rows of shape (M, D), float32
+    vectors : Matrix of shape (M, D), float32
         The rows.
     failures : sequence of (int, str)
         Positions of those that could not be read, and why.

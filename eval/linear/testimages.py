@@ -31,7 +31,7 @@ class TestImages:
         The trunk; it is moved to the device.
     folder : LabelledFolder
         All test images.
-    machine : Machine
+    machine : RunOptions
         Device and workers.
     say : callable
         Told how far it is.

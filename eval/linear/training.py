@@ -68,7 +68,7 @@ def probe(
         How.
     folder : Path
         Of the result: the classifier, and the state to go on from.
-    machine : Machine
+    machine : RunOptions
         Device, precision, workers.
     say : callable
         Told in words what happens, on rank 0.

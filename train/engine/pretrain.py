@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from dilo.pipeline.errors import DiloError, RecipeError
 from dilo.pipeline.images.labels import Labels, class_remarks, labels_of, sorted_by_number
@@ -112,29 +111,19 @@ class Pretraining(Task):
         return make_loader(views, self._order(step), workers=self.machine.workers, pin=pin)
 
     def inputs(self, batch: CropBatch, step: int, part: int) -> ViewBatch:
-        """Augment a batch on the device."""
+        """Augment a batch on the device, with labels and masks only if the method needs them."""
         self.bank.load_epoch(step // self.steps_per_epoch)
-        device = self.machine.device
+        device, method = self.machine.device, self.method
         images = batch.images.to(device, non_blocking=True)
         masks = batch.masks.to(device, non_blocking=True)
         views = augment(images, masks, batch.parameters, self.recipe.views, self.bank)
         views = views.contiguous(memory_format=torch.channels_last)
-        return self.view_batch(views, batch.samples, batch.labels, masks, step, part)
-
-    def view_batch(
-        self, views: Tensor, samples: Tensor, labels: Tensor, masks: Tensor, step: int, part: int
-    ) -> ViewBatch:
-        """Put together what the method wants, labels and masks only if it needs them.
-
-        Views (V B, 3, s, s) and uint8 masks (V B, 1, s, s) lie on the device, view by view.
-        """
-        device, method = self.machine.device, self.method
         return ViewBatch(
             views=views.chunk(method.view_count),
-            samples=samples.to(device, non_blocking=True),
+            samples=batch.samples.to(device, non_blocking=True),
             step=step,
             part=part,
-            labels=labels.to(device, non_blocking=True) if method.needs_labels else None,
+            labels=batch.labels.to(device, non_blocking=True) if method.needs_labels else None,
             masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
         )
 
