@@ -2,8 +2,8 @@
 
     python benchmarks/loader.py [--images DIR]
 
-Measured is `Views` with `collate`: from the files of an image and its mask to the uint8 crops of
-two views and of their masks, with all their draws, by the recipe moco-v2. There it stops, for
+Measured is `ViewDataset` with `collate`: from the files of an image and its mask to the uint8 crops
+of two views and of their masks, with all their draws, by the recipe moco-v2. There it stops, for
 paste, colours, blur and normalisation are the device's: "augment" is what they take on this one
 core, and "whole" the ratio with that added, as for training without a GPU.
 

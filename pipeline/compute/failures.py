@@ -48,7 +48,7 @@ class Unread(NamedTuple):
 
 @dataclass(frozen=True)
 class FailureRecorder:
-    """Tries the rows of a shard, several threads at once if need be."""
+    """Reads the images of a shard, has rows made of them, records failures; thread-safe."""
 
     #: Folder that the paths are relative to.
     images: Path

@@ -163,7 +163,7 @@ def make_masks(
 
     Parameters
     ----------
-    images : Path, str or Selection
+    images : Path, str or ImageSelection
         Folder of images, at any depth.
     out : Path or str
         The store; made if it is missing.

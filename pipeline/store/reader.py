@@ -73,7 +73,7 @@ class OpenShards(Generic[Shard]):
 
     @contextlib.contextmanager
     def reading(self, shard: int) -> Iterator[Shard]:
-        """Keep other threads away while one reads.
+        """Open a shard for a block that reads from it, and keep other threads away meanwhile.
 
         Parameters
         ----------

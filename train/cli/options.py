@@ -19,7 +19,7 @@ LIST = "?"
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What to train on what, and where to leave it."""
+    """What to train, on what, and where to leave it."""
 
     images: Path | None
     name: str | None

@@ -12,6 +12,8 @@ from dilo.pipeline.cli.options import say
 from dilo.pipeline.compute.workercount import default_workers
 from dilo.pipeline.errors import DiloError
 from dilo.train.cli.options import Action, Computing, DataOptions, Keeping, Watching
+from dilo.train.runtime.launch import is_first, quiet
+from dilo.train.runtime.signals import PREEMPTED
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.train.augment.backgrounds import Stores
@@ -19,8 +21,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.train.engine.trainer import Result
     from dilo.train.recipes.recipe import Recipe
     from dilo.train.runtime.options import RunOptions
-from dilo.train.runtime.launch import is_first, quiet
-from dilo.train.runtime.signals import PREEMPTED
 
 Value = TypeVar("Value")
 

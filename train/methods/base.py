@@ -135,8 +135,8 @@ class TrainableModel(nn.Module):
 class Method(TrainableModel):
     """A method of pretraining; its state dict is the ``state_dict`` of a checkpoint.
 
-    What a step remembers of its samples, it writes into
-    memory in `end_step`, from all ranks, so that all ranks hold the same.
+    What a step remembers of its samples, it writes into memory in `end_step`, from all ranks, so
+    that all ranks hold the same.
 
     Attributes
     ----------

@@ -55,7 +55,7 @@ def recipe_of(kind: RecipeKind[RecipeT], name: str, overrides: Sequence[str] = (
 
     Parameters
     ----------
-    kind : Shelf
+    kind : RecipeKind
         Where those that come with dilo lie, and what they become.
     name : str
         One of them, or a file ending in ``.toml``.
@@ -88,7 +88,7 @@ def published(name: str) -> PaperResult | None:
 
     Returns
     -------
-    Published or None
+    PaperResult or None
         The row that the recipe itself names; None where it names none.
 
     Raises
