@@ -1,15 +1,13 @@
-"""One door for CSV: whole or not at all, and no cell of text is a formula to a spreadsheet."""
+"""One door for CSV: numbers stay numbers, and no cell of text is a formula to a spreadsheet."""
 
 import csv
 import io
 import numbers
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.printing import printable
 
 #: What a formula begins with; U+2212 is a minus that no normal form makes one of ASCII.
@@ -25,17 +23,6 @@ def csv_text(
     writer.writerow([_cell(name, floats) for name in header])
     writer.writerows([_cell(value, floats) for value in row] for row in rows)
     return text.getvalue()
-
-
-def write_csv(
-    path: Path,
-    header: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    floats: str = ".6g",
-) -> None:
-    """Publish a table as a CSV file in UTF-8."""
-    write_text(path, csv_text(header, rows, floats=floats))
 
 
 def _cell(value: object, floats: str) -> str:

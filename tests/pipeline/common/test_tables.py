@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from dilo.pipeline.common.tables import csv_text, write_csv
+from dilo.pipeline.common.tables import csv_text
 
 
 @pytest.mark.parametrize(
@@ -52,18 +52,3 @@ def test_numbers_stay_numbers_and_below_zero_too():
     rows = [[-1, -0.5, np.float32(0.25), np.int64(-3), True, np.bool_(False), None, float("nan")]]
     assert csv_text(["head"], rows) == "head\n-1,-0.5,0.25,-3,1,0,,nan\n"
     assert csv_text(["head"], [[-0.5, 2]], floats=".6f") == "head\n-0.500000,2\n"
-
-
-def test_a_table_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "table.csv"
-    write_csv(path, ["name", "value"], [["=a", -1.5]])
-    assert path.read_bytes() == b"name,value\n'=a,-1.5\n"
-
-    def rows():
-        yield ["b", 1]
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_csv(path, ["name", "value"], rows())
-    assert path.read_bytes() == b"name,value\n'=a,-1.5\n"
-    assert list(tmp_path.iterdir()) == [path]
