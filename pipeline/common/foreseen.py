@@ -42,7 +42,7 @@ def sentence_of(
 ) -> str | None:
     """Explain an error that lies in the machine, or in what it was given.
 
-    Gives the sentence, with a remedy; None for what is a bug.
+    Returns the sentence, with a remedy; None for what is a bug.
     """
     text = str(error)
     if _is_of_shared_memory(error):

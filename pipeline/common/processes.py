@@ -30,7 +30,7 @@ def own_namespace() -> str:
 def is_alive(namespace: str, pid: int) -> bool | None:
     """Check whether a process can still write; a zombie, which nobody waited for, cannot.
 
-    Gives None where it cannot be asked: it is of another machine, container or boot.
+    Returns None where it cannot be asked: it is of another machine, container or boot.
     """
     if namespace != own_namespace():
         return None

@@ -34,7 +34,7 @@ class Mount:
     def network(self) -> str | None:
         """Name its type if other machines share it.
 
-        Gives None for a disk of this machine.
+        Returns None for a disk of this machine.
         """
         return self.kind if _NETWORK_FILE_SYSTEMS.search(self.kind) else None
 
@@ -42,7 +42,7 @@ class Mount:
 def mount_of(path: Path, mounts: str) -> Mount | None:
     """Find the file system that a place lies on.
 
-    Gives None where the system does not say.
+    Returns None where the system does not say.
     """
     mount = None
     for line in mounts.splitlines():

@@ -86,7 +86,7 @@ def package(
 def import_fault(module: str) -> str | None:
     """Import a module and say why it cannot be.
 
-    Gives the error in one line; None where it works.
+    Returns the error in one line; None where it works.
     """
     try:
         importlib.import_module(module)

@@ -24,7 +24,7 @@ _STRAY: Final = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 def plain_jpeg_shape(content: bytes) -> tuple[int, int] | None:
     """Recognize a JPEG of one or three components, which this module reads.
 
-    Gives height and width; None for a rarer kind of JPEG, which Pillow reads, or what is none.
+    Returns height and width; None for a rarer kind of JPEG, which Pillow reads, or what is none.
     """
     if not content.startswith(_START):
         return None
@@ -63,7 +63,7 @@ def remove_oddities(content: bytes, warning: str) -> bytes | None:
     ones, and wrong bytes seldom lead to where it did so; and in data that is left over, a byte
     255 is escaped.
 
-    Gives a file of the same pixels, without its oddities; None where there are none of these.
+    Returns a file of the same pixels, without its oddities; None where there are none of these.
     """
     try:
         header, data_start = _cleaned_header(content)

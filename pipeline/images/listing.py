@@ -84,7 +84,7 @@ def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
 def count_images(root: Path, seconds: float) -> int | None:
     """Count the image files below a folder, as `find_images` finds them, if that is soon done.
 
-    Gives None where it takes longer, or a folder cannot be read.
+    Returns None where it takes longer, or a folder cannot be read.
     """
     deadline, count = time.monotonic() + seconds, 0
     try:

@@ -208,7 +208,7 @@ class Names(Sequence[str]):
     def first_repeated(self) -> int | None:
         """Find the first name that stands earlier too.
 
-        Gives its position; None where each name stands once.
+        Returns its position; None where each name stands once.
         """
         hashes, order = self._hash_table()
         suspects = np.sort(order[1:][hashes[1:] == hashes[:-1]])
