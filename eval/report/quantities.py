@@ -27,7 +27,7 @@ class Quantity:
     unit : str
         "%", "points", or "" for a share or an index.
     better : {"more", "less"} or None
-        Which way is better.
+        Which way is better; None where neither is, and so no run is called the better one.
     images : str or None
         Path of the number of images that it is a share of; None where it is none.
     place : {"first", "section", "class"}
@@ -129,13 +129,17 @@ VARIATIONS: dict[str, tuple[str, Better]] = {
     "mixed_rand": ("on a background of any class (mixed_rand)", "more"),
     "mixed_next": ("on a background of the next class (mixed_next)", "more"),
 }
+#: Variations whose background is of another class than the object. Only of these can an answer
+#: be the background's class and wrong, so fewer such answers are better.
+ON_OTHERS = ("mixed_rand", "mixed_next")
 #: What becomes of answers when the background changes, and which way is better, by variation.
+#: Of right answers that stay right, more is better where more right answers are.
 FATES: tuple[tuple[str, str, dict[str, Better]], ...] = (
-    ("follows_background", "answers of the background's class,", dict.fromkeys(VARIATIONS, "less")),
+    ("follows_background", "answers of the background's class,", dict.fromkeys(ON_OTHERS, "less")),
     (
         "kept",
         "right answers that stay right,",
-        {name: better for name, (_, better) in VARIATIONS.items()},
+        {name: better for name, (_, better) in VARIATIONS.items() if name != "original"},
     ),
 )
 
@@ -179,11 +183,11 @@ QUANTITIES = (
             "backgrounds",
             f"results.*.{key}.{name}",
             f"{what} {VARIATIONS[name][0]}",
-            better=better[name],
+            better=better,
             place="section",
         )
-        for key, what, better in FATES
-        for name in VARIATIONS
+        for key, what, directions in FATES
+        for name, better in directions.items()
     ),
     Quantity("backgrounds", "results.*.challenge", "Backgrounds Challenge accuracy"),
     Quantity(

@@ -165,8 +165,11 @@ def _fast(gathered: Gathered) -> Markup:
 def _variations(gathered: Gathered) -> Markup:
     """Draw the accuracy on each variation."""
     begin = "results.*.top1."
-    found = [n for n in gathered.numbers if n.quantity.path.startswith(begin)]
     values: dict[str, dict[str, float]] = {name: {} for name in gathered.columns("backgrounds")}
+    # Records of other images or settings have a table of their own.
+    found = [
+        n for n in gathered.numbers if n.quantity.path.startswith(begin) and n.column in values
+    ]
     for one in found:
         values[one.column].setdefault(one.quantity.path.removeprefix(begin), one.value)
     labels = list(dict.fromkeys(one.quantity.path.removeprefix(begin) for one in found))

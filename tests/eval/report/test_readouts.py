@@ -2,11 +2,11 @@
 
 import pytest
 from support.pages import Page
-from support.reports import knn, linear, picture
+from support.reports import backgrounds, knn, linear, picture, write_json
 
 from dilo.eval.report import readouts
 from dilo.eval.report.gathered import gather
-from dilo.eval.report.reading import Result, Source
+from dilo.eval.report.reading import Result, Source, read_source
 from dilo.eval.report.readouts import task_section
 
 
@@ -75,3 +75,24 @@ def test_a_linear_probe_says_its_protocol_and_draws_its_epochs(shown):
     lines, _ = drawn[0]
     assert lines[0].across == list(range(1, 21))
     assert lines[0].up[15] == 60.0
+
+
+def test_a_second_record_of_other_images_has_a_table_and_no_dots(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(values, path, **options):
+        drawn.append(values)
+        picture(path)
+
+    monkeypatch.setattr(readouts, "dots_plot", draw)
+    for folder, images, gap in (("backgrounds", "val", 12.0), ("backgrounds-2", "in9", 3.0)):
+        record = backgrounds("dilo", gap=gap) | {"inputs": {"images": images}}
+        write_json(tmp_path / "run" / "eval" / folder / "backgrounds.json", record)
+    run = read_source("dilo", tmp_path / "run", is_run=True)
+    section = task_section(gather([run], [], tmp_path), "backgrounds")
+    (values,) = drawn
+    assert values.keys() == {"dilo"}
+    assert values["dilo"]["mixed_rand"] == 58.0
+    text = Page(section.body).text
+    assert "Of other images or settings" in text
+    assert "dilo (backgrounds-2)" in text
