@@ -10,6 +10,7 @@ import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.printing import counted
+from dilo.train.cli.mistyped import SaliencyCommand
 from dilo.train.cli.options import (
     Computing,
     Keeping,
@@ -106,7 +107,7 @@ data_options = option_group(
 )
 
 
-@click.command()
+@click.command(cls=SaliencyCommand)
 @data_options
 @computing_options
 @keeping_options
