@@ -231,6 +231,11 @@ def _no_sharing_advice() -> str:
 class Program(click.Group):
     """A group of commands that ends in a sentence and a status, whatever happens within."""
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        # Commands have the words of their group.
+        self.context_settings.setdefault("help_option_names", ["-h", "--help"])
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
         """Run, and exit; click's own errors are printed without the orders of a file, too."""
         if not more.get("standalone_mode", True):

@@ -2,7 +2,8 @@
 
 import click
 
-from dilo.pipeline.cli.options import Program, json_option, user_errors
+from dilo.pipeline.cli.options import json_option, user_errors
+from dilo.train.cli.mistyped import PretrainingProgram
 from dilo.train.cli.options import (
     Action,
     Computing,
@@ -20,7 +21,7 @@ from dilo.train.cli.saliency import saliency
 
 
 @click.group(
-    cls=Program,
+    cls=PretrainingProgram,
     invoke_without_command=True,
     no_args_is_help=True,
     subcommand_metavar="[plot RUN [RUN ...] | saliency]",

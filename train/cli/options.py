@@ -67,6 +67,7 @@ class Action:
     preview: Path | None
     pastes: Path | None
     bench: bool
+    print_recipe: bool
 
 
 def recipe_option(
@@ -123,6 +124,13 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Change one value of the recipe: optimizer.epochs=20. May be repeated.",
+)
+
+print_option = click.option(
+    "--print",
+    "print_recipe",
+    is_flag=True,
+    help="Only print the recipe, with all --set: every value, and what it means. Needs no images.",
 )
 
 backgrounds_option = click.option(
@@ -287,5 +295,6 @@ action_options = option_group(
             is_flag=True,
             help="Only measure how fast this recipe trains here, and what holds it up.",
         ),
+        "print_recipe": print_option,
     },
 )

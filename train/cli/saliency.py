@@ -10,6 +10,7 @@ import click
 
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.printing import counted
+from dilo.train.cli.mistyped import SaliencyCommand
 from dilo.train.cli.options import (
     Computing,
     Keeping,
@@ -18,11 +19,12 @@ from dilo.train.cli.options import (
     computing_options,
     keeping_options,
     log_every_option,
+    print_option,
     recipe_option,
     set_option,
     tensorboard_option,
 )
-from dilo.train.cli.train import report, run_options
+from dilo.train.cli.train import report, required, run_options, show_recipe
 from dilo.train.runtime.launch import is_first, quiet
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -33,10 +35,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 class SaliencyDataOptions:
     """What to train on what, and where to leave it."""
 
-    images: Path
-    truth: Path
+    images: Path | None
+    truth: Path | None
     backgrounds: tuple[Path, ...]
-    out: Path
+    out: Path | None
     name: str
     encoder: Path | None
     overrides: tuple[str, ...]
@@ -65,18 +67,19 @@ data_options = option_group(
     SaliencyDataOptions,
     {
         "images": click.option(
-            "--images", type=EXISTING, required=True, help="Folder of images, at any depth."
+            "--images", type=EXISTING, help="Folder of images, at any depth; needed to train."
         ),
         "truth": click.option(
             "--truth",
             type=EXISTING,
-            required=True,
             help="Their masks: a folder of gray PNGs of the images' names, or a store that "
-            "dilo-prep made of them.",
+            "dilo-prep made of them; needed to train.",
         ),
         "backgrounds": backgrounds_option,
         "out": click.option(
-            "--out", type=FOLDER, required=True, help="Folder of the run; the same again goes on."
+            "--out",
+            type=FOLDER,
+            help="Folder of the run; the same again goes on. Needed to train.",
         ),
         "name": recipe_option(_listing, _names, default="basnet", show_default=True, is_eager=True),
         "encoder": click.option(
@@ -104,12 +107,13 @@ data_options = option_group(
 )
 
 
-@click.command()
+@click.command(cls=SaliencyCommand)
 @data_options
 @computing_options
 @keeping_options
 @log_every_option
 @tensorboard_option
+@print_option
 @json_option
 @user_errors
 def saliency(
@@ -118,6 +122,7 @@ def saliency(
     keeping: Keeping,
     log_every: int,
     tensorboard: bool,
+    print_recipe: bool,
     as_json: bool,
 ) -> None:
     """Train a network that finds what stands out, on masks of people or of dilo-prep.
@@ -139,9 +144,16 @@ def saliency(
       70  a bug of dilo; the message says what to report
       75  preempted: a signal came, a checkpoint was written; the same command goes on
     """
-    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.recipes import recipe_of
     from dilo.train.recipes.saliency_recipe import SALIENCY
+
+    if print_recipe:
+        recipe = recipe_of(SALIENCY, options.name, options.overrides)
+        show_recipe(recipe, options.name, options.overrides, as_json=as_json)
+        return
+    images, truth = required(options.images, "--images"), required(options.truth, "--truth")
+    out = required(options.out, "--out")
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.saliency.pairs import find_pairs
     from dilo.train.saliency.train import Data, train_saliency
 
@@ -149,7 +161,7 @@ def saliency(
     recipe = recipe_of(SALIENCY, options.name, options.overrides)
     stores = open_backgrounds(options.backgrounds)
     require_drawn(stores, recipe.paste, options.name)
-    pairs = find_pairs(options.images, options.truth, recipe.data.min_coverage)
+    pairs = find_pairs(images, truth, recipe.data.min_coverage)
     log(_usable_summary(pairs))
     for line in pairs.left_out:
         log(line)
@@ -163,7 +175,7 @@ def saliency(
     )
     watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
     machine = run_options(computing, keeping, watching)
-    output, status = report(train_saliency(recipe, data, options.out, machine, log), log)
+    output, status = report(train_saliency(recipe, data, out, machine, log), log)
     if as_json and is_first():
         click.echo(json.dumps(output))
     click.get_current_context().exit(status)

@@ -1,14 +1,16 @@
 """What `dilo-train` does without a subcommand: from its options to a run and its exit status."""
 
+import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dilo.pipeline.cli.options import say
+from dilo.pipeline.common.printing import printable
 from dilo.pipeline.compute.workercount import default_workers
 from dilo.pipeline.errors import DiloError
 from dilo.train.cli.options import Action, Computing, DataOptions, Keeping, Watching
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.train.data.images import ImageSet
     from dilo.train.engine.trainer import Result
     from dilo.train.recipes.recipe import Recipe
+    from dilo.train.recipes.saliency_recipe import RunRecipe
     from dilo.train.runtime.options import RunOptions
 
 Value = TypeVar("Value")
@@ -35,11 +38,16 @@ def run(
     as_json: bool,
 ) -> int:
     """Train, or do the action asked for instead; return the exit status."""
-    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
-    from dilo.train.engine.pretrain import train
     from dilo.train.recipes import load_recipe
 
-    images, name = _required(data.images, "--images"), _required(data.name, "--recipe")
+    if action.print_recipe:
+        name = required(data.name, "--recipe")
+        show_recipe(load_recipe(name, data.overrides), name, data.overrides, as_json=as_json)
+        return 0
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
+    from dilo.train.engine.pretrain import train
+
+    images, name = required(data.images, "--images"), required(data.name, "--recipe")
     if watching.knn_test and not watching.knn_every:
         raise click.UsageError("--knn-test goes with --knn-every K.")
     first = is_first()
@@ -59,7 +67,7 @@ def run(
         output = _bench(recipe, source, machine, stores, log)
         status = 0
     else:
-        out = _required(data.out, "--out")
+        out = required(data.out, "--out")
         result = train(recipe, source, out, machine, log, backgrounds=stores)
         output, status = report(result, log)
     if as_json and first:
@@ -67,11 +75,27 @@ def run(
     return status
 
 
-def _required(value: Value | None, option: str) -> Value:
-    """Refuse an option left out, in click's words, which `plot` must not meet."""
+def required(value: Value | None, option: str) -> Value:
+    """Refuse an option left out, in click's words, which `plot` and --print must not meet."""
     if value is None:
         raise click.UsageError(f"Missing option '{option}'.")
     return value
+
+
+def show_recipe(recipe: "RunRecipe", name: str, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Print a recipe on standard output, as TOML that --recipe takes and people can read."""
+    from dilo.train.recipes import recipe_text
+
+    if not is_first():
+        return
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(recipe)))
+        return
+    origin = name + (f" with {', '.join(overrides)}" if overrides else "")
+    # In one line, whatever is in it: the rest of the words would be taken for TOML.
+    click.echo(f"# {' '.join(printable(origin).split())}: every value, and what it means")
+    click.echo("# Change what you like, and give the file to --recipe.")
+    click.echo(recipe_text(recipe, comments=True), nl=False)
 
 
 def _draw_pastes(path: Path, source: "ImageSet", recipe: "Recipe", stores: "Stores") -> None:

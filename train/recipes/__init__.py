@@ -1,9 +1,7 @@
 """Recipes as files, one each: those that come with dilo, a user's own, and their overrides."""
 
-import dataclasses
-import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dilo.pipeline.common.textfiles import parse_toml
@@ -12,7 +10,7 @@ from dilo.train.recipes.files import PRETRAINING, RecipeKind, RecipeT, read_reci
 from dilo.train.recipes.listing import RecipeEntry, listing, recipe_list
 from dilo.train.recipes.paper import PaperResult
 from dilo.train.recipes.recipe import Recipe
-from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.text import recipe_text
 
 __all__ = [
     "PaperResult",
@@ -121,30 +119,3 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise RecipeError(f"--set {override}: {section} is a value, not a section")
     values[last] = value
-
-
-def recipe_text(recipe: RunRecipe) -> str:
-    """Write a recipe as TOML, complete, as `recipe_of` reads it.
-
-    Parameters
-    ----------
-    recipe : Recipe or SaliencyRecipe
-        What to write.
-
-    Returns
-    -------
-    str
-        Values first, then a section for each part, and for each part of that.
-    """
-    return "\n".join(_lines(dataclasses.asdict(recipe), "")) + "\n"
-
-
-def _lines(values: Mapping[str, Any], section: str) -> list[str]:
-    """Write the values of a section, then the sections in it."""
-    # JSON writes strings, numbers and lists as TOML does.
-    lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict)]
-    for key, inner in values.items():
-        if isinstance(inner, dict):
-            name = f"{section}{key}"
-            lines += ["", f"[{name}]", *_lines(inner, f"{name}.")]
-    return lines

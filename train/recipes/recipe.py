@@ -1,4 +1,7 @@
-"""A recipe: all that decides a training run, frozen, with unknown keys refused."""
+"""A recipe: all that decides a training run, frozen, with unknown keys refused.
+
+What stands behind ``#:`` above a field is what `dilo-train --print` writes above its key.
+"""
 
 import dataclasses
 import itertools
@@ -42,6 +45,7 @@ class ModelRecipe:
     head: Literal["linear", "mlp", "simclr"] = "linear"
     #: Layers of the "simclr" head.
     head_layers: int = 2
+    #: Dimensions of the embedding, which the head ends in.
     dim: int = 128
     #: Batch-norm groups: the batch is normalised in this many parts, whatever the number of ranks;
     #: MoCo shuffles keys among them. 1 is the whole batch at once.
@@ -50,53 +54,65 @@ class ModelRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class MocoRecipe:
-    """Momentum contrast: the queue, the key encoder, the temperature."""
+    """Of the methods "moco" and "naive": the queue, the key encoder, the temperature."""
 
+    #: How many keys of earlier batches are kept, as negatives.
     queue: int = 65536
+    #: Share of its old weights that the key encoder keeps at each step.
     momentum: float = 0.999
+    #: Similarities are divided by it.
     temperature: float = 0.07
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryRecipe:
-    """The memory bank of InstDisc and CMC: one slot an image."""
+    """Of the methods "instdisc" and "cmc": the memory bank, one slot an image."""
 
-    #: Noise-contrastive estimation with its constant Z, or cross-entropy.
+    #: "nce": noise-contrastive estimation with its constant Z; "softmax": cross-entropy.
     loss: Literal["nce", "softmax"] = "nce"
     #: Slots drawn for each sample, with replacement; 0 with "softmax": all of them.
     negatives: int = 4096
     #: Share of its old value that a slot keeps.
     momentum: float = 0.5
+    #: Similarities are divided by it.
     temperature: float = 0.07
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimclrRecipe:
-    """SimCLR's loss."""
+    """Of the method "simclr": its loss."""
 
+    #: Similarities are divided by it.
     temperature: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsRecipe:
-    """How a view is drawn from an image. `order` lists what happens to its colours, in order."""
+    """How a view is drawn from an image."""
 
+    #: Side of a view, in pixels.
     size: int = 224
     #: "random": a box of random area and shape; "center": the middle, as evaluation crops it.
     crop: Literal["random", "center"] = "random"
+    #: Smallest and largest share of the image that a random crop shows.
     crop_scale: tuple[float, float] = (0.2, 1.0)
+    #: Probability of mirroring left to right.
     flip: float = 0.5
+    #: What may happen to the colours, in this order: "jitter", "gray", "blur".
     order: tuple[Literal["jitter", "gray", "blur"], ...] = ("gray", "jitter")
-    #: Probability of jitter; then its strength s for brightness, contrast, saturation (factors
-    #: from max(0, 1 - s) to 1 + s) and hue (a shift of -s to s turns), as torchvision has it.
+    #: Probability of colour jitter.
     jitter: float = 1.0
+    #: Its strength s for brightness, contrast, saturation (factors from max(0, 1 - s) to 1 + s)
+    #: and hue (a shift of -s to s turns), as torchvision has it.
     jitter_strength: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)
+    #: Probability of making a view gray.
     gray: float = 0.2
+    #: Probability of blurring it.
     blur: float = 0.5
     #: Range of the blur's sigma, in pixels of the view.
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    #: What the network sees: "rgb" standardised, "unit" RGB in [0, 1] (SimCLR), or luminance and
-    #: two colour differences, standardised (CMC).
+    #: What the network sees: "rgb", standardised; "unit", RGB in [0, 1] (SimCLR); or "lab",
+    #: "ycbcr", "ydbdr", luminance and two colour differences, standardised (CMC).
     space: Literal["rgb", "unit", "lab", "ycbcr", "ydbdr"] = "rgb"
 
 
@@ -106,9 +122,11 @@ class BackgroundsRecipe:
 
     #: One level a paste, 0 to 254, in all three channels.
     gray: float = 1.0
-    #: Pictures of the stores that dilo-prep backgrounds --kind textures, crops, images made.
+    #: Pictures of a store that dilo-prep backgrounds --kind textures made.
     textures: float = 0.0
+    #: Those of --kind crops: windows without an object.
     crops: float = 0.0
+    #: Those of --kind images: whole images.
     images: float = 0.0
     #: Each value of each pixel by itself, 0 to 255.
     noise: float = 0.0
@@ -126,6 +144,7 @@ class PasteRecipe:
     blend_sigma: float = 5.0
     #: "soft": the mask is the alpha; "binary": 1 where it reaches the threshold, else 0.
     alpha: Literal["soft", "binary"] = "soft"
+    #: Value of a mask, from 0 to 1, that counts as foreground where alpha is "binary".
     threshold: float = 0.5
     #: An image whose mask covers less than this share of it is never pasted.
     min_coverage: float = 0.01
@@ -141,14 +160,20 @@ class OptimizerRecipe:
     #: "sgd", "lars", "adam", whose decay is a part of the gradient, or "adamw", which decays the
     #: weights of convolutions and matrices apart from it, not biases and batch norm.
     name: Literal["sgd", "lars", "adam", "adamw"] = "sgd"
+    #: Times that every image is seen.
     epochs: int = 200
+    #: Images of a step, over all devices.
     batch: int = 256
     #: Learning rate of a batch of `lr_batch`; another batch scales it.
     lr: float = 0.03
+    #: The batch that `lr` is meant for.
     lr_batch: int = 256
+    #: How another batch scales the rate: "linear", by its share of `lr_batch`, "sqrt", by the root
+    #: of that, or "none".
     scaling: Literal["linear", "sqrt", "none"] = "linear"
-    #: Of Adam, the first beta.
+    #: Momentum of "sgd" and "lars"; of "adam" and "adamw", the first beta.
     momentum: float = 0.9
+    #: How strongly weights are pulled towards 0.
     weight_decay: float = 1e-4
     #: "constant", "cosine", down to 0 at the end, or "step".
     schedule: Literal["constant", "cosine", "step"] = "step"
@@ -166,6 +191,7 @@ class Recipe:
 
     #: "moco", "instdisc", "cmc", "simclr", "supervised", "naive", or one that a package registers.
     method: str = "moco"
+    #: Decides the first weights and all that is drawn.
     seed: int = 0
     model: ModelRecipe = field(default_factory=ModelRecipe)
     moco: MocoRecipe = field(default_factory=MocoRecipe)

@@ -87,7 +87,7 @@ class LossRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class SaliencyOptimizerRecipe(OptimizerRecipe):
-    """The optimiser and its schedule: as pretraining has them, with BASNet's values."""
+    """The optimiser and its schedule; what a recipe leaves open is as for BASNet."""
 
     name: Literal["sgd", "lars", "adam", "adamw"] = "adam"
     epochs: int = 300
@@ -120,6 +120,7 @@ class NoiseRecipe:
 class SaliencyRecipe:
     """Everything that decides the training of a network for saliency, but data and machine."""
 
+    #: Decides the first weights and all that is drawn.
     seed: int = 0
     model: NetworkRecipe = field(default_factory=NetworkRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)

@@ -14,6 +14,7 @@ from dilo.pipeline.cli.options import FOLDER, Program, jobs_option, user_errors
 from dilo.pipeline.cli.run import sharding_options
 from dilo.pipeline.compute.executors import run_shards
 from dilo.pipeline.errors import StoreError
+from dilo.train.cli import main as training
 
 
 def raising(error, *options):
@@ -42,6 +43,17 @@ def every_command():
         for group in (preparation, evaluation)
         for name, command in group.commands.items()
     ]
+
+
+@pytest.mark.parametrize(
+    "program", [preparation, training, evaluation], ids=lambda group: group.name
+)
+def test_the_short_option_shows_the_help_of_every_command(program):
+    for words in ([], *([name] for name in program.commands)):
+        shown = invoke(program, *words, "-h").stdout
+        assert shown.startswith(f"Usage: {' '.join([str(program.name), *words])} ")
+        assert "-h, --help" in shown
+        assert shown == invoke(program, *words, "--help").stdout
 
 
 def test_a_bug_ends_in_one_line_that_says_what_to_report_with_a_status_of_its_own():

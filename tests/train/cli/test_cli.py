@@ -1,5 +1,6 @@
 """`dilo-train`: arguments in; exit status, words, JSON and files out."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from support.cli import invoke
 from support.runs import SMALL, photographs_and_masks
 
 from dilo.train.cli import main
-from dilo.train.recipes import shipped_recipes
+from dilo.train.recipes import load_recipe, shipped_recipes
 
 SET = [word for override in SMALL for word in ("--set", override)]
 
@@ -91,6 +92,47 @@ def test_what_a_training_needs_is_asked_for(made, monkeypatch, left_out, words):
 def test_a_recipe_without_a_name_lists_those_there_are(words):
     for name in shipped_recipes():
         assert name in invoke(main, *words).stdout
+
+
+@pytest.mark.parametrize("name", ["moco-v2", "table2c-texture"])
+def test_a_recipe_is_printed_before_any_run_and_is_one(name, tmp_path):
+    words = ["--set", "optimizer.epochs=20", "--set", "options.a=x\ny = 1"]
+    shown = invoke(main, "--recipe", name, *words, "--print")
+    assert shown.stderr == ""
+    assert shown.stdout.startswith(f"# {name} with optimizer.epochs=20, options.a=x y = 1: ")
+    assert "\n# Times that every image is seen.\nepochs = 20\n" in shown.stdout
+    (tmp_path / "mine.toml").write_text(shown.stdout)
+    found = load_recipe(str(tmp_path / "mine.toml"))
+    assert found == load_recipe(name, words[1::2])
+    assert found.optimizer.epochs == 20
+    again = invoke(main, "--recipe", tmp_path / "mine.toml", "--print").stdout
+    assert again.splitlines()[1:] == shown.stdout.splitlines()[1:]
+
+
+def test_a_recipe_is_printed_as_json_and_by_one_process_alone(monkeypatch):
+    words = ["--recipe", "moco-v2", "--print"]
+    printed = json.loads(invoke(main, *words, "--json").stdout)
+    assert printed == json.loads(json.dumps(dataclasses.asdict(load_recipe("moco-v2"))))
+    monkeypatch.setenv("RANK", "1")
+    assert invoke(main, *words).stdout == ""
+
+
+def test_what_makes_no_recipe_is_not_printed():
+    assert "Missing option '--recipe'" in invoke(main, "--print", status=2).stderr
+    result = invoke(main, "--recipe", "moco-v2", "--set", "views.siez=1", "--print", status=3)
+    assert "unknown key views.siez" in result.stderr
+    assert result.stdout == ""
+
+
+def test_printing_a_recipe_imports_no_torch():
+    code = (
+        "import sys\n"
+        "from dilo.train.cli import main\n"
+        "for words in (['--recipe', 'moco-v2'], ['saliency', '--recipe', 'basnet']):\n"
+        "    main([*words, '--print'], standalone_mode=False)\n"
+        "assert not {'torch', 'torchvision', 'cv2'} & set(sys.modules), 'imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_the_help_tells_every_exit_status():

@@ -1,5 +1,11 @@
 """What a shell offers where a word is to be completed: candidates, and nothing else."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 from click.shell_completion import ShellComplete
@@ -56,3 +62,42 @@ def test_completing_any_word_prints_nothing_and_ends_nothing(program, command, w
                 offered(program, *words, option.opts[0], *values)
                 offered(program, *words, option.opts[0], *values, incomplete="--")
     assert tuple(capfd.readouterr()) == ("", "")
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "training.md"
+
+
+def test_the_lines_of_the_documentation_make_bash_complete(tmp_path):
+    for name, package in (("prep", "pipeline"), ("train", "train"), ("eval", "eval")):
+        program = tmp_path / f"dilo-{name}"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dilo.{package} "$@"\n')
+        program.chmod(0o755)
+    section = PAGE.read_text().partition("## Shell completion")[2]
+    lines = re.findall(r"```bash\n(.*?)```", section, flags=re.S)[0]
+    asked = [
+        ("prep", "masks --method m", ["mc", "mr"]),
+        ("train", "--recipe moco-v2-", ["moco-v2-in100", "moco-v2-small"]),
+        ("eval", "kn", ["knn"]),
+    ]
+    for name, words, _ in asked:
+        lines += (
+            f"COMPREPLY=(); COMP_WORDS=(dilo-{name} {words}); COMP_CWORD={len(words.split())}\n"
+            f'_dilo_{name}_completion dilo-{name}; echo "${{COMPREPLY[@]}}"\n'
+        )
+    paths = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", lines], env=os.environ | paths, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [" ".join(names) for _, _, names in asked]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_script_for_each_shell_that_the_documentation_names(shell):
+    assert f"{shell}_source" in PAGE.read_text()
+    completion = {"_DILO_TRAIN_COMPLETE": f"{shell}_source"}
+    program = [sys.executable, "-m", "dilo.train"]
+    done = subprocess.run(
+        program, env=os.environ | completion, capture_output=True, text=True, check=True
+    )
+    assert "_dilo_train_completion" in done.stdout

@@ -13,6 +13,7 @@ from dilo.pipeline.cli import main as prep
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.train.cli import main
+from dilo.train.recipes import recipe_of
 from dilo.train.recipes.files import shipped_recipes
 from dilo.train.recipes.saliency_recipe import SALIENCY
 
@@ -123,6 +124,28 @@ def test_a_folder_of_pretraining_is_not_gone_on_with(made, tmp_path):
     result = train(made[0], made[1], "--out", run, status=3)
     assert "model.arch = " in result.stderr
     assert "another --out" in result.stderr
+
+
+def test_a_recipe_is_printed_without_images_and_is_one(tmp_path):
+    words = ["--recipe", "label-free", "--set", "noise.trust=0.25"]
+    shown = invoke(main, "saliency", *words, "--print").stdout
+    (tmp_path / "mine.toml").write_text(shown)
+    assert recipe_of(SALIENCY, str(tmp_path / "mine.toml")) == recipe_of(
+        SALIENCY, "label-free", ["noise.trust=0.25"]
+    )
+    assert "# basnet: every value" in invoke(main, "saliency", "--print").stdout
+
+
+@pytest.mark.parametrize("left_out", ["--images", "--truth", "--out"])
+def test_what_a_training_needs_is_asked_for(left_out, tmp_path):
+    given = [
+        word
+        for option in ("--images", "--truth", "--out")
+        if option != left_out
+        for word in (option, tmp_path)
+    ]
+    result = invoke(main, "saliency", *given, status=2)
+    assert f"Missing option '{left_out}'" in result.stderr
 
 
 def test_help_tells_every_exit_status_and_the_group_names_the_command():

@@ -1,14 +1,17 @@
 """Recipes as files: the constants of their sources, overrides, and a text that reads back."""
 
 import dataclasses
+import itertools
 import tomllib
 
 import pytest
 from support.recipes import flat
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.recipes import load_recipe, recipe_text, shipped_recipes
+from dilo.train.recipes import load_recipe, recipe_of, recipe_text, shipped_recipes
+from dilo.train.recipes.files import PRETRAINING
 from dilo.train.recipes.recipe import Recipe
+from dilo.train.recipes.saliency_recipe import SALIENCY
 
 #: Of every recipe that the paper reports: its settings of the paste, and SGD's.
 SHARED = {
@@ -180,6 +183,39 @@ def test_a_shipped_recipe_loads_and_survives_its_text(name, tmp_path):
     (tmp_path / "r.toml").write_text(recipe_text(recipe))
     assert load_recipe(str(tmp_path / "r.toml")) == recipe
     assert set(tomllib.loads(recipe_text(recipe))) == {f.name for f in dataclasses.fields(Recipe)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(PRETRAINING, "moco-v2"), (SALIENCY, "label-free")],
+    ids=["pretraining", "saliency"],
+)
+def test_above_every_key_and_section_stands_what_it_means(kind, name):
+    recipe = recipe_of(kind, name)
+    lines = recipe_text(recipe, comments=True).splitlines()
+    for before, line in itertools.pairwise(["", *lines]):
+        if line and not line.startswith("#"):
+            assert before.startswith("# "), line
+    plain = [line for line in lines if not line.startswith("#")]
+    assert plain == recipe_text(recipe).splitlines()
+
+
+def test_a_key_has_the_words_of_its_own_section_and_of_what_it_is_derived_from():
+    lines = recipe_text(load_recipe("moco-v2"), comments=True).splitlines()
+    # Two keys of one name; a comment of two lines.
+    assert lines.index("# Share of its old value that a slot keeps.") > lines.index("[memory]")
+    place = lines.index("bn_groups = 8")
+    assert lines[place - 2].startswith("# Batch-norm groups: the batch is normalised")
+    assert lines[place - 1] == "# MoCo shuffles keys among them. 1 is the whole batch at once."
+    saliency = recipe_text(recipe_of(SALIENCY, "basnet"), comments=True)
+    assert "\n# Images of a step, over all devices.\nbatch = 8\n" in saliency
+
+
+def test_a_recipe_with_comments_is_the_same_recipe(tmp_path):
+    options = ["options.depth=2", "options.loss.name=own", 'options.words="# [a] = 1"']
+    recipe = load_recipe("moco-v2", options)
+    (tmp_path / "r.toml").write_text(recipe_text(recipe, comments=True))
+    assert load_recipe(str(tmp_path / "r.toml")) == recipe
 
 
 def test_options_override_with_or_without_quotes():
