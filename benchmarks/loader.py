@@ -34,11 +34,9 @@ from torch import Tensor
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.resizing import stretch_mask
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
-from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.masks.computed import make_masks
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment.color import MEAN, STD
 from dilo.train.augment.views import augment
@@ -134,9 +132,7 @@ class Yardstick:
 
 def prepared(images: Path, folder: Path) -> tuple[ImageSet, Yardstick]:
     """Make the masks of some images, as a store and as PNGs."""
-    plan = create_mask_store(images, folder / "masks", recipe=MaskRecipe.create("rbd"), size=SIDE)
-    for shard in range(plan.shards):
-        ShardBuilder(images, folder / "masks", MethodSource()).build(shard)
+    make_masks(images, folder / "masks", "rbd", size=SIDE, jobs=1)
     source = find_image_set(images, folder / "masks")
     paths, pngs = [], []
     for index in source.indices.tolist():

@@ -34,48 +34,6 @@ from dilo.pipeline.store.plan import PLAN, Plan, cached_names
 MaskAndShape = tuple[NDArray[np.uint8], tuple[int, int]]
 
 
-def create_mask_store(
-    images: Path | ImageSelection,
-    store: Path,
-    *,
-    recipe: MaskRecipe,
-    size: int | None = None,
-    shard_size: int | None = None,
-    reuse_list: bool = False,
-) -> Plan:
-    """Begin a store of masks, or check that the one there is what is asked for.
-
-    Parameters
-    ----------
-    images : Path or ImageSelection
-        Which images; a folder means all below it.
-    store : Path
-        The store; made if it is missing, and swept of what killed writers left.
-    recipe : MaskRecipe
-        What decides a mask.
-    size : int, optional
-        Side of a mask, in pixels; unless given, what the recipe says.
-    shard_size : int, optional
-        Images a shard; as for `plan_store`.
-    reuse_list : bool, default False
-        Whether to take the list of a store that is there; as for `plan_store`.
-
-    Returns
-    -------
-    Plan
-        The store's.
-
-    Raises
-    ------
-    DiloError
-        If the folder or the store cannot serve.
-    """
-    spec = mask_spec(recipe, size)
-    plan, names = plan_store(images, store, spec, shard_size=shard_size, reuse_list=reuse_list)
-    create_store(store, plan, names)
-    return plan
-
-
 def mask_spec(recipe: MaskRecipe, size: int | None = None) -> StoreSpec:
     """Describe a store of a recipe's masks: of this side, or of the recipe's own."""
     parameters = recipe.parameters()

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 from support.runs import losses
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.engine import checkpoint
 from dilo.train.engine.trainer import Result

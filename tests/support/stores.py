@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.store.create import StoreSpec, create_store
+from dilo.pipeline.masks.computed import mask_spec
+from dilo.pipeline.saliency import MaskRecipe
+from dilo.pipeline.store.create import StoreSpec, create_store, plan_store
 from dilo.pipeline.store.maskrows import MaskRows
-from dilo.pipeline.store.plan import shard_path
+from dilo.pipeline.store.plan import Plan, shard_path
 from dilo.pipeline.store.shardfile import write_shard
 
 
@@ -46,3 +49,19 @@ def even_images(root: Path, names: list[str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(root / name)
     return root
+
+
+def create_mask_store(
+    images: Path | ImageSelection,
+    store: Path,
+    *,
+    recipe: MaskRecipe,
+    size: int | None = None,
+    shard_size: int | None = None,
+    reuse_list: bool = False,
+) -> Plan:
+    """Begin a store of masks, or check that the one there is what is asked for."""
+    spec = mask_spec(recipe, size)
+    plan, names = plan_store(images, store, spec, shard_size=shard_size, reuse_list=reuse_list)
+    create_store(store, plan, names)
+    return plan

@@ -8,13 +8,14 @@ import zlib
 import pytest
 from support.fakes import Fake, fake_maker
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.failures import FailureRecorder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.pipeline.images import decoding
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.sample import take_sample
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.maskrows import MaskRows

@@ -3,12 +3,13 @@
 import pytest
 from support.photographs import photograph_folder
 from support.plugins import install, mark
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute import isolation
 from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 
 

@@ -11,12 +11,13 @@ import pytest
 from support.backgrounds import plan as plan_of_backgrounds
 from support.photographs import photograph_folder
 from support.shards import plan as plan_of_masks
+from support.stores import create_mask_store
 
 from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.compute import failures
 from dilo.pipeline.compute.shard import ShardBuilder, per_image_work
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.imported import ImportSource
 from dilo.pipeline.masks.network import InferenceSettings
 from dilo.pipeline.saliency import MaskRecipe

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
-from dilo.pipeline.masks.computed import create_mask_store, precompile
+from dilo.pipeline.masks.computed import precompile
 from dilo.pipeline.saliency import MaskRecipe
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from skimage import data
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
@@ -16,7 +17,6 @@ from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import (
     MethodSource,
-    create_mask_store,
     make_masks,
     mask_spec,
     planned_recipe,

@@ -11,6 +11,7 @@ from PIL import Image
 from skimage.data import astronaut, chelsea, coffee, rocket
 from support.fakes import Fake, fake_maker, ticking
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.arrays import ArrayTask
 from dilo.pipeline.compute.shard import ShardBuilder
@@ -18,7 +19,7 @@ from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks import sample
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store, mask_spec, open_recipe
+from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe
 from dilo.pipeline.masks.estimate import SHARD_BYTES, Estimate, estimate
 from dilo.pipeline.masks.sample import ROW_BYTES, Sample
 from dilo.pipeline.saliency import MaskRecipe

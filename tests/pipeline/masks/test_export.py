@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 from support.cli import invoke
 from support.photographs import photograph, photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.masks import export
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.maskrows import MaskRows

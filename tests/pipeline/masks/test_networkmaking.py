@@ -8,13 +8,14 @@ import pytest
 from support.networks import gain
 from support.photographs import photograph_folder
 from support.plugins import mark
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
 from dilo.pipeline.masks import network
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store, make_masks
+from dilo.pipeline.masks.computed import MethodSource, make_masks
 from dilo.pipeline.masks.network import InferenceSettings
 from dilo.pipeline.saliency import MaskRecipe, saliency
 from dilo.pipeline.saliency.weights import weights_digest

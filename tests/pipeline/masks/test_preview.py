@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, sheet, text_cell
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.preview import choose_images, foreground, mask_sheet
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore

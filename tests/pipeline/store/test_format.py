@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from support.backgrounds import built, crops_by, masks_of
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 

@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import pytest
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore, reader
 from dilo.pipeline.store.shardfile import open_shard

@@ -3,9 +3,10 @@
 import json
 
 from support.photographs import photograph_folder
+from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.status import format_ranges, missing_shards, status
 

@@ -14,12 +14,13 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 from support.programs import content
 from support.shards import PATHS, plan, rows
+from support.stores import create_mask_store
 
 from dilo.pipeline import cli
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, ImageError, StoreError
-from dilo.pipeline.masks.computed import MethodSource, create_mask_store
+from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore, verify
 from dilo.pipeline.store.plan import Plan
