@@ -1,6 +1,6 @@
 """Pretraining: what a method learns from, and how its views are made on the device."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +12,7 @@ from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.augment.views import augment
 from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset
 from dilo.train.data.images import ImageSet
-from dilo.train.data.loader import BatchSampler, make_loader
-from dilo.train.engine.optim import describe_rate, learning_rate, make_optimizer
+from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.methods import make_method
 from dilo.train.methods.base import Method, TrainingSet, ViewBatch
@@ -79,12 +78,13 @@ class Pretraining(Task):
         side, device = recipe.views.size, machine.device
         self.bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=side)
         self.method, self.spec = _make_method(recipe, source)
+        self.dataset = ViewDataset(source, recipe, self.spec)
         self.method.to(device).to(memory_format=torch.channels_last)
         self.model = self.method.train()
         for line in class_remarks(self.spec.classes, f"--images {source.folder}"):
             say(line)
         self.optimizer = make_optimizer(self.method, recipe.optimizer)
-        self.steps_per_epoch = self._order(0).steps_per_epoch
+        self.steps_per_epoch = self.batches(0).steps_per_epoch
         classes = self.spec.classes if self.spec.labels is not None else ()
         self.data = {
             "images": source.names.digest(),
@@ -99,16 +99,6 @@ class Pretraining(Task):
         if machine.knn_every:
             placement = machine.device, machine.workers, machine.knn_test
             self.monitor = KnnMonitor(source, recipe, *placement)
-
-    def _order(self, step: int) -> BatchSampler:
-        """Make the order of the batches from a step on."""
-        return BatchSampler(self.source.indices, self.recipe, step, self.machine.accumulate)
-
-    def loader(self, step: int) -> Iterable[Any]:
-        """Load this rank's batches from a step on."""
-        views = ViewDataset(self.source, self.recipe, self.spec)
-        pin = self.machine.device.type == "cuda"
-        return make_loader(views, self._order(step), workers=self.machine.workers, pin=pin)
 
     def inputs(self, batch: CropBatch, step: int, part: int) -> ViewBatch:
         """Augment a batch on the device, with labels and masks only if the method needs them."""
@@ -127,18 +117,10 @@ class Pretraining(Task):
             masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
         )
 
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of a step."""
-        return learning_rate(self.recipe.optimizer, step, self.steps_per_epoch)
-
     def describe(self) -> tuple[dict[str, Any], str]:
         """Return what is trained on, and where the rate comes from."""
-        facts = {
-            "images": len(self.source.indices),
-            "images_in_folder": self.source.in_folder,
-            "never_pasted": self.source.never_pasted,
-        }
-        return facts, describe_rate(self.recipe.optimizer)
+        facts, line = super().describe()
+        return facts | {"never_pasted": self.source.never_pasted}, line
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 
 from dilo.pipeline.common.compiled import CACHE
 from dilo.pipeline.common.files import write_text
@@ -21,10 +22,18 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.dataset import CropBatch
-from dilo.train.data.loader import micro_batches, prefetch_to_device, require_handles
+from dilo.train.data.images import ImageSet
+from dilo.train.data.loader import (
+    BatchSampler,
+    make_loader,
+    micro_batches,
+    prefetch_to_device,
+    require_handles,
+)
 from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claim_run
+from dilo.train.engine.optim import describe_rate, learning_rate
 from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.monitor.metrics import MetricsLogger, has_evaluation, require_tensorboard
 from dilo.train.monitor.run_info import note_failure, write_run_info
@@ -58,6 +67,11 @@ class Task(ABC):
 
     #: What to do.
     recipe: RunRecipe
+    #: The images; batches are of its `indices`.
+    source: ImageSet
+    #: What is loaded of them, by (epoch, index).
+    dataset: Dataset[Any]
+    machine: RunOptions
     #: On the device, in train mode.
     model: TrainableModel
     #: Of the model's parameters.
@@ -71,21 +85,10 @@ class Task(ABC):
     eval_every: int = 0
 
     @abstractmethod
-    def loader(self, step: int) -> Iterable[Any]:
-        """Load this rank's batches from a step on; an error in the place of one ends the run."""
-
-    @abstractmethod
     def inputs(self, batch: CropBatch, step: int, part: int) -> object:
         """Turn a batch, or a part of one, into what the model takes, on the device."""
 
     @abstractmethod
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of the step that follows `step` steps."""
-
-    @abstractmethod
-    def describe(self) -> tuple[dict[str, Any], str]:
-        """Return facts for run.json, and a line for the log."""
-
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
     ) -> tuple[dict[str, Any], str]:
@@ -93,7 +96,24 @@ class Task(ABC):
 
         `between` is called before each batch, on all ranks as often; what it raises gives it up.
         """
-        raise NotImplementedError
+
+    def batches(self, step: int) -> BatchSampler:
+        """Make the order of this rank's batches from a step on."""
+        return BatchSampler(self.source.indices, self.recipe, step, self.machine.accumulate)
+
+    def loader(self, step: int) -> Iterable[Any]:
+        """Load this rank's batches from a step on; an error in the place of one ends the run."""
+        workers, pin = self.machine.workers, self.machine.device.type == "cuda"
+        return make_loader(self.dataset, self.batches(step), workers=workers, pin=pin)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of the step that follows `step` steps."""
+        return learning_rate(self.recipe.optimizer, step, self.steps_per_epoch)
+
+    def describe(self) -> tuple[dict[str, Any], str]:
+        """Return facts for run.json, and a line for the log: where the rate comes from."""
+        facts = {"images": len(self.source.indices), "images_in_folder": self.source.in_folder}
+        return facts, describe_rate(self.recipe.optimizer)
 
     def finish(self, run: Path) -> None:
         """Write what is wanted of the trained model, on rank 0, when all steps are taken."""

@@ -1,6 +1,6 @@
 """Training a network for saliency: images and masks to weights, on from wherever it stopped."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -9,9 +9,8 @@ from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.data.dataset import CropBatch
-from dilo.train.data.loader import BatchSampler, make_loader
 from dilo.train.engine.checkpoint import save_torch_file
-from dilo.train.engine.optim import describe_rate, learning_rate, make_optimizer
+from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.networks.torchfile import read
 from dilo.train.networks.weights import state_dict_of
@@ -78,7 +77,8 @@ class SaliencyTask(Task):
 
     def __init__(self, recipe: SaliencyRecipe, data: Data, machine: RunOptions) -> None:
         self.recipe: SaliencyRecipe = recipe
-        self.pairs, self.machine = data.pairs, machine
+        self.pairs, self.source, self.machine = data.pairs, data.pairs.source, machine
+        self.dataset = CropDataset(data.pairs, recipe)
         self.model: SaliencyModel = make_model(recipe)
         arch = recipe.model.arch
         encoder = _load_encoder(data.encoder, arch, self.model)
@@ -90,9 +90,9 @@ class SaliencyTask(Task):
         self.bank = BackgroundBank(
             recipe.paste, data.backgrounds, device, seed=recipe.seed, side=side
         )
-        self.steps_per_epoch = self._order(0).steps_per_epoch
+        self.steps_per_epoch = self.batches(0).steps_per_epoch
         self.data = {
-            "images": data.pairs.source.names.digest(),
+            "images": self.source.names.digest(),
             "truth": data.pairs.digest(),
             "backgrounds": fingerprints(data.backgrounds),
             "encoder": encoder,
@@ -103,16 +103,6 @@ class SaliencyTask(Task):
             self.scorer = MaskScorer(data.test, recipe.data.size, machine)
             self.eval_every = data.test_every
 
-    def _order(self, step: int) -> BatchSampler:
-        """Make the order of the batches from a step on."""
-        return BatchSampler(self.pairs.source.indices, self.recipe, step, self.machine.accumulate)
-
-    def loader(self, step: int) -> Iterable[Any]:
-        """Load this rank's batches from a step on."""
-        examples, workers = CropDataset(self.pairs, self.recipe), self.machine.workers
-        pin = self.machine.device.type == "cuda"
-        return make_loader(examples, self._order(step), workers=workers, pin=pin)
-
     def inputs(self, batch: CropBatch, step: int, part: int) -> SaliencyBatch:
         """Paste, jitter and standardise a batch on the device."""
         self.bank.load_epoch(step // self.steps_per_epoch)
@@ -120,19 +110,10 @@ class SaliencyTask(Task):
         settings: dict[str, Any] = {"soft": self.pairs.soft, "step": step, "epochs": epochs}
         return prepare_batch(batch, self.recipe.data, self.bank, **settings)
 
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of a step."""
-        return learning_rate(self.recipe.optimizer, step, self.steps_per_epoch)
-
     def describe(self) -> tuple[dict[str, Any], str]:
         """Return what is trained on, and where the rate comes from."""
-        source = self.pairs.source
-        facts = {
-            "images": len(source.indices),
-            "images_in_folder": source.in_folder,
-            "left_out": list(self.pairs.left_out),
-        }
-        return facts, describe_rate(self.recipe.optimizer)
+        facts, line = super().describe()
+        return facts | {"left_out": list(self.pairs.left_out)}, line
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
