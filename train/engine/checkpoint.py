@@ -94,16 +94,7 @@ class Checkpoints:
         if path is None:
             return None
         content = contents.pop(path) if path in contents else load(path)
-        try:
-            self.restore(content)
-        # Of torch, where a network or an optimiser has other parts than the file.
-        except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise CheckpointError(
-                f"{path} must hold what this network and its optimiser need, but taking it up "
-                f"failed ({type(error).__name__}: {reason}): go on with the version of dilo that "
-                f"wrote it"
-            ) from error
+        self.restore(content)
         return int(content["dilo"]["step"])
 
     def restore(self, content: Mapping[str, Any]) -> None:
