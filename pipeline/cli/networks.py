@@ -44,8 +44,7 @@ class NetworkOptions:
 
     def recipe(self, method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":
         """Find a method and its parameters by their names, and refuse options it has not."""
-        from dilo.pipeline.saliency import METHODS, MaskRecipe, NetworkMethod
-        from dilo.pipeline.saliency.weights import weights_digest, weights_file
+        from dilo.pipeline.saliency import METHODS, NetworkMethod
 
         if method not in METHODS:
             raise click.BadParameter(
@@ -62,13 +61,10 @@ class NetworkOptions:
             raise click.UsageError(f"{_PARAMETERS[name]} and --set {name}=... say the same: one do")
         if network and self.weights is None:
             raise click.UsageError(f"--method {method} is a network: give its --weights FILE")
-        digest = weights_digest(weights_file(self.weights)) if self.weights else ""
-        if self.weights:
-            from dilo.pipeline.masks.network import trained_settings
+        from dilo.pipeline.masks.network import recipe_by_weights
 
-            settings = trained_settings(method, self.weights) | settings
         try:
-            return MaskRecipe.create(method, refine, settings | parameters, weights=digest)
+            return recipe_by_weights(method, refine, settings | parameters, self.weights)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--set") from error
 

@@ -21,11 +21,11 @@ from dilo.pipeline.masks.network import (
     InferenceSettings,
     check_weights,
     open_network,
-    trained_settings,
+    recipe_by_weights,
 )
-from dilo.pipeline.saliency import METHODS, MaskRecipe
+from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
-from dilo.pipeline.saliency.weights import weights_digest, weights_file
+from dilo.pipeline.saliency.weights import weights_file
 from dilo.pipeline.store.create import StoreSpec, create_store, plan_store
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import PLAN, Plan, cached_names
@@ -166,18 +166,15 @@ def make_masks(
     (224, 224)
     """
     selection = images if isinstance(images, ImageSelection) else ImageSelection(Path(images))
-    settings, digest, inference = dict(settings or {}), "", None
-    if weights is not None:
-        file = weights_file(Path(weights)).absolute()
-        digest = weights_digest(file)
-        if method in METHODS:
-            settings = trained_settings(method, Path(weights)) | settings
-    recipe = MaskRecipe.create(method, refine, settings, weights=digest)
+    weights = Path(weights) if weights is not None else None
+    recipe = recipe_by_weights(method, refine, settings or {}, weights)
     spec, store = mask_spec(recipe, size), Path(out).absolute()
     plan, names = plan_store(selection, store, spec, shard_size=shard_size)
+    inference = None
     if weights is not None:
         if device == "cuda" and jobs == -1:
             jobs = require_gpus(spec.parameters["precision"])
+        file = weights_file(weights).absolute()
         inference = InferenceSettings(file, device, processes=joblib.effective_n_jobs(jobs))
         if not (store / PLAN).exists():
             check_weights(recipe, file, names)
