@@ -120,9 +120,9 @@ def predicted(classifier: Classifier, images: Tensor) -> Tensor:
 def _gradients(classifier: Classifier, images: Tensor, classes: Tensor) -> Tensor:
     """Send the sum of the scores back once: no image's score hangs on another image."""
     encoder = classifier.encoder
-    seen = to_color_space(images.detach(), encoder.space).detach().requires_grad_()
+    pixels = to_color_space(images.detach(), encoder.space).detach().requires_grad_()
     with torch.enable_grad():
-        scores = linear(encoder.network(seen), classifier.weight, classifier.bias)
+        scores = linear(encoder.network(pixels), classifier.weight, classifier.bias)
         own = scores.gather(1, classes[:, None]).sum()
-    (gradient,) = torch.autograd.grad(own, seen)
+    (gradient,) = torch.autograd.grad(own, pixels)
     return gradient.abs().amax(1)

@@ -106,10 +106,10 @@ class Encoder:
         RecipeError
             If the network has none, as a vision transformer.
         """
-        seen = to_color_space(images, self.space)
+        pixels = to_color_space(images, self.space)
         if isinstance(self.network, Pair | Half):
-            return torch.cat([feature_map(n, part) for n, part in self.network.parts(seen)], 1)
-        return feature_map(self.network, seen)
+            return torch.cat([feature_map(n, part) for n, part in self.network.parts(pixels)], 1)
+        return feature_map(self.network, pixels)
 
 
 def load_encoder(
@@ -261,13 +261,13 @@ def newest_checkpoint(run: Path) -> Path:
     CheckpointError
         If there is none.
     """
-    found = list_checkpoints(run)
-    if not found:
+    checkpoints = list_checkpoints(run)
+    if not checkpoints:
         raise CheckpointError(
             f"{run} must be a checkpoint or the folder of a run, but there is no "
             f"{run / 'checkpoints' / 'step-*.pt'}: give the file itself, or train first"
         )
-    return found[0][1]
+    return checkpoints[0][1]
 
 
 def _text(value: object) -> str | None:

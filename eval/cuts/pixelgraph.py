@@ -35,10 +35,10 @@ def links(
     node = np.arange(height * width).reshape(height, width)
     pairs, lengths = [], []
     for down, right in steps:
-        here = node[: height - down, max(0, -right) : width - max(0, right)]
-        there = node[down:, max(0, right) : width - max(0, -right)]
-        pairs.append((here.ravel(), there.ravel()))
-        lengths.append(np.full(here.size, float(down * down + right * right)))
+        start = node[: height - down, max(0, -right) : width - max(0, right)]
+        end = node[down:, max(0, right) : width - max(0, -right)]
+        pairs.append((start.ravel(), end.ravel()))
+        lengths.append(np.full(start.size, float(down * down + right * right)))
     first, second = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
     values = colors.reshape(height * width, -1)
     squared = np.square(values[first] - values[second]).sum(1)
