@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.augment.backgrounds import Stores
 from dilo.train.data.crop import compile_crops
-from dilo.train.data.dataset import CropBatch, CropSample, ViewDataset, collate
+from dilo.train.data.dataset import CropBatch, collate
 from dilo.train.data.images import ImageSet
-from dilo.train.data.loader import BatchSampler, Prefetched, make_loader, prefetch_to_device
+from dilo.train.data.loader import Prefetched, prefetch_to_device
 from dilo.train.engine.pretrain import Pretraining
 from dilo.train.engine.trainer import Optimization
 from dilo.train.methods.base import ViewBatch
@@ -48,22 +47,21 @@ class Stages:
     ) -> None:
         endless = dataclasses.replace(recipe.optimizer, epochs=ENDLESS)
         self._recipe = dataclasses.replace(recipe, optimizer=endless)
-        self._source, self._machine, self._seconds = source, machine, seconds
-        self._first = next(iter(self._batches(0)))  # refuses too few images
+        self._machine, self._seconds = machine, seconds
         without_knn = dataclasses.replace(machine, knn_every=0)
-        self._task = Pretraining(recipe, source, without_knn, stores, distributed.no_log)
-        self.method, spec = self._task.method, self._task.spec
+        self._task = Pretraining(self._recipe, source, without_knn, stores, distributed.no_log)
+        self._first = next(iter(self._task.batches(0)))
+        self.method = self._task.method
         self._task.bank.load_epoch(0)
         self._update = Optimization(self._task.model, self._task.optimizer, machine)
         self._parts: list[ViewBatch] = []
-        self._views = ViewDataset(source, self._recipe, spec)
         self._steps = 0
 
     def decode(self) -> float:
         """Read, decode and crop files in workers, all of them together."""
         # From the middle of an epoch, for the whole begins with its first images, and would find
         # them in the system's cache.
-        reading = self._loader(self._batches(0).steps_per_epoch // 2)
+        reading = self._task.loader(self._task.steps_per_epoch // 2)
         with contextlib.closing(prefetch_to_device(reading, CPU)) as batches:
             return self.stream(prefetched.wait_seconds for prefetched in batches)[0]
 
@@ -80,13 +78,13 @@ class Stages:
     def whole(self) -> tuple[float, float]:
         """Train, from the loader to the optimiser; return what `stream` does."""
         with contextlib.closing(
-            prefetch_to_device(self._loader(0), self._machine.device)
+            prefetch_to_device(self._task.loader(0), self._machine.device)
         ) as batches:
             return self.stream(self._training_waits(batches))
 
     def _crops(self) -> CropBatch:
         """Bring a batch, or a part of one, to the device."""
-        batch = collate([self._views[key] for key in self._first])
+        batch = collate([self._task.dataset[key] for key in self._first])
         with contextlib.closing(prefetch_to_device([batch], self._machine.device)) as batches:
             return next(batches).batch
 
@@ -141,15 +139,6 @@ class Stages:
         """Wait until the device has done all that it was told."""
         if self._machine.device.type == "cuda":
             torch.cuda.synchronize(self._machine.device)
-
-    def _batches(self, start: int) -> BatchSampler:
-        """Order the images from a step on, without end."""
-        return BatchSampler(self._source.indices, self._recipe, start, self._machine.accumulate)
-
-    def _loader(self, start: int) -> DataLoader[CropSample]:
-        """Read images from a step on as training does."""
-        workers, pin = self._machine.workers, self._machine.device.type == "cuda"
-        return make_loader(self._views, self._batches(start), workers=workers, pin=pin)
 
 
 def bench(

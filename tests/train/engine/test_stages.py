@@ -116,8 +116,8 @@ def test_fewer_images_than_a_batch_are_refused(source):
 
 def test_what_is_decoded_is_not_what_the_whole_begins_with(source, monkeypatch):
     staging, decoded = staged(source, seconds=0.0), []
-    original = staging._views.read
-    monkeypatch.setattr(staging._views, "read", lambda i: decoded.append(i) or original(i))
+    original = staging._task.dataset.read
+    monkeypatch.setattr(staging._task.dataset, "read", lambda i: decoded.append(i) or original(i))
     staging.decode()
     first = {index for _, index in staging._first}
     assert decoded
