@@ -65,11 +65,11 @@ def listing(source: "LabelledFolder | Features") -> dict[str, str]:
     Returns
     -------
     dict
-        "folder", whole, and "list", the digest of all names in it.
+        "folder", whole, and "digest", that of all names in it.
     """
     names: Names | None = getattr(source, "names", None)  # features have the digest itself
     digest = getattr(source, "listed", "") if names is None else names.digest()
-    return {"folder": str(source.root.resolve()), "list": digest}
+    return {"folder": str(source.root.resolve()), "digest": digest}
 
 
 def keyed(folder: Path, keys: Iterable[str]) -> dict[str, str]:
@@ -90,7 +90,7 @@ def keyed(folder: Path, keys: Iterable[str]) -> dict[str, str]:
     text = json.dumps(sorted(keys))
     return {
         "folder": str(folder.resolve()),
-        "list": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        "digest": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
     }
 
 

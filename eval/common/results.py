@@ -2,17 +2,20 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dilo.eval.common.inputs import inputs_of
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, first_few, require_access
 from dilo.pipeline.images.names import escaped
+
+if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
+    from dilo.eval.models.encoder import Encoder
 
 #: Seconds for which an empty folder may be that of a command that is about to write there.
 CLAIMED = 60.0
@@ -275,6 +278,21 @@ def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
     path = folder / f"{record['task']}.json"
     write_text(path, json.dumps(record) + "\n")
     return path
+
+
+def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
+    """Begin a record: the command, and which network was measured at which side of its crops."""
+    return {
+        "task": task,
+        "checkpoint": str(encoder.source),
+        "step": encoder.step,
+        "size": encoder.size,
+    }
+
+
+def skipped_images(images: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """List images that could not be used, for the key "skipped" of every record."""
+    return [{"path": path, "reason": reason} for path, reason in images]
 
 
 def provenance(started: float) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dilo.pipeline.errors import DiloError
 
 def record(test="/val", step=7, **more):
     """Make a record of kNN."""
-    inputs = {"train": {"folder": "/train", "list": "a"}, "test": {"folder": test, "list": "b"}}
+    inputs = {"train": {"folder": "/train", "digest": "a"}, "test": {"folder": test, "digest": "b"}}
     return {
         "task": "knn",
         "checkpoint": f"/run/checkpoints/step-{step}.pt",
@@ -49,7 +49,7 @@ def put(folder, found, *, of_run=True):
         {"size": 32},
         {"protocol": "moco"},
         {"results": [{"k": 5, "top1": 1.0}]},
-        {"inputs": {"train": {"folder": "/train", "list": "a"}, "test": {"list": "c"}}},
+        {"inputs": {"train": {"folder": "/train", "digest": "a"}, "test": {"digest": "c"}}},
     ],
 )
 def test_a_result_of_other_images_or_settings_goes_beside_and_both_stay(tmp_path, other, of_run):
