@@ -121,47 +121,6 @@ def frame(path: Path, side: int) -> Tensor:
     return pixels
 
 
-def read_mask(path: Path, side: int) -> Tensor:
-    """Read the mask of a foreground.
-
-    Parameters
-    ----------
-    path : Path
-        An array of 0 and 1, as numpy saves it; nothing in it is run.
-    side : int
-        Side of the result, in pixels.
-
-    Returns
-    -------
-    Tensor of shape (1, side, side), float32
-        1 on the foreground, 0 elsewhere; the nearest value where the mask is of another size.
-
-    Raises
-    ------
-    ImageError
-        If it is something else.
-    """
-    try:
-        # Mapped, so that a file which claims to be huge takes no memory.
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        mask = _hard(found)
-    except (ValueError, OSError, EOFError) as error:
-        raise ImageError(f"a mask must be an array of 0 and 1 as .npy, got {error}") from None
-    resized = Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(resized)).float()[None]
-
-
-def _hard(found: object) -> NDArray[np.uint8]:
-    """Check the array of a mask, and hold it in memory."""
-    if not isinstance(found, np.ndarray):
-        raise ValueError("several arrays")
-    if found.ndim != 2 or not 0 < found.size <= 2**28 or found.dtype.kind not in "biuf":
-        raise ValueError(f"{found.dtype} of shape {found.shape}")
-    if not np.isin(found, (0, 1)).all():
-        raise ValueError("other values")
-    return np.asarray(found).astype(np.uint8)
-
-
 class Frames(Dataset[Item]):
     """A variation's images by position; the reason, in words, where one cannot be read.
 

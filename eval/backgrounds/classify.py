@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.eval.backgrounds.adversary import BACKGROUNDS
 from dilo.eval.backgrounds.challenge import IMAGENET, NINE, Challenge, Frames, Mapping
 from dilo.eval.backgrounds.draws import MIXED
 from dilo.eval.backgrounds.variations import Pieces, Variations, collate, pictures, spread
@@ -20,17 +19,6 @@ from dilo.pipeline.images.labels import sorted_classes
 from dilo.pipeline.images.names import escaped
 from dilo.train.data import evaluation
 from dilo.train.data.loader import in_order, make_loader, read_through
-
-#: Mean and standard deviation of red, green and blue that the challenge's own networks of nine
-#: classes were trained with.
-IN9_MEAN = (0.4717, 0.4499, 0.3837)
-
-
-IN9_STD = (0.2600, 0.2516, 0.2575)
-
-
-#: Whose statistics: those of the classifier's training, or the ones above.
-COLOURS = ("training", "in9")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +33,11 @@ class Candidate:
         Trunk and linear layer.
     meaning : Tensor of shape (C,), int64
         Which of the judged classes each of its classes is; -1 for none.
-    colours : {"training", "in9"}
-        What standardises the colours it sees.
     """
 
     name: str
     classifier: Classifier
     meaning: Tensor
-    colours: str = "training"
 
     def to(self, device: torch.device) -> "Candidate":
         """Move to a device.
@@ -88,13 +73,8 @@ class Candidate:
             If a score is not finite.
         """
         classifier = self.classifier
-        images = images.clamp(0, 1)
-        if self.colours == "in9":
-            mean, std = (images.new_tensor(three)[:, None, None] for three in (IN9_MEAN, IN9_STD))
-            images = (images - mean) / std
-            classifier = replace(classifier, encoder=replace(classifier.encoder, space="unit"))
         with torch.inference_mode():
-            scores = classifier.scores(images).cpu()
+            scores = classifier.scores(images.clamp(0, 1)).cpu()
         if not bool(scores.isfinite().all()):
             raise CheckpointError(
                 f"scores of {classifier.encoder.source} must be finite, got NaN or infinity: "
@@ -138,7 +118,6 @@ def of_challenge(
     mapping: Mapping | None,
     classes: Sequence[str],
     what: str,
-    colours: str | None = None,
 ) -> Candidate:
     """Judge a classifier by the nine classes of the challenge.
 
@@ -154,9 +133,6 @@ def of_challenge(
         The challenge's class folders.
     what : str
         The folder, for messages.
-    colours : {"training", "in9"}, optional
-        What standardises the colours; by default "in9" for a network of 9 classes whose file
-        is not of dilo, which is to say one of the challenge's.
 
     Returns
     -------
@@ -169,10 +145,8 @@ def of_challenge(
         If it has another number of classes, or 1000 and there is no mapping.
     """
     count, source = len(classifier.weight), classifier.encoder.source
-    foreign = not classifier.encoder.recipe and classifier.classes is None
     if count == NINE:
-        known = of_folder(name, classifier, classes, what)
-        return replace(known, colours=colours or ("in9" if foreign else "training"))
+        return of_folder(name, classifier, classes, what)
     if count != IMAGENET:
         raise DiloError(
             f"{source} must have 9 classes, or ImageNet's 1000, to be judged by {what}, got "
@@ -188,7 +162,7 @@ def of_challenge(
     )  # the mapping counts synsets in their sorted order
     ranks = {synset: rank for rank, synset in enumerate(order)}
     rows = [ranks[synset] for synset in classifier.classes or ()] or list(range(IMAGENET))
-    return Candidate(name, classifier, mapping.numbers[torch.tensor(rows)], colours or "training")
+    return Candidate(name, classifier, mapping.numbers[torch.tensor(rows)])
 
 
 Content = TypeVar("Content")
@@ -450,38 +424,6 @@ def judge_challenge(
             answers[name] = told
         failures += [(f"{name}/val/{path}", reason) for path, reason in _failures(folder, asked)]
     return Judged(found, failures)
-
-
-def read_backgrounds(
-    challenge: Challenge, running: Running, side: int
-) -> tuple[Tensor, list[tuple[str, str]]]:
-    """Hold the challenge's backgrounds in the device's memory: 4,050 take 0.6 GB.
-
-    Parameters
-    ----------
-    challenge : Challenge
-        The images.
-    running : Running
-        How.
-    side : int
-        Side of each, in pixels.
-
-    Returns
-    -------
-    Tensor of shape (N, 3, side, side), uint8
-        Those that could be read, in the order of their paths.
-    list of (str, str)
-        The others, and why.
-    """
-    folder = challenge.folders[BACKGROUNDS]
-    frames = Frames(folder, np.arange(len(folder.names)), side)
-    kept, failed = [], []
-    for positions, crops, failures in running.batches(frames, evaluation.collate):
-        kept += [crops.to(running.device)] if positions else []
-        failed += failures
-    _demand_some(folder, kept, failed)
-    paths = [(f"{BACKGROUNDS}/val/{escaped(folder.names[i])}", reason) for i, reason in failed]
-    return torch.cat(kept), paths
 
 
 def _answers(folder: LabelledFolder, asked: Asked, row: int) -> dict[str, Answers]:

@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from dilo.eval.backgrounds.adversary import Foreground, attack, find_foregrounds
-from dilo.eval.backgrounds.challenge import SIDE, Challenge, find_challenge, read_mapping
+from dilo.eval.backgrounds.challenge import SIDE, find_challenge, read_mapping
 from dilo.eval.backgrounds.classify import (
     Candidate,
     Judged,
@@ -19,10 +17,9 @@ from dilo.eval.backgrounds.classify import (
     judge_variations,
     of_challenge,
     of_folder,
-    read_backgrounds,
 )
 from dilo.eval.backgrounds.draws import Donors
-from dilo.eval.backgrounds.metrics import failures_of, reliance, share
+from dilo.eval.backgrounds.metrics import failures_of, reliance
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select, spread
 from dilo.eval.common.inputs import listing
@@ -148,18 +145,12 @@ class ChallengeOptions:
     ----------
     mapping : Path or None
         From ImageNet's classes to the nine.
-    colours : str or None
-        What standardises the colours; None to go by the file.
     size : int or None
         Side that images are resized to; None for 224 px.
-    attack : bool
-        Whether to measure the challenge's accuracy as well.
     """
 
     mapping: Path | None = None
-    colours: str | None = None
     size: int | None = None
-    attack: bool = False
 
 
 def evaluate_challenge(
@@ -189,14 +180,12 @@ def evaluate_challenge(
         If the release, the mapping or a classifier does not fit.
     """
     challenge = find_challenge(root, request.variations)
-    whole = find_challenge(root) if options.attack else challenge
-    foregrounds = find_foregrounds(whole) if options.attack else []
     mapping = None if options.mapping is None else read_mapping(options.mapping)
     if mapping is not None:
         say(f"{mapping.source}: {sum(mapping.counts)} classes of ImageNet are {mapping.counts}")
     side = options.size or SIDE
     candidates = [
-        of_challenge(name, classifier, mapping, challenge.classes, str(root), options.colours).to(
+        of_challenge(name, classifier, mapping, challenge.classes, str(root)).to(
             request.running.device
         )
         for name, classifier in request.classifiers
@@ -216,47 +205,17 @@ def evaluate_challenge(
         "mapping": None if mapping is None else str(mapping.source),
         **_results(candidates, judged, len(challenge.classes)),
     }
-    if options.attack:
-        _add_attack(record, request, candidates, whole, foregrounds, side, say)
     return Evaluation(record, challenge_sheet(challenge, side, candidates, judged.found))
-
-
-def _add_attack(
-    record: dict[str, Any],
-    request: Request,
-    candidates: Sequence[Candidate],
-    challenge: Challenge,
-    foregrounds: Sequence[Foreground],
-    side: int,
-    say: Say,
-) -> None:
-    """Measure the challenge's accuracy, and put it into the record."""
-    chosen = spread(np.arange(len(foregrounds)), request.limit)
-    backgrounds, unread = read_backgrounds(challenge, request.running, side)
-    with Progress(len(chosen), "foregrounds", say) as progress:
-        verdict = attack(
-            candidates,
-            [foregrounds[i] for i in chosen.tolist()],
-            backgrounds,
-            batch=request.running.batch,
-            progress=progress.advance,
-        )
-    record["backgrounds"] = len(backgrounds)
-    record["failures"] += failures_of([*unread, *verdict.failures])
-    for result, holds in zip(record["results"], verdict.holds, strict=True):
-        told = share(holds)
-        result["challenge"] = None if told is None else vars(told)
 
 
 def _say_how(
     candidates: Sequence[Candidate], folders: Mapping[str, Any], side: int, say: Say
 ) -> None:
-    """Say what is not as the challenge has it, and what each candidate's colours are."""
+    """Say what is not as the challenge has it."""
     for candidate in candidates:
         size = candidate.classifier.encoder.size
         trained = "" if size == side else f", trained at {size} px: --size {size} shows it those"
-        whose = {"training": "its training's", "in9": "ImageNet-9's"}[candidate.colours]
-        say(f"{candidate.name}: sees {side} px{trained}; standardised by {whose} statistics")
+        say(f"{candidate.name}: sees {side} px{trained}")
     resized: dict[tuple[int, ...], list[str]] = {}
     for name, folder in folders.items():
         with contextlib.suppress(ImageError):  # which is reported with the others
@@ -289,7 +248,6 @@ def _results(
                 "name": candidate.name,
                 **_source(candidate.classifier),
                 "classes": len(candidate.meaning),
-                "colours": candidate.colours,
                 "images": len(next(iter(found.values())).labels),
                 "chance": 100 / (classes or len(candidate.meaning)),
                 **reliance(found),

@@ -194,7 +194,6 @@ MEANINGS = {
     "BG-gap": "mixed_same less mixed_rand, in points, with its 95 % interval",
     "follows rand": "of mixed_rand on another class's background, answered by that class",
     "follows next": "of mixed_next, answered by the background's class",
-    "challenge": "foregrounds that no background of the test set makes mistaken",
 }
 
 
@@ -231,8 +230,6 @@ def _row(result: Mapping[str, Any]) -> dict[str, str]:
         cells["BG-gap"] = f"{gap['value']:.1f} ({gap['low']:.1f} to {gap['high']:.1f})"
     for name, told in result["follows_background"].items():
         cells[f"follows {name.removeprefix('mixed_')}"] = f"{told['value']:.1f}"
-    if attacked := result.get("challenge"):
-        cells["challenge"] = f"{attacked['value']:.1f}"
     return cells
 
 

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 #: --help imports no torch.
 VARIATIONS = ("original", "only_fg", "no_fg", "mixed_same", "mixed_rand", "mixed_next")
 CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
-ONLY_CHALLENGE = {"mapping": "--mapping", "colours": "--colours", "attack": "--challenge-accuracy"}
 
 
 @click.command("backgrounds")
@@ -36,18 +35,6 @@ ONLY_CHALLENGE = {"mapping": "--mapping", "colours": "--colours", "attack": "--c
     "--mapping",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="in_to_in9.json of the challenge's code, for classifiers of 1000 classes.",
-)
-@click.option(
-    "--colours",
-    type=click.Choice(["training", "in9"]),
-    show_default="in9 for 9 classes in a file that is not dilo's, else training",
-    help="Whose mean and deviation standardise the challenge's images.",
-)
-@click.option(
-    "--challenge-accuracy",
-    "attack",
-    is_flag=True,
-    help="Also paste each foreground of the challenge on each of its backgrounds: long.",
 )
 @click.option("--images", type=EXISTING, help="Class folders, to make the variations of.")
 @click.option("--masks", type=EXISTING, help="The store that dilo-prep masks made of them.")
@@ -79,6 +66,7 @@ ONLY_CHALLENGE = {"mapping": "--mapping", "colours": "--colours", "attack": "--c
 def command(
     classifiers: Named,
     challenge: Path | None,
+    mapping: Path | None,
     images: Path | None,
     masks: Path | None,
     seed: int,
@@ -91,7 +79,6 @@ def command(
     size: int | None,
     arch: str | None,
     as_json: bool,
-    **only_challenge: Any,
 ) -> None:
     """Measure how far classifiers rely on backgrounds.
 
@@ -100,7 +87,7 @@ def command(
     its background alone, and its foreground on backgrounds of its own class, of any, of the
     next. Writes backgrounds.json, table.txt and the sheet variations.png.
     """
-    _demand_one_source(challenge, images, masks, variations, only_challenge)
+    _demand_one_source(challenge, images, masks, variations, mapping)
     require_torch("dilo-eval")
     from dilo.eval.backgrounds.classify import Running
     from dilo.eval.backgrounds.evaluation import Request
@@ -119,7 +106,7 @@ def command(
         running=Running(batch=batch, workers=worker_count(workers), device=choose_device(device)),
     )
     if challenge is not None:
-        evaluation = _of_challenge(request, challenge, size, only_challenge)
+        evaluation = _of_challenge(request, challenge, mapping, size)
     elif images is not None and masks is not None:
         from dilo.eval.backgrounds.evaluation import evaluate_folder
 
@@ -128,12 +115,13 @@ def command(
 
 
 def _of_challenge(
-    request: "Request", challenge: Path, size: int | None, options: dict[str, Any]
+    request: "Request", challenge: Path, mapping: Path | None, size: int | None
 ) -> "Evaluation":
     """Judge by the challenge."""
     from dilo.eval.backgrounds.evaluation import ChallengeOptions, evaluate_challenge
 
-    return evaluate_challenge(request, challenge, ChallengeOptions(size=size, **options), say=say)
+    options = ChallengeOptions(mapping=mapping, size=size)
+    return evaluate_challenge(request, challenge, options, say=say)
 
 
 def _written(
@@ -164,7 +152,7 @@ def _demand_one_source(
     images: Path | None,
     masks: Path | None,
     variations: tuple[str, ...],
-    only_challenge: dict[str, Any],
+    mapping: Path | None,
 ) -> None:
     """Refuse what does not make either the challenge or a folder with masks."""
     if challenge is not None and (images is not None or masks is not None):
@@ -173,8 +161,8 @@ def _demand_one_source(
         return
     if images is None or masks is None:
         raise click.UsageError("give --challenge DIR, or both --images DIR and --masks STORE")
-    if given := [option for name, option in ONLY_CHALLENGE.items() if only_challenge[name]]:
-        raise click.UsageError(f"{given[0]} is for --challenge alone")
+    if mapping is not None:
+        raise click.UsageError("--mapping is for --challenge alone")
     if others := [name for name in variations if name not in VARIATIONS]:
         raise click.BadParameter(
             f"must be of {', '.join(VARIATIONS)} without --challenge, got {others[0]}",

@@ -29,7 +29,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "backgrounds": (
         *("mode", "masks_fingerprint", "seed", "judged_classes", "side", "mapping", "backgrounds"),
-        *("results.*.size", "results.*.colours", "results.*.images"),
+        *("results.*.size", "results.*.images"),
     ),
     "neighbors": (
         *("images.count", "asked.count", "k", "pick", "output", "class", "gradients"),

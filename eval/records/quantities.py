@@ -198,7 +198,6 @@ QUANTITIES = (
         for key, what, directions in FATES
         for name, better in directions.items()
     ),
-    Quantity("backgrounds", "results.*.challenge", "Backgrounds Challenge accuracy"),
     Quantity(
         "neighbors",
         "checkpoints.*.precision",

@@ -148,7 +148,7 @@ def challenge_folder(
     """Write a release in small: objects of the class's colour before backgrounds of a colour.
 
     Backgrounds: in mixed_next the next class's, in mixed_rand that of class 4, else its own.
-    Images of only_bg_t are of one colour. Masks are the middle half of each image.
+    Images of only_bg_t are of one colour.
     """
     colours = (255 * nine_colours()).round().to(torch.uint8).numpy()
     middle = slice(side // 4, side - side // 4)
@@ -163,11 +163,6 @@ def challenge_folder(
             folder.mkdir(parents=True)
             for i in range(each):
                 Image.fromarray(pixels).save(folder / f"{i}.png")
-        mask = np.zeros((side, side), bool)
-        mask[middle, middle] = True
-        (root / "fg_mask" / "val" / name).mkdir(parents=True)
-        for i in range(each):
-            np.save(root / "fg_mask" / "val" / name / f"{i}.npy", mask)
     return root
 
 

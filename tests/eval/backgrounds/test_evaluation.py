@@ -57,7 +57,7 @@ def test_the_record_of_a_folder(tmp_path):
         "failures": [],
     }
     assert border.keys() == {
-        *("name", "checkpoint", "step", "size", "classes", "colours", "images", "chance"),
+        *("name", "checkpoint", "step", "size", "classes", "images", "chance"),
         *("top1", "bg_gap", "kept", "follows_background"),
     }
     assert (border["name"], border["images"]) == ("Border", 12)
@@ -122,9 +122,9 @@ def test_the_challenge_with_all_that_belongs_to_it(tmp_path):
     rows = [next(int(k) for k, v in in_to_in9().items() if v == c) for c in range(9)]
     asked = request(Border(), Middle(), made=lambda network: nine_classifier(network, rows))
     said = []
-    options = ChallengeOptions(mapping=mapping, size=8, attack=True)
+    options = ChallengeOptions(mapping=mapping, size=8)
     made = evaluate_challenge(asked, root, options, say=said.append)
-    border, middle = made.record["results"]
+    border, _ = made.record["results"]
     assert values(border["top1"]) == pytest.approx(
         {**dict.fromkeys(names, 100.0), "mixed_rand": 100 / 9, "mixed_next": 0.0}
     )
@@ -132,10 +132,8 @@ def test_the_challenge_with_all_that_belongs_to_it(tmp_path):
     assert values(border["follows_background"]) == {"mixed_next": 100.0}
     assert border["chance"] == pytest.approx(100 / 9)
     assert border["classes"] == 1000
-    assert (border["challenge"]["value"], middle["challenge"]["value"]) == (0.0, 100.0)
-    assert made.record["backgrounds"] == 18
     assert any("classes of ImageNet are [" in line for line in said)
-    assert "Border: sees 8 px; standardised by its training's statistics" in said
+    assert "Border: sees 8 px" in said
 
 
 def test_what_is_not_as_the_challenge_has_it_is_said(tmp_path):
