@@ -1,6 +1,7 @@
 """From classifiers and folders to the record and the sheet of their reliance on backgrounds."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from dilo.eval.backgrounds.classify import (
     of_folder,
 )
 from dilo.eval.backgrounds.draws import Donors
-from dilo.eval.backgrounds.metrics import failures_of, reliance
+from dilo.eval.backgrounds.metrics import reliance
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select, spread
 from dilo.eval.common.inputs import listing
+from dilo.eval.common.results import skipped_images
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.classifier import Classifier
 from dilo.pipeline.common.progress import Progress
@@ -107,8 +109,8 @@ def evaluate_folder(
     selection = select(folder, store)
     donors = Donors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
     positions = spread(selection.positions, request.limit)
-    for reason, count in selection.left_out.items():
-        say(f"{images}: {count} of {len(folder.names)} images left out: {reason}")
+    for reason, count in Counter(reason for _, reason in selection.skipped).items():
+        say(f"{images}: {count} of {len(folder.names)} images skipped: {reason}")
     found: dict[str, Mapping[str, Any]] = {}
     failures: list[tuple[str, str]] = []
     sizes = sorted({candidate.classifier.encoder.size for candidate in candidates})
@@ -130,8 +132,7 @@ def evaluate_folder(
         "masks_fingerprint": store.fingerprint,
         "seed": seed,
         "judged_classes": len(folder.classes),
-        "left_out": selection.left_out,
-        **_results(candidates, Judged(answers, failures)),
+        **_results(candidates, Judged(answers, [*selection.skipped, *failures])),
     }
     shown = made[candidates[0].classifier.encoder.size]
     return Evaluation(record, folder_sheet(shown, candidates, answers))
@@ -253,4 +254,4 @@ def _results(
                 **reliance(found),
             }
         )
-    return {"results": results, "failures": failures_of(judged.failures)}
+    return {"results": results, "skipped": skipped_images(dict(judged.failures).items())}

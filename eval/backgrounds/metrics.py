@@ -1,13 +1,14 @@
 """What answers say of the reliance on backgrounds: shares in percent, with 95 % intervals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from dilo.eval.backgrounds.classify import Answers
+from dilo.eval.common.tables import text_table
 
 #: Quantile of the normal distribution: 95 % of it lie within so many deviations of the mean.
 Z = 1.959963984540054
@@ -210,20 +211,16 @@ def table(record: Mapping[str, Any]) -> list[str]:
     list of str
         Lines.
     """
-    rows = [_row(result) for result in record["results"]]
-    heads = [head for head in MEANINGS if any(head in row for row in rows)]
-    width = max(len("classifier"), *(len(result["name"]) for result in record["results"]))
-    wide = {head: max(len(head), *(len(row.get(head, "")) for row in rows)) for head in heads}
-    lines = ["  ".join([f"{'classifier':<{width}}", *(f"{h:>{wide[h]}}" for h in heads)])]
-    for result, row in zip(record["results"], rows, strict=True):
-        cells = [f"{row.get(head, '-'):>{wide[head]}}" for head in heads]
-        lines.append("  ".join([f"{result['name']:<{width}}", *cells]))
+    cells = {result["name"]: _cells(result) for result in record["results"]}
+    columns = [column for column in MEANINGS if any(column in row for row in cells.values())]
+    rows = [[name, *(row.get(column, "-") for column in columns)] for name, row in cells.items()]
+    lines = text_table(["classifier", *columns], rows)
     chances = sorted({f"{result['chance']:.1f}" for result in record["results"]})
-    lines += ["", *(f"{head:<12} {MEANINGS[head]}" for head in heads)]
+    lines += ["", *(f"{column:<12} {MEANINGS[column]}" for column in columns)]
     return [*lines, f"{'chance':<12} of one class: {' or '.join(chances)}"]
 
 
-def _row(result: Mapping[str, Any]) -> dict[str, str]:
+def _cells(result: Mapping[str, Any]) -> dict[str, str]:
     """Write the cells of one classifier."""
     cells = {name: f"{told['value']:.1f}" for name, told in result["top1"].items()}
     if gap := result.get("bg_gap"):
@@ -254,19 +251,3 @@ def heading(record: Mapping[str, Any]) -> str:
         f"variations of {told} images of {record['images']}, {record['judged_classes']} classes, "
         f"by the masks {record['masks']}, seed {record['seed']}"
     )
-
-
-def failures_of(failures: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """Turn failures into what JSON holds.
-
-    Parameters
-    ----------
-    failures : sequence of (str, str)
-        Path and reason.
-
-    Returns
-    -------
-    list of dict
-        "path" and "reason", each once.
-    """
-    return [{"path": path, "reason": reason} for path, reason in dict.fromkeys(failures)]

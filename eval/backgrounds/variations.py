@@ -1,6 +1,7 @@
 """Variations of a labelled folder with masks: the same foregrounds on other backgrounds."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -83,13 +84,13 @@ class Selection:
         In the folder.
     rows : ndarray of shape (M,), int64
         Row of every image of the folder in the store; -1 without.
-    left_out : dict of str to int
-        How many images are left out, by the reason.
+    skipped : list of (str, str)
+        Path of each image that is skipped, and why.
     """
 
     positions: NDArray[np.int64]
     rows: NDArray[np.int64]
-    left_out: dict[str, int]
+    skipped: list[tuple[str, str]]
 
 
 def select(folder: LabelledFolder, store: MaskStore) -> Selection:
@@ -121,16 +122,21 @@ def select(folder: LabelledFolder, store: MaskStore) -> Selection:
         "mask covers less than 1 %": (rows >= 0) & (status != FAILED) & (coverage < COVERAGE[0]),
         "mask covers more than 95 %": (rows >= 0) & (coverage > COVERAGE[1]),
     }
-    left_out = {reason: int(found.sum()) for reason, found in reasons.items() if found.any()}
+    skipped = [
+        (escaped(folder.names[int(position)]), reason)
+        for reason, unusable in reasons.items()
+        for position in np.flatnonzero(unusable)
+    ]
     positions = np.flatnonzero(~np.logical_or.reduce(list(reasons.values())))
     if not len(positions):
-        told = ", ".join(f"{reason}: {count}" for reason, count in left_out.items())
+        counts = Counter(reason for _, reason in skipped)
+        words = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
         raise DiloError(
             f"--masks {store.folder} must have masks of the images of {folder.root}, by the same "
-            f"paths, got none that can be used ({told}; the first image is "
+            f"paths, got none that can be used ({words}; the first image is "
             f"{escaped(folder.names[0])}): give the store that was made of this folder"
         )
-    return Selection(positions, rows, left_out)
+    return Selection(positions, rows, skipped)
 
 
 def spread(positions: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:

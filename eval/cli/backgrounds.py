@@ -139,8 +139,8 @@ def _written(
     with atomic_write(folder / "variations.png") as part:
         evaluation.sheet.save(part, format="PNG")
     write_result(folder, record)  # last: it says that the others are there
-    failures = [(failure["path"], failure["reason"]) for failure in record["failures"]]
-    say_left_out(failures, "images could not be shown", "backgrounds.json")
+    skipped = [(image["path"], image["reason"]) for image in record["skipped"]]
+    say_left_out(skipped, "images were skipped", "backgrounds.json")
     for line in lines:
         say(line)
     say(f"{folder}: backgrounds.json has all numbers, variations.png shows some pictures")

@@ -24,7 +24,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "linear": ("train_images", "test_images", "classes", "protocol", "size", "precision", "seed"),
     "linear-fast": ("train_images", "test_images", "classes", "protocol", "size", "seed"),
     "localize": (
-        *("images", "missing", "left_out.*.path", "truth_kind", "size"),
+        *("images", "skipped.*.path", "truth_kind", "size"),
         *("methods.*.method", "methods.*.class"),
     ),
     "backgrounds": (
@@ -36,7 +36,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("queries.*.path", "checkpoints.*.size"),
     ),
     "gradients": ("class", "methods", "shown.*.path", "classifiers.*.size"),
-    "saliency": ("images", "truths", "methods.*.method", "methods.*.missing"),
+    "saliency": ("images", "truths", "methods.*.method", "skipped.*.path"),
 }
 
 

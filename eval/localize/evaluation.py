@@ -8,12 +8,18 @@ from typing import Any
 
 from dilo.eval.common.pairing import Method, Photographs, find_photographs, open_method
 from dilo.eval.common.results import settled_folder, write_result
-from dilo.eval.localize import output as report
 from dilo.eval.localize.ground_truth import BoxTruth, Collection, MaskTruth, Truth
 from dilo.eval.localize.measures import tolerance_of
 from dilo.eval.localize.metrics import Row
 from dilo.eval.localize.networks import Network, class_of, known_classes
-from dilo.eval.localize.output import notes, record_of, remove_sheets, write_sheets, write_texts
+from dilo.eval.localize.output import (
+    notes,
+    record_of,
+    remove_sheets,
+    table,
+    write_sheets,
+    write_texts,
+)
 from dilo.eval.localize.request import Request
 from dilo.eval.localize.scoring import FLOORS, Scores, score_all
 from dilo.eval.models.classifier import Classifier, load_classifier
@@ -89,7 +95,7 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         )
     rows = _rows(collection, networks, scores)
     record = record_of(request, collection, rows, scores, missing, started)
-    for line in [*notes(record), *report.table(rows)]:
+    for line in [*notes(record), *table(rows)]:
         say(line)
     out = settled_folder(request.out, record, say, of_run=request.of_run)
     request = replace(request, out=out)

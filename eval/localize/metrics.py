@@ -1,10 +1,11 @@
 """The numbers that a row of maps gets, each with the convention that makes it what it is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dilo.eval.common.metrics import Metric
 from dilo.eval.localize.measures import (
     CUTS,
     KEPT,
@@ -52,28 +53,6 @@ class Row:
     rule: str | None = None
     checkpoint: str | None = None
     step: int | None = None
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number that sums up a row.
-
-    Attributes
-    ----------
-    key : str
-        Its name in files.
-    head : str
-        Its name above a column.
-    meaning : str
-        How it is computed, and where it is missing.
-    value : callable
-        From a row to the number in per cent, or None.
-    """
-
-    key: str
-    head: str
-    meaning: str
-    value: Callable[[Row], float | None]
 
 
 def box_accuracies(score: Score) -> list[float]:
@@ -136,14 +115,14 @@ def _top1_loc(row: Row) -> float | None:
     return _per_cent(both) if right else None
 
 
-NUMBERS = (
-    Number(
+METRICS: tuple[Metric[Row], ...] = (
+    Metric(
         "energy_inside",
         "energy",
         "mean over images of the share of the map's sum that lies on the object (Wang et al. 2020)",
         lambda row: _per_cent(row.score.energy),
     ),
-    Number(
+    Metric(
         "pointing_game",
         "pointing",
         f"images whose greatest value lies within {TOLERANCE:g} px of the object at a side of "
@@ -151,53 +130,53 @@ NUMBERS = (
         "et al. 2016)",
         lambda row: _per_cent(row.score.pointing),
     ),
-    Number(
+    Metric(
         "pointing_game_class_mean",
         "per class",
         "the same averaged in each class folder, then over classes; none without class folders",
         _pointing_by_class,
     ),
-    Number(
+    Metric(
         "max_box_acc",
         "MaxBoxAcc",
         f"images whose box, of the largest contour, overlaps a true one by {RIGHT:g}, at the one "
         "threshold that is best for all (Choe et al. 2020)",
         lambda row: box_accuracies(row.score)[0],
     ),
-    Number(
+    Metric(
         "max_box_acc_v2",
         "MaxBoxAccV2",
         f"the same for the best box of all contours, averaged over overlaps of "
         f"{', '.join(map(str, RIGHT_V2))}, each at its best threshold",
         lambda row: float(np.mean(box_accuracies(row.score)[1:])),
     ),
-    Number(
+    Metric(
         "corloc",
         "CorLoc",
         f"images whose box, of the largest component above {KEPT:.0%} of the greatest value, "
         f"overlaps a true one by {RIGHT:g}; no threshold is chosen",
         lambda row: _per_cent(_corloc(row)),
     ),
-    Number(
+    Metric(
         "gt_known_loc",
         "GT-known",
         "CorLoc where the map is that of the true class; none otherwise",
         lambda row: _per_cent(_corloc(row)) if row.rule == "true" else None,
     ),
-    Number(
+    Metric(
         "top1_loc",
         "Top-1 Loc",
         "images whose class is predicted and whose box, as for CorLoc, is right; none where "
         "the true class is not known",
         _top1_loc,
     ),
-    Number(
+    Metric(
         "top1",
         "top-1",
         "images whose class is predicted, squashed as they are here",
         _top1,
     ),
-    Number(
+    Metric(
         "pixel_ap",
         "PxAP",
         "area under the precision-recall curve of the pixels of all images, by thousandths of "

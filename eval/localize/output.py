@@ -12,14 +12,14 @@ from scipy.ndimage import binary_erosion
 
 from dilo.eval.attribution.heatmaps import levels, normalized, overlay
 from dilo.eval.common.inputs import keyed, masks_listing
+from dilo.eval.common.metrics import definitions, metric_table, metric_values
 from dilo.eval.common.plots import blank, finish, line
-from dilo.eval.common.results import provenance
+from dilo.eval.common.results import provenance, skipped_images
 from dilo.eval.common.sheets import EACH, chosen, sheet_names
-from dilo.eval.localize import output as report
 from dilo.eval.localize.boxes import Boxes
 from dilo.eval.localize.ground_truth import Collection, Example
 from dilo.eval.localize.measures import RIGHT_V2, map_box, pixel_ap, pixel_curve, tolerance_of
-from dilo.eval.localize.metrics import NUMBERS, PREPARATION, Row, box_accuracies, box_threshold
+from dilo.eval.localize.metrics import METRICS, PREPARATION, Row, box_accuracies, box_threshold
 from dilo.eval.localize.networks import Network
 from dilo.eval.localize.request import Request
 from dilo.eval.localize.scoring import Score, Scores, computed_maps, maps_of
@@ -31,6 +31,8 @@ from dilo.pipeline.images.sheets import Picture, sheet
 
 #: Images named one by one where people read.
 NAMED = 10
+#: Why an image is skipped that lacks what it would be scored by.
+NO_PAIR = "no truth or no map"
 
 
 def record_of(
@@ -84,10 +86,9 @@ def record_of(
         "truth": str(collection.truth.path),
         "truth_kind": "masks" if collection.truth.by_pixel else "boxes",
         "truths_without_image": len(collection.truth.keys) - len(collection.files),
-        "missing": list(missing),
-        "left_out": [{"path": path, "reason": reason} for path, reason in scores.left_out],
-        "methods": [report.row_record(row) for row in rows],
-        "conventions": report.conventions(),
+        "skipped": skipped_images([*((path, NO_PAIR) for path in missing), *scores.skipped]),
+        "methods": [row_record(row) for row in rows],
+        "conventions": definitions(METRICS, PREPARATION),
         **told,
     }
 
@@ -108,13 +109,14 @@ def notes(record: dict[str, Any]) -> list[str]:
     lines = []
     if count := record["truths_without_image"]:
         lines.append(f"{count} truths are of no image, and not used")
-    if missing := record["missing"]:
-        lines.append(f"{len(missing)} images have no truth or no map, and are not scored")
-    if left_out := record["left_out"]:
-        lines.append(f"{len(left_out)} images cannot be scored and are left out:")
-        lines += [f"  {image['path']}: {image['reason']}" for image in left_out[:NAMED]]
-        if len(left_out) > NAMED:
-            lines.append(f"  and {len(left_out) - NAMED} more; localize.json names all")
+    unpaired = [image for image in record["skipped"] if image["reason"] == NO_PAIR]
+    if unpaired:
+        lines.append(f"{len(unpaired)} images have {NO_PAIR}, and are skipped")
+    if damaged := [image for image in record["skipped"] if image["reason"] != NO_PAIR]:
+        lines.append(f"{len(damaged)} images cannot be scored and are skipped:")
+        lines += [f"  {image['path']}: {image['reason']}" for image in damaged[:NAMED]]
+        if len(damaged) > NAMED:
+            lines.append(f"  and {len(damaged) - NAMED} more; localize.json names all")
     for row in record["methods"]:
         if blank := row["blank_maps"]:
             lines.append(
@@ -146,10 +148,10 @@ def write_texts(
     out = request.out
     out.mkdir(parents=True, exist_ok=True)
     head = f"{len(scores.keys)} images of {request.images}, {collection.size} px, against"
-    lines = [f"{head} {collection.truth.where}", "", *report.table(rows)]
+    lines = [f"{head} {collection.truth.where}", "", *table(rows)]
     write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))
     images = [escaped(collection.files[key]) for key in scores.keys]
-    write_text(out / "per-image.csv", report.per_image(rows, images))
+    write_text(out / "per-image.csv", per_image(rows, images))
     plot = out / "pixel-precision-recall.png"
     plot.unlink(missing_ok=True)  # of an earlier command with the same images and settings
     if request.plots and collection.truth.by_pixel:
@@ -247,43 +249,9 @@ def pixel_plot(rows: Sequence[Row], path: Path) -> None:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Write one row a kind of maps, floors last, and below what each number is.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        The kinds of maps.
-
-    Returns
-    -------
-    list of str
-        Lines; a column that no row has a number for is left out.
-    """
-    width = max(len("map"), *(len(row.name) for row in rows))
-    all_columns = [(number, [number.value(row) for row in rows]) for number in NUMBERS]
-    columns = [
-        (number, values)
-        for number, values in all_columns
-        if any(value is not None for value in values)
-    ]
-    heads = [f"{number.head:>{_width(number.head)}}" for number, _ in columns]
-    lines = ["  ".join([f"{'map':<{width}}", *heads])]
-    for place, row in enumerate(rows):
-        cells = [f"{_cell(values[place]):>{_width(number.head)}}" for number, values in columns]
-        lines.append("  ".join([f"{row.name:<{width}}", *cells]))
-    lines.append("")
-    lines += [f"{number.head:<12} {number.key}: {number.meaning}" for number, _ in columns]
-    return [*lines, f"all of them: {PREPARATION}"]
-
-
-def _width(head: str) -> int:
-    """Tell how wide a column is: at least 100.0."""
-    return max(len(head), 5)
-
-
-def _cell(value: float | None) -> str:
-    """Write a number, or that there is none."""
-    return "-" if value is None else f"{value:.1f}"
+    """Write one row a kind of maps, baselines last, and below what each number is."""
+    by_name = {row.name: row for row in rows}
+    return metric_table("map", by_name, METRICS, PREPARATION, digits=1)
 
 
 def row_record(row: Row) -> dict[str, Any]:
@@ -307,22 +275,11 @@ def row_record(row: Row) -> dict[str, Any]:
         "checkpoint": row.checkpoint,
         "step": row.step,
         "class": row.rule,
-        "numbers": {number.key: number.value(row) for number in NUMBERS},
+        "numbers": metric_values(METRICS, row),
         "max_box_acc_threshold": box_threshold(row.score),
         "max_box_acc_v2_by_overlap": dict(zip(map(str, RIGHT_V2), accuracies, strict=True)),
         "blank_maps": sum(row.score.blank),
     }
-
-
-def conventions() -> dict[str, str]:
-    """Say what each number is.
-
-    Returns
-    -------
-    dict of str to str
-        Meanings by key, and what holds for all under "all".
-    """
-    return {"all": PREPARATION, **{number.key: number.meaning for number in NUMBERS}}
 
 
 def per_image(rows: Sequence[Row], images: Sequence[str]) -> str:

@@ -223,13 +223,13 @@ class Scores:
         Of the truths of these images.
     rows : sequence of Score
         Of each network each method, then of each folder of maps, then the two floors.
-    left_out : sequence of (str, str)
-        Relative path of each image left out, and why.
+    skipped : sequence of (str, str)
+        Relative path of each image skipped, and why.
     """
 
     keys: Sequence[str]
     rows: Sequence[Score]
-    left_out: Sequence[tuple[str, str]]
+    skipped: Sequence[tuple[str, str]]
 
 
 def score_all(
@@ -271,7 +271,7 @@ def score_all(
     made = sum(len(network.methods) for network in networks)
     rows = [Score() for _ in range(made + len(collection.methods) + len(FLOORS))]
     kept: list[str] = []
-    left_out: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
     try:
         with (
             safe_interpreters(),
@@ -281,7 +281,7 @@ def score_all(
             for start in range(0, len(keys), batch):
                 part = keys[start : start + batch]
                 found = list(readers.map(collection.read, part))
-                left_out += [
+                skipped += [
                     (escaped(collection.files[key]), reason)
                     for key, reason in zip(part, found, strict=True)
                     if isinstance(reason, str)
@@ -299,12 +299,12 @@ def score_all(
             "a worker process died, most often for want of memory: give fewer --workers"
         ) from error
     if not kept:
-        path, reason = left_out[0]
+        path, reason = skipped[0]
         raise DiloError(
             f"--images {collection.folder} must hold images that can be scored, but none of "
-            f"{len(left_out)} can, the first being {path} ({reason}): check the files"
+            f"{len(skipped)} can, the first being {path} ({reason}): check the files"
         )
-    return Scores(kept, rows, left_out)
+    return Scores(kept, rows, skipped)
 
 
 def computed_maps(

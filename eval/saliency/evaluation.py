@@ -10,10 +10,12 @@ from typing import Any
 from PIL import Image
 
 from dilo.eval.common.inputs import keyed, masks_listing
+from dilo.eval.common.metrics import definitions
 from dilo.eval.common.pairing import Method, PngFolder, find_photographs, open_method
-from dilo.eval.common.results import settled_folder
+from dilo.eval.common.results import settled_folder, skipped_images
 from dilo.eval.common.sheets import sheet_names
 from dilo.eval.saliency import output as report
+from dilo.eval.saliency.metrics import METRICS, PREPARATION
 from dilo.eval.saliency.output import example_sheet, f_threshold_plot, precision_recall_plot
 from dilo.eval.saliency.scoring import Score, score
 from dilo.pipeline.common.files import atomic_write, write_text
@@ -186,7 +188,6 @@ def _record(
             {
                 **report.score_record(scored),
                 "masks": str(method.source.folder),
-                "missing": [key for key in truth.keys if key not in method.pairs],
                 "without_truth": len(method.source.keys) - len(method.pairs),
             }
         )
@@ -203,8 +204,14 @@ def _record(
         },
         "images": len(scores[0].images),
         "truths": len(truth.keys),
+        "skipped": skipped_images(
+            (key, f"no mask of {method.name}")
+            for key in truth.keys
+            for method in methods
+            if key not in method.pairs
+        ),
         "empty_truths": int((scores[0].recall[:, 0] == 0).sum()),
-        "conventions": report.conventions(),
+        "conventions": definitions(METRICS, PREPARATION),
         "methods": entries,
         "versions": versions,
     }

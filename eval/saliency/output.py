@@ -3,21 +3,18 @@
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-from dilo.eval.saliency.metrics import NUMBERS, PREPARATION, benchmark_f
-from dilo.eval.saliency.scoring import Score
-from dilo.pipeline.common.tables import csv_text
-
-if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
-    pass
 from PIL import Image
 
+from dilo.eval.common.metrics import metric_table, metric_values
 from dilo.eval.common.pairing import Method, Photographs, PngFolder, _photograph
 from dilo.eval.common.plots import blank, finish, line
 from dilo.eval.common.sheets import chosen
+from dilo.eval.saliency.metrics import METRICS, PREPARATION, benchmark_f
+from dilo.eval.saliency.scoring import Score
+from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import Picture, sheet
 
@@ -25,32 +22,9 @@ PACKAGES = ("dilo", "numpy", "pillow", "scipy")
 
 
 def table(scores: Sequence[Score]) -> list[str]:
-    """Write one row a method, and below it what each number is.
-
-    Parameters
-    ----------
-    scores : sequence of Score
-        One a method.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
-    width = max(len("method"), *(len(score.name) for score in scores))
-    heads = [f"{number.head:>{_width(number.head)}}" for number in NUMBERS]
-    lines = ["  ".join([f"{'method':<{width}}", *heads])]
-    for score in scores:
-        cells = [f"{number.value(score):>{_width(number.head)}.4f}" for number in NUMBERS]
-        lines.append("  ".join([f"{score.name:<{width}}", *cells]))
-    lines.append("")
-    lines += [f"{number.head:<12} {number.key}: {number.meaning}" for number in NUMBERS]
-    return [*lines, f"all of them: {PREPARATION}"]
-
-
-def _width(head: str) -> int:
-    """Tell how wide a column is: at least 0.1234."""
-    return max(len(head), 6)
+    """Write one row a method, and below it what each number is."""
+    rows = {score.name: score for score in scores}
+    return metric_table("method", rows, METRICS, PREPARATION, digits=4)
 
 
 def score_record(score: Score) -> dict[str, Any]:
@@ -75,22 +49,11 @@ def score_record(score: Score) -> dict[str, Any]:
     }
     return {
         "method": score.name,
-        "numbers": {number.key: number.value(score) for number in NUMBERS},
+        "numbers": metric_values(METRICS, score),
         "failed": list(score.failed),
         "resized": score.resized,
         "curves": {name: curve.tolist() for name, curve in curves.items()},
     }
-
-
-def conventions() -> dict[str, str]:
-    """Say what each number is.
-
-    Returns
-    -------
-    dict of str to str
-        Meanings by key, and what holds for all under "all".
-    """
-    return {"all": PREPARATION, **{number.key: number.meaning for number in NUMBERS}}
 
 
 def versions() -> dict[str, str]:

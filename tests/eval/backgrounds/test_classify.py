@@ -1,10 +1,8 @@
 """Judging: who looks at the background follows it, who looks at the object does not."""
 
-import numpy as np
 import pytest
 import torch
 from support.reliance import (
-    NINE,
     Border,
     Middle,
     candidate,
@@ -19,7 +17,6 @@ from dilo.eval.backgrounds.classify import (
     Running,
     judge_challenge,
     judge_variations,
-    read_backgrounds,
 )
 from dilo.eval.backgrounds.draws import Donors
 from dilo.eval.backgrounds.metrics import background_gap, follows, share
@@ -98,13 +95,3 @@ def test_a_limit_holds_for_each_variation(tmp_path):
     fake = Candidate("x", nine_classifier(Border()), torch.arange(9))
     (found,) = judge_challenge([fake], challenge, RUNNING, side=8, limit=9).found
     assert [answers.labels.tolist() for answers in found.values()] == [[*range(9)]] * 2
-
-
-def test_backgrounds_are_read_in_order_and_the_unreadable_said(tmp_path):
-    challenge = find_challenge(challenge_folder(tmp_path, ("only_bg_t",)))
-    (tmp_path / "only_bg_t" / "val" / NINE[1] / "0.png").write_bytes(b"")
-    backgrounds, failures = read_backgrounds(challenge, RUNNING, 8)
-    assert backgrounds.shape == (17, 3, 8, 8)
-    assert failures[0][0] == "only_bg_t/val/01_bird/0.png"
-    answers = nine_classifier(Border()).scores(backgrounds / 255).argmax(1)
-    assert answers.tolist() == [0, 0, 1, *np.repeat(range(2, 9), 2).tolist()]
