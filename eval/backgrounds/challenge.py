@@ -30,43 +30,18 @@ SIDE = 224
 
 @dataclass(frozen=True, eq=False)
 class Challenge:
-    """A release of the challenge.
+    """A release of the challenge."""
 
-    Attributes
-    ----------
-    root : Path
-        Its folder.
-    classes : tuple of str
-        Names of the nine class folders, sorted.
-    folders : dict of str to LabelledFolder
-        The images, by variation.
-    """
-
+    #: Its folder.
     root: Path
+    #: Names of the nine class folders, sorted.
     classes: tuple[str, ...]
+    #: The images, by variation.
     folders: dict[str, LabelledFolder]
 
 
 def find_challenge(root: Path, wanted: tuple[str, ...] = ()) -> Challenge:
-    """List the images of a release: ``ROOT/VARIATION/val/CLASS/``.
-
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    wanted : tuple of str, optional
-        Which variations; by default those that are there.
-
-    Returns
-    -------
-    Challenge
-        Variations in the order of `CHALLENGE`.
-
-    Raises
-    ------
-    DiloError
-        If there is none, a wanted one is missing, or its class folders are not the same nine.
-    """
+    """List the images of a release: ``ROOT/VARIATION/val/CLASS/``."""
     there = [name for name in CHALLENGE if (root / name / "val").is_dir()]
     missing = [name for name in wanted if name not in there]
     if missing or not there:
@@ -154,50 +129,22 @@ IMAGENET, NINE = 1000, 9
 
 @dataclass(frozen=True, eq=False)
 class Mapping:
-    """Which of the nine classes each class of ImageNet is.
+    """Which of the nine classes each class of ImageNet is."""
 
-    Attributes
-    ----------
-    source : Path
-        The file.
-    numbers : Tensor of shape (1000,), int64
-        0 to 8; -1 for none.
-    """
-
+    #: The file.
     source: Path
+    #: 0 to 8; -1 for none; of shape (1000,), int64.
     numbers: Tensor
 
     @property
     def counts(self) -> list[int]:
-        """Count the classes of ImageNet in each of the nine.
-
-        Returns
-        -------
-        list of int
-            Nine.
-        """
+        """Count the classes of ImageNet in each of the nine."""
         counts: list[int] = torch.bincount(self.numbers + 1, minlength=NINE + 1)[1:].tolist()
         return counts
 
 
 def read_mapping(path: Path) -> Mapping:
-    """Read ``in_to_in9.json``.
-
-    Parameters
-    ----------
-    path : Path
-        A JSON object from "0" to "999" to -1 to 8.
-
-    Returns
-    -------
-    Mapping
-        What it says.
-
-    Raises
-    ------
-    DiloError
-        If it is something else, or leaves one of the nine classes without any.
-    """
+    """Read ``in_to_in9.json``."""
     rule = f'{path} must be a JSON object from "0" to "999" to numbers from -1 to 8'
     remedy = "give in_to_in9.json of the challenge's code"
     try:

@@ -11,18 +11,18 @@ from PIL import Image
 
 from dilo.eval.backgrounds.challenge import SIDE, find_challenge, read_mapping
 from dilo.eval.backgrounds.classify import (
-    Candidate,
-    Judged,
-    Running,
-    judge_challenge,
-    judge_variations,
+    ClassifierUnderTest,
+    RunOptions,
+    VariationAnswers,
+    classify_challenge,
+    classify_variations,
     of_challenge,
     of_folder,
 )
-from dilo.eval.backgrounds.draws import Donors
-from dilo.eval.backgrounds.metrics import reliance
+from dilo.eval.backgrounds.draws import BackgroundDonors
+from dilo.eval.backgrounds.metrics import reliance_metrics
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
-from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select, spread
+from dilo.eval.backgrounds.variations import VARIATIONS, Variations, evenly_spaced, select
 from dilo.eval.common.inputs import listing
 from dilo.eval.common.results import skipped_images
 from dilo.eval.features.folders import labelled_folder
@@ -37,92 +37,58 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be evaluated.
+    """What is to be evaluated."""
 
-    Attributes
-    ----------
-    classifiers : sequence of (str, Classifier)
-        By name.
-    variations : tuple of str
-        Which; all that there are if empty.
-    limit : int or None
-        So many images at most, spread evenly; None for all.
-    running : Running
-        How pictures are read and shown.
-    """
-
+    #: By name.
     classifiers: Sequence[tuple[str, Classifier]]
+    #: Which; all that there are if empty.
     variations: tuple[str, ...] = ()
+    #: So many images at most, spread evenly; None for all.
     limit: int | None = None
-    running: Running
+    #: How pictures are read and shown.
+    running: RunOptions
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What came of it.
+    """What came of it."""
 
-    Attributes
-    ----------
-    record : dict
-        Ready for JSON.
-    sheet : Image
-        Some pictures, with the answers.
-    """
-
+    #: Ready for JSON.
     record: dict[str, Any]
+    #: Some pictures, with the answers.
     sheet: Image.Image
 
 
 def evaluate_folder(
     request: Request, images: Path, masks: Path, *, seed: int, say: Say
 ) -> Evaluation:
-    """Judge classifiers by variations that are made of a folder and its masks.
-
-    Parameters
-    ----------
-    request : Request
-        Classifiers that know the folder's classes.
-    images : Path
-        Class folders.
-    masks : Path
-        The store of their masks.
-    seed : int
-        Whose backgrounds are drawn.
-    say : callable
-        Writes one line.
-
-    Returns
-    -------
-    Evaluation
-        Its pictures depend on seed, folder, masks and the classifier's size alone.
-
-    Raises
-    ------
-    DiloError
-        If the folder, the store or a classifier does not fit.
-    """
+    """Judge classifiers by variations that are made of a folder and its masks."""
     folder, store = labelled_folder(images, say=say), MaskStore(masks)
     candidates = [
         of_folder(name, classifier, folder.classes, str(images)).to(request.running.device)
         for name, classifier in request.classifiers
     ]
     selection = select(folder, store)
-    donors = Donors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
-    positions = spread(selection.positions, request.limit)
+    donors = BackgroundDonors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
+    positions = evenly_spaced(selection.positions, request.limit)
     for reason, count in Counter(reason for _, reason in selection.skipped).items():
         say(f"{images}: {count} of {len(folder.names)} images skipped: {reason}")
     found: dict[str, Mapping[str, Any]] = {}
     failures: list[tuple[str, str]] = []
-    sizes = sorted({candidate.classifier.encoder.size for candidate in candidates})
+    sizes = sorted(
+        {classifier_under_test.classifier.encoder.size for classifier_under_test in candidates}
+    )
     made = {size: Variations(folder, store, selection, donors, positions, size) for size in sizes}
     with Progress(len(sizes) * len(positions), "images", say) as progress:
         running = replace(request.running, progress=progress.advance)
         for size in sizes:
             group = [c for c in candidates if c.classifier.encoder.size == size]
-            judged = judge_variations(group, made[size], request.variations or VARIATIONS, running)
+            judged = classify_variations(
+                group, made[size], request.variations or VARIATIONS, running
+            )
             found |= {c.name: told for c, told in zip(group, judged.found, strict=True)}
             failures += judged.failures
-    answers = [dict(found[candidate.name]) for candidate in candidates]
+    answers = [dict(found[classifier_under_test.name]) for classifier_under_test in candidates]
     record = {
         **_first(candidates),
         "mode": "folder",
@@ -132,7 +98,7 @@ def evaluate_folder(
         "masks_fingerprint": store.fingerprint,
         "seed": seed,
         "judged_classes": len(folder.classes),
-        **_results(candidates, Judged(answers, [*selection.skipped, *failures])),
+        **_results(candidates, VariationAnswers(answers, [*selection.skipped, *failures])),
     }
     shown = made[candidates[0].classifier.encoder.size]
     return Evaluation(record, folder_sheet(shown, candidates, answers))
@@ -140,46 +106,18 @@ def evaluate_folder(
 
 @dataclass(frozen=True, kw_only=True)
 class ChallengeOptions:
-    """What is asked of the challenge alone.
+    """What is asked of the challenge alone."""
 
-    Attributes
-    ----------
-    mapping : Path or None
-        From ImageNet's classes to the nine.
-    size : int or None
-        Side that images are resized to; None for 224 px.
-    """
-
+    #: From ImageNet's classes to the nine.
     mapping: Path | None = None
+    #: Side that images are resized to; None for 224 px.
     size: int | None = None
 
 
 def evaluate_challenge(
     request: Request, root: Path, options: ChallengeOptions, *, say: Say
 ) -> Evaluation:
-    """Judge classifiers by a release of the Backgrounds Challenge.
-
-    Parameters
-    ----------
-    request : Request
-        Classifiers of 9 or of 1000 classes.
-    root : Path
-        The release.
-    options : ChallengeOptions
-        What is asked.
-    say : callable
-        Writes one line.
-
-    Returns
-    -------
-    Evaluation
-        By its protocol.
-
-    Raises
-    ------
-    DiloError
-        If the release, the mapping or a classifier does not fit.
-    """
+    """Judge classifiers by a release of the Backgrounds Challenge."""
     challenge = find_challenge(root, request.variations)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
     if mapping is not None:
@@ -195,7 +133,7 @@ def evaluate_challenge(
     counts = [len(folder.names) for folder in challenge.folders.values()]
     with Progress(sum(min(n, request.limit or n) for n in counts), "images", say) as progress:
         running = replace(request.running, progress=progress.advance)
-        judged = judge_challenge(candidates, challenge, running, side=side, limit=request.limit)
+        judged = classify_challenge(candidates, challenge, running, side=side, limit=request.limit)
     record = {
         **_first(candidates),
         "mode": "challenge",
@@ -210,13 +148,13 @@ def evaluate_challenge(
 
 
 def _say_how(
-    candidates: Sequence[Candidate], folders: Mapping[str, Any], side: int, say: Say
+    candidates: Sequence[ClassifierUnderTest], folders: Mapping[str, Any], side: int, say: Say
 ) -> None:
     """Say what is not as the challenge has it."""
-    for candidate in candidates:
-        size = candidate.classifier.encoder.size
+    for classifier_under_test in candidates:
+        size = classifier_under_test.classifier.encoder.size
         trained = "" if size == side else f", trained at {size} px: --size {size} shows it those"
-        say(f"{candidate.name}: sees {side} px{trained}")
+        say(f"{classifier_under_test.name}: sees {side} px{trained}")
     resized: dict[tuple[int, ...], list[str]] = {}
     for name, folder in folders.items():
         with contextlib.suppress(ImageError):  # which is reported with the others
@@ -227,7 +165,7 @@ def _say_how(
         say(f"{width} x {height} px are resized to {side} x {side}: images of {', '.join(names)}")
 
 
-def _first(candidates: Sequence[Candidate]) -> dict[str, Any]:
+def _first(candidates: Sequence[ClassifierUnderTest]) -> dict[str, Any]:
     """Begin a record with what every one begins with; of several classifiers, the first."""
     return {"task": "backgrounds", **_source(candidates[0].classifier)}
 
@@ -239,19 +177,19 @@ def _source(classifier: Classifier) -> dict[str, Any]:
 
 
 def _results(
-    candidates: Sequence[Candidate], judged: Judged, classes: int | None = None
+    candidates: Sequence[ClassifierUnderTest], judged: VariationAnswers, classes: int | None = None
 ) -> dict[str, Any]:
     """Gather what was found; chance is one of some classes, or of all that a candidate has."""
     results = []
-    for candidate, found in zip(candidates, judged.found, strict=True):
+    for classifier_under_test, found in zip(candidates, judged.found, strict=True):
         results.append(
             {
-                "name": candidate.name,
-                **_source(candidate.classifier),
-                "classes": len(candidate.meaning),
+                "name": classifier_under_test.name,
+                **_source(classifier_under_test.classifier),
+                "classes": len(classifier_under_test.class_map),
                 "images": len(next(iter(found.values())).labels),
-                "chance": 100 / (classes or len(candidate.meaning)),
-                **reliance(found),
+                "chance": 100 / (classes or len(classifier_under_test.class_map)),
+                **reliance_metrics(found),
             }
         )
     return {"results": results, "skipped": skipped_images(dict(judged.failures).items())}

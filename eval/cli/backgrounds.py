@@ -89,7 +89,7 @@ def command(
     """
     _demand_one_source(challenge, images, masks, variations, mapping)
     require_torch("dilo-eval")
-    from dilo.eval.backgrounds.classify import Running
+    from dilo.eval.backgrounds.classify import RunOptions
     from dilo.eval.backgrounds.evaluation import Request
     from dilo.eval.common.results import require_ours, result_folder
     from dilo.eval.models.classifier import load_classifier
@@ -103,7 +103,9 @@ def command(
         classifiers=[(name, load_classifier(c, arch=arch, size=size)) for name, c in classifiers],
         variations=variations,
         limit=limit,
-        running=Running(batch=batch, workers=worker_count(workers), device=choose_device(device)),
+        running=RunOptions(
+            batch=batch, workers=worker_count(workers), device=choose_device(device)
+        ),
     )
     if challenge is not None:
         evaluation = _of_challenge(request, challenge, mapping, size)

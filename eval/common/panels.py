@@ -37,69 +37,37 @@ Canvas = ImageDraw.ImageDraw
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture of a figure.
+    """A picture of a figure."""
 
-    Attributes
-    ----------
-    pixels : ndarray of shape (H, W, 3) or (H, W), uint8
-        Shown whole, its sides in proportion.
-    lines : tuple of str, default ()
-        Up to two lines below it, each cut to its width.
-    mark : bool or None, default None
-        Frame it in green, with a tick, or in red, with a cross; None does neither.
-    """
-
+    #: Shown whole, its sides in proportion; of shape (H, W, 3).
     pixels: NDArray[np.uint8]
+    #: Up to two lines below it, each cut to its width.
     lines: tuple[str, ...] = ()
+    #: Frame it in green, with a tick, or in red, with a cross; None does neither.
     mark: bool | None = None
 
 
 @dataclass(frozen=True)
 class Block:
-    """Panels below a title.
+    """Panels below a title."""
 
-    Attributes
-    ----------
-    title : str
-        What the block shows, cut to its width.
-    note : str
-        What is to be said of all of it, broken into lines.
-    rows : sequence of sequence of Panel
-        As many panels in each row.
-    heads : sequence of str
-        A line above each row, or none at all.
-    """
-
+    #: What the block shows, cut to its width.
     title: str
+    #: What is to be said of all of it, broken into lines.
     note: str
+    #: As many panels in each row.
     rows: Sequence[Sequence[Panel]]
+    #: A line above each row, or none at all.
     heads: Sequence[str] = ()
 
     @property
     def width(self) -> int:
-        """Measure the block.
-
-        Returns
-        -------
-        int
-            Pixels across.
-        """
+        """Measure the block."""
         return len(self.rows[0]) * (CELL + 2 * FRAME + GAP) - GAP
 
 
 def panel_figure(blocks: Sequence[Block]) -> Image.Image:
-    """Lay blocks side by side, their rows in line.
-
-    Parameters
-    ----------
-    blocks : sequence of Block
-        With as many rows each.
-
-    Returns
-    -------
-    Image
-        RGB, on white.
-    """
+    """Lay blocks side by side, their rows in line."""
     notes = [wrap(block.note, block.width) for block in blocks]
     header = TITLE_LINE + LINE * max(map(len, notes)) + GAP
     headed = LINE if any(block.heads for block in blocks) else 0

@@ -15,80 +15,44 @@ from dilo.eval.localize.measures import (
     TOLERANCE,
     pixel_ap,
 )
-from dilo.eval.localize.scoring import Score, class_mean
+from dilo.eval.localize.scoring import MethodScores, class_mean
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """Maps of one kind, one an image, and what they score.
+class MethodResult:
+    """Maps of one kind, one an image, and what they score."""
 
-    Attributes
-    ----------
-    name : str
-        What the table calls them.
-    method : str
-        How they were made: "gradient", "cam", "maps" from a folder, "center" or "random".
-    score : Score
-        What they score.
-    classes : sequence of str
-        The class folder of each image; empty where there are none.
-    by_pixel : bool
-        Whether the truth tells pixels, or boxes alone.
-    floor : bool
-        Whether they look at no pixel of the image.
-    rule : str or None
-        "true" or "predicted": of which class a classifier made them.
-    checkpoint : str or None
-        The file of the classifier, or the folder of the maps.
-    step : int or None
-        Of the checkpoint.
-    """
-
+    #: What the table calls them.
     name: str
+    #: How they were made: "gradient", "cam", "maps" from a folder, "center" or "random".
     method: str
-    score: Score
+    #: What they score.
+    score: MethodScores
+    #: The class folder of each image; empty where there are none.
     classes: Sequence[str]
+    #: Whether the truth tells pixels, or boxes alone.
     by_pixel: bool
-    floor: bool = False
+    baseline: bool = False
+    #: "true" or "predicted": of which class a classifier made them.
     rule: str | None = None
+    #: The file of the classifier, or the folder of the maps.
     checkpoint: str | None = None
+    #: Of the checkpoint.
     step: int | None = None
 
 
-def box_accuracies(score: Score) -> list[float]:
-    """Take the best threshold of each curve of right boxes.
-
-    Parameters
-    ----------
-    score : Score
-        What maps score.
-
-    Returns
-    -------
-    list of float
-        Per cent of images: MaxBoxAcc, then by each overlap of MaxBoxAccV2.
-    """
+def box_accuracies(score: MethodScores) -> list[float]:
+    """Take the best threshold of each curve of right boxes."""
     best: list[float] = (100 * score.right.max(axis=1) / len(score.overlap)).tolist()
     return best
 
 
-def box_threshold(score: Score) -> float:
-    """Tell at which threshold MaxBoxAcc is reached.
-
-    Parameters
-    ----------
-    score : Score
-        What maps score.
-
-    Returns
-    -------
-    float
-        The lowest such share of the greatest value, 0 to 1.
-    """
+def box_threshold(score: MethodScores) -> float:
+    """Tell at which threshold MaxBoxAcc is reached."""
     return int(score.right[0].argmax()) / CUTS
 
 
-def _corloc(row: Row) -> list[bool]:
+def _corloc(row: MethodResult) -> list[bool]:
     """Tell of each image whether the box is right."""
     return [overlap >= RIGHT for overlap in row.score.overlap]
 
@@ -98,24 +62,24 @@ def _per_cent(values: Sequence[float]) -> float:
     return 100 * float(np.mean(values))
 
 
-def _pointing_by_class(row: Row) -> float | None:
+def _pointing_by_class(row: MethodResult) -> float | None:
     """Average over images of a class, then over classes."""
     return 100 * class_mean(row.score.pointing, row.classes) if row.classes else None
 
 
-def _top1(row: Row) -> float | None:
+def _top1(row: MethodResult) -> float | None:
     """Count the images whose class is predicted."""
     return _per_cent(row.score.predicted_right) if row.score.predicted_right else None
 
 
-def _top1_loc(row: Row) -> float | None:
+def _top1_loc(row: MethodResult) -> float | None:
     """Count the images whose class is predicted and whose box is right."""
     right = row.score.predicted_right
     both = [box and known for box, known in zip(_corloc(row), right, strict=bool(right))]
     return _per_cent(both) if right else None
 
 
-METRICS: tuple[Metric[Row], ...] = (
+METRICS: tuple[Metric[MethodResult], ...] = (
     Metric(
         "energy_inside",
         "energy",

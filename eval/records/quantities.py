@@ -257,7 +257,7 @@ def _numbers(
         (item, outer | words)
         for item, words in walk(result.record, quantity.path.split("."))
         # Maps that no network made belong to no run.
-        if words.get("floor") != "True" and words.get("method") != "maps"
+        if words.get("baseline") != "True" and words.get("method") != "maps"
     ]
     alone = source.is_run and len({_owner(words) for _, words in found}) == 1
     for item, words in found:

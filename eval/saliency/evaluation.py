@@ -11,13 +11,13 @@ from PIL import Image
 
 from dilo.eval.common.inputs import keyed, masks_listing
 from dilo.eval.common.metrics import definitions
-from dilo.eval.common.pairing import Method, PngFolder, find_photographs, open_method
+from dilo.eval.common.pairing import MaskSource, PngFolder, find_images_of_truth, open_masks
 from dilo.eval.common.results import settled_folder, skipped_images
 from dilo.eval.common.sheets import sheet_names
 from dilo.eval.saliency import output as report
 from dilo.eval.saliency.metrics import METRICS, PREPARATION
 from dilo.eval.saliency.output import example_sheet, f_threshold_plot, precision_recall_plot
-from dilo.eval.saliency.scoring import Score, score
+from dilo.eval.saliency.scoring import MethodScores, score
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
@@ -27,32 +27,21 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to score, and where to put it.
+    """What to score, and where to put it."""
 
-    Attributes
-    ----------
-    masks : sequence of (str, Path)
-        Name and folder of each method; names differ.
-    truth : Path
-        Folder of the ground truths.
-    out : Path
-        Folder of the results; made if it is missing.
-    images : Path or None
-        Folder of the images, for the sheets.
-    allow_missing : bool
-        Whether to score only the images that every method has a mask for.
-    jobs : int
-        Workers, as joblib counts them.
-    plots : bool
-        Whether to draw plots, which takes matplotlib.
-    """
-
+    #: Name and folder of each method; names differ.
     masks: Sequence[tuple[str, Path]]
+    #: Folder of the ground truths.
     truth: Path
+    #: Folder of the results; made if it is missing.
     out: Path
+    #: Folder of the images, for the sheets.
     images: Path | None
+    #: Whether to score only the images that every method has a mask for.
     allow_missing: bool
+    #: Workers, as joblib counts them.
     jobs: int
+    #: Whether to draw plots, which takes matplotlib.
     plots: bool
 
 
@@ -78,8 +67,8 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     """
     truth = PngFolder(request.truth, "--truth", request.images)
     truths = list(truth.keys)
-    methods = [open_method(name, folder, truths) for name, folder in request.masks]
-    photographs = find_photographs(request.images, truths) if request.images else None
+    methods = [open_masks(name, folder, truths) for name, folder in request.masks]
+    photographs = find_images_of_truth(request.images, truths) if request.images else None
     images = common_images(methods, truth, allow_missing=request.allow_missing)
     odd = [line for source in (truth, *(m.source for m in methods)) for line in source.remarks()]
     for line in [*_counted(methods, truth, images), *odd]:
@@ -99,29 +88,9 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
 
 
 def common_images(
-    methods: Sequence[Method], truth: PngFolder, *, allow_missing: bool
+    methods: Sequence[MaskSource], truth: PngFolder, *, allow_missing: bool
 ) -> Sequence[str]:
-    """Choose the images to score: the same for every method.
-
-    Parameters
-    ----------
-    methods : sequence of Method
-        The methods.
-    truth : PngFolder
-        The ground truths.
-    allow_missing : bool
-        Whether a ground truth may lack a mask.
-
-    Returns
-    -------
-    sequence of str
-        Keys of ground truths that every method has a mask for.
-
-    Raises
-    ------
-    DiloError
-        If one lacks a mask and may not, or none is left.
-    """
+    """Choose the images to score: the same for every method."""
     for method in methods:
         missing = [key for key in truth.keys if key not in method.pairs]
         if missing and not allow_missing:
@@ -140,7 +109,7 @@ def common_images(
     return images
 
 
-def _counted(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[str]:
+def _counted(methods: Sequence[MaskSource], truth: PngFolder, images: Sequence[str]) -> list[str]:
     """Say how many masks there are, and what becomes of those that are too many or too few."""
     lines = []
     for method in methods:
@@ -179,7 +148,10 @@ def _notes(record: dict[str, Any]) -> list[str]:
 
 
 def _record(
-    request: Request, methods: Sequence[Method], truth: PngFolder, scores: Sequence[Score]
+    request: Request,
+    methods: Sequence[MaskSource],
+    truth: PngFolder,
+    scores: Sequence[MethodScores],
 ) -> dict[str, Any]:
     """Gather what saliency.json holds."""
     entries = []
@@ -217,7 +189,9 @@ def _record(
     }
 
 
-def _write(out: Path, record: dict[str, Any], scores: Sequence[Score], *, plots: bool) -> None:
+def _write(
+    out: Path, record: dict[str, Any], scores: Sequence[MethodScores], *, plots: bool
+) -> None:
     """Write the files that are one for all methods."""
     lines = [f"{record['images']} images of {record['truth']}", "", *report.table(scores)]
     write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))

@@ -4,16 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.eval.common.metrics import Metric
-from dilo.eval.saliency.scoring import Score
+from dilo.eval.saliency.scoring import MethodScores
 from dilo.pipeline.saliency.measures import f_measure
 
 
-def benchmark_f(score: Score) -> NDArray[np.float64]:
+def benchmark_f(score: MethodScores) -> NDArray[np.float64]:
     """Compute F as benchmark papers do: of mean precision and mean recall.
 
     Parameters
     ----------
-    score : Score
+    score : MethodScores
         What a method scores.
 
     Returns
@@ -24,7 +24,7 @@ def benchmark_f(score: Score) -> NDArray[np.float64]:
     return f_measure(score.precision.mean(axis=0), score.recall.mean(axis=0))
 
 
-METRICS: tuple[Metric[Score], ...] = (
+METRICS: tuple[Metric[MethodScores], ...] = (
     Metric(
         "max_f_benchmark",
         "max F",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dilo.eval.backgrounds.classify import Candidate
+from dilo.eval.backgrounds.classify import ClassifierUnderTest
 from dilo.eval.models.classifier import Classifier
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.images.names import Names
@@ -115,9 +115,9 @@ def classifier(
     return Classifier(encoder, weight, torch.zeros(len(weight)), classes)
 
 
-def candidate(network: nn.Module, name: str = "fake") -> Candidate:
+def classifier_under_test(network: nn.Module, name: str = "fake") -> ClassifierUnderTest:
     """Judge such a classifier by the three classes."""
-    return Candidate(name, classifier(network), torch.arange(3))
+    return ClassifierUnderTest(name, classifier(network), torch.arange(3))
 
 
 def in_to_in9() -> dict[str, int]:
@@ -154,9 +154,11 @@ def challenge_folder(
     middle = slice(side // 4, side - side // 4)
     for label, name in enumerate(NINE):
         for variation in variations:
-            behind = {"mixed_next": (label + 1) % 9, "mixed_rand": 4}.get(variation, label)
+            background_labels = {"mixed_next": (label + 1) % 9, "mixed_rand": 4}.get(
+                variation, label
+            )
             pixels = np.empty((side, side, 3), np.uint8)
-            pixels[:] = colours[behind]
+            pixels[:] = colours[background_labels]
             if variation != "only_bg_t":
                 pixels[middle, middle] = colours[label]
             folder = root / variation / "val" / name

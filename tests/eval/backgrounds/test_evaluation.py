@@ -15,7 +15,7 @@ from support.reliance import (
     scenes_and_masks,
 )
 
-from dilo.eval.backgrounds.classify import Running
+from dilo.eval.backgrounds.classify import RunOptions
 from dilo.eval.backgrounds.evaluation import (
     ChallengeOptions,
     Request,
@@ -25,7 +25,7 @@ from dilo.eval.backgrounds.evaluation import (
 
 
 def request(*networks, made=classifier, batch=5, **options):
-    running = Running(batch=batch, device=torch.device("cpu"))
+    running = RunOptions(batch=batch, device=torch.device("cpu"))
     named = [(type(network).__name__, made(network)) for network in networks]
     return Request(classifiers=named, running=running, **options)
 
@@ -74,16 +74,16 @@ def test_the_record_of_a_folder(tmp_path):
 def test_batches_and_company_change_nothing(tmp_path):
     images, masks = scenes_and_masks(tmp_path)
     told = [
-        evaluate_folder(asked, images, masks, seed=0, say=print)
-        for asked in (request(Middle(), Border()), request(Border(), batch=64))
+        evaluate_folder(predictions, images, masks, seed=0, say=print)
+        for predictions in (request(Middle(), Border()), request(Border(), batch=64))
     ]
     assert told[0].record["results"][1] == told[1].record["results"][0]
 
 
 def test_some_images_are_varied_as_all_of_them_are(tmp_path):
     images, masks = scenes_and_masks(tmp_path)
-    asked = request(Border(), limit=6, variations=("original", "mixed_rand"))
-    (result,) = evaluate_folder(asked, images, masks, seed=0, say=print).record["results"]
+    predictions = request(Border(), limit=6, variations=("original", "mixed_rand"))
+    (result,) = evaluate_folder(predictions, images, masks, seed=0, say=print).record["results"]
     assert result["images"] == 6
     assert result["top1"].keys() == {"original", "mixed_rand"}
     assert "bg_gap" not in result
@@ -120,10 +120,10 @@ def test_the_challenge_with_all_that_belongs_to_it(tmp_path):
     mapping = tmp_path / "in_to_in9.json"
     mapping.write_text(json.dumps(in_to_in9()))
     rows = [next(int(k) for k, v in in_to_in9().items() if v == c) for c in range(9)]
-    asked = request(Border(), Middle(), made=lambda network: nine_classifier(network, rows))
+    predictions = request(Border(), Middle(), made=lambda network: nine_classifier(network, rows))
     said = []
     options = ChallengeOptions(mapping=mapping, size=8)
-    made = evaluate_challenge(asked, root, options, say=said.append)
+    made = evaluate_challenge(predictions, root, options, say=said.append)
     border, _ = made.record["results"]
     assert values(border["top1"]) == pytest.approx(
         {**dict.fromkeys(names, 100.0), "mixed_rand": 100 / 9, "mixed_next": 0.0}
@@ -155,7 +155,7 @@ def test_a_class_that_is_none_of_the_nine_is_wrong(tmp_path):
     rows = [next(int(k) for k, v in in_to_in9().items() if v == c) for c in range(9)]
     rows[3] = 10  # of ImageNet's classes, none of the nine
     mapping.write_text(json.dumps(in_to_in9()))
-    asked = request(Middle(), made=lambda network: nine_classifier(network, rows))
+    predictions = request(Middle(), made=lambda network: nine_classifier(network, rows))
     options = ChallengeOptions(mapping=mapping, size=8)
-    (result,) = evaluate_challenge(asked, root, options, say=print).record["results"]
+    (result,) = evaluate_challenge(predictions, root, options, say=print).record["results"]
     assert result["top1"]["original"]["value"] == pytest.approx(100 * 8 / 9)

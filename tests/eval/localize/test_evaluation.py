@@ -13,7 +13,7 @@ from support.located import SIDE, write_objects
 from support.maps import save
 
 from dilo.eval.localize.evaluation import evaluate
-from dilo.eval.localize.metrics import NUMBERS
+from dilo.eval.localize.metrics import METRICS
 from dilo.eval.localize.request import Request
 from dilo.pipeline.errors import DiloError
 
@@ -58,12 +58,12 @@ def test_perfect_maps_score_a_hundred_in_everything(objects):
     perfect, center, random = record["methods"]
     numbers = {key: value for key, value in perfect["numbers"].items() if value is not None}
     assert numbers == dict.fromkeys(
-        [n.key for n in NUMBERS if n.key not in ("gt_known_loc", "top1_loc", "top1")], 100.0
+        [n.key for n in METRICS if n.key not in ("gt_known_loc", "top1_loc", "top1")], 100.0
     )
     assert (perfect["method"], perfect["checkpoint"]) == ("maps", str(objects / "perfect"))
-    assert [(row["name"], row["floor"]) for row in (center, random)] == [
-        ("floor: center prior", True),
-        ("floor: random map", True),
+    assert [(row["name"], row["baseline"]) for row in (center, random)] == [
+        ("baseline: center prior", True),
+        ("baseline: random map", True),
     ]
     assert max(row["numbers"]["energy_inside"] for row in (center, random)) < 70
     assert written(objects) == {
@@ -96,8 +96,7 @@ def test_the_record_says_what_was_scored_on_what_and_by_which_versions(objects):
         "truth": str(objects / "masks"),
         "truth_kind": "masks",
         "truths_without_image": 0,
-        "missing": [],
-        "left_out": [],
+        "skipped": [],
         "versions": {name: version(name) for name in packages},
     }
 
@@ -174,10 +173,10 @@ def test_images_left_out_and_maps_that_say_nothing_are_said(objects):
     save(objects / "perfect" / "bee" / "2.png", np.full((8, 8), 9, np.uint8))
     record, said = run(objects)
     assert record["images"] == 3
-    assert [image["path"] for image in record["left_out"]] == ["ant/1.jpg"]
-    assert "1 images cannot be scored and are left out:" in said
+    assert [image["path"] for image in record["skipped"]] == ["ant/1.jpg"]
+    assert "1 images cannot be scored and are skipped:" in said
     assert any(line.startswith("  ant/1.jpg: ") for line in said)
-    assert record["methods"][0]["blank_maps"] == 1
+    assert record["methods"][0]["constant_maps"] == 1
     assert any(line.startswith("perfect: 1 maps have one value alone") for line in said)
 
 
@@ -208,7 +207,7 @@ def test_truths_and_maps_that_cannot_be_meant_are_left_out_by_their_reason(objec
     save(objects / "perfect" / "bee" / "2.png", wide)
     record, said = run(objects)
     assert record["images"] == 1
-    reasons = {entry["path"]: entry["reason"] for entry in record["left_out"]}
+    reasons = {entry["path"]: entry["reason"] for entry in record["skipped"]}
     assert (
         "must be white (above 128 of 255) where the object is, got at most 85"
         in (reasons["ant/1.jpg"])

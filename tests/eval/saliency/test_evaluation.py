@@ -12,7 +12,7 @@ from support.runs import photographs_and_masks
 
 from dilo.eval.common.sheets import sheet_names
 from dilo.eval.saliency.evaluation import Request, evaluate
-from dilo.eval.saliency.metrics import NUMBERS
+from dilo.eval.saliency.metrics import METRICS
 from dilo.pipeline.errors import DiloError
 
 
@@ -57,9 +57,9 @@ def test_the_record_says_what_was_scored_how_and_with_which_versions(maps):
     assert record["versions"] == {
         name: version(name) for name in ("dilo", "numpy", "pillow", "scipy")
     }
-    assert set(record["conventions"]) == {"all", *(number.key for number in NUMBERS)}
+    assert set(record["conventions"]) == {"all", *(number.key for number in METRICS)}
     good, bad = record["methods"]
-    assert list(good["numbers"]) == [number.key for number in NUMBERS]
+    assert list(good["numbers"]) == [number.key for number in METRICS]
     assert bad["numbers"]["mae"] == 1
     assert good["numbers"]["max_f_benchmark"] > 0.99 > 0.5 > bad["numbers"]["max_f_benchmark"]
     assert good["masks"] == str(maps / "good")
@@ -82,7 +82,7 @@ def test_the_table_has_a_row_a_method_and_says_what_each_number_is(maps):
     numbers = record["methods"][0]["numbers"].values()
     assert lines[3].split() == ["good", *(f"{number:.4f}" for number in numbers)]
     assert lines[4].split()[0] == "bad"
-    for number in NUMBERS:
+    for number in METRICS:
         assert any(line.startswith(f"{number.head:<12} {number.key}: ") for line in lines)
 
 

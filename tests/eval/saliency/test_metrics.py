@@ -10,14 +10,14 @@ from support.golden import golden_arrays
 from support.scores import made_of
 
 from dilo.eval.saliency.measures import TRUTH_ABOVE, normalised
-from dilo.eval.saliency.metrics import NUMBERS, benchmark_f
+from dilo.eval.saliency.metrics import METRICS, benchmark_f
 from dilo.pipeline.saliency.measures import counts, e_measure, f_measure, precision, recall
 
 ECSSD = Path(__file__).resolve().parents[4] / "shared" / "data" / "ecssd-dev"
 
 
 def value(key, score):
-    return next(number for number in NUMBERS if number.key == key).value(score)
+    return next(number for number in METRICS if number.key == key).value(score)
 
 
 def test_the_two_max_f_differ_where_the_images_differ():
@@ -54,8 +54,8 @@ def test_the_others_are_means_over_images(key, column):
 
 
 def test_names_and_heads_are_told_apart():
-    assert len({number.key for number in NUMBERS}) == len(NUMBERS)
-    assert len({number.head for number in NUMBERS}) == len(NUMBERS)
+    assert len({number.key for number in METRICS}) == len(METRICS)
+    assert len({number.column for number in METRICS}) == len(METRICS)
 
 
 @pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD beside the checkout")

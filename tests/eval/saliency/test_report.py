@@ -6,7 +6,7 @@ import json
 import numpy as np
 from support.scores import made_of
 
-from dilo.eval.saliency.metrics import NUMBERS
+from dilo.eval.saliency.metrics import METRICS
 from dilo.eval.saliency.output import conventions, per_image, score_record, table
 
 
@@ -75,4 +75,4 @@ def test_a_record_is_plain_json_with_the_mean_curves():
     assert record["curves"]["mean_recall"][:2] == [0.375, 0.0]
     expected = 1.3 * 0.75 * 0.375 / (0.3 * 0.75 + 0.375)
     assert abs(record["curves"]["f_benchmark"][0] - expected) < 1e-12
-    assert conventions().keys() == {"all", *record["numbers"]} == {"all", *(n.key for n in NUMBERS)}
+    assert conventions().keys() == {"all", *record["numbers"]} == {"all", *(n.key for n in METRICS)}
