@@ -53,8 +53,7 @@ def test_the_record_of_a_folder(tmp_path):
         "masks": str(masks),
         "seed": 3,
         "judged_classes": 3,
-        "left_out": {},
-        "failures": [],
+        "skipped": [],
     }
     assert border.keys() == {
         *("name", "checkpoint", "step", "size", "classes", "images", "chance"),
@@ -109,9 +108,10 @@ def test_images_left_out_are_said(tmp_path):
     (images / CLASSES[1] / "0.png").write_bytes(b"")
     said = []
     made = evaluate_folder(request(Border()), images, masks, seed=0, say=said.append)
-    assert made.record["left_out"] == {"no mask in the store": 1}
-    assert [failure["path"] for failure in made.record["failures"]] == [f"{CLASSES[1]}/0.png"]
-    assert any("1 of 13 images left out: no mask in the store" in line for line in said)
+    skipped = {image["path"]: image["reason"] for image in made.record["skipped"]}
+    assert list(skipped) == [f"{CLASSES[0]}/new.png", f"{CLASSES[1]}/0.png"]
+    assert skipped[f"{CLASSES[0]}/new.png"] == "no mask in the store"
+    assert any("1 of 13 images skipped: no mask in the store" in line for line in said)
 
 
 def test_the_challenge_with_all_that_belongs_to_it(tmp_path):

@@ -155,8 +155,9 @@ def test_an_image_without_truth_or_map_is_an_error_unless_allowed(objects, folde
     with pytest.raises(DiloError, match=re.escape(words)):
         run(objects)
     record, said = run(objects, allow_missing=True)
-    assert (record["images"], record["missing"]) == (3, ["bee/1.jpg"])
-    assert "1 images have no truth or no map, and are not scored" in said
+    assert record["images"] == 3
+    assert record["skipped"] == [{"path": "bee/1.jpg", "reason": "no truth or no map"}]
+    assert "1 images have no truth or no map, and are skipped" in said
 
 
 def test_maps_without_an_image_in_common_are_refused(objects):

@@ -124,7 +124,7 @@ def test_the_curve_is_that_of_the_pixels_of_all_images():
     truths = np.concatenate([drawn(i)[1].ravel() for i in range(3)])
     precision, recall = pixel_curve(counts)
     for place in range(0, 1001, 50):
-        found = np.baseline(1000 * values) >= 1000 - place
+        found = np.floor(1000 * values) >= 1000 - place
         assert recall[place] == truths[found].sum() / truths.sum()
         assert precision[place] == truths[found].sum() / max(found.sum(), 1)
 

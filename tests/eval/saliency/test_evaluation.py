@@ -83,7 +83,7 @@ def test_the_table_has_a_row_a_method_and_says_what_each_number_is(maps):
     assert lines[3].split() == ["good", *(f"{number:.4f}" for number in numbers)]
     assert lines[4].split()[0] == "bad"
     for number in METRICS:
-        assert any(line.startswith(f"{number.head:<12} {number.key}: ") for line in lines)
+        assert any(line.startswith(f"{number.column:<12} {number.key}: ") for line in lines)
 
 
 def test_a_row_an_image_tells_which_are_worst(maps):
@@ -113,8 +113,8 @@ def test_a_truth_without_a_mask_is_an_error_unless_allowed(maps):
     assert "  no mask for 1 of 4 ground truths" in said
     assert "scored on the 3 of 4 images that all have" in said
     assert (record["images"], record["truths"]) == (3, 4)
-    good, bad = record["methods"]
-    assert (good["missing"], bad["missing"]) == ([], ["a/2"])
+    assert record["skipped"] == [{"path": "a/2", "reason": "no mask of bad"}]
+    bad = record["methods"][1]
     alone, _ = run(maps, "bad", allow_missing=True)
     assert alone["methods"][0]["numbers"] == bad["numbers"]  # both on the same three
 

@@ -53,11 +53,6 @@ def test_the_others_are_means_over_images(key, column):
     assert value(key, made_of(**{column: np.array([0.2, 0.5, 0.8])})) == pytest.approx(0.5)
 
 
-def test_names_and_heads_are_told_apart():
-    assert len({number.key for number in METRICS}) == len(METRICS)
-    assert len({number.column for number in METRICS}) == len(METRICS)
-
-
 @pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD beside the checkout")
 @pytest.mark.parametrize(
     ("method", "max_f", "mae"), [("rbd", 0.719, 0.169), ("gs", 0.649, 0.208), ("mc", 0.732, 0.204)]
