@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from dilo.eval.common.inputs import keyed, masks_listing
+from dilo.eval.common.inputs import masks_listing
 from dilo.eval.common.metrics import definitions
 from dilo.eval.common.pairing import MaskSource, PngFolder, find_images_of_truth, open_masks
 from dilo.eval.common.results import settled_folder, skipped_images
@@ -170,7 +170,7 @@ def _record(
         "task": "saliency",
         "truth": str(request.truth),
         "inputs": {
-            "truth": keyed(request.truth, truth.keys),
+            "truth": masks_listing(truth),
             "masks": [masks_listing(method.source) for method in methods],
             "images": str(request.images.resolve()) if request.images else None,
         },
