@@ -1,11 +1,10 @@
 """Commands on this machine: doctor."""
 
-import json
 from pathlib import Path
 
 import click
 
-from dilo.pipeline.cli.options import jobs_option, json_option, say, user_errors
+from dilo.pipeline.cli.options import jobs_option, json_option, print_result, user_errors
 
 
 @click.command()
@@ -22,8 +21,5 @@ def doctor(directory: Path, jobs: int, as_json: bool) -> None:
     from dilo.pipeline.doctor import examine
 
     diagnosis = examine(directory, jobs)
-    for line in diagnosis.report_lines():
-        say(line)
-    if as_json:
-        click.echo(json.dumps(diagnosis.as_dict()))
+    print_result(diagnosis.report_lines(), diagnosis.as_dict(), as_json=as_json)
     raise SystemExit(1 if diagnosis.count("breaks") else 0)

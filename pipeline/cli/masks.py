@@ -1,6 +1,5 @@
 """Commands that make a store: masks, import."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,15 @@ import click
 from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_weights
-from dilo.pipeline.cli.options import EXISTING, FOLDER, MAX_LISTED, say, settings_of, user_errors
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    MAX_LISTED,
+    print_result,
+    say,
+    settings_of,
+    user_errors,
+)
 from dilo.pipeline.cli.run import (
     RunOptions,
     make_store,
@@ -180,7 +187,5 @@ def _dry_run(
         cluster=options.on_cluster,
         task=options.task(),
     )
-    for line in result.report_lines(max_failures=MAX_LISTED):
-        say(line)
-    if options.as_json:
-        click.echo(json.dumps(result.as_dict()))
+    lines = result.report_lines(max_failures=MAX_LISTED)
+    print_result(lines, result.as_dict(), as_json=options.as_json)

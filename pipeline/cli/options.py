@@ -1,4 +1,4 @@
-"""What the commands of all three programs share: options, words, and errors as sentences."""
+"""What the commands of all three programs share: options, output, and errors as sentences."""
 
 import contextlib
 import functools
@@ -46,7 +46,11 @@ _DEBUG = "dilo.debug"
 MAX_LISTED = 10
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    help="Print the result as JSON, in place of text.",
 )
 
 
@@ -285,6 +289,18 @@ def say(line: str) -> None:
     """Print words for people, on standard error; a log that is full or closed ends no work."""
     with contextlib.suppress(OSError):
         click.echo(printable(line), err=True)
+
+
+def print_result(lines: Iterable[str], record: object = None, *, as_json: bool = False) -> None:
+    """Print the result of a command on standard output: as text, or the record as JSON instead."""
+    texts = [json.dumps(record)] if as_json else [printable(line) for line in lines]
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        for text in texts:  # not every encoding has every letter of a file's name
+            click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def option_group(

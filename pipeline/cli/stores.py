@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -15,6 +14,7 @@ from dilo.pipeline.cli.options import (
     MAX_LISTED,
     jobs_option,
     json_option,
+    print_result,
     query_option,
     rows_of,
     say,
@@ -64,7 +64,9 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
     plan = Plan.load(store)
     load_names(store, plan)
     shards = missing_shards(store, plan)
-    click.echo(format_ranges(tasks_of(shards, num_tasks) if num_tasks else shards))
+    numbers = tasks_of(shards, num_tasks) if num_tasks else shards
+    record = {"tasks" if num_tasks else "missing": numbers}
+    print_result([format_ranges(numbers)], record, as_json=as_json)
 
 
 @click.command()
@@ -112,44 +114,43 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
         require_right_folder(images, changes)
     faults = [fault for check in checks for fault in check.faults]
     missing = [check.shard for check in checks if not check.exists]
-    _say_faults(plan, faults, missing, changes)
+    if not as_json:  # also where the repair is refused
+        print_result(_fault_lines(plan, faults, missing, changes))
     moved = move_damaged(store, plan, checks) if repair else []
+    names_moved = [path.name for path in moved]
+    lines = [f"moved into {moved[0].parent}: {first_few(names_moved)}"] if moved else []
+    record = {"images": plan.images, "shards": plan.shards, "faults": faults}
+    record |= {"missing_shards": missing, "missing_images": changes.absent}
+    record |= {"unread_images": changes.unread, "moved": names_moved}
+    print_result(lines, record, as_json=as_json)
     if moved:
-        say(f"moved into {moved[0].parent}: {first_few([path.name for path in moved])}")
-        say("give the dilo-prep command of this store again: it makes them anew")
+        say("run the dilo-prep command of this store again to rebuild them")
         say(undo_advice(store, moved))
-    if as_json:
-        record = {"images": plan.images, "shards": plan.shards, "faults": faults}
-        record |= {"missing_shards": missing, "missing_images": changes.absent}
-        record |= {"unread_images": changes.unread, "moved": [path.name for path in moved]}
-        click.echo(json.dumps(record))
     raise SystemExit(1 if faults or missing or changes.lost else 0)
 
 
-def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "Changes") -> None:
-    """Print what verify found: the first faults and a count, and what is not there."""
+def _fault_lines(
+    plan: "Plan", faults: list[str], missing: list[int], changes: "Changes"
+) -> list[str]:
+    """Describe what verify found: the first faults and a count, and what is missing."""
     from dilo.pipeline.store.status import format_ranges
 
     unreadable = [f"{name}: the image is not there" for name in changes.absent]
     unreadable += [
         f"{name}: the image cannot be read now: {reason}" for name, reason in changes.unread.items()
     ]
-    lines = [*faults, *unreadable]
-    for line in lines[:NAMED_FAULTS]:
-        say(line)
-    if len(lines) > NAMED_FAULTS:
-        say(f"and {len(lines) - NAMED_FAULTS} more: --json has all")
-    suffix = (
-        f", {counted(len(unreadable), 'image')} not there or not readable" if unreadable else ""
-    )
-    say(
+    problems = [*faults, *unreadable]
+    lines = problems[:NAMED_FAULTS]
+    if len(problems) > NAMED_FAULTS:
+        lines.append(f"and {len(problems) - NAMED_FAULTS} more: --json lists all")
+    suffix = f", {counted(len(unreadable), 'image')} missing or unreadable" if unreadable else ""
+    lines.append(
         f"{counted(plan.shards, 'shard')} of {counted(plan.images, 'image')}: "
         f"{counted(len(faults), 'fault')}{suffix}"
     )
     if missing:
-        say(
-            f"{len(missing)} of {plan.shards} shards are still to be made: {format_ranges(missing)}"
-        )
+        lines.append(f"{len(missing)} of {plan.shards} shards missing: {format_ranges(missing)}")
+    return lines
 
 
 @click.command()
@@ -200,7 +201,7 @@ def preview(
         picture = _draw_backgrounds(stores[0], images, count=count, seed=seed)
     with atomic_write(out) as part:
         picture.save(part, format="PNG")
-    say(f"{out}: {picture.width} x {picture.height}")
+    print_result([f"{out}: {picture.width} x {picture.height} pixels"])
 
 
 def _draw_masks(
@@ -282,17 +283,15 @@ def export(
             failed |= outcome.failed
             done = outcome.written + outcome.kept + len(outcome.failed)
             progress.advance(done, f"{len(failed)} failed")
-    say(
-        f"{out}: {counted(written, 'PNG')} written, {kept} were there, "
+    failed = dict(sorted(failed.items()))
+    summary = (
+        f"{out}: {counted(written, 'PNG')} written, {kept} already there, "
         f"{counted(len(failed), 'image')} failed"
     )
-    failed = dict(sorted(failed.items()))
-    for line in failure_lines(failed, MAX_LISTED, f": dilo-prep status {store} --json"):
-        say(line)
-    if as_json:
-        counts = {"images": plan.images, "written": written, "kept": kept}
-        record = {"store": str(store), "out": str(out), "size": size, **counts}
-        click.echo(json.dumps({**record, "failed": failed}))
+    failures = failure_lines(failed, MAX_LISTED, f": dilo-prep status {store} --json")
+    counts = {"images": plan.images, "written": written, "kept": kept}
+    record = {"store": str(store), "out": str(out), "size": size, **counts, "failed": failed}
+    print_result([summary, *failures], record, as_json=as_json)
 
 
 def report_and_exit(
@@ -314,11 +313,10 @@ def report_and_exit(
 
         counts = count_backgrounds(state.plan, state.done, state.summaries)
     details = [counts.summary()] if counts else []
-    for line in state.report_lines(
+    lines = state.report_lines(
         store, say_missing=say_missing, max_failures=MAX_LISTED, details=details
-    ):
-        say(line)
-    if as_json:
-        count_fields = dataclasses.asdict(counts) if counts else {}
-        click.echo(json.dumps({**state.as_dict(store), **count_fields, **(extra or {})}))
+    )
+    count_fields = dataclasses.asdict(counts) if counts else {}
+    record = {**state.as_dict(store), **count_fields, **(extra or {})}
+    print_result(lines, record, as_json=as_json)
     raise SystemExit(1 if strict and state.failed else 0)

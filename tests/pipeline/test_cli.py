@@ -29,9 +29,10 @@ def test_masks_status_verify_and_preview_of_a_folder(images, tmp_path):
     store = tmp_path / "store"
     result = masks(images, store, "--json")
     assert json.loads(result.stdout)["done_images"] == 6
-    assert "6 of 6 images, 0 failed" in result.stderr
+    assert "0 failed" not in result.output
+    assert "6 of 6 images, 0 failed" in invoke(main, "status", store).stdout
     assert json.loads(invoke(main, "status", store, "--json").stdout)["missing"] == []
-    assert "0 faults" in invoke(main, "verify", store).stderr
+    assert "0 faults" in invoke(main, "verify", store).stdout
     invoke(main, "preview", store, "--images", images, "--out", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 900
@@ -56,7 +57,7 @@ def test_method_refinement_and_parameters_are_what_the_options_say(images, tmp_p
 def test_failures_are_named_and_strict_is_status_1(images, tmp_path):
     (images / "class0" / "bad.jpg").write_bytes(b"no image")
     result = masks(images, tmp_path / "store")
-    assert "failed: class0/bad.jpg: not an image" in result.stderr
+    assert "failed: class0/bad.jpg: not an image" in result.stdout
     masks(images, tmp_path / "store", "--strict", status=1)
 
 
@@ -66,7 +67,7 @@ def test_the_second_run_computes_only_what_is_missing(images, tmp_path):
     before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in store.glob("*.h5")}
     (store / "shard-00001.h5").unlink()
     assert invoke(main, "status", store, "--missing").stdout == "1\n"
-    assert "missing shards: 1" in invoke(main, "status", store).stderr
+    assert "missing shards: 1" in invoke(main, "status", store).stdout
     assert "to do: 2 images in 1" in masks(images, store).stderr
     after = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in store.glob("*.h5")}
     assert after["shard-00000.h5"] == before["shard-00000.h5"]
@@ -80,7 +81,7 @@ def test_verify_finds_a_damaged_shard(images, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-100])
     result = invoke(main, "verify", store, "--json", status=1)
     assert len(json.loads(result.stdout)["faults"]) == 1
-    assert "shard-00001.h5" in result.stderr
+    assert "shard-00001.h5" in invoke(main, "verify", store, status=1).stdout
 
 
 def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
@@ -115,6 +116,8 @@ def test_a_plan_is_made_ahead_and_the_missing_tasks_of_an_array_are_told(images,
     assert sorted(p.name for p in store.iterdir()) == ["images.txt", "plan.json"]
     masks(images, store, "--num-tasks", 4, "--task-id", 1)
     assert invoke(main, "status", store, "--missing").stdout == "0,2-4\n"
+    missing = invoke(main, "status", store, "--missing", "--json").stdout
+    assert json.loads(missing) == {"missing": [0, 2, 3, 4]}
     assert invoke(main, "status", store, "--missing", "--num-tasks", 4).stdout == "0,2-3\n"
     refused = invoke(main, "status", store, "--num-tasks", 4, status=2)
     assert "--num-tasks belongs to --missing" in refused.stderr

@@ -37,7 +37,7 @@ def test_from_a_folder_of_photographs_to_a_number(tmp_path):
     kind = (dilo_prep, "backgrounds", "--kind")
     settings = ("--min-side", 8, "--jobs", 1)
     cut = invoke(*kind, "crops", "--images", images, "--masks", masks, "--out", crops, *settings)
-    assert "20 backgrounds from 20 images" in cut.stderr
+    assert "20 backgrounds from 20 images" in cut.stdout
     invoke(*kind, "textures", "--images", test, "--out", textures, "--size", 24, "--jobs", 1)
     for store in (crops, textures):
         invoke(dilo_prep, "verify", store)

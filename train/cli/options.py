@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 from click.shell_completion import CompletionItem
 
-from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, option_group
+from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, option_group, print_result
 from dilo.pipeline.cli.outputs import PNG_FILE
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
 
@@ -81,7 +81,8 @@ def recipe_option(
         if name == LIST and ctx.resilient_parsing:  # a shell asks what could stand here
             return None
         if name == LIST:
-            click.echo(listing())
+            as_json = ctx.params.get("as_json", False)
+            print_result(listing().splitlines(), names(), as_json=as_json)
             ctx.exit()
         return name
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, print_result, user_errors
 from dilo.pipeline.common.extras import require
 from dilo.pipeline.common.printing import counted
 from dilo.train.cli.options import PICTURE
@@ -24,4 +24,4 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
     from dilo.train.monitor.plot import plot_runs
 
     plot_runs(runs, out)
-    say(f"{out}: {counted(len(runs), 'run')}")
+    print_result([f"{out}: {counted(len(runs), 'run')}"])

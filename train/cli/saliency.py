@@ -1,6 +1,5 @@
 """`dilo-train saliency`: a network that finds what stands out, trained on masks."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +80,7 @@ data_options = option_group(
             type=FOLDER,
             help="Folder of the run; the same again goes on. Needed to train.",
         ),
-        "name": recipe_option(_listing, _names, default="basnet", show_default=True, is_eager=True),
+        "name": recipe_option(_listing, _names, default="basnet", show_default=True),
         "encoder": click.option(
             "--encoder",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -175,10 +174,8 @@ def saliency(
     )
     watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
     machine = run_options(computing, keeping, watching)
-    output, status = report(train_saliency(recipe, data, out, machine, log), log)
-    if as_json and is_first():
-        click.echo(json.dumps(output))
-    click.get_current_context().exit(status)
+    result = train_saliency(recipe, data, out, machine, log)
+    click.get_current_context().exit(report(result, log, as_json=as_json))
 
 
 def _usable_summary(pairs: "ImageMaskPairs") -> str:

@@ -35,7 +35,7 @@ def crops(images, masks, out, *more, status=0):
 def test_crops_are_of_the_images_that_have_masks(images, masks, tmp_path):
     (images / "later.jpg").touch()
     result = crops(images, masks, tmp_path / "store", "--json", "--strict")
-    assert "6 of 6 images, 0 failed\n  6 backgrounds from 6 images\n" in result.stderr
+    assert "6 of 6 images, 0 failed\n  6 backgrounds from 6 images\n" in result.stdout
     record = json.loads(result.stdout)
     assert (record["kind"], record["method"], record["backgrounds"]) == ("backgrounds", "crops", 6)
     store = BackgroundStore(tmp_path / "store")
@@ -81,13 +81,13 @@ def test_a_shortfall_and_images_without_a_window_are_said_and_are_no_failure(
     images, masks, tmp_path
 ):
     more = ("--min-side", 22, "--count", 60, "--strict")
-    said = crops(images, masks, tmp_path / "store", *more).stderr
+    said = crops(images, masks, tmp_path / "store", *more).stdout
     store = BackgroundStore(tmp_path / "store")
     assert f"  {len(store)} backgrounds from {len(store)} images; " in said
     assert f"{6 - len(store)} images without a window; {60 - len(store)} short of what" in said
-    assert said.splitlines()[-1] in invoke(main, "status", tmp_path / "store").stderr
+    assert said.splitlines()[-1] in invoke(main, "status", tmp_path / "store").stdout
     empty = tmp_path / "empty"
-    said = crops(images, masks, empty, "--min-side", 2000, "--strict").stderr
+    said = crops(images, masks, empty, "--min-side", 2000, "--strict").stdout
     assert "0 backgrounds from 0 images; 6 images without a window" in said
     invoke(main, "verify", empty, "--jobs", 1)
 
@@ -160,12 +160,12 @@ def test_verify_finds_damage_and_changed_images_and_repairs(images, masks, tmp_p
     flipped[-20] ^= 1
     shard.write_bytes(flipped)
     said = invoke(main, "verify", store, "--repair", "--jobs", 1, status=1).stderr
-    assert "give the dilo-prep command of this store again" in said
+    assert "run the dilo-prep command of this store again" in said
     crops(images, masks, store, "--shard-size", 2, "--count", 3)
     assert {name: there for name, there in content(store).items() if "/" not in name} == expected
     for path in images.rglob("*.jpg"):
         path.write_bytes(path.read_bytes() + b"\0")
-    said = invoke(main, "verify", store, "--images", images, "--jobs", 1, status=1).stderr
+    said = invoke(main, "verify", store, "--images", images, "--jobs", 1, status=1).stdout
     assert said.count("the image changed since") == 3  # those that were not read do not count
     assert (
         "got other images by the same names, 3 of 3: nothing was moved; give that folder"

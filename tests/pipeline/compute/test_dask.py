@@ -88,13 +88,14 @@ def start(folder, out, cluster):
     """Start the command in the folder, with names that only it understands."""
     command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", "images"]
     command += ["--out", out, *OPTIONS, "--backend", "dask", "--scheduler", cluster.address]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
 
 
 def finish(process):
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    return said
+    result, log = process.communicate(timeout=120)
+    assert process.returncode == 0, log
+    return result
 
 
 def test_both_workers_take_part_and_the_store_is_the_same(folder, cluster, watcher):

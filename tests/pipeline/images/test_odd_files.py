@@ -23,7 +23,7 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("odd")
     images = odd_folder(root / "images")
     arguments = ["--images", images, "--out", root / "store", "--size", 32, "--jobs", 1]
-    return images, root / "store", invoke(main, "masks", *arguments, "--json")
+    return images, root / "store", invoke(main, "masks", *arguments)
 
 
 def test_every_odd_or_broken_file_is_a_row_and_nothing_else_is(made):
@@ -49,18 +49,19 @@ def test_a_broken_file_is_a_row_with_its_reason(made, name):
     row = store.position(os.fsdecode(name))
     assert store.column("status")[row] == 1
     assert not store[row].any()
-    assert BROKEN[name] in json.loads(made[2].stdout)["failed"][escaped(os.fsdecode(name))]
+    record = json.loads(invoke(main, "status", made[1], "--json").stdout)
+    assert BROKEN[name] in record["failed"][escaped(os.fsdecode(name))]
 
 
 def test_the_command_and_status_name_failures_in_one_line_each(made):
     _, store, result = made
-    lines = result.stderr.splitlines()
+    lines = result.stdout.splitlines()
     total = len(SOUND | BROKEN)
-    assert f"{total} of {total} images, {len(BROKEN)} failed" in result.stderr
+    assert f"{total} of {total} images, {len(BROKEN)} failed" in result.stdout
     assert r"  failed: dangling \xff\x0a.jpg: No such file or directory" in lines
     record = json.loads(invoke(main, "status", store, "--json").stdout)
     assert set(record["failed"]) == {escaped(os.fsdecode(name)) for name in BROKEN}
-    assert r"dangling \xff\x0a.jpg: No such" in invoke(main, "status", store).stderr
+    assert r"dangling \xff\x0a.jpg: No such" in invoke(main, "status", store).stdout
 
 
 def test_verify_finds_no_fault(made):

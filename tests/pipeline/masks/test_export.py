@@ -121,10 +121,10 @@ def test_pngs_are_at_image_size_unless_said_otherwise_and_need_no_image(made, tm
 
 
 def test_failures_are_counted_and_named_and_all_is_said_for_machines(made, tmp_path):
-    result = exported(made, tmp_path / "out", "--json")
-    assert "7 PNGs written, 0 were there, 1 image failed" in result.stderr
-    assert "  failed: class1/broken.jpg: not an image" in result.stderr
-    assert json.loads(result.stdout) == {
+    shown = exported(made, tmp_path / "text").stdout
+    assert "7 PNGs written, 0 already there, 1 image failed" in shown
+    assert "  failed: class1/broken.jpg: not an image" in shown
+    assert json.loads(exported(made, tmp_path / "out", "--json").stdout) == {
         "store": str(made),
         "out": str(tmp_path / "out"),
         "size": "image",
@@ -140,8 +140,8 @@ def test_at_most_ten_failures_are_named(tmp_path):
     for number in range(12):
         (images / f"{number:02d}.jpg").write_bytes(b"no")
     result = exported(store_of(images, tmp_path / "store"), tmp_path / "out")
-    assert result.stderr.count("  failed: ") == 10
-    assert f"and 2 more: dilo-prep status {tmp_path / 'store'} --json" in result.stderr
+    assert result.stdout.count("  failed: ") == 10
+    assert f"and 2 more: dilo-prep status {tmp_path / 'store'} --json" in result.stdout
 
 
 def test_what_is_there_is_not_written_again(made, tmp_path):
@@ -151,7 +151,7 @@ def test_what_is_there_is_not_written_again(made, tmp_path):
     (out / "class0" / "002.png").unlink()
     (out / "class1" / "001.png").unlink()
     (out / "class0" / "004.png").write_bytes(b"mine")
-    assert "2 PNGs written, 5 were there" in exported(made, out).stderr
+    assert "2 PNGs written, 5 already there" in exported(made, out).stdout
     assert files(out) == before | {"class0/004.png": b"mine"}
 
 

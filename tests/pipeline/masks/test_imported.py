@@ -50,9 +50,9 @@ def random_masks(images, folder):
 
 def test_a_folder_of_masks_becomes_a_store_like_any_other(images, tmp_path):
     made, store = random_masks(images, tmp_path / "png"), tmp_path / "store"
-    said = imported(images, tmp_path / "png", store).stderr
-    assert "6 of 6 images have a mask" in said
-    assert "6 of 6 images, 0 failed" in said
+    result = imported(images, tmp_path / "png", store)
+    assert "6 of 6 images have a mask" in result.stderr
+    assert "6 of 6 images, 0 failed" in result.stdout
     masks = MaskStore(store)
     assert masks.plan.method == "imported"
     for name, mask in made.items():
@@ -181,9 +181,9 @@ def test_masks_that_are_no_pngs_by_name_are_taken_and_odd_ones_said(images, tmp_
         path = (tmp_path / "png" / name).with_suffix(suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.ones(shape, np.uint8)).save(path)
-    said = imported(images, tmp_path / "png", tmp_path / "store").stderr
-    assert "6 of 6 images, 0 failed" in said
-    assert "masks hold 0 and 1, taken as 0 and 255 (6 of 6 looked at)" in said
+    result = imported(images, tmp_path / "png", tmp_path / "store")
+    assert "6 of 6 images, 0 failed" in result.stdout
+    assert "masks hold 0 and 1, taken as 0 and 255 (6 of 6 looked at)" in result.stderr
     assert (MaskStore(tmp_path / "store").batch(slice(0, 6)) == 255).all()
 
 
