@@ -108,7 +108,7 @@ _OWNER = "this user has no right to it: ask its owner, or give the right with ch
 _HANDLES = "too many files are open: raise the limit with ulimit -n 4096"
 _DISK = "the disk does not answer as it should: wait until it does, or ask who runs it"
 _ROOM = "make room, or name a folder on another disk"
-_MEMORY = "memory is short: use fewer workers (--jobs or --workers), or ask for more"
+_MEMORY = "memory is short: use fewer --workers, or ask for more"
 #: What to do about an error that lies in the system, never in what a file holds.
 REMEDIES: Final = {
     errno.EACCES: _OWNER,

@@ -13,10 +13,10 @@ from dilo.pipeline.cli.options import jobs_option, json_option, print_result, us
 @json_option
 @user_errors
 def doctor(directory: Path, jobs: int, as_json: bool) -> None:
-    """Say what will break or slow a run with masks or images in DIR, and what to do.
+    """Check what would break or slow down a run with masks or images in DIR, and what to do.
 
-    DIR need not exist, and is not made: then the nearest folder above it is examined.
-    Exits with 1 if something would break.
+    DIR need not exist, and is not created: the nearest existing folder above it is checked.
+    Exits with status 1 if something would break.
     """
     from dilo.pipeline.doctor import examine
 

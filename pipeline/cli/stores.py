@@ -14,6 +14,7 @@ from dilo.pipeline.cli.options import (
     MAX_LISTED,
     jobs_option,
     json_option,
+    out_option,
     print_result,
     query_option,
     rows_of,
@@ -36,22 +37,20 @@ NAMED_FAULTS = 20
 
 @click.command()
 @click.argument("store", type=EXISTING)
-@click.option(
-    "--missing", is_flag=True, help="Print the missing shards as an array specification: 0-3,7."
-)
+@click.option("--missing", is_flag=True, help="Print only the missing shards, as ranges: 0-3,7.")
 @click.option(
     "--num-tasks",
     type=click.IntRange(min=1),
-    help="With --missing: print instead the tasks, of an array of so many, that have some to do.",
+    metavar="N",
+    help="With --missing: print which tasks of an array of N still have work to do instead.",
 )
 @json_option
 @user_errors
 def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> None:
-    """Say what is done, missing and failed in STORE.
+    """Print what is done, missing and failed in STORE.
 
-    What --missing --num-tasks N prints submits the tasks of an array again that have work
-    left: sbatch --array=$(dilo-prep status STORE --missing --num-tasks N). Nothing is
-    missing where the line is empty.
+    To submit again the tasks of a job array that have work left: sbatch --array=$(dilo-prep
+    status STORE --missing --num-tasks N). If nothing is missing, the line is empty.
     """
     from dilo.pipeline.compute.arrays import tasks_of
     from dilo.pipeline.store.plan import Plan, load_names
@@ -74,18 +73,20 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @click.option(
     "--images",
     type=EXISTING,
-    help="Read every image of this folder too: is it the one that the store was made of?",
+    help="Also read every image of this folder, and check that it is the one the store was made "
+    "from.",
 )
 @click.option(
     "--repair",
     is_flag=True,
-    help="Move shards at fault into STORE/damaged, to be made anew by the same command.",
+    help="Move damaged shards to STORE/damaged; the command that made the store then rebuilds "
+    "them.",
 )
 @jobs_option
 @json_option
 @user_errors
 def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: bool) -> None:
-    """Re-read every shard of STORE and check it against the plan, to the last byte."""
+    """Read every shard of STORE again, and check every byte of it against its digest."""
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.compute.executors import run_shards
     from dilo.pipeline.images.folder import require_images
@@ -135,9 +136,10 @@ def _fault_lines(
     """Describe what verify found: the first faults and a count, and what is missing."""
     from dilo.pipeline.store.status import format_ranges
 
-    unreadable = [f"{name}: the image is not there" for name in changes.absent]
+    unreadable = [f"{name}: the image is missing" for name in changes.absent]
     unreadable += [
-        f"{name}: the image cannot be read now: {reason}" for name, reason in changes.unread.items()
+        f"{name}: the image can no longer be read: {reason}"
+        for name, reason in changes.unread.items()
     ]
     problems = [*faults, *unreadable]
     lines = problems[:NAMED_FAULTS]
@@ -158,19 +160,18 @@ def _fault_lines(
 @click.option(
     "--images",
     type=EXISTING,
-    help="The folder the stores are of; of backgrounds, to see their windows in the images.",
+    help="Folder of the images; for backgrounds optional: shows their windows in the images.",
+)
+@out_option(type=PNG_FILE, required=True, help="Picture to write: FILE.png.")
+@click.option(
+    "--count", default=16, show_default=True, type=click.IntRange(1, 1000), help="Number of images."
 )
 @click.option(
-    "--out",
-    type=PNG_FILE,
-    required=True,
-    help="The picture to write: FILE.png.",
-)
-@click.option(
-    "--count", default=16, show_default=True, type=click.IntRange(1, 1000), help="How many images."
-)
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Which images."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed for the choice of images.",
 )
 @query_option
 @user_errors
@@ -182,21 +183,23 @@ def preview(
     seed: int,
     query: tuple[str, ...],
 ) -> None:
-    """Draw a contact sheet of STORE: image, mask, foreground; or backgrounds.
+    """Draw a contact sheet of STORE: image, mask and foreground, or backgrounds.
 
-    Of several stores of masks, a row an image: the image, then what each store has of it, in
-    the order given, under the name of its method. Images are matched by path; those that not
-    all stores have are left out. The same seed draws the same of the same images.
+    Several stores of masks are compared: each row shows an image, then its mask from each
+    store, in the order given, with the name of the method. Images are matched by path; images
+    that are not in all stores are skipped. The same seed selects the same images.
     """
     from dilo.pipeline.common.files import atomic_write
     from dilo.pipeline.store.plan import Plan
 
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
         if images is None:
-            raise click.UsageError("a preview of masks needs the folder they are of: --images DIR")
+            raise click.UsageError(
+                "a preview of masks needs the folder of their images: give --images DIR"
+            )
         picture = _draw_masks(stores, images, query, count=count, seed=seed)
     elif query:
-        raise click.UsageError("--query chooses among masks, and a store of backgrounds has none")
+        raise click.UsageError("--query needs a store of masks, got a store of backgrounds")
     else:
         picture = _draw_backgrounds(stores[0], images, count=count, seed=seed)
     with atomic_write(out) as part:
@@ -219,8 +222,8 @@ def _draw_masks(
     if len(stores) == 1:
         return mask_sheet(comparison.stores[0], images, selection)
     skipped = comparison.skipped
-    suffix = f", without {skipped} that only some have" if skipped else ""
-    say(f"{len(names)} images that all {len(stores)} stores have{suffix}")
+    suffix = f"; {skipped} skipped, which only some have" if skipped else ""
+    say(f"{len(names)} images are in all {len(stores)} stores{suffix}")
     return comparison.sheet(images, selection)
 
 
@@ -229,7 +232,7 @@ def _say_unread(images: Path, selection: list[str]) -> None:
     from dilo.pipeline.images.folder import require_any
 
     if unread := require_any(images, selection):
-        say(f"{unread} of {len(selection)} images cannot be read: their cells say why")
+        say(f"{unread} of {len(selection)} images cannot be read: the sheet shows why")
 
 
 def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
@@ -246,14 +249,14 @@ def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int
 
 @click.command()
 @click.argument("store", type=EXISTING)
-@click.option("--out", type=FOLDER, required=True, help="Folder of PNGs; the same again goes on.")
+@out_option(type=FOLDER, required=True, help="Folder of PNGs to write, or to resume.")
 @click.option(
     "--size",
     type=click.Choice(["image", "store"]),
     default="image",
     show_default=True,
-    help="Stretched to each image's height and width, as other programs expect a mask, or "
-    "exactly as stored.",
+    help="image: resized to its image's height and width, as other programs expect a mask; "
+    "store: exactly as stored.",
 )
 @jobs_option
 @json_option
@@ -261,11 +264,11 @@ def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int
 def export(
     store: Path, out: Path, size: Literal["image", "store"], jobs: int, as_json: bool
 ) -> None:
-    """Write the masks of STORE as gray PNGs, a/b.jpg as a/b.png; no image is needed.
+    """Write the masks of STORE as grayscale PNGs: a/b.png for a/b.jpg. Needs no images.
 
-    Where two images would become one PNG, as a/b.jpg and a/b.png, both keep their
-    extension: a/b.jpg.png. An image that failed has no PNG. Stop it as you like: each PNG
-    is whole or not there, and the same command goes on.
+    If two images would get the same PNG, such as a/b.jpg and a/b.png, both keep their
+    extension: a/b.jpg.png. A failed image has no PNG. It can be interrupted at any time; the
+    same command resumes.
     """
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.compute.executors import run_shards

@@ -56,7 +56,7 @@ def sentence_of(
         return "something is nested too deep to be read: is each file the one that was meant?"
     if isinstance(error, MemoryError) or _MEMORY_WORDS.search(text):
         return (
-            f"memory is short{_detail(text)}: use fewer workers (--jobs or --workers), smaller "
+            f"memory is short{_detail(text)}: use fewer --workers, smaller "
             f"batches or sizes, or a machine with more"
         )
     if isinstance(error, OverflowError) or "overflowed" in text:

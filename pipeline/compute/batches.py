@@ -167,7 +167,7 @@ class BatchProcessor:
         blank = replace(image, prepared=replace(image.prepared, pixels=pixels))
         error = self._compute([row], [blank])
         if isinstance(error, Exception):
-            advice = f"--batch less than {self.size}" if self.size > 1 else "fewer --jobs"
+            advice = f"--batch less than {self.size}" if self.size > 1 else "fewer --workers"
             raise DiloError(
                 f"the network failed for each image, and for a blank one: {type(error).__name__}: "
                 f"{error}: give {advice} if memory ran out; finished shards are kept, and the same "

@@ -187,5 +187,5 @@ def _worker_died() -> DiloError:
     """Make the error of a worker that died, where nothing can be done about it here."""
     return DiloError(
         "a worker process died, most often for want of memory: what is finished is kept; "
-        "run the same command again, with fewer --jobs if it dies again"
+        "run the same command again, with fewer --workers if it dies again"
     )

@@ -39,7 +39,7 @@ class IsolatedBuilder:
             if unexplained == MAX_UNEXPLAINED_DEATHS:
                 raise DiloError(
                     f"shard {shard}: the process died {unexplained} times ({death}), but of no "
-                    f"image in particular: give it more memory, or fewer --jobs, and the same "
+                    f"image in particular: give it more memory, or fewer --workers, and the same "
                     f"command goes on"
                 )
 

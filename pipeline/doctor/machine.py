@@ -28,7 +28,7 @@ def cores(usable: int, present: int, workers: int) -> Finding:
     """Compare the workers with the cores that this process may use."""
     state = f"this process may use {usable} of {present}; workers: {workers}"
     if workers > usable:
-        advice = f"they would take turns: give --jobs {usable}, or get more cores"
+        advice = f"they would take turns: give --workers {usable}, or get more cores"
         return Finding("cores", "slow", state, advice)
     if usable == 1 < present:
         advice = "ask for more: --cpus-per-task of Slurm, --cpus of Docker, taskset"
@@ -57,7 +57,7 @@ def memory(available: int, workers: int) -> Finding:
     if needed <= available:
         return Finding("memory", "ok", state)
     affordable = available // _WORKER_BYTES
-    advice = f"workers would be killed: give --jobs {max(1, affordable)}, or get more memory"
+    advice = f"workers would be killed: give --workers {max(1, affordable)}, or get more memory"
     return Finding("memory", "breaks", state, advice)
 
 

@@ -109,5 +109,5 @@ def read_speed(count: int, seconds: float, size: int) -> Finding:
     state = f"{1000 * per_image:.1f} ms an image, {size / max(seconds, 1e-9) / 1e6:.0f} MB/s"
     if per_image <= READ_SECONDS:
         return Finding("read speed", "ok", state)
-    advice = "longer than a mask takes: give more --jobs than cores, or copy the images closer"
+    advice = "longer than a mask takes: give more --workers than cores, or copy the images closer"
     return Finding("read speed", "slow", state, advice)

@@ -18,7 +18,7 @@ def photographs(tmp_path_factory):
 
 def arguments(images, store):
     words = ("masks", "--images", images, "--out", store, "--method", "slow")
-    return (*words, "--size", 16, "--shard-size", 2, "--jobs", 2)
+    return (*words, "--size", 16, "--shard-size", 2, "--workers", 2)
 
 
 @pytest.mark.parametrize(

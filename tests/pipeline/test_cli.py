@@ -21,7 +21,7 @@ def images(tmp_path):
 
 
 def masks(images, out, *more, status=0):
-    arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--jobs", 1)
+    arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--workers", 1)
     return invoke(main, *arguments, *more, status=status)
 
 
@@ -111,7 +111,7 @@ def test_an_array_counts_its_own_tasks(images, tmp_path, monkeypatch):
 def test_a_plan_is_made_ahead_and_the_missing_tasks_of_an_array_are_told(images, tmp_path):
     store = tmp_path / "store"
     result = masks(images, store, "--shard-size", 1, "--plan-only", "--json")
-    assert "6 images in 6 shards of 1: planned\n" in result.stderr
+    assert "planned: 6 images in 6 shards of 1\n" in result.stderr
     assert json.loads(result.stdout)["missing"] == [0, 1, 2, 3, 4, 5]
     assert sorted(p.name for p in store.iterdir()) == ["images.txt", "plan.json"]
     masks(images, store, "--num-tasks", 4, "--task-id", 1)
@@ -162,7 +162,7 @@ def test_how_many_images_were_found_is_said_every_half_minute():
         (["--set", "superpixels=many"], 2, "--set: superpixels must be like 250, got 'many'"),
         (["--set", "nonsense=1"], 2, "--set: nonsense must be one of side, "),
         (["--set", "refine.seed=1"], 2, "--set: refine.seed needs a refinement, got none"),
-        (["--jobs", "0"], 2, "0 workers do nothing"),
+        (["--workers", "0"], 2, "0 workers do nothing: -1 starts one for each core"),
         (["--task-id", "1"], 3, "must come with --num-tasks"),
         (["--num-tasks", "0"], 2, "--num-tasks': must be a number from 1 to 999999999, or auto"),
         (["--num-tasks", "all"], 2, "from 1 to 999999999, or auto, got 'all'"),
@@ -216,5 +216,5 @@ def test_computing_masks_never_imports_torch(images, tmp_path):
         "except SystemExit as end: assert not end.code\n"
         "assert 'torch' not in sys.modules\n"
     )
-    arguments = ["masks", "--images", str(images), "--out", str(tmp_path / "s"), "--jobs", "1"]
+    arguments = ["masks", "--images", str(images), "--out", str(tmp_path / "s"), "--workers", "1"]
     subprocess.run([sys.executable, "-c", code, *arguments, "--size", "32"], check=True)

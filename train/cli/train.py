@@ -48,7 +48,7 @@ def run(
 
     images, name = required(data.images, "--images"), required(data.name, "--recipe")
     if watching.knn_test and not watching.knn_every:
-        raise click.UsageError("--knn-test goes with --knn-every K.")
+        raise click.UsageError("--knn-test needs --knn-every K.")
     log = say if is_first() else quiet
     recipe = load_recipe(name, data.overrides)
     stores = open_backgrounds(data.backgrounds)
@@ -185,15 +185,15 @@ def _source(
     if recipe.paste.probability and masks is None:
         raise DiloError(
             f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
-            f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
-            f"with --set paste.probability=0"
+            f"--masks DIR, got none: make it with dilo-prep masks, or train without copy-paste by "
+            f"--set paste.probability=0"
         )
     source = find_image_set(images, masks, recipe.paste.min_coverage, say=log)
-    left_out, never_pasted = len(source.names) - len(source.indices), source.never_pasted
+    skipped, never_pasted = len(source.names) - len(source.indices), source.never_pasted
     bound = recipe.paste.min_coverage
     log(
         source.share()
-        + (f", {left_out} left out because they cannot be read" if left_out else "")
+        + (f", {skipped} skipped because they cannot be read" if skipped else "")
         + (
             f", {never_pasted} never pasted because their mask covers under {bound:g}"
             if never_pasted
@@ -216,6 +216,6 @@ def _negatives_warnings(recipe: "Recipe", images: int) -> list[str]:
     if count <= images:
         return []
     return [
-        f"warning: {key} = {count} is more than the {images} images: among the negatives of an "
-        f"image are some of its own; --set {key}={images} or less has fewer"
+        f"warning: {key} = {count} is more than the {images} images, so that some negatives of an "
+        f"image are views of itself: give --set {key}={images} or less"
     ]

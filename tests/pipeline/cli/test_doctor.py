@@ -45,4 +45,5 @@ def test_a_check_that_stumbles_leaves_the_others(tmp_path, monkeypatch):
 
 
 def test_no_workers_are_wrong_usage(tmp_path):
-    assert "0 workers do nothing" in invoke(main, "doctor", tmp_path, "--jobs", 0, status=2).stderr
+    refused = invoke(main, "doctor", tmp_path, "--workers", 0, status=2)
+    assert "0 workers do nothing: -1 starts one for each core" in refused.stderr

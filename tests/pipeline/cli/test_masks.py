@@ -15,7 +15,7 @@ def images(tmp_path):
 
 
 def masks(images, out, *more, status=0):
-    arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--jobs", 1)
+    arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--workers", 1)
     return invoke(main, *arguments, *more, status=status)
 
 

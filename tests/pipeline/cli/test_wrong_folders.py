@@ -8,7 +8,7 @@ from support.stores import even_images, even_store
 from dilo.pipeline.cli import main
 
 NAMES = [f"{'ab'[i % 2]}/{i}.png" for i in range(6)]
-HERE = ("--backend", "threading", "--jobs", 1)
+HERE = ("--backend", "threading", "--workers", 1)
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
     """Photographs, and in `alone` the store that one process makes."""
     folder = tmp_path_factory.mktemp("folder")
     images = photograph_folder(folder / "images", 12)
-    arguments = ("--images", images, "--out", folder / "alone", *OPTIONS, "--jobs", 1)
+    arguments = ("--images", images, "--out", folder / "alone", *OPTIONS, "--workers", 1)
     invoke(main, "masks", *arguments)
     return folder
 

@@ -14,7 +14,7 @@ ray = pytest.importorskip("ray")
 
 def test_a_ray_cluster_makes_the_same_store(tmp_path):
     images = photograph_folder(tmp_path / "images", 6)
-    arguments = ["--images", str(images), "--size", "32", "--shard-size", "1", "--jobs", "2"]
+    arguments = ["--images", str(images), "--size", "32", "--shard-size", "1", "--workers", "2"]
     invoke(main, "masks", *arguments, "--out", tmp_path / "alone")
     command = [sys.executable, "-m", "dilo.pipeline", "masks", *arguments, "--backend", "ray"]
     command += ["--out", str(tmp_path / "cluster")]

@@ -22,7 +22,7 @@ def made(tmp_path_factory):
     """Make the folder and its store, and keep what the command said."""
     root = tmp_path_factory.mktemp("odd")
     images = odd_folder(root / "images")
-    arguments = ["--images", images, "--out", root / "store", "--size", 32, "--jobs", 1]
+    arguments = ["--images", images, "--out", root / "store", "--size", 32, "--workers", 1]
     return images, root / "store", invoke(main, "masks", *arguments)
 
 
@@ -89,7 +89,7 @@ def test_a_shard_holds_names_as_images_txt_does(made):
 
 def test_the_list_of_the_store_makes_the_same_store(made, tmp_path):
     images, store, _ = made
-    arguments = ["--images", images, "--out", tmp_path / "again", "--size", 32, "--jobs", 1]
+    arguments = ["--images", images, "--out", tmp_path / "again", "--size", 32, "--workers", 1]
     invoke(main, "masks", *arguments, "--list", store / "images.txt")
     for file in store.iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
@@ -98,7 +98,7 @@ def test_the_list_of_the_store_makes_the_same_store(made, tmp_path):
 def test_real_processes_without_a_locale_come_through_as_well(made, tmp_path):
     images, store, _ = made
     command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", images]
-    command += ["--out", tmp_path / "again", "--size", "32", "--jobs", "2"]
+    command += ["--out", tmp_path / "again", "--size", "32", "--workers", "2"]
     environment = {**os.environ, "LC_ALL": "C"}
     result = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr
@@ -110,7 +110,7 @@ def test_real_processes_without_a_locale_come_through_as_well(made, tmp_path):
 def test_what_a_list_names_beside_files_is_a_row_too(made, tmp_path):
     images, _, _ = made
     (tmp_path / "list").write_text("gone.jpg\npipe.jpg\nfolder.jpg\nplain.jpg\nnotes.txt\n")
-    arguments = ["--images", images, "--out", tmp_path / "s", "--size", 32, "--jobs", 1]
+    arguments = ["--images", images, "--out", tmp_path / "s", "--size", 32, "--workers", 1]
     result = invoke(main, "masks", *arguments, "--list", tmp_path / "list", "--json")
     assert json.loads(result.stdout)["failed"] == {
         "gone.jpg": "No such file or directory",

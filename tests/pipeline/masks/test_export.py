@@ -70,7 +70,7 @@ def listed(folder, paths, *, size=16, shard_size=50):
 
 
 def exported(store, out, *more, status=0):
-    return invoke(main, "export", store, "--out", out, "--jobs", 1, *more, status=status)
+    return invoke(main, "export", store, "--out", out, "--workers", 1, *more, status=status)
 
 
 def pixels(path):
@@ -157,7 +157,7 @@ def test_what_is_there_is_not_written_again(made, tmp_path):
 
 def test_workers_write_the_same_bytes(made, tmp_path):
     exported(made, tmp_path / "one")
-    invoke(main, "export", made, "--out", tmp_path / "two", "--jobs", 2)
+    invoke(main, "export", made, "--out", tmp_path / "two", "--workers", 2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
@@ -165,7 +165,7 @@ def test_a_killed_export_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
     store = listed(tmp_path / "store", [f"{i % 7}/{i}.jpg" for i in range(600)], size=200)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     command = [sys.executable, "-m", "dilo.pipeline", "export", store, "--size", "store"]
-    command = [str(word) for word in [*command, "--jobs", 2, "--out"]]
+    command = [str(word) for word in [*command, "--workers", 2, "--out"]]
     process = subprocess.Popen(
         [*command, str(broken)], start_new_session=True, stderr=subprocess.DEVNULL
     )

@@ -279,12 +279,12 @@ def test_a_store_that_is_not_whole_is_one_line_and_its_faults_are_twenty_at_most
     _, store, plan = made
     (store / "shard-00001.h5").unlink()
     assert Verifier(store)(1).faults == []
-    result = invoke(main, "verify", store, "--jobs", 1, status=1)
+    result = invoke(main, "verify", store, "--workers", 1, status=1)
     assert result.stdout.splitlines() == [
         "2 shards of 8 images: 0 faults",
         "1 of 2 shards missing: 1",
     ]
-    said = json.loads(invoke(main, "verify", store, "--jobs", 1, "--json", status=1).stdout)
+    said = json.loads(invoke(main, "verify", store, "--workers", 1, "--json", status=1).stdout)
     assert (said["faults"], said["missing_shards"]) == ([], [1])
     faults = [f"fault {i}" for i in range(30)]
     assert cli.stores._fault_lines(plan, faults, [], Changes(9, absent=["a"]))[19:] == [

@@ -140,4 +140,4 @@ def test_negatives_that_are_more_than_the_images_are_warned_of(command, override
 
 def test_a_test_folder_without_a_read_out_is_wrong_usage(command, tmp_path):
     shown = invoke(main, *command[0], "--knn-test", tmp_path, status=2)
-    assert "--knn-test goes with --knn-every K" in shown.stderr
+    assert "--knn-test needs --knn-every K" in shown.stderr
