@@ -39,7 +39,7 @@ class BackgroundCounts:
         if self.not_drawn:
             line += f"; {counted(self.not_drawn, 'image')} not drawn"
         if self.short:
-            line += f"; {self.short} short of what --count asks"
+            line += f"; {self.short} fewer than --count"
         return line
 
 

@@ -209,7 +209,7 @@ def precompile(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
 
         rng = np.random.default_rng(0)  # in one colour, a method would stop half way
         image = rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8)
-        with announce_compiling(say, "compiling, which takes about 15 s once a machine"):
+        with announce_compiling(say, "compiling: about 15 s, once per machine"):
             if classical:
                 recipe(image, recipe.side)
             else:  # a network compiles nothing, and is opened by the workers alone

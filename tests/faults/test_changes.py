@@ -38,7 +38,7 @@ def test_an_image_added_is_named(there):
     shutil.copy(images / "class0" / "000.jpg", images / "class0" / "new.jpg")
     said = masks(images, store, status=3)
     assert "plan.json says images 8; asked for images 9 (1 added since, such as 'class0/n" in said
-    assert "a store is never changed, so ask for what it says or give a fresh folder" in said
+    assert "a store is never changed: use its settings, or give a new folder" in said
 
 
 def test_an_image_removed_is_named(there):
@@ -118,7 +118,7 @@ def test_a_list_that_was_damaged_is_written_anew_and_the_shards_are_kept(there):
     sound = content(store)
     (store / "images.txt").write_text("nonsense\n")
     assert (
-        "give the command that made the store again"
+        "run the command that made the store again"
         in invoke(main, "verify", store, status=3).stderr
     )
     assert "to do: 0 images in 0" in masks(images, store)

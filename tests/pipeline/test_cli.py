@@ -95,7 +95,8 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
     assert invoke(main, "status", store, "--missing", "--num-tasks", 3).stdout == "\n"
     assert len(list(store.glob("shard-*.h5"))) == 6
     assert (
-        "is set, but not --num-tasks: this process does everything" in masks(images, store).stderr
+        "is set, but not --num-tasks: this process computes everything"
+        in masks(images, store).stderr
     )
 
 

@@ -170,7 +170,7 @@ def saliency(
     require_drawn(stores, recipe.paste, options.name)
     pairs = find_pairs(images, truth, recipe.data.min_coverage)
     log(_usable_summary(pairs))
-    for line in pairs.left_out:
+    for line in pairs.skipped:
         log(line)
     test = _test_pairs(options, log)
     data = Data(
@@ -203,6 +203,6 @@ def _test_pairs(data: SaliencyDataOptions, log: Callable[[str], None]) -> "Image
         raise click.UsageError("--test-images and --test-truth must be given together.")
     test = find_pairs(data.test_images, data.test_truth, option="--test-truth")
     log(f"{counted(len(test.source.indices), 'test image')}")
-    for line in test.left_out:
+    for line in test.skipped:
         log(f"--test-images: {line}")
     return test

@@ -22,7 +22,7 @@ from dilo.pipeline.store.shardfile import ShardSummary
         (
             (7, 5, 2, 3, 4),
             "7 backgrounds from 5 images; 2 images without a window; 3 images not drawn; "
-            "4 short of what --count asks",
+            "4 fewer than --count",
         ),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_shortfall_and_images_without_a_window_are_said_and_are_no_failure(
     said = crops(images, masks, tmp_path / "store", *more).stdout
     store = BackgroundStore(tmp_path / "store")
     assert f"  {len(store)} backgrounds from {len(store)} images; " in said
-    assert f"{6 - len(store)} images without a window; {60 - len(store)} short of what" in said
+    assert f"{6 - len(store)} images without a window; {60 - len(store)} fewer than --count" in said
     assert said.splitlines()[-1] in invoke(main, "status", tmp_path / "store").stdout
     empty = tmp_path / "empty"
     said = crops(images, masks, empty, "--min-side", 2000, "--strict").stdout

@@ -12,7 +12,7 @@ from dilo.pipeline.doctor.report import Diagnosis, Finding
 def test_the_doctor_examines_the_nearest_folder_and_makes_none(tmp_path):
     diagnosis = doctor.examine(tmp_path / "new" / "store", jobs=1)
     found = {finding.check: finding for finding in diagnosis.findings}
-    assert found["folder"].found == f"not there yet; judged by {tmp_path}"
+    assert found["folder"].found == f"does not exist yet; checked {tmp_path}"
     checks = {"file system", "writing", "renaming", "cores", "memory", "OpenCV"}
     assert checks <= set(found)
     assert list(tmp_path.iterdir()) == []
@@ -40,7 +40,7 @@ def test_a_check_that_stumbles_leaves_the_others(tmp_path, monkeypatch):
 
     monkeypatch.setattr(doctor.machine, "cores", stumble)
     found = {finding.check: finding.found for finding in doctor.examine(tmp_path, 1).findings}
-    assert found["cores"] == "cannot be told here: No module named 'joblib'"
+    assert found["cores"] == "cannot be checked here: No module named 'joblib'"
     assert "OpenCV" in found
 
 

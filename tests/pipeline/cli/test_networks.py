@@ -41,7 +41,7 @@ def test_it_goes_by_shards_says_its_pace_and_resumes(images, tmp_path):
     store = tmp_path / "store"
     first = masks(images, store, "--workers", 2, "--shard-size", 4, "--batch", 3, "--json")
     assert "net: " in first.stderr
-    assert " images/s a process, " in first.stderr
+    assert " images/s per process, " in first.stderr
     record = json.loads(first.stdout)
     assert record["images_per_second"] > 0
     assert 0 < record["data_wait"] <= 1
@@ -150,7 +150,7 @@ def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path)
             True,
             "--precision and --set precision=... set the same parameter",
         ),
-        ("net", ("--set", "weights=abc"), True, "weights are known by their file alone"),
+        ("net", ("--set", "weights=abc"), True, "weights are given only by their file"),
         ("net", ("--set", "nonsense=1"), True, "nonsense must be one of side, weights, precision"),
         ("magic", (), True, "must be one of basnet, cam, .*, got 'magic'"),
     ],

@@ -124,7 +124,7 @@ def test_what_the_machine_cannot_do_is_a_sentence_with_status_3(error, words):
         (OSError(errno.EACCES, "x", "/a/b"), "/a/b: Permission denied: this user has no right"),
         (OSError(errno.ENOENT, "x", b"/a\xff"), "/a\\udcff: No such file or directory: is the pa"),
         (OSError(errno.ESHUTDOWN, "x", "/a"), "/a: Cannot send after transport endpoint shutdown"),
-        (OSError(errno.EPIPE, "x"), "standard output: Broken pipe: what reads the output has end"),
+        (OSError(errno.EPIPE, "x"), "standard output: Broken pipe: the program that reads"),
         (OSError(errno.EIO, "x"), "a file: Input/output error: the disk does not answer"),
         (
             OSError("Unable to open (name = 'a.h5', errno = 13, error message = 'no', flags = 0)"),

@@ -158,7 +158,7 @@ def test_a_shard_that_kills_is_done_apart_and_a_lost_scheduler_is_an_error_in_wo
     naps = engine(time.sleep, [0, 60])
     assert next(naps) is None
     frail.processes[0].kill()
-    with pytest.raises(DiloError, match=r"lost: what is finished is kept; run the same command"):
+    with pytest.raises(DiloError, match=r"lost: finished work is kept; run the same command"):
         next(naps)
 
 
