@@ -24,7 +24,7 @@ from dilo.train.cli.saliency import saliency
     cls=PretrainingProgram,
     invoke_without_command=True,
     no_args_is_help=True,
-    subcommand_metavar="[plot RUN [RUN ...] | saliency]",
+    subcommand_metavar="[plot [NAME=]RUN ... | saliency]",
 )
 @click.version_option(package_name="dilo", prog_name="dilo-train")
 @data_options
