@@ -1,6 +1,7 @@
 """From classifiers and folders to the record and the sheet of their reliance on backgrounds."""
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from dilo.eval.backgrounds.challenge import SIDE, find_challenge, read_mapping
+from dilo.eval.backgrounds.challenge import SIDE, Challenge, find_challenge, read_mapping
 from dilo.eval.backgrounds.classify import (
     ClassifierUnderTest,
     RunOptions,
@@ -20,24 +21,71 @@ from dilo.eval.backgrounds.classify import (
     of_folder,
 )
 from dilo.eval.backgrounds.draws import BackgroundDonors
-from dilo.eval.backgrounds.metrics import reliance_metrics
+from dilo.eval.backgrounds.metrics import heading, reliance_metrics, table
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, evenly_spaced, select
-from dilo.eval.common.inputs import listing
-from dilo.eval.common.results import skipped_images
+from dilo.eval.common.inputs import data_name, keyed, listing
+from dilo.eval.common.results import (
+    Evaluation,
+    provenance,
+    settled_folder,
+    skipped_images,
+    write_image,
+    write_result,
+)
 from dilo.eval.features.folders import labelled_folder
-from dilo.eval.models.classifier import Classifier
+from dilo.eval.models.classifier import Classifier, load_classifier
+from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
+from dilo.train.runtime.devices import choose_device
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be evaluated."""
+    """What is to be evaluated, and where the result goes."""
+
+    #: Name and file, or run, of each classifier; names differ.
+    classifiers: Sequence[tuple[str, Path]]
+    #: A release of the challenge; or images and masks, to make the variations of.
+    challenge: Path | None = None
+    #: From ImageNet's classes to the challenge's.
+    mapping: Path | None = None
+    #: Class folders.
+    images: Path | None = None
+    #: The store of their masks.
+    masks: Path | None = None
+    #: Which backgrounds are drawn.
+    seed: int = 0
+    #: Which variations; all that there are if empty.
+    variations: tuple[str, ...] = ()
+    #: So many images at most, spread evenly; None for all.
+    limit: int | None = None
+    #: Folder of the results; made if it is missing.
+    out: Path
+    #: Whether nobody named it, and it is in the folder of a run.
+    of_run: bool = False
+    #: What to call the result; None for the name of the images' folder.
+    name: str | None = None
+    #: Images at once.
+    batch: int = 64
+    #: Processes that read.
+    workers: int = 0
+    #: Where classifiers run.
+    device: str = "auto"
+    #: Side of the images; None for the classifier's, or the challenge's.
+    size: int | None = None
+    #: Name of the network, where files are silent.
+    arch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Classifiers that were read, and what they are shown."""
 
     #: By name.
     classifiers: Sequence[tuple[str, Classifier]]
@@ -50,7 +98,7 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Findings:
     """What came of it."""
 
     #: Ready for JSON.
@@ -59,18 +107,67 @@ class Evaluation:
     sheet: Image.Image
 
 
-def evaluate_folder(
-    request: Request, images: Path, masks: Path, *, seed: int, say: Say
-) -> Evaluation:
+def evaluate(request: Request, say: Say) -> Evaluation:
+    """Measure how far classifiers rely on backgrounds, and write record, table and sheet.
+
+    Parameters
+    ----------
+    request : Request
+        What to do.
+    say : callable
+        Writes a line for people.
+
+    Returns
+    -------
+    Evaluation
+        The content of backgrounds.json, and the table.
+
+    Raises
+    ------
+    DiloError
+        If something cannot be read, or does not fit.
+    """
+    started = time.monotonic()
+    running = RunOptions(
+        batch=request.batch, workers=request.workers, device=choose_device(request.device)
+    )
+    setup = Setup(
+        classifiers=[
+            (name, load_classifier(path, arch=request.arch, size=request.size))
+            for name, path in request.classifiers
+        ],
+        variations=request.variations,
+        limit=request.limit,
+        running=running,
+    )
+    if request.challenge is not None:
+        options = ChallengeOptions(mapping=request.mapping, size=request.size)
+        findings = evaluate_challenge(setup, request.challenge, options, say=say)
+    elif request.images is not None and request.masks is not None:
+        findings = evaluate_folder(setup, request.images, request.masks, seed=request.seed, say=say)
+    else:
+        raise ValueError("a request must have a challenge, or images and masks, got neither")
+    record = findings.record | provenance(started)
+    record["name"] = request.name or data_name(record["inputs"])
+    lines = [heading(record), *table(record)]
+    folder = settled_folder(request.out, record, say, of_run=request.of_run)
+    write_text(folder / "table.txt", "\n".join(lines) + "\n")
+    write_image(folder / "variations.png", findings.sheet)
+    write_result(folder, record)  # last: it says that the others are there
+    say(f"{folder}: backgrounds.json has all numbers, variations.png shows some pictures")
+    return Evaluation(record, lines)
+
+
+def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: Say) -> Findings:
     """Judge classifiers by variations that are made of a folder and its masks."""
     folder, store = labelled_folder(images, say=say), MaskStore(masks)
     candidates = [
-        of_folder(name, classifier, folder.classes, str(images)).to(request.running.device)
-        for name, classifier in request.classifiers
+        of_folder(name, classifier, folder.classes, str(images)).to(setup.running.device)
+        for name, classifier in setup.classifiers
     ]
     selection = select(folder, store)
     donors = BackgroundDonors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
-    positions = evenly_spaced(selection.positions, request.limit)
+    positions = evenly_spaced(selection.positions, setup.limit)
     for reason, count in Counter(reason for _, reason in selection.skipped).items():
         say(f"{images}: {count} of {len(folder.names)} images skipped: {reason}")
     found: dict[str, Mapping[str, Any]] = {}
@@ -80,19 +177,20 @@ def evaluate_folder(
     )
     made = {size: Variations(folder, store, selection, donors, positions, size) for size in sizes}
     with Progress(len(sizes) * len(positions), "images", say) as progress:
-        running = replace(request.running, progress=progress.advance)
+        running = replace(setup.running, progress=progress.advance)
         for size in sizes:
             group = [c for c in candidates if c.classifier.encoder.size == size]
-            judged = classify_variations(
-                group, made[size], request.variations or VARIATIONS, running
-            )
+            judged = classify_variations(group, made[size], setup.variations or VARIATIONS, running)
             found |= {c.name: told for c, told in zip(group, judged.found, strict=True)}
             failures += judged.failures
     answers = [dict(found[classifier_under_test.name]) for classifier_under_test in candidates]
     record = {
         **_first(candidates),
         "mode": "folder",
-        "inputs": {"images": listing(folder), "masks": str(masks.resolve())},
+        "inputs": {
+            "images": listing(folder),
+            "masks": {"folder": str(masks.resolve()), "digest": store.fingerprint},
+        },
         "images": str(images),
         "masks": str(masks),
         "masks_fingerprint": store.fingerprint,
@@ -101,7 +199,7 @@ def evaluate_folder(
         **_results(candidates, VariationAnswers(answers, [*selection.skipped, *failures])),
     }
     shown = made[candidates[0].classifier.encoder.size]
-    return Evaluation(record, folder_sheet(shown, candidates, answers))
+    return Findings(record, folder_sheet(shown, candidates, answers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,36 +213,45 @@ class ChallengeOptions:
 
 
 def evaluate_challenge(
-    request: Request, root: Path, options: ChallengeOptions, *, say: Say
-) -> Evaluation:
+    setup: Setup, root: Path, options: ChallengeOptions, *, say: Say
+) -> Findings:
     """Judge classifiers by a release of the Backgrounds Challenge."""
-    challenge = find_challenge(root, request.variations)
+    challenge = find_challenge(root, setup.variations)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
     if mapping is not None:
         say(f"{mapping.source}: {sum(mapping.counts)} classes of ImageNet are {mapping.counts}")
     side = options.size or SIDE
     candidates = [
         of_challenge(name, classifier, mapping, challenge.classes, str(root)).to(
-            request.running.device
+            setup.running.device
         )
-        for name, classifier in request.classifiers
+        for name, classifier in setup.classifiers
     ]
     _say_how(candidates, challenge.folders, side, say)
     counts = [len(folder.names) for folder in challenge.folders.values()]
-    with Progress(sum(min(n, request.limit or n) for n in counts), "images", say) as progress:
-        running = replace(request.running, progress=progress.advance)
-        judged = classify_challenge(candidates, challenge, running, side=side, limit=request.limit)
+    with Progress(sum(min(n, setup.limit or n) for n in counts), "images", say) as progress:
+        running = replace(setup.running, progress=progress.advance)
+        judged = classify_challenge(candidates, challenge, running, side=side, limit=setup.limit)
     record = {
         **_first(candidates),
         "mode": "challenge",
-        "inputs": {"images": str(root.resolve())},
+        "inputs": {"images": keyed(root, _files(challenge))},
         "images": str(root),
         "side": side,
         "judged_classes": len(challenge.classes),
         "mapping": None if mapping is None else str(mapping.source),
         **_results(candidates, judged, len(challenge.classes)),
     }
-    return Evaluation(record, challenge_sheet(challenge, side, candidates, judged.found))
+    return Findings(record, challenge_sheet(challenge, side, candidates, judged.found))
+
+
+def _files(challenge: Challenge) -> list[str]:
+    """List the images of a release by their paths in it."""
+    return [
+        f"{variation}/val/{name}"
+        for variation, folder in challenge.folders.items()
+        for name in folder.names
+    ]
 
 
 def _say_how(

@@ -1,8 +1,6 @@
 """`dilo-eval backgrounds`: how far classifiers rely on backgrounds."""
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -10,17 +8,16 @@ from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
     arch_option,
     device_option,
+    name_option,
+    print_evaluation,
+    require_outside,
     say_left_out,
     size_option,
-    tell,
     worker_count,
     workers_option,
 )
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
-
-if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.backgrounds.evaluation import Evaluation, Request
 
 #: What can be made of a folder and its masks, and what only the challenge has; here again, for
 #: --help imports no torch.
@@ -57,6 +54,7 @@ CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
 @click.option(
     "--batch", default=64, show_default=True, type=click.IntRange(min=1), help="Images at once."
 )
+@name_option
 @workers_option
 @device_option
 @size_option
@@ -73,6 +71,7 @@ def command(
     variations: tuple[str, ...],
     limit: int | None,
     out: Path | None,
+    name: str | None,
     batch: int,
     workers: int | None,
     device: str,
@@ -89,64 +88,34 @@ def command(
     """
     _demand_one_source(challenge, images, masks, variations, mapping)
     require_torch("dilo-eval")
-    from dilo.eval.backgrounds.classify import RunOptions
-    from dilo.eval.backgrounds.evaluation import Request
+    from dilo.eval.backgrounds.evaluation import Request, evaluate
     from dilo.eval.common.results import require_ours, result_folder
-    from dilo.eval.models.classifier import load_classifier
-    from dilo.train.runtime.devices import choose_device
 
-    started = time.monotonic()
     folder = result_folder("backgrounds", out, classifiers[0][1] if len(classifiers) == 1 else None)
-    _demand_outside(folder, challenge, images, masks)
+    require_outside(folder, (challenge, images, masks))
     require_ours(out, "backgrounds")
     request = Request(
-        classifiers=[(name, load_classifier(c, arch=arch, size=size)) for name, c in classifiers],
+        classifiers=classifiers,
+        challenge=challenge,
+        mapping=mapping,
+        images=images,
+        masks=masks,
+        seed=seed,
         variations=variations,
         limit=limit,
-        running=RunOptions(
-            batch=batch, workers=worker_count(workers), device=choose_device(device)
-        ),
+        out=folder,
+        of_run=out is None,
+        name=name,
+        batch=batch,
+        workers=worker_count(workers),
+        device=device,
+        size=size,
+        arch=arch,
     )
-    if challenge is not None:
-        evaluation = _of_challenge(request, challenge, mapping, size)
-    elif images is not None and masks is not None:
-        from dilo.eval.backgrounds.evaluation import evaluate_folder
-
-        evaluation = evaluate_folder(request, images, masks, seed=seed, say=say)
-    _written(evaluation, folder, started, of_run=out is None, as_json=as_json)
-
-
-def _of_challenge(
-    request: "Request", challenge: Path, mapping: Path | None, size: int | None
-) -> "Evaluation":
-    """Judge by the challenge."""
-    from dilo.eval.backgrounds.evaluation import ChallengeOptions, evaluate_challenge
-
-    options = ChallengeOptions(mapping=mapping, size=size)
-    return evaluate_challenge(request, challenge, options, say=say)
-
-
-def _written(
-    evaluation: "Evaluation", folder: Path, started: float, *, of_run: bool, as_json: bool
-) -> None:
-    """Write record, table and sheet, and say what is in them."""
-    from dilo.eval.backgrounds.metrics import heading, table
-    from dilo.eval.common.results import provenance, settled_folder, write_result
-    from dilo.pipeline.common.files import atomic_write, write_text
-
-    record = evaluation.record | provenance(started)
-    lines = [heading(record), *table(record)]
-    folder = settled_folder(folder, record, say, of_run=of_run)
-    write_text(folder / "table.txt", "\n".join(lines) + "\n")
-    with atomic_write(folder / "variations.png") as part:
-        evaluation.sheet.save(part, format="PNG")
-    write_result(folder, record)  # last: it says that the others are there
-    skipped = [(image["path"], image["reason"]) for image in record["skipped"]]
+    evaluation = evaluate(request, say)
+    skipped = [(image["path"], image["reason"]) for image in evaluation.record["skipped"]]
     say_left_out(skipped, "images were skipped", "backgrounds.json")
-    for line in lines:
-        say(line)
-    say(f"{folder}: backgrounds.json has all numbers, variations.png shows some pictures")
-    tell(record, as_json=as_json)
+    print_evaluation(evaluation, as_json=as_json)
 
 
 def _demand_one_source(
@@ -170,13 +139,3 @@ def _demand_one_source(
             f"must be of {', '.join(VARIATIONS)} without --challenge, got {others[0]}",
             param_hint="--variations",
         )
-
-
-def _demand_outside(folder: Path, *sources: Path | None) -> None:
-    """Refuse to write among what is read: a later run would take it for more of that."""
-    for read in filter(None, sources):
-        if folder.resolve().is_relative_to(read.resolve()):
-            raise click.BadParameter(
-                f"must be outside the folders that are read, got {folder} in {read}",
-                param_hint="--out",
-            )

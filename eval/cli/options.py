@@ -3,15 +3,18 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import DEVICE, MAX_LISTED, PRECISION, say
+from dilo.pipeline.cli.options import DEVICE, MAX_LISTED, PRECISION, print_result, say
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
+
+if TYPE_CHECKING:
+    from dilo.eval.common.results import Evaluation
 
 #: A folder of images, or a file of their features.
 EITHER = click.Path(exists=True, path_type=Path)
@@ -104,6 +107,36 @@ name_option = click.option(
     help="What to call the result. A second one of a run, of other images or settings, goes to "
     "RUN/eval/COMMAND-NAME.",
 )
+
+
+count_option = click.option(
+    "--count", default=8, show_default=True, type=click.IntRange(min=1), help="Images to show."
+)
+seed_option = click.option(
+    "--seed", default=0, show_default=True, help="Which of them, drawn at random."
+)
+class_option = click.option(
+    "--class",
+    "rule",
+    type=click.Choice(["true", "predicted"]),
+    show_default="true where the classifier knows the class folders",
+    help="Whose score is mapped: the image's own class, or the one with the highest score.",
+)
+
+
+def require_outside(out: Path, folders: Iterable[Path | None], option: str = "--out") -> None:
+    """Refuse to write among what is read: a later run would take it for more of that."""
+    for folder in filter(None, folders):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise click.BadParameter(
+                f"must be outside the folders that are read, got {out} in {folder}",
+                param_hint=option,
+            )
+
+
+def print_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
+    """Print what an evaluation found: its table, or its record as JSON instead."""
+    print_result(evaluation.table, evaluation.record, as_json=as_json)
 
 
 def worker_count(workers: int | None) -> int:

@@ -4,13 +4,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from dilo.eval.common.inputs import data_name, inputs_of
-from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, first_few, require_access
 from dilo.pipeline.images.names import escaped
@@ -24,6 +27,16 @@ CLAIMED = 60.0
 
 #: Where a linear probe stands, which is there before its record.
 PROBE = "training.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found."""
+
+    #: What its JSON file holds.
+    record: dict[str, Any]
+    #: The same for people, in lines.
+    table: list[str]
 
 
 def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
@@ -319,6 +332,13 @@ def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
 def skipped_images(images: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     """List images that could not be used, for the key "skipped" of every record."""
     return [{"path": path, "reason": reason} for path, reason in images]
+
+
+def write_image(path: Path, picture: Image.Image) -> None:
+    """Write a picture, whole or not at all; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as part:
+        picture.save(part, format="PNG")
 
 
 def provenance(started: float) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dilo.eval.attribution.classes import known_classes
 from dilo.eval.common.pairing import ImagesOfTruth, MaskSource, find_images_of_truth, open_masks
-from dilo.eval.common.results import settled_folder, write_result
+from dilo.eval.common.results import Evaluation, settled_folder, write_result
 from dilo.eval.localize.ground_truth import BoxTruth, Dataset, MaskTruth, Truth
 from dilo.eval.localize.measures import tolerance_of
 from dilo.eval.localize.metrics import MethodResult
-from dilo.eval.localize.networks import ClassifierMaps, class_of, known_classes
+from dilo.eval.localize.networks import ClassifierMaps, class_of
 from dilo.eval.localize.output import (
     notes,
     record_of,
@@ -40,7 +41,7 @@ SIZE = 224
 BASELINE_NAMES = {"center": "baseline: center prior", "random": "baseline: random map"}
 
 
-def evaluate(request: Request, say: Say) -> dict[str, Any]:
+def evaluate(request: Request, say: Say) -> Evaluation:
     """Score maps against truth, and write tables, a plot and sheets.
 
     Parameters
@@ -52,8 +53,8 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        The content of localize.json.
+    Evaluation
+        The content of localize.json, and the table.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         )
     rows = _rows(dataset, networks, scores)
     record = record_of(request, dataset, rows, scores, missing, started)
-    for line in [*notes(record), *table(rows)]:
+    for line in notes(record):
         say(line)
     out = settled_folder(request.out, record, say, of_run=request.of_run)
     request = replace(request, out=out)
@@ -109,7 +110,7 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         remove_sheets(out, rows)
     write_result(out, record)  # last: it says that all the others are there
     say(f"{out}: table.txt has these numbers, localize.json more, per-image.csv the images")
-    return record
+    return Evaluation(record, table(rows))
 
 
 def _boxes(request: Request) -> Path:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from dilo.eval.attribution.maps import Attribution, ClassRule, attribution_maps, predicted
 from dilo.eval.localize.ground_truth import Sample
 from dilo.eval.models.classifier import Classifier
-from dilo.pipeline.errors import DiloError
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,18 +66,3 @@ class ClassifierMaps:
 def class_of(path: str) -> str:
     """Tell the class that the first folder of a path names."""
     return path.rpartition("/")[0].partition("/")[0]
-
-
-def known_classes(
-    classifier: Classifier, classes: Sequence[str], where: str, rule: ClassRule | None
-) -> tuple[Mapping[str, int] | None, ClassRule, str]:
-    """Decide of which class the maps of a classifier are."""
-    try:
-        if not classes:
-            raise DiloError(f"{where} must hold a folder for each class, got images outside any")
-        rows = classifier.numbers(classes, where)
-    except DiloError as error:
-        if rule == "true":
-            raise DiloError(f"--class true: {error}; or give --class predicted") from error
-        return None, "predicted", "" if rule else str(error)
-    return dict(zip(classes, rows.tolist(), strict=True)), rule or "true", ""

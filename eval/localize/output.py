@@ -11,10 +11,10 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from dilo.eval.attribution.heatmaps import levels, normalized, overlay
-from dilo.eval.common.inputs import keyed, masks_listing
+from dilo.eval.common.inputs import data_name, keyed, masks_listing
 from dilo.eval.common.metrics import definitions, metric_table, metric_values
 from dilo.eval.common.plots import draw_line, empty_axes, save_plot
-from dilo.eval.common.results import provenance, skipped_images
+from dilo.eval.common.results import provenance, skipped_images, write_image
 from dilo.eval.common.sheets import EACH, best_median_worst, sheet_names
 from dilo.eval.localize.boxes import Boxes
 from dilo.eval.localize.ground_truth import Dataset, Sample
@@ -52,10 +52,10 @@ def record_of(
     """Gather what localize.json holds."""
     sources = {(row.checkpoint, row.step) for row in rows if row.rule}
     checkpoint, step = sources.pop() if len(sources) == 1 else (None, None)
-    told = provenance(started)
+    info = provenance(started)
     for package in ("opencv-python-headless", *(("matplotlib",) if request.plots else ())):
-        told["versions"][package] = version(package)
-    return {
+        info["versions"][package] = version(package)
+    record = {
         "task": "localize",
         "checkpoint": checkpoint,
         "step": step,
@@ -74,8 +74,9 @@ def record_of(
         "skipped": skipped_images([*((path, NO_PAIR) for path in missing), *scores.skipped]),
         "methods": [row_record(row) for row in rows],
         "conventions": definitions(METRICS, PREPARATION),
-        **told,
+        **info,
     }
+    return {**record, "name": request.name or data_name(record["inputs"])}
 
 
 def notes(record: dict[str, Any]) -> list[str]:
@@ -154,13 +155,7 @@ def write_sheets(
         computed = computed_maps(networks, samples)
         maps = [maps_of(*pair)[place] for pair in zip(samples, computed, strict=True)]
         across = min(EACH, len(scores.keys))
-        _save(out / file, example_sheet(row.score, ranks, samples, maps, across=across))
-
-
-def _save(path: Path, picture: Image.Image) -> None:
-    """Write a picture, whole or not at all."""
-    with atomic_write(path) as part:
-        picture.save(part, format="PNG")
+        write_image(out / file, example_sheet(row.score, ranks, samples, maps, across=across))
 
 
 def pixel_plot(rows: Sequence[MethodResult], path: Path) -> None:

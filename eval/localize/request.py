@@ -17,9 +17,9 @@ class Request:
     maps: Sequence[tuple[str, Path]]
     #: Folder of the images.
     images: Path
-    #: Folder of masks, or a CSV file or a folder of XML; one of both.
+    #: Folder of masks; this or boxes.
     truth: Path | None
-    #: Folder of masks, or a CSV file or a folder of XML; one of both.
+    #: A CSV file or a folder of XML.
     boxes: Path | None
     #: How classifiers make maps.
     methods: Sequence[Attribution]
@@ -33,15 +33,17 @@ class Request:
     out: Path
     #: Whether nobody named it, and it is in the folder of a run.
     of_run: bool = False
-    #: Images at once; processes that score.
+    #: What to call the result; None for the name of the images' folder.
+    name: str | None = None
+    #: Images at once.
     batch: int
-    #: Images at once; processes that score.
+    #: Processes that score.
     workers: int
     #: Where networks run.
     device: str
     #: Whether to leave out images that lack truth or a map.
     allow_missing: bool
-    #: Whether to draw the plot, which takes matplotlib, and the sheets.
+    #: Whether to draw the plot, which takes matplotlib.
     plots: bool
-    #: Whether to draw the plot, which takes matplotlib, and the sheets.
+    #: Whether to draw the sheets.
     sheets: bool

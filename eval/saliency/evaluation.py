@@ -1,18 +1,17 @@
 """The whole of `dilo-eval saliency`: find, pair, score, write."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from dilo.eval.common.inputs import masks_listing
+from dilo.eval.common.inputs import data_name, masks_listing
 from dilo.eval.common.metrics import definitions
 from dilo.eval.common.pairing import MaskSource, PngFolder, find_images_of_truth, open_masks
-from dilo.eval.common.results import settled_folder, skipped_images
+from dilo.eval.common.results import Evaluation, settled_folder, skipped_images, write_image
 from dilo.eval.common.sheets import sheet_names
 from dilo.eval.saliency import output as report
 from dilo.eval.saliency.metrics import METRICS, PREPARATION
@@ -39,13 +38,15 @@ class Request:
     images: Path | None
     #: Whether to score only the images that every method has a mask for.
     allow_missing: bool
+    #: What to call the result; None for the name of the truth's folder.
+    name: str | None = None
     #: Workers, as joblib counts them.
     jobs: int
     #: Whether to draw plots, which takes matplotlib.
     plots: bool
 
 
-def evaluate(request: Request, say: Say) -> dict[str, Any]:
+def evaluate(request: Request, say: Say) -> Evaluation:
     """Score masks against ground truth, and write tables, plots and sheets.
 
     Parameters
@@ -57,14 +58,15 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        The content of saliency.json.
+    Evaluation
+        The content of saliency.json, and the table.
 
     Raises
     ------
     DiloError
         If something cannot be read or paired.
     """
+    started = time.monotonic()
     truth = PngFolder(request.truth, "--truth", request.images)
     truths = list(truth.keys)
     methods = [open_masks(name, folder, truths) for name, folder in request.masks]
@@ -75,16 +77,16 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         say(line)
     with Progress(len(images), "images", say) as progress:
         scores = score(methods, truth, images, jobs=request.jobs, progress=progress.advance)
-    record = _record(request, methods, truth, scores)
-    for line in [*_notes(record), *report.table(scores)]:
+    record = _record(request, methods, truth, scores, started)
+    for line in _notes(record):
         say(line)
     out = settled_folder(request.out, record, say, of_run=False)
     sheets = sheet_names([method.name for method in methods])
     for file, method, scored in zip(sheets, methods, scores, strict=True):
-        _save(out / file, example_sheet(scored, method, truth, photographs))
+        write_image(out / file, example_sheet(scored, method, truth, photographs))
     _write(out, record, scores, plots=request.plots)
     say(f"{out}: table.txt has these numbers, saliency.json the curves, per-image.csv the images")
-    return record
+    return Evaluation(record, report.table(scores))
 
 
 def common_images(
@@ -152,6 +154,7 @@ def _record(
     methods: Sequence[MaskSource],
     truth: PngFolder,
     scores: Sequence[MethodScores],
+    started: float,
 ) -> dict[str, Any]:
     """Gather what saliency.json holds."""
     entries = []
@@ -166,7 +169,7 @@ def _record(
     versions = report.versions()
     if request.plots:
         versions["matplotlib"] = version("matplotlib")
-    return {
+    record = {
         "task": "saliency",
         "truth": str(request.truth),
         "inputs": {
@@ -185,8 +188,10 @@ def _record(
         "empty_truths": int((scores[0].recall[:, 0] == 0).sum()),
         "conventions": definitions(METRICS, PREPARATION),
         "methods": entries,
+        "seconds": round(time.monotonic() - started, 1),
         "versions": versions,
     }
+    return {**record, "name": request.name or data_name(record["inputs"])}
 
 
 def _write(
@@ -205,9 +210,3 @@ def _write(
             with atomic_write(out / name) as part:
                 draw(scores, part)
     write_text(out / "saliency.json", json.dumps(record) + "\n")
-
-
-def _save(path: Path, picture: Image.Image) -> None:
-    """Write a picture, whole or not at all."""
-    with atomic_write(path) as part:
-        picture.save(part, format="PNG")

@@ -18,7 +18,7 @@ from support.reliance import (
 from dilo.eval.backgrounds.classify import RunOptions
 from dilo.eval.backgrounds.evaluation import (
     ChallengeOptions,
-    Request,
+    Setup,
     evaluate_challenge,
     evaluate_folder,
 )
@@ -27,7 +27,7 @@ from dilo.eval.backgrounds.evaluation import (
 def request(*networks, made=classifier, batch=5, **options):
     running = RunOptions(batch=batch, device=torch.device("cpu"))
     named = [(type(network).__name__, made(network)) for network in networks]
-    return Request(classifiers=named, running=running, **options)
+    return Setup(classifiers=named, running=running, **options)
 
 
 def values(shares):
@@ -42,7 +42,7 @@ def test_the_record_of_a_folder(tmp_path):
     border, middle = record.pop("results")
     assert record.pop("masks_fingerprint")
     inputs = record.pop("inputs")
-    assert (inputs["images"]["folder"], inputs["masks"]) == (str(images), str(masks))
+    assert [inputs[part]["folder"] for part in ("images", "masks")] == [str(images), str(masks)]
     assert record == {
         "task": "backgrounds",
         "checkpoint": "fake.pth",
@@ -92,7 +92,7 @@ def test_classifiers_of_other_sizes_see_their_own(tmp_path):
     images, masks = scenes_and_masks(tmp_path)
     both = request(Border())
     large = classifier(Middle(), size=56)
-    both = Request(classifiers=[*both.classifiers, ("large", large)], running=both.running)
+    both = Setup(classifiers=[*both.classifiers, ("large", large)], running=both.running)
     seen = []
     large.encoder.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
     made = evaluate_folder(both, images, masks, seed=0, say=print)

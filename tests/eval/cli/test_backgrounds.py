@@ -49,7 +49,7 @@ def test_a_run_gets_numbers_table_and_sheet_beside_its_other_results(data):
     assert {"seconds", "versions"} <= record.keys()
     table = (out / "table.txt").read_text()
     assert table.splitlines()[0].startswith("variations of 6 images of ")
-    assert table in result.stderr
+    assert evaluate("--classifier", data / "run", *source).stdout == table
     assert (out / "variations.png").stat().st_size > 1000
     # A second time: the same numbers.
     again = json.loads(

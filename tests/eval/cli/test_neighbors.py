@@ -170,7 +170,6 @@ def test_images_without_class_folders_have_neighbours_and_no_precision(data):
     [
         pytest.param(("--pick", "successes"), "compares two checkpoints, got one", id="one"),
         pytest.param(("--pick", "random", "--query", "x"), "not be given with --query", id="both"),
-        pytest.param(("--query", "ant/9.png"), "must be an image in {images}, got ant/9", id="no"),
         pytest.param(("--classifier", "x={run}"), "name of a checkpoint, run, got x", id="name"),
         pytest.param(("--k", "0"), "x>=1", id="k"),
         pytest.param(("--out", "{images}/new"), "outside the folders that are read", id="out"),
@@ -195,6 +194,7 @@ def test_successes_without_classes_exit_with_2(data):
     ("more", "words"),
     [
         pytest.param(("--queries", "{data}/none"), "images", id="no-queries"),
+        pytest.param(("--query", "ant/9.png"), "got ant/9.png: give its path", id="no-image"),
     ],
 )
 def test_what_cannot_go_on_exits_with_3(data, more, words):
@@ -218,11 +218,11 @@ def test_neighbours_of_other_images_or_settings_go_beside_with_their_picture(dat
     show(data, "--count", 2)
     before = {path: path.read_bytes() for path in folder.iterdir()}
     result = show(data, "--count", 2, "--k", 2)
-    assert f"this one goes to {folder}-2" in result.stderr
+    assert f"this one goes to {folder}-{data.name}" in result.stderr
     result = show(data, "--count", 2, "--queries", data / "queries")
-    assert f"this one goes to {folder}-3" in result.stderr
+    assert f"this one goes to {folder}-queries" in result.stderr
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    assert {path.name for path in (data / "run" / "eval" / "neighbors-3").iterdir()} == {
+    assert {path.name for path in (data / "run" / "eval" / "neighbors-queries").iterdir()} == {
         "neighbors.json",
         "neighbors.png",
     }
@@ -234,8 +234,8 @@ def test_a_picture_that_the_user_named_replaces_none_of_other_images_and_no_phot
     before = out.read_bytes()
     show(data, "--count", 2, "--queries", data / "queries", "--out", out)
     assert out.read_bytes() == before
-    assert (data / "figure-2.png").exists()
-    assert (data / "figure-2.json").exists()
+    assert (data / "figure-queries.png").exists()
+    assert (data / "figure-queries.json").exists()
     photograph = data / "mine.png"
     photograph.write_bytes(b"mine")
     result = show(data, "--out", photograph, status=2)

@@ -10,8 +10,8 @@ from support.folders import write_class_folders
 
 from dilo.eval.common.panels import APART, CELL, FRAME, GAP, MARGIN, NO, YES
 from dilo.eval.features.folders import LabelledFolder, any_folder
+from dilo.eval.gradients.explainer import Explainer, Explanation, explain_images
 from dilo.eval.gradients.figure import gradient_figure, map_panels, picture
-from dilo.eval.gradients.viewer import Seen, Viewer, look
 from dilo.eval.neighbors.comparison import compare
 from dilo.eval.neighbors.figure import neighbor_figure
 
@@ -51,7 +51,7 @@ def test_a_query_stands_beside_its_neighbours_and_its_gradient(folder):
     assert figure.width == width(1, 3, 3)
     same = 2 * int(found.found[0].same[shown, :3].sum())
     assert frames(figure) == (same, 18 - same)
-    seen = look(Viewer(classifier, folder, "true"), shown, ["gradient"])
+    seen = explain_images(Explainer(classifier, folder, "true"), shown, ["gradient"])
     figure = neighbor_figure(found, shown, {"second": seen})
     assert figure.width == width(1, 3, 3, 1)
     right = sum(bool(one.right) for one in seen)
@@ -68,7 +68,9 @@ def test_without_classes_nothing_is_framed(folder):
 
 def test_a_figure_of_gradients_has_a_panel_for_each_method_of_each_classifier(folder):
     seen = {
-        name: look(Viewer(small_classifier(CLASSES), folder, "true"), [0, 7], ["gradient", "cam"])
+        name: explain_images(
+            Explainer(small_classifier(CLASSES), folder, "true"), [0, 7], ["gradient", "cam"]
+        )
         for name in ("one", "two")
     }
     figure = gradient_figure(folder, [0, 7], seen)
@@ -80,7 +82,7 @@ def test_a_figure_of_gradients_has_a_panel_for_each_method_of_each_classifier(fo
 def test_a_map_is_named_with_its_class_and_score():
     values = np.eye(4, dtype=np.float32)
     image = np.full((8, 8, 3), 255, np.uint8)
-    seen = Seen({"gradient": values, "cam": values}, "tench", -1.25, 0.071, False)
+    seen = Explanation({"gradient": values, "cam": values}, "tench", -1.25, 0.071, False)
     gradient, cam = map_panels(seen, image)
     assert gradient.lines == cam.lines == ("tench", "score -1.2, 7%")
     assert (gradient.mark, cam.mark) == (False, False)

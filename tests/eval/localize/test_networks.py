@@ -6,10 +6,11 @@ import torch
 from support.classifiers import small_classifier
 from support.located import SIDE
 
+from dilo.eval.attribution.classes import known_classes
 from dilo.eval.attribution.maps import attribution_maps
 from dilo.eval.localize.boxes import components
 from dilo.eval.localize.ground_truth import Objects, Sample
-from dilo.eval.localize.networks import ClassifierMaps, class_of, known_classes
+from dilo.eval.localize.networks import ClassifierMaps, class_of
 from dilo.pipeline.errors import DiloError
 
 CLASSES = ("ant", "bee")
@@ -64,7 +65,7 @@ def test_the_true_class_is_taken_where_the_classifier_knows_it():
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        ([], "--images i must hold a folder for each class, got images outside any"),
+        ([], "--images i has no class folders"),
         (["cat"], "classes of --images i must be among the 2 of c.pt, got cat"),
     ],
 )

@@ -30,7 +30,7 @@ def run(root, *names, **settings):
         out=root / "scores",
         **{"images": None, "allow_missing": False, "jobs": 1, "plots": False, **settings},
     )
-    return evaluate(request, said.append), said
+    return evaluate(request, said.append).record, said
 
 
 def test_files_are_written_for_all_methods_and_for_each(maps):
@@ -75,10 +75,9 @@ def test_matplotlib_is_among_the_versions_only_if_it_drew(maps):
 
 
 def test_the_table_has_a_row_a_method_and_says_what_each_number_is(maps):
-    record, said = run(maps, "good", "bad")
+    record, _ = run(maps, "good", "bad")
     lines = (maps / "scores" / "table.txt").read_text().splitlines()
     assert lines[0] == f"4 images of {maps / 'truth'}"
-    assert lines[2:] == said[2:-1]
     numbers = record["methods"][0]["numbers"].values()
     assert lines[3].split() == ["good", *(f"{number:.4f}" for number in numbers)]
     assert lines[4].split()[0] == "bad"

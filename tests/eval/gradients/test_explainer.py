@@ -10,7 +10,8 @@ from support.folders import write_class_folders
 
 from dilo.eval.attribution.maps import attribution_maps
 from dilo.eval.features.folders import any_folder
-from dilo.eval.gradients.viewer import Viewer, gradients_record, look, readable
+from dilo.eval.gradients.evaluation import gradients_record, readable_images
+from dilo.eval.gradients.explainer import Explainer, explain_images
 from dilo.eval.models.classifier import Classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images import decode
@@ -33,7 +34,7 @@ def crop(folder, row):
 def test_the_score_of_the_class_that_is_asked_for_is_mapped(folder, which):
     names = ("zebra", "cat", "ant", "bee")  # in an order of its own
     classifier = small_classifier(names)
-    seen = look(Viewer(classifier, folder, which), range(6), ["gradient", "cam"])
+    seen = explain_images(Explainer(classifier, folder, which), range(6), ["gradient", "cam"])
     rights = 0
     for row, one in enumerate(seen):
         scores = classifier.scores(crop(folder, row))[0]
@@ -53,7 +54,7 @@ def test_the_score_of_the_class_that_is_asked_for_is_mapped(folder, which):
 
 
 def test_a_classifier_without_names_takes_those_of_a_folder_of_as_many_classes(folder):
-    seen = look(Viewer(small_classifier(None), folder, "true"), [0, 2, 4], ["cam"])
+    seen = explain_images(Explainer(small_classifier(None), folder, "true"), [0, 2, 4], ["cam"])
     assert [one.label for one in seen] == list(CLASSES)
     assert all(one.right is not None for one in seen)
 
@@ -61,43 +62,51 @@ def test_a_classifier_without_names_takes_those_of_a_folder_of_as_many_classes(f
 def test_of_others_classes_the_predicted_can_be_seen_and_not_the_true(folder):
     unnamed = small_classifier(None)
     four = Classifier(unnamed.encoder, torch.randn(4, 128), torch.zeros(4))
-    (one,) = look(Viewer(four, folder, "predicted"), [0], ["cam"])
+    (one,) = explain_images(Explainer(four, folder, "predicted"), [0], ["cam"])
     assert one.label.startswith("class ")
     assert one.right is None
     with pytest.raises(DiloError, match="must have the 4 classes"):
-        Viewer(four, folder, "true")
+        Explainer(four, folder, "true")
 
 
 def test_the_true_class_of_images_outside_class_folders_is_refused(folder):
     flat = any_folder(folder.root / "ant")
-    with pytest.raises(DiloError, match=r"--class true must know .* give --class predicted"):
-        Viewer(small_classifier(CLASSES), flat, "true")
-    assert look(Viewer(small_classifier(CLASSES), flat, "predicted"), [1], ["cam"])[0].right is None
+    with pytest.raises(
+        DiloError,
+        match=r"--class true: .* no class folders; or give --class predicted",
+    ):
+        Explainer(small_classifier(CLASSES), flat, "true")
+    assert (
+        explain_images(Explainer(small_classifier(CLASSES), flat, "predicted"), [1], ["cam"])[
+            0
+        ].right
+        is None
+    )
 
 
 def test_scores_that_are_not_finite_are_refused(folder):
     classifier = small_classifier(CLASSES)
     classifier.weight[0, 0] = torch.nan
     with pytest.raises(CheckpointError, match=r"c\.pt must be finite, got NaN .* diverged"):
-        look(Viewer(classifier, folder, "predicted"), [0], ["gradient"])
+        explain_images(Explainer(classifier, folder, "predicted"), [0], ["gradient"])
 
 
 def test_images_that_cannot_be_read_are_passed_over_and_named(folder):
     (folder.root / folder.names[3]).write_bytes(b"no image")
-    assert readable(folder, [5, 3, 0, 1], 2) == ([0, 5], [("bee/1.png", "not an image")])
-    assert readable(folder, [5, 0], 9) == ([0, 5], [])
+    assert readable_images(folder, [5, 3, 0, 1], 2) == ([0, 5], [("bee/1.png", "not an image")])
+    assert readable_images(folder, [5, 0], 9) == ([0, 5], [])
     with pytest.raises(DiloError, match=r"none of 1 could, the first being bee/1\.png \(not an"):
-        readable(folder, [3], 2)
+        readable_images(folder, [3], 2)
     with pytest.raises(DiloError, match=r"bee/1\.png must be an image, got: not an image"):
-        look(Viewer(small_classifier(CLASSES), folder, "true"), [3], ["cam"])
+        explain_images(Explainer(small_classifier(CLASSES), folder, "true"), [3], ["cam"])
 
 
 def test_the_record_tells_class_and_score_by_each_classifier(folder):
     viewers = {
-        name: Viewer(small_classifier(CLASSES, seed=seed), folder, "true")
+        name: Explainer(small_classifier(CLASSES, seed=seed), folder, "true")
         for seed, name in enumerate(("first", "second"))
     }
-    seen = {name: look(viewer, [1, 4], ["gradient"]) for name, viewer in viewers.items()}
+    seen = {name: explain_images(viewer, [1, 4], ["gradient"]) for name, viewer in viewers.items()}
     record = gradients_record(viewers, [1, 4], seen)
     assert json.loads(json.dumps(record)) == record
     assert (record["task"], record["checkpoint"], record["class"]) == ("gradients", "c.pt", "true")
