@@ -25,7 +25,7 @@ def test_a_folder_that_lacks_a_few_is_the_right_one_and_one_that_lacks_most_is_n
         (root / NAMES[2 * lost]).unlink()
     (root / NAMES[1]).unlink()
     with pytest.raises(
-        StoreError, match=r"a/0.png and 6 more of 12 looked for not there, .*mounted"
+        StoreError, match=r"a/0.png and 6 more of 12 checked are missing; .*mounted"
     ):
         require_images(root, NAMES)
 

@@ -124,7 +124,7 @@ def test_a_bench_needs_no_run_and_prints_its_table(command, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "warning"),
     [
-        ("moco.queue=5", "moco.queue = 5 is more than the 4 images: "),
+        ("moco.queue=5", "moco.queue = 5 is more than the 4 images, "),
         ("moco.queue=4", ""),
         ("method=cmc", "memory.negatives = 4096 is more than the 4 images"),
         ("method=naive", ""),
