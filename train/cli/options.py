@@ -35,6 +35,7 @@ class Computing:
 
     device: str
     precision: str
+    deterministic: bool
     compile: bool
     parts: int
     workers: int | None
@@ -166,15 +167,22 @@ computing_options = option_group(
             type=DEVICE,
             default="auto",
             show_default=True,
-            help="Where the network is; auto: a GPU where there is one.",
+            help="Where to train; auto: a GPU of NVIDIA where there is one, else the CPU. Of "
+            "several GPUs, CUDA_VISIBLE_DEVICES says which.",
         ),
         "precision": click.option(
             "--precision",
-            type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
+            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
             default="auto",
             show_default=True,
             help="Of matrix products; auto: bf16 on a GPU that has it, fp16 on another, fp32 on "
             "a CPU.",
+        ),
+        "deterministic": click.option(
+            "--deterministic",
+            is_flag=True,
+            help="On a GPU, add in the same order each time, which is slower: then an interrupted "
+            "run ends in the same bits as one that was not. A CPU always does.",
         ),
         "compile": click.option(
             "--compile",

@@ -117,6 +117,10 @@ class Pretraining(Task):
             masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
         )
 
+    def allows_parts(self, parts: int) -> bool:
+        """Check also whether the batch-norm groups can be dealt."""
+        return super().allows_parts(parts) and _can_share(self.recipe, parts)
+
     def describe(self) -> tuple[dict[str, Any], str]:
         """Return what is trained on, and where the rate comes from."""
         facts, line = super().describe()
@@ -152,10 +156,16 @@ def _make_method(recipe: Recipe, source: ImageSet) -> tuple[Method, SampleSpec]:
     return method, SampleSpec(method.view_count, method.needs_masks, numbers, classes)
 
 
+def _can_share(recipe: Recipe, parts: int) -> bool:
+    """Check whether ranks and parts can be dealt the batch-norm groups."""
+    groups = recipe.model.bn_groups
+    return groups == 1 or groups % (distributed.world_size() * parts) == 0
+
+
 def _require_shares(recipe: Recipe, machine: RunOptions) -> None:
     """Refuse ranks and parts among which the batch-norm groups cannot be dealt."""
-    shares, groups = distributed.world_size() * machine.accumulate, recipe.model.bn_groups
-    if groups > 1 and groups % shares:
+    if not _can_share(recipe, machine.accumulate):
+        shares, groups = distributed.world_size() * machine.accumulate, recipe.model.bn_groups
         raise RecipeError(
             f"model.bn_groups must be 1 or a multiple of {distributed.world_size()} ranks times "
             f"--accumulate {machine.accumulate}, got {groups}: --set model.bn_groups={shares}, "
