@@ -21,7 +21,7 @@ SUFFIXES = (".png", ".PNG", *sorted(EXTENSIONS - {".png"}))
 SAMPLE_SIZE = 16
 _LOSSY = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 _ZERO_ONE = "hold 0 and 1, taken as 0 and 255"
-_ALPHA = "have their object in the alpha channel, which is taken"
+_ALPHA = "have their object in the alpha channel, which is used"
 _JPEG = "are JPEG, which blurs edges: PNG does not"
 
 

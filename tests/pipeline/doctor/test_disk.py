@@ -82,6 +82,6 @@ def test_space_is_counted_in_masks_and_files():
 def test_the_folder_for_temporary_files():
     assert temporary(Path("/tmp"), None, 10**9).advice == ""
     assert temporary(Path("/tmp"), "/tmp/", 10**9).advice == ""
-    assert "passed over" in temporary(Path("/tmp"), "/nowhere", 10**9).advice
+    assert "ignored" in temporary(Path("/tmp"), "/nowhere", 10**9).advice
     assert temporary(Path("/tmp"), None, 10**6).level == "slow"
     assert temporary(None, None, 0).level == "breaks"

@@ -36,7 +36,7 @@ def test_a_run_ends_with_a_checkpoint_and_says_where(made, tmp_path):
     assert (tmp_path / "run" / "recipe.toml").exists()
     assert "13 images" in result.stderr
     again = train(made, "--out", tmp_path / "run", *SET)
-    assert "going on from step 6 of 6" in again.stderr
+    assert "resuming from step 6 of 6" in again.stderr
 
 
 def test_a_resolved_recipe_is_a_recipe(made, tmp_path):

@@ -16,7 +16,7 @@ def test_runs_become_a_picture(tmp_path):
         (tmp_path / name / "metrics.jsonl").write_text("\n".join(lines))
     out = tmp_path / "curves.png"
     shown = invoke(main, "plot", tmp_path / "a", tmp_path / "b", "--out", out)
-    assert f"{out}: 2 runs" in shown.stderr
+    assert f"{out}: 2 runs" in shown.stdout
     with Image.open(out) as picture:
         assert picture.format == "PNG"
 
