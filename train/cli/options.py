@@ -167,6 +167,23 @@ data_options = option_group(
     },
 )
 
+accumulate_option = click.option(
+    "--accumulate",
+    "parts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Compute each batch in N parts and add their gradients, if a batch does not fit "
+    "in the device's memory.",
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    show_default=f"{DEFAULT_WORKERS_HELP} 16",
+    help="Number of processes that decode and crop; results do not depend on it.",
+)
+
 computing_options = option_group(
     "computing",
     Computing,
@@ -198,22 +215,8 @@ computing_options = option_group(
             is_flag=True,
             help="Use torch.compile: the first step takes minutes longer, the others are faster.",
         ),
-        "parts": click.option(
-            "--accumulate",
-            "parts",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="Compute each batch in N parts and add their gradients, if a batch does not fit "
-            "in the device's memory.",
-        ),
-        "workers": click.option(
-            "--workers",
-            type=click.IntRange(min=0),
-            show_default=f"{DEFAULT_WORKERS_HELP} 16",
-            help="Number of processes that decode and crop; results do not depend on it.",
-        ),
+        "parts": accumulate_option,
+        "workers": workers_option,
     },
 )
 
