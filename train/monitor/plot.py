@@ -114,7 +114,7 @@ def plot_runs(
             _draw(axes, panel, run, style, by_epoch=by_epoch, width=longest * SMOOTHING)
         axes.set_title(panel.title, loc="left", fontsize=11)
         axes.set_xlabel("Epoch" if by_epoch else "Step")
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=longest >= 5))
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=longest >= 5))
         axes.margins(x=0.02)
         _set_limits(axes, panel, records)
     width = longest * SMOOTHING
