@@ -12,6 +12,7 @@ from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.augment.views import augment
 from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset
 from dilo.train.data.images import ImageSet
+from dilo.train.data.loader import sample_bytes
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.methods import make_method
@@ -79,6 +80,8 @@ class Pretraining(Task):
         self.bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=side)
         self.method, self.spec = _make_method(recipe, source)
         self.dataset = ViewDataset(source, recipe, self.spec)
+        masked = 1.0 if self.spec.masks else recipe.paste.probability
+        self.sample_bytes = sample_bytes(side, views=self.spec.views, masked=masked)
         self.method.to(device).to(memory_format=torch.channels_last)
         self.model = self.method.train()
         for line in class_remarks(self.spec.classes, f"--images {source.folder}"):

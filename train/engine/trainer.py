@@ -28,6 +28,7 @@ from dilo.train.data.loader import (
     BatchSampler,
     make_loader,
     micro_batches,
+    prefetch_factor,
     prefetch_to_device,
     require_handles,
 )
@@ -79,6 +80,8 @@ class Task(ABC):
     #: Of the model's parameters.
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
+    #: Of what is loaded, about.
+    sample_bytes: int
     #: Digests of what the run stands on, which a resumed run must find again.
     data: Mapping[str, str]
     #: What else a checkpoint says of the run, in plain values.
@@ -106,7 +109,11 @@ class Task(ABC):
     def loader(self, step: int) -> Iterable[Any]:
         """Load this rank's batches from a step on; an error in the place of one ends the run."""
         workers, pin = self.machine.workers, self.machine.device.type == "cuda"
-        return make_loader(self.dataset, self.batches(step), workers=workers, pin=pin)
+        parts = self.machine.accumulate * distributed.world_size()
+        ahead = prefetch_factor(workers, self.recipe.optimizer.batch // parts * self.sample_bytes)
+        return make_loader(
+            self.dataset, self.batches(step), workers=workers, pin=pin, prefetch_factor=ahead
+        )
 
     def allows_parts(self, parts: int) -> bool:
         """Check whether a batch can be taken in so many parts, on as many ranks as there are."""
