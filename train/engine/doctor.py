@@ -21,13 +21,12 @@ from dilo.pipeline.doctor import Check, machine, run_checks, shared_memory
 from dilo.pipeline.doctor.report import Diagnosis, Finding
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.images import find_image_set
+from dilo.train.data.loader import prefetch_factor, sample_bytes
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime.devices import choose_precision, driver_version, gpus, probe_cuda
 
 #: Cores of each GPU below which decoding is sure to hold it up.
 FEW_CORES = 4
-#: Batches that each worker reads ahead.
-BATCHES_AHEAD = 4
 #: Views of an image that a method learns from, at most.
 VIEWS = 2
 
@@ -124,9 +123,10 @@ def cores(usable: int, count: int, workers: int) -> Finding:
 
 def loader_bytes(recipe: Recipe, workers: int, parts: int, ranks: int) -> int:
     """Estimate what the batches that the loaders of this machine read ahead take, in bytes."""
-    images = recipe.optimizer.batch // (parts * ranks)
-    crops = VIEWS * (3 + bool(recipe.paste.probability)) * recipe.views.size**2
-    return ranks * workers * BATCHES_AHEAD * images * crops
+    masked = recipe.paste.probability
+    sample = sample_bytes(recipe.views.size, views=VIEWS, masked=masked)
+    batch = recipe.optimizer.batch // (parts * ranks) * sample
+    return ranks * workers * prefetch_factor(workers, batch) * batch
 
 
 def compiler(path: str | None) -> Finding:

@@ -8,9 +8,10 @@ from support.cli import invoke
 from support.runs import SMALL, photographs_and_masks, small_recipe
 
 from dilo.train.cli import main
+from dilo.train.data.loader import BYTES_AHEAD
 from dilo.train.engine import doctor
 from dilo.train.engine.doctor import Plans, cores, gpu_findings, images_and_masks, loader_bytes
-from dilo.train.recipes import load_recipe
+from dilo.train.recipes import load_recipe, shipped_recipes
 
 H200 = ("NVIDIA H200", 141_000_000_000)
 
@@ -57,11 +58,15 @@ def test_nccl_is_needed_by_several_gpus_alone():
     assert [doctor.nccl(count, False).level for count in (0, 1, 2)] == ["ok", "ok", "breaks"]
 
 
-def test_what_the_loaders_hold_are_the_crops_and_masks_of_the_batches_read_ahead():
-    recipe = load_recipe("moco-v2", [])
-    crops = 256 * 2 * 4 * 224**2  # images, views, colours and mask, pixels
-    assert loader_bytes(recipe, 16, 1, 1) == 16 * doctor.BATCHES_AHEAD * crops
-    assert loader_bytes(recipe, 16, 2, 4) == 16 * doctor.BATCHES_AHEAD * crops / 2
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_what_the_loaders_hold_is_bounded_for_every_recipe(name):
+    recipe = load_recipe(name, [])
+    sample = 2 * (3 + recipe.paste.probability) * recipe.views.size**2  # views, colours and mask
+    for workers, parts, ranks in ((1, 1, 1), (16, 1, 1), (16, 8, 1), (4, 1, 8)):
+        batch = recipe.optimizer.batch // (parts * ranks) * sample
+        least = ranks * workers * batch  # one batch each
+        found = loader_bytes(recipe, workers, parts, ranks)
+        assert 0.99 * least <= found <= 1.01 * max(least, ranks * BYTES_AHEAD)
 
 
 @pytest.mark.parametrize(
