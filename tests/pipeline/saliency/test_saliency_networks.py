@@ -22,10 +22,9 @@ refined = pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights(module_folder):
     """Write small weights for each network."""
-    folder = tmp_path_factory.mktemp("weights")
-    return {method: weights_of(method, folder) for method in NETWORKS}
+    return {method: weights_of(method, module_folder) for method in NETWORKS}
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(made, tmp_path_factory):
-    run = tmp_path_factory.mktemp("undisturbed")
+def undisturbed(made, module_folder):
+    run = module_folder / "undisturbed"
     train(small_recipe("optimizer.epochs=6"), find_image_set(*made), run, machine(), print)
     return run
 
