@@ -121,7 +121,7 @@ def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
     words = shlex.split(
         line.replace("photos", str(images)).replace("masks --method", f"{store} --method")
     )
-    invoke(program("dilo-prep"), *words[1:], "--jobs", 1)
+    invoke(program("dilo-prep"), *words[1:], "--backend", "threading")
     invoke(program("dilo-prep"), "verify", store)
     masks = MaskStore(store)
     assert masks.plan.parameters == {"side": 64, "gamma": 2.0, "version": 1}
