@@ -39,7 +39,14 @@ MODULES = [
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 ]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+    ]
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -69,7 +76,7 @@ def program(name):
     return main
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_shown_exists_with_its_options(page):
     for line in commands(page):
         found = re.search(r"dilo-(prep|train|eval)\b[^)|]*", line)
@@ -111,14 +118,14 @@ def test_the_page_on_copy_paste_makes_a_loader_of_torchvisions(tmp_path, monkeyp
 
 
 def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "methods.md").read_text()
+    page = (ROOT / "docs" / "prep-masks.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     (points,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
     lay_out(tmp_path, "brightness", code, points)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     images, store = photograph_folder(tmp_path / "photos", 3), tmp_path / "masks"
-    (line,) = [line for line in commands(ROOT / "docs" / "methods.md") if "brightness" in line]
+    (line,) = [line for line in commands(ROOT / "docs" / "prep-masks.md") if "brightness" in line]
     words = shlex.split(
         line.replace("photos", str(images)).replace("masks --method", f"{store} --method")
     )
@@ -131,7 +138,7 @@ def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
 
 
 def test_the_page_on_pretraining_adds_a_method_that_trains(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "pretraining.md").read_text()
+    page = (ROOT / "docs" / "train-methods.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     points, recipe = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
     lay_out(tmp_path, "pairs", code, points)
@@ -154,7 +161,7 @@ def test_the_page_on_pretraining_adds_a_method_that_trains(tmp_path, monkeypatch
 
 
 def test_the_page_on_networks_adds_a_network_that_works(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "networks.md").read_text()
+    page = (ROOT / "docs" / "prep-masks-networks.md").read_text()
     code = re.findall(r"```python\n(.*?)```", page, flags=re.S)[0]
     (points,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
     lay_out(tmp_path, "glow", code, points)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dilo.train.recipes import listing, load_recipe, recipe_list, shipped_recipes
 
-PAGE = Path(__file__).parents[3] / "docs" / "recipes.md"
+PAGE = Path(__file__).parents[3] / "docs" / "train-recipes.md"
 
 
 def test_every_recipe_is_listed_once_the_papers_rows_first_and_in_its_order():
@@ -58,7 +58,9 @@ def tables():
 
 def test_the_page_has_the_list_as_it_is():
     for table in tables():
-        assert table in PAGE.read_text(), f"docs/recipes.md must have this table:\n\n{table}\n"
+        assert table in PAGE.read_text(), (
+            f"docs/train-recipes.md must have this table:\n\n{table}\n"
+        )
 
 
 def test_the_page_counts_the_runs_behind_the_rows():
