@@ -103,6 +103,29 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_the_page_on_python_runs_from_top_to_end(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = photograph_folder(tmp_path / "images", 8)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), flags=re.S
+    )
+    names: dict = {}
+    exec(compile(blocks[0], "python.md", "exec"), names)
+    assert (names["mask"].shape, names["batch"].shape) == ((256, 256), (2, 224, 224))
+
+    here = ["--images", images, "--masks", "masks", "--out", "crops", "--jobs", 1]
+    invoke(program("dilo-prep"), "backgrounds", *here, "--min-side", 8, "--response", 255)
+    machine = RunOptions(device=torch.device("cpu"), workers=0, log_every=1)
+    small = load_recipe("moco-v2-small", [*SMALL, "paste.probability=0", "optimizer.epochs=1"])
+    train(small, find_image_set(images, None), tmp_path / "runs" / "dilo", machine, print)
+    options = ["--checkpoint", "runs/dilo", "--images", images, "--workers", 0, "--out", "train.h5"]
+    invoke(program("dilo-eval"), "features", *options)
+    for block in blocks[1:]:
+        exec(compile(block, "python.md", "exec"), names)
+    assert names["picture"].shape == (3, 224, 224)
+    assert len(names["stored"].labels) == 8
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_the_page_on_copy_paste_makes_a_loader_of_torchvisions(tmp_path, monkeypatch):
     photographs_and_masks(tmp_path, 8)
