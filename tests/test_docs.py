@@ -202,8 +202,16 @@ def test_the_page_on_networks_adds_a_network_that_works(tmp_path, monkeypatch):
     sys.modules.pop("glow")
 
 
-def test_links_between_pages_lead_somewhere():
+def anchors(page):
+    """Make the anchors of a page's headings, as GitHub does."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_pages_lead_to_a_page_and_a_heading_that_are_there():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target, _, heading in re.findall(r"\]\(([^)#:]*)(#([^)]+))?\)", page.read_text()):
+            place = page.parent / target if target else page
+            assert place.exists(), f"{page.name}: {target}"
+            assert not heading or heading in anchors(place), f"{page.name}: {target}#{heading}"
