@@ -127,7 +127,10 @@ def evaluate_folder(
     record = {
         **_first(candidates),
         "mode": "folder",
-        "inputs": {"images": listing(folder), "masks": str(masks.resolve())},
+        "inputs": {
+            "images": listing(folder),
+            "masks": {"folder": str(masks.resolve()), "digest": store.fingerprint},
+        },
         "images": str(images),
         "masks": str(masks),
         "masks_fingerprint": store.fingerprint,
@@ -209,7 +212,7 @@ def evaluate_challenge(
     record = {
         **_first(candidates),
         "mode": "challenge",
-        "inputs": {"images": str(root.resolve())},
+        "inputs": {"images": {"folder": str(root.resolve())}},
         "images": str(root),
         "side": side,
         "judged_classes": len(challenge.classes),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dilo.eval.common.intervals import Ends, difference
-from dilo.eval.records.conditions import differing
+from dilo.eval.records.conditions import incomparable
 from dilo.eval.records.quantities import Number
 
 
@@ -120,7 +120,7 @@ def comparisons(numbers: Sequence[Number], columns: Sequence[str]) -> list[Compa
     return [
         Comparison(
             {name: row[name] for name in columns if name in row},
-            comparable=not differing(task, {name: n.result.record for name, n in row.items()}),
+            comparable=not incomparable(task, {name: n.result.record for name, n in row.items()}),
         )
         for (task, _), row in rows.items()
     ]

@@ -76,7 +76,7 @@ TASKS = {
         "Reliance on backgrounds",
         "dilo-eval backgrounds --classifier RUN",
         "--images DIR --masks DIR",
-        (("--images", "inputs.images.folder"), ("--masks", "inputs.masks")),
+        (("--images", "inputs.images.folder"), ("--masks", "inputs.masks.folder")),
     ),
     "neighbors": Task(
         "Nearest neighbours",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dilo.eval.records.comparison import Comparison, comparisons
-from dilo.eval.records.conditions import Setting, differing, settings
+from dilo.eval.records.conditions import Condition, conditions, incomparable
 from dilo.eval.records.quantities import Number, numbers
 from dilo.eval.records.reading import Result, Source
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
@@ -128,7 +128,7 @@ class Gathered:
         for other in self.others:
             yield from ((other, result) for result in other.results if result.task == task)
 
-    def differing(self, task: str) -> list[Setting]:
+    def incomparable(self, task: str) -> list[Condition]:
         """Find what forbids to compare the numbers of runs.
 
         Parameters
@@ -138,11 +138,11 @@ class Gathered:
 
         Returns
         -------
-        list of Setting
+        list of Condition
             What differs between their records.
         """
         records = {run.name: r.record for run in self.runs if (r := run.result(task))}
-        return differing(task, records)
+        return incomparable(task, records)
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def warning(gathered: Gathered, task: str) -> Markup:
     Markup
         A paragraph, or nothing.
     """
-    found = "; ".join(setting.sentence() for setting in gathered.differing(task))
+    found = "; ".join(setting.sentence() for setting in gathered.incomparable(task))
     if not found:
         return Markup()
     return paragraph(tag("strong", "Not measured alike: "), found, ".", kind="warning")
@@ -254,7 +254,7 @@ def measured(found: Sequence[Comparison]) -> Markup:
         A table with a column a record; nothing where the records do not tell.
     """
     records = {n.column: n.result.record for c in found for n in c.numbers.values()}
-    told = settings(found[0].first.task, records)
+    told = conditions(found[0].first.task, records)
     if not told:
         return Markup()
     rows = [

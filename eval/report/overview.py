@@ -67,7 +67,7 @@ def _told(gathered: Gathered) -> list[Comparison]:
 
 def _warnings(gathered: Gathered) -> list[str]:
     """List what a reader must know before comparing."""
-    each = [f"{task}: {s.sentence()}." for task in TASKS for s in gathered.differing(task)]
+    each = [f"{task}: {s.sentence()}." for task in TASKS for s in gathered.incomparable(task)]
     each += _data_warnings(gathered)
     return each + [words for run in gathered.runs for words in _step_warnings(run)]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dilo.eval.common.lookup import walk
-from dilo.eval.records.conditions import differing
+from dilo.eval.records.conditions import incomparable
 from dilo.eval.records.quantities import MEASURES
 from dilo.eval.records.reading import Source, number
 from dilo.eval.records.tasks import TASKS
@@ -65,7 +65,7 @@ def localisation_section(gathered: Gathered) -> Section | None:
     ]
     if not found:
         return None
-    apart = differing("localize", {name: record for name, record, _ in found})
+    apart = incomparable("localize", {name: record for name, record, _ in found})
     tables: dict[str, list[Mapping[str, Any]]] = {}
     for name, record, row in found:
         caption = f"{name}, {_counted(record)}" if apart else _counted(record)

@@ -42,7 +42,7 @@ def test_the_record_of_a_folder(tmp_path):
     border, middle = record.pop("results")
     assert record.pop("masks_fingerprint")
     inputs = record.pop("inputs")
-    assert (inputs["images"]["folder"], inputs["masks"]) == (str(images), str(masks))
+    assert (inputs["images"]["folder"], inputs["masks"]["folder"]) == (str(images), str(masks))
     assert record == {
         "task": "backgrounds",
         "checkpoint": "fake.pth",

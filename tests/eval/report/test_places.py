@@ -43,13 +43,16 @@ def test_what_does_not_exceed_the_best_floor_is_marked(tmp_path):
 
 
 def test_runs_of_other_images_have_tables_of_their_own(tmp_path):
-    other = localize("y", 50.0) | {"images": 100}
-    section = localisation_section(gathered(tmp_path, localize("x", 45.0), other))
+    records = [
+        record | {"inputs": {"images": {"folder": f"/{letter}", "digest": letter * 64}}}
+        for letter, record in (("a", localize("x", 45.0)), ("b", localize("y", 50.0)))
+    ]
+    section = localisation_section(gathered(tmp_path, *records))
     text = rows(section)
     assert text.count("floor: center prior") == 2
     assert "a, 200 images" in text
-    assert "b, 100 images" in text
-    assert "Not measured alike: other images (a 200, b 100)." in text
+    assert "b, 200 images" in text
+    assert "Not measured alike: other images (a a, b b)." in text
 
 
 def test_rows_of_a_folder_are_called_as_the_record_calls_them(tmp_path):
