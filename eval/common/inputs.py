@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
     from dilo.eval.features.features import Features
@@ -144,7 +144,7 @@ def inputs_of(record: Mapping[str, Any], *, of_run: bool) -> dict[str, Any] | No
 
 def _values(record: Mapping[str, Any], path: str) -> list[Any]:
     """Give all that stands at a path of a record."""
-    return [value for value, _ in walk(record, path.split("."))]
+    return [value for value, _ in find_in(record, path.split("."))]
 
 
 def _whole(value: object) -> object:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from dilo.eval.models.encoder import Encoder
-from dilo.eval.records.quantities import Number, numbers
+from dilo.eval.records.metrics import MetricValue, metric_values
 from dilo.eval.records.reading import Result, Source
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import read_json
@@ -200,22 +200,22 @@ def _listed(values: object) -> str:
 def _numbers(records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Take the numbers out of records, but those of single classes."""
     results = [Result(record["task"], Path(name), record) for name, record in records.items()]
-    found = numbers([], [Source("card", Path(), is_run=False, results=results)])
+    found = metric_values([], [Source("card", Path(), is_run=False, results=results)])
     return [
         {
             "task": number.task,
             "name": escaped(number.label + _place(number)),
             "value": number.value,
             "unit": number.unit,
-            "interval": number.ends,
+            "interval": number.interval,
             "images": number.images,
         }
         for number in found
-        if number.quantity.place != "class"
+        if number.spec.section != "class"
     ]
 
 
-def _place(number: Number) -> str:
+def _place(number: MetricValue) -> str:
     """Name the folder of a record that stands beside the first of its task."""
     folder = number.result.path.parent.name
     return f" ({folder})" if folder.startswith(f"{number.task}-") else ""

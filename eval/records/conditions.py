@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 
 #: A digest, of which the beginning does.
 DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
@@ -93,7 +93,7 @@ def conditions(
         for column, record in records.items():
             if spec is STEP and column in chosen:
                 continue
-            pairs = [_value(item) for item, _ in walk(record, spec.path.split("."))]
+            pairs = [_value(item) for item, _ in find_in(record, spec.path.split("."))]
             if key := " ".join(dict.fromkeys(key for _, key in pairs)):
                 values[column] = " ".join(dict.fromkeys(words for words, _ in pairs))
                 keys[column] = key

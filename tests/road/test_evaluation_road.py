@@ -26,12 +26,13 @@ from support.reliance import (
 
 from dilo.eval.backgrounds.challenge import CHALLENGE
 from dilo.eval.cli import main as dilo_eval
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 from dilo.eval.records.conditions import CONDITIONS
-from dilo.eval.records.quantities import QUANTITIES, numbers
+from dilo.eval.records.metrics import METRICS as SPECS
+from dilo.eval.records.metrics import metric_values
 from dilo.eval.records.reading import read_source
 from dilo.eval.records.tasks import TASKS
-from dilo.eval.report.places import LOCALISATION, MASKS
+from dilo.eval.report.evaluations import LOCALISATION, MASKS
 
 pytest.importorskip("matplotlib")
 
@@ -75,7 +76,7 @@ METRICS = {
         "neighbours of the query's class, of 3",
         "queries that neighbours classify rightly",
     ],
-    "dilo (backgrounds-2)": [
+    "release": [
         "accuracy of the images as they are",
         "accuracy of foregrounds alone (only_fg)",
         "accuracy without the foreground (no_fg)",
@@ -158,13 +159,13 @@ def road(tmp_path_factory):
 
 def holds(record, path):
     """Tell whether a number or anything else stands at a path of a record."""
-    return any(value is not None for value, _ in walk(record, path.split(".")))
+    return any(value is not None for value, _ in find_in(record, path.split(".")))
 
 
 @pytest.mark.parametrize("place", range(len(RUNS)), ids=RUNS)
 def test_every_metric_of_the_report_finds_its_value_in_a_real_record(road, place):
-    found = {number.quantity for number in numbers([road.runs[place]], [])}
-    missing = [f"{q.task}: {q.path}" for q in QUANTITIES if q not in found]
+    specs = {value.spec for value in metric_values([road.runs[place]], [])}
+    missing = [f"{spec.task}: {spec.path}" for spec in SPECS if spec not in specs]
     assert missing == [], f"no record holds {', '.join(missing)}"
 
 
