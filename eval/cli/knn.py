@@ -13,6 +13,7 @@ from dilo.eval.cli.options import (
     arch_option,
     batch_option,
     device_option,
+    name_option,
     optional_checkpoint_option,
     output_option,
     positive,
@@ -93,6 +94,7 @@ IN_MEMORY = 2**31
 @precision_option
 @size_option
 @arch_option
+@name_option
 @json_option
 @click.option(
     "--out",
@@ -117,6 +119,7 @@ def command(
     precision: str,
     size: int | None,
     arch: str | None,
+    name: str | None,
     as_json: bool,
     out: Path | None,
 ) -> None:
@@ -124,15 +127,17 @@ def command(
 
     The frozen network turns each image into its features; nothing is trained. More features than
     2 GiB go through a file, in --cache, or else in TMPDIR for the while. An image that cannot be
-    read is left out and reported. Of a run, the result is written to RUN/eval/knn as well.
+    read is left out and reported. Of a run, the result is written to RUN/eval/knn as well; of a
+    checkpoint of the run that is not its newest, to RUN/eval/knn-step-N.
     """
     started = time.monotonic()
     wanted = _wanted(checkpoint, train, test, bank, output)
     require_torch("dilo-eval")
+    from dilo.eval.common.inputs import data_name
     from dilo.eval.common.results import (
         provenance,
         require_record,
-        result_folder,
+        run_folder,
         settled_file,
         settled_folder,
         write_result,
@@ -171,13 +176,14 @@ def command(
         heat = temperature or preset.temperature_for(encoder.recipe if encoder else {})
         found = knn_record(neighbours, queries, ks=fitting, temperature=heat, device=place)
     record = {**found, "protocol": protocol, "bank": bank, **provenance(started)}
+    record["name"] = name or data_name(record["inputs"])
     for line in knn_table(record):
         say(line)
     if left_out := [] if ks else [k for k in preset.ks if k not in fitting]:
         say(f"left out: k = {', '.join(map(str, left_out))}, more than the training images")
     tell(record, as_json=as_json, out=out and settled_file(out, record, say))
-    if checkpoint is not None and (checkpoint / "checkpoints").is_dir():
-        folder = settled_folder(result_folder("knn", None, checkpoint), record, say, of_run=True)
+    if checkpoint is not None and (usual := run_folder("knn", checkpoint)):
+        folder = settled_folder(usual, record, say, of_run=True)
         say(f"written to {write_result(folder, record)}")
 
 

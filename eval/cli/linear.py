@@ -15,6 +15,7 @@ from dilo.eval.cli.options import (
     arch_option,
     checkpoint_option,
     device_option,
+    name_option,
     positive,
     say_unreadable,
     size_option,
@@ -51,7 +52,7 @@ FEATURES_BATCH = 256
 class Asked:
     """What of the training is as the user says."""
 
-    name: str | None
+    protocol: str | None
     fast: bool
     epochs: int | None
     batch: int | None
@@ -66,9 +67,8 @@ def _lr(ctx: click.Context, parameter: click.Parameter, value: float | None) -> 
 
 
 _asked = {
-    "name": click.option(
+    "protocol": click.option(
         "--protocol",
-        "name",
         type=click.Choice(NAMES),
         show_default="paper",
         help="Whose: the paper's, or the MoCo, CMC, PyContrast or SimCLR repository's.",
@@ -139,6 +139,7 @@ _asked = {
 @device_option
 @size_option
 @arch_option
+@name_option
 @json_option
 @click.pass_context
 @user_errors
@@ -153,6 +154,7 @@ def command(
     device: str,
     size: int | None,
     arch: str | None,
+    name: str | None,
     as_json: bool,
 ) -> None:
     """Train a linear layer on the frozen trunk, and tell how often it is right.
@@ -189,6 +191,7 @@ def command(
             folder,
             place,
             workers,
+            name=name,
             of_run=out is None,
             as_json=as_json,
         )
@@ -196,7 +199,16 @@ def command(
     learn = labelled_folder(train, say=say)
     tested = labelled_folder(test, classes=learn.classes)
     done = _by_protocol(
-        encoder, learn, tested, asked, folder, place, workers, of_run=out is None, as_json=as_json
+        encoder,
+        learn,
+        tested,
+        asked,
+        folder,
+        place,
+        workers,
+        name=name,
+        of_run=out is None,
+        as_json=as_json,
     )
     if not done:
         ctx.exit(PREEMPTED)
@@ -213,7 +225,7 @@ def _require_fitting(train: Path, test: Path, asked: Asked) -> None:
         )
     if not asked.fast and (first.is_file() or second.is_file()):
         raise click.UsageError("A file of features serves --fast alone: else give class folders.")
-    if asked.fast and asked.name:
+    if asked.fast and asked.protocol:
         raise click.UsageError("--protocol goes without --fast, which follows none.")
     if asked.fast and asked.lr is not None:
         raise click.UsageError("--lr goes without --fast, which tries many.")
@@ -232,11 +244,12 @@ def _by_protocol(
     device: "torch.device",
     workers: int | None,
     *,
+    name: str | None,
     of_run: bool,
     as_json: bool,
 ) -> bool:
     """Train by a protocol; tell whether it came to its end."""
-    from dilo.eval.common.inputs import listing
+    from dilo.eval.common.inputs import data_name, listing
     from dilo.eval.common.results import provenance, write_result
     from dilo.eval.linear.protocols import PROTOCOLS, altered, departures, protocol_words
     from dilo.eval.linear.results import linear_lines, linear_record
@@ -247,7 +260,7 @@ def _by_protocol(
     started, first = time.monotonic(), is_first()
     words: Callable[[str], None] = say if first else quiet
     protocol = altered(
-        PROTOCOLS[asked.name or "paper"], epochs=asked.epochs, batch=asked.batch, lr=asked.lr
+        PROTOCOLS[asked.protocol or "paper"], epochs=asked.epochs, batch=asked.batch, lr=asked.lr
     )
     words(protocol_words(protocol))
     if changes := departures(protocol):
@@ -257,8 +270,19 @@ def _by_protocol(
         workers=worker_count(workers),
         precision=choose_precision(asked.precision, device),
     )
+    inputs = {"train": listing(train), "test": listing(test)} if first else {}
+    name = name or data_name(inputs)
     outcome = probe(
-        encoder, train, test, protocol, folder, machine, words, seed=asked.seed, aside=of_run
+        encoder,
+        train,
+        test,
+        protocol,
+        folder,
+        machine,
+        words,
+        seed=asked.seed,
+        aside=of_run,
+        name=name,
     )
     if outcome.signal:
         words(f"stopped by {outcome.signal}; the same command goes on")
@@ -269,7 +293,7 @@ def _by_protocol(
         record = linear_record(
             encoder, protocol, outcome, precision=machine.precision, seed=asked.seed
         ) | provenance(started)
-        record["inputs"] = {"train": listing(train), "test": listing(test)}
+        record |= {"inputs": inputs, "name": name}
         say_unreadable(outcome.unreadable)
         for line in linear_lines(record):
             say(line)
@@ -288,10 +312,12 @@ def _fast(
     device: "torch.device",
     workers: int | None,
     *,
+    name: str | None,
     of_run: bool,
     as_json: bool,
 ) -> None:
     """Make features once, and try many learning rates on them."""
+    from dilo.eval.common.inputs import data_name
     from dilo.eval.common.results import provenance, settled_folder, write_result
     from dilo.eval.linear.fast import fast_probe
     from dilo.eval.linear.results import fast_lines
@@ -318,11 +344,12 @@ def _fast(
             bank,
             queries,
             settings,
-            lambda record: settled_folder(folder, record, say, of_run=of_run),
+            lambda record: settled_folder(folder, {**record, "name": name}, say, of_run=of_run),
             device,
             bar.advance,
         )
     record |= provenance(started)
+    record["name"] = name or data_name(record["inputs"])
     for line in fast_lines(record):
         say(line)
     path = write_result(Path(record["classifier"]).parent, record)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,18 @@ def writable(ctx: click.Context, parameter: click.Parameter, value: Path | None)
     if value is not None and not value.parent.is_dir():
         raise click.BadParameter(f"its folder must exist, got {value}: create {value.parent}")
     return value
+
+
+def _result_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no part of a file name, or means something else in that of a folder."""
+    if value is None or (
+        re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,63}", value, re.ASCII)
+        and not re.fullmatch(r"fast|step-\d+", value)
+    ):
+        return value
+    raise click.BadParameter(
+        f"must be letters, digits, '.', '_' and '-', and neither fast nor step-N, got {value!r}"
+    )
 
 
 _CHECKPOINT = "A checkpoint, whoever wrote it, or the folder of a run, for its newest one."
@@ -81,6 +94,15 @@ precision_option = click.option(
     default="fp32",
     show_default=True,
     help="In what the network computes; features are float32 in any case.",
+)
+
+
+name_option = click.option(
+    "--name",
+    callback=_result_name,
+    show_default="that of the folder of the images",
+    help="What to call the result. A second one of a run, of other images or settings, goes to "
+    "RUN/eval/COMMAND-NAME.",
 )
 
 

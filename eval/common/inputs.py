@@ -3,16 +3,22 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from dilo.eval.common.lookup import find_in
+from dilo.pipeline.images.names import escaped
 
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
     from dilo.eval.features.features import Features
     from dilo.eval.features.folders import LabelledFolder
-    from dilo.pipeline.images.names import Names
+
+#: Files whose sizes are asked for together, and how many such blocks at once.
+BLOCK, THREADS = 1024, 16
 
 
 #: Where the records of a task say what they are of and how it was measured, beside "inputs".
@@ -24,7 +30,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "linear": ("train_images", "test_images", "classes", "protocol", "size", "precision", "seed"),
     "linear-fast": ("train_images", "test_images", "classes", "protocol", "size", "seed"),
     "localize": (
-        *("images", "missing", "left_out.*.path", "truth_kind", "size"),
+        *("images", "missing", "skipped.*.path", "truth_kind", "size"),
         *("methods.*.method", "methods.*.class"),
     ),
     "backgrounds": (
@@ -55,91 +61,139 @@ NAMED = (
 
 
 def listing(source: "LabelledFolder | Features") -> dict[str, str]:
-    """Say which images a result is of.
-
-    Parameters
-    ----------
-    source : LabelledFolder or Features
-        The images, or their features.
-
-    Returns
-    -------
-    dict
-        "folder", whole, and "digest", that of all names in it.
-    """
-    names: Names | None = getattr(source, "names", None)  # features have the digest itself
-    digest = getattr(source, "listed", "") if names is None else names.digest()
-    return {"folder": str(source.root.resolve()), "digest": digest}
+    """Say which images a result is of: their folder, and the digest of their names and sizes."""
+    return {"folder": str(source.root.resolve()), "digest": source.digest}
 
 
-def keyed(folder: Path, keys: Iterable[str]) -> dict[str, str]:
-    """Say which files of a folder a result is of.
+def keyed(folder: Path, keys: Iterable[str], *more: str) -> dict[str, str]:
+    """Say as `listing` does which files of a folder, or entries of a file, a result is of."""
+    return {"folder": str(folder.resolve()), "digest": digest_of_files(folder, sorted(keys), *more)}
+
+
+def masks_listing(source: Any) -> dict[str, str]:
+    """Say as `listing` does which masks a result is of; a store knows what they follow from."""
+    keys = getattr(source, "files", source.keys)
+    return keyed(source.folder, keys, getattr(source, "fingerprint", ""))
+
+
+def digest_of_files(folder: Path, names: Sequence[str], *more: str) -> str:
+    """Digest names and the sizes of the files that they name.
 
     Parameters
     ----------
     folder : Path
-        The folder, or a file that lists boxes.
-    keys : iterable of str
-        What is in it, in any order.
+        Where the files are; or one file, in which the names stand.
+    names : sequence of str
+        Relative paths, in the order that counts.
+    *more : str
+        What else belongs to them.
 
     Returns
     -------
-    dict
-        As `listing` gives it.
+    str
+        SHA-256, as 64 hexadecimal digits.
     """
-    text = json.dumps(sorted(keys))
-    return {
-        "folder": str(folder.resolve()),
-        "digest": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
-    }
+    digest = hashlib.sha256(json.dumps([*more, _size(folder)]).encode())
+    blocks = [range(len(names))[at : at + BLOCK] for at in range(0, len(names), BLOCK)]
+    with ThreadPoolExecutor(THREADS) as pool:  # of a network's disk each answer takes a while
+        for block in pool.map(lambda block: _sized(folder, [names[at] for at in block]), blocks):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def masks_listing(source: Any) -> dict[str, str]:
-    """Say which masks a result is of.
+def _sized(folder: Path, names: Sequence[str]) -> bytes:
+    """Write names with the sizes of their files."""
+    lines = (f"{_size(folder / name)} {escaped(name)}\n" for name in names)
+    return "".join(lines).encode()
 
-    Parameters
-    ----------
-    source : PngFolder or StoredMasks
-        The masks; those of a store know what they follow from.
 
-    Returns
-    -------
-    dict
-        As `listing` gives it.
-    """
-    return keyed(source.folder, [getattr(source, "fingerprint", ""), *source.keys])
+def _size(path: Path) -> int:
+    """Tell the size of a file; -1 of a folder, and of what is not there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return -1
+    return status.st_size if S_ISREG(status.st_mode) else -1
 
 
 def inputs_of(record: Mapping[str, Any], *, of_run: bool) -> dict[str, Any] | None:
     """Gather what two records must agree in for the later to stand in place of the earlier.
 
-    Parameters
-    ----------
-    record : mapping of str to object
-        What a command found.
-    of_run : bool
-        Whether both lie in the folder of one run: then another step of its training is no
-        difference, as it is everywhere else.
-
-    Returns
-    -------
-    dict or None
-        As JSON holds it; None where the record does not say which images it is of.
+    That is the images by their digests, wherever they lie, the settings, and the weights; between
+    records in the folder of one run (`of_run`), another step of its training is no difference.
+    None where the record does not say which images it is of.
     """
     if not isinstance(record.get("inputs"), Mapping):
         return None
     paths = SETTINGS.get(str(record.get("task")), ())
-    told: dict[str, Any] = {path: _values(record, path) for path in ("task", "inputs", *paths)}
-    told["variations"] = [
+    compared: dict[str, Any] = {path: _values(record, path) for path in ("task", *paths)}
+    compared["inputs"] = _digests(record["inputs"])
+    compared["variations"] = [
         sorted(shares) for shares in _values(record, "results.*.top1") if isinstance(shares, dict)
     ]
     for path in WEIGHTS:
         weights = _values(record, path)
-        told[path] = [_in_run(value) if of_run else _whole(value) for value in weights]
+        compared[path] = [_in_run(value) if of_run else _whole(value) for value in weights]
     if not of_run:
-        told |= {path: _values(record, path) for path in NAMED}
-    plain: dict[str, Any] = json.loads(json.dumps(told))
+        compared |= {path: _values(record, path) for path in NAMED}
+    plain: dict[str, Any] = json.loads(json.dumps(compared))
     return plain
+
+
+def _digests(inputs: object) -> object:
+    """Take the digest of each folder in place of where it lies."""
+    if isinstance(inputs, Mapping):
+        if "digest" in inputs:
+            return inputs["digest"]
+        return {name: _digests(value) for name, value in inputs.items()}
+    return [*map(_digests, inputs)] if isinstance(inputs, list | tuple) else inputs
+
+
+#: Names of folders that say nothing of what is in them.
+GENERIC = {
+    *("train", "training", "val", "valid", "validation", "test", "testing", "all"),
+    *("images", "image", "imgs", "img", "pictures", "jpegimages", "data", "dataset", "datasets"),
+    *("masks", "mask", "truth", "gt", "annotations", "boxes"),
+}
+
+
+#: Which of the inputs a result is named after, where it has several.
+NAMESAKES = ("test", "queries", "images", "truth", "masks")
+
+
+def data_name(inputs: object) -> str:
+    """Name a result after the folder of its images: "imagenette" of /data/imagenette/val.
+
+    Parameters
+    ----------
+    inputs : mapping of str to object
+        What a record has under "inputs".
+
+    Returns
+    -------
+    str
+        Letters, digits, ``.``, ``_`` and ``-``, a part of a file name; "" of no such mapping.
+
+    Examples
+    --------
+    >>> data_name({"test": {"folder": "/data/imagenette/val", "digest": "12ab"}})
+    'imagenette'
+    """
+    if not isinstance(inputs, Mapping):
+        return ""
+    for key in (*NAMESAKES, *inputs):
+        for value in [*_values(inputs, key), *_values(inputs, f"{key}.*")]:
+            folder = value.get("folder") if isinstance(value, Mapping) else value
+            if isinstance(folder, str) and (name := _folder_name(folder)):
+                return name
+    return ""
+
+
+def _folder_name(folder: str) -> str:
+    """Take the last part of a path that says something, as a part of a file name."""
+    parts = [part for part in Path(folder).parts if part.strip("/")]
+    telling = [part for part in parts if part.lower() not in GENERIC] or parts
+    return re.sub(r"[^\w.-]+", "-", telling[-1], flags=re.ASCII).strip("-.") if telling else ""
 
 
 def _values(record: Mapping[str, Any], path: str) -> list[Any]:

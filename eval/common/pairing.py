@@ -58,6 +58,11 @@ class PngFolder:
         """
         return list(self._files)
 
+    @property
+    def files(self) -> Sequence[str]:
+        """List the relative paths of the files, in the order of `keys`."""
+        return list(self._files.values())
+
     def read(self, key: str) -> NDArray[np.uint8]:
         """Read one mask.
 

@@ -1,6 +1,7 @@
 """What a read-out found, as files: where they lie, and what each of them says."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
@@ -8,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilo.eval.common.inputs import inputs_of
+from dilo.eval.common.inputs import data_name, inputs_of
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, first_few, require_access
@@ -35,12 +36,13 @@ def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
     out : Path or None
         What the user asks for.
     checkpoint : Path or None
-        The checkpoint, or the folder of a run, or what lies in its folder ``eval``.
+        The folder of a run; or a checkpoint in it, or what lies in its folder ``eval``.
 
     Returns
     -------
     Path
-        What is asked for; of a run, ``RUN/eval/TASK``, where `report` looks for it.
+        What is asked for; of a run, ``RUN/eval/TASK``, where `report` looks for it; of a
+        checkpoint of the run that is not its newest, ``RUN/eval/TASK-step-N``.
 
     Raises
     ------
@@ -49,15 +51,40 @@ def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
     """
     if out is not None:
         return out
-    if checkpoint is not None:
-        for run in (checkpoint, *checkpoint.parents):
-            inside = run == checkpoint or checkpoint.is_relative_to(run / "eval")
-            if inside and (run / "checkpoints").is_dir():
-                return run / "eval" / task
+    if checkpoint is not None and (folder := run_folder(task, checkpoint)):
+        return folder
     raise DiloError(
         f"--out must say where the result goes, got none: give --out DIR, or the folder of a run "
         f"as the checkpoint, for RUN/eval/{task}"
     )
+
+
+def run_folder(task: str, checkpoint: Path) -> Path | None:
+    """Choose the folder of a result as `result_folder` does; None where it is of no run."""
+    for run in (checkpoint, *checkpoint.parents):
+        if (run / "checkpoints").is_dir():
+            suffix = _step_suffix(run, checkpoint)
+            return None if suffix is None else run / "eval" / f"{task}{suffix}"
+    return None
+
+
+def _step_suffix(run: Path, checkpoint: Path) -> str | None:
+    """Name the step of a checkpoint of a run: "" of its newest, None where it is not the run's."""
+    if checkpoint == run:
+        return ""
+    if checkpoint.is_relative_to(run / "eval"):  # a classifier, in the folder of its own result
+        match = re.search(r"-step-\d+", str(checkpoint.relative_to(run / "eval")))
+        return match[0] if match else ""
+    if checkpoint.parent != run / "checkpoints" or (step := _step(checkpoint)) is None:
+        return None
+    newest = max(filter(None, map(_step, checkpoint.parent.iterdir())), default=step)
+    return "" if step == newest else f"-step-{step}"
+
+
+def _step(checkpoint: Path) -> int | None:
+    """Read the step of a checkpoint from its name."""
+    match = re.fullmatch(r"step-(\d+)\.pt", checkpoint.name)
+    return int(match[1]) if match else None
 
 
 def require_ours(folder: Path | None, task: str) -> None:
@@ -95,7 +122,7 @@ def settled_folder(
     folder : Path
         Where it goes if nothing is there, or a result of the same images and settings.
     record : mapping of str to object
-        What was found, or of it what `inputs_of` looks at.
+        What was found, or of it what `inputs_of` looks at, and its "name".
     say : callable
         Told where it goes, if elsewhere.
     of_run : bool
@@ -104,10 +131,11 @@ def settled_folder(
     Returns
     -------
     Path
-        The folder, or one of ``FOLDER-2``, ``FOLDER-3`` beside it; it exists.
+        The folder, or one of ``FOLDER-NAME``, ``FOLDER-NAME-2`` beside it; it exists.
     """
     return _settled(
         folder,
+        record,
         lambda place: is_free(place, given=not of_run),
         lambda place: _is_same(record, place / f"{record['task']}.json", of_run=of_run),
         say,
@@ -115,7 +143,7 @@ def settled_folder(
 
 
 def settled_file(path: Path, record: Mapping[str, Any], say: Callable[[str], None]) -> Path:
-    """Choose the file of a record such that it replaces none of other images or settings.
+    """Choose the file of a record as `settled_folder` chooses a folder.
 
     Parameters
     ----------
@@ -129,10 +157,11 @@ def settled_file(path: Path, record: Mapping[str, Any], say: Callable[[str], Non
     Returns
     -------
     Path
-        The file, or one of ``NAME-2``, ``NAME-3`` beside it.
+        The file, or one of ``FILE-NAME``, ``FILE-NAME-2`` beside it.
     """
     return _settled(
         path,
+        record,
         lambda place: not place.exists(),
         lambda place: _is_same(record, place, of_run=False),
         say,
@@ -141,12 +170,14 @@ def settled_file(path: Path, record: Mapping[str, Any], say: Callable[[str], Non
 
 def _settled(
     path: Path,
+    record: Mapping[str, Any],
     is_open: Callable[[Path], bool],
     is_same: Callable[[Path], bool],
     say: Callable[[str], None],
 ) -> Path:
     """Choose the first place where nothing is, or the same; say so if it is not the one named."""
-    place = next(place for place in beside(path) if is_open(place) or is_same(place))
+    places = beside(path, str(record.get("name") or data_name(record.get("inputs"))))
+    place = next(place for place in places if is_open(place) or is_same(place))
     if place != path:
         say(
             f"{path} holds a result of other images or settings, which stays as it is: this one "
@@ -185,28 +216,23 @@ def require_record(option: str, path: Path, task: str) -> None:
         )
 
 
-def beside(path: Path) -> Iterator[Path]:
-    """Name a file or folder, and others beside it, without end.
-
-    Parameters
-    ----------
-    path : Path
-        The first.
-
-    Yields
-    ------
-    Path
-        It, then with -2, -3 and so on at the end of its name.
+def beside(path: Path, name: str = "") -> Iterator[Path]:
+    """Give a file or folder, then others beside it, with a name and numbers, without end.
 
     Examples
     --------
     >>> from itertools import islice
-    >>> [path.as_posix() for path in islice(beside(Path("a/b.json")), 3)]
-    ['a/b.json', 'a/b-2.json', 'a/b-3.json']
+    >>> [path.as_posix() for path in islice(beside(Path("a/b.json"), "cub"), 3)]
+    ['a/b.json', 'a/b-cub.json', 'a/b-cub-2.json']
     """
     yield path
+    suffix = path.suffix if path.suffix in (".json", ".png") else ""  # a folder may have a dot
+    stem = path.name.removesuffix(suffix)
+    if name:
+        stem = f"{stem}-{name}"
+        yield path.with_name(f"{stem}{suffix}")
     for number in count(2):
-        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+        yield path.with_name(f"{stem}-{number}{suffix}")
 
 
 def earlier_record(path: Path) -> dict[str, Any] | None:

@@ -313,7 +313,7 @@ _DEEPEST, _MOST_KEYS, _MOST_ITEMS, _LONGEST = 3, 100, 20, 200
 
 
 #: What every record says of itself, and a card says once, or what is told by its number.
-_LEFT_OUT = ("task", "checkpoint", "step", "versions", "unreadable", "inputs")
+_LEFT_OUT = ("task", "checkpoint", "step", "versions", "skipped", "inputs")
 
 
 def gist(values: Mapping[Any, Any], *, deepest: int = _DEEPEST) -> dict[str, Any]:
@@ -419,7 +419,7 @@ def result_gist(record: Mapping[str, Any]) -> dict[str, Any]:
         Its gist; of images that could not be read, their number.
     """
     said = {k: value for k, value in record.items() if k not in _LEFT_OUT}
-    unreadable = record.get("unreadable")
-    if isinstance(unreadable, list) and unreadable:
-        said["unreadable"] = len(unreadable)
+    skipped = record.get("skipped")
+    if isinstance(skipped, list) and skipped:
+        said["skipped"] = len(skipped)
     return gist(said)

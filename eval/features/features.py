@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dilo.eval.common.inputs import listing
+from dilo.eval.common.results import skipped_images
 from dilo.eval.features.extraction import computed
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.features.provenance import Origin
@@ -37,9 +39,9 @@ class Features:
     paths : Names
         Relative path of each image.
     unreadable : tuple of (str, str)
-        Relative path of each image left out, and why.
-    listed : str
-        SHA-256 of the list of all images, those left out too, as `Names.digest` gives it.
+        Relative path of each image that could not be read, and why.
+    digest : str
+        Of the names and sizes of all images, those skipped too, as `LabelledFolder.digest` is.
     origin : Origin
         Which weights made them, and how.
     """
@@ -50,8 +52,13 @@ class Features:
     classes: tuple[str, ...]
     paths: Names
     unreadable: tuple[tuple[str, str], ...]
-    listed: str
+    digest: str
     origin: Origin
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """List the images that could not be read by their whole paths, and why."""
+        return [(str(self.root / path), reason) for path, reason in self.unreadable]
 
 
 def features(
@@ -151,7 +158,7 @@ def features_of(
         folder.classes,
         folder.names if whole else Names(folder.names[position] for position in positions),
         tuple((escaped(folder.names[position]), reason) for position, reason in failures),
-        folder.names.digest(),
+        folder.digest,
         origin,
     )
 
@@ -194,29 +201,12 @@ def features_record(found: Features) -> dict[str, Any]:
     return {
         "task": "features",
         **asdict(found.origin),
-        "folder": str(found.root),
-        "images": found.listed,
+        "inputs": {"images": listing(found)},
         "rows": rows,
         "width": width,
         "classes": len(found.classes),
-        "unreadable": unreadable_record(found),
+        "skipped": skipped_images(found.skipped),
     }
-
-
-def unreadable_record(found: Features) -> list[dict[str, str]]:
-    """List what was left out, as records have it.
-
-    Parameters
-    ----------
-    found : Features
-        Of a folder.
-
-    Returns
-    -------
-    list of dict
-        "path" and "reason" of each.
-    """
-    return [{"path": str(found.root / path), "reason": why} for path, why in found.unreadable]
 
 
 def relabelled(found: Features, classes: Sequence[str]) -> Features:

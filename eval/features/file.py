@@ -279,7 +279,7 @@ def _attributes(features: Features) -> dict[str, str | int]:
     return {
         "dilo": version("dilo"),
         "folder": str(features.root.absolute()),
-        "images": features.listed,
+        "images": features.digest,
         **origin,
     }
 

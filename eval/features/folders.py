@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dilo.eval.common.inputs import digest_of_files
 from dilo.pipeline.images.labels import class_remarks, labels_of
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names
@@ -32,6 +34,11 @@ class LabelledFolder:
     names: Names
     labels: Tensor
     classes: tuple[str, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest the names of the images and the sizes of their files, as records have it."""
+        return digest_of_files(self.root, self.names)
 
 
 Say = Callable[[str], object]

@@ -90,7 +90,7 @@ class FeatureJob:
     ) -> None:
         self._encoder, self._folder, self._precision = encoder, folder, precision
         self._origin = Origin.of(encoder, precision)
-        self._listed = folder.names.digest()
+        self._listed = folder.digest
         self.images = len(folder.names)
         self.path = path / f"{folder.root.resolve().name}-{self.digest[:16]}.h5"
         if not path.is_dir():
@@ -227,7 +227,7 @@ class FeatureJob:
             raise
         except DiloError:
             return False
-        theirs = found.origin.same(), found.listed, found.root.resolve(), found.classes
+        theirs = found.origin.same(), found.digest, found.root.resolve(), found.classes
         folder = self._folder
         return theirs == (self._origin.same(), self._listed, folder.root.resolve(), folder.classes)
 

@@ -78,7 +78,7 @@ def memory_features(encoder: Encoder, folder: LabelledFolder) -> Features:
         folder.classes,
         folder.names,
         (),
-        folder.names.digest(),
+        folder.digest,
         Origin.of(encoder),
     )
 

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from dilo.eval.common.inputs import listing
-from dilo.eval.features.features import Features, unreadable_record
+from dilo.eval.common.results import skipped_images
+from dilo.eval.features.features import Features
 from dilo.pipeline.errors import DiloError
 from dilo.train.monitor.knn import knn_accuracy
 
@@ -103,7 +104,7 @@ def knn_record(
         "test": str(queries.root),
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
-        "unreadable": [*unreadable_record(bank), *unreadable_record(queries)],
+        "skipped": skipped_images([*bank.skipped, *queries.skipped]),
     }
 
 

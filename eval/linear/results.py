@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dilo.eval.common.inputs import listing
+from dilo.eval.common.results import record_head, skipped_images
 from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.linear.protocols import Protocol, departures
@@ -149,7 +150,7 @@ def linear_record(
     """
     changes = departures(protocol)
     return {
-        **_trunk("linear", encoder),
+        **_head("linear", encoder),
         "fast": False,
         "protocol": dataclasses.asdict(protocol),
         "is_protocol": not changes,
@@ -164,7 +165,7 @@ def linear_record(
         "classes": outcome.classes,
         "train_images": outcome.train_images,
         "test_images": outcome.test_images,
-        "unreadable": _unreadable(outcome.unreadable),
+        "skipped": skipped_images(outcome.unreadable),
         "trunk_unchanged": True,  # or there would be no outcome
         "classifier": str(outcome.classifier),
     }
@@ -202,7 +203,7 @@ def fast_record(
         Settings, the table of the sweep, accuracies in per cent.
     """
     return {
-        **_trunk("linear-fast", encoder),
+        **_head("linear-fast", encoder),
         "fast": True,
         "protocol": {"name": "fast", **dataclasses.asdict(asked)},
         "is_protocol": False,
@@ -219,34 +220,19 @@ def fast_record(
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
         "inputs": {"train": listing(bank), "test": listing(queries)},
-        "unreadable": _unreadable(
-            (str(part.root / path), reason)
-            for part in (bank, queries)
-            for path, reason in part.unreadable
-        ),
+        "skipped": skipped_images([*bank.skipped, *queries.skipped]),
     }
 
 
-def _trunk(task: str, encoder: Encoder) -> dict[str, Any]:
-    """Say what was read out."""
-    return {
-        "task": task,
-        "checkpoint": str(encoder.source),
-        "step": encoder.step,
-        "size": encoder.size,
-        "arch": encoder.model.arch,
-        "space": encoder.space,
-    }
+def _head(task: str, encoder: Encoder) -> dict[str, Any]:
+    """Begin a record, with what else a linear layer depends on."""
+    network = {"arch": encoder.model.arch, "space": encoder.space}
+    return record_head(task, encoder) | network
 
 
 def _told(result: EpochResult) -> dict[str, Any]:
     """Keep of an epoch what is compared."""
     return {"epoch": result.epoch, "top1": result.top1, "top5": result.top5}
-
-
-def _unreadable(found: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    """Name the images left out."""
-    return [{"path": path, "reason": reason} for path, reason in found]
 
 
 def linear_lines(record: dict[str, Any]) -> list[str]:
@@ -333,7 +319,7 @@ def _common(record: dict[str, Any]) -> list[str]:
     return [
         f"chance: {100 / classes:.2f} %, {100 * min(5, classes) / classes:.2f} %; "
         f"{record['train_images']} training and {record['test_images']} test images, "
-        f"{classes} classes, {len(record['unreadable'])} left out",
+        f"{classes} classes, {len(record['skipped'])} skipped",
         *_extremes(record["per_class"]),
     ]
 

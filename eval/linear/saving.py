@@ -165,7 +165,9 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
     return state
 
 
-def fitting_folder(folder: Path, settings: Mapping[str, Any], say: Callable[[str], None]) -> Path:
+def fitting_folder(
+    folder: Path, settings: Mapping[str, Any], say: Callable[[str], None], name: str = ""
+) -> Path:
     """Choose a folder in which no other probe stands.
 
     Parameters
@@ -176,11 +178,13 @@ def fitting_folder(folder: Path, settings: Mapping[str, Any], say: Callable[[str
         What is asked for.
     say : callable
         Told where it goes, if elsewhere.
+    name : str, default ""
+        What the result is called.
 
     Returns
     -------
     Path
-        The folder, or one of ``FOLDER-2``, ``FOLDER-3`` beside it.
+        The folder, or one of ``FOLDER-NAME``, ``FOLDER-NAME-2`` beside it.
 
     Raises
     ------
@@ -188,7 +192,7 @@ def fitting_folder(folder: Path, settings: Mapping[str, Any], say: Callable[[str
         If a state there is damaged or of another format, or a probe with other settings has not
         come to its end.
     """
-    for candidate in beside(folder):
+    for candidate in beside(folder, name):
         if is_free(candidate, given=False):
             break
         try:

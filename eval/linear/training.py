@@ -54,6 +54,7 @@ def probe(
     *,
     seed: int = 0,
     aside: bool = False,
+    name: str = "",
 ) -> Outcome:
     """Train a linear layer by a protocol, from the beginning or from where it stood.
 
@@ -78,6 +79,8 @@ def probe(
     aside : bool, default False
         Whether to go to a folder beside that one where another probe stands in it; else that
         is an error.
+    name : str, default ""
+        What the result is called, and that folder.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def probe(
         kept = weights_of(encoder)
         settings = _settings(encoder, digest_of(kept), train, test, protocol, machine, seed)
         if aside:
-            folder = distributed.on_rank_zero(lambda: fitting_folder(folder, settings, say))
+            folder = distributed.on_rank_zero(lambda: fitting_folder(folder, settings, say, name))
         with _left_only_if_used(folder, aside), claim_run(folder, say, interruption) as claim:
             session = _Session(
                 encoder, train, test, protocol, folder, machine, say, seed, kept, settings
@@ -140,8 +143,8 @@ def _settings(
         "size": encoder.size,
         "seed": seed,
         "precision": machine.precision,
-        "train": train.names.digest(),
-        "test": test.names.digest(),
+        "train": distributed.on_rank_zero(lambda: train.digest),
+        "test": distributed.on_rank_zero(lambda: test.digest),
         **{f"protocol.{k}": v for k, v in dataclasses.asdict(protocol).items()},
     }
     if sorted_by_number(train.classes):  # a state from before has them in another order

@@ -1,5 +1,6 @@
 """A frozen trunk with a linear layer that tells classes: what `linear` trains, and others'."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,8 @@ from dilo.pipeline.images.labels import are_numbers, sorted_classes
 from dilo.train.networks.timm_encoder import TimmEncoder
 from dilo.train.networks.weights import load_weights
 
-#: What `dilo-eval linear` calls its file; below a run, in these folders, best first.
+#: What `dilo-eval linear` calls its file.
 CLASSIFIER = "classifier.pth"
-
-
-LINEAR = (Path("eval") / "linear", Path("eval") / "linear-fast")
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +239,8 @@ def classifier_file(path: Path) -> Path:
     Parameters
     ----------
     path : Path
-        The file, the folder that `dilo-eval linear` wrote, or that of a run.
+        The file, the folder that `dilo-eval linear` wrote, or that of a run, for the classifier
+        of its newest checkpoint.
 
     Returns
     -------
@@ -253,20 +252,19 @@ def classifier_file(path: Path) -> Path:
     CheckpointError
         If there is none, or a run has several.
     """
-    if path.is_dir():
-        if (path / CLASSIFIER).is_file():
-            return path / CLASSIFIER
-        for folder in (path / part for part in LINEAR):
-            numbered = sorted(folder.parent.glob(f"{folder.name}-[0-9]*/{CLASSIFIER}"))
-            several = [file for file in (folder / CLASSIFIER, *numbered) if file.is_file()]
-            if len(several) > 1:
-                raise CheckpointError(
-                    f"{path} must hold one classifier, got {first_few([*map(str, several)])}, "
-                    "of other images or settings: name one of them"
-                )
-            if several:
-                return several[0]
-    return checkpoint_file(path)
+    if (path / CLASSIFIER).is_file():
+        return path / CLASSIFIER
+    files = sorted(path.glob(f"eval/linear*/{CLASSIFIER}"))
+    newest = [file for file in files if not re.search(r"-step-\d+", file.parent.name)]
+    fast = [file for file in newest if re.match(r"linear-fast(-|$)", file.parent.name)]
+    by_protocol = [file for file in newest if file not in fast]
+    classifiers = by_protocol or fast
+    if len(classifiers) > 1:
+        raise CheckpointError(
+            f"{path} must hold one classifier, got {first_few([*map(str, classifiers)])}, "
+            "of other images or settings: name one of them"
+        )
+    return classifiers[0] if classifiers else checkpoint_file(path)
 
 
 def _projects(content: object, found: Any) -> bool:

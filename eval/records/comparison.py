@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dilo.eval.common.inputs import data_name
 from dilo.eval.common.intervals import Interval, difference
-from dilo.eval.records.conditions import folder_words, incomparable, of_same_images
+from dilo.eval.records.conditions import incomparable, of_same_images
 from dilo.eval.records.metrics import MetricValue
 from dilo.eval.records.reading import Result, Source
 
@@ -133,14 +134,10 @@ def _alike(
 
 def _name(result: Result, sets: Sequence[DataSet]) -> str:
     """Name a data set: as its record does, or by the folder of its images."""
-    record, taken = result.record, [data.name for data in sets]
-    inputs = record.get("inputs")
-    inputs = inputs if isinstance(inputs, dict) else {}
-    images = inputs.get("test", inputs.get("images"))
-    folder = images.get("folder") if isinstance(images, dict) else None
-    name = record.get("name")
+    taken = [data.name for data in sets]
+    name = result.record.get("name")
     if not (isinstance(name, str) and name):
-        name = folder_words(folder) if isinstance(folder, str) and folder else ""
+        name = data_name(result.record.get("inputs"))
     if name in taken:
         name = f"{name} ({result.path.parent.name})" if name else result.path.parent.name
     return name

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from dilo.eval.common.inputs import keyed, masks_listing
+from dilo.eval.common.inputs import masks_listing
 from dilo.eval.common.pairing import Method, PngFolder, find_photographs, open_method
 from dilo.eval.common.results import settled_folder
 from dilo.eval.common.sheets import sheet_names
@@ -197,7 +197,7 @@ def _record(
         "task": "saliency",
         "truth": str(request.truth),
         "inputs": {
-            "truth": keyed(request.truth, truth.keys),
+            "truth": masks_listing(truth),
             "masks": [masks_listing(method.source) for method in methods],
             "images": str(request.images.resolve()) if request.images else None,
         },

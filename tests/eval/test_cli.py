@@ -61,7 +61,7 @@ def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
         "test": str(data / "test"),
         "train_images": 24,
         "test_images": 6,
-        "unreadable": [],
+        "skipped": [],
     }
 
 
@@ -142,7 +142,7 @@ def test_unreadable_images_are_reported_and_the_others_evaluated(data):
     bad.write_bytes(b"no image")
     result = evaluate(data, "--json")
     record = json.loads(result.stdout)
-    assert [entry["path"] for entry in record["unreadable"]] == [str(bad)]
+    assert [entry["path"] for entry in record["skipped"]] == [str(bad)]
     assert (record["train_images"], record["test_images"]) == (23, 6)
     assert "1 of the images could not be read" in result.stderr
     assert "ant/0.png: " in result.stderr

@@ -62,4 +62,4 @@ def test_from_a_folder_of_photographs_to_a_number(tmp_path):
         assert [result["k"] for result in record["results"]] == [1, 5]
         assert record["train_images"] == 20
         assert record["test_images"] == 6
-        assert len(record["unreadable"]) == 1
+        assert len(record["skipped"]) == 1

@@ -12,6 +12,7 @@ from support.features import small_checkpoint
 from support.folders import write_class_folders
 
 from dilo.eval.cli import main
+from dilo.eval.common.inputs import listing
 from dilo.eval.features.features import features
 from dilo.eval.features.file import open_features
 from dilo.eval.features.folders import labelled_folder
@@ -41,7 +42,7 @@ def test_the_file_holds_the_features_of_the_folder(data, output):
     found = open_features(data / "f.h5")
     torch.testing.assert_close(found.vectors[:], expected.vectors)
     assert (found.labels.tolist(), found.classes) == ([0, 0, 0, 1, 1], ("ant", "bee"))
-    (left_out,) = record.pop("unreadable")
+    (left_out,) = record.pop("skipped")
     assert left_out["path"] == str(data / "images" / "bee" / "2.png")
     assert set(record.pop("versions")) == {"dilo", "torch", "torchvision", "numpy"}
     assert record.pop("seconds") >= 0
@@ -55,8 +56,7 @@ def test_the_file_holds_the_features_of_the_folder(data, output):
         "output": output,
         "arch": "resnet18",
         "precision": "fp32",
-        "folder": str(data / "images"),
-        "images": labelled_folder(data / "images").names.digest(),
+        "inputs": {"images": listing(labelled_folder(data / "images"))},
         "rows": 5,
         "width": found.vectors.shape[1],
         "classes": 2,

@@ -114,7 +114,7 @@ def test_unreadable_images_are_left_out_and_reported(data, fast):
     result = evaluate(data, *more, "--json")
     record = json.loads(result.stdout)
     assert (record["train_images"], record["test_images"]) == (23, 5)
-    assert [entry["path"] for entry in record["unreadable"]] == [
+    assert [entry["path"] for entry in record["skipped"]] == [
         str(data / "train" / "ant" / "0.png"),
         str(data / "test" / "bee" / "2.png"),
     ]
@@ -239,11 +239,13 @@ def test_a_probe_of_other_images_or_settings_goes_beside_and_goes_on_there(data,
         came = property(lambda self: "SIGUSR1", lambda self, value: None)
         patch.setattr(StopSignal, "name", came, False)
         result = evaluate(data, *SHORT, "--seed", 5, status=75)
-    assert f"this one goes to {below / 'linear-2'}" in result.stderr
+    assert f"this one goes to {below / f'linear-{data.name}'}" in result.stderr
     result = evaluate(data, *SHORT, "--seed", 5, "--json")
     assert "going on from epoch" in result.stderr
-    assert json.loads(result.stdout)["classifier"] == str(below / "linear-2" / "classifier.pth")
-    assert (below / "linear-2" / "linear.json").read_text() == result.stdout
+    assert json.loads(result.stdout)["classifier"] == str(
+        below / f"linear-{data.name}" / "classifier.pth"
+    )
+    assert (below / f"linear-{data.name}" / "linear.json").read_text() == result.stdout
     assert {path: path.read_bytes() for path in (below / "linear").iterdir()} == before
 
 
@@ -252,10 +254,10 @@ def test_a_fast_probe_of_other_settings_goes_beside_with_its_classifier(data):
     evaluate(data, "--fast", "--epochs", 3)
     before = {path: path.read_bytes() for path in (below / "linear-fast").iterdir()}
     record = json.loads(evaluate(data, "--fast", "--epochs", 2, "--json").stdout)
-    assert record["classifier"] == str(below / "linear-fast-2" / "classifier.pth")
-    assert (below / "linear-fast-2" / "linear-fast.json").exists()
+    assert record["classifier"] == str(below / f"linear-fast-{data.name}" / "classifier.pth")
+    assert (below / f"linear-fast-{data.name}" / "linear-fast.json").exists()
     assert {path: path.read_bytes() for path in (below / "linear-fast").iterdir()} == before
     result = invoke(
         main, "gradients", "--classifier", data / "run", "--images", data / "test", status=3
     )
-    assert "linear-fast-2" in result.stderr
+    assert f"linear-fast-{data.name}" in result.stderr

@@ -19,9 +19,12 @@ from dilo.eval.common.results import (
 from dilo.pipeline.errors import DiloError
 
 
-def record(test="/val", step=7, **more):
-    """Make a record of kNN."""
-    inputs = {"train": {"folder": "/train", "digest": "a"}, "test": {"folder": test, "digest": "b"}}
+def record(test="/data/cub/val", step=7, **more):
+    """Make a record of kNN; images of another folder have another digest."""
+    inputs = {
+        "train": {"folder": "/train", "digest": "a"},
+        "test": {"folder": test, "digest": test},
+    }
     return {
         "task": "knn",
         "checkpoint": f"/run/checkpoints/step-{step}.pt",
@@ -45,33 +48,46 @@ def put(folder, found, *, of_run=True):
 @pytest.mark.parametrize(
     "other",
     [
-        {"test": "/another"},
+        {"test": "/another/cub/test"},
+        {"test": "/another", "name": "mine"},
         {"size": 32},
         {"protocol": "moco"},
         {"results": [{"k": 5, "top1": 1.0}]},
-        {"inputs": {"train": {"folder": "/train", "digest": "a"}, "test": {"digest": "c"}}},
+        {
+            "inputs": {
+                "train": {"folder": "/train", "digest": "a"},
+                "test": {"folder": "cub", "digest": "c"},
+            }
+        },
     ],
 )
 def test_a_result_of_other_images_or_settings_goes_beside_and_both_stay(tmp_path, other, of_run):
     folder = tmp_path / "eval" / "knn"
     assert put(folder, record(), of_run=of_run) == (folder, [])
     second, said = put(folder, record(**other), of_run=of_run)
-    assert second == tmp_path / "eval" / "knn-2"
+    assert second == tmp_path / "eval" / f"knn-{other.get('name', 'cub')}"
     assert said == [
         f"{folder} holds a result of other images or settings, which stays as it is: this one "
         f"goes to {second}"
     ]
     assert json.loads((folder / "knn.json").read_text()) == record()
     assert json.loads((second / "knn.json").read_text()) == record(**other)
-    third, _ = put(folder, record(test="/a third"), of_run=of_run)
-    assert third.name == "knn-3"
+    third, _ = put(folder, record(test="/a third/cub/images"), of_run=of_run)
+    assert third.name == ("knn-cub" if "name" in other else "knn-cub-2")
 
 
 def test_a_result_of_the_same_images_and_settings_takes_the_place_of_the_first(tmp_path):
     folder = tmp_path / "knn"
     for other in ({}, {"test": "/another"}, {}, {"test": "/another"}):
         put(folder, record(**other, seconds=1.0))
-    assert {path.name for path in tmp_path.iterdir()} == {"knn", "knn-2"}
+    assert {path.name for path in tmp_path.iterdir()} == {"knn", "knn-another"}
+
+
+def test_images_that_were_moved_are_the_same_images(tmp_path):
+    moved = record()
+    for folder in (tmp_path / "knn", tmp_path / "knn"):
+        assert put(folder, moved)[0] == tmp_path / "knn"
+        moved["inputs"]["test"] = moved["inputs"]["test"] | {"folder": "/scratch/val"}
 
 
 def test_below_a_run_a_later_step_takes_the_place_of_an_earlier_one(tmp_path):
@@ -81,7 +97,7 @@ def test_below_a_run_a_later_step_takes_the_place_of_an_earlier_one(tmp_path):
 
 def test_in_a_folder_that_the_user_named_another_checkpoint_is_another_input(tmp_path):
     put(tmp_path / "out", record(step=7), of_run=False)
-    assert put(tmp_path / "out", record(step=9), of_run=False)[0] == tmp_path / "out-2"
+    assert put(tmp_path / "out", record(step=9), of_run=False)[0] == tmp_path / "out-cub"
 
 
 def test_another_classifier_of_one_run_is_another_input():
@@ -99,7 +115,7 @@ def test_another_classifier_of_one_run_is_another_input():
 def test_what_does_not_say_which_images_it_is_of_is_never_replaced(tmp_path, content):
     (tmp_path / "knn").mkdir()
     (tmp_path / "knn" / "knn.json").write_text(content)
-    assert put(tmp_path / "knn", record())[0] == tmp_path / "knn-2"
+    assert put(tmp_path / "knn", record())[0] == tmp_path / "knn-cub"
     assert (tmp_path / "knn" / "knn.json").read_text() == content
 
 
@@ -107,7 +123,7 @@ def test_of_two_commands_at_once_each_has_a_folder_of_its_own(tmp_path):
     said = []
     first = settled_folder(tmp_path / "knn", record(), said.append, of_run=True)
     second = settled_folder(tmp_path / "knn", record("/b"), said.append, of_run=True)
-    assert (first.name, second.name) == ("knn", "knn-2")
+    assert (first.name, second.name) == ("knn", "knn-b")
 
 
 def test_an_empty_folder_that_is_left_over_is_taken(tmp_path):
@@ -135,9 +151,24 @@ def test_what_lies_below_eval_of_a_run_is_of_that_run(tmp_path):
     expected = tmp_path / "run" / "eval" / "localize"
     for inside in ("", "eval/linear-2", "eval/linear-2/classifier.pth"):
         assert result_folder("localize", None, tmp_path / "run" / inside) == expected
-    for other in (tmp_path, tmp_path / "run" / "checkpoints" / "step-00000001.pt"):
+    for other in (tmp_path, tmp_path / "run" / "checkpoints" / "average.pt"):
         with pytest.raises(DiloError, match="--out must say where the result goes"):
             result_folder("localize", None, other)
+
+
+def test_a_result_of_an_earlier_step_goes_beside_those_of_the_newest(tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    for step in (0, 7, 100):
+        (run / "checkpoints" / f"step-{step:08d}.pt").touch()
+    folders = {
+        "checkpoints/step-00000000.pt": "knn-step-0",
+        "checkpoints/step-00000007.pt": "knn-step-7",
+        "checkpoints/step-00000100.pt": "knn",
+        "eval/linear-step-0-cub/classifier.pth": "knn-step-0",
+    }
+    for checkpoint, folder in folders.items():
+        assert result_folder("knn", None, run / checkpoint) == run / "eval" / folder
 
 
 def test_a_file_that_the_user_named_is_not_written_over_with_other_inputs(tmp_path):
@@ -145,8 +176,8 @@ def test_a_file_that_the_user_named_is_not_written_over_with_other_inputs(tmp_pa
     assert settled_file(path, record(), said.append) == path
     path.write_text(json.dumps(record()))
     assert settled_file(path, record(seconds=9.0), said.append) == path
-    assert settled_file(path, record("/another"), said.append) == tmp_path / "a-2.json"
-    assert said[0].endswith(f"this one goes to {tmp_path / 'a-2.json'}")
+    assert settled_file(path, record("/another"), said.append) == tmp_path / "a-another.json"
+    assert said[0].endswith(f"this one goes to {tmp_path / 'a-another.json'}")
     require_record("--out", path, "knn")
     require_record("--out", tmp_path / "fresh.json", "knn")
     path.write_text("a letter")

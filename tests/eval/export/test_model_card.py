@@ -13,7 +13,7 @@ LINEAR = {
     "step": 100,
     "best": {"top1": 61.2, "top5": 83.0, "epoch": 4},
     "results": [{"k": 1, "top1": 50.0}, {"k": 20, "top1": 55.5}],
-    "unreadable": [{"path": "a", "reason": "b"}],
+    "skipped": [{"path": "a", "reason": "b"}],
     "losses": list(range(1000)),
     "versions": {"torch": "2"},
     "nothing": None,
@@ -22,7 +22,7 @@ GIST = {
     "best": {"top1": 61.2, "top5": 83.0, "epoch": 4},
     "results": [{"k": 1, "top1": 50.0}, {"k": 20, "top1": 55.5}],
     "nothing": None,
-    "unreadable": 1,
+    "skipped": 1,
 }
 
 

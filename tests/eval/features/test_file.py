@@ -41,7 +41,7 @@ def test_what_is_opened_is_what_was_written(tmp_path):
     assert found.vectors[:].dtype == torch.float32
     assert found.labels.tolist() == [0, 0, 1]
     assert found.unreadable == (("ant/x.png", "no image: é?"),)
-    for name in ("root", "classes", "paths", "listed", "origin"):
+    for name in ("root", "classes", "paths", "digest", "origin"):
         assert getattr(found, name) == getattr(written, name)
 
 
@@ -58,7 +58,7 @@ def test_any_hdf5_tool_reads_it(path):
             "format": 1,
             "dilo": file.attrs["dilo"].decode(),
             "folder": "/images",
-            "images": chosen_features(ROWS, LABELS, ("ant", "bée")).listed,
+            "images": chosen_features(ROWS, LABELS, ("ant", "bée")).digest,
             "checkpoint": "c.pt",
             "weights": ORIGIN.weights,
             "step": 7,

@@ -44,7 +44,7 @@ def equal(found, expected):
     """Compare all that features say."""
     torch.testing.assert_close(found.vectors[:], expected.vectors)
     assert torch.equal(found.labels, expected.labels)
-    for name in ("root", "classes", "paths", "unreadable", "listed", "origin"):
+    for name in ("root", "classes", "paths", "unreadable", "digest", "origin"):
         assert getattr(found, name) == getattr(expected, name)
 
 

@@ -56,7 +56,7 @@ def test_the_record_has_the_protocol_the_curve_and_both_ends(outcome, tmp_path):
         "classes": 10,
         "train_images": 11,
         "test_images": 4,
-        "unreadable": [{"path": "train/a.png", "reason": "not an image"}],
+        "skipped": [{"path": "train/a.png", "reason": "not an image"}],
         "trunk_unchanged": True,
         "classifier": str(tmp_path / "classifier.pth"),
     }
@@ -67,7 +67,7 @@ def test_people_read_both_ends_beside_chance(outcome, tmp_path):
         "linear probe, protocol moco",
         "best epoch,   1: top-1 40.00 %, top-5 80.00 %",
         "last epoch,   2: top-1 35.00 %, top-5 90.00 %",
-        "chance: 10.00 %, 50.00 %; 11 training and 4 test images, 10 classes, 1 left out",
+        "chance: 10.00 %, 50.00 %; 11 training and 4 test images, 10 classes, 1 skipped",
         "by class: ant 50.0 %, bee 20.0 %",
         "the trunk is to the last bit what the checkpoint holds",
     ]
@@ -115,7 +115,7 @@ def test_a_sweep_is_a_table_and_its_edge_is_pointed_out(chosen):
         "classes": 2,
         "train_images": 500,
         "test_images": 200,
-        "unreadable": [],
+        "skipped": [],
     }
     lines = fast_lines(record)
     assert lines[:5] == [

@@ -9,7 +9,6 @@ from torch import nn
 
 from dilo.eval.models.classifier import (
     CLASSIFIER,
-    LINEAR,
     Classifier,
     classifier_file,
     load_classifier,
@@ -121,11 +120,16 @@ def test_a_run_stands_for_what_linear_found_and_else_for_its_newest_checkpoint(t
         classifier_file(run)
     newest = write_checkpoint(run / "checkpoints" / "step-00000007.pt")
     assert classifier_file(run) == newest
-    protocol, fast = (run / part for part in LINEAR)
+    protocol, fast = (run / "eval" / part for part in ("linear", "linear-fast"))
     found = saved(fast / CLASSIFIER, linears(network()))
     assert classifier_file(run) == classifier_file(fast) == classifier_file(found) == found
     found = saved(protocol / CLASSIFIER, linears(network()))  # the better one, where there are both
     assert classifier_file(run) == classifier_file(protocol) == found
+    saved(run / "eval" / "linear-step-0-cub" / CLASSIFIER, linears(network()))
+    assert classifier_file(run) == found
+    saved(run / "eval" / "linear-cub" / CLASSIFIER, linears(network()))
+    with pytest.raises(CheckpointError, match=r"must hold one classifier, got .*linear-cub"):
+        classifier_file(run)
 
 
 def named(path, classes=None):

@@ -91,7 +91,7 @@ def test_numbers_of_records_that_differ_are_not_comparable():
 
 def images(letter):
     """Name a data set."""
-    return {"test": {"folder": f"/data/{letter}", "digest": letter * 64}}
+    return {"test": {"folder": f"/data/{letter}/val", "digest": letter * 64}}
 
 
 def sorted_records(*records):
@@ -108,7 +108,7 @@ def test_records_are_sorted_by_their_images():
         ("dilo", "knn", {"inputs": images("a"), "name": "flowers"}),
         ("moco", "knn", {"inputs": images("b")}),
         ("moco", "knn-a", {"inputs": images("a")}),
-    ) == [("flowers", ["dilo", "moco"]), ("data/b", ["moco"])]
+    ) == [("flowers", ["dilo", "moco"]), ("b", ["moco"])]
 
 
 def test_a_second_setting_of_the_same_images_stands_beside_that_of_other_runs():
@@ -116,11 +116,11 @@ def test_a_second_setting_of_the_same_images_stands_beside_that_of_other_runs():
         ("dilo", "knn", {"inputs": images("a"), "protocol": "dilo"}),
         ("dilo", "knn-moco", {"inputs": images("a"), "protocol": "moco"}),
         ("moco", "knn", {"inputs": images("a"), "protocol": "moco"}),
-    ) == [("data/a", ["dilo"]), ("data/a (knn-moco)", ["dilo", "moco"])]
+    ) == [("a", ["dilo"]), ("a (knn-moco)", ["dilo", "moco"])]
 
 
 def test_one_setting_a_run_stands_side_by_side_though_it_differs():
     assert sorted_records(
         ("dilo", "knn", {"inputs": images("a"), "size": 64}),
         ("moco", "knn", {"inputs": images("a"), "size": 32}),
-    ) == [("data/a", ["dilo", "moco"])]
+    ) == [("a", ["dilo", "moco"])]
