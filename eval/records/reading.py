@@ -127,11 +127,23 @@ def read_source(name: str, path: Path, *, is_run: bool) -> Source:
 
     Of a checkpoint of a run, ``RUN/checkpoints/step-N.pt``, the records of this step.
     """
+    if path.is_dir():
+        return _read(name, path, is_run=is_run)
+    return _read(name, path.resolve().parents[1], is_run=is_run, step=_checkpoint_step(path))
+
+
+def read_run(checkpoint: Path, step: int | None) -> Source | None:
+    """Read the run that a checkpoint, or a classifier below ``eval``, is of; None of no run."""
+    above = list(checkpoint.resolve().parents)[1:3]
+    run = next((folder for folder in above if (folder / "checkpoints").is_dir()), None)
+    return _read(run.name, run, is_run=True, step=-1 if step is None else step) if run else None
+
+
+def _read(name: str, folder: Path, *, is_run: bool, step: int | None = None) -> Source:
+    """Read a folder; where a step is given, of the records those of this step."""
     notes: list[str] = []
     results: list[Result] = []
     pictures: list[Path] = []
-    step = None if path.is_dir() else _checkpoint_step(path)
-    folder = path if step is None else path.resolve().parents[1]
     for place in _places(folder):
         if is_run and step is None and STEP_FOLDER.search(place.name):
             continue  # of a checkpoint that is not the newest, which stands for itself
