@@ -111,7 +111,7 @@ def reliance_metrics(found: Mapping[str, Answers]) -> dict[str, object]:
         stays = {
             name: retained_rate(found["original"], answers) for name, answers in changed.items()
         }
-        record["kept"] = _said(stays)
+        record["retained"] = _said(stays)
     record["follows_background"] = _said(
         {name: background_match_rate(a) for name, a in changed.items()}
     )

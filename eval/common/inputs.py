@@ -10,7 +10,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 from dilo.pipeline.images.names import escaped
 
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
@@ -198,7 +198,7 @@ def _folder_name(folder: str) -> str:
 
 def _values(record: Mapping[str, Any], path: str) -> list[Any]:
     """Give all that stands at a path of a record."""
-    return [value for value, _ in walk(record, path.split("."))]
+    return [value for value, _ in find_in(record, path.split("."))]
 
 
 def _whole(value: object) -> object:

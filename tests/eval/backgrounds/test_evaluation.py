@@ -57,13 +57,13 @@ def test_the_record_of_a_folder(tmp_path):
     }
     assert border.keys() == {
         *("name", "checkpoint", "step", "size", "classes", "images", "chance"),
-        *("top1", "bg_gap", "kept", "follows_background"),
+        *("top1", "bg_gap", "retained", "follows_background"),
     }
     assert (border["name"], border["images"]) == ("Border", 12)
     assert border["chance"] == pytest.approx(100 / 3)
     assert values(border["follows_background"]) == {"mixed_rand": 100.0, "mixed_next": 100.0}
     assert values(middle["follows_background"]) == {"mixed_rand": 0.0, "mixed_next": 0.0}
-    assert values(middle["kept"]) | {"no_fg": 0} == {
+    assert values(middle["retained"]) | {"no_fg": 0} == {
         **dict.fromkeys(("only_fg", "mixed_same", "mixed_rand", "mixed_next"), 100.0),
         "no_fg": 0,
     }

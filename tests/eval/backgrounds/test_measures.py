@@ -89,6 +89,6 @@ def test_reliance_tells_what_can_be_told():
         "mixed_rand": 50.0,
     }
     assert told["bg_gap"]["value"] == 25.0
-    assert told["kept"].keys() == {"mixed_same", "mixed_rand"}
+    assert told["retained"].keys() == {"mixed_same", "mixed_rand"}
     assert told["follows_background"].keys() == {"mixed_rand"}
     assert reliance_metrics({"no_fg": SAME}).keys() == {"top1", "follows_background"}

@@ -19,8 +19,8 @@ from support.reports import (
     write_json,
 )
 
-from dilo.eval.report import curves
-from dilo.eval.report.making import Request, make_report
+from dilo.eval.report import sections
+from dilo.eval.report.page import Request, make_report
 from dilo.pipeline.errors import DiloError
 
 pytest.importorskip("matplotlib")
@@ -38,7 +38,7 @@ def report(out, *runs, others=(), title="A title"):
 @pytest.fixture
 def _quick(monkeypatch):
     """Draw no curves, which takes seconds, where they do not matter."""
-    monkeypatch.setattr(curves, "plot_runs", lambda runs, path, names, narrow: picture(path))
+    monkeypatch.setattr(sections, "plot_runs", lambda runs, path, names, narrow: picture(path))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,8 @@ def test_the_page_is_sound_and_needs_nothing_else(whole):
     assert all(source.startswith("data:image/") for source in page.attributes("source", "srcset"))
     text = (root / "out" / "report.html").read_text()
     assert not re.findall(r"url\(|@import|https?:", text)
-    assert "default-src &#x27;none&#x27;" in text
+    policy = page.attributes("meta", "content")[2]
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def test_every_link_leads_to_a_heading_and_every_picture_is_told(whole):
@@ -76,7 +77,7 @@ def test_every_link_leads_to_a_heading_and_every_picture_is_told(whole):
     assert len(set(ids)) == len(ids)
     links = page.attributes("a", "href")
     assert {link.removeprefix("#") for link in links} == set(ids)
-    assert links[:3] == ["#summary", "#numbers", "#runs"]
+    assert links[:3] == ["#numbers", "#runs", "#recipes"]
     assert all(page.attributes("img", "alt"))
     assert all(map(int, page.attributes("img", "width")))
 
@@ -84,13 +85,12 @@ def test_every_link_leads_to_a_heading_and_every_picture_is_told(whole):
 def test_the_page_says_what_the_records_say(whole):
     _, page, _, _ = whole
     assert page.text.count(EVIL) > 20
-    assert f"kNN top-1, k = 20: dilo 53.6 % (52.0\u201355.2, n = 3,925), {EVIL} 55.1 %" in page.text
-    assert "1.5 points higher, within the noise of so many images" in page.text
-    assert "paste.probability0.30" in page.text  # the setting, and its two values
+    assert "k = 20 %, more is better ≈ 53.6 52.0\u201355.2 ≈ 55.1 53.5\u201356.7 3,925" in page.text
+    assert "paste.probability 0.3 0" in page.text  # the setting, and its two values
     assert "All runs had the same list of images." in page.text
     assert "protocol moco, but not as published: epochs 20 instead of 100" in page.text
     assert "Not the protocol of any paper" in page.text
-    assert "floor: center prior" in page.text
+    assert "baseline: center prior" in page.text
     assert "weighted F" in page.text
     assert "dilo: no gradients result: dilo-eval gradients" in page.text
     assert "no saliency result" not in page.text
@@ -111,7 +111,7 @@ def test_the_numbers_are_the_same_in_the_csv_and_in_the_record(whole):
     root, _, record, said = whole
     text = (root / "out" / "numbers.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert list(rows[0]) == ["run", "task", "name", "value", "unit"]
+    assert list(rows[0]) == ["run", "task", "data", "name", "value", "unit"]
     assert len(rows) == len(record["numbers"])
     for row, found in zip(rows, record["numbers"], strict=True):
         assert {key: row[key] for key in ("run", "task", "name", "unit")} == {
@@ -134,7 +134,6 @@ def small(root, name, **more):
 def test_runs_that_were_not_measured_alike_are_not_compared(tmp_path):
     runs = small(tmp_path, "a", top1=90.0), small(tmp_path, "b", size=32, step=7)
     page, _, _ = report(tmp_path / "out", *runs)
-    assert "Not measured alike, and so not compared: kNN top-1, k = 20." in page.text
     assert "knn: other side of the crops, pixels (a 64, b 32)." in page.text
     assert "knn: other step of the checkpoint (a 1764, b 7)." in page.text
     assert "† 90.0" in page.text
@@ -143,7 +142,7 @@ def test_runs_that_were_not_measured_alike_are_not_compared(tmp_path):
 
 def test_a_run_that_leads_beyond_the_noise_is_marked_and_no_other(tmp_path):
     page, _, _ = report(tmp_path / "out", small(tmp_path, "a", top1=90.0), small(tmp_path, "b"))
-    assert "a leads, by more than the noise of so many images, in: kNN top-1" in page.text
+    assert "★ best, and by more than the noise of the number of test images." in page.text
     assert "★ 90.0" in page.text
     assert "★ 55.1" not in page.text
 
@@ -159,11 +158,11 @@ def test_one_run_alone_makes_a_page(tmp_path):
 def test_a_run_without_results_says_what_is_missing(tmp_path):
     page, record, _ = report(tmp_path / "out", ("a b", training(tmp_path / "a b", 0.3)))
     assert record["numbers"] == []
-    assert "No record of these runs holds a number yet" in page.text
+    assert "None yet: see what is missing." in page.text
     for task in ("knn", "linear", "localize", "backgrounds", "neighbors", "gradients"):
         assert f"a b: no {task} result: dilo-eval {task} --" in page.text
     assert f"'{tmp_path / 'a b'}'" in page.text  # quoted, for a shell
-    assert (tmp_path / "out" / "numbers.csv").read_text() == "run,task,name,value,unit\n"
+    assert (tmp_path / "out" / "numbers.csv").read_text() == "run,task,data,name,value,unit\n"
 
 
 @pytest.mark.usefixtures("_quick")
@@ -206,7 +205,7 @@ def test_names_in_an_included_folder_are_those_of_the_runs(tmp_path):
     page, record, _ = report(tmp_path / "out", *runs, others=[("both", tmp_path / "both")])
     gaps = {n["run"]: n["value"] for n in record["numbers"] if n["name"] == "BG-gap"}
     assert gaps == {"a": 20.0, "both: stranger": 20.0}
-    assert "BG-gap: a 20.0 points" in page.text
+    assert "BG-gap points, less is better 20.0" in page.text
     assert "a: no backgrounds result" not in page.text
 
 
@@ -238,33 +237,70 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 def measured(root, name, *folders):
     """Write kNN of a run on several sets of images."""
     for number, folder in enumerate(folders, start=1):
-        beside = "knn" if number == 1 else f"knn-{number}"
+        beside = "knn" if number == 1 else f"knn-{folder}"
         record = knn() | {"results": [{"k": 20, "top1": 50.0 + number, "top5": 90.0}]}
-        record["inputs"] = {part: {"folder": f"/{folder}/{part}"} for part in ("train", "test")}
+        record["inputs"] = {
+            part: {"folder": f"/{folder}/{part}", "digest": f"{folder} {part}"}
+            for part in ("train", "test")
+        }
+        record["name"] = folder
         write_json(root / name / "eval" / beside / "knn.json", record)
     return name, root / name
 
 
-def test_results_of_several_sets_of_images_are_all_shown_each_by_its_folder(tmp_path):
+def top1(record):
+    """List the run, data set and value of each top-1."""
+    numbers = record["numbers"]
+    return {(n["run"], n["data"], n["value"]) for n in numbers if n["name"] == "kNN top-1, k = 20"}
+
+
+def test_results_of_several_data_sets_are_all_shown_each_by_its_name(tmp_path):
     runs = measured(tmp_path, "a", "flowers", "birds"), measured(tmp_path, "b", "flowers")
     page, record, _ = report(tmp_path / "out", *runs)
-    values = {(n["run"], n["value"]) for n in record["numbers"] if n["name"] == "kNN top-1, k = 20"}
-    assert values == {("a", 51.0), ("a (knn-2)", 52.0), ("b", 51.0)}
-    assert "Of other images or settings" in page.text
+    assert top1(record) == {("a", "flowers", 51.0), ("a", "birds", 52.0), ("b", "flowers", 51.0)}
+    # The first table: of each data set a row, with a dash for the run that lacks it.
+    assert (
+        "kNN, flowers kNN top-1, k = 20 %, more is better ≈ 51.0 49.4\u201352.6 ≈ 51.0" in page.text
+    )
+    assert "kNN, birds kNN top-1, k = 20 %, more is better 52.0 50.4\u201353.6 \u2013" in page.text
     assert "is not shown" not in page.text
-    assert "Not measured alike" not in page.text  # the first of each are of one set
-    assert str(tmp_path / "a" / "eval" / "knn-2" / "knn.json") in page.text
+    assert "Not measured alike" not in page.text
+    assert str(tmp_path / "a" / "eval" / "knn-birds" / "knn.json") in page.text
 
 
-def test_of_one_set_of_images_the_later_step_is_shown(tmp_path):
+def test_runs_measured_on_other_images_are_not_compared(tmp_path):
+    runs = measured(tmp_path, "a", "flowers"), measured(tmp_path, "b", "birds")
+    page, _, _ = report(tmp_path / "out", *runs)
+    assert "knn: other test images (a flowers/test, b birds/test)." in page.text
+    assert "≈" not in page.text
+
+
+def test_of_one_data_set_the_later_step_is_shown(tmp_path):
     name, run = measured(tmp_path, "a", "flowers", "birds")
-    record = json.loads((run / "eval" / "knn-2" / "knn.json").read_text())
+    record = json.loads((run / "eval" / "knn-birds" / "knn.json").read_text())
     later = {**record, "step": 9999, "results": [{"k": 20, "top1": 77.0}]}
     write_json(run / "eval" / "knn-3" / "knn.json", later)
-    page, found, _ = report(tmp_path / "out", (name, run))
-    values = {(n["run"], n["value"]) for n in found["numbers"] if "top-1" in n["name"]}
-    assert values == {("a", 77.0), ("a (knn)", 51.0)}
-    assert "knn-2/knn.json is not shown, for" in page.text
+    page, record, _ = report(tmp_path / "out", (name, run))
+    assert top1(record) == {("a", "flowers", 51.0), ("a", "birds", 77.0)}
+    assert "knn-birds/knn.json is not shown, for" in page.text
+
+
+def test_a_checkpoint_stands_as_a_run_of_its_own(tmp_path):
+    name, run = small(tmp_path, "moco", top1=60.0)
+    write_json(
+        run / "eval" / "knn-step-0" / "knn.json",
+        knn(step=0) | {"results": [{"k": 20, "top1": 20.0}]},
+    )
+    checkpoint = run / "checkpoints" / "step-00000000.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    page, record, _ = report(tmp_path / "out", ("untrained", checkpoint), (name, run))
+    assert {(run, value) for run, _, value in top1(record)} == {("untrained", 20.0), ("moco", 60.0)}
+    assert "★ 60.0" in page.text  # that the step differs is what is compared
+    assert "other step" not in page.text
+    assert f"untrained: no linear result: dilo-eval linear --checkpoint {checkpoint}" in page.text
+    with pytest.raises(DiloError, match=r"must be the folder of a run, or a checkpoint RUN/check"):
+        report(tmp_path / "out", ("untrained", run / "eval" / "knn" / "knn.json"))
 
 
 def test_what_is_missing_names_the_folders_that_another_run_was_measured_on(tmp_path):
@@ -286,16 +322,16 @@ def test_what_is_missing_names_the_folders_that_another_run_was_measured_on(tmp_
 
 
 @pytest.mark.usefixtures("_quick")
-def test_the_report_says_when_a_run_was_begun_and_when_it_was_last_taken_up(tmp_path):
+def test_the_report_says_when_a_run_was_started_and_last_resumed(tmp_path):
     run = training(tmp_path / "run", 0.0)
     facts = json.loads((run / "run.json").read_text())
     starts = [{"time": "2026-01-01T01:01:01+00:00"}, {"time": facts["time"]}]
     write_json(run / "run.json", facts | {"starts": starts})
     page, _, _ = report(tmp_path / "out", ("run", run))
-    assert "2026-01-01T01:01:01 UTC; last taken up 2026-01-02T03:04:05 UTC" in page.text
+    assert "2026-01-01T01:01:01 UTC; last resumed 2026-01-02T03:04:05 UTC" in page.text
     write_json(run / "run.json", facts | {"starts": starts[1:]})
     page, _, _ = report(tmp_path / "out", ("run", run))
-    assert "last taken up" not in page.text
+    assert "last resumed" not in page.text
 
 
 def test_a_report_replaces_none_of_other_runs_and_nothing_else(tmp_path):

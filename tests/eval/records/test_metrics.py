@@ -1,10 +1,10 @@
-"""Numbers of records: each under its name, in its unit, for the run that it is of."""
+"""Metrics of records: each under its name, in its unit, for the run that it is of."""
 
 import pytest
 from support.reports import CLASSES, backgrounds, knn, localize, whole_run, write_json
 
-from dilo.eval.common.intervals import interval
-from dilo.eval.records.quantities import QUANTITIES, numbers
+from dilo.eval.common.intervals import wilson
+from dilo.eval.records.metrics import METRICS, metric_values
 from dilo.eval.records.reading import Source, read_source
 
 
@@ -16,7 +16,7 @@ def of(tmp_path):
         write_json(tmp_path / "x" / "x.json", record)
         source = read_source("mine", tmp_path / "x", is_run=is_run)
         known = [Source(name, tmp_path) for name in runs]
-        found = numbers([source], []) if is_run else numbers(known, [source])
+        found = metric_values([source], []) if is_run else metric_values(known, [source])
         return {(n.column, n.label): n for n in found}
 
     return take
@@ -24,7 +24,7 @@ def of(tmp_path):
 
 def test_every_number_of_a_whole_run_is_found(tmp_path):
     run = read_source("mine", whole_run(tmp_path / "run", top1=50.0), is_run=True)
-    found = {n.label: n.value for n in numbers([run], [])}
+    found = {n.label: n.value for n in metric_values([run], [])}
     assert found["kNN top-1, k = 20"] == 50.0
     assert found["kNN top-5, k = 1"] == 86.0
     assert found["kNN top-1 of chain saw, k = 200"] == 59.0
@@ -44,21 +44,21 @@ def test_every_number_of_a_whole_run_is_found(tmp_path):
 def test_a_share_of_images_has_their_number_and_its_interval(of):
     found = of(knn(50.0))["mine", "kNN top-1, k = 20"]
     assert found.images == 3925
-    assert found.ends == interval(50.0, 3925)
+    assert found.interval == wilson(1962.5, 3925)
     found = of(localize("x", 45.0))
     assert found["mine", "MaxBoxAcc, cam of the true class"].images == 200
-    assert found["mine", "PxAP, cam of the true class"].ends is None
+    assert found["mine", "PxAP, cam of the true class"].interval is None
 
 
 def test_an_interval_of_the_record_is_taken_as_it_is(of):
     found = of(backgrounds("x", gap=5.0))["mine", "BG-gap"]
-    assert (found.value, found.ends, found.images) == (5.0, (4.0, 6.0), 800)
+    assert (found.value, found.interval, found.images) == (5.0, (4.0, 6.0), 800)
 
 
 @pytest.mark.parametrize("images", [None, 0, -3, "many", float("nan"), 2**63])
 def test_a_number_of_images_that_is_none_gives_no_interval(of, images):
     found = of(knn(50.0, test_images=images))["mine", "kNN top-1, k = 20"]
-    assert (found.value, found.images, found.ends) == (50.0, None, None)
+    assert (found.value, found.images, found.interval) == (50.0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_maps_of_a_run_are_those_of_its_name_without_the_method(of):
     assert found["moco", "MaxBoxAcc, gradient of the true class"].value == 37.0
 
 
-def test_floors_and_maps_of_no_network_are_no_numbers_of_a_run(of):
+def test_baselines_and_maps_of_no_network_are_no_numbers_of_a_run(of):
     record = localize("x", 45.0)
     record["methods"].append({"name": "rbd", "method": "maps", "numbers": {"max_box_acc": 9.0}})
     labels = {label for _, label in of(record)}
@@ -145,4 +145,4 @@ DIRECTIONS = {
 
 
 def test_which_way_is_better_comes_from_what_each_number_means():
-    assert {(q.task, q.path): q.better for q in QUANTITIES} == DIRECTIONS
+    assert {(q.task, q.path): q.better for q in METRICS} == DIRECTIONS
