@@ -26,7 +26,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
-from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.attribution.maps import Attribution, ClassRule
@@ -82,6 +82,7 @@ def command(
     store them.
     """
     require_torch("dilo-eval")
+    require("dilo-eval gradients", ("matplotlib",), "eval")
     from dilo.eval.common.results import require_ours, result_folder
     from dilo.eval.gradients.evaluation import Request, evaluate
 

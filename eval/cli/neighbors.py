@@ -23,7 +23,7 @@ from dilo.eval.cli.options import (
     workers_option,
 )
 from dilo.pipeline.cli.options import json_option, query_option, say, user_errors
-from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
@@ -129,13 +129,14 @@ def command(
     started = time.monotonic()
     _check(checkpoints, classifiers, pick, query)
     require_torch("dilo-eval")
+    require("dilo-eval neighbors", ("matplotlib",), "eval")
     from dilo.eval.common.inputs import listing
+    from dilo.eval.common.panels import write_figure
     from dilo.eval.common.results import (
         provenance,
         require_ours,
         settled_file,
         settled_folder,
-        write_image,
     )
     from dilo.eval.gradients.explainer import explain_images
     from dilo.eval.models.encoder import load_encoder
@@ -185,7 +186,7 @@ def command(
     else:
         picture = settled_folder(picture.parent, record, say, of_run=out is None) / PICTURE
         record_file = picture.with_suffix(".json")
-    write_image(picture, neighbor_figure(comparison, shown, seen))
+    write_figure(neighbor_figure(comparison, shown, seen), picture)
     tell(record, as_json=as_json, out=record_file)
     for line in _table(record):
         say(line)

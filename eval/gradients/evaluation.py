@@ -10,13 +10,13 @@ import numpy as np
 
 from dilo.eval.attribution.maps import Attribution, ClassRule
 from dilo.eval.common.inputs import data_name, listing
+from dilo.eval.common.panels import write_figure
 from dilo.eval.common.results import (
     Evaluation,
     provenance,
     record_head,
     settled_folder,
     skipped_images,
-    write_image,
     write_result,
 )
 from dilo.eval.features.folders import LabelledFolder, any_folder, class_of
@@ -110,7 +110,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     }
     record["name"] = request.name or data_name(record["inputs"])
     out = settled_folder(request.out, record, say, of_run=request.of_run)
-    write_image(out / "gradients.png", gradient_figure(folder, rows, explanations))
+    write_figure(gradient_figure(folder, rows, explanations), out / "gradients.png")
     write_result(out, record)  # last: it says that the picture is there
     say(f"{out / 'gradients.png'} shows {counted(len(rows), 'image')}")
     return Evaluation(record, _lines(record))

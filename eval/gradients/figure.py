@@ -1,6 +1,7 @@
 """What classifiers look at, as a figure."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from PIL import Image
 
 from dilo.eval.attribution.heatmaps import heat, overlay
 from dilo.eval.attribution.maps import Attribution
-from dilo.eval.common.panels import CELL, Block, Panel, panel_figure
+from dilo.eval.common.panels import PIXELS, Block, Panel, panel_figure
 from dilo.eval.features.folders import LabelledFolder, class_of
 from dilo.eval.gradients.explainer import Explanation
 from dilo.pipeline.errors import ImageError
@@ -17,13 +18,16 @@ from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.sheets import BLANK
 from dilo.train.data.evaluation import center_crop
 
+if TYPE_CHECKING:  # an extra: who draws nothing needs none of it
+    from matplotlib.figure import Figure
+
 #: What the maps are called.
 TITLES: dict[Attribution, str] = {"gradient": "gradient", "cam": "CAM"}
 
 
 def gradient_figure(
     folder: LabelledFolder, shown: Sequence[int], explanations: Mapping[str, Sequence[Explanation]]
-) -> Image.Image:
+) -> "Figure":
     """Draw a row an image: what each classifier looks at in it."""
     pictures = {row: picture(folder, row) for row in shown}
     blocks = [image_block("image", folder, shown)]
@@ -49,7 +53,7 @@ def picture(folder: LabelledFolder, row: int) -> NDArray[np.uint8]:
         Its evaluation crop; blank where it can be read no more.
     """
     try:
-        return center_crop(decode(folder.root / folder.names[row]), CELL).permute(1, 2, 0).numpy()
+        return center_crop(decode(folder.root / folder.names[row]), PIXELS).permute(1, 2, 0).numpy()
     except ImageError:
         return BLANK
 

@@ -1,8 +1,7 @@
 """Queries and what networks find for them, as a figure."""
 
 from collections.abc import Mapping, Sequence
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from dilo.eval.common.panels import Block, Panel, panel_figure
 from dilo.eval.gradients.explainer import Explanation
@@ -10,10 +9,13 @@ from dilo.eval.gradients.figure import caption_of, image_block, map_panels, pict
 from dilo.eval.neighbors.comparison import Comparison
 from dilo.eval.neighbors.search import Neighbors
 
+if TYPE_CHECKING:  # an extra: who draws nothing needs none of it
+    from matplotlib.figure import Figure
+
 
 def neighbor_figure(
     comparison: Comparison, shown: Sequence[int], explanations: Mapping[str, Sequence[Explanation]]
-) -> Image.Image:
+) -> "Figure":
     """Draw the paper's figure 2: a row a query, its neighbours by each checkpoint."""
     blocks = [image_block("query", comparison.queries, shown)]
     for one in comparison.found:
