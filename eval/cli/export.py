@@ -17,8 +17,8 @@ from dilo.pipeline.common.extras import require_torch
     "form",
     type=click.Choice(["torchvision", "timm", "detectron2", "safetensors", "moco"]),
     required=True,
-    help="For which program: a bare state dict with torchvision's or timm's names, detectron2's pickle, "
-    "safetensors, or what the MoCo repository's scripts read.",
+    help="For which program: a bare state dict with torchvision's or timm's names, detectron2's "
+    "pickle, safetensors, or what the MoCo repository's scripts read.",
 )
 @click.option(
     "--out",
