@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.eval.cli.extracting import extracted
 from dilo.eval.cli.naming import Named, named_checkpoints
 from dilo.eval.cli.options import (
-    EITHER,
+    IMAGES_OR_FEATURES,
     arch_option,
     batch_option,
     device_option,
     output_option,
     size_option,
     tell,
+    worker_count,
     workers_option,
 )
 from dilo.eval.cli.showing import class_option, count_option, outside, seed_option, write_figure
+from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import json_option, query_option, rows_of, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 
@@ -50,13 +51,13 @@ PICTURE = "neighbors.png"
 @click.option(
     "--images",
     required=True,
-    type=EITHER,
+    type=IMAGES_OR_FEATURES,
     help="The images to look among; of one checkpoint, a file of `dilo-eval features` will do.",
 )
 @click.option(
     "--queries",
     "asked_of",
-    type=EITHER,
+    type=IMAGES_OR_FEATURES,
     show_default="--images, an image itself left out",
     help="The images to look for, likewise.",
 )
@@ -128,6 +129,7 @@ def command(
     require_torch("dilo-eval")
     from dilo.eval.common.inputs import listing
     from dilo.eval.common.results import provenance, require_ours, settled_file, settled_folder
+    from dilo.eval.features.loading import Loader
     from dilo.eval.gradients.viewer import look
     from dilo.eval.models.encoder import load_encoder
     from dilo.eval.neighbors.comparison import compare
@@ -150,15 +152,13 @@ def command(
         name: load_encoder(path, arch=arch, size=size, output=output or "pooled")
         for name, path in checkpoints
     }
-    said: set[Path] = set()
+    loader = Loader(Machine(device=device, batch=batch, workers=worker_count(workers)), say)
     comparison = compare(
         encoders,
         bank,
         asked,
         k=k,
-        extract=lambda encoder, folder: extracted(
-            encoder, read.get(folder, folder), batch, workers, place, said=said
-        ),
+        extract=lambda encoder, folder: loader.load(encoder, read.get(folder, folder)),
         device=place,
     )
     shown = rows_of(query, comparison.queries.names, comparison.queries.root)
@@ -253,7 +253,6 @@ def _listed(
     path: Path, read: "dict[LabelledFolder, Features]", classes: tuple[str, ...] | None = None
 ) -> "LabelledFolder":
     """List the images of a folder, or those that a file has features of."""
-    from dilo.eval.features.features import relabelled
     from dilo.eval.features.file import open_features
     from dilo.eval.features.folders import LabelledFolder, any_folder, labelled_folder
 
@@ -262,7 +261,7 @@ def _listed(
             any_folder(path, say=say) if classes is None else labelled_folder(path, classes=classes)
         )
     found = open_features(path)
-    found = found if classes is None else relabelled(found, classes)
+    found = found if classes is None else found.with_classes(classes)
     folder = LabelledFolder(found.root, found.paths, found.labels, found.classes)
     read[folder] = found
     return folder

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need non
 
 #: Seconds for which an empty folder may be that of a command that is about to write there.
 CLAIMED = 60.0
+
+
+#: Skipped images that are named in words.
+MAX_LISTED = 10
 
 
 #: Where a linear probe stands, which is there before its record.
@@ -319,6 +323,21 @@ def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
 def skipped_images(images: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     """List images that could not be used, for the key "skipped" of every record."""
     return [{"path": path, "reason": reason} for path, reason in images]
+
+
+def say_skipped(
+    images: Sequence[tuple[str, str]],
+    say: Callable[[str], object],
+    why: str = "of the images could not be read",
+    all_in: str = "--json",
+) -> None:
+    """Name images that are skipped, and why; of many the first few, and what names all."""
+    if images:
+        say(f"{len(images)} {why} and are skipped:")
+    for path, reason in images[:MAX_LISTED]:
+        say(f"  {path}: {reason}")
+    if len(images) > MAX_LISTED:
+        say(f"  and {len(images) - MAX_LISTED} more; {all_in} names all")
 
 
 def provenance(started: float) -> dict[str, Any]:

@@ -253,8 +253,8 @@ def _origin(encoder: Encoder) -> dict[str, Any]:
     source = encoder.source.resolve()
     name = str(source.relative_to(run.parent)) if run else source.name
     method = encoder.recipe.get("method")
-    data = {part: encoder.origin.get(part) for part in ("images", "masks", "backgrounds")}
-    said = {"method": method, "step": encoder.step, "epoch": encoder.origin.get("epoch"), **data}
+    data = {part: encoder.training.get(part) for part in ("images", "masks", "backgrounds")}
+    said = {"method": method, "step": encoder.step, "epoch": encoder.training.get("epoch"), **data}
     return {"checkpoint": escaped(name), **dict.fromkeys(said), **gist(said)}
 
 

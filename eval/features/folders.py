@@ -112,18 +112,5 @@ def _say_all(say: Say, lines: Iterable[str]) -> None:
 
 
 def class_of(folder: LabelledFolder, row: int) -> str | None:
-    """Name the class of an image.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        The images.
-    row : int
-        Which.
-
-    Returns
-    -------
-    str or None
-        Its class, where there are classes.
-    """
+    """Name the class of an image, where there are classes."""
     return folder.classes[int(folder.labels[row])] if folder.classes else None

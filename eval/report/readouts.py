@@ -144,10 +144,10 @@ def _protocols(gathered: Gathered) -> Markup:
         told = f"{source.name}: protocol {name if isinstance(name, str) else 'not told'}"
         if result.record.get("is_protocol") is False:
             told += ", but not as published"
-        changes = result.record.get("departures")
+        changes = result.record.get("deviations")
         if isinstance(changes, list) and changes:
             told += f": {', '.join(map(str, changes))}"
-        if result.record.get("trunk_unchanged") is False:
+        if result.record.get("backbone_frozen") is False:
             told += "; THE TRUNK CHANGED, so this is no linear probe"
         words.append(told)
     return bullets(words)

@@ -11,7 +11,7 @@ from support.cli import invoke
 from support.folders import write_class_folders
 
 from dilo.eval.cli import main
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.images import decode
@@ -62,8 +62,8 @@ def test_neighbours_are_the_nearest_by_the_features_of_each_checkpoint(data):
     assert [q["path"] for q in record["queries"]] == list(labelled_folder(data / "queries").names)
     for number, name in enumerate(names):
         encoder = load_encoder(data / name)
-        bank = features(encoder, labelled_folder(data / "images"))
-        asked = features(encoder, labelled_folder(data / "queries"))
+        bank = extract_features(encoder, labelled_folder(data / "images"))
+        asked = extract_features(encoder, labelled_folder(data / "queries"))
         cosines = torch.cosine_similarity(asked.vectors[:, None], bank.vectors[None], 2)
         for row, query in enumerate(record["queries"]):
             expected = cosines[row].argsort(descending=True)[:3].tolist()
@@ -120,8 +120,8 @@ def test_embeddings_are_compared_where_they_are_asked_for(data):
     record = json.loads(show(data, *more, checkpoints=("headed.pt",)).stdout)
     encoder = load_encoder(data / "headed.pt", size=16, output="embedding")
     assert encoder.model.dim == 8
-    bank = features(encoder, labelled_folder(data / "images"))
-    asked = features(encoder, labelled_folder(data / "queries"))
+    bank = extract_features(encoder, labelled_folder(data / "images"))
+    asked = extract_features(encoder, labelled_folder(data / "queries"))
     assert record["output"] == "embedding"
     for row, query in enumerate(record["queries"]):
         cosines = torch.cosine_similarity(asked.vectors[row], bank.vectors, 1)
@@ -218,11 +218,11 @@ def test_neighbours_of_other_images_or_settings_go_beside_with_their_picture(dat
     show(data, "--count", 2)
     before = {path: path.read_bytes() for path in folder.iterdir()}
     result = show(data, "--count", 2, "--k", 2)
-    assert f"this one goes to {folder}-2" in result.stderr
+    assert f"this one goes to {folder}-{data.name}" in result.stderr
     result = show(data, "--count", 2, "--queries", data / "queries")
-    assert f"this one goes to {folder}-3" in result.stderr
+    assert f"this one goes to {folder}-queries" in result.stderr
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    assert {path.name for path in (data / "run" / "eval" / "neighbors-3").iterdir()} == {
+    assert {path.name for path in (data / "run" / "eval" / "neighbors-queries").iterdir()} == {
         "neighbors.json",
         "neighbors.png",
     }
@@ -234,8 +234,8 @@ def test_a_picture_that_the_user_named_replaces_none_of_other_images_and_no_phot
     before = out.read_bytes()
     show(data, "--count", 2, "--queries", data / "queries", "--out", out)
     assert out.read_bytes() == before
-    assert (data / "figure-2.png").exists()
-    assert (data / "figure-2.json").exists()
+    assert (data / "figure-queries.png").exists()
+    assert (data / "figure-queries.json").exists()
     photograph = data / "mine.png"
     photograph.write_bytes(b"mine")
     result = show(data, "--out", photograph, status=2)

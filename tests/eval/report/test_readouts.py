@@ -69,8 +69,8 @@ def test_of_many_classes_some_are_drawn_and_the_page_says_so(shown, monkeypatch)
 
 
 def test_a_linear_probe_says_its_protocol_and_draws_its_epochs(shown):
-    broken = linear(60.0) | {"trunk_unchanged": False, "departures": "none"}
-    text, drawn = shown(a=linear(60.0) | {"is_protocol": True, "departures": []}, b=broken)
+    broken = linear(60.0) | {"backbone_frozen": False, "deviations": "none"}
+    text, drawn = shown(a=linear(60.0) | {"is_protocol": True, "deviations": []}, b=broken)
     assert "a: protocol mocob: protocol moco, but not as published; THE TRUNK CHANGED" in text
     lines, _ = drawn[0]
     assert lines[0].across == list(range(1, 21))
