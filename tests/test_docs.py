@@ -122,7 +122,7 @@ def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
     words = shlex.split(
         line.replace("photos", str(images)).replace("masks --method", f"{store} --method")
     )
-    invoke(program("dilo-prep"), *words[1:], "--jobs", 1)
+    invoke(program("dilo-prep"), *words[1:], "--workers", 1)
     invoke(program("dilo-prep"), "verify", store)
     masks = MaskStore(store)
     assert masks.plan.parameters == {"side": 64, "gamma": 2.0, "version": 1}
@@ -162,7 +162,7 @@ def test_the_page_on_networks_adds_a_network_that_works(tmp_path, monkeypatch):
     np.save(tmp_path / "weights.npy", np.float32([1, 2, 3]))
     images, store = photograph_folder(tmp_path / "photos", 3), tmp_path / "masks"
     options = ["--method", "glow", "--weights", tmp_path / "weights.npy", "--set", "gamma=2.0"]
-    where = ["--device", "cpu", "--backend", "threading", "--jobs", 1]
+    where = ["--device", "cpu", "--backend", "threading", "--workers", 1]
     main = program("dilo-prep")
     invoke(main, "masks", "--images", images, "--out", store, *options, *where)
     masks = MaskStore(store)
