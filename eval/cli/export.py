@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.options import arch_option, checkpoint_option, tell, writable
+from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent, tell
 from dilo.pipeline.cli.options import json_option, say, user_errors
 from dilo.pipeline.cli.outputs import WEIGHTS_FILE
 from dilo.pipeline.common.extras import require_torch
@@ -24,7 +24,7 @@ from dilo.pipeline.common.extras import require_torch
     "--out",
     type=WEIGHTS_FILE,
     required=True,
-    callback=writable,
+    callback=require_parent,
     help="The file; OUT.card.md and OUT.card.json beside it say what it is.",
 )
 @click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two backbones.")

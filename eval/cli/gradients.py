@@ -7,17 +7,15 @@ import click
 
 from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
-    arch_option,
     class_option,
     count_option,
-    device_option,
+    machine_options,
     name_option,
     print_evaluation,
     require_outside,
-    say_unreadable,
     seed_option,
-    size_option,
 )
+from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
@@ -47,9 +45,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @query_option
 @count_option
 @seed_option
-@device_option
-@size_option
-@arch_option
+@machine_options("batch", "workers", "precision")
 @name_option
 @json_option
 @click.option(
@@ -67,9 +63,7 @@ def command(
     query: tuple[str, ...],
     count: int,
     seed: int,
-    device: str,
-    size: int | None,
-    arch: str | None,
+    machine: Machine,
     name: str | None,
     as_json: bool,
     out: Path | None,
@@ -100,10 +94,6 @@ def command(
         out=folder,
         of_run=out is None,
         name=name,
-        device=device,
-        size=size,
-        arch=arch,
+        machine=machine,
     )
-    evaluation = evaluate(request, say)
-    say_unreadable([(image["path"], image["reason"]) for image in evaluation.record["skipped"]])
-    print_evaluation(evaluation, as_json=as_json)
+    print_evaluation(evaluate(request, say), as_json=as_json)

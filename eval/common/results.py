@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
@@ -23,6 +23,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need non
 
 #: Seconds for which an empty folder may be that of a command that is about to write there.
 CLAIMED = 60.0
+
+
+#: Skipped images that are named in words.
+MAX_LISTED = 10
 
 
 #: Where a linear probe stands, which is there before its record.
@@ -313,8 +317,12 @@ def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
     Path
         ``FOLDER/TASK.json``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record['task']}.json"
+    return write_record(folder / f"{record['task']}.json", record)
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> Path:
+    """Write a record, whole or not at all; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(record) + "\n")
     return path
 
@@ -339,6 +347,21 @@ def write_image(path: Path, picture: Image.Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as part:
         picture.save(part, format="PNG")
+
+
+def say_skipped(
+    images: Sequence[tuple[str, str]],
+    say: Callable[[str], object],
+    why: str = "of the images could not be read",
+    all_in: str = "--json",
+) -> None:
+    """Name images that are skipped, and why; of many the first few, and what names all."""
+    if images:
+        say(f"{len(images)} {why} and are skipped:")
+    for path, reason in images[:MAX_LISTED]:
+        say(f"  {path}: {reason}")
+    if len(images) > MAX_LISTED:
+        say(f"  and {len(images) - MAX_LISTED} more; {all_in} names all")
 
 
 def provenance(started: float) -> dict[str, Any]:

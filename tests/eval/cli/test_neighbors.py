@@ -11,7 +11,7 @@ from support.cli import invoke
 from support.folders import write_class_folders
 
 from dilo.eval.cli import main
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.images import decode
@@ -41,7 +41,9 @@ def test_a_runs_neighbours_are_laid_into_the_run(data):
     folder = data / "run" / "eval" / "neighbors"
     assert (folder / "neighbors.json").read_text() == result.stdout
     record = json.loads(result.stdout)
-    assert record["asked"] == record["images"] == {"folder": str(data / "images"), "count": 12}
+    assert (
+        record["query_images"] == record["images"] == {"folder": str(data / "images"), "count": 12}
+    )
     assert record["checkpoints"][0]["precision"] == 100.0  # colours, which anything tells apart
     assert record["chance"] == pytest.approx(100 * 3 / 11)
     assert {"seconds", "versions"} <= record.keys()
@@ -62,8 +64,8 @@ def test_neighbours_are_the_nearest_by_the_features_of_each_checkpoint(data):
     assert [q["path"] for q in record["queries"]] == list(labelled_folder(data / "queries").names)
     for number, name in enumerate(names):
         encoder = load_encoder(data / name)
-        bank = features(encoder, labelled_folder(data / "images"))
-        asked = features(encoder, labelled_folder(data / "queries"))
+        bank = extract_features(encoder, labelled_folder(data / "images"))
+        asked = extract_features(encoder, labelled_folder(data / "queries"))
         cosines = torch.cosine_similarity(asked.vectors[:, None], bank.vectors[None], 2)
         for row, query in enumerate(record["queries"]):
             expected = cosines[row].argsort(descending=True)[:3].tolist()
@@ -120,8 +122,8 @@ def test_embeddings_are_compared_where_they_are_asked_for(data):
     record = json.loads(show(data, *more, checkpoints=("headed.pt",)).stdout)
     encoder = load_encoder(data / "headed.pt", size=16, output="embedding")
     assert encoder.model.dim == 8
-    bank = features(encoder, labelled_folder(data / "images"))
-    asked = features(encoder, labelled_folder(data / "queries"))
+    bank = extract_features(encoder, labelled_folder(data / "images"))
+    asked = extract_features(encoder, labelled_folder(data / "queries"))
     assert record["output"] == "embedding"
     for row, query in enumerate(record["queries"]):
         cosines = torch.cosine_similarity(asked.vectors[row], bank.vectors, 1)
@@ -152,7 +154,7 @@ def test_unreadable_images_are_left_out_and_reported(data):
     (data / "images" / "ant" / "2.png").write_bytes(b"no image")
     result = show(data, "--json", "--out", data / "out", "--count", 99)
     record = json.loads(result.stdout)
-    assert [one["path"] for one in record["unreadable"]] == [str(data / "images/ant/2.png")]
+    assert [one["path"] for one in record["skipped"]] == [str(data / "images/ant/2.png")]
     assert len(record["queries"]) == 11
     assert "ant/2.png: not an image" in result.stderr
 

@@ -35,7 +35,7 @@ def test_a_folder_that_lacks_the_first_is_not_the_right_one(tmp_path):
     root = even_images(tmp_path / "root", names[8:20])
     for name in names[20:]:
         (root / name).touch()
-    with pytest.raises(StoreError, match=r"000.png and 7 more of 30 looked for"):
+    with pytest.raises(StoreError, match=r"000.png and 7 more of 30 checked"):
         require_images(root, names)
 
 

@@ -1,16 +1,16 @@
-"""What kNN takes, refuses and records."""
+"""What kNN takes, refuses and records; presets of others, as their code has them."""
 
 import dataclasses
 import math
 
 import pytest
 import torch
-from support.features import ORIGIN, chosen_features
+from support.features import SOURCE, chosen_features
 
-from dilo.eval.features.features import relabelled
 from dilo.eval.features.file import open_features, write_features
-from dilo.eval.knn.record import knn_record, knn_table, require_comparable
+from dilo.eval.knn import PROTOCOLS, knn_record, knn_table, require_comparable
 from dilo.pipeline.errors import DiloError
+from dilo.train.recipes import load_recipe
 
 CLASSES = ("ant", "bee", "cat")
 BANK_LABELS, QUERY_LABELS = [i % 3 for i in range(40)], [i % 2 for i in range(9)]
@@ -64,25 +64,9 @@ def test_the_record_holds_what_the_paper_read_literally_gives(tmp_path, kept):
     )
 
 
-def test_classes_of_a_file_are_numbered_as_the_training_images_are():
-    found = chosen_features(drawn(3, 0), [1, 0, 1], ("bee", "cat"))
-    numbered = relabelled(found, CLASSES)
-    assert numbered.labels.tolist() == [2, 1, 2]
-    assert numbered.classes == CLASSES
-    assert numbered.vectors is found.vectors
-
-
-def test_a_class_without_rows_does_no_harm_and_one_with_rows_is_refused():
-    found = chosen_features(drawn(3, 0), [1, 1, 1], ("wasp", "cat"))
-    assert relabelled(found, CLASSES).labels.tolist() == [2, 2, 2]
-    found = chosen_features(drawn(3, 0), [1, 0, 1], ("wasp", "cat"))
-    with pytest.raises(DiloError, match=r"among the 3 of the training images, got wasp: take"):
-        relabelled(found, CLASSES)
-
-
 def test_features_of_two_networks_are_not_compared():
     bank = chosen_features(drawn(3, 0), [0, 1, 2], CLASSES)
-    other = dataclasses.replace(ORIGIN, checkpoint="d.pt", weights="cd" * 32, size=24)
+    other = dataclasses.replace(SOURCE, checkpoint="d.pt", weights="cd" * 32, size=24)
     queries = chosen_features(drawn(3, 0), [0, 1, 2], CLASSES, other)
     require_comparable(bank, bank, "pooled")
     words = r"got checkpoint c\.pt \(weights abababab\) and d\.pt \(weights cdcdcdcd\); size 16 and"
@@ -114,3 +98,37 @@ def test_top_five_is_told_only_where_five_of_more_classes_can_have_a_vote():
     record = knn_record(*few, ks=(5,), temperature=0.2, device=torch.device("cpu"))
     assert record["results"][0]["top5"] is None
     assert knn_table(record)[-1] == "chance   20.0 %      -"
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "ks", "temperature"),
+    [
+        ("dilo", "pooled", (1, 20, 200), 0.07),
+        ("instdisc", "embedding", (200,), 0.07),
+        ("moco", "embedding", (200,), 0.1),
+        ("lightly", "pooled", (200,), 0.1),
+        ("solo", "pooled", (20,), 0.07),
+    ],
+)
+def test_a_protocol_is_what_is_published(name, output, ks, temperature):
+    found = PROTOCOLS[name]
+    assert (found.output, found.ks) == (output, ks)
+    assert found.temperature_for({}) == temperature
+
+
+@pytest.mark.parametrize(
+    ("recipe", "temperature"),
+    [("instdisc", 0.07), ("cmc-small", 0.1), ("moco-v2", 0.2), ("simclr-small", 0.5)],
+)
+def test_instdisc_votes_with_the_temperature_of_training_and_others_with_their_own(
+    recipe, temperature
+):
+    trained = dataclasses.asdict(load_recipe(recipe, []))
+    assert PROTOCOLS["instdisc"].temperature_for(trained) == temperature
+    assert PROTOCOLS["lightly"].temperature_for(trained) == 0.1
+
+
+@pytest.mark.parametrize("odd", [None, "warm", 0, -1.0, float("nan")])
+def test_a_temperature_that_a_foreign_recipe_garbles_is_not_taken(odd):
+    recipe = {"method": "instdisc", "memory": {"temperature": odd}}
+    assert PROTOCOLS["instdisc"].temperature_for(recipe) == 0.07
