@@ -161,7 +161,7 @@ def test_the_kubernetes_job_makes_the_share_of_its_task(folder):
     (mount,) = container["volumeMounts"]
     assert [volume["name"] for volume in pod["volumes"]] == [mount["name"]]
     command = container["command"]
-    cores = command.index("--jobs") + 1
+    cores = command.index("--workers") + 1
     assert container["resources"]["requests"]["cpu"] == command[cores]
     command[cores] = "1"
     store = plan(folder)
@@ -182,7 +182,7 @@ def test_the_kubernetes_job_makes_the_share_of_its_task(folder):
 def test_a_script_uses_the_cores_that_it_asks_for(name, asked, used):
     script = named_scripts()[name]
     assert re.search(asked, script)
-    assert f'--jobs "${used}"' in script
+    assert f'--workers "${used}"' in script
 
 
 def test_every_script_that_computes_keeps_compiled_code_for_the_next_task_of_its_node():

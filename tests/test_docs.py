@@ -110,12 +110,12 @@ def test_the_page_on_python_runs_from_top_to_end(tmp_path, monkeypatch):
         r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), flags=re.S
     )
     names: dict = {}
-    here = blocks[0].replace('"rbd")', '"rbd", jobs=1)')  # in this process, which is faster
+    here = blocks[0].replace('"rbd")', '"rbd", workers=1)')  # in this process, which is faster
     exec(compile(here, "python.md", "exec"), names)
     assert (names["mask"].shape, names["batch"].shape) == ((256, 256), (2, 224, 224))
 
-    options = ["--images", images, "--masks", "masks", "--out", "crops", "--jobs", 1]
-    invoke(program("dilo-prep"), "backgrounds", *options, "--min-side", 8, "--response", 255)
+    options = ["--images", images, "--masks", "masks", "--out", "crops", "--workers", 1]
+    invoke(program("dilo-prep"), "backgrounds", *options, "--min-side", 8, "--max-saliency", 255)
     machine = RunOptions(device=torch.device("cpu"), workers=0, log_every=1)
     small = load_recipe("moco-v2-small", [*SMALL, "paste.probability=0", "optimizer.epochs=1"])
     train(small, find_image_set(images, None), tmp_path / "runs" / "dilo", machine, print)
@@ -153,7 +153,7 @@ def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
     words = shlex.split(
         line.replace("photos", str(images)).replace("masks --method", f"{store} --method")
     )
-    invoke(program("dilo-prep"), *words[1:], "--jobs", 1)
+    invoke(program("dilo-prep"), *words[1:], "--workers", 1)
     invoke(program("dilo-prep"), "verify", store)
     masks = MaskStore(store)
     assert masks.plan.parameters == {"side": 64, "gamma": 2.0, "version": 1}
@@ -193,7 +193,7 @@ def test_the_page_on_networks_adds_a_network_that_works(tmp_path, monkeypatch):
     np.save(tmp_path / "weights.npy", np.float32([1, 2, 3]))
     images, store = photograph_folder(tmp_path / "photos", 3), tmp_path / "masks"
     options = ["--method", "glow", "--weights", tmp_path / "weights.npy", "--set", "gamma=2.0"]
-    where = ["--device", "cpu", "--backend", "threading", "--jobs", 1]
+    where = ["--device", "cpu", "--backend", "threading", "--workers", 1]
     main = program("dilo-prep")
     invoke(main, "masks", "--images", images, "--out", store, *options, *where)
     masks = MaskStore(store)

@@ -43,9 +43,8 @@ class Throughput:
     def report_line(self, method: str) -> str:
         """Format it as a line for people."""
         rate, waiting = self._rate(), 100 * self._waiting()
-        return (
-            f"{method}: {rate:.1f} images/s a process, {waiting:.0f} % of the time waiting for data"
-        )
+        pace = f"{method}: {rate:.1f} images/s per process"
+        return f"{pace}, {waiting:.0f} % of the time waiting for data"
 
     def as_dict(self) -> dict[str, float | None]:
         """Return it for JSON; None where no image was made."""
@@ -167,11 +166,11 @@ class BatchProcessor:
         blank = replace(image, prepared=replace(image.prepared, pixels=pixels))
         error = self._compute([row], [blank])
         if isinstance(error, Exception):
-            advice = f"--batch less than {self.size}" if self.size > 1 else "fewer --jobs"
+            advice = f"--batch less than {self.size}" if self.size > 1 else "fewer --workers"
             raise DiloError(
                 f"the network failed for each image, and for a blank one: {type(error).__name__}: "
                 f"{error}: give {advice} if memory ran out; finished shards are kept, and the same "
-                f"command goes on"
+                f"command resumes"
             ) from error
 
 

@@ -23,7 +23,7 @@ def examine(directory: Path, jobs: int = -1) -> Diagnosis:
             findings += check()
         # What a check stumbles over is news, and no reason to keep the rest from the user.
         except (ImportError, OSError, ValueError) as error:
-            findings.append(Finding(name, "ok", f"cannot be told here: {error}"))
+            findings.append(Finding(name, "ok", f"cannot be checked here: {error}"))
     return Diagnosis(directory, findings)
 
 

@@ -17,7 +17,7 @@ def photographs(tmp_path):
 
 def arguments(images, store, method, jobs=2):
     words = ("masks", "--images", images, "--out", store, "--method", method, "--json")
-    return (*words, "--size", 16, "--shard-size", 4, "--jobs", jobs)
+    return (*words, "--size", 16, "--shard-size", 4, "--workers", jobs)
 
 
 @pytest.mark.parametrize(

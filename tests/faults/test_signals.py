@@ -18,7 +18,7 @@ def photographs(tmp_path_factory):
 
 def arguments(images, store):
     words = ("masks", "--images", images, "--out", store, "--method", "slow")
-    return (*words, "--size", 16, "--shard-size", 2, "--jobs", 2)
+    return (*words, "--size", 16, "--shard-size", 2, "--workers", 2)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_signal_stops_the_run_and_the_next_goes_on(
     left = workers(process)
     send(process.pid, number)
     said = end(process, status=3, timeout=20)
-    found = re.search(r"stopped; (\d+) of 40 images are done and kept: give the same comm", said)
+    found = re.search(r"interrupted; (\d+) of 40 images are done and kept: the same comm", said)
     assert found, said
     assert 4 <= int(found[1]) < 40
     for worker in left:
@@ -58,7 +58,7 @@ def test_a_signal_before_any_worker_is_a_stop_as_well(photographs, environment, 
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=20)[1]
-    assert "Error: stopped; " in said
+    assert "Error: interrupted; " in said
     assert "Traceback" not in said
     # Python ends itself by the signal if that came while it made a class of a module.
     assert process.returncode in (3, -signal.SIGINT)
@@ -71,7 +71,7 @@ def test_threads_stop_when_their_shards_are_done(photographs, environment, tmp_p
     while len(list(store.glob("shard-*.h5"))) < 2:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    assert "stopped; " in end(process, status=3, timeout=20)
+    assert "interrupted; " in end(process, status=3, timeout=20)
     assert 4 <= len(list(store.glob("shard-*.h5"))) < 20
     run("status", store)
 

@@ -22,7 +22,7 @@ def command(*arguments: object) -> list[str]:
 def masks(images: Path, store: Path, *more: object) -> tuple[object, ...]:
     """Give the arguments of a run that takes a few seconds, in twenty shards for sixty images."""
     words = ("masks", "--images", images, "--out", store)
-    return (*words, "--size", 24, "--shard-size", 3, "--jobs", 2, *more)
+    return (*words, "--size", 24, "--shard-size", 3, "--workers", 2, *more)
 
 
 def start(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:

@@ -105,7 +105,7 @@ def require_drawn(stores: Stores, paste: PasteRecipe, name: str) -> None:
         if stores:
             raise DiloError(
                 f"--backgrounds is for recipes that paste, got {name} with paste.probability = 0: "
-                f"leave it out"
+                f"omit it"
             )
         return
     for word, kind in STORED.items():

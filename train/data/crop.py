@@ -56,7 +56,7 @@ def compile_crops(say: Callable[[str], object] | None = None) -> None:
     say : callable, optional
         Writes a line for people, who may have to wait.
     """
-    line = "compiling the crops, which takes a few seconds once a machine"
+    line = "compiling the crops: a few seconds, once per machine"
     with announce_compiling(say or str, line):
         mask = blur(np.zeros((2, 2), np.uint8), (1.0, 1.0))[..., None]
         for pixels in (mask, mask[:, :1]):

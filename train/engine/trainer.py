@@ -266,7 +266,7 @@ def fit(
         if resumed is None:
             save()
         elif start:
-            say(f"going on from step {start} of {steps}")
+            say(f"resuming from step {start} of {steps}")
         facts, summary = task.describe()
         facts = {"step": start, "steps": steps, **facts, "data": dict(task.data)}
         facts |= {"device": device_name(machine.device), "world_size": distributed.world_size()}

@@ -143,7 +143,7 @@ def require_tensorboard() -> Any:
     except ImportError as error:
         raise DiloError(
             "--tensorboard needs the package tensorboard: pip install 'dilo[tensorboard]', "
-            "or leave it out: metrics.jsonl has the same numbers"
+            "or omit it: metrics.jsonl has the same numbers"
         ) from error
     return SummaryWriter
 

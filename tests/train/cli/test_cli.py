@@ -36,7 +36,7 @@ def test_a_run_ends_with_a_checkpoint_and_says_where(made, tmp_path):
     assert (tmp_path / "run" / "recipe.toml").exists()
     assert "13 images" in result.stderr
     again = train(made, "--out", tmp_path / "run", *SET)
-    assert "going on from step 6 of 6" in again.stderr
+    assert "resuming from step 6 of 6" in again.stderr
 
 
 def test_a_resolved_recipe_is_a_recipe(made, tmp_path):
@@ -100,7 +100,7 @@ def test_a_recipe_is_printed_before_any_run_and_is_one(name, tmp_path):
     shown = invoke(main, "--recipe", name, *words, "--print")
     assert shown.stderr == ""
     assert shown.stdout.startswith(f"# {name} with optimizer.epochs=20, options.a=x y = 1: ")
-    assert "\n# Times that every image is seen.\nepochs = 20\n" in shown.stdout
+    assert "\n# Number of epochs.\nepochs = 20\n" in shown.stdout
     (tmp_path / "mine.toml").write_text(shown.stdout)
     found = load_recipe(str(tmp_path / "mine.toml"))
     assert found == load_recipe(name, words[1::2])

@@ -72,29 +72,29 @@ def test_unless_given_they_are_the_machines_own_defaults(command):
 
 
 @pytest.mark.parametrize(
-    ("result", "status", "words"),
+    ("result", "status", "note"),
     [
-        pytest.param(RESULT, 0, ["step 7 of 40: c.pt"], id="done"),
+        pytest.param(RESULT, 0, "", id="done"),
         pytest.param(
             RESULT | {"signal": "SIGTERM"},
             75,
-            ["step 7 of 40: c.pt", "stopped by SIGTERM, with a checkpoint; the same command"],
+            "interrupted by SIGTERM; a checkpoint is written: the same command resumes",
             id="preempted",
         ),
         pytest.param(
             RESULT | {"unreadable": 3, "loss": math.nan},
             0,
-            ["3 samples were replaced: their images could not be read"],
+            "3 samples were replaced: their images could not be read",
             id="unreadable images, no step taken",
         ),
     ],
 )
-def test_the_end_is_told_in_words_json_and_exit_status(command, result, status, words):
+def test_the_end_is_a_line_or_json_and_an_exit_status(command, result, status, note):
     line, asked = command
     asked["result"] = result
+    assert invoke(main, *line, status=status).stdout == "step 7 of 40: c.pt\n"
     shown = invoke(main, *line, "--json", status=status)
-    for word in words:
-        assert word in shown.stderr
+    assert note in shown.stderr
     loss = None if math.isnan(result["loss"]) else result["loss"]
     told = {"checkpoint": "c.pt", "loss": loss, "preempted": status == 75}
     assert json.loads(shown.stdout) == RESULT | result | told
@@ -117,7 +117,6 @@ def test_a_bench_needs_no_run_and_prints_its_table(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "dilo.train.engine.bench", fake)
     out = words.index("--out")
     shown = invoke(main, *words[:out], *words[out + 2 :], "--bench", "--json")
-    assert "9.5 images a second" in shown.stderr
     assert json.loads(shown.stdout) == {"images_per_second": 9.5}
     assert "run" not in asked
 
@@ -125,7 +124,7 @@ def test_a_bench_needs_no_run_and_prints_its_table(command, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "warning"),
     [
-        ("moco.queue=5", "moco.queue = 5 is more than the 4 images: "),
+        ("moco.queue=5", "moco.queue = 5 is more than the 4 images, "),
         ("moco.queue=4", ""),
         ("method=cmc", "memory.negatives = 4096 is more than the 4 images"),
         ("method=naive", ""),
@@ -141,4 +140,4 @@ def test_negatives_that_are_more_than_the_images_are_warned_of(command, override
 
 def test_a_test_folder_without_a_read_out_is_wrong_usage(command, tmp_path):
     shown = invoke(main, *command[0], "--knn-test", tmp_path, status=2)
-    assert "--knn-test goes with --knn-every K" in shown.stderr
+    assert "--knn-test needs --knn-every K" in shown.stderr

@@ -242,7 +242,7 @@ def test_people_are_told_of_the_compiler_only_where_they_wait_for_it(monkeypatch
         module, "resize", numba.njit(lambda pixels, side: side)
     )  # compiled by nobody
     compile_crops(said.append)
-    assert said == ["compiling the crops, which takes a few seconds once a machine"]
+    assert said == ["compiling the crops: a few seconds, once per machine"]
 
 
 def test_what_is_compiled_ahead_serves_every_image():

@@ -107,7 +107,7 @@ def test_a_stop_in_the_middle_of_an_epoch_goes_on_there(made, undisturbed, tmp_p
         assert train(recipe, source, tmp_path, stop_at_once, print).step == step
     said = []
     train(recipe, source, tmp_path, machine(), said.append)
-    assert "going on from step 2 of 18" in said
+    assert "resuming from step 2 of 18" in said
     assert losses(tmp_path) == losses(undisturbed)
 
 
