@@ -1,7 +1,6 @@
 """The augmentation in plain torch: fixed shapes, no subsets, so that it compiles as one graph."""
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -53,16 +52,18 @@ def augment_plainly(
         RGB in [0, 1].
     """
     result = _start(images, masks, pictures, table)
-    for blurring, names in itertools.groupby(order, lambda name: name == "blur"):
-        if blurring:
-            result = _blur(_blur(result, table[:, TAPS:], 3), table[:, TAPS:], 2)
-        else:
-            result = _recolour(result, table, names)
-    return result
+    if "blur" not in order:
+        return _recolour(result, table, order)
+    place = order.index("blur")
+    result = _recolour(result, table, order[:place])
+    result = _blur(_blur(result, table[:, TAPS:], 3), table[:, TAPS:], 2)
+    return _recolour(result, table, order[place + 1 :])
 
 
-def _recolour(images: Tensor, table: Tensor, names: Iterable[str]) -> Tensor:
+def _recolour(images: Tensor, table: Tensor, names: Sequence[str]) -> Tensor:
     """Jitter and gray, in an order: pixel by pixel, so that they compile to one loop."""
+    if not names:
+        return images
     rgb = _planes(images.unbind(1))
     for name in names:
         if name == "jitter":

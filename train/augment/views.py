@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ def augment(
             return _on_cpu(images, masks, pictures, table, views).to(dtype)
         table = move(table, images.device)
         if "blur" in views.order[:-1] or not _has_triton():
-            result = augment_plainly(images, masks, pictures, table, views.order)
+            result = _plain_version()(images, masks, pictures, table, views.order)
             result = to_color_space(result, views.space)
             return result.to(dtype, memory_format=torch.channels_last)
         return _by_kernels(images, masks, pictures, table, views, dtype)
@@ -104,3 +105,11 @@ def _by_kernels(
 def _has_triton() -> bool:
     """Check for the compiler of kernels, which comes with torch for CUDA on Linux."""
     return importlib.util.find_spec("triton") is not None
+
+
+@functools.cache
+def _plain_version() -> Callable[..., Tensor]:
+    """Compile the plain version, for orders that no kernel knows; by itself it is slow."""
+    if not _has_triton():
+        return augment_plainly
+    return torch.compile(augment_plainly, fullgraph=True, dynamic=False)
