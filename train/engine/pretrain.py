@@ -78,7 +78,14 @@ class Pretraining(Task):
         self.recipe: Recipe = recipe
         self.source, self.machine = source, machine
         side, device = recipe.views.size, machine.device
-        self.bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=side)
+        self.bank = BackgroundBank(
+            recipe.paste,
+            stores,
+            device,
+            seed=recipe.seed,
+            side=side,
+            epochs=recipe.optimizer.epochs,
+        )
         self.method, self.spec = _make_method(recipe, source)
         self.dataset = ViewDataset(source, recipe, self.spec)
         masked = 1.0 if self.spec.masks else recipe.paste.probability
