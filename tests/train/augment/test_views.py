@@ -9,7 +9,9 @@ import torch
 from PIL import Image, ImageFilter
 from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one, smooth_crops
 
+from dilo.train.augment import loops
 from dilo.train.augment.color import MEAN, STD, denormalise
+from dilo.train.augment.loops import compile_loops
 from dilo.train.augment.plain import augment_plainly
 from dilo.train.augment.table import view_table
 from dilo.train.augment.views import augment
@@ -237,6 +239,18 @@ def test_the_number_of_threads_does_not_matter():
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*results)
+
+
+def test_what_is_compiled_ahead_serves_every_batch():
+    compile_loops(lambda line: None)
+    before = len(loops._augment.signatures)
+    said = []
+    compile_loops(said.append)
+    images, masks = pictures(4)
+    strided = images[:, :, ::2, ::2], masks[:, :, ::2, ::2]
+    augment(*strided, stack_params(drawn(V2, 4, probability=1.0)), V2)
+    assert len(loops._augment.signatures) == before
+    assert said == []
 
 
 def test_only_views_that_are_pasted_need_a_mask():
