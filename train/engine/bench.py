@@ -12,6 +12,7 @@ import torch
 
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.augment.backgrounds import Stores
+from dilo.train.augment.loops import compile_loops
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.dataset import CropBatch, collate
 from dilo.train.data.images import ImageSet
@@ -153,6 +154,8 @@ def bench(
     """Time the stages of training, each alone and then all together; nothing is written."""
     stages = Stages(recipe, source, machine, stores, seconds)
     compile_crops(say)
+    if machine.device.type == "cpu":
+        compile_loops(say)
     say(f"measuring four stages, each for {seconds:g} s after a warm-up")
     decode, augment, network = stages.decode(), stages.augment(), stages.network()
     whole, waiting = stages.whole()
