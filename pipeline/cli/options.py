@@ -254,8 +254,9 @@ def _no_sharing_advice() -> str:
     options = {word: option for option in ctx.command.params for word in option.opts} if ctx else {}
     if "--backend" in options:
         return "give --backend threading, or "
-    # Where a number from 0 is taken, 0 starts no process.
-    can_be_zero = "--workers" in options and isinstance(options["--workers"].type, click.IntRange)
+    workers = options.get("--workers")
+    # Where 0 is not refused, it starts no process.
+    can_be_zero = isinstance(workers, click.Option) and workers.callback is not _nonzero
     return "give --workers 0, or " if can_be_zero else ""
 
 

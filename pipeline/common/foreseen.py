@@ -13,7 +13,7 @@ from dilo.pipeline.errors import REMEDIES, errno_of
 #: What else the system may answer, beside what `REMEDIES` has: of the path, mostly.
 _PATH_REMEDIES: Final = {
     errno.ENOENT: "is the path right, and its disk mounted?",
-    errno.EEXIST: "name another, or move what is there away",
+    errno.EEXIST: "give another path, or move the existing one away",
     errno.ENOTDIR: "a part of the path is a file: name another path",
     errno.EISDIR: "it is a folder: name a file",
     errno.ENOTEMPTY: "name an empty folder",
@@ -61,7 +61,7 @@ def sentence_of(
         )
     if isinstance(error, OverflowError) or "overflowed" in text:
         return (
-            f"a number is too large for a computer{_detail(text)}: correct the options, or the "
+            f"a number is too large{_detail(text)}: correct the options, or the "
             f"file that it comes from"
         )
     if isinstance(error, ImportError):

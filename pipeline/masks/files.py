@@ -71,7 +71,7 @@ def _extract_mask(content: bytes, remark: Callable[[str], object]) -> NDArray[np
             remark(_ALPHA)
             mask, gray = alpha, True
     if not gray:
-        raise _ColoursError("its mask must be gray, got colours: save the mask alone, without them")
+        raise _ColoursError("its mask must be gray, got colours: save only the mask")
     if mask.max(initial=0) == 1:
         remark(_ZERO_ONE)
         mask = mask * np.uint8(255)

@@ -187,7 +187,7 @@ def _describe_lost(images: Path, changes: Changes) -> str:
     """Describe which images are not there, or cannot be read now."""
     if changes.absent:
         return (
-            f"{len(changes.absent)} of {changes.checked} images must be there, got none, such as "
+            f"{len(changes.absent)} of {changes.checked} images are missing, such as "
             f"{changes.absent[0]!r}: {whereabouts(images, unescaped(changes.absent[0]))}"
         )
     name, reason = next(iter(changes.unread.items()))

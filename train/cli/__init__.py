@@ -25,7 +25,7 @@ from dilo.train.cli.saliency import saliency
     cls=PretrainingProgram,
     invoke_without_command=True,
     no_args_is_help=True,
-    subcommand_metavar="[doctor | plot RUN [RUN ...] | saliency]",
+    subcommand_metavar="[doctor | plot [NAME=]RUN ... | saliency]",
 )
 @click.version_option(package_name="dilo", prog_name="dilo-train")
 @data_options

@@ -101,12 +101,12 @@ def test_what_cannot_be_is_refused_in_words(data, more, status, words):
 
 
 def test_the_page_on_features_reads_a_file_and_names_all_that_is_in_it(data, monkeypatch):
-    page = (Path(__file__).parents[3] / "docs" / "features.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "eval-features.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     write(data, "--out", data / "train.h5")
     monkeypatch.chdir(data)
     found: dict = {}
-    exec(compile(code, "features.md", "exec"), found)
+    exec(compile(code, "eval-features.md", "exec"), found)
     assert (found["features"].shape, found["labels"].tolist()) == ((6, 128), [0, 0, 0, 1, 1, 1])
     assert (found["paths"][3], found["classes"].tolist()) == ("bee/0.png", ["ant", "bee"])
     with h5py.File(data / "train.h5") as file:

@@ -181,7 +181,7 @@ def test_a_preview_is_of_backgrounds_or_of_their_windows(images, masks, tmp_path
         assert picture.read_bytes().startswith(b"\x89PNG")
         picture.unlink()
     said = invoke(main, "preview", masks, "--out", tmp_path / "sheet.png", status=2).stderr
-    assert "a preview of masks needs the folder they are of: --images DIR" in said
+    assert "a preview of masks needs the folder of their images: give --images DIR" in said
 
 
 def test_what_is_of_masks_alone_refuses_backgrounds(images, masks, tmp_path):

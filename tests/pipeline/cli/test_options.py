@@ -105,7 +105,7 @@ def test_every_help_names_the_status_of_a_bug():
         (MemoryError("Unable to allocate 7 EiB"), r"memory is short (Unable to allocate 7 EiB): u"),
         (RuntimeError("CUDA out of memory. Tried\nmore"), "memory is short (CUDA out of memory. T"),
         (RuntimeError("[x] DefaultCPUAllocator: can't allocate memory: y"), "memory is short ("),
-        (OverflowError("int too large"), "a number is too large for a computer (int too large): "),
+        (OverflowError("int too large"), "a number is too large (int too large): "),
         (RuntimeError("Storage size calculation overflowed"), "a number is too large"),
         (ImportError("libcuda.so"), "a package cannot be imported: ImportError: libcuda.so: inst"),
         (StoreError("the store"), "the store"),

@@ -56,7 +56,7 @@ def test_kinds_of_disk_and_what_to_know_of_them():
 def test_a_folder_that_cannot_be_written_breaks_and_the_reason_decides_the_advice(tmp_path):
     disk = Mount(Path("/mnt"), "ext4", ("rw",))
     assert folder(tmp_path, tmp_path, True, disk).level == "ok"
-    assert "not there yet" in folder(tmp_path / "new", tmp_path, True, disk).found
+    assert "does not exist yet" in folder(tmp_path / "new", tmp_path, True, disk).found
     refused = folder(tmp_path, tmp_path, False, disk)
     assert refused.level == "breaks"
     assert "chmod" in refused.advice

@@ -37,7 +37,7 @@ def test_numbers_of_threads_do_no_harm_but_code_that_is_not_compiled_is_slow():
     assert threads({"OMP_NUM_THREADS": "1"}).found == "each worker uses one core"
     many = threads({"OMP_NUM_THREADS": "8", "MKL_NUM_THREADS": "4"})
     assert many.level == "ok"
-    assert many.found.startswith("OMP_NUM_THREADS=8, MKL_NUM_THREADS=4: does no harm")
+    assert many.found.startswith("OMP_NUM_THREADS=8, MKL_NUM_THREADS=4: harmless")
     assert threads({"NUMBA_DISABLE_JIT": "0"}).level == "ok"
     assert threads({"NUMBA_DISABLE_JIT": "1"}).level == "slow"
 

@@ -252,7 +252,7 @@ def test_absolute_paths_may_go_through_a_link_or_not(tmp_path, monkeypatch):
     ("content", "message"),
     [
         (b"", "a list must name images, one per line, got .*list, which names none"),
-        (b"\n\r\n\n", "it names none"),
+        (b"\n\r\n\n", "which names none"),
         (b"a\n\n../b\n", r"list, line 3: must be a path below --images .*, got \.\./b"),
         (b"a/../b\n", r"line 1: must be a path below .*, got a/\.\./b"),
         (b"/etc/passwd\n", "line 1: must be a path below .*, got /etc/passwd"),

@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_a_row_with_its_reason(images, tmp_path):
         "class0/000.jpg": "no mask: class0/000.png or class0/000.jpg.png",
         "class0/002.jpg": "its mask must have the image's proportions, 62 x 52, or be square, "
         "got 50 x 80",
-        "class0/004.jpg": "its mask must be gray, got colours: save the mask alone, without them",
+        "class0/004.jpg": "its mask must be gray, got colours: save only the mask",
         "class1/001.jpg": "its mask: not an image",
         "class1/003.jpg": "not an image",
     }

@@ -163,9 +163,7 @@ def test_an_image_that_is_not_there_is_no_fault_of_its_shard_and_moves_nothing(m
     check = Verifier(store, images)(0)
     assert (check.faults, check.changes) == ([], Changes(4, absent=["class0/000.jpg"]))
     assert move_damaged(store, plan, [check]) == []
-    with pytest.raises(
-        StoreError, match=r"1 of \d images must be there, got none, such as 'class0"
-    ):
+    with pytest.raises(StoreError, match=r"1 of \d images are missing, such as 'class0"):
         require_unchanged(images, store, [0, 1])
 
 
@@ -218,8 +216,8 @@ def test_the_wrong_folder_is_refused_in_one_sentence_before_anything_is_read(mad
     wrong(images)
     said = invoke(main, "verify", store, "--images", images, *more, status=3).stderr
     assert said.count("\n") == 1
-    assert "must hold the images of the store, got class0/" in said
-    assert "not there, and nothing was changed: " in said
+    assert "must hold the images of the store, but class0/" in said
+    assert "are missing; nothing was changed: " in said
     assert content(store) == before
     with pytest.raises(StoreError, match="must hold the images of the store"):
         require_unchanged(images, store, [0, 1])

@@ -100,7 +100,7 @@ def test_a_recipe_is_printed_before_any_run_and_is_one(name, tmp_path):
     shown = invoke(main, "--recipe", name, *words, "--print")
     assert shown.stderr == ""
     assert shown.stdout.startswith(f"# {name} with optimizer.epochs=20, options.a=x y = 1: ")
-    assert "\n# Times that every image is seen.\nepochs = 20\n" in shown.stdout
+    assert "\n# Number of epochs.\nepochs = 20\n" in shown.stdout
     (tmp_path / "mine.toml").write_text(shown.stdout)
     found = load_recipe(str(tmp_path / "mine.toml"))
     assert found == load_recipe(name, words[1::2])

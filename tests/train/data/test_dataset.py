@@ -161,7 +161,7 @@ def test_a_folder_that_lacks_most_of_the_images_is_not_trained_on(tmp_path):
     images, masks = photographs_and_masks(tmp_path, 5)
     for name in list(find_image_set(images, masks).names)[1:4]:
         (images / name).unlink()
-    with pytest.raises(DiloError, match=r"must hold the images of the store, got .* 2 more of 5"):
+    with pytest.raises(DiloError, match=r"must hold the images of the store, but .* 2 more of 5"):
         find_image_set(images, masks)
 
 
