@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dilo.eval.featurefile import open_features, write_features
-from dilo.eval.features import Features
-from dilo.eval.origin import Origin
+from dilo.eval.features.features import Features
+from dilo.eval.features.file import open_features, write_features
+from dilo.eval.features.provenance import Origin
 from dilo.pipeline.images.names import Names
 from dilo.train.monitor.knn import knn_accuracy
 from dilo.train.monitor.nearest import nearest

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dilo.eval.backgrounds.candidate import Candidate
 from dilo.eval.backgrounds.challenge import Challenge, frame, read_mask
+from dilo.eval.backgrounds.classify import Candidate
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.train.augment.paste import paste
 

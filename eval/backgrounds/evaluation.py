@@ -10,24 +10,24 @@ import numpy as np
 from PIL import Image
 
 from dilo.eval.backgrounds.adversary import Foreground, attack, find_foregrounds
-from dilo.eval.backgrounds.candidate import Candidate, of_challenge, of_folder
-from dilo.eval.backgrounds.challenge import SIDE, Challenge, find_challenge
-from dilo.eval.backgrounds.draws import Donors
-from dilo.eval.backgrounds.judging import (
+from dilo.eval.backgrounds.challenge import SIDE, Challenge, find_challenge, read_mapping
+from dilo.eval.backgrounds.classify import (
+    Candidate,
     Judged,
     Running,
     judge_challenge,
     judge_variations,
+    of_challenge,
+    of_folder,
     read_backgrounds,
 )
-from dilo.eval.backgrounds.mapping import read_mapping
-from dilo.eval.backgrounds.measures import reliance, share
-from dilo.eval.backgrounds.report import failures_of
+from dilo.eval.backgrounds.draws import Donors
+from dilo.eval.backgrounds.metrics import failures_of, reliance, share
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select, spread
-from dilo.eval.classifier import Classifier
-from dilo.eval.folders import labelled_folder
-from dilo.eval.inputs import listing
+from dilo.eval.common.inputs import listing
+from dilo.eval.features.folders import labelled_folder
+from dilo.eval.models.classifier import Classifier
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode

@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dilo.eval.backgrounds.answers import Answers
-from dilo.eval.backgrounds.candidate import Candidate
 from dilo.eval.backgrounds.challenge import Challenge, frame
+from dilo.eval.backgrounds.classify import Answers, Candidate
 from dilo.eval.backgrounds.draws import MIXED
 from dilo.eval.backgrounds.variations import Variations, collate, pictures
 from dilo.pipeline.errors import ImageError

@@ -102,10 +102,10 @@ def command(
     """
     _demand_one_source(challenge, images, masks, variations, only_challenge)
     require_torch("dilo-eval")
+    from dilo.eval.backgrounds.classify import Running
     from dilo.eval.backgrounds.evaluation import Request
-    from dilo.eval.backgrounds.judging import Running
-    from dilo.eval.classifier import load_classifier
-    from dilo.eval.results import require_ours, result_folder
+    from dilo.eval.common.results import require_ours, result_folder
+    from dilo.eval.models.classifier import load_classifier
     from dilo.train.runtime.devices import choose_device
 
     started = time.monotonic()
@@ -140,8 +140,8 @@ def _written(
     evaluation: "Evaluation", folder: Path, started: float, *, of_run: bool, as_json: bool
 ) -> None:
     """Write record, table and sheet, and say what is in them."""
-    from dilo.eval.backgrounds.report import heading, table
-    from dilo.eval.results import provenance, settled_folder, write_result
+    from dilo.eval.backgrounds.metrics import heading, table
+    from dilo.eval.common.results import provenance, settled_folder, write_result
     from dilo.pipeline.common.files import atomic_write, write_text
 
     record = evaluation.record | provenance(started)

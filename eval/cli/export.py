@@ -51,8 +51,8 @@ def command(
     the new one is whole.
     """
     require_torch("dilo-eval")
-    from dilo.eval.checkpoints.export import export
-    from dilo.eval.encoder import load_encoder
+    from dilo.eval.export.export import export
+    from dilo.eval.models.encoder import load_encoder
 
     encoder = load_encoder(checkpoint, arch=arch, part=part)
     card = export(encoder, form, out, half=half)

@@ -11,9 +11,9 @@ from dilo.pipeline.errors import DiloError
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
 
-    from dilo.eval.encoder import Encoder
-    from dilo.eval.features import Features
-    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.features.features import Features
+    from dilo.eval.features.folders import LabelledFolder
+    from dilo.eval.models.encoder import Encoder
     from dilo.train.runtime.devices import Precision
 
 
@@ -34,9 +34,9 @@ def extracted(
     folder lie in memory, or in a file of the folder `keep`, which is taken if it is there. What a
     folder holds is not said where it is among `said`, of those that were told before.
     """
-    from dilo.eval.featurefile import open_features
-    from dilo.eval.features import Features, features
-    from dilo.eval.folders import labelled_folder
+    from dilo.eval.features.features import Features, features
+    from dilo.eval.features.file import open_features
+    from dilo.eval.features.folders import labelled_folder
 
     if isinstance(source, Path):
         source = open_features(source) if source.is_file() else labelled_folder(source, say=say)
@@ -79,7 +79,7 @@ def stored(
 
     In place of a file, a folder stands for one in it that is named for all it follows from.
     """
-    from dilo.eval.featureparts import FeatureJob
+    from dilo.eval.features.resume import FeatureJob
 
     classes = f" in {len(folder.classes)} classes" if folder.classes else ""
     say(f"{folder.root}: {len(folder.names)} images{classes}")
@@ -110,7 +110,7 @@ def _checked(
     encoder: "Encoder | None", found: "Features", said: set[Path] | None = None
 ) -> "Features":
     """Say what a file of features is of, which must be the encoder's where there is one."""
-    from dilo.eval.origin import Origin
+    from dilo.eval.features.provenance import Origin
 
     if encoder is not None:
         wanted = Origin.of(encoder, found.origin.precision)
@@ -127,9 +127,9 @@ def _checked(
 
 def listed(path: Path, classes: tuple[str, ...] | None = None) -> "LabelledFolder | Features":
     """List the images of a folder, or open a file of features; by given classes or their own."""
-    from dilo.eval.featurefile import open_features
-    from dilo.eval.folders import labelled_folder
-    from dilo.eval.knn.record import relabelled
+    from dilo.eval.features.features import relabelled
+    from dilo.eval.features.file import open_features
+    from dilo.eval.features.folders import labelled_folder
 
     if path.is_dir():
         return labelled_folder(path, classes=classes, say=say)

@@ -25,7 +25,7 @@ from dilo.pipeline.common.extras import require_torch
 from dilo.pipeline.common.printing import counted
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.encoder import Output
+    from dilo.eval.models.encoder import Output
 
 
 @click.command("features")
@@ -73,10 +73,10 @@ def command(
     """
     started = time.monotonic()
     require_torch("dilo-eval")
-    from dilo.eval.encoder import load_encoder
-    from dilo.eval.features import features_record
-    from dilo.eval.folders import any_folder
-    from dilo.eval.results import provenance
+    from dilo.eval.common.results import provenance
+    from dilo.eval.features.features import features_record
+    from dilo.eval.features.folders import any_folder
+    from dilo.eval.models.encoder import load_encoder
     from dilo.train.runtime.devices import choose_device, choose_precision
 
     place = choose_device(device)

@@ -17,13 +17,7 @@ from dilo.eval.cli.options import (
     worker_count,
     workers_option,
 )
-from dilo.eval.cli.showing import (
-    class_option,
-    count_option,
-    outside,
-    seed_option,
-    write_figure,
-)
+from dilo.eval.cli.showing import class_option, count_option, outside, seed_option, write_figure
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
@@ -38,10 +32,10 @@ from dilo.pipeline.common.printing import counted
 from dilo.pipeline.common.progress import Progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.attribution import Attribution, ClassRule
-    from dilo.eval.figures.gradients import Viewer
-    from dilo.eval.figures.mapfolder import Mapped
-    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.attribution.maps import Attribution, ClassRule
+    from dilo.eval.features.folders import LabelledFolder
+    from dilo.eval.gradients.map_folder import Mapped
+    from dilo.eval.gradients.viewer import Viewer
 
 
 @click.command("gradients")
@@ -115,18 +109,18 @@ def command(
             param_hint="--maps",
         )
     require_torch("dilo-eval")
-    from dilo.eval.classifier import load_classifier
-    from dilo.eval.figures.diagnosis import gradient_figure
-    from dilo.eval.figures.gradients import Viewer, gradients_record, look
-    from dilo.eval.folders import any_folder
-    from dilo.eval.inputs import listing
-    from dilo.eval.results import (
+    from dilo.eval.common.inputs import listing
+    from dilo.eval.common.results import (
         provenance,
         require_ours,
         result_folder,
         settled_folder,
         write_result,
     )
+    from dilo.eval.features.folders import any_folder
+    from dilo.eval.gradients.figure import gradient_figure
+    from dilo.eval.gradients.viewer import Viewer, gradients_record, look
+    from dilo.eval.models.classifier import load_classifier
     from dilo.train.runtime.devices import choose_device
 
     run = classifiers[0][1] if len(classifiers) == 1 else None
@@ -166,7 +160,7 @@ def _shown(
     folder: "LabelledFolder", rows: list[int], count: int, seed: int
 ) -> tuple[list[int], list[tuple[str, str]]]:
     """Take what is asked for, or choose images that can be read; give those that cannot too."""
-    from dilo.eval.figures.gradients import readable
+    from dilo.eval.gradients.viewer import readable
 
     if rows:
         return rows, []
@@ -182,7 +176,7 @@ def _written(
     workers: int | None,
 ) -> "Mapped":
     """Write the maps of all images, saying how far it is and what could not be read."""
-    from dilo.eval.figures.mapfolder import write_maps
+    from dilo.eval.gradients.map_folder import write_maps
 
     with Progress(len(viewer.folder.names), "images", say) as progress:
         found = write_maps(

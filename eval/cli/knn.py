@@ -27,9 +27,9 @@ from dilo.pipeline.cli.outputs import JSON_FILE
 from dilo.pipeline.common.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.encoder import Encoder, Output
-    from dilo.eval.features import Features
-    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.features.features import Features
+    from dilo.eval.features.folders import LabelledFolder
+    from dilo.eval.models.encoder import Encoder, Output
 
     Source = LabelledFolder | Features
 
@@ -129,12 +129,7 @@ def command(
     started = time.monotonic()
     wanted = _wanted(checkpoint, train, test, bank, output)
     require_torch("dilo-eval")
-    from dilo.eval.encoder import load_encoder
-    from dilo.eval.folders import LabelledFolder
-    from dilo.eval.knn.memory import memory_features
-    from dilo.eval.knn.protocols import PROTOCOLS
-    from dilo.eval.knn.record import knn_record, knn_table, require_comparable
-    from dilo.eval.results import (
+    from dilo.eval.common.results import (
         provenance,
         require_record,
         result_folder,
@@ -142,6 +137,11 @@ def command(
         settled_folder,
         write_result,
     )
+    from dilo.eval.features.folders import LabelledFolder
+    from dilo.eval.knn.memory import memory_features
+    from dilo.eval.knn.protocols import PROTOCOLS
+    from dilo.eval.knn.record import knn_record, knn_table, require_comparable
+    from dilo.eval.models.encoder import load_encoder
     from dilo.train.runtime.devices import choose_device, choose_precision
 
     if out is not None:
@@ -206,8 +206,8 @@ def _keep(
     encoder: "Encoder | None", source: "Source", cache: Path | None, scratch: Path
 ) -> Path | None:
     """Choose the folder of a file that features go through; None where memory will do."""
-    from dilo.eval.extraction import width_of
-    from dilo.eval.features import Features
+    from dilo.eval.features.extraction import width_of
+    from dilo.eval.features.features import Features
 
     if encoder is None or isinstance(source, Features):
         return None

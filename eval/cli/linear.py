@@ -38,8 +38,8 @@ from dilo.train.runtime.signals import PREEMPTED
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
 
-    from dilo.eval.encoder import Encoder
-    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.features.folders import LabelledFolder
+    from dilo.eval.models.encoder import Encoder
 
 #: As `dilo.eval.linear.protocols.PROTOCOLS` has them, without loading what they stand beside.
 NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
@@ -170,9 +170,9 @@ def command(
     """
     _require_fitting(train, test, asked)
     require_torch("dilo-eval")
-    from dilo.eval.encoder import load_encoder
-    from dilo.eval.folders import labelled_folder
-    from dilo.eval.results import require_ours, result_folder
+    from dilo.eval.common.results import require_ours, result_folder
+    from dilo.eval.features.folders import labelled_folder
+    from dilo.eval.models.encoder import load_encoder
     from dilo.train.runtime.devices import choose_device
 
     task = "linear-fast" if asked.fast else "linear"
@@ -236,11 +236,11 @@ def _by_protocol(
     as_json: bool,
 ) -> bool:
     """Train by a protocol; tell whether it came to its end."""
-    from dilo.eval.inputs import listing
+    from dilo.eval.common.inputs import listing
+    from dilo.eval.common.results import provenance, write_result
     from dilo.eval.linear.protocols import PROTOCOLS, altered, departures, protocol_words
-    from dilo.eval.linear.record import linear_lines, linear_record
+    from dilo.eval.linear.results import linear_lines, linear_record
     from dilo.eval.linear.training import probe
-    from dilo.eval.results import provenance, write_result
     from dilo.train.runtime.devices import choose_precision
     from dilo.train.runtime.options import RunOptions
 
@@ -292,10 +292,10 @@ def _fast(
     as_json: bool,
 ) -> None:
     """Make features once, and try many learning rates on them."""
+    from dilo.eval.common.results import provenance, settled_folder, write_result
     from dilo.eval.linear.fast import fast_probe
-    from dilo.eval.linear.record import fast_lines
+    from dilo.eval.linear.results import fast_lines
     from dilo.eval.linear.sweep import Sweep
-    from dilo.eval.results import provenance, settled_folder, write_result
     from dilo.pipeline.common.progress import Progress
 
     started = time.monotonic()

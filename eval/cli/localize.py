@@ -6,12 +6,7 @@ from typing import Any
 import click
 
 from dilo.eval.cli.naming import Named, classifiers_option, named_folders
-from dilo.eval.cli.options import (
-    arch_option,
-    device_option,
-    tell,
-    worker_count,
-)
+from dilo.eval.cli.options import arch_option, device_option, tell, worker_count
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
@@ -116,9 +111,9 @@ def command(
     plots = not settings.pop("no_plots")
     if plots:
         require("dilo-eval localize", ("matplotlib",), "eval", instead=", or give --no-plots")
-    from dilo.eval.localization.evaluation import evaluate
-    from dilo.eval.localization.request import Request
-    from dilo.eval.results import require_ours, result_folder
+    from dilo.eval.common.results import require_ours, result_folder
+    from dilo.eval.localize.evaluation import evaluate
+    from dilo.eval.localize.request import Request
 
     alone = classifiers[0][1] if len(classifiers) == 1 else None
     place = result_folder("localize", out, alone)

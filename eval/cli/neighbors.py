@@ -18,25 +18,19 @@ from dilo.eval.cli.options import (
     tell,
     workers_option,
 )
-from dilo.eval.cli.showing import (
-    class_option,
-    count_option,
-    outside,
-    seed_option,
-    write_figure,
-)
+from dilo.eval.cli.showing import class_option, count_option, outside, seed_option, write_figure
 from dilo.pipeline.cli.options import json_option, query_option, rows_of, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
 
-    from dilo.eval.attribution import ClassRule
-    from dilo.eval.encoder import Output
-    from dilo.eval.features import Features
-    from dilo.eval.figures.comparison import Pick
-    from dilo.eval.figures.gradients import Viewer
-    from dilo.eval.folders import LabelledFolder
+    from dilo.eval.attribution.maps import ClassRule
+    from dilo.eval.features.features import Features
+    from dilo.eval.features.folders import LabelledFolder
+    from dilo.eval.gradients.viewer import Viewer
+    from dilo.eval.models.encoder import Output
+    from dilo.eval.neighbors.comparison import Pick
 
 #: The picture in a folder of results.
 PICTURE = "neighbors.png"
@@ -132,13 +126,13 @@ def command(
     started = time.monotonic()
     _check(checkpoints, classifiers, pick, query)
     require_torch("dilo-eval")
-    from dilo.eval.encoder import load_encoder
-    from dilo.eval.figures.comparison import compare
-    from dilo.eval.figures.diagnosis import neighbor_figure
-    from dilo.eval.figures.gradients import look
-    from dilo.eval.figures.neighbors import others_of
-    from dilo.eval.inputs import listing
-    from dilo.eval.results import provenance, require_ours, settled_file, settled_folder
+    from dilo.eval.common.inputs import listing
+    from dilo.eval.common.results import provenance, require_ours, settled_file, settled_folder
+    from dilo.eval.gradients.viewer import look
+    from dilo.eval.models.encoder import load_encoder
+    from dilo.eval.neighbors.comparison import compare
+    from dilo.eval.neighbors.figure import neighbor_figure
+    from dilo.eval.neighbors.search import others_of
     from dilo.train.runtime.devices import choose_device
 
     run = checkpoints[0][1] if len(checkpoints) == 1 else None
@@ -219,7 +213,7 @@ def _is_picture(out: Path | None) -> bool:
 
 def _picture(out: Path | None, run: Path | None) -> Path:
     """Name the picture, which a record lies beside; refuse a place that holds something else."""
-    from dilo.eval.results import require_record, result_folder
+    from dilo.eval.common.results import require_record, result_folder
 
     if out is None or not _is_picture(out):
         return result_folder("neighbors", out, run) / PICTURE
@@ -259,9 +253,9 @@ def _listed(
     path: Path, read: "dict[LabelledFolder, Features]", classes: tuple[str, ...] | None = None
 ) -> "LabelledFolder":
     """List the images of a folder, or those that a file has features of."""
-    from dilo.eval.featurefile import open_features
-    from dilo.eval.folders import LabelledFolder, any_folder, labelled_folder
-    from dilo.eval.knn.record import relabelled
+    from dilo.eval.features.features import relabelled
+    from dilo.eval.features.file import open_features
+    from dilo.eval.features.folders import LabelledFolder, any_folder, labelled_folder
 
     if path.is_dir():
         return (
@@ -282,8 +276,8 @@ def _viewers(
     size: int | None,
 ) -> "dict[str, Viewer]":
     """Read the classifiers whose gradients are to be shown."""
-    from dilo.eval.classifier import load_classifier
-    from dilo.eval.figures.gradients import Viewer
+    from dilo.eval.gradients.viewer import Viewer
+    from dilo.eval.models.classifier import load_classifier
 
     return {
         name: Viewer(load_classifier(path, size=size).to(device), queries, which)

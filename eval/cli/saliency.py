@@ -60,7 +60,7 @@ def command(
                 f"must be outside the folders that are read, got {out} in {folder}",
                 param_hint="--out",
             )
-    from dilo.eval.results import require_ours
+    from dilo.eval.common.results import require_ours
 
     require_ours(out, "saliency")
     if not no_plots:

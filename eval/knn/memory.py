@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dilo.eval.checkpoints.formats import read_weights
-from dilo.eval.checkpoints.layouts import entry
-from dilo.eval.encoder import Encoder
-from dilo.eval.features import Features
-from dilo.eval.folders import LabelledFolder
-from dilo.eval.origin import Origin
+from dilo.eval.features.features import Features
+from dilo.eval.features.folders import LabelledFolder
+from dilo.eval.features.provenance import Origin
+from dilo.eval.models.encoder import Encoder
+from dilo.eval.models.formats import read_weights
+from dilo.eval.models.layouts import entry
 from dilo.pipeline.errors import CheckpointError, DiloError
 
 #: Where memories lie, and under which names: ours and InstDisc's; the CMC repository's, whose

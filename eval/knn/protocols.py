@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dilo.eval.checkpoints.layouts import entry
-from dilo.eval.encoder import Output
+from dilo.eval.models.encoder import Output
+from dilo.eval.models.layouts import entry
 
 #: Where a recipe has the temperature of its method.
 _TEMPERATURES = {"instdisc": "memory", "cmc": "memory", "moco": "moco", "simclr": "simclr"}

@@ -1,50 +1,17 @@
 """What a kNN read-out found: as a record for machines, as a table for people."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from dilo.eval.features import Features, unreadable_record
-from dilo.eval.inputs import listing
-from dilo.pipeline.errors import DiloError, first_few
-from dilo.pipeline.images.names import escaped
+from dilo.eval.common.inputs import listing
+from dilo.eval.features.features import Features, unreadable_record
+from dilo.pipeline.errors import DiloError
 from dilo.train.monitor.knn import knn_accuracy
 
 #: Classes that top-5 looks at.
 FIRST = 5
-
-
-def relabelled(found: Features, classes: Sequence[str]) -> Features:
-    """Give the classes of features the numbers that they have in another list.
-
-    Parameters
-    ----------
-    found : Features
-        With classes of their own.
-    classes : sequence of str
-        Those to number by.
-
-    Returns
-    -------
-    Features
-        The same rows, their labels positions in `classes`.
-
-    Raises
-    ------
-    DiloError
-        If a class of the rows is not among `classes`.
-    """
-    there = {name: number for number, name in enumerate(classes)}
-    used = torch.unique(found.labels).tolist()
-    if unknown := [found.classes[number] for number in used if found.classes[number] not in there]:
-        raise DiloError(
-            f"classes of {found.root} must be among the {len(classes)} of the training images, got "
-            f"{first_few([*map(escaped, unknown)])}: take features of the same classes"
-        )
-    numbers = torch.tensor([there.get(name, -1) for name in found.classes])
-    return dataclasses.replace(found, labels=numbers[found.labels], classes=tuple(classes))
 
 
 def require_comparable(bank: Features, queries: Features, output: str) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from dilo.eval.encoder import Encoder
-from dilo.eval.features import Features
-from dilo.eval.linear.record import fast_record
+from dilo.eval.features.features import Features
+from dilo.eval.linear.results import fast_record
 from dilo.eval.linear.saving import write_classifier
 from dilo.eval.linear.scoring import per_class, places, score
 from dilo.eval.linear.sweep import Sweep, sweep
+from dilo.eval.models.encoder import Encoder
 
 
 def fast_probe(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dilo.eval.linear.crops import UNLABELLED
+from dilo.eval.linear.data import UNLABELLED
 from dilo.eval.linear.protocols import Protocol
 from dilo.pipeline.errors import CheckpointError
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.eval.classifier import CLASSIFIER
-from dilo.eval.encoder import Encoder
-from dilo.eval.results import PROBE, beside, is_free
+from dilo.eval.common.results import PROBE, beside, is_free
+from dilo.eval.models.classifier import CLASSIFIER
+from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.networks.torchfile import read
@@ -61,7 +61,7 @@ def write_classifier(
     Returns
     -------
     Path
-        The file, which `dilo.eval.classifier.load_classifier` reads.
+        The file, which `dilo.eval.models.classifier.load_classifier` reads.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dilo.eval.linear.rows import Standard, batches, held_out, standardise
+from dilo.eval.linear.feature_batches import Standard, batches, held_out, standardise
 from dilo.eval.linear.scoring import places_of
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.monitor.nearest import Matrix

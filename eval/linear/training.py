@@ -9,23 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.eval.encoder import Encoder
-from dilo.eval.folders import LabelledFolder
-from dilo.eval.linear.crops import UNLABELLED, CropBatch, EpochBatches, TrainingCrops, collate
-from dilo.eval.linear.layer import Layer
-from dilo.eval.linear.outcome import EpochResult, Outcome, reasons
-from dilo.eval.linear.protocols import Protocol, rate
-from dilo.eval.linear.saving import (
-    STATE,
-    fitting_folder,
-    read_state,
-    write_classifier,
-    write_state,
+from dilo.eval.features.folders import LabelledFolder
+from dilo.eval.features.provenance import digest_of
+from dilo.eval.linear.data import (
+    UNLABELLED,
+    UNREAD,
+    CropBatch,
+    EpochBatches,
+    TestImages,
+    TrainingCrops,
+    collate,
 )
+from dilo.eval.linear.layer import Layer
+from dilo.eval.linear.protocols import Protocol, rate
+from dilo.eval.linear.results import EpochResult, Outcome, reasons
+from dilo.eval.linear.saving import STATE, fitting_folder, read_state, write_classifier, write_state
 from dilo.eval.linear.scoring import per_class, score
-from dilo.eval.linear.testimages import UNREAD, TestImages
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
-from dilo.eval.origin import digest_of
+from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images.labels import sorted_by_number

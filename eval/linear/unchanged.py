@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dilo.eval.encoder import Encoder, load_encoder
+from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.errors import CheckpointError, first_few
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from dilo.eval.records.reading import Source, number
 from dilo.eval.report.gathered import Gathered, Section, figure
 from dilo.eval.report.markup import Markup, joined, paragraph, table
-from dilo.eval.report.reading import Source, number
 from dilo.eval.report.words import NOTHING, with_unit
 from dilo.train.monitor.plot import plot_runs
 

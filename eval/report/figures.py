@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from dilo.eval.records.reading import Source
+from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.gathered import Gathered, Section, figure
 from dilo.eval.report.markup import joined, paragraph, tag
 from dilo.eval.report.pictures import chosen
-from dilo.eval.report.reading import Source
-from dilo.eval.report.tasks import TASKS
 
 
 def figures_section(gathered: Gathered) -> Section | None:

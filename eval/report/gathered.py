@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dilo.eval.report.comparing import Comparison, comparisons
-from dilo.eval.report.conditions import Setting, differing, settings
+from dilo.eval.records.comparison import Comparison, comparisons
+from dilo.eval.records.conditions import Setting, differing, settings
+from dilo.eval.records.quantities import Number, numbers
+from dilo.eval.records.reading import Result, Source
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
 from dilo.eval.report.pictures import Album, Picture
-from dilo.eval.report.quantities import Number, numbers
-from dilo.eval.report.reading import Result, Source
 from dilo.eval.report.words import NOTHING
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from dilo.eval.records.quantities import Number
+from dilo.eval.records.reading import Source, read_source
 from dilo.eval.report.curves import curves_section
 from dilo.eval.report.figures import figures_section
 from dilo.eval.report.gathered import Gathered, Section, gather
@@ -17,8 +19,6 @@ from dilo.eval.report.markup import Markup, bullets, escape, joined, tag
 from dilo.eval.report.overview import numbers_section, summary_section
 from dilo.eval.report.places import localisation_section, masks_section
 from dilo.eval.report.provenance import missing_section, provenance_section
-from dilo.eval.report.quantities import Number
-from dilo.eval.report.reading import Source, read_source
 from dilo.eval.report.readouts import task_section
 from dilo.eval.report.runs import recipes_section, runs_section
 from dilo.eval.report.style import PAGE, POLICY, STYLE

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from dilo.eval.report.comparing import Comparison
+from dilo.eval.records.comparison import Comparison
+from dilo.eval.records.quantities import Quantity
+from dilo.eval.records.reading import Source
+from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import Markup, bullets, escape, joined, paragraph, table, tag
-from dilo.eval.report.quantities import Quantity
-from dilo.eval.report.reading import Source
 from dilo.eval.report.runs import DIGEST, digest
-from dilo.eval.report.tasks import TASKS
 from dilo.eval.report.words import NOTHING, sentence, span, summary, unbroken, written
 
 #: Signs of how a number stands, and what they say.

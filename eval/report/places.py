@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dilo.eval.report.conditions import differing
+from dilo.eval.common.lookup import walk
+from dilo.eval.records.conditions import differing
+from dilo.eval.records.quantities import MEASURES
+from dilo.eval.records.reading import Source, number
+from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.gathered import Gathered, Section, measured, warning
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
-from dilo.eval.report.quantities import MEASURES
-from dilo.eval.report.reading import Source, number
-from dilo.eval.report.tasks import TASKS
-from dilo.eval.report.walking import walk
 from dilo.eval.report.words import NOTHING
 
 

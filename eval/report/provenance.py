@@ -3,11 +3,11 @@
 import shlex
 from typing import Any
 
+from dilo.eval.records.reading import number
+from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import bullets, joined, paragraph, table, tag
-from dilo.eval.report.reading import number
 from dilo.eval.report.runs import versions_words
-from dilo.eval.report.tasks import TASKS
 from dilo.eval.report.words import NOTHING
 
 

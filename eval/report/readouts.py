@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from dilo.eval.report.comparing import Comparison, comparisons
+from dilo.eval.common.lookup import walk
+from dilo.eval.records.comparison import Comparison, comparisons
+from dilo.eval.records.quantities import Number
+from dilo.eval.records.reading import number
+from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.gathered import Gathered, Section, figure, measured, warning
 from dilo.eval.report.markup import Markup, bullets, joined, paragraph, tag
 from dilo.eval.report.overview import comparison_table, legend
 from dilo.eval.report.plots import Line, dots_plot, lines_plot
-from dilo.eval.report.quantities import Number
-from dilo.eval.report.reading import number
-from dilo.eval.report.tasks import TASKS
-from dilo.eval.report.walking import walk
 
 #: Classes of a plot, at most: those in which runs differ most.
 CLASSES = 40

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from dilo.eval.records.reading import Source
 from dilo.eval.report.gathered import Gathered, Section
 from dilo.eval.report.markup import Markup, escape, joined, paragraph, table, tag
-from dilo.eval.report.reading import Source
 from dilo.eval.report.words import NOTHING
 from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import ContentError

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from dilo.eval.report.comparing import Comparison, noise
-from dilo.eval.report.proportions import Ends
-from dilo.eval.report.quantities import Number
+from dilo.eval.common.intervals import Ends
+from dilo.eval.records.comparison import Comparison, noise
+from dilo.eval.records.quantities import Number
 
 #: Stands where there is nothing.
 NOTHING = "\u2013"

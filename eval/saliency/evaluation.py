@@ -1,7 +1,6 @@
 """The whole of `dilo-eval saliency`: find, pair, score, write."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,13 +9,13 @@ from typing import Any
 
 from PIL import Image
 
-from dilo.eval.inputs import keyed, masks_listing
-from dilo.eval.results import settled_folder
-from dilo.eval.saliency import report
-from dilo.eval.saliency.examples import example_sheet, find_photographs
-from dilo.eval.saliency.plots import f_threshold_plot, precision_recall_plot
-from dilo.eval.saliency.score import Score, score
-from dilo.eval.saliency.sources import Method, PngFolder, open_method
+from dilo.eval.common.inputs import keyed, masks_listing
+from dilo.eval.common.pairing import Method, PngFolder, find_photographs, open_method
+from dilo.eval.common.results import settled_folder
+from dilo.eval.common.sheets import sheet_names
+from dilo.eval.saliency import output as report
+from dilo.eval.saliency.output import example_sheet, f_threshold_plot, precision_recall_plot
+from dilo.eval.saliency.scoring import Score, score
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
@@ -137,37 +136,6 @@ def common_images(
             f"{len(methods)} folders without one in common: score them one at a time"
         )
     return images
-
-
-def sheet_names(names: Sequence[str]) -> list[str]:
-    """Make file names of methods' names: plain letters, and no two alike.
-
-    Parameters
-    ----------
-    names : sequence of str
-        What the user calls the methods.
-
-    Returns
-    -------
-    list of str
-        ``sheet-NAME.png``, alike on a file system that ignores case in no two.
-
-    Examples
-    --------
-    >>> sheet_names(["rbd", "../a b", "RBD"])
-    ['sheet-rbd.png', 'sheet-a-b.png', 'sheet-RBD-2.png']
-    """
-    taken: set[str] = set()
-    files = []
-    for name in names:
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip(".-") or "masks"
-        file, number = plain, 1
-        while file.lower() in taken:
-            number += 1
-            file = f"{plain}-{number}"
-        taken.add(file.lower())
-        files.append(f"sheet-{file}.png")
-    return files
 
 
 def _counted(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[str]:

@@ -45,7 +45,7 @@ def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
     assert record.pop("seconds") >= 0
     inputs = record.pop("inputs")
     assert inputs["train"]["folder"] == str(data / "train")
-    assert inputs["train"]["list"] != inputs["test"]["list"]
+    assert inputs["train"]["digest"] != inputs["test"]["digest"]
     assert record == {
         "task": "knn",
         "precision": "fp32",

@@ -26,12 +26,12 @@ from support.reliance import (
 
 from dilo.eval.backgrounds.challenge import CHALLENGE
 from dilo.eval.cli import main as dilo_eval
-from dilo.eval.report.conditions import CONDITIONS
+from dilo.eval.common.lookup import walk
+from dilo.eval.records.conditions import CONDITIONS
+from dilo.eval.records.quantities import QUANTITIES, numbers
+from dilo.eval.records.reading import read_source
+from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.places import LOCALISATION, MASKS
-from dilo.eval.report.quantities import QUANTITIES, numbers
-from dilo.eval.report.reading import read_source
-from dilo.eval.report.tasks import TASKS
-from dilo.eval.report.walking import walk
 
 pytest.importorskip("matplotlib")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dilo.eval.classifier import Classifier
-from dilo.eval.encoder import Encoder
+from dilo.eval.models.classifier import Classifier
+from dilo.eval.models.encoder import Encoder
 from dilo.train.networks.encoder import build_network
 from dilo.train.recipes.recipe import ModelRecipe
 

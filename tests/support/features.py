@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.eval.features import Features, features_of
-from dilo.eval.folders import LabelledFolder
-from dilo.eval.origin import Origin
+from dilo.eval.features.features import Features, features_of
+from dilo.eval.features.folders import LabelledFolder
+from dilo.eval.features.provenance import Origin
 from dilo.pipeline.images.names import Names
 from dilo.train.networks.encoder import resnet
 from dilo.train.recipes.recipe import ModelRecipe

@@ -6,9 +6,9 @@ import torch
 from support.checkpoints import checkpoint_content
 from torch import nn
 
-from dilo.eval.encoder import Encoder
-from dilo.eval.folders import labelled_folder
+from dilo.eval.features.folders import labelled_folder
 from dilo.eval.linear.protocols import Protocol
+from dilo.eval.models.encoder import Encoder
 from dilo.train.networks.encoder import resnet
 from dilo.train.recipes.recipe import ModelRecipe
 from dilo.train.runtime.options import RunOptions

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dilo.eval.backgrounds.candidate import Candidate
-from dilo.eval.classifier import Classifier
-from dilo.eval.encoder import Encoder
+from dilo.eval.backgrounds.classify import Candidate
+from dilo.eval.models.classifier import Classifier
+from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.store.maskrows import MaskRows
 from dilo.pipeline.store.plan import IMAGES, PLAN, Plan

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dilo.eval.saliency.score import Score
+from dilo.eval.saliency.scoring import Score
 
 
 def made_of(**columns: Any) -> Score:

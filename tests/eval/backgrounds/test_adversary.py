@@ -7,8 +7,8 @@ from PIL import Image
 from support.reliance import NINE, Border, Mean, Middle, challenge_folder, nine_classifier
 
 from dilo.eval.backgrounds.adversary import attack, find_foregrounds
-from dilo.eval.backgrounds.candidate import Candidate
 from dilo.eval.backgrounds.challenge import find_challenge
+from dilo.eval.backgrounds.classify import Candidate
 from dilo.pipeline.errors import DiloError
 
 

@@ -3,8 +3,7 @@
 import torch
 from support.reliance import Mean, candidate, classifier
 
-from dilo.eval.backgrounds.answers import ask
-from dilo.eval.backgrounds.candidate import Candidate
+from dilo.eval.backgrounds.classify import Candidate, ask
 
 
 def test_every_candidate_answers_to_every_variation_in_order():

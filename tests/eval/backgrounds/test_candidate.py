@@ -7,9 +7,9 @@ import pytest
 import torch
 from support.reliance import CLASSES, NINE, Mean, classifier, in_to_in9
 
-from dilo.eval.backgrounds.candidate import IN9_MEAN, IN9_STD, of_challenge, of_folder
-from dilo.eval.backgrounds.mapping import Mapping
-from dilo.eval.classifier import Classifier
+from dilo.eval.backgrounds.challenge import Mapping
+from dilo.eval.backgrounds.classify import IN9_MEAN, IN9_STD, of_challenge, of_folder
+from dilo.eval.models.classifier import Classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.augment.color import normalise
 

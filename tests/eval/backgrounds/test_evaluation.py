@@ -15,13 +15,13 @@ from support.reliance import (
     scenes_and_masks,
 )
 
+from dilo.eval.backgrounds.classify import Running
 from dilo.eval.backgrounds.evaluation import (
     ChallengeOptions,
     Request,
     evaluate_challenge,
     evaluate_folder,
 )
-from dilo.eval.backgrounds.judging import Running
 
 
 def request(*networks, made=classifier, batch=5, **options):

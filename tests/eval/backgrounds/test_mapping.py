@@ -5,7 +5,7 @@ import json
 import pytest
 from support.reliance import in_to_in9
 
-from dilo.eval.backgrounds.mapping import read_mapping
+from dilo.eval.backgrounds.challenge import read_mapping
 from dilo.pipeline.errors import DiloError
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from dilo.eval.backgrounds.answers import Answers
-from dilo.eval.backgrounds.measures import background_gap, follows, kept, reliance, share
+from dilo.eval.backgrounds.classify import Answers
+from dilo.eval.backgrounds.metrics import background_gap, follows, kept, reliance, share
 
 
 def answers(labels, predictions, behind=None, paths=None):

@@ -15,13 +15,17 @@ from support.reliance import (
 )
 
 from dilo.eval.backgrounds import sheet
-from dilo.eval.backgrounds.answers import Answers
-from dilo.eval.backgrounds.candidate import Candidate
 from dilo.eval.backgrounds.challenge import find_challenge
+from dilo.eval.backgrounds.classify import (
+    Answers,
+    Candidate,
+    Running,
+    judge_challenge,
+    judge_variations,
+)
 from dilo.eval.backgrounds.draws import Donors
-from dilo.eval.backgrounds.judging import Running, judge_challenge, judge_variations
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select
-from dilo.eval.folders import labelled_folder
+from dilo.eval.features.folders import labelled_folder
 from dilo.pipeline.store import MaskStore
 
 RUNNING = Running(device=torch.device("cpu"))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dilo.eval.backgrounds.tiling import background_of
+from dilo.eval.backgrounds.variations import background_of
 
 SIDE = 16
 

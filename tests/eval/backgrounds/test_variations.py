@@ -8,17 +8,17 @@ from support.reliance import CLASSES, SIDE, SIZE, mask_store, object_mask, scene
 from torch.utils.data import DataLoader
 
 from dilo.eval.backgrounds.draws import MIXED, Donors
-from dilo.eval.backgrounds.tiling import background_of
 from dilo.eval.backgrounds.variations import (
     VARIATIONS,
     Pieces,
     Variations,
+    background_of,
     collate,
     pictures,
     select,
     spread,
 )
-from dilo.eval.folders import labelled_folder
+from dilo.eval.features.folders import labelled_folder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore

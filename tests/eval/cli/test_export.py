@@ -8,7 +8,7 @@ from support.checkpoints import write_checkpoint
 from support.cli import invoke
 
 from dilo.eval.cli import main
-from dilo.eval.encoder import load_encoder
+from dilo.eval.models.encoder import load_encoder
 
 
 @pytest.fixture

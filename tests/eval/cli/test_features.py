@@ -12,10 +12,10 @@ from support.features import small_checkpoint
 from support.folders import write_class_folders
 
 from dilo.eval.cli import main
-from dilo.eval.encoder import load_encoder
-from dilo.eval.featurefile import open_features
-from dilo.eval.features import features
-from dilo.eval.folders import labelled_folder
+from dilo.eval.features.features import features
+from dilo.eval.features.file import open_features
+from dilo.eval.features.folders import labelled_folder
+from dilo.eval.models.encoder import load_encoder
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from support.features import chosen_features, small_checkpoint
 from support.folders import write_class_folders
 
 from dilo.eval.cli import knn, main
-from dilo.eval.encoder import load_encoder
-from dilo.eval.featurefile import write_features
-from dilo.eval.features import features
-from dilo.eval.folders import labelled_folder
+from dilo.eval.features.features import features
+from dilo.eval.features.file import write_features
+from dilo.eval.features.folders import labelled_folder
+from dilo.eval.models.encoder import load_encoder
 from dilo.train.monitor.knn import knn_accuracy
 
 

@@ -10,10 +10,10 @@ from support.cli import invoke
 from support.folders import write_class_folders
 from support.probes import write_small
 
-from dilo.eval.classifier import load_classifier
 from dilo.eval.cli import linear, main
 from dilo.eval.linear.protocols import PROTOCOLS
 from dilo.eval.linear.sweep import Sweep
+from dilo.eval.models.classifier import load_classifier
 from dilo.train.runtime.signals import StopSignal
 
 

@@ -11,9 +11,9 @@ from support.cli import invoke
 from support.folders import write_class_folders
 
 from dilo.eval.cli import main
-from dilo.eval.encoder import load_encoder
-from dilo.eval.features import features
-from dilo.eval.folders import labelled_folder
+from dilo.eval.features.features import features
+from dilo.eval.features.folders import labelled_folder
+from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.images import decode
 from dilo.train.networks.encoder import build_network
 

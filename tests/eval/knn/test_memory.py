@@ -5,9 +5,9 @@ import torch
 from support.folders import write_class_folders
 from torch.nn.functional import normalize
 
-from dilo.eval.encoder import Encoder
-from dilo.eval.folders import labelled_folder
+from dilo.eval.features.folders import labelled_folder
 from dilo.eval.knn.memory import memory_features
+from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.errors import CheckpointError, DiloError
 
 LIGHT, COLOUR = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))

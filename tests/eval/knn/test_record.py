@@ -7,8 +7,9 @@ import pytest
 import torch
 from support.features import ORIGIN, chosen_features
 
-from dilo.eval.featurefile import open_features, write_features
-from dilo.eval.knn.record import knn_record, knn_table, relabelled, require_comparable
+from dilo.eval.features.features import relabelled
+from dilo.eval.features.file import open_features, write_features
+from dilo.eval.knn.record import knn_record, knn_table, require_comparable
 from dilo.pipeline.errors import DiloError
 
 CLASSES = ("ant", "bee", "cat")

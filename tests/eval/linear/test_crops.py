@@ -8,8 +8,8 @@ from support.folders import write_class_folders
 from support.probes import SHORT
 from support.ranks import on_ranks
 
-from dilo.eval.folders import labelled_folder
-from dilo.eval.linear.crops import EpochBatches, TrainingCrops, collate
+from dilo.eval.features.folders import labelled_folder
+from dilo.eval.linear.data import EpochBatches, TrainingCrops, collate
 from dilo.eval.linear.protocols import PROTOCOLS, Protocol
 from dilo.train.data.draws import view_draw
 from dilo.train.data.loader import make_loader

@@ -8,11 +8,11 @@ import torch
 from support.folders import write_class_folders
 from support.probes import folders, write_small
 
-from dilo.eval.classifier import load_classifier
-from dilo.eval.encoder import load_encoder
-from dilo.eval.features import features
+from dilo.eval.features.features import features
 from dilo.eval.linear.fast import fast_probe
 from dilo.eval.linear.sweep import Sweep
+from dilo.eval.models.classifier import load_classifier
+from dilo.eval.models.encoder import load_encoder
 
 ASKED = Sweep(epochs=5, batch=8)
 CPU = torch.device("cpu")

@@ -2,8 +2,8 @@
 
 from support.folders import write_class_folders
 
-from dilo.eval.folders import labelled_folder
-from dilo.eval.linear.outcome import reasons
+from dilo.eval.features.folders import labelled_folder
+from dilo.eval.linear.results import reasons
 
 
 def test_an_image_left_out_is_named_with_its_reason(tmp_path):

@@ -4,13 +4,7 @@ import math
 
 import pytest
 
-from dilo.eval.linear.protocols import (
-    PROTOCOLS,
-    altered,
-    departures,
-    protocol_words,
-    rate,
-)
+from dilo.eval.linear.protocols import PROTOCOLS, altered, departures, protocol_words, rate
 
 
 @pytest.mark.parametrize(

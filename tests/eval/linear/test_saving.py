@@ -4,9 +4,9 @@ import pytest
 import torch
 from support.probes import small_state, tiny_encoder, write_small
 
-from dilo.eval.classifier import load_classifier
-from dilo.eval.encoder import load_encoder
 from dilo.eval.linear.saving import STATE, read_state, write_classifier, write_state
+from dilo.eval.models.classifier import load_classifier
+from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.networks.torchfile import read
 

@@ -7,7 +7,7 @@ import torch
 from support.probes import Sliced
 from torch import nn
 
-from dilo.eval.linear.rows import batches, held_out, standardise
+from dilo.eval.linear.feature_batches import batches, held_out, standardise
 from dilo.eval.linear.sweep import Sweep, Tried, choose, sweep
 from dilo.pipeline.errors import CheckpointError, DiloError
 

@@ -9,13 +9,13 @@ from support.probes import CPU, SHORT, folders, tiny_encoder, write_small
 from support.ranks import on_ranks
 from torch import nn
 
-from dilo.eval.classifier import load_classifier
-from dilo.eval.encoder import load_encoder
-from dilo.eval.features import features
-from dilo.eval.linear.crops import EpochBatches, TrainingCrops, collate
+from dilo.eval.features.features import features
+from dilo.eval.linear.data import EpochBatches, TrainingCrops, collate
 from dilo.eval.linear.protocols import Protocol
 from dilo.eval.linear.saving import STATE
 from dilo.eval.linear.training import probe
+from dilo.eval.models.classifier import load_classifier
+from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.engine.claim import claim_run
 from dilo.train.networks.torchfile import read

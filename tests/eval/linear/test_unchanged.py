@@ -4,9 +4,9 @@ import pytest
 import torch
 from support.probes import tiny_encoder, write_small
 
-from dilo.eval.encoder import load_encoder
+from dilo.eval.features.provenance import digest_of
 from dilo.eval.linear.unchanged import require_unchanged, weights_of
-from dilo.eval.origin import digest_of
+from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.errors import CheckpointError
 
 

@@ -3,9 +3,9 @@
 from support.pages import Page
 from support.reports import localize, saliency
 
+from dilo.eval.records.reading import Result, Source
 from dilo.eval.report.gathered import gather
 from dilo.eval.report.places import localisation_section, masks_section
-from dilo.eval.report.reading import Result, Source
 
 
 def gathered(tmp_path, *records, is_run=True):

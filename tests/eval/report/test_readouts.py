@@ -4,9 +4,9 @@ import pytest
 from support.pages import Page
 from support.reports import backgrounds, knn, linear, picture, write_json
 
+from dilo.eval.records.reading import Result, Source, read_source
 from dilo.eval.report import readouts
 from dilo.eval.report.gathered import gather
-from dilo.eval.report.reading import Result, Source, read_source
 from dilo.eval.report.readouts import task_section
 
 

@@ -2,8 +2,8 @@
 
 from support.pages import Page
 
+from dilo.eval.records.reading import Source
 from dilo.eval.report.gathered import gather
-from dilo.eval.report.reading import Source
 from dilo.eval.report.runs import recipes_section, runs_section
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dilo.eval.report.comparing import Comparison
-from dilo.eval.report.proportions import interval
-from dilo.eval.report.quantities import Number, Quantity
-from dilo.eval.report.reading import Result
+from dilo.eval.common.intervals import interval
+from dilo.eval.records.comparison import Comparison
+from dilo.eval.records.quantities import Number, Quantity
+from dilo.eval.records.reading import Result
 from dilo.eval.report.words import listed, sentence, summary, with_unit, written
 
 

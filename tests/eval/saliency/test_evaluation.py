@@ -10,8 +10,9 @@ from PIL import Image
 from support.maps import disc, save, write_maps
 from support.runs import photographs_and_masks
 
-from dilo.eval.saliency.conventions import NUMBERS
-from dilo.eval.saliency.evaluation import Request, evaluate, sheet_names
+from dilo.eval.common.sheets import sheet_names
+from dilo.eval.saliency.evaluation import Request, evaluate
+from dilo.eval.saliency.metrics import NUMBERS
 from dilo.pipeline.errors import DiloError
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dilo.eval.saliency.plots import COLOURS, LONGEST, f_threshold_plot, precision_recall_plot
+from dilo.eval.common.plots import COLOURS, LONGEST
+from dilo.eval.saliency.output import f_threshold_plot, precision_recall_plot
 
 
 def method(name, start=0.2):

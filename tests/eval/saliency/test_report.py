@@ -6,8 +6,8 @@ import json
 import numpy as np
 from support.scores import made_of
 
-from dilo.eval.saliency.conventions import NUMBERS
-from dilo.eval.saliency.report import conventions, per_image, score_record, table
+from dilo.eval.saliency.metrics import NUMBERS
+from dilo.eval.saliency.output import conventions, per_image, score_record, table
 
 
 def curve(*values):

@@ -13,7 +13,7 @@ from support.networks import gain
 from support.photographs import photograph_folder
 from support.plugins import mark
 
-from dilo.eval.maskmethods import CLASS_RULES, SEGMENTATIONS
+from dilo.eval.attribution.maskmethods import CLASS_RULES, SEGMENTATIONS
 from dilo.pipeline.cli import main
 from dilo.pipeline.cli.networks import _CLASS_RULES, NetworkOptions
 from dilo.pipeline.cli.run import RunOptions

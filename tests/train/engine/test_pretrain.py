@@ -22,7 +22,7 @@ from support.runs import (
     small_recipe,
 )
 
-from dilo.eval.classifier import load_classifier
+from dilo.eval.models.classifier import load_classifier
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.draws import CROPS
 from dilo.train.data.images import find_image_set

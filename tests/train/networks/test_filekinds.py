@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dilo.eval.checkpoints.foreign import read_foreign
+from dilo.eval.models.foreign import read_foreign
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.networks.torchfile import read
 

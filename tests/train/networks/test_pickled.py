@@ -8,7 +8,7 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from dilo.eval.checkpoints.foreign import read_foreign
+from dilo.eval.models.foreign import read_foreign
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.networks.pickled import survey
 from dilo.train.networks.torchfile import read

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from dilo.eval.checkpoints.foreign import read_foreign
+from dilo.eval.models.foreign import read_foreign
 from dilo.pipeline.errors import AccessError, CheckpointError
 from dilo.train.networks.torchfile import read
 

@@ -1,0 +1,1 @@
+"""Where a classifier looks: gradients, activation maps, and masks cut from them."""

@@ -1,1 +1,0 @@
-"""Files of weights: read, whoever wrote them, and written for others."""

@@ -1,0 +1,1 @@
+"""What every command of dilo-eval does: records, tables, plots, pairing."""

@@ -1,1 +1,0 @@
-"""The cut of an image that a gradient seeds."""

@@ -1,0 +1,1 @@
+"""`dilo-eval export`: a backbone and its card, for other programs."""

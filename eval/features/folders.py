@@ -1,0 +1,122 @@
+"""Images below a folder, and their classes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dilo.pipeline.images.labels import class_remarks, labels_of
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import Names
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFolder:
+    """Images below a folder, each in the class that its first folder names.
+
+    Attributes
+    ----------
+    root : Path
+        The folder.
+    names : Names
+        Relative paths of the M images.
+    labels : Tensor of shape (M,), int64
+        Class of each, a position in `classes`; -1 where there are no classes.
+    classes : tuple of str
+        Names of the classes; empty where images lie outside class folders.
+    """
+
+    root: Path
+    names: Names
+    labels: Tensor
+    classes: tuple[str, ...]
+
+
+Say = Callable[[str], object]
+
+
+def labelled_folder(
+    root: Path, *, classes: tuple[str, ...] | None = None, say: Say | None = None
+) -> LabelledFolder:
+    """List the images of a folder and number their classes.
+
+    Parameters
+    ----------
+    root : Path
+        A folder of class folders, with images at any depth below them.
+    classes : tuple of str, optional
+        The classes to number by; by default those of the folder, sorted.
+    say : callable, optional
+        Told in lines what is passed over, and what is unusual about the classes.
+
+    Returns
+    -------
+    LabelledFolder
+        The images in the order of their paths.
+
+    Raises
+    ------
+    DiloError
+        If there is no image, an image lies in no class folder, or a class of the
+        folder is not among `classes`.
+    """
+    names = find_images(root, say=say)
+    labels = labels_of(names, str(root), classes=classes)
+    if say is not None and classes is None:
+        _say_all(say, class_remarks(labels.classes, str(root)))
+    return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
+
+
+def any_folder(root: Path, *, say: Say | None = None) -> LabelledFolder:
+    """List the images of a folder, with their classes where all lie in class folders.
+
+    Parameters
+    ----------
+    root : Path
+        Any folder with images, at any depth.
+    say : callable, optional
+        Told in lines what is passed over, and what is unusual about the classes.
+
+    Returns
+    -------
+    LabelledFolder
+        The images in the order of their paths.
+
+    Raises
+    ------
+    DiloError
+        If there is no image.
+    """
+    names = find_images(root, say=say)
+    if all("/" in name for name in names):
+        labels = labels_of(names, str(root))
+        if say is not None:
+            _say_all(say, class_remarks(labels.classes, str(root)))
+        return LabelledFolder(root, names, torch.from_numpy(labels.numbers), labels.classes)
+    return LabelledFolder(root, names, torch.full((len(names),), -1), ())
+
+
+def _say_all(say: Say, lines: Iterable[str]) -> None:
+    """Say lines."""
+    for line in lines:
+        say(line)
+
+
+def class_of(folder: LabelledFolder, row: int) -> str | None:
+    """Name the class of an image.
+
+    Parameters
+    ----------
+    folder : LabelledFolder
+        The images.
+    row : int
+        Which.
+
+    Returns
+    -------
+    str or None
+        Its class, where there are classes.
+    """
+    return folder.classes[int(folder.labels[row])] if folder.classes else None

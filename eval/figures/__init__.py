@@ -1,1 +1,0 @@
-"""The paper's figures: neighbours, and what a class score hangs on."""

@@ -1,0 +1,1 @@
+"""`dilo-eval gradients`: what classifiers look at."""

@@ -1,0 +1,1 @@
+"""`dilo-eval localize`: maps against objects."""

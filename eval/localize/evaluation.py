@@ -1,0 +1,191 @@
+"""The whole of `dilo-eval localize`: find, pair, map, score, write."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dilo.eval.common.pairing import Method, Photographs, find_photographs, open_method
+from dilo.eval.common.results import settled_folder, write_result
+from dilo.eval.localize import output as report
+from dilo.eval.localize.ground_truth import BoxTruth, Collection, MaskTruth, Truth
+from dilo.eval.localize.measures import tolerance_of
+from dilo.eval.localize.metrics import Row
+from dilo.eval.localize.networks import Network, class_of, known_classes
+from dilo.eval.localize.output import notes, record_of, remove_sheets, write_sheets, write_texts
+from dilo.eval.localize.request import Request
+from dilo.eval.localize.scoring import FLOORS, Scores, score_all
+from dilo.eval.models.classifier import Classifier, load_classifier
+from dilo.pipeline.common.progress import Progress
+from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.names import escaped
+from dilo.train.runtime.devices import choose_device
+
+Say = Callable[[str], None]
+
+
+#: Side of the maps where no classifier says another: that of the published numbers.
+SIZE = 224
+
+
+#: What tables call the maps that look at no pixel.
+FLOOR_NAMES = {"center": "floor: center prior", "random": "floor: random map"}
+
+
+def evaluate(request: Request, say: Say) -> dict[str, Any]:
+    """Score maps against truth, and write tables, a plot and sheets.
+
+    Parameters
+    ----------
+    request : Request
+        What to do.
+    say : callable
+        Writes a line for people.
+
+    Returns
+    -------
+    dict
+        The content of localize.json.
+
+    Raises
+    ------
+    DiloError
+        If something cannot be read or paired.
+    """
+    started = time.monotonic()
+    truth: Truth = (
+        MaskTruth(request.truth, request.images) if request.truth else BoxTruth(_boxes(request))
+    )
+    known = list(truth.keys)
+    photographs = find_photographs(request.images, known, of=truth.where)
+    methods = [
+        open_method(name, folder, known, option="--maps", of=truth.where)
+        for name, folder in request.maps
+    ]
+    keys, missing = _common(request, photographs, truth, methods)
+    classifiers = [
+        (name, load_classifier(path, arch=request.arch, size=request.size))
+        for name, path in request.classifiers
+    ]
+    sizes = [classifier.encoder.size for _, classifier in classifiers]
+    collection = Collection(photographs, truth, methods, request.size or max(sizes, default=SIZE))
+    networks = _networks(request, classifiers, photographs, keys, say)
+    say(
+        f"{request.images}: {len(keys)} images, squashed to {collection.size} px, against "
+        f"{truth.where}; pointing forgives {tolerance_of(collection.size):.3g} px"
+    )
+    for line in [*truth.remarks(), *(line for m in methods for line in m.source.remarks())]:
+        say(line)
+    with Progress(len(keys), "images", say) as progress:
+        scores = score_all(
+            collection,
+            networks,
+            keys,
+            batch=request.batch,
+            workers=request.workers,
+            progress=progress.advance,
+        )
+    rows = _rows(collection, networks, scores)
+    record = record_of(request, collection, rows, scores, missing, started)
+    for line in [*notes(record), *report.table(rows)]:
+        say(line)
+    out = settled_folder(request.out, record, say, of_run=request.of_run)
+    request = replace(request, out=out)
+    write_texts(request, collection, rows, scores)
+    if request.sheets:
+        write_sheets(out, collection, networks, rows, scores)
+    else:
+        remove_sheets(out, rows)
+    write_result(out, record)  # last: it says that all the others are there
+    say(f"{out}: table.txt has these numbers, localize.json more, per-image.csv the images")
+    return record
+
+
+def _boxes(request: Request) -> Path:
+    """Take the boxes, where there are no masks."""
+    if request.boxes is None:
+        raise ValueError("a request must have truth or boxes, got neither")
+    return request.boxes
+
+
+def _common(
+    request: Request, photographs: Photographs, truth: Truth, methods: Sequence[Method]
+) -> tuple[list[str], list[str]]:
+    """Choose the images that have truth and every map; name the others, if there may be any."""
+    keys = [key for key in photographs.files if all(key in method.pairs for method in methods)]
+    # By the name without extension: a PNG beside a JPEG of its name is a mask of it, not an image.
+    taken = {photographs.files[key].rpartition(".")[0] for key in keys}
+    missing = [
+        escaped(name)
+        for name in find_images(request.images)
+        if name.rpartition(".")[0] not in taken
+    ]
+    if missing and not request.allow_missing:
+        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        maps = "".join(f", and a map in {method.source.folder}" for method in methods)
+        raise DiloError(
+            f"each image of --images {request.images} must have its truth in {truth.where}{maps}, "
+            f"got {len(missing)} without ({named}): add what is missing, or give "
+            "--allow-missing to score the others"
+        )
+    if not keys:
+        raise DiloError(
+            f"--maps must share at least one image of {truth.where}, got {len(methods)} folders "
+            "without one in common: score them one at a time"
+        )
+    return keys, missing
+
+
+def _networks(
+    request: Request,
+    classifiers: Sequence[tuple[str, Classifier]],
+    photographs: Photographs,
+    keys: Sequence[str],
+    say: Say,
+) -> list[Network]:
+    """Put classifiers on the device, and decide of which classes their maps are."""
+    if not classifiers:
+        return []
+    device = choose_device(request.device)
+    classes = _class_folders([photographs.files[key] for key in keys])
+    networks = []
+    for name, classifier in classifiers:
+        known, rule, reason = known_classes(
+            classifier, sorted(set(classes)), f"--images {request.images}", request.rule
+        )
+        say(f"{name}: maps of the {rule} class" + (f", as {reason}" if reason else ""))
+        networks.append(Network(name, classifier.to(device), request.methods, known, rule))
+    return networks
+
+
+def _class_folders(paths: Sequence[str]) -> list[str]:
+    """Tell the class folder of each image; nothing where one lies outside any."""
+    classes = [class_of(path) for path in paths]
+    return classes if all(classes) else []
+
+
+def _rows(collection: Collection, networks: Sequence[Network], scores: Scores) -> list[Row]:
+    """Name what was scored."""
+    classes = _class_folders([collection.files[key] for key in scores.keys])
+    given: list[dict[str, Any]] = [
+        {
+            "name": f"{network.name} {method}",
+            "method": method,
+            "rule": network.rule,
+            "checkpoint": str(network.classifier.encoder.source),
+            "step": network.classifier.encoder.step,
+        }
+        for network in networks
+        for method in network.methods
+    ]
+    given += [
+        {"name": method.name, "method": "maps", "checkpoint": str(method.source.folder)}
+        for method in collection.methods
+    ]
+    given += [{"name": FLOOR_NAMES[floor], "method": floor, "floor": True} for floor in FLOORS]
+    return [
+        Row(**words, score=score, classes=classes, by_pixel=collection.truth.by_pixel)
+        for words, score in zip(given, scores.rows, strict=True)
+    ]

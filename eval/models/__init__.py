@@ -1,0 +1,1 @@
+"""Checkpoints, whoever wrote them, as frozen networks."""

@@ -1,0 +1,162 @@
+"""The network that a checkpoint's weights belong to: told, built, and filled with them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dilo.eval.models.layouts import Found, head_of, said_arch, shape_of
+from dilo.eval.models.two_stream import Half, Pair
+from dilo.pipeline.errors import CheckpointError, RecipeError, first_few, near
+from dilo.train.networks.encoder import build_network
+from dilo.train.networks.timm_encoder import TIMM
+from dilo.train.networks.weights import load_weights
+from dilo.train.recipes.recipe import ARCHITECTURES, ModelRecipe
+
+
+def model_of(content: object, found: Found, source: Path, arch: str | None = None) -> ModelRecipe:
+    """Tell architecture, width and stem: as the user says, as the file does, or by the shapes.
+
+    Parameters
+    ----------
+    content : object
+        What the file holds.
+    found : Found
+        Its weights.
+    source : Path
+        The file.
+    arch : str, optional
+        What the user says.
+
+    Returns
+    -------
+    ModelRecipe
+        Without a head.
+
+    Raises
+    ------
+    CheckpointError
+        If nothing tells, or there is no such network.
+    """
+    trunk = found.trunks[0]
+    guessed, width = shape_of(trunk)
+    arch = arch or said_arch(content) or guessed
+    if arch not in ARCHITECTURES and not str(arch).startswith(TIMM):
+        raise CheckpointError(
+            f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
+            f"got {arch}: say it with --arch{near(arch, ARCHITECTURES)}"
+        )
+    first = trunk.get("conv1.weight")
+    small = first is not None and first.ndim == 4 and first.shape[-1] == 3
+    return ModelRecipe(arch=str(arch), width=width, stem="small" if small else "imagenet")
+
+
+def with_head(model: ModelRecipe, found: Found, source: Path) -> ModelRecipe:
+    """Add the projection head that the weights tell of.
+
+    Parameters
+    ----------
+    model : ModelRecipe
+        The trunk.
+    found : Found
+        The weights.
+    source : Path
+        The file.
+
+    Returns
+    -------
+    ModelRecipe
+        With its head.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none that is known.
+    """
+    told = head_of(found.heads[0])
+    if told is None:
+        raise CheckpointError(
+            f"{source} must hold a projection head of one linear layer, of two, or SimCLR's, got "
+            f"{first_few(list(found.heads[0])) or 'no head'}: read out the pooled features instead"
+        )
+    kind: Any = told[0]
+    return replace(model, head=kind, head_layers=told[1], dim=told[2])
+
+
+def network_of(model: ModelRecipe, found: Found, source: Path, *, headless: bool) -> nn.Module:
+    """Build the network and fill it.
+
+    Parameters
+    ----------
+    model : ModelRecipe
+        What it is.
+    found : Found
+        The weights.
+    source : Path
+        The file.
+    headless : bool
+        Whether to leave the head out.
+
+    Returns
+    -------
+    Module
+        Maps (B, 3, H, W) float32, in the colours that it sees, to what it pools or embeds;
+        frozen, in eval mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not exactly those of the architecture.
+    """
+    parts = [
+        _filled(model, weights, None if headless else head, channels, source)
+        for weights, head, channels in zip(found.trunks, found.heads, found.channels, strict=True)
+    ]
+    network = parts[0] if len(parts) == 1 else Pair(*parts)
+    if found.channels in ((1,), (2,)):
+        network = Half(network, found.channels[0])
+    return network.eval().requires_grad_(False)
+
+
+def _filled(
+    model: ModelRecipe,
+    weights: dict[str, Tensor],
+    head: dict[str, Tensor] | None,
+    channels: int,
+    source: Path,
+) -> nn.Module:
+    """Build a trunk, with its head if there is one to fill, and fill it."""
+    if head is not None:
+        if model.head == "linear":  # PyContrast numbers the layers of this head, too
+            head = {name.removeprefix("0."): value for name, value in head.items()}
+        weights = weights | {f"fc.{name}": value for name, value in head.items()}
+    what = f"{source} as a {model.arch} with the {model.stem} stem must have all its layers"
+    advice = "name another architecture with --arch, or take another checkpoint"
+    if not model.arch.startswith(TIMM):
+        # Without memory: what a file claims is compared before anything as large is made.
+        with torch.device("meta"):
+            claimed = _empty(model, channels, source, headless=head is None)
+        if _numbers(claimed.state_dict()) > 2 * _numbers(weights):
+            load_weights(claimed, weights, what, advice)
+    network = _empty(model, channels, source, headless=head is None)
+    load_weights(network, weights, what, advice)
+    return network
+
+
+def _empty(model: ModelRecipe, channels: int, source: Path, *, headless: bool) -> nn.Module:
+    """Build a network that is not filled."""
+    try:
+        network = build_network(model, channels=channels)
+    except RecipeError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    if headless:
+        network.fc = nn.Identity()
+    return network
+
+
+def _numbers(weights: Mapping[str, Tensor]) -> int:
+    """Count the numbers in weights."""
+    return sum(tensor.numel() for tensor in weights.values())

@@ -1,0 +1,81 @@
+"""What detectron2 calls the layers of a ResNet, and torchvision's names for them."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+_Table = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+
+
+#: A tensor that detectron2's ResNets have and torchvision's do not.
+MARK = "stem.conv1.norm.weight"
+
+
+#: What MoCo's converter makes of a classifier or a head, for which detectron2 has no use.
+_HEAD = "stem.fc."
+
+
+_TO: _Table = (
+    (r"^conv1\.", "stem.conv1."),
+    (r"^bn1\.", "stem.conv1.norm."),
+    (r"^layer(\d)\.", lambda found: f"res{int(found[1]) + 1}."),
+    (r"\.bn(\d)\.", r".conv\1.norm."),
+    (r"\.downsample\.0\.", ".shortcut."),
+    (r"\.downsample\.1\.", ".shortcut.norm."),
+)
+
+
+_FROM: _Table = (
+    (r"^stem\.conv1\.norm\.", "bn1."),
+    (r"^stem\.conv1\.", "conv1."),
+    (r"^res(\d)\.", lambda found: f"layer{int(found[1]) - 1}."),
+    (r"\.conv(\d)\.norm\.", r".bn\1."),
+    (r"\.shortcut\.norm\.", ".downsample.1."),
+    (r"\.shortcut\.", ".downsample.0."),
+)
+
+
+def to_detectron2(weights: Mapping[str, Value]) -> dict[str, Value]:
+    """Rename the layers of a ResNet as detectron2 does.
+
+    Parameters
+    ----------
+    weights : mapping of str to object
+        Under torchvision's names.
+
+    Returns
+    -------
+    dict of str to object
+        Without counts of batches, which detectron2 does not keep.
+    """
+    kept = {name: value for name, value in weights.items() if "num_batches_tracked" not in name}
+    return _renamed(kept, _TO)
+
+
+def from_detectron2(weights: Mapping[str, Value]) -> dict[str, Value]:
+    """Rename the layers of a ResNet as torchvision does.
+
+    Parameters
+    ----------
+    weights : mapping of str to object
+        Under detectron2's names.
+
+    Returns
+    -------
+    dict of str to object
+        Without what MoCo's converter keeps of a head.
+    """
+    return _renamed({k: value for k, value in weights.items() if not k.startswith(_HEAD)}, _FROM)
+
+
+def _renamed(weights: Mapping[str, Value], table: _Table) -> dict[str, Value]:
+    """Apply each row of a table to each name."""
+    renamed = {}
+    for name, value in weights.items():
+        for pattern, to in table:
+            name = re.sub(pattern, to, name)
+        renamed[name] = value
+    return renamed

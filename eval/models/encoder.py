@@ -1,0 +1,301 @@
+"""A checkpoint to a frozen trunk: ours, and those of the repositories whose key names we share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from dilo.eval.models.build import model_of, network_of, with_head
+from dilo.eval.models.formats import read_weights
+from dilo.eval.models.layouts import Found, entry, find_trunks
+from dilo.eval.models.two_stream import Half, Pair
+from dilo.pipeline.errors import CheckpointError
+from dilo.train.augment.color import to_color_space
+from dilo.train.engine.checkpoint import list_checkpoints
+from dilo.train.networks.encoder import feature_map
+from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
+
+#: What of a network is read out: what it pools, or what its projection head makes of that.
+Output = Literal["pooled", "embedding"]
+
+
+#: The colours that networks see, by name.
+SPACES: tuple[str, ...] = get_args(get_type_hints(ViewsRecipe)["space"])
+
+
+#: What our checkpoints say of the data they were trained on.
+_DIGESTS = ("images", "masks", "backgrounds")
+
+
+#: Counts in a file are below it; sides of images, in pixels, are not above.
+_BEYOND = 2**63
+
+
+_LARGEST_SIDE = 2**14
+
+
+#: Characters of a name or of digests: longer text in their place is none.
+_LONGEST = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A frozen trunk and what an evaluation must know of it.
+
+    Attributes
+    ----------
+    network : Module
+        Maps (B, 3, H, W) float32, in the colours that `space` names, to the pooled features
+        (B, D) float32, or to the embedding. In eval mode; no parameter requires a gradient.
+    size : int
+        Side, in pixels, of the images it was trained on.
+    source : Path
+        The file that the weights came from.
+    step : int or None
+        Optimiser steps taken, where the file says so.
+    space : str
+        The colours it sees, as `views.space` of a recipe names them.
+    model : ModelRecipe
+        Architecture, stem, width and head.
+    recipe : mapping of str to object
+        The recipe of its training, as the file has it; empty where it has none.
+    origin : mapping of str to int or str
+        What else the file says of its training: "epoch", and of ours the digests of "images",
+        "masks" and "backgrounds".
+    output : {"pooled", "embedding"}
+        What `network` gives.
+    part : str or None
+        Which network of a file that holds several, by its place.
+    """
+
+    network: nn.Module
+    size: int
+    source: Path
+    step: int | None = None
+    space: str = "rgb"
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, int | str] = field(default_factory=dict)
+    output: Output = "pooled"
+    part: str | None = None
+
+    def features(self, images: Tensor) -> Tensor:
+        """Turn images into features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            RGB in [0, 1], on the network's device.
+
+        Returns
+        -------
+        Tensor of shape (B, D), float32
+            Pooled, not normalised; or embedded.
+        """
+        features: Tensor = self.network(to_color_space(images, self.space))
+        return features
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Give what the trunk pools, whose mean over the cells is `features`.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            RGB in [0, 1], on the network's device.
+
+        Returns
+        -------
+        Tensor of shape (B, D, h, w), float32
+            The last feature maps; of a pair, luminance's channels, then those of colours.
+
+        Raises
+        ------
+        RecipeError
+            If the network has none, as a vision transformer.
+        """
+        pixels = to_color_space(images, self.space)
+        if isinstance(self.network, Pair | Half):
+            return torch.cat([feature_map(n, part) for n, part in self.network.parts(pixels)], 1)
+        return feature_map(self.network, pixels)
+
+
+def load_encoder(
+    path: Path,
+    *,
+    arch: str | None = None,
+    size: int | None = None,
+    output: Output = "pooled",
+    part: str | None = None,
+) -> Encoder:
+    """Read the trunk of a checkpoint, with or without its projection head.
+
+    Parameters
+    ----------
+    path : Path
+        A checkpoint, or the folder of a run, which stands for its newest checkpoint.
+    arch : str, optional
+        Name of the network, a ResNet or ``timm:NAME``; by default what the file says.
+    size : int, optional
+        Side of the evaluated images in pixels; by default that of the recipe in the
+        file, or 224.
+    output : {"pooled", "embedding"}, default "pooled"
+        What the network is to give: what it pools, or what its projection head makes of that.
+    part : str, optional
+        Where the file holds several networks: which, by its place, as "teacher".
+
+    Returns
+    -------
+    Encoder
+        The frozen trunk.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no checkpoint, it is damaged, or its weights are not exactly those of the
+        architecture. Objects of other programs in it are dropped, and nothing of them is run.
+
+    References
+    ----------
+    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
+       Learning", CVPR 2020: the key names, and reading out the query encoder.
+    """
+    source = checkpoint_file(path)
+    content = read_weights(source)
+    found = find_trunks(content, source, arch, part)
+    encoder = encoder_of(content, found, source, arch, size, output)
+    return replace(encoder, part=part)
+
+
+def encoder_of(
+    content: object,
+    found: Found,
+    source: Path,
+    arch: str | None = None,
+    size: int | None = None,
+    output: Output = "pooled",
+) -> Encoder:
+    """Build the network that a checkpoint's weights belong to, and fill it.
+
+    Parameters
+    ----------
+    content : object
+        What the file holds.
+    found : Found
+        Its weights.
+    source : Path
+        The file.
+    arch, size, output : optional
+        As `load_encoder` takes them.
+
+    Returns
+    -------
+    Encoder
+        The frozen trunk.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not exactly those of the architecture.
+    """
+    recipe = entry(content, "dilo", "recipe")
+    recipe = recipe if isinstance(recipe, Mapping) else {}
+    model = model_of(content, found, source, arch)
+    if output == "embedding":
+        model = with_head(model, found, source)
+    space = _text(entry(recipe, "views", "space")) or found.space
+    if space not in SPACES:
+        raise CheckpointError(
+            f"{source}: its colours must be one of {', '.join(SPACES)}, got {space[:40]!r}: "
+            "take another checkpoint"
+        )
+    return Encoder(
+        network_of(model, found, source, headless=output == "pooled"),
+        size or _side(entry(recipe, "views", "size"), source) or 224,
+        source,
+        _count(entry(content, "dilo", "step")),
+        space,
+        model,
+        recipe,
+        _origin(content),
+        output,
+    )
+
+
+def _origin(content: object) -> dict[str, int | str]:
+    """Keep what else a file says of its training."""
+    said: dict[str, int | str | None] = {"epoch": _count(entry(content, "epoch"))}
+    said["epoch"] = said["epoch"] or _count(entry(content, "dilo", "epoch"))
+    said |= {name: _text(entry(content, "dilo", name)) for name in _DIGESTS}
+    return {name: value for name, value in said.items() if value not in (None, "")}
+
+
+def checkpoint_file(path: Path) -> Path:
+    """Find the file that a path stands for.
+
+    Parameters
+    ----------
+    path : Path
+        A checkpoint, or the folder of a run.
+
+    Returns
+    -------
+    Path
+        The file; of a run, its newest checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the run has none.
+    """
+    return newest_checkpoint(path) if path.is_dir() else path
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """Find the checkpoint with the highest step in the folder of a run.
+
+    Parameters
+    ----------
+    run : Path
+        What dilo-train was given as --out.
+
+    Returns
+    -------
+    Path
+        One of its ``checkpoints/step-*.pt``.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    checkpoints = list_checkpoints(run)
+    if not checkpoints:
+        raise CheckpointError(
+            f"{run} must be a checkpoint or the folder of a run, but there is no "
+            f"{run / 'checkpoints' / 'step-*.pt'}: give the file itself, or train first"
+        )
+    return checkpoints[0][1]
+
+
+def _text(value: object) -> str | None:
+    """Keep a string, drop anything else that a foreign file may hold in its place."""
+    return value if isinstance(value, str) and len(value) <= _LONGEST else None
+
+
+def _count(value: object) -> int | None:
+    """Keep a number that counts something, drop anything else."""
+    return value if type(value) is int and 0 <= value < _BEYOND else None
+
+
+def _side(value: object, source: Path) -> int | None:
+    """Keep a side of images that can be; a file that says none has none."""
+    if type(value) is int and not 0 < value <= _LARGEST_SIDE:
+        got = value if abs(value) < _BEYOND else "a number beyond all images"
+        raise CheckpointError(
+            f"{source}: views.size of its recipe must be 1 to {_LARGEST_SIDE} pixels, got {got}: "
+            "say another with --size, or take another checkpoint"
+        )
+    return value if type(value) is int else None

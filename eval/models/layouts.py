@@ -1,0 +1,431 @@
+"""Whose checkpoint it is, told by its keys: to one trunk's weights, or those of a pair."""
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dilo.eval.models import detectron2
+from dilo.pipeline.errors import CheckpointError, first_few
+from dilo.train.networks.timm_encoder import TIMM
+from dilo.train.networks.torchfile import shown
+from dilo.train.networks.weights import unwrapped
+
+#: A part of a name that says: a moving average of another network in the same file.
+_AVERAGE = re.compile(r"(?:^|_)(?:ema|momentum|swa|averaged?|target)(?:_|$)|^encoder_k$", re.I)
+
+
+#: Dictionaries in dictionaries: how deep weights are looked for.
+_DEEPEST = 4
+
+
+#: The two trunks of contrastive multiview coding, and the colours they see where the file does
+#: not say: the CMC repository's and ours, then PyContrast's.
+PAIRS = (
+    ("encoder.l_to_ab.", "encoder.ab_to_l.", "lab"),
+    ("l_to_ab.", "ab_to_l.", "lab"),
+    ("encoder1.", "encoder2.", "ydbdr"),
+)
+
+
+#: Where PyContrast keeps the heads, which others keep in the trunk, as `fc`.
+_HEADS = {"encoder.": "head.", "encoder1.": "head1.", "encoder2.": "head2."}
+
+
+#: What else stands beside the layers of a trunk that ends in no `fc` alone.
+_BESIDE = re.compile(
+    r"(?:proj|pred|prototyp|classif|head|queue|memory|center|neck|linear|n_averaged)"
+)
+
+
+#: Names that a whole ResNet has, after one prefix; and in a Sequential of its children.
+_RESNET = re.compile(r"(?P<prefix>(?:.*\.)?)conv1\.weight")
+
+
+_LAYER = re.compile(r"(?P<prefix>(?:.*?\.)??)layer1\.")
+
+
+_NUMBERED = re.compile(r"(?P<prefix>(?:.*\.)?)4\.0\.conv1\.weight")
+
+
+_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+
+
+_MARKED = re.compile(r"(?P<prefix>(?:.*?\.)??)trunk\.")
+
+
+#: Under which name a network of timm's keeps its trunk, in ours.
+_TRUNK = "trunk."
+
+
+#: Blocks of layer3 and tensors of a block, by architecture.
+_SHAPES = {(2, 2): "resnet18", (6, 2): "resnet34", (6, 3): "resnet50", (23, 3): "resnet101"}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The weights of a checkpoint.
+
+    Attributes
+    ----------
+    trunks : tuple of dict of str to Tensor
+        One trunk, or the two of a pair; torchvision's names, or timm's after ``trunk.``, without
+        heads.
+    channels : tuple of int
+        For each trunk: of its input.
+    space : str
+        The colours it sees, as far as the keys tell.
+    heads : tuple of dict of str to Tensor
+        For each trunk what follows it: the names after ``fc.``. Empty where there is none.
+    joint : dict of str to Tensor
+        What follows both trunks of a pair: a classifier.
+    prefix : str
+        What stood before the names of the first trunk.
+    """
+
+    trunks: tuple[dict[str, Tensor], ...]
+    channels: tuple[int, ...] = (3,)
+    space: str = "rgb"
+    heads: tuple[dict[str, Tensor], ...] = ()
+    joint: dict[str, Tensor] = field(default_factory=dict)
+    prefix: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """The tensors of one dictionary in a file, and where it lies: names with a dot behind each."""
+
+    where: str
+    tensors: dict[str, Tensor]
+
+
+def find_trunks(
+    content: object, source: Path, arch: str | None = None, part: str | None = None
+) -> Found:
+    """Take the tensors of the trained trunks, under torchvision's names, and of their heads.
+
+    In every dictionary of the file, wrappers are taken out of the names; then the shortest
+    prefix counts under which a whole trunk lies. Of a network and its moving average, the
+    network is taken.
+
+    Parameters
+    ----------
+    content : object
+        What the file holds.
+    source : Path
+        The file.
+    arch : str, optional
+        Name of the network, by which timm's are told; by default what the file says.
+    part : str, optional
+        Where several networks lie: which, by one or more parts of its place, as "teacher".
+
+    Returns
+    -------
+    Found
+        One trunk, or a pair.
+
+    Raises
+    ------
+    CheckpointError
+        If it holds no whole network, or several.
+    """
+    name = arch or said_arch(content) or ""
+    of_timm = _timm_names(name)
+    states = sorted(_states(content), key=lambda state: _averages(state.where))
+    states = [state for state in states if part is None or _states_part(state, part)]
+    if found := next(filter(None, map(_pair, states)), None):
+        return found
+    places = [(state, prefix) for state in states for prefix in _prefixes(state.tensors, of_timm)]
+    if part is not None:
+        places = [place for place in places if _within(part, _label(*place))]
+    places = [place for place in places if not _averages(_label(*place))] or places
+    trunks = _different([(place, _trunk(*place, of_timm)) for place in places])
+    if len(trunks) > 1:
+        labels = [shown(_label(*place)) or "the top" for place, _ in trunks]
+        raise CheckpointError(
+            f"{source} must hold one network, got {len(labels)} whole ones, in "
+            f"{first_few(labels)}: take one alone with dilo-eval export --part {labels[0]} "
+            "--format torchvision --out FILE, and give that file"
+        )
+    if trunks:
+        return trunks[0][1]
+    most = max((state.tensors for state in states), key=len, default={})
+    if of_timm and not of_timm[0]:  # what no name tells, building the network will, or refuse
+        trunk, head = _parted(most, "", of_timm[1])
+        return Found(({_TRUNK + name: value for name, value in trunk.items()},), heads=(head,))
+    first = of_timm[0][0] if of_timm else "conv1"
+    kind = "ResNet" if of_timm is None else shown(name)
+    where = f" in {shown(part)}" if part else ""
+    raise CheckpointError(
+        f"{source} must hold a {kind} under one prefix{where}, as {first}.weight and its other "
+        f"layers; got {first_few([*map(shown, most)]) or 'no tensor'}: rename its keys, "
+        "or name another architecture with --arch"
+    )
+
+
+def said_arch(content: object) -> str | None:
+    """Read which network a file says it is of.
+
+    Parameters
+    ----------
+    content : object
+        What the file holds.
+
+    Returns
+    -------
+    str or None
+        A name that need not be of any network we know; such that it can be shown.
+    """
+    told = (entry(content, "arch"), entry(content, "dilo", "recipe", "model", "arch"))
+    return next((shown(name) for name in told if isinstance(name, str) and name), None)
+
+
+def _states(content: object, where: str = "", depth: int = 0) -> Iterator[_State]:
+    """List the dictionaries of a file that hold tensors, with names that no wrapper is in."""
+    if not isinstance(content, Mapping) or depth > _DEEPEST:
+        return
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if tensors:
+        yield _State(where, unwrapped(tensors))
+    for name, value in content.items():
+        if isinstance(name, str):
+            yield from _states(value, f"{where}{name}.", depth + 1)
+
+
+def _averages(label: str) -> bool:
+    """Tell whether a place is that of a moving average."""
+    return any(_AVERAGE.search(part) for part in label.split("."))
+
+
+def _label(state: _State, prefix: str) -> str:
+    """Name the place of a trunk."""
+    return f"{state.where}{prefix}".rstrip(".")
+
+
+def _within(part: str, label: str) -> bool:
+    """Tell whether a place has these parts in its name, in this order, side by side."""
+    return f".{part.strip('.')}." in f".{label}."
+
+
+def _states_part(state: _State, part: str) -> bool:
+    """Tell whether anything in a dictionary lies in a part of a file."""
+    first = part.strip(".").partition(".")[0]
+    return _within(part, state.where.rstrip(".")) or any(
+        first in f"{state.where}{name}".split(".") for name in state.tensors
+    )
+
+
+def _pair(state: _State) -> Found | None:
+    """Take two trunks, where they lie side by side."""
+    for first, second, space in PAIRS:
+        if all(
+            any(_begins(state.tensors, side + mark) for mark in ("conv1.weight", _TRUNK))
+            for side in (first, second)
+        ):
+            parts = [_parted(state.tensors, side, None) for side in (first, second)]
+            trunks, heads = zip(*parts, strict=True)
+            return Found(trunks, (1, 2), space, heads, _under(state.tensors, "fc."), first)
+    return None
+
+
+def _prefixes(
+    tensors: Mapping[str, Tensor], of_timm: tuple[list[str], list[str]] | None
+) -> list[str]:
+    """List the prefixes under which a whole trunk lies, but none within another trunk."""
+    found = _matched(_MARKED.match, tensors)
+    if of_timm is not None:
+        for first in of_timm[0]:
+            last = re.compile(rf"(?P<prefix>(?:.*\.)?){re.escape(first)}\.weight")
+            found |= _matched(last.fullmatch, tensors)
+    else:
+        found |= _matched(_RESNET.fullmatch, tensors) & _matched(_LAYER.match, tensors)
+        numbered = _matched(_NUMBERED.fullmatch, tensors)
+        found |= {prefix for prefix in numbered if f"{prefix}0.weight" in tensors}
+        if detectron2.MARK in tensors:
+            found.add("")
+    return [
+        prefix
+        for prefix in sorted(found)
+        if not any(prefix != other and prefix.startswith(other) for other in found)
+    ]
+
+
+def _matched(match: Callable[[str], re.Match[str] | None], names: Iterable[str]) -> set[str]:
+    """List what stands before a pattern."""
+    return {found["prefix"] for name in names if (found := match(name))}
+
+
+def _trunk(state: _State, prefix: str, of_timm: tuple[list[str], list[str]] | None) -> Found:
+    """Take one trunk, and its head."""
+    tensors, classifiers = state.tensors, of_timm[1] if of_timm else ["fc"]
+    marked = _begins(tensors, prefix + _TRUNK)
+    if of_timm is None and detectron2.MARK in tensors:
+        tensors = detectron2.from_detectron2(tensors)
+    trunk, head = _parted(tensors, prefix, None if marked else classifiers)
+    if of_timm and not marked:
+        trunk = {_TRUNK + name: value for name, value in trunk.items()}
+    if of_timm is None and not marked:
+        if "conv1.weight" not in trunk:
+            trunk = _named(trunk)
+        trunk = {name: value for name, value in trunk.items() if not _BESIDE.match(name)}
+    before = re.sub(r"^(?:model\.)+", "", prefix)
+    return _single(trunk, head, before, of_timm[0] if of_timm else ["conv1"])
+
+
+def _named(trunk: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name the children of a ResNet that a Sequential has numbered."""
+    parts = ((name.partition("."), value) for name, value in trunk.items())
+    return {f"{_CHILDREN.get(number, number)}.{rest}": value for (number, _, rest), value in parts}
+
+
+def _different(
+    trunks: list[tuple[tuple[_State, str], Found]],
+) -> list[tuple[tuple[_State, str], Found]]:
+    """Leave out what another place holds too, to the last bit."""
+    left: list[tuple[tuple[_State, str], Found]] = []
+    for place, found in trunks:
+        if not any(_same(found.trunks[0], other.trunks[0]) for _, other in left):
+            left.append((place, found))
+    return left
+
+
+def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Tell whether two trunks are of the same tensors."""
+    return one.keys() == other.keys() and all(
+        value is other[name]
+        or (
+            value.layout == torch.strided == other[name].layout
+            and not (value.is_meta or other[name].is_meta)
+            and value.dtype == other[name].dtype
+            and torch.equal(value, other[name])
+        )
+        for name, value in one.items()
+    )
+
+
+def _single(
+    trunk: dict[str, Tensor], head: dict[str, Tensor], prefix: str, firsts: Sequence[str]
+) -> Found:
+    """Tell the channels that one trunk sees: fewer than three are the half of a pair, in Lab."""
+    names = (f"{before}{name}.weight" for name in firsts for before in ("", _TRUNK))
+    first = next((trunk[name] for name in names if name in trunk), None)
+    half = first is not None and first.ndim == 4 and first.shape[1] in (1, 2)
+    channels, space = (first.shape[1], "lab") if first is not None and half else (3, "rgb")
+    return Found((trunk,), (channels,), space, (head,), prefix=prefix)
+
+
+def _timm_names(arch: str) -> tuple[list[str], list[str]] | None:
+    """Ask timm how the first layers and the classifiers of a network of its are called."""
+    if not arch.startswith(TIMM):
+        return None
+    name = arch.removeprefix(TIMM)
+    try:
+        timm: Any = importlib.import_module("timm")
+    except ImportError:
+        return [], []
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    first, classifier = getattr(config, "first_conv", None), getattr(config, "classifier", None)
+    return _listed(first), _listed(classifier)
+
+
+def _listed(names: str | Sequence[str] | None) -> list[str]:
+    """List what timm gives as one name, several or none."""
+    return [names] if isinstance(names, str) else list(names or ())
+
+
+def _parted(
+    tensors: Mapping[str, Tensor], prefix: str, classifiers: Sequence[str] | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Take a trunk under a prefix, and the head that follows it; of several heads, none."""
+    whole = _under(tensors, prefix)
+    ends = tuple(f"{name}." for name in classifiers or ("fc",))
+    trunk = {name: value for name, value in whole.items() if not name.startswith(ends)}
+    head = _under(whole, ends[0]) if len(ends) == 1 else {}
+    return trunk, head or _under(tensors, _HEADS.get(prefix, "no head"))
+
+
+def _begins(tensors: Mapping[str, Tensor], prefix: str) -> bool:
+    """Tell whether any name begins so."""
+    return any(name.startswith(prefix) for name in tensors)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take what stands under a prefix."""
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
+
+
+def shape_of(weights: Mapping[str, Tensor]) -> tuple[str | None, float]:
+    """Tell architecture and width of a ResNet by its shapes.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        A trunk.
+
+    Returns
+    -------
+    arch : str or None
+        None if it is none that is known.
+    width : float
+        Factor of its channels.
+    """
+    blocks = {key.split(".")[1] for key in weights if key.startswith("layer3.")}
+    convolutions = sum(f"layer1.0.conv{i}.weight" in weights for i in (1, 2, 3))
+    names = ("layer1.0.conv1.weight", "layer1.0.bn1.weight")  # either may be what is missing
+    firsts = [weights[name] for name in names if name in weights and weights[name].ndim]
+    width = next((first.shape[0] / 64 for first in firsts), 1.0)
+    return _SHAPES.get((len(blocks), convolutions)), width
+
+
+def head_of(weights: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
+    """Tell a projection head by the names of its tensors.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        What stands after ``fc.``; PyContrast's linear head is numbered, too.
+
+    Returns
+    -------
+    tuple of (str, int, int) or None
+        Kind, layers and outputs, as `model.head`, `head_layers` and `dim` of a recipe have
+        them; None if it is none that is known.
+    """
+    matrices = [name for name, value in weights.items() if value.ndim == 2]
+    if not matrices:
+        return None
+    dim = weights[matrices[-1]].shape[0]
+    if any(name.endswith("running_mean") for name in weights):
+        return "simclr", len(matrices), dim
+    if len(matrices) <= 2:
+        return ("linear", "mlp")[len(matrices) - 1], len(matrices), dim
+    return None
+
+
+def entry(content: object, *keys: str) -> Any:
+    """Walk down nested dictionaries.
+
+    Parameters
+    ----------
+    content : object
+        The outermost.
+    *keys : str
+        The way.
+
+    Returns
+    -------
+    object
+        What is there; None where the way ends early.
+    """
+    for key in keys:
+        if not isinstance(content, Mapping):
+            return None
+        content = content.get(key)
+    return content

@@ -1,0 +1,1 @@
+"""`dilo-eval neighbors`: what networks find most similar."""

@@ -1,0 +1,184 @@
+"""The nearest images to each query, by one checkpoint, and how often they are of its class."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dilo.eval.features.features import Features
+from dilo.eval.features.folders import LabelledFolder
+from dilo.eval.models.encoder import Encoder
+from dilo.pipeline.errors import DiloError
+from dilo.train.monitor.knn import knn_scores
+from dilo.train.monitor.nearest import nearest
+
+#: Neighbours that vote on a query's class, and the temperature of their weights.
+VOTERS, TEMPERATURE = 20, 0.07
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """What a checkpoint finds most similar to each query.
+
+    Attributes
+    ----------
+    name : str
+        What the checkpoint is called.
+    encoder : Encoder
+        What made the features.
+    similarities : Tensor of shape (Q, K), float32
+        Cosines, largest first.
+    rows : Tensor of shape (Q, K), int64
+        Rows of the bank.
+    same : Tensor of shape (Q, K), bool
+        Whether a neighbour is of the query's class; False where either has none.
+    votes : Tensor of shape (Q,), int64
+        The class that the first `VOTERS` neighbours vote for; -1 where the bank has no classes.
+    right : Tensor of shape (Q,), bool
+        Whether that is the query's.
+    """
+
+    name: str
+    encoder: Encoder
+    similarities: Tensor
+    rows: Tensor
+    same: Tensor
+    votes: Tensor
+    right: Tensor
+
+    @property
+    def voters(self) -> int:
+        """Count the neighbours that vote.
+
+        Returns
+        -------
+        int
+            `VOTERS`, or all that there are.
+        """
+        return min(VOTERS, self.rows.shape[1])
+
+    def precision(self, k: int) -> float:
+        """Give the share of neighbours that are of the query's class.
+
+        Parameters
+        ----------
+        k : int
+            Neighbours of each query.
+
+        Returns
+        -------
+        float
+            Per cent of the first `k` neighbours of all queries.
+        """
+        return 100 * float(self.same[:, :k].double().mean())
+
+    def accuracy(self) -> float:
+        """Give the share of queries that the vote classifies rightly.
+
+        Returns
+        -------
+        float
+            Per cent.
+        """
+        return 100 * float(self.right.double().mean())
+
+
+def find_neighbors(
+    name: str,
+    encoder: Encoder,
+    bank: Features,
+    queries: Features | None,
+    k: int,
+    device: torch.device | None = None,
+) -> Neighbors:
+    """Find the nearest images of the bank to each query.
+
+    Parameters
+    ----------
+    name : str
+        What to call the checkpoint.
+    encoder : Encoder
+        What made the features.
+    bank : Features
+        Of the images among which to look.
+    queries : Features or None
+        Of the images to look for, their labels numbered as the bank's; None for those of the
+        bank, each of them among the others.
+    k : int
+        Neighbours that are asked for.
+    device : torch.device, optional
+        Where to compare; the CPU by default.
+
+    Returns
+    -------
+    Neighbors
+        On the CPU; of each query at least `k`, and as many as vote where the bank has them.
+
+    Raises
+    ------
+    DiloError
+        If the bank has fewer images.
+    """
+    others = others_of(bank, k, itself=queries is None)
+    asked = bank if queries is None else queries
+    similarities, rows = _nearest(bank, queries, min(max(k, VOTERS), others), device)
+    labels, truth = bank.labels[rows], asked.labels
+    votes = torch.full_like(truth, -1)
+    if bank.classes:
+        scores = knn_scores(
+            similarities[:, :VOTERS],
+            labels[:, :VOTERS],
+            temperature=TEMPERATURE,
+            classes=len(bank.classes),
+        )
+        votes = scores.argmax(1)
+    same = (labels == truth[:, None]) & (truth >= 0)[:, None]
+    return Neighbors(
+        name, encoder, similarities, rows, same, votes, (votes == truth) & (truth >= 0)
+    )
+
+
+def others_of(bank: Features | LabelledFolder, k: int, *, itself: bool) -> int:
+    """Count the images that a query can be compared with.
+
+    Parameters
+    ----------
+    bank : Features or LabelledFolder
+        The images among which to look.
+    k : int
+        Neighbours that are asked for.
+    itself : bool
+        Whether a query is one of them.
+
+    Returns
+    -------
+    int
+        All, or all but one.
+
+    Raises
+    ------
+    DiloError
+        If they are fewer than `k`.
+    """
+    others = len(bank.labels) - itself
+    if k > others:
+        raise DiloError(
+            f"--k must be at most {others}, the images of {bank.root} that a query can be "
+            f"compared with, got {k}: give more images, or a smaller --k"
+        )
+    return others
+
+
+def _nearest(
+    bank: Features, queries: Features | None, count: int, device: torch.device | None
+) -> tuple[Tensor, Tensor]:
+    """Find neighbours; of images of the bank, leave out the image itself."""
+    if queries is not None:
+        found = nearest(bank.vectors, queries.vectors, k=count, device=device)
+        return found[0].cpu(), found[1].cpu()
+    found = nearest(bank.vectors, bank.vectors, k=count + 1, device=device)
+    similarities, rows = found[0].cpu(), found[1].cpu()
+    own = rows == torch.arange(len(rows))[:, None]
+    # Of an image with many copies its own row may not be among the nearest: the last one goes.
+    own[~own.any(1), -1] = True
+    return similarities[~own].view(-1, count), rows[~own].view(-1, count)

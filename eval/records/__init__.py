@@ -1,0 +1,1 @@
+"""Records as numbers that can be compared."""

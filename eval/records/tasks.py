@@ -1,0 +1,94 @@
+"""What `dilo-eval` measures, in the order of the page."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dilo.eval.common.lookup import walk
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command whose results the page shows.
+
+    Attributes
+    ----------
+    heading : str
+        What it is called.
+    command : str
+        What makes the result of a run, RUN standing for it; empty for one nobody misses.
+    rest : str
+        What else the command takes, where nobody knows it.
+    folders : tuple of (str, str)
+        The same as options, and where a record of another run says the folder of each.
+    """
+
+    heading: str
+    command: str
+    rest: str = ""
+    folders: tuple[tuple[str, str], ...] = ()
+
+    def whole(self, record: Mapping[str, Any] | None) -> str:
+        """Complete the command.
+
+        Parameters
+        ----------
+        record : mapping of str to object, optional
+            Of another run, which was measured on folders that serve this one as well.
+
+        Returns
+        -------
+        str
+            With the folders of the record, as far as it tells them all.
+        """
+        if not record or not self.folders:
+            return f"{self.command} {self.rest}".strip()
+        words = [self.command]
+        for option, path in self.folders:
+            value = next((value for value, _ in walk(record, path.split("."))), None)
+            if not isinstance(value, str):
+                return f"{self.command} {self.rest}".strip()
+            if option == "--truth" and record.get("truth_kind") == "boxes":
+                option = "--boxes"
+            words += [option, shlex.quote(value)]
+        return " ".join(words)
+
+
+#: Where records of what learns from images and is tested on others have both folders.
+LEARNT = (("--train", "inputs.train.folder"), ("--test", "inputs.test.folder"))
+
+
+#: By the "task" of their records, which is the name of the command but for the fast probe.
+TASKS = {
+    "knn": Task("kNN", "dilo-eval knn --checkpoint RUN", "--train DIR --test DIR", LEARNT),
+    "linear": Task(
+        "Linear probe", "dilo-eval linear --checkpoint RUN", "--train DIR --test DIR", LEARNT
+    ),
+    "linear-fast": Task("Fast linear probe", ""),
+    "localize": Task(
+        "Localisation",
+        "dilo-eval localize --classifier RUN",
+        "--images DIR --truth DIR",
+        (("--images", "inputs.images.folder"), ("--truth", "inputs.truth.folder")),
+    ),
+    "backgrounds": Task(
+        "Reliance on backgrounds",
+        "dilo-eval backgrounds --classifier RUN",
+        "--images DIR --masks DIR",
+        (("--images", "inputs.images.folder"), ("--masks", "inputs.masks")),
+    ),
+    "neighbors": Task(
+        "Nearest neighbours",
+        "dilo-eval neighbors --checkpoint RUN",
+        "--images DIR",
+        (("--images", "inputs.images.folder"),),
+    ),
+    "gradients": Task(
+        "Gradients",
+        "dilo-eval gradients --classifier RUN",
+        "--images DIR",
+        (("--images", "inputs.images.folder"),),
+    ),
+    "saliency": Task("Mask quality", "dilo-eval saliency --masks DIR --truth DIR --out DIR"),
+}

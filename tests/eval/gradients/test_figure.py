@@ -1,0 +1,95 @@
+"""Figures of neighbours and maps: how many panels, and what their frames say."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.classifiers import small_classifier
+from support.features import features_of_all
+from support.folders import write_class_folders
+
+from dilo.eval.common.panels import APART, CELL, FRAME, GAP, MARGIN, NO, YES
+from dilo.eval.features.folders import LabelledFolder, any_folder
+from dilo.eval.gradients.figure import gradient_figure, map_panels, picture
+from dilo.eval.gradients.viewer import Seen, Viewer, look
+from dilo.eval.neighbors.comparison import compare
+from dilo.eval.neighbors.figure import neighbor_figure
+
+CLASSES = ("ant", "bee")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write eight images of two classes."""
+    return any_folder(write_class_folders(tmp_path / "images", CLASSES, each=4))
+
+
+def extract(encoder, listed):
+    vectors = torch.rand(len(listed.names), 4, generator=torch.Generator().manual_seed(0))
+    return features_of_all(listed, vectors)
+
+
+def width(*panels):
+    """Measure a figure of blocks of so many panels."""
+    blocks = [count * (CELL + 2 * FRAME + GAP) - GAP for count in panels]
+    return 2 * MARGIN + sum(blocks) + APART * (len(blocks) - 1)
+
+
+def frames(figure):
+    """Count, by the size of a frame, those that are green and those that are red."""
+    one, pixels = (CELL + 2 * FRAME) ** 2 - CELL**2, np.asarray(figure)
+    return tuple(int((pixels == colour).all(axis=2).sum()) // one for colour in (YES, NO))
+
+
+def test_a_query_stands_beside_its_neighbours_and_its_gradient(folder):
+    classifier = small_classifier(CLASSES)
+    found = compare(
+        dict.fromkeys(("first", "second"), classifier.encoder), folder, None, k=3, extract=extract
+    )
+    shown = [0, 3, 6]
+    figure = neighbor_figure(found, shown, {})
+    assert figure.width == width(1, 3, 3)
+    same = 2 * int(found.found[0].same[shown, :3].sum())
+    assert frames(figure) == (same, 18 - same)
+    seen = look(Viewer(classifier, folder, "true"), shown, ["gradient"])
+    figure = neighbor_figure(found, shown, {"second": seen})
+    assert figure.width == width(1, 3, 3, 1)
+    right = sum(bool(one.right) for one in seen)
+    assert frames(figure) == (same + right, 18 - same + 3 - right)
+
+
+def test_without_classes_nothing_is_framed(folder):
+    plain = LabelledFolder(folder.root, folder.names, torch.full((8,), -1), ())
+    encoder = small_classifier(CLASSES).encoder
+    found = compare({"x": encoder}, plain, None, k=2, extract=extract)
+    figure = neighbor_figure(found, [0, 1], {})
+    assert (figure.width, frames(figure)) == (width(1, 2), (0, 0))
+
+
+def test_a_figure_of_gradients_has_a_panel_for_each_method_of_each_classifier(folder):
+    seen = {
+        name: look(Viewer(small_classifier(CLASSES), folder, "true"), [0, 7], ["gradient", "cam"])
+        for name in ("one", "two")
+    }
+    figure = gradient_figure(folder, [0, 7], seen)
+    assert figure.width == width(1, 2, 2)
+    right = 4 * sum(bool(one.right) for one in seen["one"])
+    assert frames(figure) == (right, 8 - right)
+
+
+def test_a_map_is_named_with_its_class_and_score():
+    values = np.eye(4, dtype=np.float32)
+    image = np.full((8, 8, 3), 255, np.uint8)
+    seen = Seen({"gradient": values, "cam": values}, "tench", -1.25, 0.071, False)
+    gradient, cam = map_panels(seen, image)
+    assert gradient.lines == cam.lines == ("tench", "score -1.2, 7%")
+    assert (gradient.mark, cam.mark) == (False, False)
+    assert (gradient.pixels.shape, cam.pixels.shape) == ((4, 4, 3), (8, 8, 3))
+    assert cam.pixels.min() > 100  # the white image shows through
+
+
+def test_an_image_that_can_be_read_no_more_is_blank(folder):
+    assert picture(folder, 0).shape == (CELL, CELL, 3)
+    (folder.root / folder.names[0]).unlink()
+    assert picture(folder, 0).shape == (1, 1)
+    assert isinstance(gradient_figure(folder, [0], {}), Image.Image)
