@@ -12,7 +12,7 @@ from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.data.evaluation import EvalImages, collate
-from dilo.train.data.loader import make_loader, read_through
+from dilo.train.data.loader import make_loader, prefetch_to_device
 from dilo.train.runtime.devices import DTYPES, Precision
 
 
@@ -73,6 +73,8 @@ def computed(
     """
     device = device or torch.device("cpu")
     encoder.network.to(device)
+    if device.type == "cuda":
+        encoder.network.to(memory_format=torch.channels_last)  # as its convolutions take it
     loading: Any = make_loader(
         EvalImages(folder.root, folder.names, encoder.size),
         batches,
@@ -81,12 +83,16 @@ def computed(
         collate_fn=collate,
         prefetch_factor=2,
     )
-    with contextlib.closing(read_through(loading)) as arriving:
-        for positions, crops, failures in arriving:
-            vectors = torch.empty(0)
-            if positions:
-                vectors = _vectors(encoder, crops.to(device, non_blocking=True), precision)
-            yield Block(positions, vectors, failures)
+    # What a device computes is read when it has been given the next batch, so that it never waits.
+    previous: tuple[list[int], Tensor, list[tuple[int, str]]] | None = None
+    with contextlib.closing(prefetch_to_device(loading, device, ("crops",))) as arriving:
+        for (positions, crops, failures), _ in arriving:
+            vectors = _vectors(encoder, crops, precision) if positions else torch.empty(0)
+            if previous is not None:
+                yield _block(encoder, *previous)
+            previous = positions, vectors, failures
+    if previous is not None:
+        yield _block(encoder, *previous)
 
 
 def width_of(encoder: Encoder) -> int:
@@ -109,13 +115,22 @@ def width_of(encoder: Encoder) -> int:
 
 
 def _vectors(encoder: Encoder, crops: Tensor, precision: Precision) -> Tensor:
-    """Run the trunk; stop on NaN, whose neighbours would be arbitrary yet look like a result."""
+    """Run the trunk, without waiting for the device."""
+    if crops.device.type == "cuda":
+        crops = crops.contiguous(memory_format=torch.channels_last)
     autocast = torch.autocast(crops.device.type, DTYPES[precision], enabled=precision != "fp32")
     with torch.inference_mode(), autocast:
-        vectors = encoder.features(crops / 255).float().cpu()
+        return encoder.features(crops / 255).float()
+
+
+def _block(
+    encoder: Encoder, positions: list[int], vectors: Tensor, failures: list[tuple[int, str]]
+) -> Block:
+    """Read what was computed; stop on NaN, whose neighbours would look like a result."""
+    vectors = vectors.cpu()
     if not bool(vectors.isfinite().all()):
         raise CheckpointError(
             f"features of {encoder.source} must be finite, got NaN or infinity: "
             "the training run diverged; take an earlier checkpoint"
         )
-    return vectors
+    return Block(positions, vectors, failures)

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from dilo.eval.linear.data import UNLABELLED
 from dilo.eval.linear.protocols import Protocol
 from dilo.pipeline.errors import CheckpointError
+from dilo.train.runtime.devices import move
 
 
 class Layer:
@@ -100,7 +101,7 @@ class Layer:
             return
         self._optimizer.param_groups[0]["lr"] = lr
         scores = nn.functional.linear(features, self._weight, self._bias)
-        loss = cross_entropy(scores, labels.to(scores.device), ignore_index=UNLABELLED)
+        loss = cross_entropy(scores, move(labels, scores.device), ignore_index=UNLABELLED)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()

@@ -194,8 +194,6 @@ class _Session:
         self.steps_per_epoch = EpochBatches(len(train.names), protocol, seed).steps_per_epoch
         self.step, self.curve = 0, list[EpochResult]()
         self.unreadable: set[int] = set()
-        if machine.device.type == "cuda":
-            encoder.network.to(memory_format=torch.channels_last)
 
     def run(self, interruption: StopSignal, claim: Claim) -> Outcome:
         """Take up the state, take the steps that are left, and say how it ended."""
@@ -243,7 +241,7 @@ class _Session:
         left = (steps - self.step) * self.protocol.batch
         terminal = None if distributed.rank() == 0 else False
         with Progress(left, "images", self.say, terminal=terminal) as bar:
-            for batch, _ in prefetch_to_device(stream, torch.device("cpu")):
+            for batch, _ in prefetch_to_device(stream, self.machine.device, ("crops",)):
                 self._learn(batch)
                 self.step += 1
                 if self.step % LOOK_EVERY == 0:
@@ -274,7 +272,6 @@ class _Session:
     def _features(self, crops: Tensor) -> Tensor:
         """Run the trunk."""
         device, precision = self.machine.device, self.machine.precision
-        crops = crops.to(device, non_blocking=True)
         if device.type == "cuda":
             crops = crops.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,9 +79,17 @@ class EvalImages(Dataset[Item]):
         return position, self._crop(image, self._size)
 
 
-def collate(items: list[Item]) -> tuple[list[int], Tensor, list[tuple[int, str]]]:
+class EvalBatch(NamedTuple):
+    """The crops (B, 3, s, s) of a batch, uint8, and what could not be read of it."""
+
+    positions: list[int]
+    crops: Tensor
+    failures: list[tuple[int, str]]
+
+
+def collate(items: list[Item]) -> EvalBatch:
     """Part the crops from the failures; bytes travel between processes, floats are made later."""
     crops = {position: crop for position, crop in items if isinstance(crop, Tensor)}
     failures = [(position, reason) for position, reason in items if isinstance(reason, str)]
     stacked = torch.stack(list(crops.values())) if crops else torch.empty(0)
-    return list(crops), stacked, failures
+    return EvalBatch(list(crops), stacked, failures)
