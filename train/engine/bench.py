@@ -22,7 +22,7 @@ from dilo.train.engine.trainer import Optimization
 from dilo.train.methods.base import ViewBatch
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
-from dilo.train.runtime.devices import device_name
+from dilo.train.runtime.devices import device_name, kernel_choice
 from dilo.train.runtime.options import RunOptions
 
 #: Seconds of each stage.
@@ -157,8 +157,9 @@ def bench(
     if machine.device.type == "cpu":
         compile_loops(say)
     say(f"measuring four stages, each for {seconds:g} s after a warm-up")
-    decode, augment, network = stages.decode(), stages.augment(), stages.network()
-    whole, waiting = stages.whole()
+    with kernel_choice(deterministic=machine.deterministic):
+        decode, augment, network = stages.decode(), stages.augment(), stages.network()
+        whole, waiting = stages.whole()
     per_core = decode / max(1, min(machine.workers, usable_cores()))
     device = 1 / (1 / augment + 1 / network)
     slower = "network" if network < augment else "augmentation"

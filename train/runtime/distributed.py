@@ -165,17 +165,6 @@ _FAILED = "another process of this training failed, {}"
 _STORE_GONE = "rank 0 of this training, or its launcher, ended: its own output says why"
 
 
-def is_joined() -> bool:
-    """Check whether this process is still one of several, as after an error.
-
-    Returns
-    -------
-    bool
-        False for a single process.
-    """
-    return world_size() > 1
-
-
 def leave(status: int) -> NoReturn:
     """End this process at once, its workers too, waiting for no other and no device."""
     for process in multiprocessing.active_children():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.gpu import FakeGpu
 from torch import nn
 
 from dilo.eval.linear.layer import LinearClassifier
@@ -88,3 +89,16 @@ def test_a_loss_that_is_no_number_is_refused_with_the_rate():
     layer.step(torch.full((2, 5), float("nan")), torch.tensor([0, 1]), 30.0)
     with pytest.raises(CheckpointError, match="got nan with a learning rate of 30: give a smaller"):
         layer.mean_loss()
+
+
+def test_a_step_on_a_gpu_waits_for_nothing():
+    with FakeGpu() as gpu:
+        layer = LinearClassifier(5, 3, Protocol(name="moco"), CPU, seed=0)
+        layer._weight, layer._bias = (
+            gpu.put(values.detach()).requires_grad_() for values in (layer._weight, layer._bias)
+        )
+        layer._loss = gpu.put(layer._loss)
+        layer._optimizer = torch.optim.SGD([layer._weight, layer._bias], lr=1.0, momentum=0.9)
+        layer.step(gpu.put(torch.ones(6, 5)), torch.tensor([0, 1, 2, -1, 0, 1]), 0.1)
+    assert gpu.waits == []
+    assert gpu.copies == [6 * 8]
