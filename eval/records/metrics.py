@@ -168,7 +168,7 @@ METRICS = (
     MetricSpec(
         "neighbors",
         "checkpoints.*.accuracy",
-        "queries that neighbours classify rightly",
+        "queries classified correctly by their neighbours",
         images="asked.count",
         section="task",
     ),

@@ -328,7 +328,7 @@ def test_the_report_says_when_a_run_was_started_and_last_resumed(tmp_path):
     starts = [{"time": "2026-01-01T01:01:01+00:00"}, {"time": facts["time"]}]
     write_json(run / "run.json", facts | {"starts": starts})
     page, _, _ = report(tmp_path / "out", ("run", run))
-    assert "2026-01-01T01:01:01 UTC; last resumed 2026-01-02T03:04:05 UTC" in page.text
+    assert "2026-01-01 01:01:01 UTC; last resumed 2026-01-02 03:04:05 UTC" in page.text
     write_json(run / "run.json", facts | {"starts": starts[1:]})
     page, _, _ = report(tmp_path / "out", ("run", run))
     assert "last resumed" not in page.text
