@@ -28,7 +28,7 @@ from torch.nn.functional import normalize
 
 from dilo.eval.features.features import Features
 from dilo.eval.features.file import open_features, write_features
-from dilo.eval.features.provenance import Origin
+from dilo.eval.features.provenance import FeatureSource
 from dilo.pipeline.images.names import Names
 from dilo.train.monitor.knn import knn_accuracy
 from dilo.train.monitor.nearest import nearest
@@ -58,13 +58,13 @@ class DrawnRows:
 
 def write(path: Path, rows: int, width: int, seed: int) -> None:
     """Write a file of features of nothing."""
-    origin = Origin("none", "0" * 64, None, 224, "rgb", "pooled", "none", "fp32")
+    source = FeatureSource("none", "0" * 64, None, 224, "rgb", "pooled", "none", "fp32")
     names = Names(str(i) for i in range(rows))
     labels = torch.arange(rows) % CLASSES
     classes = tuple(map(str, range(CLASSES)))
     drawn = DrawnRows(rows, width, seed)
     write_features(
-        path, Features(Path("/none"), drawn, labels, classes, names, (), "0" * 64, origin)
+        path, Features(Path("/none"), drawn, labels, classes, names, (), "0" * 64, source)
     )
 
 

@@ -132,7 +132,7 @@ class Yardstick:
 
 def prepared(images: Path, folder: Path) -> tuple[ImageSet, Yardstick]:
     """Make the masks of some images, as a store and as PNGs."""
-    make_masks(images, folder / "masks", "rbd", size=SIDE, jobs=1)
+    make_masks(images, folder / "masks", "rbd", size=SIDE, workers=1)
     source = find_image_set(images, folder / "masks")
     paths, pngs = [], []
     for index in source.indices.tolist():

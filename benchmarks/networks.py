@@ -64,7 +64,7 @@ def program(
     """Make a store, and take from what the program says how fast it was and how long it waited."""
     command = [sys.executable, "-m", "dilo.pipeline", "masks", "--method", "basnet", "--json"]
     command += ["--images", str(images), "--out", str(store), "--weights", str(weights)]
-    command += ["--device", options.device, "--precision", options.precision, "--jobs", "1"]
+    command += ["--device", options.device, "--precision", options.precision, "--workers", "1"]
     command += ["--batch", str(options.batch), "--shard-size", str(SHARD), "--strict"]
     if options.workers:
         command += ["--workers", str(options.workers)]

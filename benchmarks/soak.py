@@ -1,9 +1,9 @@
 """Make a hundred thousand masks as a user would, and watch the processes: one JSON line.
 
-    python benchmarks/soak.py --images DIR [--count 100000] [--jobs 2] [--method rbd]
+    python benchmarks/soak.py --images DIR [--count 100000] [--workers 2] [--method rbd]
 
 The images are links to those of DIR, over and over, in folders of a thousand. The yardstick is
-one core, by the same command with --jobs 1 on a tenth of them, in the same run: the ratio is to
+one core, by the same command with --workers 1 on a tenth of them, in the same run: the ratio is to
 that rate times the number of workers. Peak memory is resident, of the parent and of its largest
 worker, when a tenth was done and at the end.
 """
@@ -69,10 +69,10 @@ class Watch:
         }
 
 
-def run(images: Path, store: Path, method: str, jobs: int, limit: int) -> dict[str, Any]:
+def run(images: Path, store: Path, method: str, workers: int, limit: int) -> dict[str, Any]:
     """Run dilo-prep on the first so many images, and watch it."""
     command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", str(images)]
-    command += ["--out", str(store), "--method", method, "--jobs", str(jobs)]
+    command += ["--out", str(store), "--method", method, "--workers", str(workers)]
     begin = time.perf_counter()
     process = subprocess.Popen([*command, "--limit", str(limit)])
     watch, tenth = Watch(process), None
@@ -105,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--method", default="rbd")
     arguments = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="dilo-soak-"))
@@ -114,17 +114,17 @@ def main() -> None:
         # So that compiling is in neither.
         run(images, root / "first", arguments.method, 1, 100)
         alone = run(images, root / "alone", arguments.method, 1, arguments.count // 10)
-        found = run(images, root / "all", arguments.method, arguments.jobs, arguments.count)
+        found = run(images, root / "all", arguments.method, arguments.workers, arguments.count)
     finally:
         shutil.rmtree(root)
     core_hours = IMAGENET / alone["rate"] / 3600
     record = {
         "benchmark": "soak",
         "method": arguments.method,
-        "jobs": arguments.jobs,
+        "workers": arguments.workers,
         **{key: round(value, 1) if key == "rate" else value for key, value in found.items()},
         "rate_of_one_core": round(alone["rate"], 1),
-        "ratio": round(found["rate"] / alone["rate"] / arguments.jobs, 3),
+        "ratio": round(found["rate"] / alone["rate"] / arguments.workers, 3),
         "imagenet": {
             "images": IMAGENET,
             "hours": round(IMAGENET / found["rate"] / 3600, 2),

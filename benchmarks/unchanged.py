@@ -114,7 +114,7 @@ class Place:
     def prep(self, command: str, name: str, *words: object) -> None:
         """Make a store of several shards."""
         chosen = ("--images", self.images, "--limit", self.limit, "--out", name)
-        self.call("pipeline", command, *chosen, "--shard-size", 12, "--jobs", 1, *words)
+        self.call("pipeline", command, *chosen, "--shard-size", 12, "--workers", 1, *words)
 
     def train(self, name: str, sets: Iterable[str], *words: object, **environment: str) -> Path:
         """Train for two epochs, the first step by itself; give the folder of the run."""

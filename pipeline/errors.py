@@ -104,11 +104,11 @@ class AccessError(DiloError):
         self.errno = errno
 
 
-_OWNER = "this user has no right to it: ask its owner, or give the right with chmod"
+_OWNER = "this user has no right to it: ask its owner, or use chmod"
 _HANDLES = "too many files are open: raise the limit with ulimit -n 4096"
-_DISK = "the disk does not answer as it should: wait until it does, or ask who runs it"
+_DISK = "the disk does not answer as it should: wait, or ask its administrator"
 _ROOM = "make room, or name a folder on another disk"
-_MEMORY = "memory is short: use fewer workers (--jobs or --workers), or ask for more"
+_MEMORY = "memory is short: use fewer --workers, or ask for more"
 #: What to do about an error that lies in the system, never in what a file holds.
 REMEDIES: Final = {
     errno.EACCES: _OWNER,
@@ -124,7 +124,7 @@ REMEDIES: Final = {
     errno.ENOMEM: _MEMORY,
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
-    errno.EROFS: "its disk may only be read: name a folder on another disk",
+    errno.EROFS: "its disk is read-only: name a folder on another disk",
 }
 #: Those of a machine that is short of something: no single file is to blame.
 SHORTAGE_ERRNOS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))

@@ -1,6 +1,7 @@
 """The folder that a program is started in, a data set perhaps: nothing in it is run."""
 
 import configparser
+import functools
 import importlib.metadata
 import json
 import os
@@ -57,6 +58,7 @@ def made(tmp_path_factory):
     return root
 
 
+@functools.cache
 def importable():
     """Name all that an import here could mean, besides dilo itself."""
     installed = set(importlib.metadata.packages_distributions())
@@ -94,12 +96,12 @@ def run_in(folder, program, commands=()):
 def prep_commands(made, out):
     """Give a command of each of dilo-prep's; the first ones make what the others read."""
     images, store, pngs = made / "images", out / "store", out / "pngs"
-    small = ("--shard-size", 5, "--jobs", 2)
+    small = ("--shard-size", 5, "--workers", 2)
     yield "masks", "--images", images, "--out", store, "--size", 24, *small
     yield "backgrounds", "--images", images, "--masks", store, "--out", out / "crops", *small
-    yield "export", store, "--out", pngs, "--jobs", 2
+    yield "export", store, "--out", pngs, "--workers", 2
     yield "import", "--images", images, "--png", pngs, "--out", out / "imported", *small
-    yield "verify", store, "--images", images, "--jobs", 2
+    yield "verify", store, "--images", images, "--workers", 2
     yield "status", store
     yield "preview", store, "--images", images, "--out", out / "sheet.png"
     yield "doctor", store
@@ -133,7 +135,7 @@ def eval_commands(made, out):
         *("localize", "--images", objects, "--truth", truth, "--maps", truth),
         *("--workers", 2, "--device", "cpu", "--out", out / "localize"),
     )
-    yield "saliency", "--masks", truth, "--truth", truth, "--jobs", 2, "--out", out / "saliency"
+    yield "saliency", "--masks", truth, "--truth", truth, "--workers", 2, "--out", out / "saliency"
     yield "report", made / "run", "--out", out / "report"
 
 

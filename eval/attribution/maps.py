@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, linear
 
 from dilo.eval.models.classifier import Classifier
-from dilo.eval.models.two_stream import Pair
+from dilo.eval.models.two_stream import TwoStream
 from dilo.pipeline.errors import CheckpointError, RecipeError
 from dilo.train.augment.color import to_color_space
 
@@ -95,7 +95,7 @@ def class_activations(classifier: Classifier, images: Tensor, classes: Tensor) -
             f"{encoder.source} must have feature maps for class activation maps, got none from "
             f"{encoder.model.arch}: take the gradient instead"
         ) from error
-    trunks = 2 if isinstance(encoder.network, Pair) else 1
+    trunks = 2 if isinstance(encoder.network, TwoStream) else 1
     weighted = maps * classifier.weight[classes][:, :, None, None]
     return torch.stack([part.sum(1) for part in weighted.chunk(trunks, 1)], 1)
 

@@ -6,10 +6,16 @@ from typing import Any
 import click
 
 from dilo.eval.cli.naming import Named, classifiers_option, named_folders
-from dilo.eval.cli.options import arch_option, device_option, tell, worker_count
+from dilo.eval.cli.options import (
+    class_option,
+    machine_options,
+    name_option,
+    print_evaluation,
+    require_outside,
+)
+from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
-from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
 
 #: The options that say how, not of what: they travel as they are to the request.
 SETTINGS = {
@@ -22,34 +28,8 @@ SETTINGS = {
         type=click.Choice(["gradient", "cam"]),
         help="How classifiers make maps; may be given again.",
     ),
-    "rule": click.option(
-        "--class",
-        "rule",
-        type=click.Choice(["true", "predicted"]),
-        show_default="true where class folders are the classifier's, else predicted",
-        help="Of which class the maps are.",
-    ),
-    "size": click.option(
-        "--size",
-        type=click.IntRange(min=8),
-        show_default="as in training, the largest of several, or 224",
-        help="Side, in pixels, of the squares that images and truth are squashed to.",
-    ),
-    "arch": arch_option,
-    "batch": click.option(
-        "--batch",
-        default=32,
-        show_default=True,
-        type=click.IntRange(min=1),
-        help="Images at once; gradients take memory.",
-    ),
-    "workers": click.option(
-        "--workers",
-        type=click.IntRange(min=0),
-        show_default=f"{DEFAULT_WORKERS_HELP} 8",
-        help="Processes that score; with 0 or 1 the main one does.",
-    ),
-    "device": device_option,
+    "rule": class_option,
+    "name": name_option,
     "allow_missing": click.option(
         "--allow-missing",
         is_flag=True,
@@ -79,6 +59,7 @@ SETTINGS = {
     help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, or a folder of XML as ImageNet's.",
 )
 @option_group("settings", dict, SETTINGS)
+@machine_options("precision", batch=32)
 @click.option(
     "--out",
     type=FOLDER,
@@ -94,6 +75,7 @@ def command(
     truth: Path | None,
     boxes: Path | None,
     settings: dict[str, Any],
+    machine: Machine,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -117,12 +99,7 @@ def command(
 
     alone = classifiers[0][1] if len(classifiers) == 1 else None
     place = result_folder("localize", out, alone)
-    for folder in filter(None, (images, truth, boxes, *(folder for _, folder in maps))):
-        if place.resolve().is_relative_to(folder.resolve()):
-            raise click.BadParameter(
-                f"must be outside the folders that are read, got {place} in {folder}",
-                param_hint="--out",
-            )
+    require_outside(place, (images, truth, boxes, *(folder for _, folder in maps)))
     require_ours(out, "localize")
     request = Request(
         classifiers=classifiers,
@@ -135,8 +112,7 @@ def command(
         plots=plots,
         sheets=not settings.pop("no_sheets"),
         methods=tuple(dict.fromkeys(settings.pop("methods"))),
-        workers=worker_count(settings.pop("workers")),
+        machine=machine,
         **settings,
     )
-    record = evaluate(request, say)
-    tell(record, as_json=as_json)
+    print_evaluation(evaluate(request, say), as_json=as_json)

@@ -30,19 +30,19 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "linear": ("train_images", "test_images", "classes", "protocol", "size", "precision", "seed"),
     "linear-fast": ("train_images", "test_images", "classes", "protocol", "size", "seed"),
     "localize": (
-        *("images", "missing", "skipped.*.path", "truth_kind", "size"),
+        *("images", "skipped.*.path", "truth_kind", "size"),
         *("methods.*.method", "methods.*.class"),
     ),
     "backgrounds": (
         *("mode", "masks_fingerprint", "seed", "judged_classes", "side", "mapping", "backgrounds"),
-        *("results.*.size", "results.*.colours", "results.*.images"),
+        *("results.*.size", "results.*.images"),
     ),
     "neighbors": (
-        *("images.count", "asked.count", "k", "pick", "output", "class", "gradients"),
+        *("images.count", "query_images.count", "k", "pick", "output", "class", "gradients"),
         *("queries.*.path", "checkpoints.*.size"),
     ),
     "gradients": ("class", "methods", "shown.*.path", "classifiers.*.size"),
-    "saliency": ("images", "truths", "methods.*.method", "methods.*.missing"),
+    "saliency": ("images", "truths", "methods.*.method", "skipped.*.path"),
 }
 
 

@@ -3,14 +3,17 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from dilo.eval.common.inputs import data_name, inputs_of
-from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, first_few, require_access
 from dilo.pipeline.images.names import escaped
@@ -22,8 +25,22 @@ if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need non
 CLAIMED = 60.0
 
 
+#: Skipped images that are named in words.
+MAX_LISTED = 10
+
+
 #: Where a linear probe stands, which is there before its record.
 PROBE = "training.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found."""
+
+    #: What its JSON file holds.
+    record: dict[str, Any]
+    #: The same for people, in lines.
+    table: list[str]
 
 
 def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
@@ -300,8 +317,12 @@ def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
     Path
         ``FOLDER/TASK.json``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record['task']}.json"
+    return write_record(folder / f"{record['task']}.json", record)
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> Path:
+    """Write a record, whole or not at all; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(record) + "\n")
     return path
 
@@ -319,6 +340,28 @@ def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
 def skipped_images(images: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     """List images that could not be used, for the key "skipped" of every record."""
     return [{"path": path, "reason": reason} for path, reason in images]
+
+
+def write_image(path: Path, picture: Image.Image) -> None:
+    """Write a picture, whole or not at all; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as part:
+        picture.save(part, format="PNG")
+
+
+def say_skipped(
+    images: Sequence[tuple[str, str]],
+    say: Callable[[str], object],
+    why: str = "of the images could not be read",
+    all_in: str = "--json",
+) -> None:
+    """Name images that are skipped, and why; of many the first few, and what names all."""
+    if images:
+        say(f"{len(images)} {why} and are skipped:")
+    for path, reason in images[:MAX_LISTED]:
+        say(f"  {path}: {reason}")
+    if len(images) > MAX_LISTED:
+        say(f"  and {len(images) - MAX_LISTED} more; {all_in} names all")
 
 
 def provenance(started: float) -> dict[str, Any]:

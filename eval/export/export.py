@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from dilo.eval.export.model_card import card_of, json_copy, write_card
 from dilo.eval.models.detectron2 import to_detectron2
 from dilo.eval.models.encoder import Encoder
-from dilo.eval.models.formats import SAID
-from dilo.eval.models.two_stream import Half, Pair
+from dilo.eval.models.formats import METADATA_KEY
+from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import DiloError
 from dilo.train.networks.timm_encoder import TIMM, TimmEncoder
@@ -58,16 +58,18 @@ def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -
 def _backbone(encoder: Encoder, half: str | None) -> tuple[nn.Module, int]:
     """Return the network, or that of a half, and the channels that it sees."""
     network = encoder.network
-    if isinstance(network, Pair) != bool(half):
+    if isinstance(network, TwoStream) != bool(half):
         raise DiloError(
             f"{encoder.source} holds two backbones, of luminance and of colours: give "
             "--half l or ab"
             if half is None
             else f"{encoder.source} holds one backbone: leave --half out"
         )
-    if isinstance(network, Pair):
+    if isinstance(network, TwoStream):
         return (network.l_to_ab, 1) if half == "l" else (network.ab_to_l, 2)
-    return (network.network, network.channels) if isinstance(network, Half) else (network, 3)
+    return (
+        (network.network, network.channels) if isinstance(network, SingleStream) else (network, 3)
+    )
 
 
 def _weights(backbone: nn.Module) -> Weights:
@@ -105,10 +107,10 @@ def _metadata(encoder: Encoder) -> Metadata:
     views = recipe.get("views")
     views = views if isinstance(views, dict) else {}
     recipe["views"] = views | {"size": encoder.size, "space": encoder.space}
-    data = {name: value for name, value in encoder.origin.items() if name != "epoch"}
+    data = {name: value for name, value in encoder.training.items() if name != "epoch"}
     return {
         "arch": encoder.model.arch,
-        "epoch": encoder.origin.get("epoch"),
+        "epoch": encoder.training.get("epoch"),
         "dilo": {"step": encoder.step, **data, "recipe": recipe},
     }
 
@@ -143,7 +145,7 @@ def _write_safetensors(weights: Weights, metadata: Metadata, path: Path) -> int:
         raise DiloError(
             "--format safetensors needs the package safetensors: pip install 'dilo[export]'"
         ) from error
-    save_file(weights, path, metadata={"format": "pt", SAID: json.dumps(metadata)})
+    save_file(weights, path, metadata={"format": "pt", METADATA_KEY: json.dumps(metadata)})
     return len(weights)
 
 

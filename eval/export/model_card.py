@@ -179,13 +179,13 @@ def _origin(encoder: Encoder, run: Source | None) -> dict[str, Any]:
     """Say whose weights they are: by the names of the run and its file, not where they lie."""
     source = encoder.source.resolve()
     name = str(source.relative_to(run.folder.parent)) if run else source.name
-    digests = {part: encoder.origin.get(part) for part in ("images", "masks", "backgrounds")}
+    digests = {part: encoder.training.get(part) for part in ("images", "masks", "backgrounds")}
     return json_copy(
         {
             "checkpoint": escaped(name),
             "method": encoder.recipe.get("method"),
             "step": encoder.step,
-            "epoch": encoder.origin.get("epoch"),
+            "epoch": encoder.training.get("epoch"),
             **digests,
             "mask_store": run.facts.get("mask_store") if run else None,
         }

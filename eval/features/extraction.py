@@ -1,4 +1,4 @@
-"""A trunk over the images of a folder, a batch at a time."""
+"""A backbone over the images of a folder, a batch at a time."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -11,31 +11,24 @@ from torch import Tensor
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.data.evaluation import EvalImages, collate
-from dilo.train.data.loader import make_loader, read_through
+from dilo.train.data.evaluation import EvalBatch, EvalImages, collate
+from dilo.train.data.loader import make_loader, prefetch_to_device
 from dilo.train.runtime.devices import DTYPES, Precision
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """What became of a batch of images.
+class FeatureBatch:
+    """What became of a batch of images."""
 
-    Attributes
-    ----------
-    positions : list of int
-        Those of the B images that could be read, in the folder.
-    vectors : Tensor of shape (B, D), float32
-        Their features, on the CPU.
-    failures : list of (int, str)
-        Positions of the others, and why.
-    """
-
+    #: Those of the B images that could be read, in the folder.
     positions: list[int]
+    #: Their features, of shape (B, D), float32, on the CPU.
     vectors: Tensor
+    #: Positions of the others, and why.
     failures: list[tuple[int, str]]
 
 
-def computed(
+def extract_batches(
     encoder: Encoder,
     folder: LabelledFolder,
     batches: Iterable[list[int]],
@@ -43,27 +36,27 @@ def computed(
     workers: int = 0,
     device: torch.device | None = None,
     precision: Precision = "fp32",
-) -> Iterator[Block]:
-    """Run the trunk over some images, a batch at a time.
+) -> Iterator[FeatureBatch]:
+    """Run the backbone over some images, a batch at a time.
 
     Parameters
     ----------
     encoder : Encoder
-        The trunk; it is moved to `device`.
+        The backbone; it is moved to `device`.
     folder : LabelledFolder
         The images.
     batches : iterable of list of int
-        Positions of the images that the trunk sees at once.
+        Positions of the images that the backbone sees at once.
     workers : int, default 0
         Processes that decode; 0 decodes in this one.
     device : torch.device, optional
-        Where the trunk runs; the CPU by default.
+        Where the backbone runs; the CPU by default.
     precision : {"fp32", "bf16", "fp16"}, default "fp32"
         In what it computes.
 
     Yields
     ------
-    Block
+    FeatureBatch
         One for each batch, in their order.
 
     Raises
@@ -72,7 +65,7 @@ def computed(
         If a feature is not finite.
     """
     device = device or torch.device("cpu")
-    encoder.network.to(device)
+    prepare(encoder, device)
     loading: Any = make_loader(
         EvalImages(folder.root, folder.names, encoder.size),
         batches,
@@ -81,41 +74,79 @@ def computed(
         collate_fn=collate,
         prefetch_factor=2,
     )
-    with contextlib.closing(read_through(loading)) as arriving:
-        for positions, crops, failures in arriving:
-            vectors = torch.empty(0)
-            if positions:
-                vectors = _vectors(encoder, crops.to(device, non_blocking=True), precision)
-            yield Block(positions, vectors, failures)
+    pending: _Pending | None = None
+    with contextlib.closing(prefetch_to_device(loading, device, ("crops",))) as arriving:
+        for batch, _ in arriving:  # a GPU computes one batch while the one before is handed over
+            following = _Pending(encoder, batch, precision)
+            if pending is not None:
+                yield pending.finish()
+            pending = following
+    if pending is not None:
+        yield pending.finish()
 
 
-def width_of(encoder: Encoder) -> int:
-    """Tell how wide features will be, from those of a black image.
+def prepare(encoder: Encoder, device: torch.device) -> None:
+    """Move the backbone to a device, on a GPU in the layout that its convolutions compute in."""
+    if device.type == "cuda":
+        encoder.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    else:
+        encoder.network.to(device)
+
+
+@torch.no_grad()
+def run_backbone(encoder: Encoder, crops: Tensor, precision: Precision) -> Tensor:
+    """Turn crops into features.
 
     Parameters
     ----------
     encoder : Encoder
-        The trunk.
+        The backbone, as `prepare` left it.
+    crops : Tensor of shape (B, 3, H, W), uint8
+        RGB, on its device.
+    precision : {"fp32", "bf16", "fp16"}
+        In what it computes.
 
     Returns
     -------
-    int
-        Columns D.
+    Tensor of shape (B, D), float32
+        On the same device.
     """
+    if crops.device.type == "cuda":
+        crops = crops.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(crops.device.type, DTYPES[precision], enabled=precision != "fp32"):
+        return encoder.features(crops / 255).float()
+
+
+class _Pending:
+    """A batch that the device computes, and copies back, while the next one is begun."""
+
+    def __init__(self, encoder: Encoder, batch: EvalBatch, precision: Precision) -> None:
+        self._encoder, self._batch = encoder, batch
+        self._vectors, self._copied = torch.empty(0), None
+        if batch.positions:
+            vectors = run_backbone(encoder, batch.crops, precision)
+            if vectors.device.type == "cuda":
+                self._vectors = torch.empty_like(vectors, device="cpu", pin_memory=True)
+                self._vectors.copy_(vectors, non_blocking=True)
+                self._copied = torch.cuda.current_stream(vectors.device).record_event()
+            else:
+                self._vectors = vectors
+
+    def finish(self) -> FeatureBatch:
+        """Wait for the features; stop on NaN, whose neighbours would be arbitrary."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        if not bool(self._vectors.isfinite().all()):
+            raise CheckpointError(
+                f"features of {self._encoder.source} must be finite, got NaN or infinity: "
+                "the training run diverged; take an earlier checkpoint"
+            )
+        return FeatureBatch(self._batch.positions, self._vectors, self._batch.failures)
+
+
+def width_of(encoder: Encoder) -> int:
+    """Tell how wide features will be, from those of a black image."""
     device = next(encoder.network.parameters()).device
     with torch.inference_mode():
         black = torch.zeros(1, 3, encoder.size, encoder.size, device=device)
         return encoder.features(black).shape[1]
-
-
-def _vectors(encoder: Encoder, crops: Tensor, precision: Precision) -> Tensor:
-    """Run the trunk; stop on NaN, whose neighbours would be arbitrary yet look like a result."""
-    autocast = torch.autocast(crops.device.type, DTYPES[precision], enabled=precision != "fp32")
-    with torch.inference_mode(), autocast:
-        vectors = encoder.features(crops / 255).float().cpu()
-    if not bool(vectors.isfinite().all()):
-        raise CheckpointError(
-            f"features of {encoder.source} must be finite, got NaN or infinity: "
-            "the training run diverged; take an earlier checkpoint"
-        )
-    return vectors

@@ -1,19 +1,19 @@
-"""A folder of images and a trunk to one matrix of features."""
+"""A folder of images and a backbone to one matrix of features."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from dilo.eval.common.inputs import listing
 from dilo.eval.common.results import skipped_images
-from dilo.eval.features.extraction import computed
+from dilo.eval.features.extraction import extract_batches
 from dilo.eval.features.folders import LabelledFolder
-from dilo.eval.features.provenance import Origin
+from dilo.eval.features.provenance import FeatureSource
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.errors import DiloError, first_few
 from dilo.pipeline.images.names import Names, escaped
@@ -42,7 +42,7 @@ class Features:
         Relative path of each image that could not be read, and why.
     digest : str
         Of the names and sizes of all images, those skipped too, as `LabelledFolder.digest` is.
-    origin : Origin
+    source : FeatureSource
         Which weights made them, and how.
     """
 
@@ -53,15 +53,84 @@ class Features:
     paths: Names
     unreadable: tuple[tuple[str, str], ...]
     digest: str
-    origin: Origin
+    source: FeatureSource
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """List the images that could not be read by their whole paths, and why."""
         return [(str(self.root / path), reason) for path, reason in self.unreadable]
 
+    @classmethod
+    def from_rows(
+        cls,
+        folder: LabelledFolder,
+        positions: list[int],
+        vectors: Matrix,
+        failures: Sequence[tuple[int, str]],
+        source: FeatureSource,
+    ) -> Self:
+        """Put rows beside what is known of their images.
 
-def features(
+        Parameters
+        ----------
+        folder : LabelledFolder
+            The images.
+        positions : list of int
+            Which of them the rows are of.
+        vectors : Matrix of shape (M, D), float32
+            The rows.
+        failures : sequence of (int, str)
+            Positions of those that could not be read, and why.
+        source : FeatureSource
+            What made the rows.
+
+        Returns
+        -------
+        Features
+            Of the folder, or of a part of it.
+        """
+        whole = positions == list(range(len(folder.names)))
+        return cls(
+            folder.root,
+            vectors,
+            folder.labels[torch.tensor(positions, dtype=torch.int64)],
+            folder.classes,
+            folder.names if whole else Names(folder.names[position] for position in positions),
+            tuple((escaped(folder.names[position]), reason) for position, reason in failures),
+            folder.digest,
+            source,
+        )
+
+    def with_classes(self, classes: Sequence[str]) -> "Features":
+        """Give the classes the numbers that they have in another list.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Those to number by.
+
+        Returns
+        -------
+        Features
+            The same rows, their labels positions in `classes`.
+
+        Raises
+        ------
+        DiloError
+            If a class of the rows is not among `classes`.
+        """
+        number_of = {name: number for number, name in enumerate(classes)}
+        present = [self.classes[number] for number in torch.unique(self.labels).tolist()]
+        if unknown := [name for name in present if name not in number_of]:
+            raise DiloError(
+                f"classes of {self.root} must be among the {len(classes)} of the training images, "
+                f"got {first_few([*map(escaped, unknown)])}: take features of the same classes"
+            )
+        numbers = torch.tensor([number_of.get(name, -1) for name in self.classes])
+        return dataclasses.replace(self, labels=numbers[self.labels], classes=tuple(classes))
+
+
+def extract_features(
     encoder: Encoder,
     folder: LabelledFolder,
     *,
@@ -71,20 +140,20 @@ def features(
     precision: Precision = "fp32",
     progress: Callable[[int], object] | None = None,
 ) -> Features:
-    """Run the trunk over every image of a folder, and hold what it gives in memory.
+    """Run the backbone over every image of a folder, and hold what it gives in memory.
 
     Parameters
     ----------
     encoder : Encoder
-        The trunk; it is moved to `device`.
+        The backbone; it is moved to `device`.
     folder : LabelledFolder
         The images.
     batch : int, default 256
-        Images that the trunk sees at once.
+        Images that the backbone sees at once.
     workers : int, default 0
         Processes that decode; 0 decodes in this one.
     device : torch.device, optional
-        Where the trunk runs; the CPU by default.
+        Where the backbone runs; the CPU by default.
     precision : {"fp32", "bf16", "fp16"}, default "fp32"
         In what it computes.
     progress : callable, optional
@@ -105,136 +174,44 @@ def features(
     count = len(folder.names)
     batches = [[*range(count)[first : first + batch]] for first in range(0, count, batch)]
     vectors = torch.empty(0)
-    kept: list[int] = []
+    positions: list[int] = []
     failures: list[tuple[int, str]] = []
-    for block in computed(
+    for part in extract_batches(
         encoder, folder, batches, workers=workers, device=device, precision=precision
     ):
-        if block.positions:
-            if not kept:  # all at once: growing it would hold two copies
-                vectors = torch.empty(count, block.vectors.shape[1])
-            vectors[len(kept) : len(kept) + len(block.positions)] = block.vectors
-            kept += block.positions
-        failures += block.failures
+        if part.positions:
+            if not positions:  # all at once: growing it would hold two copies
+                vectors = torch.empty(count, part.vectors.shape[1])
+            vectors[len(positions) : len(positions) + len(part.positions)] = part.vectors
+            positions += part.positions
+        failures += part.failures
         if progress is not None:
-            progress(len(block.positions) + len(block.failures))
-    found = features_of(folder, kept, vectors[: len(kept)], failures, Origin.of(encoder, precision))
-    require_readable(found)
-    return found
+            progress(len(part.positions) + len(part.failures))
+    source = FeatureSource.of(encoder, precision)
+    features = Features.from_rows(folder, positions, vectors[: len(positions)], failures, source)
+    require_rows(features)
+    return features
 
 
-def features_of(
-    folder: LabelledFolder,
-    positions: list[int],
-    vectors: Matrix,
-    failures: Sequence[tuple[int, str]],
-    origin: Origin,
-) -> Features:
-    """Put rows beside what is known of their images.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        The images.
-    positions : list of int
-        Which of them the rows are of.
-    vectors : Matrix of shape (M, D), float32
-        The rows.
-    failures : sequence of (int, str)
-        Positions of those that could not be read, and why.
-    origin : Origin
-        What made the rows.
-
-    Returns
-    -------
-    Features
-        Of the folder, or of a part of it.
-    """
-    whole = positions == list(range(len(folder.names)))
-    return Features(
-        folder.root,
-        vectors,
-        folder.labels[torch.tensor(positions, dtype=torch.int64)],
-        folder.classes,
-        folder.names if whole else Names(folder.names[position] for position in positions),
-        tuple((escaped(folder.names[position]), reason) for position, reason in failures),
-        folder.digest,
-        origin,
-    )
-
-
-def require_readable(found: Features) -> None:
-    """Refuse features of a folder of which nothing could be read.
-
-    Parameters
-    ----------
-    found : Features
-        Of the folder.
-
-    Raises
-    ------
-    DiloError
-        If there are no rows.
-    """
-    if not len(found.vectors):
-        path, reason = found.unreadable[0]
+def require_rows(features: Features) -> None:
+    """Refuse features of a folder of which nothing could be read."""
+    if not len(features.vectors):
+        path, reason = features.unreadable[0]
         raise DiloError(
-            f"{found.root} must hold images that can be read, but none of {len(found.unreadable)} "
-            f"could, the first being {path} ({reason}): check the files"
+            f"{features.root} must hold images that can be read, but none of "
+            f"{len(features.unreadable)} could, the first being {path} ({reason}): check the files"
         )
 
 
-def features_record(found: Features) -> dict[str, Any]:
-    """Gather what --json prints.
-
-    Parameters
-    ----------
-    found : Features
-        Of a folder.
-
-    Returns
-    -------
-    dict
-        What made them, how many there are, and what was left out.
-    """
-    rows, width = found.vectors.shape
+def features_record(features: Features) -> dict[str, Any]:
+    """Gather what --json prints: what made the features, how many, and what was skipped."""
+    rows, width = features.vectors.shape
     return {
         "task": "features",
-        **asdict(found.origin),
-        "inputs": {"images": listing(found)},
+        **asdict(features.source),
+        "inputs": {"images": listing(features)},
         "rows": rows,
         "width": width,
-        "classes": len(found.classes),
-        "skipped": skipped_images(found.skipped),
+        "classes": len(features.classes),
+        "skipped": skipped_images(features.skipped),
     }
-
-
-def relabelled(found: Features, classes: Sequence[str]) -> Features:
-    """Give the classes of features the numbers that they have in another list.
-
-    Parameters
-    ----------
-    found : Features
-        With classes of their own.
-    classes : sequence of str
-        Those to number by.
-
-    Returns
-    -------
-    Features
-        The same rows, their labels positions in `classes`.
-
-    Raises
-    ------
-    DiloError
-        If a class of the rows is not among `classes`.
-    """
-    there = {name: number for number, name in enumerate(classes)}
-    used = torch.unique(found.labels).tolist()
-    if unknown := [found.classes[number] for number in used if found.classes[number] not in there]:
-        raise DiloError(
-            f"classes of {found.root} must be among the {len(classes)} of the training images, got "
-            f"{first_few([*map(escaped, unknown)])}: take features of the same classes"
-        )
-    numbers = torch.tensor([there.get(name, -1) for name in found.classes])
-    return dataclasses.replace(found, labels=numbers[found.labels], classes=tuple(classes))

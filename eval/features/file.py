@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dilo.eval.features.features import Features
-from dilo.eval.features.provenance import Origin
+from dilo.eval.features.provenance import FeatureSource
 from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.common.plainhdf5 import Declared, require_plain, require_regular
 from dilo.pipeline.errors import DiloError, require_access
@@ -22,7 +22,7 @@ from dilo.pipeline.store.rows import fixed_utf8
 from dilo.pipeline.store.shardfile import DAMAGE
 from dilo.train.monitor.nearest import Matrix
 
-#: Version of the file's layout, docs/features.md.
+#: Version of the file's layout, docs/eval-features.md.
 FORMAT_VERSION = 1
 
 
@@ -41,7 +41,13 @@ DATASETS: dict[str, Declared] = {
 }
 
 
-ATTRIBUTES = ("format", "dilo", "folder", "images", *(field.name for field in fields(Origin)))
+ATTRIBUTES = (
+    "format",
+    "dilo",
+    "folder",
+    "images",
+    *(field.name for field in fields(FeatureSource)),
+)
 
 
 #: A step that the checkpoint does not tell.
@@ -215,7 +221,7 @@ def open_features(path: Path) -> Features:
             Names.of_text(names),
             tuple((path.decode(), why.decode()) for path, why in file["unreadable"][:].tolist()),
             _word(file.attrs["images"]),
-            _origin(file.attrs),
+            _source(file.attrs),
         )
 
 
@@ -273,27 +279,29 @@ def _plain(reason: str) -> str:
 
 def _attributes(features: Features) -> dict[str, str | int]:
     """Say what the rows are of."""
-    origin = asdict(features.origin)
-    if origin["step"] is None:
-        origin["step"] = NO_STEP
+    source = asdict(features.source)
+    if source["step"] is None:
+        source["step"] = NO_STEP
     return {
         "dilo": version("dilo"),
         "folder": str(features.root.absolute()),
         "images": features.digest,
-        **origin,
+        **source,
     }
 
 
-def _origin(attributes: h5py.AttributeManager) -> Origin:
-    """Read an origin from the attributes."""
+def _source(attributes: h5py.AttributeManager) -> FeatureSource:
+    """Read what made the rows from the attributes."""
     found: dict[str, Any] = {
         field.name: attributes[field.name]
         if field.name in ("step", "size")
         else _word(attributes[field.name])
-        for field in fields(Origin)
+        for field in fields(FeatureSource)
     }
     step = int(found["step"])
-    return Origin(**found | {"step": None if step == NO_STEP else step, "size": int(found["size"])})
+    return FeatureSource(
+        **found | {"step": None if step == NO_STEP else step, "size": int(found["size"])}
+    )
 
 
 def _word(value: bytes) -> str:

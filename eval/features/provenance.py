@@ -1,9 +1,8 @@
 """Where features come from: which weights, and how they looked at the images."""
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import torch
@@ -14,55 +13,30 @@ from dilo.train.runtime.devices import Precision
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What made features; of two files with one origin, rows can be compared.
+class FeatureSource:
+    """What made features; of two files with one source, rows can be compared."""
 
-    Attributes
-    ----------
-    checkpoint : str
-        Path of the file of weights, when it was read.
-    weights : str
-        SHA-256 of the weights themselves, as 64 hexadecimal digits: the same for another copy of
-        the checkpoint, and for the same trunk in another layout.
-    step : int or None
-        Optimiser steps taken, where the checkpoint says so.
-    size : int
-        Side of the crops in pixels.
-    space : str
-        Colours that the network saw.
-    output : str
-        "pooled" or "embedding".
-    arch : str
-        Architecture.
-    precision : str
-        In what the network computed: "fp32", "bf16" or "fp16".
-    """
-
+    #: Path of the file of weights, when it was read.
     checkpoint: str
+    #: SHA-256 of the weights themselves, as 64 hexadecimal digits: the same for another copy of
+    #: the checkpoint, and for the same backbone in another layout.
     weights: str
+    #: Optimiser steps taken, where the checkpoint says so.
     step: int | None
+    #: Side of the crops in pixels.
     size: int
+    #: Colours that the network saw.
     space: str
+    #: "pooled" or "embedding".
     output: str
+    #: Architecture.
     arch: str
+    #: In what the network computed.
     precision: Precision
 
     @classmethod
     def of(cls, encoder: Encoder, precision: Precision = "fp32") -> Self:
-        """Describe what an encoder makes.
-
-        Parameters
-        ----------
-        encoder : Encoder
-            The network.
-        precision : {"fp32", "bf16", "fp16"}, default "fp32"
-            In what it computes.
-
-        Returns
-        -------
-        Origin
-            Of its features.
-        """
+        """Describe what an encoder makes, computing in a precision."""
         return cls(
             str(encoder.source),
             digest_of(encoder.network.state_dict()),
@@ -74,49 +48,25 @@ class Origin:
             precision,
         )
 
-    def same(self) -> dict[str, Any]:
+    def comparable_fields(self) -> dict[str, Any]:
         """Give what must be equal for rows to be comparable.
 
-        Returns
-        -------
-        dict
-            All but where the checkpoint lay, and its step, which follow from the weights or
-            say nothing.
+        That is all but where the checkpoint lay, and its step, which follow from the weights or
+        say nothing.
         """
         return {k: v for k, v in asdict(self).items() if k not in ("checkpoint", "step")}
 
-    def digest(self) -> str:
-        """Digest what must be equal.
-
-        Returns
-        -------
-        str
-            SHA-256, as 64 hexadecimal digits.
-        """
-        return hashlib.sha256(json.dumps(self.same(), sort_keys=True).encode()).hexdigest()
-
-    def differences(self, other: "Origin") -> list[str]:
-        """Name what differs such that rows cannot be compared.
-
-        Parameters
-        ----------
-        other : Origin
-            Of other features.
-
-        Returns
-        -------
-        list of str
-            As "size 224 and 96"; of weights, the checkpoints. Empty if nothing does.
-        """
-        found = []
-        for name in (field.name for field in fields(self)):
-            here, there = getattr(self, name), getattr(other, name)
-            if name not in self.same() or here == there:
+    def differences(self, other: "FeatureSource") -> list[str]:
+        """Name what differs such that rows cannot be compared, as "size 224 and 96"."""
+        differences = []
+        for name in self.comparable_fields():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine == theirs:
                 continue
             if name == "weights":
-                name, here, there = "checkpoint", self._checkpoint(), other._checkpoint()
-            found.append(f"{name} {here} and {there}")
-        return found
+                name, mine, theirs = "checkpoint", self._checkpoint(), other._checkpoint()
+            differences.append(f"{name} {mine} and {theirs}")
+        return differences
 
     def _checkpoint(self) -> str:
         """Name the weights: two checkpoints may have lain at one path."""
@@ -130,7 +80,7 @@ def digest_of(weights: Mapping[str, Tensor]) -> str:
     ----------
     weights : mapping of str to Tensor
         By name, as a network's `state_dict` has them; the counts of batches, on which no output
-        depends, are passed over.
+        depends, are ignored.
 
     Returns
     -------

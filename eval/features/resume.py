@@ -1,18 +1,18 @@
-"""Features of a folder into a file, a part at a time: killed at any point, it goes on."""
+"""Features of a folder into a file, a part at a time: interrupted at any point, it resumes."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from dilo.eval.features.extraction import Block, computed
-from dilo.eval.features.features import Features, features_of, require_readable
+from dilo.eval.features.extraction import FeatureBatch, extract_batches
+from dilo.eval.features.features import Features, require_rows
 from dilo.eval.features.file import JoinedRows, open_features, write_features
 from dilo.eval.features.folders import LabelledFolder
-from dilo.eval.features.provenance import Origin
+from dilo.eval.features.provenance import FeatureSource
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.files import remove_leftovers
 from dilo.pipeline.errors import AccessError, DiloError
@@ -43,7 +43,7 @@ def _require_replaceable(path: Path) -> None:
             )
 
 
-class FeatureJob:
+class ResumableExtraction:
     """The features of a folder, on their way into a file.
 
     Parts lie in a hidden folder beside the file, each a file of features itself, under the
@@ -53,14 +53,14 @@ class FeatureJob:
     Parameters
     ----------
     encoder : Encoder
-        The trunk.
+        The backbone.
     folder : LabelledFolder
         The images.
     path : Path
         The file. One that is there is replaced, once the new one is whole. A folder stands for a
         file in it that is named for the digest.
     precision : {"fp32", "bf16", "fp16"}, default "fp32"
-        In what the trunk computes.
+        In what the backbone computes.
     part : int, default 10000
         Images of a part.
 
@@ -68,15 +68,6 @@ class FeatureJob:
     ------
     DiloError
         If something else than features lies at `path`.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    images : int
-        All of the folder.
-    kept : int
-        Those that an earlier run has done: all of them where the file itself is there.
     """
 
     def __init__(
@@ -89,31 +80,21 @@ class FeatureJob:
         part: int = PART,
     ) -> None:
         self._encoder, self._folder, self._precision = encoder, folder, precision
-        self._origin = Origin.of(encoder, precision)
-        self._listed = folder.digest
+        self._source = FeatureSource.of(encoder, precision)
+        self._key = _key(self._source, folder.digest, folder.root, folder.classes)
+        #: All images of the folder.
         self.images = len(folder.names)
-        self.path = path / f"{folder.root.resolve().name}-{self.digest[:16]}.h5"
+        #: The file.
+        self.path = path / f"{folder.root.resolve().name}-{self._key[:16]}.h5"
         if not path.is_dir():
             self.path = path
         _require_replaceable(self.path)
         starts = range(0, self.images, part)
         self._parts = [range(first, min(first + part, self.images)) for first in starts]
-        self._done = self._is_ours(self.path)
-        self._missing = [] if self._done else self._missing_parts()
-        self.kept = self.images - sum(map(len, self._missing))
-
-    @property
-    def digest(self) -> str:
-        """Digest all that the rows follow from, but for the bytes of the images.
-
-        Returns
-        -------
-        str
-            SHA-256, as 64 hexadecimal digits.
-        """
-        folder = str(self._folder.root.resolve())
-        what = [self._origin.digest(), self._listed, folder, self._folder.classes]
-        return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+        self._complete = self._is_ours(self.path)
+        self._missing = [] if self._complete else self._missing_parts()
+        #: Images that an earlier run has done: all of them where the file itself is there.
+        self.done = self.images - sum(map(len, self._missing))
 
     def run(
         self,
@@ -123,45 +104,23 @@ class FeatureJob:
         device: torch.device | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Features:
-        """Compute what is missing, and put the file together.
+        """Compute what is missing, put the file together, and open it.
 
-        Parameters
-        ----------
-        batch : int, default 256
-            Images that the trunk sees at once.
-        workers : int, default 0
-            Processes that decode; 0 decodes in this one.
-        device : torch.device, optional
-            Where the trunk runs; the CPU by default.
-        progress : callable, optional
-            Called after each batch with the number of images done since the last call.
-
-        Returns
-        -------
-        Features
-            Of the file.
-
-        Raises
-        ------
-        CheckpointError
-            If a feature is not finite.
-        DiloError
-            If no image could be read.
-        OSError
-            If the disk does not take it; whole parts are kept.
+        The options are those of `extract_features`. Whole parts stay if the disk does not take
+        the rest, or a feature is not finite.
         """
         for attempt in range(ATTEMPTS):
-            if self._done:
+            if self._complete:
                 break
             self._compute(batch, workers, device, progress)
             try:
                 write_features(self.path, self._joined())
-                self._done = True
+                self._complete = True
             except (DiloError, OSError):
                 # Another command that makes the same features ends by clearing the parts away.
-                self._done = self._is_ours(self.path)
-                self._missing = [] if self._done else self._missing_parts()
-                if not self._done and (not self._missing or attempt == ATTEMPTS - 1):
+                self._complete = self._is_ours(self.path)
+                self._missing = [] if self._complete else self._missing_parts()
+                if not self._complete and (not self._missing or attempt == ATTEMPTS - 1):
                     raise
         self._clear()
         if not self._is_ours(self.path):
@@ -186,7 +145,7 @@ class FeatureJob:
             for part in self._missing
             for first in range(0, len(part), batch)
         ]
-        blocks = computed(
+        features = extract_batches(
             self._encoder,
             self._folder,
             batches,
@@ -195,11 +154,11 @@ class FeatureJob:
             precision=self._precision,
         )
         for part in self._missing:
-            self._write_part(part, blocks, progress)
+            self._write_part(part, features, progress)
 
     def _clear(self) -> None:
         """Remove the parts of these features; those of another command are its own."""
-        for part in self._hidden.glob(f"{self.digest[:32]}-*.h5"):
+        for part in self._hidden.glob(f"{self._key[:32]}-*.h5"):
             part.unlink(missing_ok=True)
         with suppress(OSError):  # parts of others lie there, or there is no such folder
             self._hidden.rmdir()
@@ -211,7 +170,7 @@ class FeatureJob:
 
     def _part_path(self, part: range) -> Path:
         """Name the file of a part."""
-        return self._hidden / f"{self.digest[:32]}-{part.start:08d}-{part.stop:08d}.h5"
+        return self._hidden / f"{self._key[:32]}-{part.start:08d}-{part.stop:08d}.h5"
 
     def _missing_parts(self) -> list[range]:
         """Find out which parts are not there, or not whole."""
@@ -222,36 +181,37 @@ class FeatureJob:
         if not path.is_file():
             return False
         try:
-            found = open_features(path)
+            features = open_features(path)
         except AccessError:  # it may be sound, so it is not made again in its place
             raise
         except DiloError:
             return False
-        theirs = found.origin.same(), found.digest, found.root.resolve(), found.classes
-        folder = self._folder
-        return theirs == (self._origin.same(), self._listed, folder.root.resolve(), folder.classes)
+        return self._key == _key(features.source, features.digest, features.root, features.classes)
 
     def _write_part(
-        self, part: range, blocks: Iterator[Block], progress: Callable[[int], object] | None
+        self,
+        part: range,
+        batches: Iterator[FeatureBatch],
+        progress: Callable[[int], object] | None,
     ) -> None:
-        """Take the blocks of a part as they come, and publish it."""
+        """Take the batches of a part as they come, and publish it."""
         positions: list[int] = []
         vectors: list[torch.Tensor] = []
         failures: list[tuple[int, str]] = []
         while len(positions) + len(failures) < len(part):
-            block = next(blocks)
-            if block.positions:
-                vectors.append(block.vectors)
-            positions += block.positions
-            failures += block.failures
+            batch = next(batches)
+            if batch.positions:
+                vectors.append(batch.vectors)
+            positions += batch.positions
+            failures += batch.failures
             if progress is not None:
-                progress(len(block.positions) + len(block.failures))
+                progress(len(batch.positions) + len(batch.failures))
         rows = torch.cat(vectors) if vectors else torch.empty(0, 0)
-        found = features_of(self._folder, positions, rows, failures, self._origin)
+        features = Features.from_rows(self._folder, positions, rows, failures, self._source)
         for attempt in range(ATTEMPTS):
             try:
                 self._hidden.mkdir(exist_ok=True)
-                write_features(self._part_path(part), found)
+                write_features(self._part_path(part), features)
                 return
             except FileNotFoundError:  # another command removed the folder, for it was empty
                 if attempt == ATTEMPTS - 1:
@@ -260,15 +220,21 @@ class FeatureJob:
     def _joined(self) -> Features:
         """Put the parts one after the other."""
         parts = [open_features(self._part_path(part)) for part in self._parts]
-        found = Features(
+        features = Features(
             self._folder.root,
             JoinedRows([part.vectors for part in parts]),
             torch.cat([part.labels for part in parts]),
             self._folder.classes,
             Names(name for part in parts for name in part.paths),
             tuple(pair for part in parts for pair in part.unreadable),
-            self._listed,
-            self._origin,
+            self._folder.digest,
+            self._source,
         )
-        require_readable(found)
-        return found
+        require_rows(features)
+        return features
+
+
+def _key(source: FeatureSource, digest: str, root: Path, classes: Sequence[str]) -> str:
+    """Digest all that rows follow from: the weights, how they look, and which images."""
+    content = [source.comparable_fields(), digest, str(root.resolve()), list(classes)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""The linear probe: a linear layer on a frozen trunk, by a published protocol or in minutes."""
+"""The linear probe: a linear layer on a frozen backbone, by a published protocol or in minutes."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.linear.protocols import Protocol
-from dilo.eval.linear.scoring import places
+from dilo.eval.linear.scoring import true_class_ranks
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
@@ -41,35 +41,17 @@ class Crop(NamedTuple):
 
 
 class CropBatch(NamedTuple):
-    """What one rank holds of a batch.
+    """What one rank holds of a batch."""
 
-    Attributes
-    ----------
-    told : Tensor of shape (b, 2), int64
-        Position in the folder and class of each. Of no image, both are -1; of an image that
-        could not be read, the class is.
-    crops : Tensor of shape (b, 3, s, s), uint8
-        RGB.
-    """
-
-    told: Tensor
+    #: Position in the folder and class of each crop, of shape (b, 2), int64. Of no image, both are
+    #: -1; of an image that could not be read, the class is.
+    samples: Tensor
+    #: RGB, of shape (b, 3, s, s), uint8.
     crops: Tensor
 
 
 class TrainingCrops(Dataset[Crop]):
-    """Random crops by (epoch, position): a function of these and the seed, whoever makes them.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        The images.
-    protocol : Protocol
-        How large a crop is, and how often mirrored.
-    size : int
-        Side of a crop in pixels.
-    seed : int
-        Of the draws.
-    """
+    """Random crops by (epoch, position): a function of these and the seed, whoever makes them."""
 
     def __init__(self, folder: LabelledFolder, protocol: Protocol, size: int, seed: int) -> None:
         self._folder, self._size, self._seed = folder, size, seed
@@ -80,13 +62,13 @@ class TrainingCrops(Dataset[Crop]):
 
     def __getitem__(self, key: tuple[int, int]) -> Crop:
         epoch, position = key
-        nothing = Crop(position, UNLABELLED, np.zeros((self._size, self._size, 3), np.uint8))
+        empty = Crop(position, UNLABELLED, np.zeros((self._size, self._size, 3), np.uint8))
         if position == NONE:
-            return nothing
+            return empty
         try:
             image = decode(self._folder.root / self._folder.names[position])
         except ImageError:
-            return nothing
+            return empty
         draw = view_draw(
             self._views,
             self._paste,
@@ -105,18 +87,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     """The share of this rank in the batches from a step on, one stream over the epochs.
 
     Each epoch visits every image once, so that its last batch may be smaller. A batch is the
-    same whatever the number of ranks: rank r of R holds its r-th run, all of one length.
-
-    Parameters
-    ----------
-    count : int
-        Training images.
-    protocol : Protocol
-        Batch and epochs.
-    seed : int
-        Of the order.
-    start : int, default 0
-        Steps already taken.
+    same whatever the number of ranks: rank r of R holds its r-th run, all of one length. It begins
+    after `start` steps.
     """
 
     def __init__(self, count: int, protocol: Protocol, seed: int, start: int = 0) -> None:
@@ -132,63 +104,34 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         for epoch in range(begin, self._protocol.epochs):
             order = sample_order(self._seed, epoch, self._count)
             for first in range(step * batch, self._count, batch):
-                whole = order[first : first + batch].tolist()
-                held = -(-len(whole) // distributed.world_size())
-                mine = whole[distributed.rank() * held : (distributed.rank() + 1) * held]
-                mine += [NONE] * (held - len(mine))
+                batch_order = order[first : first + batch].tolist()
+                share = -(-len(batch_order) // distributed.world_size())
+                mine = batch_order[distributed.rank() * share : (distributed.rank() + 1) * share]
+                mine += [NONE] * (share - len(mine))
                 yield [(epoch, position) for position in mine]
             step = 0
 
 
 def collate(crops: Sequence[Crop]) -> CropBatch:
-    """Stack crops into a batch.
-
-    Parameters
-    ----------
-    crops : sequence of Crop
-        In the order of the batch.
-
-    Returns
-    -------
-    CropBatch
-        Bytes: floats are made of them on the device.
-    """
+    """Stack crops into a batch of bytes: floats are made of them on the device."""
     return CropBatch(
         torch.tensor([[crop.position, crop.label] for crop in crops]),
         torch.from_numpy(np.stack([crop.pixels.transpose(2, 0, 1) for crop in crops])),
     )
 
 
-#: Stands for the place of the true class of an image that could not be read.
+#: Stands for the rank of the true class of an image that could not be read.
 UNREAD = -1
 
 
-#: Images that the trunk sees at once.
+#: Images that the backbone sees at once.
 BATCH = 256
 
 
-class TestImages:
+class TestFeatures:
     """The features of this rank's share of the test images.
 
-    The trunk is frozen and the crops are fixed, so that they are the same after every epoch.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        The trunk; it is moved to the device.
-    folder : LabelledFolder
-        All test images.
-    machine : RunOptions
-        Device and workers.
-    say : callable
-        Told how far it is.
-
-    Attributes
-    ----------
-    folder : LabelledFolder
-        All test images.
-    width : int
-        Of a feature.
+    The backbone is frozen and the crops are fixed, so that they are the same after every epoch.
     """
 
     __test__ = False  # no class of tests, whatever its name
@@ -200,27 +143,29 @@ class TestImages:
         machine: RunOptions,
         say: Callable[[str], None],
     ) -> None:
+        #: All test images.
         self.folder = folder
-        mine = range(distributed.rank(), len(folder.names), distributed.world_size())
-        names = folder.names[mine.start : mine.stop : mine.step]
-        labels = folder.labels[mine.start : mine.stop : mine.step]
-        share = LabelledFolder(folder.root, Names(names), labels, folder.classes)
+        share = range(distributed.rank(), len(folder.names), distributed.world_size())
+        names = folder.names[share.start : share.stop : share.step]
+        labels = folder.labels[share.start : share.stop : share.step]
+        part = LabelledFolder(folder.root, Names(names), labels, folder.classes)
         terminal = None if distributed.rank() == 0 else False
-        with Progress(len(mine), "test images", say, terminal=terminal) as progress:
-            self._found = features(
+        with Progress(len(share), "test images", say, terminal=terminal) as progress:
+            self._features = extract_features(
                 encoder,
-                share,
+                part,
                 batch=BATCH,
                 workers=machine.workers,
                 device=machine.device,
                 progress=progress.advance,
             )
-        place = dict(zip(share.names, mine, strict=True))
-        self._positions = torch.tensor([place[name] for name in self._found.paths])
-        self.width = int(self._found.vectors.shape[1])
+        position_of = dict(zip(part.names, share, strict=True))
+        self._positions = torch.tensor([position_of[name] for name in self._features.paths])
+        #: Columns of the features.
+        self.width = int(self._features.vectors.shape[1])
 
-    def places(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Find at which place a linear layer has the true class of each test image.
+    def ranks(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """Find the rank of the true class of each test image among the scores of a linear layer.
 
         Parameters
         ----------
@@ -233,12 +178,8 @@ class TestImages:
         -------
         Tensor of shape (M,), int64
             On the CPU, the same on all ranks; -1 of an image that could not be read.
-
-        Raises
-        ------
-        CheckpointError
-            If a score is not finite.
         """
-        found = torch.full((len(self.folder.names),), UNREAD)
-        found[self._positions] = places(weight, bias, self._found.vectors, self._found.labels)
-        return distributed.all_gather(found).view(distributed.world_size(), -1).amax(0)
+        ranks = torch.full((len(self.folder.names),), UNREAD)
+        features = self._features
+        ranks[self._positions] = true_class_ranks(weight, bias, features.vectors, features.labels)
+        return distributed.all_gather(ranks).view(distributed.world_size(), -1).amax(0)

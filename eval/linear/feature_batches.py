@@ -27,20 +27,15 @@ READ, MIXED = 64, 131_072
 LEAST_DEVIATION = 1e-3
 
 
-class Standard(NamedTuple):
-    """What standardises features: each has mean 0 and deviation 1 over the training images.
+class Standardizer(NamedTuple):
+    """What standardizes features: each has mean 0 and deviation 1 over the training images."""
 
-    Attributes
-    ----------
-    mean, deviation : Tensor of shape (D,), float32
-        Of each feature.
-    """
-
+    #: Of each feature, of shape (D,), float32.
     mean: Tensor
     deviation: Tensor
 
-    def standardised(self, rows: Tensor) -> Tensor:
-        """Standardise features.
+    def transform(self, rows: Tensor) -> Tensor:
+        """Standardize features.
 
         Parameters
         ----------
@@ -54,8 +49,8 @@ class Standard(NamedTuple):
         """
         return (rows - self.mean) / self.deviation
 
-    def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn a layer of standardised features into the same layer of features as they are.
+    def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn a layer of standardized features into the same layer of features as they are.
 
         Parameters
         ----------
@@ -73,7 +68,7 @@ class Standard(NamedTuple):
         return exact.float(), (bias.double() - exact @ self.mean.double()).float()
 
 
-def held_out(labels: Tensor, seed: int) -> Tensor:
+def holdout_mask(labels: Tensor, seed: int) -> Tensor:
     """Hold out a tenth of each class, at least one image of a class that has two.
 
     Parameters
@@ -99,7 +94,9 @@ def held_out(labels: Tensor, seed: int) -> Tensor:
     return held
 
 
-def standardise(rows: Matrix, used: Tensor, device: torch.device, chunk: int = 4096) -> Standard:
+def fit_standardizer(
+    rows: Matrix, used: Tensor, device: torch.device, chunk: int = 4096
+) -> Standardizer:
     """Find mean and deviation of each feature.
 
     Parameters
@@ -115,7 +112,7 @@ def standardise(rows: Matrix, used: Tensor, device: torch.device, chunk: int = 4
 
     Returns
     -------
-    Standard
+    Standardizer
         Of the rows used.
     """
     total = squares = torch.zeros(int(rows.shape[1]), dtype=torch.float64, device=device)
@@ -127,10 +124,10 @@ def standardise(rows: Matrix, used: Tensor, device: torch.device, chunk: int = 4
     mean = total / count
     deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
     least = max(LEAST_DEVIATION * float(deviation.mean()), 1e-12)
-    return Standard(mean.float(), deviation.clamp(min=least).float())
+    return Standardizer(mean.float(), deviation.clamp(min=least).float())
 
 
-def batches(
+def shuffled_batches(
     rows: Matrix, labels: Tensor, used: Tensor, *, batch: int, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Visit the rows once, in an order that reads a file in runs and still mixes its classes.

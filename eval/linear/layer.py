@@ -9,28 +9,13 @@ from torch.nn.functional import cross_entropy
 from dilo.eval.linear.data import UNLABELLED
 from dilo.eval.linear.protocols import Protocol
 from dilo.pipeline.errors import CheckpointError
+from dilo.train.runtime.devices import move
 
 
-class Layer:
+class LinearClassifier:
     """A linear layer that learns from features, a batch at a time.
 
-    Parameters
-    ----------
-    width : int
-        Of a feature.
-    classes : int
-        How many.
-    protocol : Protocol
-        Weights at the beginning, momentum, weight decay.
-    device : torch.device
-        Where it is.
-    seed : int
-        Of the weights at the beginning, the same on every machine and rank.
-
-    Attributes
-    ----------
-    seen : int
-        Images learnt from in this epoch so far.
+    Its weights at the beginning follow from the seed alone, the same on every machine and rank.
     """
 
     def __init__(
@@ -48,42 +33,25 @@ class Layer:
             weight_decay=protocol.weight_decay,
         )
         self._loss = torch.zeros((), dtype=torch.float64, device=device)  # the sum over `seen`
+        #: Images learnt from in this epoch so far.
         self.seen = 0
 
     @property
     def weight(self) -> Tensor:
-        """Give the weights.
-
-        Returns
-        -------
-        Tensor of shape (C, D), float32
-            One row a class.
-        """
+        """Give the weights, of shape (C, D), one row a class."""
         return self._weight.detach()
 
     @property
     def bias(self) -> Tensor:
-        """Give the biases.
-
-        Returns
-        -------
-        Tensor of shape (C,), float32
-            One value a class.
-        """
+        """Give the biases, of shape (C,)."""
         return self._bias.detach()
 
     @property
     def lr(self) -> float:
-        """Give the learning rate of the last step.
-
-        Returns
-        -------
-        float
-            What SGD multiplied with.
-        """
+        """Give the learning rate of the last step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
-    def learn(self, features: Tensor, labels: Tensor, lr: float) -> None:
+    def step(self, features: Tensor, labels: Tensor, lr: float) -> None:
         """Take a step.
 
         Parameters
@@ -100,7 +68,7 @@ class Layer:
             return
         self._optimizer.param_groups[0]["lr"] = lr
         scores = nn.functional.linear(features, self._weight, self._bias)
-        loss = cross_entropy(scores, labels.to(scores.device), ignore_index=UNLABELLED)
+        loss = cross_entropy(scores, move(labels, scores.device), ignore_index=UNLABELLED)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -108,18 +76,7 @@ class Layer:
         self.seen += count
 
     def mean_loss(self) -> float:
-        """Give the mean loss of this epoch so far, each image's as it was when it was met.
-
-        Returns
-        -------
-        float
-            In nats; 0 before the first image.
-
-        Raises
-        ------
-        CheckpointError
-            If it is not finite.
-        """
+        """Give the mean loss of this epoch so far in nats, each image's as it was when met."""
         mean = float(self._loss) / max(self.seen, 1)
         if not abs(mean) < float("inf"):  # written so that NaN is refused too
             raise CheckpointError(
@@ -134,13 +91,7 @@ class Layer:
         self.seen = 0
 
     def state(self) -> dict[str, Any]:
-        """Give all that going on needs.
-
-        Returns
-        -------
-        dict
-            Tensors and plain values.
-        """
+        """Give all that resuming needs: tensors and plain values."""
         return {
             "weight": self.weight,
             "bias": self.bias,
@@ -150,13 +101,7 @@ class Layer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state.
-
-        Parameters
-        ----------
-        state : dict
-            As `state` gives it.
-        """
+        """Take up what `state` gave."""
         with torch.no_grad():
             self._weight.copy_(state["weight"])
             self._bias.copy_(state["bias"])

@@ -8,46 +8,30 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a linear layer is trained on the pooled, not normalised features of a frozen trunk.
+    """How a linear layer is trained on the pooled, not normalized features of a frozen backbone."""
 
-    Attributes
-    ----------
-    name : str
-        Whose it is.
-    epochs, batch : int
-        Passes over the training images, and images of a step.
-    lr : float
-        The learning rate at the beginning, for `batch`.
-    schedule : {"step", "cosine"}
-        Whether the rate falls at milestones, or along half a cosine, step by step.
-    milestones : tuple of float
-        Epochs, counted from 0, from which the rate is `decay` of what it was.
-    decay : float
-        Factor of the rate at a milestone.
-    momentum, weight_decay : float
-        Of SGD.
-    nesterov : bool
-        Whether the momentum is Nesterov's.
-    crop_scale : (float, float)
-        Range of a training crop's area, as a share of the image's.
-    flip : float
-        Probability that a training crop is mirrored.
-    init_std : float
-        Standard deviation of the weights at the beginning; the biases are 0.
-    """
-
+    #: Whose it is.
     name: str
+    #: Passes over the training images.
     epochs: int = 100
+    #: Images of a step.
     batch: int = 256
+    #: The learning rate at the beginning, for `batch`.
     lr: float = 30.0
+    #: Whether the rate falls at milestones, or along half a cosine, step by step.
     schedule: Literal["step", "cosine"] = "step"
+    #: Epochs, counted from 0, from which the rate is `decay` of what it was.
     milestones: tuple[float, ...] = (60.0, 80.0)
     decay: float = 0.1
+    #: Of SGD.
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
+    #: Range of a training crop's area, as a share of the image's.
     crop_scale: tuple[float, float] = (0.08, 1.0)
+    #: Probability that a training crop is mirrored.
     flip: float = 0.5
+    #: Standard deviation of the weights at the beginning; the biases are 0.
     init_std: float = 0.01
 
 
@@ -78,7 +62,7 @@ PROTOCOLS = {
 }
 
 
-def altered(
+def with_overrides(
     protocol: Protocol,
     *,
     epochs: int | None = None,
@@ -87,25 +71,12 @@ def altered(
 ) -> Protocol:
     """Change a protocol, and what follows from the change.
 
-    Parameters
-    ----------
-    protocol : Protocol
-        As published.
-    epochs : int, optional
-        Another number of epochs; the milestones keep their share of them.
-    batch : int, optional
-        Another batch; the learning rate grows with it.
-    lr : float, optional
-        Another learning rate, whatever the batch.
-
-    Returns
-    -------
-    Protocol
-        Equal to `protocol` where nothing changes.
+    The milestones keep their share of the epochs; the learning rate grows with the batch, unless
+    it is given itself.
 
     Examples
     --------
-    >>> short = altered(PROTOCOLS["moco"], epochs=10, batch=128)
+    >>> short = with_overrides(PROTOCOLS["moco"], epochs=10, batch=128)
     >>> short.milestones, short.lr
     ((6.0, 8.0), 15.0)
     """
@@ -119,24 +90,12 @@ def altered(
     )
 
 
-def rate(protocol: Protocol, passed: float) -> float:
-    """Give the learning rate of a step.
-
-    Parameters
-    ----------
-    protocol : Protocol
-        Rate, schedule and epochs.
-    passed : float
-        Epochs passed before the step: steps taken over steps an epoch.
-
-    Returns
-    -------
-    float
-        What SGD multiplies with.
+def learning_rate(protocol: Protocol, passed: float) -> float:
+    """Give the learning rate of a step, before which `passed` epochs, or parts of one, were passed.
 
     Examples
     --------
-    >>> [round(rate(PROTOCOLS["cmc"], passed), 6) for passed in (0, 29.99, 30, 59)]
+    >>> [round(learning_rate(PROTOCOLS["cmc"], passed), 6) for passed in (0, 29.99, 30, 59)]
     [30.0, 30.0, 6.0, 0.24]
     """
     if protocol.schedule == "cosine":
@@ -144,43 +103,22 @@ def rate(protocol: Protocol, passed: float) -> float:
     return protocol.lr * protocol.decay ** sum(passed >= epoch for epoch in protocol.milestones)
 
 
-def departures(protocol: Protocol) -> list[str]:
-    """Say what of a protocol is not as published.
-
-    Parameters
-    ----------
-    protocol : Protocol
-        As `altered` gives it.
-
-    Returns
-    -------
-    list of str
-        One a number: "epochs 1 instead of 100". Empty where it is the protocol.
-    """
-    asked, published = _values(protocol), _values(PROTOCOLS[protocol.name])
+def deviations(protocol: Protocol) -> list[str]:
+    """Say what of a protocol is not as published, as "epochs 1 instead of 100"."""
+    used, published = _values(protocol), _values(PROTOCOLS[protocol.name])
     return [
-        f"{name} {_words(asked[name])} instead of {_words(published[name])}"
-        for name in asked
-        if asked[name] != published[name]
+        f"{name} {_words(used[name])} instead of {_words(published[name])}"
+        for name in used
+        if used[name] != published[name]
     ]
 
 
-def protocol_words(protocol: Protocol) -> str:
+def describe(protocol: Protocol) -> str:
     """Say a protocol in one line.
-
-    Parameters
-    ----------
-    protocol : Protocol
-        Any.
-
-    Returns
-    -------
-    str
-        For the log.
 
     Examples
     --------
-    >>> protocol_words(PROTOCOLS["moco"])
+    >>> describe(PROTOCOLS["moco"])
     'moco: 100 epochs, batch 256, lr 30, times 0.1 after epochs 60, 80'
     """
     falls = (

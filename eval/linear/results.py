@@ -1,8 +1,8 @@
-"""What a linear evaluation found: its record, and its lines of text."""
+"""The results of a linear evaluation: its record, and its table."""
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from dilo.eval.common.inputs import listing
 from dilo.eval.common.results import record_head, skipped_images
 from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
-from dilo.eval.linear.protocols import Protocol, departures
-from dilo.eval.linear.scoring import Score
-from dilo.eval.linear.sweep import Sweep, Swept
+from dilo.eval.linear.protocols import Protocol, deviations
+from dilo.eval.linear.scoring import TopkAccuracy
+from dilo.eval.linear.sweep import SweepConfig, SweepResult
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.images.names import escaped
 from dilo.train.data.evaluation import EvalImages
@@ -21,98 +21,58 @@ from dilo.train.data.evaluation import EvalImages
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch came to.
+    """What an epoch came to."""
 
-    Attributes
-    ----------
-    epoch : int
-        Epochs trained: 1 after the first.
-    lr : float
-        The learning rate of its last step.
-    loss : float
-        Mean over its training images, as each was when it was met.
-    top1, top5 : float
-        Per cent of the test images after it.
-    """
-
+    #: Epochs trained: 1 after the first.
     epoch: int
+    #: The learning rate of its last step.
     lr: float
+    #: Mean over its training images, as each was when it was met.
     loss: float
+    #: Per cent of the test images after it.
     top1: float
     top5: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a probe ended.
+class ProbeResult:
+    """How a probe ended."""
 
-    Attributes
-    ----------
-    curve : tuple of EpochResult
-        Every epoch.
-    per_class : dict of str to float
-        Top-1 of each class after the last epoch, in per cent.
-    classes : int
-        Classes of the layer.
-    train_images, test_images : int
-        Images that could be read.
-    unreadable : tuple of (str, str)
-        Path of each of the others, and why.
-    classifier : Path or None
-        The last epoch's layer with its trunk; None where a signal came before the end.
-    ranks : int
-        Processes that trained together.
-    signal : str
-        What asked it to stop; empty if nothing did.
-    folder : Path or None
-        Where the result goes; None where a signal came before the end.
-    """
-
+    #: Every epoch.
     curve: tuple[EpochResult, ...]
+    #: Top-1 of each class after the last epoch, in per cent.
     per_class: dict[str, float] = field(default_factory=dict)
+    #: Classes of the layer.
     classes: int = 0
+    #: Images that could be read.
     train_images: int = 0
     test_images: int = 0
+    #: Path of each of the others, and why.
     unreadable: tuple[tuple[str, str], ...] = ()
+    #: The last epoch's layer with its backbone, and the folder of the result; None where a signal
+    #: came before the end.
     classifier: Path | None = None
-    ranks: int = 1
-    signal: str = ""
     folder: Path | None = None
+    #: Processes that trained together.
+    ranks: int = 1
+    #: What asked it to stop; empty if nothing did.
+    signal: str = ""
 
     @property
     def best(self) -> EpochResult:
-        """Give the epoch with the highest top-1, which the MoCo repository calls best_acc1.
-
-        Returns
-        -------
-        EpochResult
-            The first of equals.
-        """
+        """Give the first epoch with the highest top-1, best_acc1 of the MoCo repository."""
         return max(self.curve, key=lambda result: result.top1)
 
 
-def reasons(folder: LabelledFolder, positions: Iterable[int]) -> list[tuple[str, str]]:
-    """Read images again that could not be read, for the reasons, which ranks do not exchange.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        Where they are.
-    positions : iterable of int
-        Which.
-
-    Returns
-    -------
-    list of (str, str)
-        Path of each, and why it could not be read.
-    """
-    again = EvalImages(folder.root, folder.names, 1)
-    told = []
+def unreadable_reasons(folder: LabelledFolder, positions: Iterable[int]) -> list[tuple[str, str]]:
+    """Read images again that could not be read, for the reasons, which ranks do not exchange."""
+    images = EvalImages(folder.root, folder.names, 1)
+    reasons = []
     for position in positions:
-        _, reason = again[position]
+        _, reason = images[position]
         words = reason if isinstance(reason, str) else "could not be read when it was its turn"
-        told.append((str(folder.root / escaped(folder.names[position])), words))
-    return told
+        reasons.append((str(folder.root / escaped(folder.names[position])), words))
+    return reasons
 
 
 #: Classes named on a terminal, the best and the worst; the record has all.
@@ -120,54 +80,35 @@ NAMED = 3
 
 
 FAST_WORDS = (
-    "this is not the published protocol: features were made once, of the middle of each image, "
-    "and the learning rate was chosen by a part of the training images"
+    "not a published protocol: features of the center crops were made once, and the learning rate "
+    "was chosen on held-out training images"
 )
 
 
 def linear_record(
-    encoder: Encoder, protocol: Protocol, outcome: Outcome, *, precision: str, seed: int
+    encoder: Encoder, protocol: Protocol, result: ProbeResult, *, precision: str, seed: int
 ) -> dict[str, Any]:
-    """Gather what --json prints of a probe by a protocol.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        The trunk.
-    protocol : Protocol
-        How the layer was trained.
-    outcome : Outcome
-        How it ended.
-    precision : str
-        Of the trunk while training.
-    seed : int
-        Of the weights at the beginning, the order, the crops.
-
-    Returns
-    -------
-    dict
-        Settings, the curve, the best epoch and the last, accuracies in per cent.
-    """
-    changes = departures(protocol)
+    """Gather what --json prints of a probe by a protocol; accuracies are in per cent."""
+    changes = deviations(protocol)
     return {
         **_head("linear", encoder),
         "fast": False,
         "protocol": dataclasses.asdict(protocol),
         "is_protocol": not changes,
-        "departures": changes,
+        "deviations": changes,
         "precision": precision,
         "seed": seed,
-        "ranks": outcome.ranks,
-        "epochs": [dataclasses.asdict(result) for result in outcome.curve],
-        "best": _told(outcome.best),
-        "last": _told(outcome.curve[-1]),
-        "per_class": outcome.per_class,
-        "classes": outcome.classes,
-        "train_images": outcome.train_images,
-        "test_images": outcome.test_images,
-        "skipped": skipped_images(outcome.unreadable),
-        "trunk_unchanged": True,  # or there would be no outcome
-        "classifier": str(outcome.classifier),
+        "ranks": result.ranks,
+        "epochs": [dataclasses.asdict(epoch) for epoch in result.curve],
+        "best": _accuracy(result.best),
+        "last": _accuracy(result.curve[-1]),
+        "per_class": result.per_class,
+        "classes": result.classes,
+        "train_images": result.train_images,
+        "test_images": result.test_images,
+        "skipped": skipped_images(result.unreadable),
+        "backbone_frozen": True,  # or there would be no result
+        "classifier": str(result.classifier),
     }
 
 
@@ -175,47 +116,31 @@ def fast_record(
     encoder: Encoder,
     bank: Features,
     queries: Features,
-    asked: Sweep,
-    swept: Swept,
-    scored: Score,
-    by_class: dict[str, float],
+    config: SweepConfig,
+    result: SweepResult,
+    accuracy: TopkAccuracy,
+    per_class: dict[str, float],
 ) -> dict[str, Any]:
     """Gather what --json prints of a sweep over features made once.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        The trunk.
-    bank, queries : Features
-        Of the training and of the test images.
-    asked : Sweep
-        What was tried.
-    swept : Swept
-        What was found.
-    scored : Score
-        Of the best layer, on the test images.
-    by_class : dict of str to float
-        Its top-1 of each class.
-
-    Returns
-    -------
-    dict
-        Settings, the table of the sweep, accuracies in per cent.
+    `bank` and `queries` are of the training and of the test images; `accuracy` is of the best layer
+    on the latter, `per_class` its top-1 of each class.
     """
     return {
         **_head("linear-fast", encoder),
         "fast": True,
-        "protocol": {"name": "fast", **dataclasses.asdict(asked)},
+        "protocol": {"name": "fast", **dataclasses.asdict(config)},
         "is_protocol": False,
-        "departures": [FAST_WORDS],
-        "seed": asked.seed,
-        "sweep": [dataclasses.asdict(one) for one in swept.tried],
-        "chosen": dataclasses.asdict(swept.best),
-        "held_out": swept.held_out,
-        "held_out_noise": swept.noise,
-        "near_the_best": swept.near,
-        "last": {"epoch": asked.epochs, "top1": scored.top1, "top5": scored.top5},
-        "per_class": by_class,
+        "deviations": [FAST_WORDS],
+        "precision": bank.source.precision,
+        "seed": config.seed,
+        "sweep": [dataclasses.asdict(trial) for trial in result.trials],
+        "chosen": dataclasses.asdict(result.best),
+        "held_out": result.held_out,
+        "held_out_noise": result.noise,
+        "near_the_best": result.near,
+        "last": {"epoch": config.epochs, "top1": accuracy.top1, "top5": accuracy.top5},
+        "per_class": per_class,
         "classes": len(bank.classes),
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
@@ -230,40 +155,34 @@ def _head(task: str, encoder: Encoder) -> dict[str, Any]:
     return record_head(task, encoder) | network
 
 
-def _told(result: EpochResult) -> dict[str, Any]:
-    """Keep of an epoch what is compared."""
+def _accuracy(result: EpochResult) -> dict[str, Any]:
+    """Take of an epoch what is compared."""
     return {"epoch": result.epoch, "top1": result.top1, "top5": result.top5}
 
 
-def linear_lines(record: dict[str, Any]) -> list[str]:
-    """Say for people what a probe found.
+def linear_table(record: Mapping[str, Any]) -> list[str]:
+    """Write for people what a record of `linear_record` or `fast_record` says."""
+    return _fast_lines(record) if record["fast"] else _protocol_lines(record)
 
-    Parameters
-    ----------
-    record : dict
-        What `linear_record` gathered.
 
-    Returns
-    -------
-    list of str
-        Lines.
-    """
-    name = record["protocol"]["name"]
+def _protocol_lines(record: Mapping[str, Any]) -> list[str]:
+    """Write the best and the last epoch of a probe by a protocol."""
+    changes = "; ".join(record["deviations"])
     return [
-        f"linear probe, protocol {name}"
-        + ("" if record["is_protocol"] else f", but not as published: {_list(record)}"),
+        f"linear probe, protocol {record['protocol']['name']}"
+        + ("" if record["is_protocol"] else f", with deviations: {changes}"),
         *(
             f"{which} epoch, {record[which]['epoch']:>3}: top-1 {record[which]['top1']:.2f} %, "
             f"top-5 {record[which]['top5']:.2f} %"
             for which in ("best", "last")
         ),
-        *_common(record),
-        *_learnt(record),
-        "the trunk is to the last bit what the checkpoint holds",
+        *_common_lines(record),
+        *_loss_warning(record),
+        "backbone unchanged (verified)",
     ]
 
 
-def _learnt(record: dict[str, Any]) -> list[str]:
+def _loss_warning(record: Mapping[str, Any]) -> list[str]:
     """Warn where guessing would have had a smaller loss: the rate is of other features."""
     loss, guessing = record["epochs"][-1]["loss"], math.log(record["classes"])
     if loss <= guessing:
@@ -274,25 +193,14 @@ def _learnt(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def fast_lines(record: dict[str, Any]) -> list[str]:
-    """Say for people what a sweep found.
-
-    Parameters
-    ----------
-    record : dict
-        What `fast_record` gathered.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
-    chosen, last, tried = record["chosen"], record["last"], record["sweep"]
-    rates = sorted({one["lr"] for one in tried})
-    decays = sorted({one["weight_decay"] for one in tried})
-    cells = {(one["lr"], one["weight_decay"]): one["top1"] for one in tried}
+def _fast_lines(record: Mapping[str, Any]) -> list[str]:
+    """Write the table of a sweep, and its choice."""
+    chosen, last, trials = record["chosen"], record["last"], record["sweep"]
+    rates = sorted({trial["lr"] for trial in trials})
+    decays = sorted({trial["weight_decay"] for trial in trials})
+    cells = {(trial["lr"], trial["weight_decay"]): trial["top1"] for trial in trials}
     lines = [
-        f"top-1 on {record['held_out']} training images held out, by learning rate and decay:",
+        f"top-1 on {record['held_out']} held-out training images, by learning rate and decay:",
         f"{'lr':>10}" + "".join(f"{f'wd {decay:g}':>10}" for decay in decays),
     ]
     for lr in rates:
@@ -303,17 +211,17 @@ def fast_lines(record: dict[str, Any]) -> list[str]:
         lines.append("the best learning rate is at the end of the list: one beyond may be better")
     return [
         *lines,
-        f"chosen: lr {chosen['lr']:g}, weight decay {chosen['weight_decay']:g}",
-        f"it has the smallest loss, {chosen['loss']:.4g}, of the {record['near_the_best']} within "
-        f"{record['held_out_noise']:.2g} points of the highest top-1, which {record['held_out']} "
-        "images do not tell apart",
+        f"chosen: lr {chosen['lr']:g}, weight decay {chosen['weight_decay']:g}, with the smallest "
+        f"loss, {chosen['loss']:.4g}, of the {record['near_the_best']} within "
+        f"{record['held_out_noise']:.2g} points of the highest top-1 (the standard error on "
+        f"{record['held_out']} images)",
         f"on the test images: top-1 {last['top1']:.2f} %, top-5 {last['top5']:.2f} %",
-        *_common(record),
+        *_common_lines(record),
         FAST_WORDS,
     ]
 
 
-def _common(record: dict[str, Any]) -> list[str]:
+def _common_lines(record: Mapping[str, Any]) -> list[str]:
     """Say what stands behind the numbers, what chance gives, and which classes stand out."""
     classes = record["classes"]
     return [
@@ -324,19 +232,14 @@ def _common(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _extremes(by_class: dict[str, float]) -> list[str]:
+def _extremes(per_class: Mapping[str, float]) -> list[str]:
     """Name the best and the worst classes, where there are more than both."""
-    ranked: Sequence[tuple[str, float]] = sorted(by_class.items(), key=lambda pair: -pair[1])
+    ranked = sorted(per_class.items(), key=lambda pair: -pair[1])
     if len(ranked) <= 2 * NAMED:
         return [f"by class: {_classes(ranked)}"]
     return [f"best classes: {_classes(ranked[:NAMED])}; worst: {_classes(ranked[-NAMED:])}"]
 
 
-def _classes(some: Iterable[tuple[str, float]]) -> str:
+def _classes(pairs: Iterable[tuple[str, float]]) -> str:
     """Write classes and their top-1."""
-    return ", ".join(f"{name} {top1:.1f} %" for name, top1 in some)
-
-
-def _list(record: dict[str, Any]) -> str:
-    """Write the departures from a protocol."""
-    return "; ".join(record["departures"])
+    return ", ".join(f"{name} {top1:.1f} %" for name, top1 in pairs)

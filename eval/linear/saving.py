@@ -39,14 +39,14 @@ def write_classifier(
     best_acc1: float,
     about: Mapping[str, Any],
 ) -> Path:
-    """Write trunk and linear layer as the MoCo repository's linear script does.
+    """Write backbone and linear layer as the MoCo repository's linear script does.
 
     Parameters
     ----------
     folder : Path
         Where to; it must exist.
     encoder : Encoder
-        The trunk.
+        The backbone.
     layer : (Tensor of shape (C, D), Tensor of shape (C,)), float32
         Weight and bias.
     classes : sequence of str
@@ -87,7 +87,7 @@ def write_classifier(
 
 
 def _recipe(encoder: Encoder) -> dict[str, Any]:
-    """Give the trunk's recipe, with the colours and the size that the layer has seen.
+    """Give the backbone's recipe, with the colours and the size that the layer has seen.
 
     A checkpoint of another program has no recipe, and its keys, which told the colours, are
     not those of the classifier.

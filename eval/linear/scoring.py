@@ -11,21 +11,17 @@ from dilo.train.monitor.nearest import Matrix
 
 
 @dataclass(frozen=True)
-class Score:
-    """How often the true class is the first, or among the first five.
-
-    Attributes
-    ----------
-    top1, top5 : float
-        Per cent of the images.
-    """
+class TopkAccuracy:
+    """How often the true class is the first, or among the first five, in per cent."""
 
     top1: float
     top5: float
 
 
-def places(weight: Tensor, bias: Tensor, rows: Matrix, labels: Tensor, chunk: int = 4096) -> Tensor:
-    """Find at which place a linear layer has the true class of each image.
+def true_class_ranks(
+    weight: Tensor, bias: Tensor, rows: Matrix, labels: Tensor, chunk: int = 4096
+) -> Tensor:
+    """Find the rank of the true class of each image among the scores of a linear layer.
 
     Parameters
     ----------
@@ -51,7 +47,7 @@ def places(weight: Tensor, bias: Tensor, rows: Matrix, labels: Tensor, chunk: in
     CheckpointError
         If a score is not finite: a comparison with NaN would call anything right.
     """
-    found = []
+    ranks = []
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
         scores = torch.nn.functional.linear(rows[part].to(weight.device), weight, bias)
@@ -60,11 +56,11 @@ def places(weight: Tensor, bias: Tensor, rows: Matrix, labels: Tensor, chunk: in
                 "scores of the linear layer must be finite, got NaN or infinity: "
                 "its training diverged; give a smaller --lr"
             )
-        found.append(places_of(scores, labels[part].to(weight.device)).cpu())
-    return torch.cat(found)
+        ranks.append(ranks_of(scores, labels[part].to(weight.device)).cpu())
+    return torch.cat(ranks)
 
 
-def places_of(scores: Tensor, truth: Tensor) -> Tensor:
+def ranks_of(scores: Tensor, truth: Tensor) -> Tensor:
     """Count the classes that come before the true one.
 
     Parameters
@@ -83,7 +79,7 @@ def places_of(scores: Tensor, truth: Tensor) -> Tensor:
     --------
     >>> import torch
     >>> scores = torch.tensor([[1.0, 3.0, 3.0, 2.0]])
-    >>> [places_of(scores, torch.tensor([c])).item() for c in range(4)]
+    >>> [ranks_of(scores, torch.tensor([c])).item() for c in range(4)]
     [3, 0, 1, 2]
     """
     index = truth[:, None].expand(*scores.shape[:-1], 1)
@@ -92,30 +88,30 @@ def places_of(scores: Tensor, truth: Tensor) -> Tensor:
     return ((scores > own) | ((scores == own) & lower)).sum(-1)
 
 
-def score(found: Tensor) -> Score:
-    """Sum up where the true classes were found.
+def topk_accuracy(ranks: Tensor) -> TopkAccuracy:
+    """Sum up the ranks of the true classes.
 
     Parameters
     ----------
-    found : Tensor of shape (M,), int64
-        What `places` gives.
+    ranks : Tensor of shape (M,), int64
+        As `true_class_ranks` gives them.
 
     Returns
     -------
-    Score
+    TopkAccuracy
         Over all of them.
     """
-    percent = 100 / len(found)
-    return Score(int((found < 1).sum()) * percent, int((found < 5).sum()) * percent)
+    percent = 100 / len(ranks)
+    return TopkAccuracy(int((ranks < 1).sum()) * percent, int((ranks < 5).sum()) * percent)
 
 
-def per_class(found: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, float]:
+def per_class(ranks: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, float]:
     """Give the top-1 of each class.
 
     Parameters
     ----------
-    found : Tensor of shape (M,), int64
-        What `places` gives.
+    ranks : Tensor of shape (M,), int64
+        As `true_class_ranks` gives them.
     labels : Tensor of shape (M,), int64
         The true classes.
     classes : sequence of str
@@ -124,10 +120,10 @@ def per_class(found: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str
     Returns
     -------
     dict of str to float
-        Per cent of the images of each class; a class without images is left out.
+        Per cent of the images of each class; a class without images is skipped.
     """
     total = torch.bincount(labels, minlength=len(classes)).tolist()
-    right = torch.bincount(labels[found < 1], minlength=len(classes)).tolist()
+    right = torch.bincount(labels[ranks < 1], minlength=len(classes)).tolist()
     return {
         name: 100 * hits / images
         for name, hits, images in zip(classes, right, total, strict=True)

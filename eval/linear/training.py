@@ -1,4 +1,4 @@
-"""Training a linear layer on a frozen trunk: crops to features to steps, on from where it stood."""
+"""Training a linear layer on a frozen backbone: crops to features to steps, resumable."""
 
 import contextlib
 import dataclasses
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dilo.eval.features.extraction import run_backbone
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.features.provenance import digest_of
 from dilo.eval.linear.data import (
@@ -16,16 +17,15 @@ from dilo.eval.linear.data import (
     UNREAD,
     CropBatch,
     EpochBatches,
-    TestImages,
+    TestFeatures,
     TrainingCrops,
     collate,
 )
-from dilo.eval.linear.layer import Layer
-from dilo.eval.linear.protocols import Protocol, rate
-from dilo.eval.linear.results import EpochResult, Outcome, reasons
+from dilo.eval.linear.layer import LinearClassifier
+from dilo.eval.linear.protocols import Protocol, learning_rate
+from dilo.eval.linear.results import EpochResult, ProbeResult, unreadable_reasons
 from dilo.eval.linear.saving import STATE, fitting_folder, read_state, write_classifier, write_state
-from dilo.eval.linear.scoring import per_class, score
-from dilo.eval.linear.unchanged import require_unchanged, weights_of
+from dilo.eval.linear.scoring import per_class, topk_accuracy
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import CheckpointError, DiloError
@@ -35,7 +35,6 @@ from dilo.train.data.loader import make_loader, prefetch_to_device
 from dilo.train.engine.claim import Claim, claim_run
 from dilo.train.networks.torchfile import reason_of
 from dilo.train.runtime import distributed
-from dilo.train.runtime.devices import DTYPES
 from dilo.train.runtime.options import RunOptions
 from dilo.train.runtime.signals import StopSignal
 
@@ -55,46 +54,12 @@ def probe(
     seed: int = 0,
     aside: bool = False,
     name: str = "",
-) -> Outcome:
-    """Train a linear layer by a protocol, from the beginning or from where it stood.
+) -> ProbeResult:
+    """Train a linear layer by a protocol, from the beginning or from where it was interrupted.
 
-    Under torchrun, every rank calls it with the same arguments.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        The trunk; it is moved to the device, and stays in eval mode.
-    train, test : LabelledFolder
-        The images, with the same classes.
-    protocol : Protocol
-        How.
-    folder : Path
-        Of the result: the classifier, and the state to go on from.
-    machine : RunOptions
-        Device, precision, workers.
-    say : callable
-        Told in words what happens, on rank 0.
-    seed : int, default 0
-        Of the weights at the beginning, the order, the crops.
-    aside : bool, default False
-        Whether to go to a folder beside that one where another probe stands in it; else that
-        is an error.
-    name : str, default ""
-        What the result is called, and that folder.
-
-    Returns
-    -------
-    Outcome
-        How it ended.
-
-    Raises
-    ------
-    CheckpointError
-        If the state there is of other settings, a score or loss is not finite, or the trunk has
-        changed.
-    DiloError
-        If there are too few classes or images, none can be read, or another program trains in
-        the folder.
+    Under torchrun, every rank calls it with the same arguments. The classifier and the state to
+    resume from go to `folder`; with `aside`, to a folder beside that one, with `name` in its own
+    name, where another probe stands in it, which else is an error.
 
     References
     ----------
@@ -105,14 +70,11 @@ def probe(
     with distributed.init_process_group(machine.device) as device, StopSignal() as interruption:
         machine = dataclasses.replace(machine, device=device)
         say = say if distributed.rank() == 0 else distributed.no_log
-        kept = weights_of(encoder)
-        settings = _settings(encoder, digest_of(kept), train, test, protocol, machine, seed)
+        settings = _settings(encoder, train, test, protocol, machine, seed)
         if aside:
             folder = distributed.on_rank_zero(lambda: fitting_folder(folder, settings, say, name))
         with _left_only_if_used(folder, aside), claim_run(folder, say, interruption) as claim:
-            session = _Session(
-                encoder, train, test, protocol, folder, machine, say, seed, kept, settings
-            )
+            session = _Session(encoder, train, test, protocol, folder, machine, say, seed, settings)
             return session.run(interruption, claim)
 
 
@@ -129,17 +91,16 @@ def _left_only_if_used(folder: Path, aside: bool) -> Iterator[None]:
 
 def _settings(
     encoder: Encoder,
-    trunk: str,
     train: LabelledFolder,
     test: LabelledFolder,
     protocol: Protocol,
     machine: RunOptions,
     seed: int,
 ) -> dict[str, Any]:
-    """Say what a probe stands on: it goes on only with the same."""
+    """Say what a probe stands on: it is resumed only with the same."""
     settings = {
         "step": encoder.step,
-        "trunk": trunk,
+        "backbone": digest_of(encoder.network.state_dict()),
         "size": encoder.size,
         "seed": seed,
         "precision": machine.precision,
@@ -172,6 +133,21 @@ def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Proto
         )
 
 
+def check_frozen(encoder: Encoder, digest: str) -> None:
+    """Refuse a backbone whose weights or statistics are not those that gave the digest.
+
+    References
+    ----------
+    .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
+       Learning", CVPR 2020: the check of its repository's linear evaluation.
+    """
+    if digest_of(encoder.network.state_dict()) != digest:
+        raise CheckpointError(
+            f"the backbone must stay as it was read from {encoder.source}, but its weights or "
+            "statistics changed: the result is void; was the network in train mode?"
+        )
+
+
 class _Session:
     """One process's share of a probe: from a start, or a resume, to an end."""
 
@@ -185,35 +161,34 @@ class _Session:
         machine: RunOptions,
         say: Callable[[str], None],
         seed: int,
-        kept: dict[str, Tensor],
         settings: dict[str, Any],
     ) -> None:
         self.encoder, self.train, self.protocol = encoder, train, protocol
         self.folder, self.machine, self.say, self.seed = folder, machine, say, seed
-        self.kept, self.settings = kept, settings
+        self.settings = settings
         self.state = read_state(self.folder, self.settings)
-        self.test = TestImages(encoder, test, machine, say)
-        self.layer = Layer(self.test.width, len(train.classes), protocol, machine.device, seed)
+        self.test = TestFeatures(encoder, test, machine, say)  # prepares the network too
+        self.layer = LinearClassifier(
+            self.test.width, len(train.classes), protocol, machine.device, seed
+        )
         self.steps_per_epoch = EpochBatches(len(train.names), protocol, seed).steps_per_epoch
         self.step, self.curve = 0, list[EpochResult]()
         self.unreadable: set[int] = set()
-        if machine.device.type == "cuda":
-            encoder.network.to(memory_format=torch.channels_last)
 
-    def run(self, interruption: StopSignal, claim: Claim) -> Outcome:
-        """Take up the state, take the steps that are left, and say how it ended."""
+    def run(self, interruption: StopSignal, claim: Claim) -> ProbeResult:
+        """Take up the state, take the steps that are left, and give the result."""
         self.claim = claim
         self._resume()
         steps = self.steps_per_epoch * self.protocol.epochs
         if self.step < steps and (signal := self._take(interruption, steps)):
-            return Outcome(curve=tuple(self.curve), signal=signal)
+            return ProbeResult(curve=tuple(self.curve), signal=signal)
         return self._finish()
 
     def _resume(self) -> None:
         """Stand where the state says, on all ranks alike."""
         if self.state is not None:
             self._take_up(self.state)
-            self.say(f"going on from epoch {self.step / self.steps_per_epoch:.2f}")
+            self.say(f"resuming from epoch {self.step / self.steps_per_epoch:.2f}")
         stood = distributed.all_gather(torch.tensor([self.step])).tolist()
         if len(set(stood)) > 1:
             raise CheckpointError(
@@ -246,8 +221,8 @@ class _Session:
         left = (steps - self.step) * self.protocol.batch
         terminal = None if distributed.rank() == 0 else False
         with Progress(left, "images", self.say, terminal=terminal) as bar:
-            for batch, _ in prefetch_to_device(stream, torch.device("cpu")):
-                self._learn(batch)
+            for batch, _ in prefetch_to_device(stream, self.machine.device, ("crops",)):
+                self._step(batch)
                 self.step += 1
                 if self.step % LOOK_EVERY == 0:
                     self.layer.mean_loss()
@@ -260,28 +235,20 @@ class _Session:
                     return interruption.name or "on another rank"
         return ""
 
-    def _learn(self, batch: CropBatch) -> None:
+    def _step(self, batch: CropBatch) -> None:
         """Take one step, all ranks the same one, each having made features of its share.
 
         Features are exchanged, not gradients: of the usual batch, width and number of classes
         that is less, and no rank's layer can drift from another's.
         """
-        told = distributed.all_gather(batch.told)
-        features = distributed.all_gather(self._features(batch.crops))
-        position, label = told.unbind(1)
-        self.unreadable.update(position[(label == UNLABELLED) & (position >= 0)].tolist())
-        passed = self.step / self.steps_per_epoch
-        self.layer.learn(features, label, rate(self.protocol, passed))
-
-    @torch.no_grad()
-    def _features(self, crops: Tensor) -> Tensor:
-        """Run the trunk."""
-        device, precision = self.machine.device, self.machine.precision
-        crops = crops.to(device, non_blocking=True)
-        if device.type == "cuda":
-            crops = crops.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
-            return self.encoder.features(crops / 255).float()
+        samples = distributed.all_gather(batch.samples)
+        features = run_backbone(self.encoder, batch.crops, self.machine.precision)
+        positions, labels = samples.unbind(1)
+        self.unreadable.update(positions[(labels == UNLABELLED) & (positions >= 0)].tolist())
+        epochs = self.step / self.steps_per_epoch
+        self.layer.step(
+            distributed.all_gather(features), labels, learning_rate(self.protocol, epochs)
+        )
 
     def _end_epoch(self) -> None:
         """Score the layer, start the next epoch's sums, and save."""
@@ -291,9 +258,9 @@ class _Session:
                 "check the files"
             )
         epoch, loss = self.step // self.steps_per_epoch, self.layer.mean_loss()
-        found = self._places()
-        scored = score(found[found != UNREAD])
-        self.curve.append(EpochResult(epoch, self.layer.lr, loss, scored.top1, scored.top5))
+        ranks = self._ranks()
+        accuracy = topk_accuracy(ranks[ranks != UNREAD])
+        self.curve.append(EpochResult(epoch, self.layer.lr, loss, accuracy.top1, accuracy.top5))
         self.say(f"epoch {epoch} of {self.protocol.epochs}: {self._note()}")
         self.layer.start_epoch()
         self._save()
@@ -305,13 +272,13 @@ class _Session:
         last = self.curve[-1]
         return f"loss {last.loss:.4f}, top-1 {last.top1:.2f} %, top-5 {last.top5:.2f} %"
 
-    def _places(self) -> Tensor:
-        """Find the places of the true classes of the test images."""
-        return self.test.places(self.layer.weight, self.layer.bias)
+    def _ranks(self) -> Tensor:
+        """Find the ranks of the true classes of the test images."""
+        return self.test.ranks(self.layer.weight, self.layer.bias)
 
     def _save(self) -> None:
-        """Write the state, once the trunk is proved to be what it was."""
-        require_unchanged(self.encoder, self.kept)
+        """Write the state, once the backbone is proved to be what it was."""
+        check_frozen(self.encoder, self.settings["backbone"])
         state = {
             "step": self.step,
             "layer": self.layer.state(),
@@ -325,27 +292,27 @@ class _Session:
         self.claim.require()
         write_state(self.folder, self.settings, state)
 
-    def _finish(self) -> Outcome:
+    def _finish(self) -> ProbeResult:
         """Score the last layer class by class, and write the classifier."""
-        require_unchanged(self.encoder, self.kept)
-        found, test = self._places(), self.test.folder
-        read = found != UNREAD
-        outcome = Outcome(
+        check_frozen(self.encoder, self.settings["backbone"])
+        ranks, test = self._ranks(), self.test.folder
+        read = ranks != UNREAD
+        result = ProbeResult(
             curve=tuple(self.curve),
-            per_class=per_class(found[read], test.labels[read], test.classes),
+            per_class=per_class(ranks[read], test.labels[read], test.classes),
             classes=len(self.train.classes),
             train_images=len(self.train.names) - len(self.unreadable),
             test_images=int(read.sum()),
             ranks=distributed.world_size(),
             unreadable=(
-                *reasons(self.train, sorted(self.unreadable)),
-                *reasons(test, (~read).nonzero().flatten().tolist()),
+                *unreadable_reasons(self.train, sorted(self.unreadable)),
+                *unreadable_reasons(test, (~read).nonzero().flatten().tolist()),
             ),
         )
-        path = distributed.on_rank_zero(lambda: self._write(outcome))
-        return dataclasses.replace(outcome, classifier=path, folder=self.folder)
+        path = distributed.on_rank_zero(lambda: self._write(result))
+        return dataclasses.replace(result, classifier=path, folder=self.folder)
 
-    def _write(self, outcome: Outcome) -> Path:
+    def _write(self, result: ProbeResult) -> Path:
         """Write the classifier of the last epoch."""
         return write_classifier(
             self.folder,
@@ -353,6 +320,6 @@ class _Session:
             (self.layer.weight, self.layer.bias),
             self.train.classes,
             epoch=self.protocol.epochs,
-            best_acc1=outcome.best.top1,
+            best_acc1=result.best.top1,
             about={"protocol": dataclasses.asdict(self.protocol), "seed": self.seed},
         )

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilo.eval.models.layouts import Found, head_of, said_arch, shape_of
-from dilo.eval.models.two_stream import Half, Pair
+from dilo.eval.models.layouts import CheckpointWeights, declared_arch, head_of, shape_of
+from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError, RecipeError, first_few, near
 from dilo.train.networks.encoder import build_network
 from dilo.train.networks.timm_encoder import TIMM
@@ -17,14 +17,16 @@ from dilo.train.networks.weights import load_weights
 from dilo.train.recipes.recipe import ARCHITECTURES, ModelRecipe
 
 
-def model_of(content: object, found: Found, source: Path, arch: str | None = None) -> ModelRecipe:
+def infer_model(
+    content: object, found: CheckpointWeights, source: Path, arch: str | None = None
+) -> ModelRecipe:
     """Tell architecture, width and stem: as the user says, as the file does, or by the shapes.
 
     Parameters
     ----------
     content : object
         What the file holds.
-    found : Found
+    found : CheckpointWeights
         Its weights.
     source : Path
         The file.
@@ -41,27 +43,27 @@ def model_of(content: object, found: Found, source: Path, arch: str | None = Non
     CheckpointError
         If nothing tells, or there is no such network.
     """
-    trunk = found.trunks[0]
-    guessed, width = shape_of(trunk)
-    arch = arch or said_arch(content) or guessed
+    backbone = found.backbones[0]
+    guessed, width = shape_of(backbone)
+    arch = arch or declared_arch(content) or guessed
     if arch not in ARCHITECTURES and not str(arch).startswith(TIMM):
         raise CheckpointError(
             f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
             f"got {arch}: say it with --arch{near(arch, ARCHITECTURES)}"
         )
-    first = trunk.get("conv1.weight")
+    first = backbone.get("conv1.weight")
     small = first is not None and first.ndim == 4 and first.shape[-1] == 3
     return ModelRecipe(arch=str(arch), width=width, stem="small" if small else "imagenet")
 
 
-def with_head(model: ModelRecipe, found: Found, source: Path) -> ModelRecipe:
+def add_head(model: ModelRecipe, found: CheckpointWeights, source: Path) -> ModelRecipe:
     """Add the projection head that the weights tell of.
 
     Parameters
     ----------
     model : ModelRecipe
-        The trunk.
-    found : Found
+        The backbone.
+    found : CheckpointWeights
         The weights.
     source : Path
         The file.
@@ -86,14 +88,16 @@ def with_head(model: ModelRecipe, found: Found, source: Path) -> ModelRecipe:
     return replace(model, head=kind, head_layers=told[1], dim=told[2])
 
 
-def network_of(model: ModelRecipe, found: Found, source: Path, *, headless: bool) -> nn.Module:
+def load_network(
+    model: ModelRecipe, found: CheckpointWeights, source: Path, *, headless: bool
+) -> nn.Module:
     """Build the network and fill it.
 
     Parameters
     ----------
     model : ModelRecipe
         What it is.
-    found : Found
+    found : CheckpointWeights
         The weights.
     source : Path
         The file.
@@ -113,11 +117,13 @@ def network_of(model: ModelRecipe, found: Found, source: Path, *, headless: bool
     """
     parts = [
         _filled(model, weights, None if headless else head, channels, source)
-        for weights, head, channels in zip(found.trunks, found.heads, found.channels, strict=True)
+        for weights, head, channels in zip(
+            found.backbones, found.heads, found.channels, strict=True
+        )
     ]
-    network = parts[0] if len(parts) == 1 else Pair(*parts)
+    network = parts[0] if len(parts) == 1 else TwoStream(*parts)
     if found.channels in ((1,), (2,)):
-        network = Half(network, found.channels[0])
+        network = SingleStream(network, found.channels[0])
     return network.eval().requires_grad_(False)
 
 
@@ -128,7 +134,7 @@ def _filled(
     channels: int,
     source: Path,
 ) -> nn.Module:
-    """Build a trunk, with its head if there is one to fill, and fill it."""
+    """Build a backbone, with its head if there is one to fill, and fill it."""
     if head is not None:
         if model.head == "linear":  # PyContrast numbers the layers of this head, too
             head = {name.removeprefix("0."): value for name, value in head.items()}

@@ -1,4 +1,4 @@
-"""A frozen trunk with a linear layer that tells classes: what `linear` trains, and others'."""
+"""A frozen backbone with a linear layer that tells classes: what `linear` trains, and others'."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dilo.eval.models.encoder import Encoder, checkpoint_file, encoder_of
 from dilo.eval.models.formats import read_weights
-from dilo.eval.models.layouts import entry, find_trunks
+from dilo.eval.models.layouts import find_backbones, nested_get
 from dilo.eval.models.synsets import SYNSETS
-from dilo.eval.models.two_stream import Half, Pair
+from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError, DiloError, first_few
 from dilo.pipeline.images.labels import are_numbers, sorted_classes
 from dilo.train.networks.timm_encoder import TimmEncoder
@@ -25,12 +25,12 @@ CLASSIFIER = "classifier.pth"
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A frozen trunk and the linear layer on its pooled features.
+    """A frozen backbone and the linear layer on its pooled features.
 
     Attributes
     ----------
     encoder : Encoder
-        The trunk.
+        The backbone.
     weight : Tensor of shape (C, D), float32
         One row a class.
     bias : Tensor of shape (C,), float32
@@ -157,7 +157,7 @@ class Classifier:
 
 
 def load_classifier(path: Path, *, arch: str | None = None, size: int | None = None) -> Classifier:
-    """Read a trunk and the linear layer that follows it.
+    """Read a backbone and the linear layer that follows it.
 
     Parameters
     ----------
@@ -183,8 +183,8 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
     """
     source = classifier_file(path)
     content = read_weights(source)
-    found = find_trunks(content, source, arch)
-    head = found.joint or found.heads[0]
+    found = find_backbones(content, source, arch)
+    head = found.shared_classifier or found.heads[0]
     if set(head) != {"weight", "bias"} or head["weight"].ndim != 2 or _projects(content, found):
         raise CheckpointError(
             f"{source} must end in a classifier, a linear layer fc.weight and fc.bias, got "
@@ -193,15 +193,15 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
         )
     encoder = encoder_of(content, found, source, arch, size)
     weight, bias = _layer(head, _width(encoder.network), source)
-    classes = _class_names(entry(content, "dilo", "classes"), len(weight), source)
+    classes = _class_names(nested_get(content, "dilo", "classes"), len(weight), source)
     return Classifier(encoder, weight, bias, classes)
 
 
 def _width(network: torch.nn.Module) -> int:
-    """Tell how many features a trunk pools."""
-    if isinstance(network, Pair):
+    """Tell how many features a backbone pools."""
+    if isinstance(network, TwoStream):
         return _width(network.l_to_ab) + _width(network.ab_to_l)
-    if isinstance(network, Half):
+    if isinstance(network, SingleStream):
         return _width(network.network)
     return network.width if isinstance(network, TimmEncoder) else cast(Any, network).inplanes
 
@@ -269,10 +269,12 @@ def classifier_file(path: Path) -> Path:
 
 def _projects(content: object, found: Any) -> bool:
     """Tell whether the one linear layer is a projection head, as MoCo v1's and InstDisc's are."""
-    if entry(content, "dilo") is not None:
-        told = bool(entry(content, "dilo", "classes"))
-        return not (told or entry(content, "dilo", "recipe", "method") == "supervised")
-    pretraining = found.prefix not in ("module.", "") or bool(found.heads[1:] and not found.joint)
+    if nested_get(content, "dilo") is not None:
+        told = bool(nested_get(content, "dilo", "classes"))
+        return not (told or nested_get(content, "dilo", "recipe", "method") == "supervised")
+    pretraining = found.prefix not in ("module.", "") or bool(
+        found.heads[1:] and not found.shared_classifier
+    )
     # InstDisc's files are laid out as those of supervised training, but for the bank, which
     # is dropped on reading, and what they call the accuracy.
-    return pretraining or entry(content, "best_prec1") is not None
+    return pretraining or nested_get(content, "best_prec1") is not None

@@ -1,4 +1,4 @@
-"""A checkpoint to a frozen trunk: ours, and those of the repositories whose key names we share."""
+"""A checkpoint to a frozen backbone: ours, and those of other repositories."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from dilo.eval.models.build import model_of, network_of, with_head
+from dilo.eval.models.build import add_head, infer_model, load_network
 from dilo.eval.models.formats import read_weights
-from dilo.eval.models.layouts import Found, entry, find_trunks
-from dilo.eval.models.two_stream import Half, Pair
+from dilo.eval.models.layouts import CheckpointWeights, find_backbones, nested_get
+from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.augment.color import to_color_space
 from dilo.train.engine.checkpoint import list_checkpoints
@@ -43,7 +43,7 @@ _LONGEST = 1000
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A frozen trunk and what an evaluation must know of it.
+    """A frozen backbone and what an evaluation must know of it.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Encoder:
         Architecture, stem, width and head.
     recipe : mapping of str to object
         The recipe of its training, as the file has it; empty where it has none.
-    origin : mapping of str to int or str
+    training : mapping of str to int or str
         What else the file says of its training: "epoch", and of ours the digests of "images",
         "masks" and "backgrounds".
     output : {"pooled", "embedding"}
@@ -78,7 +78,7 @@ class Encoder:
     space: str = "rgb"
     model: ModelRecipe = field(default_factory=ModelRecipe)
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    origin: Mapping[str, int | str] = field(default_factory=dict)
+    training: Mapping[str, int | str] = field(default_factory=dict)
     output: Output = "pooled"
     part: str | None = None
 
@@ -99,7 +99,7 @@ class Encoder:
         return features
 
     def maps(self, images: Tensor) -> Tensor:
-        """Give what the trunk pools, whose mean over the cells is `features`.
+        """Give what the backbone pools, whose mean over the cells is `features`.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Encoder:
             If the network has none, as a vision transformer.
         """
         pixels = to_color_space(images, self.space)
-        if isinstance(self.network, Pair | Half):
+        if isinstance(self.network, TwoStream | SingleStream):
             return torch.cat([feature_map(n, part) for n, part in self.network.parts(pixels)], 1)
         return feature_map(self.network, pixels)
 
@@ -130,7 +130,7 @@ def load_encoder(
     output: Output = "pooled",
     part: str | None = None,
 ) -> Encoder:
-    """Read the trunk of a checkpoint, with or without its projection head.
+    """Read the backbone of a checkpoint, with or without its projection head.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def load_encoder(
     Returns
     -------
     Encoder
-        The frozen trunk.
+        The frozen backbone.
 
     Raises
     ------
@@ -164,14 +164,14 @@ def load_encoder(
     """
     source = checkpoint_file(path)
     content = read_weights(source)
-    found = find_trunks(content, source, arch, part)
+    found = find_backbones(content, source, arch, part)
     encoder = encoder_of(content, found, source, arch, size, output)
     return replace(encoder, part=part)
 
 
 def encoder_of(
     content: object,
-    found: Found,
+    found: CheckpointWeights,
     source: Path,
     arch: str | None = None,
     size: int | None = None,
@@ -183,7 +183,7 @@ def encoder_of(
     ----------
     content : object
         What the file holds.
-    found : Found
+    found : CheckpointWeights
         Its weights.
     source : Path
         The file.
@@ -193,42 +193,42 @@ def encoder_of(
     Returns
     -------
     Encoder
-        The frozen trunk.
+        The frozen backbone.
 
     Raises
     ------
     CheckpointError
         If the weights are not exactly those of the architecture.
     """
-    recipe = entry(content, "dilo", "recipe")
+    recipe = nested_get(content, "dilo", "recipe")
     recipe = recipe if isinstance(recipe, Mapping) else {}
-    model = model_of(content, found, source, arch)
+    model = infer_model(content, found, source, arch)
     if output == "embedding":
-        model = with_head(model, found, source)
-    space = _text(entry(recipe, "views", "space")) or found.space
+        model = add_head(model, found, source)
+    space = _text(nested_get(recipe, "views", "space")) or found.space
     if space not in SPACES:
         raise CheckpointError(
             f"{source}: its colours must be one of {', '.join(SPACES)}, got {space[:40]!r}: "
             "take another checkpoint"
         )
     return Encoder(
-        network_of(model, found, source, headless=output == "pooled"),
-        size or _side(entry(recipe, "views", "size"), source) or 224,
+        load_network(model, found, source, headless=output == "pooled"),
+        size or _side(nested_get(recipe, "views", "size"), source) or 224,
         source,
-        _count(entry(content, "dilo", "step")),
+        _count(nested_get(content, "dilo", "step")),
         space,
         model,
         recipe,
-        _origin(content),
+        _training(content),
         output,
     )
 
 
-def _origin(content: object) -> dict[str, int | str]:
+def _training(content: object) -> dict[str, int | str]:
     """Keep what else a file says of its training."""
-    said: dict[str, int | str | None] = {"epoch": _count(entry(content, "epoch"))}
-    said["epoch"] = said["epoch"] or _count(entry(content, "dilo", "epoch"))
-    said |= {name: _text(entry(content, "dilo", name)) for name in _DIGESTS}
+    said: dict[str, int | str | None] = {"epoch": _count(nested_get(content, "epoch"))}
+    said["epoch"] = said["epoch"] or _count(nested_get(content, "dilo", "epoch"))
+    said |= {name: _text(nested_get(content, "dilo", name)) for name in _DIGESTS}
     return {name: value for name, value in said.items() if value not in (None, "")}
 
 

@@ -17,7 +17,7 @@ _LONGEST_HEADER = 100_000_000
 
 
 #: Under which name `dilo-eval export` tells safetensors what our checkpoints say of themselves.
-SAID = "dilo"
+METADATA_KEY = "dilo"
 
 
 def read_weights(path: Path) -> object:
@@ -65,7 +65,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
         ) from error
     try:
         with safe_open(path, framework="pt") as file:
-            said = parse_json((file.metadata() or {}).get(SAID, "{}"), path)
+            said = parse_json((file.metadata() or {}).get(METADATA_KEY, "{}"), path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     # The library's own errors, JSON's, and torch's for types that it does not have.
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Whose checkpoint it is, told by its keys: to one trunk's weights, or those of a pair."""
+"""Whose checkpoint it is, told by its keys: to one backbone's weights, or those of a pair."""
 
 import importlib
 import re
@@ -24,7 +24,7 @@ _AVERAGE = re.compile(r"(?:^|_)(?:ema|momentum|swa|averaged?|target)(?:_|$)|^enc
 _DEEPEST = 4
 
 
-#: The two trunks of contrastive multiview coding, and the colours they see where the file does
+#: The two backbones of contrastive multiview coding, and the colours they see where the file does
 #: not say: the CMC repository's and ours, then PyContrast's.
 PAIRS = (
     ("encoder.l_to_ab.", "encoder.ab_to_l.", "lab"),
@@ -33,11 +33,11 @@ PAIRS = (
 )
 
 
-#: Where PyContrast keeps the heads, which others keep in the trunk, as `fc`.
+#: Where PyContrast keeps the heads, which others keep in the backbone, as `fc`.
 _HEADS = {"encoder.": "head.", "encoder1.": "head1.", "encoder2.": "head2."}
 
 
-#: What else stands beside the layers of a trunk that ends in no `fc` alone.
+#: What else stands beside the layers of a backbone that ends in no `fc` alone.
 _BESIDE = re.compile(
     r"(?:proj|pred|prototyp|classif|head|queue|memory|center|neck|linear|n_averaged)"
 )
@@ -59,7 +59,7 @@ _CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer
 _MARKED = re.compile(r"(?P<prefix>(?:.*?\.)??)trunk\.")
 
 
-#: Under which name a network of timm's keeps its trunk, in ours.
+#: Under which name a network of timm's keeps its backbone, in ours.
 _TRUNK = "trunk."
 
 
@@ -68,31 +68,31 @@ _SHAPES = {(2, 2): "resnet18", (6, 2): "resnet34", (6, 3): "resnet50", (23, 3): 
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CheckpointWeights:
     """The weights of a checkpoint.
 
     Attributes
     ----------
-    trunks : tuple of dict of str to Tensor
-        One trunk, or the two of a pair; torchvision's names, or timm's after ``trunk.``, without
+    backbones : tuple of dict of str to Tensor
+        One backbone, or the two of a pair; torchvision's names, or timm's after ``trunk.``, without
         heads.
     channels : tuple of int
-        For each trunk: of its input.
+        For each backbone: of its input.
     space : str
         The colours it sees, as far as the keys tell.
     heads : tuple of dict of str to Tensor
-        For each trunk what follows it: the names after ``fc.``. Empty where there is none.
+        For each backbone what follows it: the names after ``fc.``. Empty where there is none.
     joint : dict of str to Tensor
-        What follows both trunks of a pair: a classifier.
+        What follows both backbones of a pair: a classifier.
     prefix : str
-        What stood before the names of the first trunk.
+        What stood before the names of the first backbone.
     """
 
-    trunks: tuple[dict[str, Tensor], ...]
+    backbones: tuple[dict[str, Tensor], ...]
     channels: tuple[int, ...] = (3,)
     space: str = "rgb"
     heads: tuple[dict[str, Tensor], ...] = ()
-    joint: dict[str, Tensor] = field(default_factory=dict)
+    shared_classifier: dict[str, Tensor] = field(default_factory=dict)
     prefix: str = ""
 
 
@@ -104,13 +104,13 @@ class _State:
     tensors: dict[str, Tensor]
 
 
-def find_trunks(
+def find_backbones(
     content: object, source: Path, arch: str | None = None, part: str | None = None
-) -> Found:
-    """Take the tensors of the trained trunks, under torchvision's names, and of their heads.
+) -> CheckpointWeights:
+    """Take the tensors of the trained backbones, under torchvision's names, and of their heads.
 
     In every dictionary of the file, wrappers are taken out of the names; then the shortest
-    prefix counts under which a whole trunk lies. Of a network and its moving average, the
+    prefix counts under which a whole backbone lies. Of a network and its moving average, the
     network is taken.
 
     Parameters
@@ -126,15 +126,15 @@ def find_trunks(
 
     Returns
     -------
-    Found
-        One trunk, or a pair.
+    CheckpointWeights
+        One backbone, or a pair.
 
     Raises
     ------
     CheckpointError
         If it holds no whole network, or several.
     """
-    name = arch or said_arch(content) or ""
+    name = arch or declared_arch(content) or ""
     of_timm = _timm_names(name)
     states = sorted(_states(content), key=lambda state: _averages(state.where))
     states = [state for state in states if part is None or _states_part(state, part)]
@@ -144,20 +144,22 @@ def find_trunks(
     if part is not None:
         places = [place for place in places if _within(part, _label(*place))]
     places = [place for place in places if not _averages(_label(*place))] or places
-    trunks = _different([(place, _trunk(*place, of_timm)) for place in places])
-    if len(trunks) > 1:
-        labels = [shown(_label(*place)) or "the top" for place, _ in trunks]
+    backbones = _different([(place, _backbone(*place, of_timm)) for place in places])
+    if len(backbones) > 1:
+        labels = [shown(_label(*place)) or "the top" for place, _ in backbones]
         raise CheckpointError(
             f"{source} must hold one network, got {len(labels)} whole ones, in "
             f"{first_few(labels)}: take one alone with dilo-eval export --part {labels[0]} "
             "--format torchvision --out FILE, and give that file"
         )
-    if trunks:
-        return trunks[0][1]
+    if backbones:
+        return backbones[0][1]
     most = max((state.tensors for state in states), key=len, default={})
     if of_timm and not of_timm[0]:  # what no name tells, building the network will, or refuse
-        trunk, head = _parted(most, "", of_timm[1])
-        return Found(({_TRUNK + name: value for name, value in trunk.items()},), heads=(head,))
+        backbone, head = _parted(most, "", of_timm[1])
+        return CheckpointWeights(
+            ({_TRUNK + name: value for name, value in backbone.items()},), heads=(head,)
+        )
     first = of_timm[0][0] if of_timm else "conv1"
     kind = "ResNet" if of_timm is None else shown(name)
     where = f" in {shown(part)}" if part else ""
@@ -168,7 +170,7 @@ def find_trunks(
     )
 
 
-def said_arch(content: object) -> str | None:
+def declared_arch(content: object) -> str | None:
     """Read which network a file says it is of.
 
     Parameters
@@ -181,7 +183,7 @@ def said_arch(content: object) -> str | None:
     str or None
         A name that need not be of any network we know; such that it can be shown.
     """
-    told = (entry(content, "arch"), entry(content, "dilo", "recipe", "model", "arch"))
+    told = (nested_get(content, "arch"), nested_get(content, "dilo", "recipe", "model", "arch"))
     return next((shown(name) for name in told if isinstance(name, str) and name), None)
 
 
@@ -203,7 +205,7 @@ def _averages(label: str) -> bool:
 
 
 def _label(state: _State, prefix: str) -> str:
-    """Name the place of a trunk."""
+    """Name the place of a backbone."""
     return f"{state.where}{prefix}".rstrip(".")
 
 
@@ -220,23 +222,25 @@ def _states_part(state: _State, part: str) -> bool:
     )
 
 
-def _pair(state: _State) -> Found | None:
-    """Take two trunks, where they lie side by side."""
+def _pair(state: _State) -> CheckpointWeights | None:
+    """Take two backbones, where they lie side by side."""
     for first, second, space in PAIRS:
         if all(
             any(_begins(state.tensors, side + mark) for mark in ("conv1.weight", _TRUNK))
             for side in (first, second)
         ):
             parts = [_parted(state.tensors, side, None) for side in (first, second)]
-            trunks, heads = zip(*parts, strict=True)
-            return Found(trunks, (1, 2), space, heads, _under(state.tensors, "fc."), first)
+            backbones, heads = zip(*parts, strict=True)
+            return CheckpointWeights(
+                backbones, (1, 2), space, heads, _under(state.tensors, "fc."), first
+            )
     return None
 
 
 def _prefixes(
     tensors: Mapping[str, Tensor], of_timm: tuple[list[str], list[str]] | None
 ) -> list[str]:
-    """List the prefixes under which a whole trunk lies, but none within another trunk."""
+    """List the prefixes under which a whole backbone lies, but none within another backbone."""
     found = _matched(_MARKED.match, tensors)
     if of_timm is not None:
         for first in of_timm[0]:
@@ -260,42 +264,44 @@ def _matched(match: Callable[[str], re.Match[str] | None], names: Iterable[str])
     return {found["prefix"] for name in names if (found := match(name))}
 
 
-def _trunk(state: _State, prefix: str, of_timm: tuple[list[str], list[str]] | None) -> Found:
-    """Take one trunk, and its head."""
+def _backbone(
+    state: _State, prefix: str, of_timm: tuple[list[str], list[str]] | None
+) -> CheckpointWeights:
+    """Take one backbone, and its head."""
     tensors, classifiers = state.tensors, of_timm[1] if of_timm else ["fc"]
     marked = _begins(tensors, prefix + _TRUNK)
     if of_timm is None and detectron2.MARK in tensors:
         tensors = detectron2.from_detectron2(tensors)
-    trunk, head = _parted(tensors, prefix, None if marked else classifiers)
+    backbone, head = _parted(tensors, prefix, None if marked else classifiers)
     if of_timm and not marked:
-        trunk = {_TRUNK + name: value for name, value in trunk.items()}
+        backbone = {_TRUNK + name: value for name, value in backbone.items()}
     if of_timm is None and not marked:
-        if "conv1.weight" not in trunk:
-            trunk = _named(trunk)
-        trunk = {name: value for name, value in trunk.items() if not _BESIDE.match(name)}
+        if "conv1.weight" not in backbone:
+            backbone = _named(backbone)
+        backbone = {name: value for name, value in backbone.items() if not _BESIDE.match(name)}
     before = re.sub(r"^(?:model\.)+", "", prefix)
-    return _single(trunk, head, before, of_timm[0] if of_timm else ["conv1"])
+    return _single(backbone, head, before, of_timm[0] if of_timm else ["conv1"])
 
 
-def _named(trunk: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _named(backbone: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name the children of a ResNet that a Sequential has numbered."""
-    parts = ((name.partition("."), value) for name, value in trunk.items())
+    parts = ((name.partition("."), value) for name, value in backbone.items())
     return {f"{_CHILDREN.get(number, number)}.{rest}": value for (number, _, rest), value in parts}
 
 
 def _different(
-    trunks: list[tuple[tuple[_State, str], Found]],
-) -> list[tuple[tuple[_State, str], Found]]:
+    backbones: list[tuple[tuple[_State, str], CheckpointWeights]],
+) -> list[tuple[tuple[_State, str], CheckpointWeights]]:
     """Leave out what another place holds too, to the last bit."""
-    left: list[tuple[tuple[_State, str], Found]] = []
-    for place, found in trunks:
-        if not any(_same(found.trunks[0], other.trunks[0]) for _, other in left):
+    left: list[tuple[tuple[_State, str], CheckpointWeights]] = []
+    for place, found in backbones:
+        if not any(_same(found.backbones[0], other.backbones[0]) for _, other in left):
             left.append((place, found))
     return left
 
 
 def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    """Tell whether two trunks are of the same tensors."""
+    """Tell whether two backbones are of the same tensors."""
     return one.keys() == other.keys() and all(
         value is other[name]
         or (
@@ -309,14 +315,14 @@ def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 
 def _single(
-    trunk: dict[str, Tensor], head: dict[str, Tensor], prefix: str, firsts: Sequence[str]
-) -> Found:
-    """Tell the channels that one trunk sees: fewer than three are the half of a pair, in Lab."""
+    backbone: dict[str, Tensor], head: dict[str, Tensor], prefix: str, firsts: Sequence[str]
+) -> CheckpointWeights:
+    """Tell the channels that one backbone sees: fewer than three are the half of a pair, in Lab."""
     names = (f"{before}{name}.weight" for name in firsts for before in ("", _TRUNK))
-    first = next((trunk[name] for name in names if name in trunk), None)
+    first = next((backbone[name] for name in names if name in backbone), None)
     half = first is not None and first.ndim == 4 and first.shape[1] in (1, 2)
     channels, space = (first.shape[1], "lab") if first is not None and half else (3, "rgb")
-    return Found((trunk,), (channels,), space, (head,), prefix=prefix)
+    return CheckpointWeights((backbone,), (channels,), space, (head,), prefix=prefix)
 
 
 def _timm_names(arch: str) -> tuple[list[str], list[str]] | None:
@@ -341,12 +347,12 @@ def _listed(names: str | Sequence[str] | None) -> list[str]:
 def _parted(
     tensors: Mapping[str, Tensor], prefix: str, classifiers: Sequence[str] | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Take a trunk under a prefix, and the head that follows it; of several heads, none."""
+    """Take a backbone under a prefix, and the head that follows it; of several heads, none."""
     whole = _under(tensors, prefix)
     ends = tuple(f"{name}." for name in classifiers or ("fc",))
-    trunk = {name: value for name, value in whole.items() if not name.startswith(ends)}
+    backbone = {name: value for name, value in whole.items() if not name.startswith(ends)}
     head = _under(whole, ends[0]) if len(ends) == 1 else {}
-    return trunk, head or _under(tensors, _HEADS.get(prefix, "no head"))
+    return backbone, head or _under(tensors, _HEADS.get(prefix, "no head"))
 
 
 def _begins(tensors: Mapping[str, Tensor], prefix: str) -> bool:
@@ -367,7 +373,7 @@ def shape_of(weights: Mapping[str, Tensor]) -> tuple[str | None, float]:
     Parameters
     ----------
     weights : mapping of str to Tensor
-        A trunk.
+        A backbone.
 
     Returns
     -------
@@ -409,7 +415,7 @@ def head_of(weights: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
     return None
 
 
-def entry(content: object, *keys: str) -> Any:
+def nested_get(content: object, *keys: str) -> Any:
     """Walk down nested dictionaries.
 
     Parameters

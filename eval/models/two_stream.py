@@ -1,17 +1,17 @@
-"""Two trunks that see different colours of an image, as one; and either alone."""
+"""Two backbones that see different colours of an image, as one; and either alone."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 
-class Pair(nn.Module):
-    """The two trunks of contrastive multiview coding, their features side by side.
+class TwoStream(nn.Module):
+    """The two backbones of contrastive multiview coding, their features side by side.
 
     Parameters
     ----------
     luminance, colours : Module
-        Trunks of the first channel, and of the other two, or these with their heads.
+        Backbones of the first channel, and of the other two, or these with their heads.
 
     References
     ----------
@@ -42,7 +42,7 @@ class Pair(nn.Module):
         return torch.cat(found, 1)
 
     def parts(self, images: Tensor) -> tuple[tuple[nn.Module, Tensor], tuple[nn.Module, Tensor]]:
-        """Give each trunk what it sees.
+        """Give each backbone what it sees.
 
         Parameters
         ----------
@@ -52,18 +52,18 @@ class Pair(nn.Module):
         Returns
         -------
         tuple of (Module, Tensor)
-            Luminance's trunk with (B, 1, H, W), and that of colours with (B, 2, H, W).
+            Luminance's backbone with (B, 1, H, W), and that of colours with (B, 2, H, W).
         """
         return (self.l_to_ab, images[:, :1]), (self.ab_to_l, images[:, 1:])
 
 
-class Half(nn.Module):
-    """One trunk of a pair, alone.
+class SingleStream(nn.Module):
+    """One backbone of a pair, alone.
 
     Parameters
     ----------
     network : Module
-        Its trunk, or this with its head.
+        Its backbone, or this with its head.
     channels : {1, 2}
         Of its input: luminance, or colours.
     """
@@ -90,7 +90,7 @@ class Half(nn.Module):
         return found
 
     def parts(self, images: Tensor) -> tuple[tuple[nn.Module, Tensor]]:
-        """Give the trunk what it sees.
+        """Give the backbone what it sees.
 
         Parameters
         ----------
@@ -100,6 +100,6 @@ class Half(nn.Module):
         Returns
         -------
         tuple of (Module, Tensor)
-            The trunk with (B, channels, H, W).
+            The backbone with (B, channels, H, W).
         """
         return ((self.network, images[:, :1] if self.channels == 1 else images[:, 1:]),)

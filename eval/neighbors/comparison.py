@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from dilo.eval.common.results import record_head, skipped_images
 from dilo.eval.features.features import Features
-from dilo.eval.features.folders import LabelledFolder, class_of
+from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.models.encoder import Encoder
 from dilo.eval.neighbors.search import TEMPERATURE, Neighbors, find_neighbors
 from dilo.pipeline.errors import DiloError
@@ -21,78 +22,36 @@ Pick = Literal["random", "successes", "failures"]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What checkpoints find.
+    """What checkpoints find."""
 
-    Attributes
-    ----------
-    bank : LabelledFolder
-        The images among which neighbours are looked for, those that can be read.
-    queries : LabelledFolder
-        The images they are looked for, with labels numbered as the bank's; or the bank itself.
-    found : tuple of Neighbors
-        One a checkpoint.
-    k : int
-        Neighbours that are asked for.
-    unreadable : tuple of (str, str)
-        Path of each image that is left out, and why.
-    """
-
+    #: The images among which neighbours are looked for, those that can be read.
     bank: LabelledFolder
+    #: The images they are looked for, with labels numbered as the bank's; or the bank itself.
     queries: LabelledFolder
-    found: tuple[Neighbors, ...]
+    #: One a checkpoint.
+    results: tuple[Neighbors, ...]
+    #: Neighbours that are asked for.
     k: int
-    unreadable: tuple[tuple[str, str], ...]
+    #: Path of each image that is left out, and why.
+    skipped: tuple[tuple[str, str], ...]
 
     @property
-    def known(self) -> bool:
-        """Tell whether neighbours can be right or wrong.
-
-        Returns
-        -------
-        bool
-            Whether images and queries have classes.
-        """
+    def has_labels(self) -> bool:
+        """Tell whether neighbours can be right or wrong."""
         return bool(self.bank.classes and self.queries.classes)
 
     def chance(self) -> float:
-        """Give the precision of neighbours that are drawn at random.
-
-        Returns
-        -------
-        float
-            Per cent.
-        """
+        """Give the precision of neighbours that are drawn at random."""
         counts = torch.bincount(self.bank.labels, minlength=len(self.bank.classes)).double()
         itself = int(self.queries is self.bank)
         shares = (counts[self.queries.labels] - itself) / (len(self.bank.labels) - itself)
         return 100 * float(shares.mean())
 
-    def picked(self, pick: Pick, *, count: int, seed: int) -> list[int]:
-        """Choose which queries to show.
-
-        Parameters
-        ----------
-        pick : {"random", "successes", "failures"}
-            Any queries; or those where the vote of the first checkpoint's neighbours is right
-            and that of the second's wrong; or the other way round.
-        count : int
-            How many; fewer if there are not so many.
-        seed : int
-            Which of them.
-
-        Returns
-        -------
-        list of int
-            Rows of the queries, increasing.
-
-        Raises
-        ------
-        DiloError
-            If there is none.
-        """
+    def select_queries(self, pick: Pick, *, count: int, seed: int) -> list[int]:
+        """Choose which queries to show."""
         rows = torch.arange(len(self.queries.names))
         if pick != "random":
-            first, second = self.found[:2]
+            first, second = self.results[:2]
             right, wrong = (first, second) if pick == "successes" else (second, first)
             rows = rows[right.right & ~wrong.right]
             if not len(rows):
@@ -105,51 +64,36 @@ class Comparison:
         return sorted(rows[torch.from_numpy(order)].tolist())
 
     def record(self, shown: list[int]) -> dict[str, Any]:
-        """Gather what was found: how good each checkpoint is, and the shown queries' images.
-
-        Parameters
-        ----------
-        shown : list of int
-            Rows of the queries to list.
-
-        Returns
-        -------
-        dict
-            Paths relative to their folders; precision, accuracy and chance in per cent, None
-            without classes.
-        """
-        first = self.found[0].encoder
+        """Gather what was found: how good each checkpoint is, and the shown queries' images."""
+        first = self.results[0].encoder
         return {
-            "task": "neighbors",
-            "checkpoint": str(first.source),
-            "step": first.step,
-            "size": first.size,
+            **record_head("neighbors", first),
             "k": self.k,
-            "vote": {"k": self.found[0].voters, "temperature": TEMPERATURE},
+            "vote": {"k": self.results[0].voters, "temperature": TEMPERATURE},
             "images": {"folder": str(self.bank.root), "count": len(self.bank.names)},
-            "asked": {"folder": str(self.queries.root), "count": len(self.queries.names)},
+            "query_images": {"folder": str(self.queries.root), "count": len(self.queries.names)},
             "classes": len(self.bank.classes),
-            "chance": self.chance() if self.known else None,
+            "chance": self.chance() if self.has_labels else None,
             "checkpoints": [
                 {
                     "name": one.name,
                     "checkpoint": str(one.encoder.source),
                     "step": one.encoder.step,
                     "size": one.encoder.size,
-                    "precision": one.precision(self.k) if self.known else None,
-                    "accuracy": one.accuracy() if self.known else None,
+                    "precision": one.precision(self.k) if self.has_labels else None,
+                    "accuracy": one.accuracy() if self.has_labels else None,
                 }
-                for one in self.found
+                for one in self.results
             ],
             "queries": [
                 {
                     "path": escaped(self.queries.names[row]),
-                    "class": class_of(self.queries, row),
-                    "checkpoints": [self._of(one, row) for one in self.found],
+                    "class": self.queries.class_name(row),
+                    "checkpoints": [self._of(one, row) for one in self.results],
                 }
                 for row in shown
             ],
-            "unreadable": [{"path": path, "reason": reason} for path, reason in self.unreadable],
+            "skipped": skipped_images(self.skipped),
         }
 
     def _of(self, one: Neighbors, row: int) -> dict[str, Any]:
@@ -158,11 +102,11 @@ class Comparison:
         return {
             "name": one.name,
             "vote": self.bank.classes[int(one.votes[row])] if self.bank.classes else None,
-            "right": bool(one.right[row]) if self.known else None,
+            "right": bool(one.right[row]) if self.has_labels else None,
             "neighbors": [
                 {
                     "path": escaped(self.bank.names[neighbor]),
-                    "class": class_of(self.bank, neighbor),
+                    "class": self.bank.class_name(neighbor),
                     "similarity": round(similarity, 4),
                 }
                 for neighbor, similarity in list(neighbors)[: self.k]
@@ -179,45 +123,19 @@ def compare(
     extract: Callable[[Encoder, LabelledFolder], Features],
     device: torch.device | None = None,
 ) -> Comparison:
-    """Look for the neighbours of the same queries by each checkpoint.
-
-    Parameters
-    ----------
-    encoders : mapping of str to Encoder
-        By the checkpoints' names.
-    bank : LabelledFolder
-        The images to look among.
-    queries : LabelledFolder or None
-        The images to look for, their labels numbered as the bank's; None for those of the bank.
-    k : int
-        Neighbours of each.
-    extract : callable
-        Runs an encoder over images.
-    device : torch.device, optional
-        Where to compare; the CPU by default.
-
-    Returns
-    -------
-    Comparison
-        Of the images that can be read.
-
-    Raises
-    ------
-    DiloError
-        If there are too few images for `k`, or they change between two checkpoints.
-    """
-    found: list[Neighbors] = []
+    """Look for the neighbours of the same queries by each checkpoint."""
+    results: list[Neighbors] = []
     read: list[tuple[LabelledFolder, LabelledFolder]] = []
-    unreadable: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     for name, encoder in encoders.items():
         known = extract(encoder, bank)
         asked = known if queries is None else extract(encoder, queries)
-        found.append(
+        results.append(
             find_neighbors(name, encoder, known, None if queries is None else asked, k, device)
         )
         parts = (known,) if queries is None else (known, asked)
-        unreadable = tuple(
-            (str(part.root / path), reason) for part in parts for path, reason in part.unreadable
+        skipped = tuple(
+            (str(part.root / path), reason) for part in parts for path, reason in part.skipped
         )
         folder = _readable(known)
         read.append((folder, folder if queries is None else _readable(asked)))
@@ -226,7 +144,7 @@ def compare(
                 f"images of {bank.root} must stay as they are, but {name} could read others than "
                 "the checkpoint before: give the same command again"
             )
-    return Comparison(*read[0], tuple(found), k, unreadable)
+    return Comparison(*read[0], tuple(results), k, skipped)
 
 
 def _readable(found: Features) -> LabelledFolder:

@@ -106,7 +106,7 @@ ON_OTHERS = ("mixed_rand", "mixed_next")
 BACKGROUND_RATES: tuple[tuple[str, str, dict[str, Better]], ...] = (
     ("follows_background", "answers of the background's class,", dict.fromkeys(ON_OTHERS, "less")),
     (
-        "kept",
+        "retained",
         "right answers that stay right,",
         {name: better for name, (_, better) in VARIATIONS.items() if name != "original"},
     ),
@@ -158,7 +158,6 @@ METRICS = (
         for key, what, directions in BACKGROUND_RATES
         for name, better in directions.items()
     ),
-    MetricSpec("backgrounds", "results.*.challenge", "Backgrounds Challenge accuracy"),
     MetricSpec(
         "neighbors",
         "checkpoints.*.precision",
@@ -169,7 +168,7 @@ METRICS = (
         "neighbors",
         "checkpoints.*.accuracy",
         "queries classified correctly by their neighbours",
-        images="asked.count",
+        images="query_images.count",
         section="task",
     ),
 )
@@ -219,7 +218,7 @@ def _values(
 
 def is_baseline(row: Mapping[str, Any]) -> bool:
     """Check whether a row of a record is of maps that look at no image."""
-    return str(row.get("baseline", row.get("floor", False))) == "True"
+    return str(row.get("baseline", False)) == "True"
 
 
 def _interval(

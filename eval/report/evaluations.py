@@ -84,7 +84,7 @@ def _protocol(source: Source, record: Mapping[str, Any]) -> str:
     words = f"{source.name}: protocol {name if isinstance(name, str) else 'unknown'}"
     if record.get("is_protocol") is False:
         words += ", but not as published"
-    deviations = record.get("deviations", record.get("departures"))
+    deviations = record.get("deviations")
     if isinstance(deviations, list) and deviations:
         words += f": {', '.join(map(str, deviations))}"
     return words

@@ -35,11 +35,11 @@ class BackgroundCounts:
         if self.without_window:
             line += f"; {counted(self.without_window, 'image')} without a window"
             if self.without_window > self.from_images:
-                line += " (a smaller --min-side or a larger --response finds more)"
+                line += " (a smaller --min-side or a larger --max-saliency finds more)"
         if self.not_drawn:
             line += f"; {counted(self.not_drawn, 'image')} not drawn"
         if self.short:
-            line += f"; {self.short} short of what --count asks"
+            line += f"; {self.short} fewer than --count"
         return line
 
 

@@ -69,7 +69,7 @@ class BackgroundSource:
 def _open_planned_masks(store: Path, recipe: BackgroundRecipe, folder: Path | None) -> MaskStore:
     """Open the masks that crops are cut by."""
     if folder is None:
-        raise DiloError(f"{store} holds crops: dilo-prep backgrounds --masks STORE goes on with it")
+        raise DiloError(f"{store} holds crops: dilo-prep backgrounds --masks STORE resumes it")
     masks = MaskStore(folder)
     if masks.fingerprint != recipe.masks:
         raise StoreError(

@@ -34,7 +34,7 @@ def require_masks(names: Names, masks: MaskStore) -> None:
     if missing:
         raise StoreError(
             f"--masks {masks.folder} must have every image, got none of {len(missing)}, such as "
-            f"{escaped(missing[0])}: make their masks, or leave them out"
+            f"{escaped(missing[0])}: make their masks, or exclude them"
         )
 
 

@@ -212,7 +212,7 @@ class BackgroundStore(ShardStore[_Shard]):
         position = operator.index(index)
         if not -len(self) <= position < len(self):
             raise IndexError(
-                f"{self.folder} must be asked for 0 to {len(self) - 1}, got position {position}"
+                f"{self.folder} has positions 0 to {len(self) - 1}, got position {position}"
             )
         position %= len(self)
         shard = int(np.searchsorted(self._starts, position, side="right")) - 1

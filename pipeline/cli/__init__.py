@@ -11,13 +11,16 @@ from dilo.pipeline.cli.options import Program
 def main() -> None:
     """Compute saliency masks for a folder of images, once, into shards that training streams.
 
+    Results go to standard output, as text or, with --json, as JSON alone. Progress, notes and
+    warnings go to standard error.
+
     \b
     Exit status of every command:
       0   done
       1   done, but images failed and --strict was given, or verify or doctor found faults
-      2   the command line is wrong
-      3   could not go on; the message says why and what to do
-      70  a bug of dilo; the message says what to report
+      2   wrong command line
+      3   failed; the message says why and what to do
+      70  a bug in dilo; the message says what to report
     """
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, FOLDER, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, AliasedOption, out_option, user_errors
 from dilo.pipeline.cli.run import (
     RunOptions,
     make_store,
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from dilo.pipeline.backgrounds.recipe import Kind
     from dilo.pipeline.images.listing import ImageSelection
 
-#: What may be said of each kind, and what is said unless it is.
+#: The options of each kind, and their defaults.
 _KIND_OPTIONS: dict[str, dict[str, Any]] = {
     "crops": {"masks": None, "response": 10, "min_side": 64, "max_aspect": 2.0, "crops": 1},
     "textures": {"crops": 4},
     "images": {},
 }
+#: Options whose names are not those of their parameters in plan.json.
+_OPTIONS = {"response": "--max-saliency"}
 
 
 @click.command()
@@ -33,62 +35,66 @@ _KIND_OPTIONS: dict[str, dict[str, Any]] = {
     type=click.Choice(list(_KIND_OPTIONS)),
     default="crops",
     show_default=True,
-    help="Windows of the images that hold nothing salient, by --masks; of textures; or the "
-    "whole images, whatever they hold.",
+    help="crops: windows of the images without a salient pixel, by --masks; textures: windows of "
+    "texture images; images: whole images, whatever they show.",
 )
 @selection_options
-@click.option("--masks", type=EXISTING, help="For crops: the store of masks of these images.")
-@click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
+@click.option("--masks", type=EXISTING, help="For crops: store of masks of these images.")
+@out_option(type=FOLDER, required=True, help="Store to write, or to resume.")
 @click.option(
-    "--response",
+    "--max-saliency",
+    "response",
+    cls=AliasedOption,
+    aliases=["--response"],
     type=click.IntRange(0, 255),
     show_default="10",
-    help="For crops: the saliency that a window may have anywhere.",
+    help="For crops: largest saliency that a pixel of a window may have.",
 )
 @click.option(
     "--min-side",
     type=click.IntRange(min=1),
     show_default="64",
-    help="For crops: smallest side of a window, in pixels of the image.",
+    help="For crops: shortest side of a window allowed, in pixels of the image.",
 )
 @click.option(
     "--max-aspect",
     type=click.FloatRange(min=1),
     show_default="2",
-    help="For crops: how many times as long as its shorter side a window's longer side may be.",
+    help="For crops: largest ratio of a window's longer side to its shorter side.",
 )
 @click.option(
     "--crops",
     type=click.IntRange(1, 1000),
-    show_default="1 of an image, 4 of a texture",
-    help="So many windows of an image at most; crops do not overlap.",
+    show_default="1 for crops, 4 for textures",
+    help="Largest number of windows from one image; crops do not overlap.",
 )
 @click.option(
     "--count",
     type=click.IntRange(min=1),
-    show_default="all there are",
-    help="So many backgrounds in all, drawn evenly over the images.",
+    show_default="all",
+    help="Number of backgrounds in total, spread evenly over the images.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
-    help="Which images are drawn, and where the windows of textures are.",
+    help="Seed for the choice of images and for the windows of textures.",
 )
 @click.option(
     "--size",
     type=click.IntRange(16, 4096),
     default=224,
     show_default=True,
-    help="What the shorter side is reduced to, where it is longer; side of a texture's window.",
+    help="Shorter side of a background, in pixels; smaller ones are not enlarged. For textures: "
+    "side of a window.",
 )
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
     default=90,
     show_default=True,
-    help="Of the JPEGs.",
+    help="JPEG quality.",
 )
 @shard_size_option
 @sharding_options
@@ -106,10 +112,10 @@ def backgrounds(
     options: RunOptions,
     **kind_options: float | None,
 ) -> None:
-    """Make a store of backgrounds, for foregrounds to be put on.
+    """Make a store of backgrounds, on which training pastes foregrounds.
 
-    Stop it as you like: finished shards stay, and the same command goes on. That an image
-    has no window is no failure; how many have none is said at the end.
+    It can be interrupted at any time; the same command resumes. An image without a suitable
+    window is not a failure; the number of such images is printed at the end.
     """
     from dilo.pipeline.backgrounds.cropping import BackgroundSource
     from dilo.pipeline.backgrounds.plan import (
@@ -145,9 +151,8 @@ def _own_options(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if value is not None and name not in defaults:
             others = [other for other, options in _KIND_OPTIONS.items() if name in options]
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} belongs to --kind {' or '.join(others)}, got {kind}"
-            )
+            option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            raise click.UsageError(f"{option} belongs to --kind {' or '.join(others)}, got {kind}")
     parameters = defaults | {name: value for name, value in values.items() if value is not None}
     if kind == "crops" and parameters["masks"] is None:
         raise click.UsageError("--kind crops needs --masks STORE")

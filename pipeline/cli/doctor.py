@@ -1,11 +1,10 @@
 """Commands on this machine: doctor."""
 
-import json
 from pathlib import Path
 
 import click
 
-from dilo.pipeline.cli.options import jobs_option, json_option, say, user_errors
+from dilo.pipeline.cli.options import jobs_option, json_option, print_result, user_errors
 
 
 @click.command()
@@ -14,16 +13,13 @@ from dilo.pipeline.cli.options import jobs_option, json_option, say, user_errors
 @json_option
 @user_errors
 def doctor(directory: Path, jobs: int, as_json: bool) -> None:
-    """Say what will break or slow a run with masks or images in DIR, and what to do.
+    """Check what would break or slow down a run with masks or images in DIR, and what to do.
 
-    DIR need not exist, and is not made: then the nearest folder above it is examined.
-    Exits with 1 if something would break.
+    DIR need not exist, and is not created: the nearest existing folder above it is checked.
+    Exits with status 1 if something would break.
     """
     from dilo.pipeline.doctor import examine
 
     diagnosis = examine(directory, jobs)
-    for line in diagnosis.report_lines():
-        say(line)
-    if as_json:
-        click.echo(json.dumps(diagnosis.as_dict()))
+    print_result(diagnosis.report_lines(), diagnosis.as_dict(), as_json=as_json)
     raise SystemExit(1 if diagnosis.count("breaks") else 0)

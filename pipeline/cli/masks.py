@@ -1,6 +1,5 @@
 """Commands that make a store: masks, import."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,16 @@ import click
 from click.shell_completion import CompletionItem
 
 from dilo.pipeline.cli.networks import NetworkOptions, network_options, require_weights
-from dilo.pipeline.cli.options import EXISTING, FOLDER, MAX_LISTED, say, settings_of, user_errors
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    MAX_LISTED,
+    out_option,
+    print_result,
+    say,
+    settings_of,
+    user_errors,
+)
 from dilo.pipeline.cli.run import (
     RunOptions,
     make_store,
@@ -38,19 +46,19 @@ def _methods(
 
 @click.command()
 @selection_options
-@click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
+@out_option(type=FOLDER, required=True, help="Store to write, or to resume.")
 @click.option(
     "--method",
     shell_complete=_methods,
     default="rbd",
     show_default=True,
     help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree); a network, "
-    "with its --weights: basnet, unet, cam, gradient; or one that another package registers.",
+    "which needs --weights: basnet, unet, cam, gradient; or one that another package registers.",
 )
 @click.option(
     "--refine",
     type=click.Choice(["grabcut"]),
-    help="Fit each mask to the edges of its image: better masks, several times the time.",
+    help="Fit each mask to the edges of its image: better masks, several times slower.",
 )
 @click.option(
     "--set",
@@ -59,19 +67,19 @@ def _methods(
     metavar="NAME=VALUE",
     callback=settings_of,
     help="Change a parameter of the method (superpixels=200) or of the refinement "
-    "(refine.certain=0.4); plan.json lists them. May be given again.",
+    "(refine.certain=0.4); plan.json lists them. May be repeated.",
 )
 @click.option(
     "--size",
     type=click.IntRange(16, 4096),
-    show_default="224, of a network its own",
-    help="Side of a mask, in pixels.",
+    show_default="224, or the network's own size",
+    help="Height and width of a mask, in pixels.",
 )
 @shard_size_option
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Write nothing: time a few of the images, and say what all of them would take.",
+    help="Write nothing: time a sample of the images, and estimate time and disk for all.",
 )
 @network_options
 @sharding_options
@@ -90,12 +98,12 @@ def masks(
 ) -> None:
     """Compute a saliency mask for every image below a folder.
 
-    Stop it as you like: finished shards stay, and the same command goes on. An image
-    that cannot be read becomes a row with the reason, and the run goes on.
+    It can be interrupted at any time; the same command resumes. An image that cannot be
+    read becomes a row with the reason, and the run continues.
     """
     from dilo.pipeline.masks.computed import MethodSource, mask_spec, precompile
 
-    recipe = network.recipe(method, refine, settings)
+    recipe = network.recipe(method, refine, settings, out)
     inference, options = network.inference_settings(recipe, options)
     plan, names = plan_run(images, out, mask_spec(recipe, size), shard_size, options)
     if dry_run:
@@ -119,10 +127,10 @@ def masks(
     "--png",
     type=EXISTING,
     required=True,
-    help="Folder of masks: a/b.png, or a/b.jpg.png, is that of the image a/b.jpg.",
+    help="Folder of masks: a/b.png, or a/b.jpg.png, is the mask of image a/b.jpg.",
 )
 @selection_options
-@click.option("--out", type=FOLDER, required=True, help="The store; the same again goes on.")
+@out_option(type=FOLDER, required=True, help="Store to write, or to resume.")
 @size_option
 @shard_size_option
 @sharding_options
@@ -135,10 +143,10 @@ def import_masks(
     shard_size: int | None,
     options: RunOptions,
 ) -> None:
-    """Make a store of masks that another program made: gray PNGs, one an image.
+    """Make a store from masks by another program: one grayscale PNG for each image.
 
-    A mask has its image's proportions, at any size, or is square; 0 and 255, or what lies
-    between, or 0 and 1. Where there are no PNGs, other pictures are masks. An image without a
+    A mask has its image's aspect ratio, at any size, or is square. Its values are 0 to 255,
+    or 0 and 1. If there are no PNGs, pictures of other formats are used. An image without a
     mask becomes a row with the reason.
     """
     from dilo.pipeline.masks.files import mask_files, remarks
@@ -180,7 +188,5 @@ def _dry_run(
         cluster=options.on_cluster,
         task=options.task(),
     )
-    for line in result.report_lines(max_failures=MAX_LISTED):
-        say(line)
-    if options.as_json:
-        click.echo(json.dumps(result.as_dict()))
+    lines = result.report_lines(max_failures=MAX_LISTED)
+    print_result(lines, result.as_dict(), as_json=options.as_json)

@@ -25,24 +25,28 @@ _PARAMETERS = {
 }
 #: Whose some of them are.
 _OWNERS = {"arch": "cam or gradient", "label": "cam or gradient", "segmentation": "gradient"}
+#: The values of --class, and what plan.json calls them.
+_CLASS_RULES = {"predicted": "predicted", "true": "folder"}
 #: Those that say how it runs.
-_RUNNING = {"device": "--device", "batch": "--batch", "workers": "--workers"}
+_RUNNING = {"device": "--device", "batch": "--batch", "threads": "--threads"}
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What the options of networks say; None where nothing was said."""
+    """The options of networks; None where one was not given."""
 
     weights: Path | None
     device: str | None
     precision: str | None
     batch: int | None
-    workers: int | None
+    threads: int | None
     arch: str | None
     label: str | None
     segmentation: str | None
 
-    def recipe(self, method: str, refine: str | None, settings: dict[str, Any]) -> "MaskRecipe":
+    def recipe(
+        self, method: str, refine: str | None, settings: dict[str, Any], out: Path
+    ) -> "MaskRecipe":
         """Find a method and its parameters by their names, and refuse options it has not."""
         from dilo.pipeline.saliency import METHODS, NetworkMethod
 
@@ -58,15 +62,35 @@ class NetworkOptions:
             name: value for name in _PARAMETERS if (value := getattr(self, name)) is not None
         }
         for name in set(parameters) & set(settings):
-            raise click.UsageError(f"{_PARAMETERS[name]} and --set {name}=... say the same: one do")
+            raise click.UsageError(
+                f"{_PARAMETERS[name]} and --set {name}=... set the same parameter: give only one"
+            )
         if network and self.weights is None:
             raise click.UsageError(f"--method {method} is a network: give its --weights FILE")
         from dilo.pipeline.masks.network import recipe_by_weights
 
+        if self.precision == "auto":
+            parameters["precision"] = self._automatic_precision(out)
         try:
             return recipe_by_weights(method, refine, settings | parameters, self.weights)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--set") from error
+
+    def _chosen_device(self) -> str:
+        """Choose the kind of device."""
+        from dilo.pipeline.masks.gpus import gpus
+
+        if self.device in (None, "auto"):
+            return "cuda" if gpus() else "cpu"
+        return str(self.device)
+
+    def _automatic_precision(self, out: Path) -> str:
+        """Return the precision of the store that is there, or what suits the device."""
+        from dilo.pipeline.masks.gpus import choose_precision
+        from dilo.pipeline.store.plan import PLAN, Plan
+
+        planned = Plan.load(out).parameters if (out / PLAN).exists() else {}
+        return str(planned.get("precision") or choose_precision(self._chosen_device()))
 
     def _refuse_others(self, method: str, known: set[str], *, network: bool) -> None:
         """Refuse options that the method has not."""
@@ -87,15 +111,13 @@ class NetworkOptions:
         """Choose how a network runs, and in how many processes; other methods change nothing."""
         import joblib
 
-        from dilo.pipeline.masks.gpus import gpus, require_gpus
+        from dilo.pipeline.masks.gpus import require_gpus
         from dilo.pipeline.masks.network import InferenceSettings
         from dilo.pipeline.saliency.weights import weights_file
 
         if self.weights is None:
             return None, options
-        device = self.device or "auto"
-        if device == "auto":
-            device = "cuda" if gpus() else "cpu"
+        device = self._chosen_device()
         precision = recipe.parameters()["precision"]
         if device == "cpu" and precision == "fp16":
             raise click.UsageError("--precision fp16 needs a GPU, got a CPU: give bf16 or fp32")
@@ -107,7 +129,7 @@ class NetworkOptions:
                 )
         file = weights_file(self.weights).absolute()
         processes = 1 if options.on_cluster else joblib.effective_n_jobs(options.jobs)
-        return InferenceSettings(file, device, self.batch, self.workers, processes), options
+        return InferenceSettings(file, device, self.batch, self.threads, processes), options
 
 
 def require_weights(
@@ -137,54 +159,57 @@ network_options = option_group(
             "--weights",
             type=click.Path(exists=True, path_type=Path),
             metavar="FILE",
-            help="Of a network: its weights, or the run that trained it (its newest checkpoint).",
+            help="For a network: file of its weights, or the run that trained it (its newest "
+            "checkpoint).",
         ),
         "device": click.option(
             "--device",
             type=DEVICE,
             show_default="auto",
-            help="Of a network: GPUs, one process each unless --jobs says more, or CPUs, one "
-            "process a core. That takes memory, 1.5 GB a process for basnet: see --jobs. "
-            "auto: GPUs where there are any.",
+            help="For a network: cuda: GPUs, one process on each unless --workers says more; cpu: "
+            "one process on each core, which takes memory, 1.5 GB per process for basnet: see "
+            "--workers. auto: GPUs if there are any.",
         ),
         "precision": click.option(
             "--precision",
             type=PRECISION,
             show_default="fp32",
-            help="Of a network: in what it computes. bf16 and fp16 are faster on GPUs, and cost "
-            "less than 0.002 in MAE.",
+            help="For a network: number format. bf16 and fp16 are faster on GPUs, and change MAE "
+            "by less than 0.002. auto: what the store has; for a new store, bf16 on a GPU that "
+            "has it, fp16 on another, fp32 on a CPU.",
         ),
         "batch": click.option(
             "--batch",
             type=click.IntRange(min=1),
             show_default="32 on a GPU, 1 on a CPU",
-            help="Of a network: images at a time.",
+            help="For a network: images per batch.",
         ),
-        "workers": click.option(
-            "--workers",
+        "threads": click.option(
+            "--threads",
             type=click.IntRange(min=1),
-            show_default="1 on a CPU, for a GPU its process's share of the cores, to 16",
-            help="Of a network: threads a process that read images and finish masks.",
+            show_default="1 on a CPU; on a GPU the process's share of the cores, at most 16",
+            help="For a network: threads in each process that read images and finish masks.",
         ),
         "arch": click.option(
             "--arch",
-            show_default="what the weights say",
-            help="Of cam and gradient: the classifier, where its file is silent: resnet50, or "
+            show_default="from the weights",
+            help="For cam and gradient: architecture, if the file does not name it: resnet50, or "
             "timm:NAME.",
         ),
         "label": click.option(
             "--class",
             "label",
-            type=click.Choice(["predicted", "folder"]),
+            type=click.Choice(list(_CLASS_RULES)),
+            callback=lambda ctx, parameter, value: _CLASS_RULES.get(value),
             show_default="predicted",
-            help="Of cam and gradient: whose score is mapped, of the class that the classifier "
-            "predicts, or of the image's own, which its first folder names.",
+            help="For cam and gradient: explain the predicted class, or the true one, which is "
+            "the image's first folder.",
         ),
         "segmentation": click.option(
             "--segmentation",
             type=click.Choice(["grabcut", "star"]),
             show_default="grabcut",
-            help="Of gradient: what cuts the image, OpenCV's GrabCut or a cut with geodesic stars.",
+            help="For gradient: segmentation by OpenCV's GrabCut, or with geodesic stars.",
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""What the commands of all three programs share: options, words, and errors as sentences."""
+"""What the commands of all three programs share: options, output, and errors as sentences."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -22,20 +22,17 @@ from dilo.pipeline.common.printing import printable
 from dilo.pipeline.common.textfiles import parse_json
 from dilo.pipeline.errors import AccessError, ContentError, DiloError
 
-if TYPE_CHECKING:
-    from dilo.pipeline.images.names import Names
-
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 #: Where, and in what, a network computes.
 DEVICE = click.Choice(["auto", "cpu", "cuda"])
-PRECISION = click.Choice(["fp32", "bf16", "fp16"])
+PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
 Command = TypeVar("Command", bound=Callable[..., None])
 
 #: What no machine that exists could use of an option, in any command: a value beyond is a slip.
 MAX_VALUES = {
-    "--jobs": 4096,
     "--workers": 4096,
+    "--threads": 4096,
     "--size": 4096,
     "--batch": 2**20,
     "--accumulate": 2**20,
@@ -46,23 +43,52 @@ _DEBUG = "dilo.debug"
 MAX_LISTED = 10
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    help="Print the result as JSON, in place of text.",
 )
 
 
-def _nonzero_jobs(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
+class AliasedOption(click.Option):
+    """An option with other spellings that work too, but that --help does not list."""
+
+    def __init__(self, *args: Any, aliases: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.aliases = list(aliases)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Add the option under every spelling."""
+        listed = self.opts
+        self.opts = [*listed, *self.aliases]
+        super().add_to_parser(parser, ctx)
+        self.opts = listed
+
+
+def out_option(**more: Any) -> Callable[[Any], Any]:
+    """Make --out, which says where a command writes."""
+    return click.option("--out", cls=AliasedOption, aliases=["--output"], **more)
+
+
+def _nonzero(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
     """Refuse 0 workers."""
     if value == 0:
-        raise click.BadParameter("0 workers do nothing; -1 is one a core")
+        raise click.BadParameter("0 workers do nothing: -1 starts one for each core")
     return value
 
 
 jobs_option = click.option(
-    "--jobs",
+    "--workers",
+    "jobs",
+    cls=AliasedOption,
+    aliases=["--jobs"],
+    type=int,
     default=-1,
-    show_default="one a core",
-    callback=_nonzero_jobs,
-    help="Workers, as joblib counts them: -2 leaves one core free.",
+    metavar="N",
+    show_default="one for each core",
+    callback=_nonzero,
+    help="Number of worker processes; -2 leaves one core free.",
 )
 
 
@@ -83,8 +109,8 @@ class _Unforeseen(UserError):
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(
-            f"{one_line(error)}: this is a bug of dilo: please report it with what --debug, at "
-            f"the end of the same command, prints"
+            f"{one_line(error)}: this is a bug in dilo: please report it, with the output of the "
+            f"same command with --debug at its end"
         )
 
 
@@ -134,7 +160,7 @@ debug_option = click.option(
     expose_value=False,
     is_eager=True,
     callback=_debug,
-    help="If it fails, print the traceback too, for a report.",
+    help="If the command fails, also print the traceback.",
 )
 
 
@@ -178,7 +204,7 @@ def _sentences(*, debug: bool, out: Path | None = None) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
-        raise UserError("stopped; give the same command to go on") from None
+        raise UserError("interrupted; the same command resumes") from None
     except Exception as error:
         if debug:
             say("".join(traceback.format_exception(error)).rstrip())
@@ -222,10 +248,13 @@ def _has_output(out: Path) -> bool:
 def _no_sharing_advice() -> str:
     """Return how the current command does without shared memory, by the options it has."""
     ctx = click.get_current_context(silent=True)
-    options = {word for option in ctx.command.params for word in option.opts} if ctx else set()
+    options = {word: option for option in ctx.command.params for word in option.opts} if ctx else {}
     if "--backend" in options:
         return "give --backend threading, or "
-    return "give --workers 0, or " if "--workers" in options else ""
+    workers = options.get("--workers")
+    # Where 0 is not refused, it starts no process.
+    can_be_zero = isinstance(workers, click.Option) and workers.callback is not _nonzero
+    return "give --workers 0, or " if can_be_zero else ""
 
 
 class Program(click.Group):
@@ -258,7 +287,7 @@ class Program(click.Group):
             error.show()
             sys.exit(error.exit_code)
         except click.Abort:  # Ctrl-C before a command began
-            UserError("stopped; give the same command to go on").show()
+            UserError("interrupted; the same command resumes").show()
             sys.exit(UserError.exit_code)
 
 
@@ -287,6 +316,18 @@ def say(line: str) -> None:
         click.echo(printable(line), err=True)
 
 
+def print_result(lines: Iterable[str], record: object = None, *, as_json: bool = False) -> None:
+    """Print the result of a command on standard output: as text, or the record as JSON instead."""
+    texts = [json.dumps(record)] if as_json else [printable(line) for line in lines]
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        for text in texts:  # not every encoding has every letter of a file's name
+            click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
 def option_group(
     argument: str, make: Callable[..., Any], options: dict[str, Callable[[Any], Any]]
 ) -> Callable[[Command], Command]:
@@ -309,30 +350,5 @@ query_option = click.option(
     "--query",
     multiple=True,
     metavar="PATH",
-    help="Show this image, by its path or its path in the folder; may be given again.",
+    help="Show this image: its path, or its path below --images. May be repeated.",
 )
-
-
-def rows_of(paths: Iterable[str], names: "Names", root: Path, rule: str | None = None) -> list[int]:
-    """Find images by their paths, or by their paths in the folder."""
-    rows = []
-    for path in paths:
-        for name in (path, _relative_to(Path(path), root)):
-            if name in names:
-                rows.append(names.index(name))
-                break
-        else:
-            expected = rule or f"an image in {root}"
-            raise click.BadParameter(
-                f"must be {expected}, got {path}: "
-                f"give its path in {root if rule else 'that folder'}",
-                param_hint="--query",
-            )
-    return rows
-
-
-def _relative_to(path: Path, root: Path) -> str:
-    """Write a path relative to a folder, links in either followed."""
-    if path.resolve().is_relative_to(root.resolve()):
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    return str(path)

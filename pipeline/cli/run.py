@@ -42,25 +42,25 @@ selection_options = option_group(
     _selection,
     {
         "images": click.option(
-            "--images", type=EXISTING, required=True, help="Folder of images, at any depth."
+            "--images", type=EXISTING, required=True, help="Folder of images; searched recursively."
         ),
         "list_file": click.option(
             "--list",
             "list_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="The images to take, in this order: paths below --images, one a line, as "
-            "images.txt has them.",
+            help="Use these images, in this order: paths below --images, one per line, as in a "
+            "store's images.txt.",
         ),
         "include": click.option(
             "--include",
             multiple=True,
             metavar="GLOB",
-            help="Only images that match: '*.png' is compared with file names, 'n01*/*' with "
-            "paths below --images. May be given again.",
+            help="Use only images that match: '*.png' is compared with file names, 'n01*/*' with "
+            "paths below --images. May be repeated.",
         ),
         "limit": click.option(
-            "--limit", type=click.IntRange(min=1), help="Only the first so many of them."
+            "--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N of them."
         ),
     },
 )
@@ -70,14 +70,14 @@ size_option = click.option(
     default=224,
     show_default=True,
     type=click.IntRange(16, 4096),
-    help="Side of a mask, in pixels.",
+    help="Height and width of a mask, in pixels.",
 )
 
 shard_size_option = click.option(
     "--shard-size",
     type=click.IntRange(min=1),
     show_default="from the number of images",
-    help="Images a shard.",
+    help="Images per shard.",
 )
 
 
@@ -146,8 +146,8 @@ sharding_options = option_group(
             default="loky",
             show_default=True,
             type=click.Choice(["loky", "threading", "dask", "ray"]),
-            help="Who computes: processes here, threads here, a cluster. Threads do not survive an "
-            "image that kills.",
+            help="Where to compute: loky: processes on this machine; threading: threads, which do "
+            "not survive an image that crashes them; dask or ray: a cluster.",
         ),
         "scheduler": click.option(
             "--scheduler", help="Address of the Dask scheduler or the Ray cluster."
@@ -156,21 +156,23 @@ sharding_options = option_group(
             "--num-tasks",
             metavar="N|auto",
             callback=_num_tasks,
-            help="This is one of N tasks of a batch array, and does its share. auto: as many as "
-            "the array has, where Slurm, LSF or SGE say it.",
+            help="Compute one task's share of N, in a job array. auto: take N from Slurm, LSF or "
+            "SGE.",
         ),
         "task_id": click.option(
             "--task-id",
             type=click.IntRange(min=0),
             show_default="from the batch system",
-            help="Which of them, from 0.",
+            help="Number of this task, from 0.",
         ),
         "plan_only": click.option(
             "--plan-only",
             is_flag=True,
-            help="Read the folder and write the plan, for the tasks of an array; compute nothing.",
+            help="List the images and write the plan, but compute nothing: for a job array.",
         ),
-        "strict": click.option("--strict", is_flag=True, help="Exit with 1 if an image failed."),
+        "strict": click.option(
+            "--strict", is_flag=True, help="Exit with status 1 if an image failed."
+        ),
         "as_json": json_option,
     },
 )
@@ -222,7 +224,7 @@ def make_store(
     # Workers of a cluster were started in folders of their own.
     out = out.absolute()
     if options.plan_only:
-        say(f"{images_in_shards(plan)} of {plan.shard_size}: planned")
+        say(f"planned: {images_in_shards(plan)} of {plan.shard_size}")
         report_and_exit(out, say_missing=False, strict=options.strict, as_json=options.as_json)
     task = options.task()
     if line := task.line() if task else array_warning():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -15,8 +14,9 @@ from dilo.pipeline.cli.options import (
     MAX_LISTED,
     jobs_option,
     json_option,
+    out_option,
+    print_result,
     query_option,
-    rows_of,
     say,
     user_errors,
 )
@@ -36,22 +36,20 @@ NAMED_FAULTS = 20
 
 @click.command()
 @click.argument("store", type=EXISTING)
-@click.option(
-    "--missing", is_flag=True, help="Print the missing shards as an array specification: 0-3,7."
-)
+@click.option("--missing", is_flag=True, help="Print only the missing shards, as ranges: 0-3,7.")
 @click.option(
     "--num-tasks",
     type=click.IntRange(min=1),
-    help="With --missing: print instead the tasks, of an array of so many, that have some to do.",
+    metavar="N",
+    help="With --missing: print which tasks of an array of N still have work to do instead.",
 )
 @json_option
 @user_errors
 def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> None:
-    """Say what is done, missing and failed in STORE.
+    """Print what is done, missing and failed in STORE.
 
-    What --missing --num-tasks N prints submits the tasks of an array again that have work
-    left: sbatch --array=$(dilo-prep status STORE --missing --num-tasks N). Nothing is
-    missing where the line is empty.
+    To submit again the tasks of a job array that have work left: sbatch --array=$(dilo-prep
+    status STORE --missing --num-tasks N). If nothing is missing, the line is empty.
     """
     from dilo.pipeline.compute.arrays import tasks_of
     from dilo.pipeline.store.plan import Plan, load_names
@@ -64,7 +62,9 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
     plan = Plan.load(store)
     load_names(store, plan)
     shards = missing_shards(store, plan)
-    click.echo(format_ranges(tasks_of(shards, num_tasks) if num_tasks else shards))
+    numbers = tasks_of(shards, num_tasks) if num_tasks else shards
+    record = {"tasks" if num_tasks else "missing": numbers}
+    print_result([format_ranges(numbers)], record, as_json=as_json)
 
 
 @click.command()
@@ -72,18 +72,20 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @click.option(
     "--images",
     type=EXISTING,
-    help="Read every image of this folder too: is it the one that the store was made of?",
+    help="Also read every image of this folder, and check that it is the one the store was made "
+    "from.",
 )
 @click.option(
     "--repair",
     is_flag=True,
-    help="Move shards at fault into STORE/damaged, to be made anew by the same command.",
+    help="Move damaged shards to STORE/damaged; the command that made the store then rebuilds "
+    "them.",
 )
 @jobs_option
 @json_option
 @user_errors
 def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: bool) -> None:
-    """Re-read every shard of STORE and check it against the plan, to the last byte."""
+    """Read every shard of STORE again, and check every byte of it against its digest."""
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.compute.executors import run_shards
     from dilo.pipeline.images.folder import require_images
@@ -112,44 +114,44 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
         require_right_folder(images, changes)
     faults = [fault for check in checks for fault in check.faults]
     missing = [check.shard for check in checks if not check.exists]
-    _say_faults(plan, faults, missing, changes)
+    if not as_json:  # also where the repair is refused
+        print_result(_fault_lines(plan, faults, missing, changes))
     moved = move_damaged(store, plan, checks) if repair else []
+    names_moved = [path.name for path in moved]
+    lines = [f"moved into {moved[0].parent}: {first_few(names_moved)}"] if moved else []
+    record = {"images": plan.images, "shards": plan.shards, "faults": faults}
+    record |= {"missing_shards": missing, "missing_images": changes.absent}
+    record |= {"unread_images": changes.unread, "moved": names_moved}
+    print_result(lines, record, as_json=as_json)
     if moved:
-        say(f"moved into {moved[0].parent}: {first_few([path.name for path in moved])}")
-        say("give the dilo-prep command of this store again: it makes them anew")
+        say("run the dilo-prep command of this store again to rebuild them")
         say(undo_advice(store, moved))
-    if as_json:
-        record = {"images": plan.images, "shards": plan.shards, "faults": faults}
-        record |= {"missing_shards": missing, "missing_images": changes.absent}
-        record |= {"unread_images": changes.unread, "moved": [path.name for path in moved]}
-        click.echo(json.dumps(record))
     raise SystemExit(1 if faults or missing or changes.lost else 0)
 
 
-def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "Changes") -> None:
-    """Print what verify found: the first faults and a count, and what is not there."""
+def _fault_lines(
+    plan: "Plan", faults: list[str], missing: list[int], changes: "Changes"
+) -> list[str]:
+    """Describe what verify found: the first faults and a count, and what is missing."""
     from dilo.pipeline.store.status import format_ranges
 
-    unreadable = [f"{name}: the image is not there" for name in changes.absent]
+    unreadable = [f"{name}: the image is missing" for name in changes.absent]
     unreadable += [
-        f"{name}: the image cannot be read now: {reason}" for name, reason in changes.unread.items()
+        f"{name}: the image can no longer be read: {reason}"
+        for name, reason in changes.unread.items()
     ]
-    lines = [*faults, *unreadable]
-    for line in lines[:NAMED_FAULTS]:
-        say(line)
-    if len(lines) > NAMED_FAULTS:
-        say(f"and {len(lines) - NAMED_FAULTS} more: --json has all")
-    suffix = (
-        f", {counted(len(unreadable), 'image')} not there or not readable" if unreadable else ""
-    )
-    say(
+    problems = [*faults, *unreadable]
+    lines = problems[:NAMED_FAULTS]
+    if len(problems) > NAMED_FAULTS:
+        lines.append(f"and {len(problems) - NAMED_FAULTS} more: --json lists all")
+    suffix = f", {counted(len(unreadable), 'image')} missing or unreadable" if unreadable else ""
+    lines.append(
         f"{counted(plan.shards, 'shard')} of {counted(plan.images, 'image')}: "
         f"{counted(len(faults), 'fault')}{suffix}"
     )
     if missing:
-        say(
-            f"{len(missing)} of {plan.shards} shards are still to be made: {format_ranges(missing)}"
-        )
+        lines.append(f"{len(missing)} of {plan.shards} shards missing: {format_ranges(missing)}")
+    return lines
 
 
 @click.command()
@@ -157,19 +159,18 @@ def _say_faults(plan: "Plan", faults: list[str], missing: list[int], changes: "C
 @click.option(
     "--images",
     type=EXISTING,
-    help="The folder the stores are of; of backgrounds, to see their windows in the images.",
+    help="Folder of the images; for backgrounds optional: shows their windows in the images.",
+)
+@out_option(type=PNG_FILE, required=True, help="Picture to write: FILE.png.")
+@click.option(
+    "--count", default=16, show_default=True, type=click.IntRange(1, 1000), help="Number of images."
 )
 @click.option(
-    "--out",
-    type=PNG_FILE,
-    required=True,
-    help="The picture to write: FILE.png.",
-)
-@click.option(
-    "--count", default=16, show_default=True, type=click.IntRange(1, 1000), help="How many images."
-)
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Which images."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed for the choice of images.",
 )
 @query_option
 @user_errors
@@ -181,45 +182,48 @@ def preview(
     seed: int,
     query: tuple[str, ...],
 ) -> None:
-    """Draw a contact sheet of STORE: image, mask, foreground; or backgrounds.
+    """Draw a contact sheet of STORE: image, mask and foreground, or backgrounds.
 
-    Of several stores of masks, a row an image: the image, then what each store has of it, in
-    the order given, under the name of its method. Images are matched by path; those that not
-    all stores have are left out. The same seed draws the same of the same images.
+    Several stores of masks are compared: each row shows an image, then its mask from each
+    store, in the order given, with the name of the method. Images are matched by path; images
+    that are not in all stores are skipped. The same seed selects the same images.
     """
     from dilo.pipeline.common.files import atomic_write
     from dilo.pipeline.store.plan import Plan
 
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
         if images is None:
-            raise click.UsageError("a preview of masks needs the folder they are of: --images DIR")
+            raise click.UsageError(
+                "a preview of masks needs the folder of their images: give --images DIR"
+            )
         picture = _draw_masks(stores, images, query, count=count, seed=seed)
     elif query:
-        raise click.UsageError("--query chooses among masks, and a store of backgrounds has none")
+        raise click.UsageError("--query needs a store of masks, got a store of backgrounds")
     else:
         picture = _draw_backgrounds(stores[0], images, count=count, seed=seed)
     with atomic_write(out) as part:
         picture.save(part, format="PNG")
-    say(f"{out}: {picture.width} x {picture.height}")
+    print_result([f"{out}: {picture.width} x {picture.height} pixels"])
 
 
 def _draw_masks(
     stores: tuple[Path, ...], images: Path, query: tuple[str, ...], *, count: int, seed: int
 ) -> "Image":
     """Draw the masks of a store, or of several side by side."""
+    from dilo.pipeline.images.names import find_rows
     from dilo.pipeline.masks.preview import Comparison, choose_images, mask_sheet
 
     comparison = Comparison.open(stores)
     names = comparison.names
     rule = f"an image of {' and '.join(map(str, stores))}"
-    selection = [names[row] for row in rows_of(query, names, images, rule)]
+    selection = [names[row] for row in find_rows(query, names, images, rule)]
     selection = selection or choose_images(names, count=count, seed=seed)
     _say_unread(images, selection)
     if len(stores) == 1:
         return mask_sheet(comparison.stores[0], images, selection)
     skipped = comparison.skipped
-    suffix = f", without {skipped} that only some have" if skipped else ""
-    say(f"{len(names)} images that all {len(stores)} stores have{suffix}")
+    suffix = f"; {skipped} skipped, which only some have" if skipped else ""
+    say(f"{len(names)} images are in all {len(stores)} stores{suffix}")
     return comparison.sheet(images, selection)
 
 
@@ -228,7 +232,7 @@ def _say_unread(images: Path, selection: list[str]) -> None:
     from dilo.pipeline.images.folder import require_any
 
     if unread := require_any(images, selection):
-        say(f"{unread} of {len(selection)} images cannot be read: their cells say why")
+        say(f"{unread} of {len(selection)} images cannot be read: the sheet shows why")
 
 
 def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
@@ -245,14 +249,14 @@ def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int
 
 @click.command()
 @click.argument("store", type=EXISTING)
-@click.option("--out", type=FOLDER, required=True, help="Folder of PNGs; the same again goes on.")
+@out_option(type=FOLDER, required=True, help="Folder of PNGs to write, or to resume.")
 @click.option(
     "--size",
     type=click.Choice(["image", "store"]),
     default="image",
     show_default=True,
-    help="Stretched to each image's height and width, as other programs expect a mask, or "
-    "exactly as stored.",
+    help="image: resized to its image's height and width, as other programs expect a mask; "
+    "store: exactly as stored.",
 )
 @jobs_option
 @json_option
@@ -260,11 +264,11 @@ def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int
 def export(
     store: Path, out: Path, size: Literal["image", "store"], jobs: int, as_json: bool
 ) -> None:
-    """Write the masks of STORE as gray PNGs, a/b.jpg as a/b.png; no image is needed.
+    """Write the masks of STORE as grayscale PNGs: a/b.png for a/b.jpg. Needs no images.
 
-    Where two images would become one PNG, as a/b.jpg and a/b.png, both keep their
-    extension: a/b.jpg.png. An image that failed has no PNG. Stop it as you like: each PNG
-    is whole or not there, and the same command goes on.
+    If two images would get the same PNG, such as a/b.jpg and a/b.png, both keep their
+    extension: a/b.jpg.png. A failed image has no PNG. It can be interrupted at any time; the
+    same command resumes.
     """
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.compute.executors import run_shards
@@ -282,17 +286,15 @@ def export(
             failed |= outcome.failed
             done = outcome.written + outcome.kept + len(outcome.failed)
             progress.advance(done, f"{len(failed)} failed")
-    say(
-        f"{out}: {counted(written, 'PNG')} written, {kept} were there, "
+    failed = dict(sorted(failed.items()))
+    summary = (
+        f"{out}: {counted(written, 'PNG')} written, {kept} already there, "
         f"{counted(len(failed), 'image')} failed"
     )
-    failed = dict(sorted(failed.items()))
-    for line in failure_lines(failed, MAX_LISTED, f": dilo-prep status {store} --json"):
-        say(line)
-    if as_json:
-        counts = {"images": plan.images, "written": written, "kept": kept}
-        record = {"store": str(store), "out": str(out), "size": size, **counts}
-        click.echo(json.dumps({**record, "failed": failed}))
+    failures = failure_lines(failed, MAX_LISTED, f": dilo-prep status {store} --json")
+    counts = {"images": plan.images, "written": written, "kept": kept}
+    record = {"store": str(store), "out": str(out), "size": size, **counts, "failed": failed}
+    print_result([summary, *failures], record, as_json=as_json)
 
 
 def report_and_exit(
@@ -314,11 +316,10 @@ def report_and_exit(
 
         counts = count_backgrounds(state.plan, state.done, state.summaries)
     details = [counts.summary()] if counts else []
-    for line in state.report_lines(
+    lines = state.report_lines(
         store, say_missing=say_missing, max_failures=MAX_LISTED, details=details
-    ):
-        say(line)
-    if as_json:
-        count_fields = dataclasses.asdict(counts) if counts else {}
-        click.echo(json.dumps({**state.as_dict(store), **count_fields, **(extra or {})}))
+    )
+    count_fields = dataclasses.asdict(counts) if counts else {}
+    record = {**state.as_dict(store), **count_fields, **(extra or {})}
+    print_result(lines, record, as_json=as_json)
     raise SystemExit(1 if strict and state.failed else 0)

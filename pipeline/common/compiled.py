@@ -149,8 +149,10 @@ def _cache_note(cache: Cache) -> str:
     """Write that compiled code is kept elsewhere, or nowhere, and what to do."""
     reasons = "; ".join(cache.skipped)
     if cache.folder is None:
-        return f"compiled code cannot be kept, each process compiles anew: {reasons}: {_REMEDY}"
-    return f"compiled code is kept in {cache.folder}, as {reasons}; to have it elsewhere, {_REMEDY}"
+        return (
+            f"compiled code cannot be cached, so each process compiles again: {reasons}: {_REMEDY}"
+        )
+    return f"compiled code is cached in {cache.folder}, because {reasons}; to change it, {_REMEDY}"
 
 
 def compiled(function: Function) -> Function:

@@ -13,7 +13,7 @@ from dilo.pipeline.errors import REMEDIES, errno_of
 #: What else the system may answer, beside what `REMEDIES` has: of the path, mostly.
 _PATH_REMEDIES: Final = {
     errno.ENOENT: "is the path right, and its disk mounted?",
-    errno.EEXIST: "name another, or move what is there away",
+    errno.EEXIST: "give another path, or move the existing one away",
     errno.ENOTDIR: "a part of the path is a file: name another path",
     errno.EISDIR: "it is a folder: name a file",
     errno.ENOTEMPTY: "name an empty folder",
@@ -21,10 +21,10 @@ _PATH_REMEDIES: Final = {
     errno.ELOOP: "its links lead in a circle: remove one",
     errno.EFBIG: "neither its disk nor ulimit -f takes so large a file: raise the limit, or name "
     "a folder on another disk",
-    errno.EPIPE: "what reads the output has ended: let it read to the end, or write to a file",
+    errno.EPIPE: "the program that reads the output has ended: let it read all, or write to a file",
     errno.ECONNREFUSED: "is the server of that address running?",
 }
-_DEFAULT_REMEDY = "look at the path and its disk, then give the same command again"
+_DEFAULT_REMEDY = "check the path and its disk, then run the same command again"
 #: Errors of writing: where no file is named, it is one below the output.
 _WRITING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
 #: Where Python and joblib ask for shared memory, and name no file.
@@ -53,19 +53,19 @@ def sentence_of(
     if isinstance(error, OSError):
         return _system_sentence(error, out)
     if isinstance(error, RecursionError):
-        return "something is nested too deep to be read: is each file the one that was meant?"
+        return "something is nested too deep to be read: is each file the right one?"
     if isinstance(error, MemoryError) or _MEMORY_WORDS.search(text):
         return (
-            f"memory is short{_detail(text)}: use fewer workers (--jobs or --workers), smaller "
+            f"memory is short{_detail(text)}: use fewer --workers, smaller "
             f"batches or sizes, or a machine with more"
         )
     if isinstance(error, OverflowError) or "overflowed" in text:
         return (
-            f"a number is too large for a computer{_detail(text)}: correct the options, or the "
+            f"a number is too large{_detail(text)}: correct the options, or the "
             f"file that it comes from"
         )
     if isinstance(error, ImportError):
-        return f"a package cannot be imported: {one_line(error)}: install dilo and it anew"
+        return f"a package cannot be imported: {one_line(error)}: reinstall it and dilo"
     return None
 
 

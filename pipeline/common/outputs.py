@@ -51,5 +51,5 @@ def require_output(path: Path, kind: FileKind) -> None:
     if not regular or (beginning and not beginning.startswith(kind.signatures)):
         raise DiloError(
             f"a {kind.name} file must not replace a file of another kind, got {name}, which is "
-            f"there: give another name, or move that away"
+            f"there: give another name, or move it away"
         )

@@ -65,7 +65,7 @@ class Plugins(Mapping[str, T], Generic[T]):
         except Exception as error:
             raise DiloError(
                 f"method {point.name!r} of {package} cannot be imported: "
-                f"{type(error).__name__}: {error}: mend or uninstall {package}"
+                f"{type(error).__name__}: {error}: fix or uninstall {package}"
             ) from error
         if not self.is_valid(plugin):
             raise DiloError(

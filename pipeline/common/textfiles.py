@@ -45,8 +45,8 @@ def read_lines(
             line = file.readline(max_line + 1)
             if len(line) > max_line:
                 raise ContentError(
-                    f"{path}, line {number}: must have at most {max_line} bytes: is it the file "
-                    f"that was meant?"
+                    f"{path}, line {number}: must have at most {max_line} bytes: is it the right "
+                    f"file?"
                 )
             if not line:
                 return
@@ -72,7 +72,7 @@ def _open_regular(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
 
 def _too_large(path: Path, max_bytes: int, size: int) -> str:
     """Write the sentence on a file that is too large."""
-    return f"{path} must have at most {max_bytes} bytes, got {size}: is it the file that was meant?"
+    return f"{path} must have at most {max_bytes} bytes, got {size}: is it the right file?"
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:

@@ -97,7 +97,7 @@ def current_task(
         if count == "auto":
             raise DiloError(
                 f"--num-tasks auto finds the task too, got --task-id {index}: "
-                f"leave it out, or give --num-tasks N"
+                f"omit it, or give --num-tasks N"
             )
         return _check_task(ArrayTask(index, count))
     system = _system(environment)
@@ -121,7 +121,7 @@ def array_warning(environment: Mapping[str, str] = os.environ) -> str | None:
     system = _system(environment)
     if system is None:
         return None
-    return f"{system.index} is set, but not --num-tasks: this process does everything"
+    return f"{system.index} is set, but not --num-tasks: this process computes everything"
 
 
 def _system(environment: Mapping[str, str]) -> _System | None:

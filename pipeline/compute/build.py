@@ -50,7 +50,7 @@ def build_store(
     write(f"{images_in_shards(plan)}; to do: {counted(total, 'image')} in {len(todo)}")
     finished = sorted(set(shards) - missing)
     if look_back and finished:
-        label = "shards looked back at"
+        label = "finished shards checked"
         comparison = Progress(len(finished), label, write, terminal=terminal, steady=True)
         with comparison as bar:
             require_unchanged(
@@ -74,8 +74,8 @@ def build_store(
         still_missing = set(missing_shards(builder.store, plan)).intersection(todo)
         done_images = total - sum(len(plan.rows(shard)) for shard in still_missing)
         raise Stopped(
-            f"stopped; {done_images} of {total} images are done and kept: "
-            f"give the same command to go on"
+            f"interrupted; {done_images} of {total} images are done and kept: "
+            f"the same command resumes"
         ) from None
     finally:
         with suppress(OSError):  # what ended the run says more

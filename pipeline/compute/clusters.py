@@ -47,7 +47,7 @@ def on_dask(
                 completed.add(retry)
             except CancelledError as error:
                 raise DiloError(
-                    f"--scheduler {scheduler}: lost: what is finished is kept; "
+                    f"--scheduler {scheduler}: lost: finished work is kept; "
                     f"run the same command again when it is back"
                 ) from error
 

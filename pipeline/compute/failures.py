@@ -135,7 +135,7 @@ class FailureRecorder:
         if error.errno in _DISK_GONE and not is_nonempty_folder(folder):
             raise DiloError(
                 f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
-                f"mounted? Finished shards are kept; give the same command to go on"
+                f"mounted? Finished shards are kept; run the same command to resume"
             ) from error
         if error.errno not in _UNREAD_ERRNOS:
             return
@@ -151,10 +151,10 @@ def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
     """Raise an error for images that cannot be read now, of which there is one or more."""
     path, reason, code = unread[-1]
     problem = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
-    advice = "finished shards are kept, and the same command goes on"
+    advice = "finished shards are kept, and the same command resumes"
     if code in REMEDIES:
         # What is kept, the command says.
-        raise AccessError(f"{problem}: {REMEDIES[code]}; the same command goes on", code)
+        raise AccessError(f"{problem}: {REMEDIES[code]}; the same command resumes", code)
     if code in TRANSIENT_ERRNOS:
-        raise DiloError(f"{problem}: mend the disk; {advice}")
+        raise DiloError(f"{problem}: fix the disk; {advice}")
     raise DiloError(f"{problem}; {advice}: {whereabouts(images, path)}")

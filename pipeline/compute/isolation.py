@@ -38,9 +38,9 @@ class IsolatedBuilder:
             unexplained += 1
             if unexplained == MAX_UNEXPLAINED_DEATHS:
                 raise DiloError(
-                    f"shard {shard}: the process died {unexplained} times ({death}), but of no "
-                    f"image in particular: give it more memory, or fewer --jobs, and the same "
-                    f"command goes on"
+                    f"shard {shard}: the process died {unexplained} times ({death}), but not "
+                    f"because of one image: give it more memory, or fewer --workers, and the same "
+                    f"command resumes"
                 )
 
     def _run_child(self, **request: Any) -> tuple[int | None, str]:

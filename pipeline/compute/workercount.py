@@ -6,9 +6,7 @@ from typing import Final
 #: What says, on the process, how many of one training run on its machine: torchrun sets it.
 RANKS_HERE: Final = "LOCAL_WORLD_SIZE"
 #: For the help of the commands.
-DEFAULT_WORKERS_HELP: Final = (
-    "usable cores less one a process of the training, shared among them, at most"
-)
+DEFAULT_WORKERS_HELP: Final = "one less than the process's share of the usable cores, at most"
 
 
 def usable_cores() -> int:

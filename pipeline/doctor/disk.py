@@ -60,7 +60,7 @@ def folder(directory: Path, existing: Path, writable: bool, mount: Mount | None)
     exists = existing == Path(os.path.realpath(directory))
     if not existing.is_dir():
         return Finding("folder", "breaks", f"{existing} is a file", "give another folder")
-    state = f"{existing}" if exists else f"not there yet; judged by {existing}"
+    state = f"{existing}" if exists else f"does not exist yet; checked {existing}"
     if writable:
         return Finding("folder", "ok", state)
     if mount and "ro" in mount.options:
@@ -74,16 +74,18 @@ def file_system(mount: Mount | None) -> Finding:
     """Name the kind of disk."""
     check = "file system"
     if mount is None:
-        return Finding(check, "ok", "this system does not say which")
+        return Finding(check, "ok", "unknown on this system")
     state = f"{mount.kind} on {mount.point}"
     if mount.network:
         advice = "shared: give --plan-only once before an array; no file locks are needed"
         return Finding(check, "ok", state, advice)
     if mount.kind in ("overlay", "aufs"):
-        advice = "it goes when the container goes: mount a volume (docker run -v)"
+        advice = "it is deleted with the container: mount a volume (docker run -v)"
         return Finding(check, "ok", state, advice)
     if mount.kind in ("tmpfs", "ramfs"):
-        advice = "it is memory: what is here counts as memory in use, and goes with the power"
+        advice = (
+            "it is memory: files here take memory, and are lost when the machine is switched off"
+        )
         return Finding(check, "ok", state, advice)
     return Finding(check, "ok", state)
 
@@ -96,7 +98,7 @@ def space(free: int, files: int | None) -> Finding:
         advice = "a store is up to 1,300 files: remove some files, or ask for more inodes"
         return Finding("free space", "breaks", f"{state}, but {files} files", advice)
     if room < 10_000:
-        advice = "free some: dilo-prep masks --dry-run tells what your images need"
+        advice = "free some: dilo-prep masks --dry-run estimates what your images need"
         return Finding("free space", "breaks", state, advice)
     if room < IMAGENET:
         advice = f"ImageNet's {IMAGENET:,} need {gigabytes(IMAGENET * ROW_BYTES)}"
@@ -113,7 +115,5 @@ def temporary(folder: Path | None, requested: str | None, free: int) -> Finding:
     if free < 100_000_000:
         return Finding("temporary", "slow", state, "free some, or set TMPDIR to another folder")
     if requested and Path(requested).resolve() != folder.resolve():
-        return Finding(
-            "temporary", "ok", state, f"TMPDIR={requested} cannot be written: passed over"
-        )
+        return Finding("temporary", "ok", state, f"TMPDIR={requested} cannot be written: ignored")
     return Finding("temporary", "ok", state)

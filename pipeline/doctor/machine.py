@@ -28,7 +28,9 @@ def cores(usable: int, present: int, workers: int) -> Finding:
     """Compare the workers with the cores that this process may use."""
     state = f"this process may use {usable} of {present}; workers: {workers}"
     if workers > usable:
-        advice = f"they would take turns: give --jobs {usable}, or get more cores"
+        advice = (
+            f"more workers than cores are no faster: give --workers {usable}, or get more cores"
+        )
         return Finding("cores", "slow", state, advice)
     if usable == 1 < present:
         advice = "ask for more: --cpus-per-task of Slurm, --cpus of Docker, taskset"
@@ -45,19 +47,19 @@ def threads(environment: Mapping[str, str]) -> Finding:
     names = [f"{library}_NUM_THREADS" for library in _THREADS]
     settings = [f"{n}={environment[n]}" for n in names if environment.get(n, "1") != "1"]
     if settings:
-        state = f"{', '.join(settings)}: does no harm, a worker keeps to one core"
+        state = f"{', '.join(settings)}: harmless, each worker uses one core"
         return Finding("threads", "ok", state)
-    return Finding("threads", "ok", "a worker keeps to one core")
+    return Finding("threads", "ok", "each worker uses one core")
 
 
 def memory(available: int, workers: int) -> Finding:
     """Compare free memory with what the workers need."""
     needed = workers * _WORKER_BYTES
-    state = f"{gigabytes(available)} to be had; needed for {workers} at work: {gigabytes(needed)}"
+    state = f"{gigabytes(available)} available; {workers} workers need {gigabytes(needed)}"
     if needed <= available:
         return Finding("memory", "ok", state)
     affordable = available // _WORKER_BYTES
-    advice = f"workers would be killed: give --jobs {max(1, affordable)}, or get more memory"
+    advice = f"workers would be killed: give --workers {max(1, affordable)}, or get more memory"
     return Finding("memory", "breaks", state, advice)
 
 
@@ -101,17 +103,19 @@ def open_files(soft: int, hard: int) -> Finding:
     if soft < 0:
         return Finding("open files", "ok", "no limit")
     if soft >= _OPEN_FILES:
-        return Finding("open files", "ok", f"{soft} a process")
+        return Finding("open files", "ok", f"{soft} per process")
     new_limit = 4096 if hard < 0 else min(4096, hard)
     advice = (
         f"{_OPEN_FILES} are needed to read a store while training: ulimit -n {new_limit}"
         if new_limit >= _OPEN_FILES
         else f"{_OPEN_FILES} are needed to read a store while training: ask for a higher limit"
     )
-    return Finding("open files", "breaks", f"{soft} a process", advice)
+    return Finding("open files", "breaks", f"{soft} per process", advice)
 
 
-def shared_memory(size: int | None, free: int = 0, error: str = "") -> Finding:
+def shared_memory(
+    size: int | None, free: int = 0, error: str = "", needed: int | None = None
+) -> Finding:
     """Judge /dev/shm, through which processes share locks, and a trainer's loaders batches."""
     remedy = "docker run --shm-size=8g or --ipc=host; Kubernetes: emptyDir, medium: Memory"
     if size is None:
@@ -124,9 +128,11 @@ def shared_memory(size: int | None, free: int = 0, error: str = "") -> Finding:
             f"dilo-train and dilo-eval, or mount a tmpfs that this user may write ({remedy})"
         )
         return Finding("/dev/shm", "breaks", f"a file cannot be written: {error}", advice)
-    if free >= _SHARED_BYTES:
+    if needed is not None:
+        state += f"; the batches of this training take {gigabytes(needed)}"
+    if free >= (_SHARED_BYTES if needed is None else needed):
         return Finding("/dev/shm", "ok", state)
-    advice = f"masks do without, dilo-train's loaders die of it (Bus error): {remedy}"
+    advice = f"masks work without it, dilo-train's loaders crash (Bus error): {remedy}"
     return Finding("/dev/shm", "breaks", state, advice)
 
 

@@ -56,7 +56,7 @@ def time_publishing(folder: Path, clock: Clock = time.perf_counter) -> float:
 
 def publishing(seconds: float) -> Finding:
     """Judge how long it takes to publish a file."""
-    state = f"{1000 * seconds:.1f} ms for a file flushed and renamed"
+    state = f"{1000 * seconds:.1f} ms to flush and rename a file"
     if seconds <= PUBLISH_SECONDS:
         return Finding("publishing", "ok", state)
     return Finding("publishing", "slow", state, "fewer, larger shards wait less: --shard-size 1000")
@@ -106,8 +106,8 @@ def read_speed(count: int, seconds: float, size: int) -> Finding:
     if not count:
         return Finding("read speed", "ok", "no images here to read")
     per_image = seconds / count
-    state = f"{1000 * per_image:.1f} ms an image, {size / max(seconds, 1e-9) / 1e6:.0f} MB/s"
+    state = f"{1000 * per_image:.1f} ms per image, {size / max(seconds, 1e-9) / 1e6:.0f} MB/s"
     if per_image <= READ_SECONDS:
         return Finding("read speed", "ok", state)
-    advice = "longer than a mask takes: give more --jobs than cores, or copy the images closer"
+    advice = "longer than a mask takes: give more --workers than cores, or copy the images closer"
     return Finding("read speed", "slow", state, advice)

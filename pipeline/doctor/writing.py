@@ -40,7 +40,7 @@ def _attempt(check: str, trial: Callable[[Path], Finding], folder: Path) -> Find
 
 def _failure(check: str, error: OSError) -> Finding:
     """Report that a run would end with this error."""
-    advice = "a run would end here: mend that, or give a folder on another disk"
+    advice = "a run would fail here: fix that, or give a folder on another disk"
     return Finding(check, "breaks", error.strerror or str(error), advice)
 
 
@@ -49,8 +49,10 @@ def writing(folder: Path) -> Finding:
     content = os.urandom(100_000)
     write_flushed(folder / "small", content)
     if (folder / "small").read_bytes() == content:
-        return Finding("writing", "ok", "a file, flushed, reads as it was written")
-    return Finding("writing", "breaks", "a file reads otherwise than it was written", "leave it")
+        return Finding("writing", "ok", "a flushed file reads back as it was written")
+    return Finding(
+        "writing", "breaks", "a flushed file does not read back as it was written", "leave it"
+    )
 
 
 def renaming(folder: Path) -> Finding:
@@ -59,5 +61,5 @@ def renaming(folder: Path) -> Finding:
     write_flushed(folder / "new", b"new")
     (folder / "new").replace(folder / "old")
     if (folder / "old").read_bytes() == b"new" and not (folder / "new").exists():
-        return Finding("renaming", "ok", "a new file takes the place of an old one")
-    return Finding("renaming", "breaks", "the old file shows after the rename", "leave it")
+        return Finding("renaming", "ok", "a rename replaces the old file")
+    return Finding("renaming", "breaks", "the old file is still there after a rename", "leave it")

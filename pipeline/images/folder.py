@@ -47,8 +47,8 @@ def require_images(
     if 2 * len(missing) > len(positions) or set(first) <= set(missing):
         name = names[rows[missing[0]]]
         raise StoreError(
-            f"{option} {images} must hold the images of the store, got {escaped(name)} and "
-            f"{len(missing) - 1} more of {len(positions)} looked for not there, and nothing was "
+            f"{option} {images} must hold the images of the store, but {escaped(name)} and "
+            f"{len(missing) - 1} more of {len(positions)} checked are missing; nothing was "
             f"changed: {whereabouts(images, name)}"
         )
 

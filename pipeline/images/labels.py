@@ -55,7 +55,7 @@ def class_remarks(classes: Sequence[str], source: str) -> list[str]:
     if part_names := [escaped(name) for name in classes if name.lower() in _PART_NAMES]:
         lines.append(
             f"{source}: classes are named {' and '.join(part_names)}, as parts of a data set are: "
-            f"is {part_names[0]} in there the folder that was meant?"
+            f"is {part_names[0]} in it the right folder?"
         )
     return lines
 

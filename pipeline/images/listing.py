@@ -126,13 +126,13 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
                 lines += escaped(name).encode() + b"\n"
                 line_numbers.append(number)
     if not count:
-        raise DiloError(f"a list must name images, one a line, got {file}: it names none")
+        raise DiloError(f"a list must name images, one per line, got {file}, which names none")
     names = _names_or_error(lines, globs, f"{count} images in {file}")
     if (repeated := names.first_repeated()) is not None:
         first = line_numbers[names.index(names[repeated])]
         raise DiloError(
-            f"{file}, line {line_numbers[repeated]}: an image must stand once, "
-            f"got {escaped(names[repeated])}, which line {first} has too: remove one"
+            f"{file}, line {line_numbers[repeated]}: an image must be listed "
+            f"once, got {escaped(names[repeated])}, also in line {first}: remove one"
         )
     return names
 
@@ -179,7 +179,7 @@ def _unread_note(counts: Counter[str]) -> str:
         return ""
     kinds = ", ".join(f"{kind} ({n})" for kind, n in counts.most_common() if n)
     kinds = kinds.partition(" ")[0] if len(+counts) == 1 else kinds
-    return f"{total} file{'s' * (total > 1)} passed over: {kinds}, which are not read"
+    return f"{total} file{'s' * (total > 1)} skipped: {kinds}, which are not read"
 
 
 #: Device and inode of a folder, and the same of what it lies in.
@@ -213,7 +213,7 @@ def _walk(base: str, extensions: Collection[str]) -> Iterator[str]:
         except OSError as error:
             raise DiloError(
                 f"every folder of images must be readable, got {escaped(base + path)}: "
-                f"{error.strerror}: mend it, or move it out of {base}"
+                f"{error.strerror}: fix it, or move it out of {base}"
             ) from error
         keys.sort(reverse=True)
         child_chain = folder, chain

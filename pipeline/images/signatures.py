@@ -90,7 +90,7 @@ def refusal(content: bytes, formats: Collection[str]) -> str:
         return "not an image"
     remedy = next((advice for noun, advice in _REMEDIES.items() if kind.endswith(noun)), "")
     if _FORMATS.get(kind) in formats:
-        return f"not an image that can be read: it begins as {kind} and does not go on as one"
+        return f"not an image that can be read: it begins as {kind}, but is damaged"
     if "icture" in kind or "photograph" in kind:
-        return f"not an image of a kind that is read here but {kind}: {remedy}"
+        return f"not an image of a supported format but {kind}: {remedy}"
     return f"not an image but {kind}" + (f": {remedy}" if remedy else "")

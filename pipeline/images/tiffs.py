@@ -35,7 +35,7 @@ def tiff_samples(content: bytes) -> NDArray[np.number]:
     except cv2.error:
         pixels = None
     if pixels is None or (pixels.ndim == 3 and pixels.shape[2] < 3):
-        raise ImageError(f"a TIFF of samples that are not read here, {_describe_samples(content)}")
+        raise ImageError(f"a TIFF of unsupported samples, {_describe_samples(content)}")
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     return np.asarray(pixels[:, :, 2::-1])

@@ -110,14 +110,14 @@ def make_masks(
     shard_size: int | None = None,
     weights: Path | str | None = None,
     device: str = "cpu",
-    jobs: int = -1,
+    workers: int = -1,
     say: Callable[[str], None] | None = None,
 ) -> MaskStore:
     """Make a store of the masks of all images below a folder, as `dilo-prep masks` does.
 
-    A store that is there already is continued: finished shards stay, and if all are finished it is
-    only opened. A stop loses nothing but the shards that were under way. An image that cannot be
-    read has a mask of zeros, and the store says why.
+    A store that exists already is resumed: finished shards stay, and if all are finished it is
+    only opened. An interrupt loses only the shards that were being computed. An image that cannot
+    be read has a mask of zeros, and the store says why.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ def make_masks(
         Of a network: its file of weights, or the run that trained it.
     device : {"cpu", "cuda"}, default "cpu"
         Of a network: where it computes.
-    jobs : int, default -1
-        Worker processes: -1 is one a core, or one a GPU.
+    workers : int, default -1
+        Worker processes: -1 is one for each core, or for each GPU.
     say : callable, optional
         Takes lines for people, about how far it is; on a terminal, there is a bar then.
 
@@ -172,17 +172,17 @@ def make_masks(
     plan, names = plan_store(selection, store, spec, shard_size=shard_size)
     inference = None
     if weights is not None:
-        if device == "cuda" and jobs == -1:
-            jobs = require_gpus(spec.parameters["precision"])
+        if device == "cuda" and workers == -1:
+            workers = require_gpus(spec.parameters["precision"])
         file = weights_file(weights).absolute()
-        inference = InferenceSettings(file, device, processes=joblib.effective_n_jobs(jobs))
+        inference = InferenceSettings(file, device, processes=joblib.effective_n_jobs(workers))
         if not (store / PLAN).exists():
             check_weights(recipe, file, names)
     create_store(store, plan, names)
     build_store(
         ShardBuilder(selection.root.absolute(), store, MethodSource(inference)),
         plan,
-        jobs=jobs,
+        jobs=workers,
         before_start=lambda: precompile(recipe, say or (lambda line: None)),
         say=say,
     )
@@ -209,7 +209,7 @@ def precompile(recipe: MaskRecipe, say: Callable[[str], None]) -> None:
 
         rng = np.random.default_rng(0)  # in one colour, a method would stop half way
         image = rng.integers(0, 256, (recipe.side, recipe.side, 3), np.uint8)
-        with announce_compiling(say, "compiling, which takes about 15 s once a machine"):
+        with announce_compiling(say, "compiling: about 15 s, once per machine"):
             if classical:
                 recipe(image, recipe.side)
             else:  # a network compiles nothing, and is opened by the workers alone

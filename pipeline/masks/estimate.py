@@ -80,7 +80,7 @@ class Estimate:
     def _time(self) -> str:
         """Format the time as h:mm:ss, and the workers."""
         if self.workers is None or self.seconds is None:
-            return "as the cluster has cores"
+            return "depends on the cluster's size"
         duration = datetime.timedelta(seconds=round(self.seconds))
         return f"about {duration} with {counted(self.workers, 'worker')}"
 

@@ -21,7 +21,7 @@ SUFFIXES = (".png", ".PNG", *sorted(EXTENSIONS - {".png"}))
 SAMPLE_SIZE = 16
 _LOSSY = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 _ZERO_ONE = "hold 0 and 1, taken as 0 and 255"
-_ALPHA = "have their object in the alpha channel, which is taken"
+_ALPHA = "have their object in the alpha channel, which is used"
 _JPEG = "are JPEG, which blurs edges: PNG does not"
 
 
@@ -71,7 +71,7 @@ def _extract_mask(content: bytes, remark: Callable[[str], object]) -> NDArray[np
             remark(_ALPHA)
             mask, gray = alpha, True
     if not gray:
-        raise _ColoursError("its mask must be gray, got colours: save the mask alone, without them")
+        raise _ColoursError("its mask must be gray, got colours: save only the mask")
     if mask.max(initial=0) == 1:
         remark(_ZERO_ONE)
         mask = mask * np.uint8(255)

@@ -33,6 +33,11 @@ def require_gpus(precision: str) -> int:
     return count
 
 
+def choose_precision(device: str) -> str:
+    """Choose what a network computes in where that is left to the device."""
+    return str(_PRECISION("auto", _DEVICE(device))) if device == "cuda" else "fp32"
+
+
 def _require_any() -> int:
     """Count the GPUs, of which there must be some."""
     count = gpus()

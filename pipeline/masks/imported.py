@@ -98,5 +98,5 @@ def _first_existing(folder: Path, name: str, ambiguous: set[str], content: bytes
         raise ImageError(f"no mask: {' or '.join(map(escaped, _mask_names(name, ambiguous)))}")
     raise DiloError(
         f"--png {folder} must hold the masks, got nothing there: is the disk mounted? "
-        f"Finished shards are kept; give the same command to go on"
+        f"Finished shards are kept; run the same command to resume"
     )

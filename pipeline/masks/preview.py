@@ -80,7 +80,7 @@ class Comparison:
         for folder in folders:
             if (kind := Plan.load(folder).kind) != "masks":
                 raise StoreError(
-                    f"{folder} must be a store of masks to stand beside others, got kind "
+                    f"{folder} must be a store of masks to be compared, got kind "
                     f"{kind!r}: preview it alone"
                 )
         stores = tuple(MaskStore(folder) for folder in folders)

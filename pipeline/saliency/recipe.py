@@ -242,5 +242,5 @@ def _weights_setting(
     if not isinstance(METHODS[method], NetworkMethod):
         raise ValueError(f"weights belong to a method that is a network, got {method!r}")
     if "weights" in method_settings:
-        raise ValueError("weights are known by their file alone: leave weights=... out")
+        raise ValueError("weights are given only by their file: omit weights=...")
     return {"weights": weights}

@@ -144,7 +144,7 @@ def _require_same(folder: Path, existing: Plan, requested: Plan, names: Names) -
     raise StoreError(
         f"--out {folder}: {PLAN} says {stated}; "
         f"asked for {request or f'{requested.images} of other names'}{changes}: "
-        f"a store is never changed, so ask for what it says or give a fresh folder"
+        f"a store is never changed: use its settings, or give a new folder"
     )
 
 

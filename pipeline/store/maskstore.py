@@ -192,7 +192,7 @@ class MaskStore(ShardStore[_ShardMasks]):
             )
         if not -len(self) <= index < len(self):
             raise IndexError(
-                f"{self.folder} must be asked for 0 to {len(self) - 1}, got position {index}"
+                f"{self.folder} has positions 0 to {len(self) - 1}, got position {index}"
             )
         return index % len(self)
 

@@ -88,8 +88,8 @@ class Plan:
         if plan.text().encode() != text:
             raise StoreError(
                 f"{folder / PLAN} must be the bytes that dilo-prep wrote, for shards carry their "
-                f"digest, got the same plan written otherwise: give the command that made the "
-                f"store again, it writes the plan"
+                f"digest, got the same plan formatted differently: run the command that made the "
+                f"store again: it writes the plan"
             )
         return plan
 
@@ -178,12 +178,12 @@ def load_names(folder: Path, plan: Plan) -> Names:
         require_access(error, path)
         raise StoreError(
             f"{path} must list the store's images: {error}: "
-            f"give the command that made the store again, it writes the list"
+            f"run the command that made the store again: it writes the list"
         ) from error
     if names.digest() != plan.digest or len(names) != plan.images:
         raise StoreError(
             f"{path} must be the list that {PLAN} was made for ({plan.images} images), "
-            f"got another one of {len(names)}: give the command that made the store again, "
+            f"got another one of {len(names)}: run the command that made the store again: "
             f"it writes the list"
         )
     if fault := names.fault():

@@ -91,7 +91,7 @@ def open_shard(path: Path, fingerprint: str, layout: Layout | None = None) -> h5
         if other_plan:
             raise StoreError(
                 f"{path} must follow the plan beside it, got a shard of another plan: "
-                f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+                f"dilo-prep verify {path.parent} --repair moves it aside, to be rebuilt"
             )
         return file
     except BaseException:
@@ -113,7 +113,7 @@ def _open_file(path: Path) -> h5py.File:
         require_access(error, path)
         raise StoreError(
             f"{path} must be a readable HDF5 file, got: {error}: "
-            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be rebuilt"
         ) from error
 
 
@@ -135,7 +135,7 @@ def damage_as_store_error(path: Path) -> Iterator[None]:
         require_access(error, path)
         raise StoreError(
             f"{path} must be a whole shard, got: {error}: "
-            f"dilo-prep verify {path.parent} --repair moves it aside, to be made anew"
+            f"dilo-prep verify {path.parent} --repair moves it aside, to be rebuilt"
         ) from error
 
 

@@ -178,7 +178,7 @@ def require_unchanged(
         raise StoreError(
             f"--images {images}: {len(total.changed)} images must be those that the store was "
             f"made of, got others, such as {min(total.changed)!r}: dilo-prep verify {store} "
-            f"--images {images} --repair moves their shards aside, to be made anew; or give a "
+            f"--images {images} --repair moves their shards aside, to be rebuilt; or give a "
             f"fresh folder"
         )
 
@@ -187,13 +187,13 @@ def _describe_lost(images: Path, changes: Changes) -> str:
     """Describe which images are not there, or cannot be read now."""
     if changes.absent:
         return (
-            f"{len(changes.absent)} of {changes.checked} images must be there, got none, such as "
+            f"{len(changes.absent)} of {changes.checked} images are missing, such as "
             f"{changes.absent[0]!r}: {whereabouts(images, unescaped(changes.absent[0]))}"
         )
     name, reason = next(iter(changes.unread.items()))
     return (
         f"{len(changes.unread)} of {changes.checked} images must be readable, got {name!r}: "
-        f"{reason}: mend that first"
+        f"{reason}: fix that first"
     )
 
 

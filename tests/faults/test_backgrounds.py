@@ -26,13 +26,13 @@ def masks(images, tmp_path_factory):
 
 def crops(images, masks, store, *more):
     words = ("backgrounds", "--images", images, "--masks", masks, "--out", store, "--count", 40)
-    return (*words, "--min-side", 8, "--shard-size", 3, "--jobs", 2, *more)
+    return (*words, "--min-side", 8, "--shard-size", 3, "--workers", 2, *more)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(images, masks, tmp_path_factory):
     store = tmp_path_factory.mktemp("undisturbed") / "store"
-    run(*crops(images, masks, store, "--jobs", 1))
+    run(*crops(images, masks, store, "--workers", 1))
     assert len(BackgroundStore(store)) == 40
     return content(store)
 

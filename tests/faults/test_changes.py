@@ -29,7 +29,8 @@ def there(original, tmp_path):
 
 
 def masks(images, store, *more, status=0):
-    words = ("masks", "--images", images, "--out", store, "--shard-size", 1, "--jobs", 1, *more)
+    words = ("masks", "--images", images, "--out", store, "--shard-size", 1, "--workers", 1)
+    words += ("--backend", "threading", *more)
     return invoke(main, *words, status=status).stderr
 
 
@@ -38,7 +39,7 @@ def test_an_image_added_is_named(there):
     shutil.copy(images / "class0" / "000.jpg", images / "class0" / "new.jpg")
     said = masks(images, store, status=3)
     assert "plan.json says images 8; asked for images 9 (1 added since, such as 'class0/n" in said
-    assert "a store is never changed, so ask for what it says or give a fresh folder" in said
+    assert "a store is never changed: use its settings, or give a new folder" in said
 
 
 def test_an_image_removed_is_named(there):
@@ -63,11 +64,11 @@ def test_an_image_changed_is_named_and_its_shard_can_be_made_anew(there):
     said = masks(images, store, status=3)
     assert "1 images must be those that the store was made of, got others" in said
     assert f"dilo-prep verify {store} --images {images} --repair" in said
-    told = invoke(main, "verify", store, "--images", images, "--repair", "--jobs", 1, status=1)
-    assert "class1/003.jpg: the image changed since" in told.stderr
+    told = invoke(main, "verify", store, "--images", images, "--repair", "--workers", 1, status=1)
+    assert "class1/003.jpg: the image changed since" in told.stdout
     assert "to do: 1 image in 1" in masks(images, store)
     assert (MaskStore(store)["class1/003.jpg"] != before).any()
-    invoke(main, "verify", store, "--images", images, "--jobs", 1)
+    invoke(main, "verify", store, "--images", images, "--workers", 1)
 
 
 @pytest.mark.parametrize(
@@ -102,15 +103,15 @@ def test_a_flipped_byte_costs_one_shard_and_no_more(there):
     flipped = bytearray(shard.read_bytes())
     flipped[len(flipped) // 2] ^= 16
     shard.write_bytes(flipped)
-    told = invoke(main, "verify", store, "--jobs", 1, status=1).stderr
+    told = invoke(main, "verify", store, "--workers", 1, status=1).stdout
     assert "shard-00002.h5" in told
     assert shard.exists()
-    told = invoke(main, "verify", store, "--repair", "--jobs", 1, status=1).stderr
+    told = invoke(main, "verify", store, "--repair", "--workers", 1, status=1).stdout
     assert f"moved into {store}/damaged: shard-00002.h5" in told
     assert "to do: 1 image in 1" in masks(images, store)
     shutil.rmtree(store / "damaged")
     assert content(store) == sound
-    assert "0 faults" in invoke(main, "verify", store, "--jobs", 1).stderr
+    assert "0 faults" in invoke(main, "verify", store, "--workers", 1).stdout
 
 
 def test_a_list_that_was_damaged_is_written_anew_and_the_shards_are_kept(there):
@@ -118,7 +119,7 @@ def test_a_list_that_was_damaged_is_written_anew_and_the_shards_are_kept(there):
     sound = content(store)
     (store / "images.txt").write_text("nonsense\n")
     assert (
-        "give the command that made the store again"
+        "run the command that made the store again"
         in invoke(main, "verify", store, status=3).stderr
     )
     assert "to do: 0 images in 0" in masks(images, store)

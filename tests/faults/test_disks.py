@@ -46,7 +46,7 @@ def test_a_disk_that_becomes_read_only_is_named_and_what_is_there_still_serves(
         (store / "shard-00003.h5").unlink()
         remount(folder, "ro")
         said = run(*masks(photographs, store), status=3)
-        assert f"{store}/shard-00003.h5: Read-only file system: its disk may only be read" in said
+        assert f"{store}/shard-00003.h5: Read-only file system: its disk is read-only" in said
         assert "; finished work is kept" in said
         run("status", store)
         run("verify", store, status=1)  # for a shard is missing

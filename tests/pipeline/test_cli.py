@@ -21,17 +21,18 @@ def images(tmp_path):
 
 
 def masks(images, out, *more, status=0):
-    arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--jobs", 1)
-    return invoke(main, *arguments, *more, status=status)
+    arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--workers", 1)
+    return invoke(main, *arguments, "--backend", "threading", *more, status=status)
 
 
 def test_masks_status_verify_and_preview_of_a_folder(images, tmp_path):
     store = tmp_path / "store"
     result = masks(images, store, "--json")
     assert json.loads(result.stdout)["done_images"] == 6
-    assert "6 of 6 images, 0 failed" in result.stderr
+    assert "0 failed" not in result.output
+    assert "6 of 6 images, 0 failed" in invoke(main, "status", store).stdout
     assert json.loads(invoke(main, "status", store, "--json").stdout)["missing"] == []
-    assert "0 faults" in invoke(main, "verify", store).stderr
+    assert "0 faults" in invoke(main, "verify", store).stdout
     invoke(main, "preview", store, "--images", images, "--out", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 900
@@ -56,7 +57,7 @@ def test_method_refinement_and_parameters_are_what_the_options_say(images, tmp_p
 def test_failures_are_named_and_strict_is_status_1(images, tmp_path):
     (images / "class0" / "bad.jpg").write_bytes(b"no image")
     result = masks(images, tmp_path / "store")
-    assert "failed: class0/bad.jpg: not an image" in result.stderr
+    assert "failed: class0/bad.jpg: not an image" in result.stdout
     masks(images, tmp_path / "store", "--strict", status=1)
 
 
@@ -66,7 +67,7 @@ def test_the_second_run_computes_only_what_is_missing(images, tmp_path):
     before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in store.glob("*.h5")}
     (store / "shard-00001.h5").unlink()
     assert invoke(main, "status", store, "--missing").stdout == "1\n"
-    assert "missing shards: 1" in invoke(main, "status", store).stderr
+    assert "missing shards: 1" in invoke(main, "status", store).stdout
     assert "to do: 2 images in 1" in masks(images, store).stderr
     after = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in store.glob("*.h5")}
     assert after["shard-00000.h5"] == before["shard-00000.h5"]
@@ -80,7 +81,7 @@ def test_verify_finds_a_damaged_shard(images, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-100])
     result = invoke(main, "verify", store, "--json", status=1)
     assert len(json.loads(result.stdout)["faults"]) == 1
-    assert "shard-00001.h5" in result.stderr
+    assert "shard-00001.h5" in invoke(main, "verify", store, status=1).stdout
 
 
 def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
@@ -94,7 +95,8 @@ def test_the_tasks_of_an_array_make_up_the_store(images, tmp_path, monkeypatch):
     assert invoke(main, "status", store, "--missing", "--num-tasks", 3).stdout == "\n"
     assert len(list(store.glob("shard-*.h5"))) == 6
     assert (
-        "is set, but not --num-tasks: this process does everything" in masks(images, store).stderr
+        "is set, but not --num-tasks: this process computes everything"
+        in masks(images, store).stderr
     )
 
 
@@ -110,11 +112,13 @@ def test_an_array_counts_its_own_tasks(images, tmp_path, monkeypatch):
 def test_a_plan_is_made_ahead_and_the_missing_tasks_of_an_array_are_told(images, tmp_path):
     store = tmp_path / "store"
     result = masks(images, store, "--shard-size", 1, "--plan-only", "--json")
-    assert "6 images in 6 shards of 1: planned\n" in result.stderr
+    assert "planned: 6 images in 6 shards of 1\n" in result.stderr
     assert json.loads(result.stdout)["missing"] == [0, 1, 2, 3, 4, 5]
     assert sorted(p.name for p in store.iterdir()) == ["images.txt", "plan.json"]
     masks(images, store, "--num-tasks", 4, "--task-id", 1)
     assert invoke(main, "status", store, "--missing").stdout == "0,2-4\n"
+    missing = invoke(main, "status", store, "--missing", "--json").stdout
+    assert json.loads(missing) == {"missing": [0, 2, 3, 4]}
     assert invoke(main, "status", store, "--missing", "--num-tasks", 4).stdout == "0,2-3\n"
     refused = invoke(main, "status", store, "--num-tasks", 4, status=2)
     assert "--num-tasks belongs to --missing" in refused.stderr
@@ -159,7 +163,7 @@ def test_how_many_images_were_found_is_said_every_half_minute():
         (["--set", "superpixels=many"], 2, "--set: superpixels must be like 250, got 'many'"),
         (["--set", "nonsense=1"], 2, "--set: nonsense must be one of side, "),
         (["--set", "refine.seed=1"], 2, "--set: refine.seed needs a refinement, got none"),
-        (["--jobs", "0"], 2, "0 workers do nothing"),
+        (["--workers", "0"], 2, "0 workers do nothing: -1 starts one for each core"),
         (["--task-id", "1"], 3, "must come with --num-tasks"),
         (["--num-tasks", "0"], 2, "--num-tasks': must be a number from 1 to 999999999, or auto"),
         (["--num-tasks", "all"], 2, "from 1 to 999999999, or auto, got 'all'"),
@@ -213,5 +217,5 @@ def test_computing_masks_never_imports_torch(images, tmp_path):
         "except SystemExit as end: assert not end.code\n"
         "assert 'torch' not in sys.modules\n"
     )
-    arguments = ["masks", "--images", str(images), "--out", str(tmp_path / "s"), "--jobs", "1"]
+    arguments = ["masks", "--images", str(images), "--out", str(tmp_path / "s"), "--workers", "1"]
     subprocess.run([sys.executable, "-c", code, *arguments, "--size", "32"], check=True)

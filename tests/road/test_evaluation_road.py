@@ -86,7 +86,6 @@ METRICS = {
         "right answers that stay right, of foregrounds alone (only_fg)",
         "right answers that stay right, without the foreground (no_fg)",
         *(f"right answers that stay right, {shown}" for shown in (*ONLY_BACKGROUND, *VARIED)),
-        "Backgrounds Challenge accuracy",
     ],
 }
 
@@ -131,14 +130,14 @@ def road(tmp_path_factory):
     release = challenge_folder(root / "release", CHALLENGE, each=1, side=SIDE)
 
     learnt, short = ("--train", train, "--test", test), ("--epochs", 2, "--batch", 9)
-    attack = ("--challenge", release, "--challenge-accuracy", "--size", SIDE)
+    challenge = ("--challenge", release, "--size", SIDE)
     for run in runs:
         checkpoint, looked = ("--checkpoint", run), ("--classifier", run, "--images", test)
         evaluate("linear", *checkpoint, *learnt, "--fast")
         evaluate("knn", *checkpoint, *learnt)
         evaluate("localize", *looked, "--truth", truth)
         evaluate("backgrounds", *looked, "--masks", masks)
-        evaluate("backgrounds", "--classifier", run, *attack)
+        evaluate("backgrounds", "--classifier", run, *challenge)
         evaluate("gradients", *looked, "--count", 2)
         evaluate("neighbors", *checkpoint, "--images", test, "--count", 2)
         # Last: the classifier of the protocol would stand for that of --fast, and guesses.

@@ -7,30 +7,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.eval.features.features import Features, features_of
+from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
-from dilo.eval.features.provenance import Origin
+from dilo.eval.features.provenance import FeatureSource
 from dilo.pipeline.images.names import Names
 from dilo.train.networks.encoder import resnet
 from dilo.train.recipes.recipe import ModelRecipe
 
-ORIGIN = Origin("c.pt", "ab" * 32, 7, 16, "rgb", "pooled", "resnet18", "fp32")
+SOURCE = FeatureSource("c.pt", "ab" * 32, 7, 16, "rgb", "pooled", "resnet18", "fp32")
 
 
 def chosen_features(
-    rows: Tensor, labels: Sequence[int], classes: tuple[str, ...], origin: Origin = ORIGIN
+    rows: Tensor, labels: Sequence[int], classes: tuple[str, ...], source: FeatureSource = SOURCE
 ) -> Features:
     """Call rows the features of images in a folder that need not be there."""
     names = Names(
         f"{classes[label] if classes else 'any'}/{i}.png" for i, label in enumerate(labels)
     )
     folder = Path("/images")
-    return Features(folder, rows, torch.tensor(labels), classes, names, (), names.digest(), origin)
+    return Features(folder, rows, torch.tensor(labels), classes, names, (), names.digest(), source)
 
 
 def features_of_all(listed: LabelledFolder, rows: Tensor) -> Features:
     """Call rows the features of all images of a folder."""
-    return features_of(listed, list(range(len(listed.names))), rows, (), ORIGIN)
+    return Features.from_rows(listed, list(range(len(listed.names))), rows, (), SOURCE)
 
 
 def small_checkpoint(path: Path, *, seed: int = 0, dilo: dict[str, Any] | None = None) -> Path:

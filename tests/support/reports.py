@@ -104,7 +104,7 @@ def backgrounds(*names: str, gap: float = 12.0) -> dict[str, Any]:
             "chance": 25.0,
             "top1": {variation: _share(value - i) for variation, value in shares.items()},
             "bg_gap": _share(gap, 1.0),
-            "kept": {"mixed_rand": _share(75.0)},
+            "retained": {"mixed_rand": _share(75.0)},
             "follows_background": {"mixed_rand": _share(14.0), "mixed_next": _share(11.0)},
         }
         for i, name in enumerate(names)

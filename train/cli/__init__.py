@@ -3,6 +3,7 @@
 import click
 
 from dilo.pipeline.cli.options import json_option, user_errors
+from dilo.train.cli.doctor import doctor
 from dilo.train.cli.mistyped import PretrainingProgram
 from dilo.train.cli.options import (
     Action,
@@ -24,7 +25,7 @@ from dilo.train.cli.saliency import saliency
     cls=PretrainingProgram,
     invoke_without_command=True,
     no_args_is_help=True,
-    subcommand_metavar="[plot RUN [RUN ...] | saliency]",
+    subcommand_metavar="[doctor | plot [NAME=]RUN ... | saliency]",
 )
 @click.version_option(package_name="dilo", prog_name="dilo-train")
 @data_options
@@ -44,19 +45,23 @@ def main(
 ) -> None:
     """Pretrain a network on a folder of images by a recipe, with their masks for copy-paste.
 
-    Needs --images, --recipe and, to train, --out RUN. Stop it as you like: the same command
-    goes on from the last checkpoint, and takes the very steps that it would have taken.
-    RUN/checkpoints holds the newest two and the network before training; RUN/metrics.jsonl
-    the losses; RUN/recipe.toml every setting; RUN/run.json what it ran on. `dilo-train plot`
-    draws the curves. `dilo-train saliency` trains a network that makes masks.
+    Needs --images, --recipe and, to train, --out RUN. Training can be interrupted at any
+    time: the same command resumes from the newest checkpoint, with the same steps as without
+    the interruption. RUN/checkpoints holds the newest two checkpoints and the untrained
+    network; RUN/metrics.jsonl the losses; RUN/recipe.toml every setting; RUN/run.json the
+    machine and versions. `dilo-train plot` draws the curves. `dilo-train saliency` trains a
+    network that makes masks.
+
+    Results go to standard output, as text or, with --json, as JSON alone. Progress, notes and
+    warnings go to standard error.
 
     \b
     Exit status:
-      0   done, or --max-minutes are over
-      2   the command line is wrong
-      3   could not go on; the message says why and what to do
-      70  a bug of dilo; the message says what to report
-      75  preempted: a signal came, a checkpoint was written; the same command goes on
+      0   done, or --max-minutes reached
+      2   wrong command line
+      3   failed; the message says why and what to do
+      70  a bug in dilo; the message says what to report
+      75  interrupted by a signal; a checkpoint is written: the same command resumes
     """
     ctx = click.get_current_context()
     if ctx.invoked_subcommand is None:
@@ -65,5 +70,6 @@ def main(
         ctx.exit(run(data, computing, keeping, watching, action, as_json=as_json))
 
 
+main.add_command(doctor)
 main.add_command(plot)
 main.add_command(saliency)

@@ -8,7 +8,15 @@ from typing import Any, Literal
 import click
 from click.shell_completion import CompletionItem
 
-from dilo.pipeline.cli.options import DEVICE, EXISTING, FOLDER, option_group
+from dilo.pipeline.cli.options import (
+    DEVICE,
+    EXISTING,
+    FOLDER,
+    PRECISION,
+    option_group,
+    out_option,
+    print_result,
+)
 from dilo.pipeline.cli.outputs import PNG_FILE
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
 
@@ -35,6 +43,7 @@ class Computing:
 
     device: str
     precision: str
+    deterministic: bool
     compile: bool
     parts: int
     workers: int | None
@@ -81,7 +90,8 @@ def recipe_option(
         if name == LIST and ctx.resilient_parsing:  # a shell asks what could stand here
             return None
         if name == LIST:
-            click.echo(listing())
+            as_json = ctx.params.get("as_json", False)
+            print_result(listing().splitlines(), names(), as_json=as_json)
             ctx.exit()
         return name
 
@@ -99,7 +109,7 @@ def recipe_option(
         metavar="NAME",
         callback=list_recipes,
         shell_complete=complete,
-        help="A shipped recipe, or FILE.toml; without a name, list those shipped.",
+        help="A recipe of dilo, or FILE.toml; without a name, list the recipes of dilo.",
         **more,
     )
 
@@ -123,38 +133,55 @@ set_option = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change one value of the recipe: optimizer.epochs=20. May be repeated.",
+    help="Change one value of the recipe, such as optimizer.epochs=20. May be repeated.",
 )
 
 print_option = click.option(
     "--print",
     "print_recipe",
     is_flag=True,
-    help="Only print the recipe, with all --set: every value, and what it means. Needs no images.",
+    help="Only print the recipe, with every --set: each value and its meaning. Needs no images.",
 )
 
 backgrounds_option = click.option(
     "--backgrounds",
     type=EXISTING,
     multiple=True,
-    help="Store that dilo-prep backgrounds made; one for each kind that the recipe pastes on.",
+    help="Store by dilo-prep backgrounds; one for each kind of background in the recipe.",
 )
 
 data_options = option_group(
     "data",
     DataOptions,
     {
-        "images": click.option("--images", type=EXISTING, help="Folder of images, at any depth."),
+        "images": click.option(
+            "--images", type=EXISTING, help="Folder of images; searched recursively."
+        ),
         "name": recipe_option(_listing, _names),
         "masks": click.option(
-            "--masks", type=EXISTING, help="Store that dilo-prep masks made of the images."
+            "--masks", type=EXISTING, help="Store of their masks, by dilo-prep masks."
         ),
         "backgrounds": backgrounds_option,
-        "out": click.option(
-            "--out", type=FOLDER, help="Folder of the run; the same again goes on."
-        ),
+        "out": out_option(type=FOLDER, help="Folder of the run: written, or resumed."),
         "overrides": set_option,
     },
+)
+
+accumulate_option = click.option(
+    "--accumulate",
+    "parts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Compute each batch in N parts and add their gradients, if a batch does not fit "
+    "in the device's memory.",
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    show_default=f"{DEFAULT_WORKERS_HELP} 16",
+    help="Number of processes that decode and crop; results do not depend on it.",
 )
 
 computing_options = option_group(
@@ -166,38 +193,30 @@ computing_options = option_group(
             type=DEVICE,
             default="auto",
             show_default=True,
-            help="Where the network is; auto: a GPU where there is one.",
+            help="Where to train; auto: on an NVIDIA GPU if there is one, else on the CPU. Of "
+            "several, CUDA_VISIBLE_DEVICES selects one.",
         ),
         "precision": click.option(
             "--precision",
-            type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
+            type=PRECISION,
             default="auto",
             show_default=True,
-            help="Of matrix products; auto: bf16 on a GPU that has it, fp16 on another, fp32 on "
-            "a CPU.",
+            help="Number format of matrix products; auto: bf16 on a GPU that has it, fp16 on "
+            "another, fp32 on a CPU.",
+        ),
+        "deterministic": click.option(
+            "--deterministic",
+            is_flag=True,
+            help="Use only GPU kernels that give the same bits each time, which are slower: an "
+            "interrupted run then ends exactly as an uninterrupted one. A CPU always does.",
         ),
         "compile": click.option(
             "--compile",
             is_flag=True,
-            help="Let torch.compile make kernels of the network: minutes before the first step, "
-            "then faster. Off by default.",
+            help="Use torch.compile: the first step takes minutes longer, the others are faster.",
         ),
-        "parts": click.option(
-            "--accumulate",
-            "parts",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="Take each batch in N parts, one after the other, and add their gradients: for "
-            "a batch that the device has no room for.",
-        ),
-        "workers": click.option(
-            "--workers",
-            type=click.IntRange(min=0),
-            show_default=f"{DEFAULT_WORKERS_HELP} 16",
-            help="Processes that decode and crop; their number changes no result.",
-        ),
+        "parts": accumulate_option,
+        "workers": workers_option,
     },
 )
 
@@ -210,15 +229,15 @@ keeping_options = option_group(
             type=click.Choice(["auto", "must", "never"]),
             default="auto",
             show_default=True,
-            help="Go on from the newest checkpoint of --out: if there is one; or stop if there "
-            "is none; or stop if there is one.",
+            help="auto: resume from the newest checkpoint in --out, if there is one; must: fail if "
+            "there is none; never: fail if there is one.",
         ),
         "checkpoint_minutes": click.option(
             "--checkpoint-minutes",
             type=click.FloatRange(min=0),
             default=15.0,
             show_default=True,
-            help="A checkpoint at least this often, besides one each epoch.",
+            help="Minutes between checkpoints, at most; there is one after each epoch anyway.",
         ),
         "keep_every": click.option(
             "--keep-every",
@@ -226,13 +245,13 @@ keeping_options = option_group(
             default=0,
             show_default=True,
             metavar="K",
-            help="Keep the checkpoint of every K-th epoch, besides the newest two; 0: none.",
+            help="Also keep the checkpoint of every K-th epoch, besides the newest two; 0: none.",
         ),
         "max_minutes": click.option(
             "--max-minutes",
             type=click.FloatRange(min=0, min_open=True),
             show_default="no limit",
-            help="Stop after so many minutes, with a checkpoint; the same command goes on.",
+            help="Stop after this many minutes, with a checkpoint; the same command resumes.",
         ),
     },
 )
@@ -242,12 +261,13 @@ log_every_option = click.option(
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="A line of metrics.jsonl every so many steps.",
+    metavar="N",
+    help="Write a line to metrics.jsonl every N steps.",
 )
 tensorboard_option = click.option(
     "--tensorboard",
     is_flag=True,
-    help="Write the metrics for TensorBoard too, to RUN/tensorboard. Off by default.",
+    help="Also write the metrics for TensorBoard, to RUN/tensorboard.",
 )
 
 watching_options = option_group(
@@ -262,14 +282,14 @@ watching_options = option_group(
             default=0,
             show_default=True,
             metavar="K",
-            help="After every K-th epoch, classify images by the 20 most similar training "
-            "images, which must lie in class folders; 0: never.",
+            help="After every K-th epoch, measure kNN accuracy (k = 20); the training images must "
+            "be in class folders. 0: never.",
         ),
         "knn_test": click.option(
             "--knn-test",
             type=EXISTING,
             show_default="a tenth of at most 10,000 training images",
-            help="Class folders of the images that --knn-every classifies.",
+            help="Class folders of test images for --knn-every.",
         ),
     },
 )
@@ -281,8 +301,8 @@ action_options = option_group(
         "preview": click.option(
             "--preview",
             type=PICTURE,
-            help="Only draw FILE.png: of 8 images, the mask and both views as the network would "
-            "see them.",
+            help="Only draw FILE.png: 8 images, their masks, and both views as the network sees "
+            "them.",
         ),
         "pastes": click.option(
             "--pastes",
@@ -293,7 +313,7 @@ action_options = option_group(
         "bench": click.option(
             "--bench",
             is_flag=True,
-            help="Only measure how fast this recipe trains here, and what holds it up.",
+            help="Only measure the speed of this recipe on this machine, and its bottleneck.",
         ),
         "print_recipe": print_option,
     },

@@ -1,6 +1,5 @@
 """`dilo-train saliency`: a network that finds what stands out, trained on masks."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    json_option,
+    option_group,
+    out_option,
+    say,
+    user_errors,
+)
 from dilo.pipeline.common.printing import counted
 from dilo.train.cli.mistyped import SaliencyCommand
 from dilo.train.cli.options import (
@@ -67,33 +74,32 @@ data_options = option_group(
     SaliencyDataOptions,
     {
         "images": click.option(
-            "--images", type=EXISTING, help="Folder of images, at any depth; needed to train."
+            "--images",
+            type=EXISTING,
+            help="Folder of images; searched recursively. Needed to train.",
         ),
         "truth": click.option(
             "--truth",
             type=EXISTING,
-            help="Their masks: a folder of gray PNGs of the images' names, or a store that "
-            "dilo-prep made of them; needed to train.",
+            help="Their masks: a folder of grayscale PNGs named like the images, or a store by "
+            "dilo-prep. Needed to train.",
         ),
         "backgrounds": backgrounds_option,
-        "out": click.option(
-            "--out",
-            type=FOLDER,
-            help="Folder of the run; the same again goes on. Needed to train.",
+        "out": out_option(
+            type=FOLDER, help="Folder of the run: written, or resumed. Needed to train."
         ),
-        "name": recipe_option(_listing, _names, default="basnet", show_default=True, is_eager=True),
+        "name": recipe_option(_listing, _names, default="basnet", show_default=True),
         "encoder": click.option(
             "--encoder",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Weights of a ResNet-34, named as torchvision does, for BASNet's encoder to "
-            "begin with; else it begins at random.",
+            help="Initial weights of BASNet's encoder: torchvision's ResNet-34; else random.",
         ),
         "overrides": set_option,
         "test_images": click.option(
-            "--test-images", type=EXISTING, help="Images to score by; nothing is learnt from them."
+            "--test-images", type=EXISTING, help="Test images, never trained on."
         ),
         "test_truth": click.option(
-            "--test-truth", type=EXISTING, help="People's masks of them, PNGs of their names."
+            "--test-truth", type=EXISTING, help="Masks by people: PNGs named like the test images."
         ),
         "test_every": click.option(
             "--test-every",
@@ -101,7 +107,7 @@ data_options = option_group(
             default=1,
             show_default=True,
             metavar="K",
-            help="Score at the beginning and after every K-th epoch.",
+            help="Score the test images before training and after every K-th epoch.",
         ),
     },
 )
@@ -125,24 +131,25 @@ def saliency(
     print_recipe: bool,
     as_json: bool,
 ) -> None:
-    """Train a network that finds what stands out, on masks of people or of dilo-prep.
+    """Train a network for salient object detection, on masks by people or by dilo-prep.
 
-    With people's masks: BASNet, by --recipe basnet. Without any: --recipe label-free, on a store
-    that dilo-prep made of the same images. Masks by the network are made by dilo-prep masks
-    --method basnet (or unet) --weights RUN.
+    With masks by people: BASNet, --recipe basnet. Without: --recipe label-free, on a store that
+    dilo-prep made from the same images. Then dilo-prep masks --method basnet (or unet) --weights
+    RUN makes masks with the network.
 
-    Stop it as you like: the same command goes on from the last checkpoint, and takes the very
-    steps that it would have taken. RUN/checkpoints holds the newest two and the network before
-    training; RUN/network.pth, at the end, the weights alone; RUN/metrics.jsonl the losses;
-    RUN/recipe.toml every setting; RUN/run.json what it ran on.
+    Training can be interrupted at any time: the same command resumes from the newest checkpoint,
+    with the same steps as without the interruption. RUN/checkpoints holds the newest two
+    checkpoints and the untrained network; RUN/network.pth, at the end, only the weights;
+    RUN/metrics.jsonl the losses; RUN/recipe.toml every setting; RUN/run.json the machine and
+    versions.
 
     \b
     Exit status:
-      0   done, or --max-minutes are over
-      2   the command line is wrong
-      3   could not go on; the message says why and what to do
-      70  a bug of dilo; the message says what to report
-      75  preempted: a signal came, a checkpoint was written; the same command goes on
+      0   done, or --max-minutes reached
+      2   wrong command line
+      3   failed; the message says why and what to do
+      70  a bug in dilo; the message says what to report
+      75  interrupted by a signal; a checkpoint is written: the same command resumes
     """
     from dilo.train.recipes import recipe_of
     from dilo.train.recipes.saliency_recipe import SALIENCY
@@ -159,11 +166,13 @@ def saliency(
 
     log = say if is_first() else quiet
     recipe = recipe_of(SALIENCY, options.name, options.overrides)
+    watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
+    machine = run_options(computing, keeping, watching, log)
     stores = open_backgrounds(options.backgrounds)
     require_drawn(stores, recipe.paste, options.name)
     pairs = find_pairs(images, truth, recipe.data.min_coverage)
     log(_usable_summary(pairs))
-    for line in pairs.left_out:
+    for line in pairs.skipped:
         log(line)
     test = _test_pairs(options, log)
     data = Data(
@@ -173,12 +182,8 @@ def saliency(
         test=test,
         test_every=options.test_every,
     )
-    watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
-    machine = run_options(computing, keeping, watching)
-    output, status = report(train_saliency(recipe, data, out, machine, log), log)
-    if as_json and is_first():
-        click.echo(json.dumps(output))
-    click.get_current_context().exit(status)
+    result = train_saliency(recipe, data, out, machine, log)
+    click.get_current_context().exit(report(result, log, as_json=as_json))
 
 
 def _usable_summary(pairs: "ImageMaskPairs") -> str:
@@ -195,9 +200,9 @@ def _test_pairs(data: SaliencyDataOptions, log: Callable[[str], None]) -> "Image
     if data.test_images is None and data.test_truth is None:
         return None
     if data.test_images is None or data.test_truth is None:
-        raise click.UsageError("--test-images goes with --test-truth.")
+        raise click.UsageError("--test-images and --test-truth must be given together.")
     test = find_pairs(data.test_images, data.test_truth, option="--test-truth")
-    log(f"{counted(len(test.source.indices), 'image')} to score by")
-    for line in test.left_out:
+    log(f"{counted(len(test.source.indices), 'test image')}")
+    for line in test.skipped:
         log(f"--test-images: {line}")
     return test

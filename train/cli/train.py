@@ -1,20 +1,19 @@
 """What `dilo-train` does without a subcommand: from its options to a run and its exit status."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from dilo.pipeline.cli.options import say
+from dilo.pipeline.cli.options import print_result, say
 from dilo.pipeline.common.printing import printable
 from dilo.pipeline.compute.workercount import default_workers
 from dilo.pipeline.errors import DiloError
 from dilo.train.cli.options import Action, Computing, DataOptions, Keeping, Watching
-from dilo.train.runtime.launch import is_first, quiet
+from dilo.train.runtime.launch import is_first, launched_ranks, quiet
 from dilo.train.runtime.signals import PREEMPTED
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -44,35 +43,43 @@ def run(
         name = required(data.name, "--recipe")
         show_recipe(load_recipe(name, data.overrides), name, data.overrides, as_json=as_json)
         return 0
-    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
-    from dilo.train.engine.pretrain import train
-
     images, name = required(data.images, "--images"), required(data.name, "--recipe")
     if watching.knn_test and not watching.knn_every:
-        raise click.UsageError("--knn-test goes with --knn-every K.")
+        raise click.UsageError("--knn-test needs --knn-every K.")
     first = is_first()
     log = say if first else quiet
+    _require_one_process(action, first=first)
     recipe = load_recipe(name, data.overrides)
+    if action.preview is not None or action.pastes is not None:
+        _draw(action, images, data, recipe, log, as_json=as_json)
+        return 0
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
+
+    machine = run_options(computing, keeping, watching, log)
     stores = open_backgrounds(data.backgrounds)
     source = _source(images, data.masks, recipe, name, log)
-    if action.pastes is not None:
-        _draw_pastes(action.pastes, source, recipe, stores)
-        return 0
     require_drawn(stores, recipe.paste, name)
-    if action.preview is not None:
-        _draw_views(action.preview, source, recipe, stores)
-        return 0
-    machine = run_options(computing, keeping, watching)
     if action.bench:
-        output = _bench(recipe, source, machine, stores, log)
-        status = 0
-    else:
-        out = required(data.out, "--out")
-        result = train(recipe, source, out, machine, log, backgrounds=stores)
-        output, status = report(result, log)
-    if as_json and first:
-        click.echo(json.dumps(output))
-    return status
+        _bench(recipe, source, machine, stores, log, as_json=as_json)
+        return 0
+    from dilo.train.engine.pretrain import train
+
+    out = required(data.out, "--out")
+    result = train(recipe, source, out, machine, log, backgrounds=stores)
+    return report(result, log, as_json=as_json)
+
+
+def _require_one_process(action: Action, *, first: bool) -> None:
+    """Refuse what measures or draws where several processes were started to train together."""
+    actions = {"--bench": action.bench, "--preview": action.preview, "--pastes": action.pastes}
+    for option, value in actions.items():
+        if value and launched_ranks() > 1:
+            if not first:  # the first says it
+                raise click.exceptions.Exit(2)
+            raise click.UsageError(
+                f"{option} is for one process, got {launched_ranks()} (WORLD_SIZE): "
+                "give it without torchrun."
+            )
 
 
 def required(value: Value | None, option: str) -> Value:
@@ -88,43 +95,61 @@ def show_recipe(recipe: "RunRecipe", name: str, overrides: Sequence[str], *, as_
 
     if not is_first():
         return
-    if as_json:
-        click.echo(json.dumps(dataclasses.asdict(recipe)))
-        return
     origin = name + (f" with {', '.join(overrides)}" if overrides else "")
-    # In one line, whatever is in it: the rest of the words would be taken for TOML.
-    click.echo(f"# {' '.join(printable(origin).split())}: every value, and what it means")
-    click.echo("# Change what you like, and give the file to --recipe.")
-    click.echo(recipe_text(recipe, comments=True), nl=False)
+    lines = [
+        # In one line, whatever is in it: the rest of the words would be taken for TOML.
+        f"# {' '.join(printable(origin).split())}: every value, and what it means",
+        "# Change what you like, and give the file to --recipe.",
+        *recipe_text(recipe, comments=True).splitlines(),
+    ]
+    print_result(lines, dataclasses.asdict(recipe), as_json=as_json)
 
 
-def _draw_pastes(path: Path, source: "ImageSet", recipe: "Recipe", stores: "Stores") -> None:
-    """Draw the sheet of pastes."""
-    from dilo.train.augment.preview import paste_sheet
+def _draw(
+    action: Action,
+    images: Path,
+    data: DataOptions,
+    recipe: "Recipe",
+    log: Callable[[str], None],
+    *,
+    as_json: bool,
+) -> None:
+    """Draw a sheet of views or of pastes."""
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
+    from dilo.train.augment.preview import paste_sheet, view_sheet
     from dilo.train.data.draws import GRAY, KINDS
 
-    paste_sheet(source, recipe, stores).save(path, format="PNG")
-    say(f"{path}: image, mask, and pastes on {', '.join(KINDS[k] for k in (GRAY, *stores))}")
+    name = required(data.name, "--recipe")
+    stores = open_backgrounds(data.backgrounds)
+    source = _source(images, data.masks, recipe, name, log)
+    if action.pastes is not None:
+        paste_sheet(source, recipe, stores).save(action.pastes, format="PNG")
+        kinds = ", ".join(KINDS[kind] for kind in (GRAY, *stores))
+        words = f"{action.pastes}: image, mask, and pastes on {kinds}"
+        print_result([words], {"pastes": str(action.pastes)}, as_json=as_json)
+    elif action.preview is not None:
+        require_drawn(stores, recipe.paste, name)
+        view_sheet(source, recipe, stores).save(action.preview, format="PNG")
+        words = f"{action.preview}: image, mask, and both views of epoch 0"
+        print_result([words], {"preview": str(action.preview)}, as_json=as_json)
 
 
-def _draw_views(path: Path, source: "ImageSet", recipe: "Recipe", stores: "Stores") -> None:
-    """Draw the sheet of views."""
-    from dilo.train.augment.preview import view_sheet
-
-    view_sheet(source, recipe, stores).save(path, format="PNG")
-    say(f"{path}: image, mask, and both views of epoch 0")
-
-
-def run_options(computing: Computing, keeping: Keeping, watching: Watching) -> "RunOptions":
-    """Choose the device, and gather the options of a run."""
+def run_options(
+    computing: Computing, keeping: Keeping, watching: Watching, log: Callable[[str], None]
+) -> "RunOptions":
+    """Choose the device and say which it is; gather the options of a run."""
     from dilo.train.runtime import devices
+    from dilo.train.runtime.distributed import local_device
     from dilo.train.runtime.options import RunOptions
 
-    device = devices.choose_device(computing.device)
+    device = local_device(devices.choose_device(computing.device))
+    precision = devices.choose_precision(computing.precision, device)
+    log(devices.describe_device(device, precision, launched_ranks()))
     return RunOptions(
         device=device,
         workers=default_workers(16) if computing.workers is None else computing.workers,
-        precision=devices.choose_precision(computing.precision, device),
+        precision=precision,
+        deterministic=computing.deterministic,
         compile=computing.compile,
         accumulate=computing.parts,
         resume=keeping.resume,
@@ -144,24 +169,24 @@ def _bench(
     machine: "RunOptions",
     stores: "Stores",
     log: Callable[[str], None],
-) -> dict[str, Any]:
-    """Measure the speed of training, and show the table."""
+    *,
+    as_json: bool,
+) -> None:
+    """Measure the speed of training, and print the table."""
     from dilo.train.engine.bench import bench, bench_table
 
-    result: dict[str, Any] = bench(recipe, source, machine, stores, log)
-    for line in bench_table(result):
-        log(line)
-    return result
+    result = bench(recipe, source, machine, stores, log)
+    if is_first():
+        print_result(bench_table(result), result, as_json=as_json)
 
 
-def report(result: "Result", log: Callable[[str], None]) -> tuple[dict[str, Any], int]:
-    """Log how a run ended; return what --json prints, and the exit status."""
-    log(f"step {result.step} of {result.steps}: {result.checkpoint}")
+def report(result: "Result", log: Callable[[str], None], *, as_json: bool) -> int:
+    """Print how a run ended, and return the exit status."""
     if result.unreadable:
         log(f"{result.unreadable} samples were replaced: their images could not be read")
     if result.signal:
-        log(f"stopped by {result.signal}, with a checkpoint; the same command goes on")
-    output = {
+        log(f"interrupted by {result.signal}; a checkpoint is written: the same command resumes")
+    record = {
         "checkpoint": str(result.checkpoint),
         "step": result.step,
         "steps": result.steps,
@@ -170,7 +195,10 @@ def report(result: "Result", log: Callable[[str], None]) -> tuple[dict[str, Any]
         "preempted": bool(result.signal),
         "signal": result.signal,
     }
-    return output, PREEMPTED if result.signal else 0
+    if is_first():
+        line = f"step {result.step} of {result.steps}: {result.checkpoint}"
+        print_result([line], record, as_json=as_json)
+    return PREEMPTED if result.signal else 0
 
 
 def _source(
@@ -182,15 +210,15 @@ def _source(
     if recipe.paste.probability and masks is None:
         raise DiloError(
             f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
-            f"--masks DIR, got none: make it with dilo-prep masks, or train the method alone "
-            f"with --set paste.probability=0"
+            f"--masks DIR, got none: make it with dilo-prep masks, or train without copy-paste by "
+            f"--set paste.probability=0"
         )
     source = find_image_set(images, masks, recipe.paste.min_coverage, say=log)
-    left_out, never_pasted = len(source.names) - len(source.indices), source.never_pasted
+    skipped, never_pasted = len(source.names) - len(source.indices), source.never_pasted
     bound = recipe.paste.min_coverage
     log(
         source.share()
-        + (f", {left_out} left out because they cannot be read" if left_out else "")
+        + (f", {skipped} skipped because they cannot be read" if skipped else "")
         + (
             f", {never_pasted} never pasted because their mask covers under {bound:g}"
             if never_pasted
@@ -213,6 +241,6 @@ def _negatives_warnings(recipe: "Recipe", images: int) -> list[str]:
     if count <= images:
         return []
     return [
-        f"warning: {key} = {count} is more than the {images} images: among the negatives of an "
-        f"image are some of its own; --set {key}={images} or less has fewer"
+        f"warning: {key} = {count} is more than the {images} images, so that some negatives of an "
+        f"image are views of itself: give --set {key}={images} or less"
     ]

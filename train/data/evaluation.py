@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,9 +79,20 @@ class EvalImages(Dataset[Item]):
         return position, self._crop(image, self._size)
 
 
-def collate(items: list[Item]) -> tuple[list[int], Tensor, list[tuple[int, str]]]:
+class EvalBatch(NamedTuple):
+    """Crops of some images, and the others of them."""
+
+    #: Of the B images that could be read.
+    positions: list[int]
+    #: Of shape (B, 3, s, s), uint8.
+    crops: Tensor
+    #: Positions of the others, and why.
+    failures: list[tuple[int, str]]
+
+
+def collate(items: list[Item]) -> EvalBatch:
     """Part the crops from the failures; bytes travel between processes, floats are made later."""
     crops = {position: crop for position, crop in items if isinstance(crop, Tensor)}
     failures = [(position, reason) for position, reason in items if isinstance(reason, str)]
     stacked = torch.stack(list(crops.values())) if crops else torch.empty(0)
-    return list(crops), stacked, failures
+    return EvalBatch(list(crops), stacked, failures)

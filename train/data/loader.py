@@ -28,6 +28,9 @@ from dilo.train.runtime.signals import SIGNALS, ignore_stop_signals
 
 #: Files that a process may have open which reads batches, or makes them, and more for each worker.
 HANDLES, HANDLES_OF_A_WORKER = 256, 8
+#: What may wait, loaded, for its step: bytes of all workers, unless one batch each is more; and
+#: batches of a worker, of which more would not help.
+BYTES_AHEAD, BATCHES_AHEAD = 2_000_000_000, 4
 
 
 class BatchSampler(Sampler[list[tuple[int, int]]]):
@@ -132,6 +135,16 @@ def require_handles(workers: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def sample_bytes(side: int, *, views: int = 1, masked: float = 1.0) -> int:
+    """Estimate the bytes of a sample: its views, and the masks of a share of them."""
+    return round(views * (3 + masked) * side**2)
+
+
+def prefetch_factor(workers: int, batch_bytes: int) -> int:
+    """Return how many batches each worker may load ahead, by what all of them hold together."""
+    return max(1, min(BATCHES_AHEAD, BYTES_AHEAD // max(1, workers * batch_bytes)))
+
+
 class _Loader(DataLoader[Any]):
     """A loader whose workers no signal reaches, not even while they start."""
 
@@ -156,7 +169,7 @@ def make_loader(
     workers: int,
     pin: bool,
     collate_fn: Callable[[Any], Any] = collate,
-    prefetch_factor: int = 4,
+    prefetch_factor: int = BATCHES_AHEAD,
 ) -> DataLoader[Any]:
     """Make a loader that reads batches ahead, of training and of evaluations alike."""
     require_handles(workers)
@@ -203,13 +216,13 @@ class Prefetched(NamedTuple, Generic[BatchT]):
 
 
 def prefetch_to_device(
-    batches: Iterable[BatchT], device: torch.device
+    batches: Iterable[BatchT], device: torch.device, copied: Sequence[str] = COPIED
 ) -> Generator[Prefetched[BatchT], None, None]:
     """Bring the batches of a loader to the device, those of a GPU one ahead of the step."""
     loading = iter(batches)
     try:
         if device.type == "cuda":
-            yield from _copy_ahead(loading, device)
+            yield from _copy_ahead(loading, device, copied)
         else:
             yield from _timed(loading)
     except BaseException as error:
@@ -252,20 +265,22 @@ def _timed(loading: Iterator[BatchT]) -> Iterator[Prefetched[BatchT]]:
         yield Prefetched(batch, time.perf_counter() - begin)
 
 
-def _copy_ahead(loading: Iterator[BatchT], device: torch.device) -> Iterator[Prefetched[BatchT]]:
+def _copy_ahead(
+    loading: Iterator[BatchT], device: torch.device, copied: Sequence[str]
+) -> Iterator[Prefetched[BatchT]]:
     """Start the copy of the next batch before this one is handed over.
 
     So it runs beside the step even where the step ends in waiting for the device, as one whose
     loss is recorded does.
     """
     copying: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    copies = _copies(loading, device, copying)
+    copies = _copies(loading, device, copied, copying)
     following = next(copies, None)
     while following is not None:
         computing = torch.cuda.current_stream(device)
         # For the copies so far, so before the next one starts.
         computing.wait_stream(copying)
-        for name in COPIED:
+        for name in copied:
             # Their memory is the copying stream's, which else would write the next batch into
             # it as soon as Python has let go of this one, still computed or not.
             getattr(following.batch, name).record_stream(computing)
@@ -274,10 +289,13 @@ def _copy_ahead(loading: Iterator[BatchT], device: torch.device) -> Iterator[Pre
 
 
 def _copies(
-    loading: Iterator[Any], device: torch.device, copying: torch.cuda.Stream
+    loading: Iterator[Any],
+    device: torch.device,
+    copied: Sequence[str],
+    copying: torch.cuda.Stream,
 ) -> Iterator[Prefetched[Any]]:
     """Start copies on a stream, without waiting for them."""
     for batch, wait_seconds in _timed(loading):
         with torch.cuda.stream(copying):
-            moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in COPIED}
+            moved: dict[str, Any] = {name: move(getattr(batch, name), device) for name in copied}
         yield Prefetched(batch._replace(**moved), wait_seconds)

@@ -153,7 +153,7 @@ def bench(
     """Time the stages of training, each alone and then all together; nothing is written."""
     stages = Stages(recipe, source, machine, stores, seconds)
     compile_crops(say)
-    say(f"measuring four stages, each for {seconds:g} s or a little longer, once it is warm")
+    say(f"measuring four stages, each for {seconds:g} s after a warm-up")
     decode, augment, network = stages.decode(), stages.augment(), stages.network()
     whole, waiting = stages.whole()
     per_core = decode / max(1, min(machine.workers, usable_cores()))
@@ -191,7 +191,7 @@ def bench_table(result: dict[str, Any]) -> list[str]:
     return [
         f"{'stage':<32.32}{'images/s':>10}   {result['device'][:34]}",
         *(f"{name:<32.32}{_rate(result[key]):>10}   {note}" for name, key, note in rows),
-        f"bottleneck: {result['bottleneck']}; {cores} would feed this device",
+        f"bottleneck: {result['bottleneck']}; {cores} would keep this device busy",
     ]
 
 

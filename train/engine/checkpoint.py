@@ -30,7 +30,7 @@ DAMAGED = "damaged"
 
 #: Steps that no run takes, and the name of a file has no room for.
 _MOST_STEPS = 10**8
-_REMEDY = "move it elsewhere, to go on from the one before, or give another --out"
+_REMEDY = "move it elsewhere to resume from the one before, or give another --out"
 _NAME = re.compile(r"^step-(\d{8})\.pt$")
 
 
@@ -75,7 +75,7 @@ class Checkpoints:
             "scaler": self.scaler.state_dict(),
             "dilo": {**meta, "recipe": _plain(self.recipe)},
         }
-        advice = "the checkpoints before are kept; make room and give the same command to go on"
+        advice = "the checkpoints before are kept; make room and run the same command to resume"
         save_torch_file(path, content, advice)
         # What is of a later step is none of this run's, and stays.
         earlier = [(number, old) for number, old in list_checkpoints(self.run) if number <= step]
@@ -109,8 +109,8 @@ class Checkpoints:
         # Values that are no weights, or fit another network, fail anywhere in torch.
         except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                "the checkpoint to go on from must hold the state of this network and its "
-                f"optimiser, but taking it up failed ({reason_of(error)}): {_REMEDY}"
+                "the checkpoint to resume from must hold the state of this network and its "
+                f"optimiser, but loading it failed ({reason_of(error)}): {_REMEDY}"
             ) from error
 
     def _newest(
@@ -121,12 +121,12 @@ class Checkpoints:
         if checkpoints and mode == "never":
             raise CheckpointError(
                 f"--resume never needs a folder without checkpoints, got {checkpoints[0][1]}: give "
-                f"another --out, or leave --resume out to go on from there"
+                f"another --out, or omit --resume to resume from it"
             )
         if not checkpoints and mode == "must":
             raise CheckpointError(
-                f"--resume must needs a checkpoint to go on from, got none in "
-                f"{run / 'checkpoints'}: check --out, or leave --resume out to begin"
+                f"--resume must needs a checkpoint to resume from, got none in "
+                f"{run / 'checkpoints'}: check --out, or omit --resume to start"
             )
         if not checkpoints:
             _require_no_records(run)
@@ -162,7 +162,7 @@ class Checkpoints:
                 was, now = _in_words(key, stored, saved), _in_words(key, expected, self.notes)
                 raise CheckpointError(
                     f"{path} was made with {key} = {was}, asked for {now}: "
-                    f"a run goes on with what it began with; give another --out for a new one"
+                    f"a run resumes with its own settings; give another --out for a new run"
                 )
 
 
@@ -187,7 +187,7 @@ def _require_state(content: Mapping[str, Any]) -> None:
     }
     if invalid := [name for name, fits in checks.items() if not fits]:
         raise CheckpointError(
-            "the checkpoint to go on from must hold what dilo-train wrote, got other values in "
+            "the checkpoint to resume from must hold what dilo-train wrote, got other values in "
             f"{first_few(invalid)}: {_REMEDY}"
         )
 
@@ -227,7 +227,7 @@ def require_exists(path: Path) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"{path} must be there, for this run wrote it, but it is gone: does another program "
-            f"tidy {path.parent}? Give the same command to go on from what is left"
+            f"clean up {path.parent}? Run the same command to resume from what is left"
         )
     return path
 
@@ -273,7 +273,7 @@ def load(path: Path) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} must have format {FORMAT_VERSION}, got {version!r}: "
-            f"go on with the version of dilo that wrote it"
+            f"resume with the version of dilo that wrote it"
         )
     meta = content["dilo"]
     numbers = all(type(meta.get(name)) is int for name in ("step", "epoch"))
@@ -288,7 +288,7 @@ def _require_no_records(run: Path) -> None:
     """Refuse to begin where the records of a run lie, which would be overwritten."""
     if records := [name for name in RECORDS if (run / name).exists()]:
         raise CheckpointError(
-            f"--out {run} must be a new folder or hold checkpoints to go on from, got "
+            f"--out {run} must be a new folder or hold checkpoints to resume from, got "
             f"{', '.join(records)} of a run and no {run / 'checkpoints' / 'step-*.pt'}: give "
             f"another --out, put the checkpoints back, or move the records away"
         )
@@ -310,9 +310,9 @@ def _all_damaged(run: Path, count: int, damaged: Sequence[tuple[Path, DamagedErr
         fault = f"of its {count} checkpoints, that of step 0 alone can be read"
     names = ", ".join(path.name for path, _ in damaged)
     return (
-        f"--out {run}: {fault}, and all training would be lost: put whole copies of {names} "
-        f"back, give another --out to begin anew, or move them away to begin anew here. The "
-        f"newest: {damaged[0][1]}"
+        f"--out {run}: {fault}, and the training would be lost: restore intact copies of {names}, "
+        f"give another --out to start again, or move them away to start again here. The newest: "
+        f"{damaged[0][1]}"
     )
 
 

@@ -220,7 +220,7 @@ def _refusal_message(path: Path, other: Claimant | None) -> str:
 def _waiting_message(path: Path, other: Claimant | None) -> str:
     """Return the line for the wait where nobody can ask whether the other process lives."""
     return (
-        f"{path.parent} was being trained in by {_describe(other)}, of another machine or "
+        f"{path.parent} was in use by {_describe(other)}, of another machine or "
         f"container: waiting for a sign of life"
     )
 

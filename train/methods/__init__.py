@@ -105,7 +105,7 @@ def make_method(recipe: Recipe, data: TrainingSet) -> Method:
     method = METHODS[recipe.method](recipe, data)
     if not isinstance(method, Method):
         raise DiloError(
-            f"method {recipe.method!r} must come to be a dilo.train.methods.Method, "
+            f"method {recipe.method!r} must make a dilo.train.methods.Method, "
             f"got {type(method).__name__}"
         )
     return method

@@ -171,8 +171,8 @@ class KnnMonitor:
                 )
                 pairs = zip(encoders, _channels(encoders, images), strict=True)
                 rows.append(torch.cat([pooled_features(*pair).float() for pair in pairs], 1))
-                readable.append(flags.to(self._device))
-        valid = distributed.all_gather(torch.cat(readable))[:count].bool()
+                readable.append(flags)
+        valid = distributed.all_gather(torch.cat(readable).to(self._device))[:count].bool()
         features = distributed.all_gather(torch.cat(rows))[:count]
         return features[valid], subset.labels.to(self._device)[valid]
 
@@ -188,8 +188,8 @@ def _test_subset(test: Path, images: Path, classes: Sequence[str]) -> _Subset:
     """Take all images of a folder, by the classes of the training images."""
     if test.resolve() == images.resolve():
         raise DiloError(
-            f"--knn-test must be another folder than --images, got {test}: every image would "
-            "find itself; without --knn-test, a part of the images is asked about the others"
+            f"--knn-test must be another folder than --images, got {test}: else every image finds "
+            "itself; without --knn-test, a part of the images is used for testing"
         )
     names = find_images(test)
     labels = labels_of(names, f"--knn-test {test}", classes=classes)

@@ -33,32 +33,32 @@ ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecipe:
-    """The encoder: a trunk and its projection head."""
+    """The encoder: a backbone and its projection head."""
 
-    #: "resnet18", "resnet34", "resnet50", "resnet101", or "timm:NAME" where timm is installed.
+    #: "resnet18", "resnet34", "resnet50", "resnet101", or "timm:NAME" if timm is installed.
     arch: str = "resnet50"
     #: "imagenet": 7 x 7 stride 2 and max-pool; "small": 3 x 3 stride 1, for images under 100 px.
     stem: Literal["imagenet", "small"] = "imagenet"
-    #: Factor of the channels of layer1 to layer4, as CMC has it: 0.5, 1, 2; the stem keeps 64.
+    #: Factor for the channels of layer1 to layer4, as in CMC: 0.5, 1, 2; the stem keeps 64.
     width: float = 1.0
     #: "linear" (MoCo v1), "mlp" (two layers, MoCo v2) or "simclr" (each layer with batch norm).
     head: Literal["linear", "mlp", "simclr"] = "linear"
     #: Layers of the "simclr" head.
     head_layers: int = 2
-    #: Dimensions of the embedding, which the head ends in.
+    #: Dimension of the embedding, the output of the head.
     dim: int = 128
-    #: Batch-norm groups: the batch is normalised in this many parts, whatever the number of ranks;
-    #: MoCo shuffles keys among them. 1 is the whole batch at once.
+    #: Batch-norm groups: the batch is normalised in this many parts, for any number of ranks;
+    #: MoCo shuffles keys among them. 1 normalises the whole batch at once.
     bn_groups: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class MocoRecipe:
-    """Of the methods "moco" and "naive": the queue, the key encoder, the temperature."""
+    """For the methods "moco" and "naive": the queue, the key encoder, the temperature."""
 
-    #: How many keys of earlier batches are kept, as negatives.
+    #: Number of keys of earlier batches in the queue, the negatives.
     queue: int = 65536
-    #: Share of its old weights that the key encoder keeps at each step.
+    #: Momentum of the key encoder: the share of its weights that it keeps at each step.
     momentum: float = 0.999
     #: Similarities are divided by it.
     temperature: float = 0.07
@@ -66,13 +66,13 @@ class MocoRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryRecipe:
-    """Of the methods "instdisc" and "cmc": the memory bank, one slot an image."""
+    """For the methods "instdisc" and "cmc": the memory bank, one slot per image."""
 
     #: "nce": noise-contrastive estimation with its constant Z; "softmax": cross-entropy.
     loss: Literal["nce", "softmax"] = "nce"
-    #: Slots drawn for each sample, with replacement; 0 with "softmax": all of them.
+    #: Negatives drawn from the bank for each sample, with replacement; 0 with "softmax": all.
     negatives: int = 4096
-    #: Share of its old value that a slot keeps.
+    #: Momentum of the bank: the share of its old value that a slot keeps.
     momentum: float = 0.5
     #: Similarities are divided by it.
     temperature: float = 0.07
@@ -80,7 +80,7 @@ class MemoryRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class SimclrRecipe:
-    """Of the method "simclr": its loss."""
+    """For the method "simclr": its loss."""
 
     #: Similarities are divided by it.
     temperature: float = 0.1
@@ -90,45 +90,45 @@ class SimclrRecipe:
 class ViewsRecipe:
     """How a view is drawn from an image."""
 
-    #: Side of a view, in pixels.
+    #: Height and width of a view, in pixels.
     size: int = 224
-    #: "random": a box of random area and shape; "center": the middle, as evaluation crops it.
+    #: "random": a crop of random area and shape; "center": the centre crop of evaluation.
     crop: Literal["random", "center"] = "random"
-    #: Smallest and largest share of the image that a random crop shows.
+    #: Smallest and largest share of the image's area in a random crop.
     crop_scale: tuple[float, float] = (0.2, 1.0)
-    #: Probability of mirroring left to right.
+    #: Probability of a horizontal flip.
     flip: float = 0.5
-    #: What may happen to the colours, in this order: "jitter", "gray", "blur".
+    #: Colour augmentations, in this order: "jitter", "gray", "blur".
     order: tuple[Literal["jitter", "gray", "blur"], ...] = ("gray", "jitter")
     #: Probability of colour jitter.
     jitter: float = 1.0
     #: Its strength s for brightness, contrast, saturation (factors from max(0, 1 - s) to 1 + s)
-    #: and hue (a shift of -s to s turns), as torchvision has it.
+    #: and hue (a shift of -s to s turns), as in torchvision.
     jitter_strength: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)
-    #: Probability of making a view gray.
+    #: Probability of grayscale.
     gray: float = 0.2
-    #: Probability of blurring it.
+    #: Probability of Gaussian blur.
     blur: float = 0.5
     #: Range of the blur's sigma, in pixels of the view.
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    #: What the network sees: "rgb", standardised; "unit", RGB in [0, 1] (SimCLR); or "lab",
+    #: Input of the network: "rgb", standardised; "unit", RGB in [0, 1] (SimCLR); or "lab",
     #: "ycbcr", "ydbdr", luminance and two colour differences, standardised (CMC).
     space: Literal["rgb", "unit", "lab", "ycbcr", "ydbdr"] = "rgb"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackgroundsRecipe:
-    """What is pasted on, by weight: how often each kind is drawn, relative to the others."""
+    """Kinds of backgrounds, by weight: how often each is drawn, relative to the others."""
 
-    #: One level a paste, 0 to 254, in all three channels.
+    #: A uniform gray level from 0 to 254, drawn for each paste.
     gray: float = 1.0
-    #: Pictures of a store that dilo-prep backgrounds --kind textures made.
+    #: Textures, from a store by dilo-prep backgrounds --kind textures.
     textures: float = 0.0
-    #: Those of --kind crops: windows without an object.
+    #: Windows of images without an object, from a store by --kind crops.
     crops: float = 0.0
-    #: Those of --kind images: whole images.
+    #: Whole images, from a store by --kind images.
     images: float = 0.0
-    #: Each value of each pixel by itself, 0 to 255.
+    #: Uniform noise: each value of each pixel drawn alone, 0 to 255.
     noise: float = 0.0
 
 
@@ -136,50 +136,50 @@ class BackgroundsRecipe:
 class PasteRecipe:
     """Copy-paste: how often, on what, and with which edge."""
 
-    #: Probability for each view, drawn alone; 0 is the method without copy-paste.
+    #: Probability of a paste, for each view alone; 0 trains without copy-paste.
     probability: float = 0.3
-    #: "none": the mask as it is; "gaussian": blurred; "mix": either, as often.
+    #: Edge: "none": the mask as it is; "gaussian": blurred; "mix": one of both, equally often.
     blend: Literal["none", "gaussian", "mix"] = "mix"
-    #: Sigma of that blur, in pixels of the image, whatever the mask's size.
+    #: Sigma of that blur, in pixels of the image.
     blend_sigma: float = 5.0
-    #: "soft": the mask is the alpha; "binary": 1 where it reaches the threshold, else 0.
+    #: "soft": the mask is the alpha; "binary": the alpha is 1 where the mask reaches the
+    #: threshold, else 0.
     alpha: Literal["soft", "binary"] = "soft"
-    #: Value of a mask, from 0 to 1, that counts as foreground where alpha is "binary".
+    #: For "binary": smallest value of the mask, from 0 to 1, that is foreground.
     threshold: float = 0.5
-    #: An image whose mask covers less than this share of it is never pasted.
+    #: Images whose mask covers less than this share are never pasted.
     min_coverage: float = 0.01
-    #: Pictures of all kinds but gray that the device holds, drawn anew each epoch.
+    #: Number of backgrounds held on the device, drawn again for each epoch.
     bank: int = 1024
     backgrounds: BackgroundsRecipe = field(default_factory=BackgroundsRecipe)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerRecipe:
-    """The optimiser and its schedule, by epochs as the MoCo repository counts them."""
+    """The optimiser and its schedule, with epochs as the MoCo repository counts them."""
 
-    #: "sgd", "lars", "adam", whose decay is a part of the gradient, or "adamw", which decays the
-    #: weights of convolutions and matrices apart from it, not biases and batch norm.
+    #: "sgd", "lars", "adam" (weight decay as L2 in the gradient), or "adamw" (decoupled weight
+    #: decay, not of biases and batch norm).
     name: Literal["sgd", "lars", "adam", "adamw"] = "sgd"
-    #: Times that every image is seen.
+    #: Number of epochs.
     epochs: int = 200
-    #: Images of a step, over all devices.
+    #: Batch size, over all devices.
     batch: int = 256
-    #: Learning rate of a batch of `lr_batch`; another batch scales it.
+    #: Learning rate for a batch of `lr_batch`; scaled for another batch.
     lr: float = 0.03
     #: The batch that `lr` is meant for.
     lr_batch: int = 256
-    #: How another batch scales the rate: "linear", by its share of `lr_batch`, "sqrt", by the root
-    #: of that, or "none".
+    #: Scaling of the rate by batch / lr_batch: "linear", "sqrt" or "none".
     scaling: Literal["linear", "sqrt", "none"] = "linear"
-    #: Momentum of "sgd" and "lars"; of "adam" and "adamw", the first beta.
+    #: Momentum of "sgd" and "lars"; first beta of "adam" and "adamw".
     momentum: float = 0.9
-    #: How strongly weights are pulled towards 0.
+    #: Weight decay.
     weight_decay: float = 1e-4
-    #: "constant", "cosine", down to 0 at the end, or "step".
+    #: "constant", "cosine" (to 0 at the end) or "step".
     schedule: Literal["constant", "cosine", "step"] = "step"
-    #: Epochs (0-based) from which the rate is a tenth of what it was; for schedule "step".
+    #: For "step": epochs, counted from 0, at which the rate is divided by 10.
     milestones: tuple[int, ...] = (120, 160)
-    #: Epochs over which the rate rises from 0, step by step.
+    #: Epochs of linear warm-up from 0.
     warmup: float = 0.0
     #: Whether the rate changes each "epoch" (MoCo) or each "step" (SimCLR).
     by: Literal["epoch", "step"] = "epoch"
@@ -187,11 +187,11 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides a training run, but the data and the machine."""
+    """Everything that determines a run, except the data and the machine."""
 
     #: "moco", "instdisc", "cmc", "simclr", "supervised", "naive", or one that a package registers.
     method: str = "moco"
-    #: Decides the first weights and all that is drawn.
+    #: Seed of the initial weights and of everything random.
     seed: int = 0
     model: ModelRecipe = field(default_factory=ModelRecipe)
     moco: MocoRecipe = field(default_factory=MocoRecipe)

@@ -36,27 +36,27 @@ class NetworkRecipe:
 
     #: "basnet", or "unet", a light one.
     arch: Literal["basnet", "unet"] = "basnet"
-    #: Channels of its first level; 64 is BASNet as published.
+    #: Channels of the first level; 64 in the published BASNet.
     width: int = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecipe:
-    """What the network sees of an image and its mask."""
+    """The augmentations of an image and its mask."""
 
-    #: Side of the square that an image is squashed to, in pixels; masks are made at it.
+    #: Images are resized to a square of this side, in pixels; masks are computed at it.
     size: int = 256
-    #: Side of the square that is cut from it at random, in pixels.
+    #: Side of the random crop of that square, in pixels.
     crop: int = 224
-    #: Range of a zoom, drawn evenly: the image is squashed to size / zoom before the cut, so that
-    #: 0.5 shows half of each side; the cut never reaches beyond the image.
+    #: Range of a zoom, drawn uniformly: the image is resized to size / zoom before the crop, so
+    #: that 0.5 shows half of each side; the crop never reaches beyond the image.
     scale: tuple[float, float] = (1.0, 1.0)
-    #: Probability of mirroring left to right.
+    #: Probability of a horizontal flip.
     flip: float = 0.5
     #: Strength of colour jitter: brightness, contrast and saturation by factors from 1 - jitter
     #: to 1 + jitter, the hue by up to a quarter of it, in turns.
     jitter: float = 0.0
-    #: Masks of a store that cover less than this share of the image, or nothing, are left out.
+    #: Images whose mask in the store covers less than this share, or nothing, are skipped.
     min_coverage: float = 0.0
 
     def views(self) -> ViewsRecipe:
@@ -87,7 +87,7 @@ class LossRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class SaliencyOptimizerRecipe(OptimizerRecipe):
-    """The optimiser and its schedule; what a recipe leaves open is as for BASNet."""
+    """The optimiser and its schedule; the defaults are BASNet's."""
 
     name: Literal["sgd", "lars", "adam", "adamw"] = "adam"
     epochs: int = 300
@@ -101,16 +101,16 @@ class SaliencyOptimizerRecipe(OptimizerRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseRecipe:
-    """How masks that are often wrong are learnt from; all 0 takes each as it is."""
+    """Training on masks that are often wrong; with all 0, each is taken as it is."""
 
-    #: Exponent c of a pixel's weight abs(2 t - 1)^c, t being what is to be learnt of it.
+    #: Exponent c of a pixel's weight abs(2 t - 1)^c, where t is its target.
     confidence: float = 0.0
-    #: Share of itself that the moving average of the weights, the teacher, keeps at each step; its
-    #: weights are those that masks are made by. 0: no teacher.
+    #: Momentum of the teacher, the moving average of the weights, which makes the masks
+    #: afterwards. 0: no teacher.
     teacher: float = 0.0
-    #: Share of what is to be learnt that the teacher's own prediction has at the end.
+    #: Weight of the teacher's prediction in the target, at the end of training.
     trust: float = 0.0
-    #: Epoch from which the teacher is listened to; its share rises evenly from there to the end.
+    #: Epoch from which the teacher is used; its weight rises linearly from there to the end.
     trust_from: float = 0.0
     #: Exponent of an image's weight, the soft IoU of mask and teacher, from epoch `trust_from`.
     agreement: float = 0.0
@@ -118,9 +118,9 @@ class NoiseRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class SaliencyRecipe:
-    """Everything that decides the training of a network for saliency, but data and machine."""
+    """Everything that determines the training of a saliency network, except data and machine."""
 
-    #: Decides the first weights and all that is drawn.
+    #: Seed of the initial weights and of everything random.
     seed: int = 0
     model: NetworkRecipe = field(default_factory=NetworkRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)

@@ -34,7 +34,7 @@ class ImageMaskPairs:
     folder: Path
     #: What is left out, in words: how many, why, and the first by name; and what is odd about the
     #: masks.
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
 
     @property
     def soft(self) -> bool:
@@ -94,10 +94,10 @@ def _pairs_of_store(images: Path, truth: Path, min_coverage: float, option: str)
             f"and anything, got none among {len(coverage)}: lower data.min_coverage, or look at "
             f"them with dilo-prep preview"
         )
-    left_out = _left_out_lines(
+    skipped = _skipped_lines(
         source.names,
         {
-            "for whom no mask could be made": failed,
+            "for which no mask could be made": failed,
             "whose mask is empty": empty & ~failed,
             f"whose mask covers under {min_coverage:g}": too_small,
         },
@@ -105,7 +105,7 @@ def _pairs_of_store(images: Path, truth: Path, min_coverage: float, option: str)
     usable = np.flatnonzero(has_mask)
     origin = source.store, source.in_folder
     usable_source = ImageSet(source.folder, source.names, usable, has_mask, *origin)
-    return ImageMaskPairs(usable_source, None, truth, left_out)
+    return ImageMaskPairs(usable_source, None, truth, skipped)
 
 
 def _pairs_of_folder(images: Path, truth: Path, option: str) -> ImageMaskPairs:
@@ -116,19 +116,19 @@ def _pairs_of_folder(images: Path, truth: Path, option: str) -> ImageMaskPairs:
     usable = np.array(list(pngs), np.int64)
     has_mask = np.zeros(len(names), bool)
     has_mask[usable] = True
-    left_out = _left_out_lines(names, {f"without a mask in {truth}": ~has_mask})
-    left_out += (*passed_over, *remarks(truth, list(pngs.values())))
+    skipped = _skipped_lines(names, {f"without a mask in {truth}": ~has_mask})
+    skipped += (*passed_over, *remarks(truth, list(pngs.values())))
     return ImageMaskPairs(
-        ImageSet(images, names, usable, has_mask, None), Names(pngs.values()), truth, left_out
+        ImageSet(images, names, usable, has_mask, None), Names(pngs.values()), truth, skipped
     )
 
 
-def _left_out_lines(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
+def _skipped_lines(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:
     """Describe for each reason how many images are left out, and name the first."""
     lines = []
     for reason, affected in reasons.items():
         if count := int(affected.sum()):
             first = [escaped(names[int(i)]) for i in np.flatnonzero(affected)[:NAMED]]
             ellipsis = ", ..." if count > NAMED else ""
-            lines.append(f"{count} left out {reason}: {', '.join(first)}{ellipsis}")
+            lines.append(f"{count} skipped {reason}: {', '.join(first)}{ellipsis}")
     return tuple(lines)

@@ -9,6 +9,7 @@ from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.data.dataset import CropBatch
+from dilo.train.data.loader import sample_bytes
 from dilo.train.engine.checkpoint import save_torch_file
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
@@ -79,6 +80,7 @@ class SaliencyTask(Task):
         self.recipe: SaliencyRecipe = recipe
         self.pairs, self.source, self.machine = data.pairs, data.pairs.source, machine
         self.dataset = CropDataset(data.pairs, recipe)
+        self.sample_bytes = sample_bytes(recipe.data.crop)
         self.model: SaliencyModel = make_model(recipe)
         arch = recipe.model.arch
         encoder = _load_encoder(data.encoder, arch, self.model)
@@ -113,7 +115,7 @@ class SaliencyTask(Task):
     def describe(self) -> tuple[dict[str, Any], str]:
         """Return what is trained on, and where the rate comes from."""
         facts, line = super().describe()
-        return facts | {"left_out": list(self.pairs.left_out)}, line
+        return facts | {"skipped": list(self.pairs.skipped)}, line
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
@@ -124,7 +126,7 @@ class SaliencyTask(Task):
         summary = f"epoch {epoch}: MAE {score.mae:.3f}, max F {score.max_f:.3f}"
         if score.empty:
             line["test_empty"] = score.empty
-            summary += f", without {score.empty} images whose truth is black"
+            summary += f", {score.empty} images with an empty truth skipped"
         return line, summary
 
     def finish(self, run: Path) -> None:
@@ -132,7 +134,7 @@ class SaliencyTask(Task):
         weights = {
             name: value.cpu() for name, value in self.model.mask_network.state_dict().items()
         }
-        save_torch_file(run / WEIGHTS, weights, "make room and give the same command again")
+        save_torch_file(run / WEIGHTS, weights, "make room and run the same command again")
 
 
 def _load_encoder(file: Path | None, arch: str, learning: SaliencyModel) -> str:
@@ -141,7 +143,7 @@ def _load_encoder(file: Path | None, arch: str, learning: SaliencyModel) -> str:
         return ""
     if arch != "basnet":
         raise RecipeError(
-            f"--encoder {file} is for model.arch basnet alone: leave it out, or take that recipe"
+            f"--encoder {file} is for model.arch basnet alone: omit it, or take that recipe"
         )
     load_encoder(cast(BASNet, learning.network), state_dict_of(read(file)), f"--encoder {file}")
     if learning.teacher is not None:

@@ -10,7 +10,7 @@ from torch import nn
 from dilo.eval.attribution.maps import attribution_maps, class_activations, predicted
 from dilo.eval.models.classifier import Classifier
 from dilo.eval.models.encoder import Encoder
-from dilo.eval.models.two_stream import Pair
+from dilo.eval.models.two_stream import TwoStream
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.augment.color import to_color_space
 from dilo.train.networks.encoder import feature_map
@@ -41,7 +41,7 @@ def paired():
     """Draw the same for a pair that sees Lab."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
-        network = Pair(narrow_trunk(1), narrow_trunk(2)).eval()
+        network = TwoStream(narrow_trunk(1), narrow_trunk(2)).eval()
         images = torch.rand(2, 3, SIDE, SIDE)
         yield classifier_of(network, 2 * WIDTH, "lab"), images, torch.tensor([1, 3])
 

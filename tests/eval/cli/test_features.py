@@ -13,7 +13,7 @@ from support.folders import write_class_folders
 
 from dilo.eval.cli import main
 from dilo.eval.common.inputs import listing
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.features.file import open_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import load_encoder
@@ -38,7 +38,9 @@ def test_the_file_holds_the_features_of_the_folder(data, output):
     result = write(data, "--output", output, "--json")
     record = json.loads(result.stdout)
     checkpoint = data / "run" / "checkpoints" / "step-00000007.pt"
-    expected = features(load_encoder(checkpoint, output=output), labelled_folder(data / "images"))
+    expected = extract_features(
+        load_encoder(checkpoint, output=output), labelled_folder(data / "images")
+    )
     found = open_features(data / "f.h5")
     torch.testing.assert_close(found.vectors[:], expected.vectors)
     assert (found.labels.tolist(), found.classes) == ([0, 0, 0, 1, 1], ("ant", "bee"))
@@ -49,7 +51,7 @@ def test_the_file_holds_the_features_of_the_folder(data, output):
     assert record == {
         "task": "features",
         "checkpoint": str(checkpoint),
-        "weights": found.origin.weights,
+        "weights": found.source.weights,
         "step": 7,
         "size": 16,
         "space": "rgb",
@@ -101,12 +103,12 @@ def test_what_cannot_be_is_refused_in_words(data, more, status, words):
 
 
 def test_the_page_on_features_reads_a_file_and_names_all_that_is_in_it(data, monkeypatch):
-    page = (Path(__file__).parents[3] / "docs" / "features.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "eval-features.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     write(data, "--out", data / "train.h5")
     monkeypatch.chdir(data)
     found: dict = {}
-    exec(compile(code, "features.md", "exec"), found)
+    exec(compile(code, "eval-features.md", "exec"), found)
     assert (found["features"].shape, found["labels"].tolist()) == ((6, 128), [0, 0, 0, 1, 1, 1])
     assert (found["paths"][3], found["classes"].tolist()) == ("bee/0.png", ["ant", "bee"])
     with h5py.File(data / "train.h5") as file:

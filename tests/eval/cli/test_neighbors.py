@@ -11,7 +11,7 @@ from support.cli import invoke
 from support.folders import write_class_folders
 
 from dilo.eval.cli import main
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.images import decode
@@ -41,7 +41,9 @@ def test_a_runs_neighbours_are_laid_into_the_run(data):
     folder = data / "run" / "eval" / "neighbors"
     assert (folder / "neighbors.json").read_text() == result.stdout
     record = json.loads(result.stdout)
-    assert record["asked"] == record["images"] == {"folder": str(data / "images"), "count": 12}
+    assert (
+        record["query_images"] == record["images"] == {"folder": str(data / "images"), "count": 12}
+    )
     assert record["checkpoints"][0]["precision"] == 100.0  # colours, which anything tells apart
     assert record["chance"] == pytest.approx(100 * 3 / 11)
     assert {"seconds", "versions"} <= record.keys()
@@ -62,8 +64,8 @@ def test_neighbours_are_the_nearest_by_the_features_of_each_checkpoint(data):
     assert [q["path"] for q in record["queries"]] == list(labelled_folder(data / "queries").names)
     for number, name in enumerate(names):
         encoder = load_encoder(data / name)
-        bank = features(encoder, labelled_folder(data / "images"))
-        asked = features(encoder, labelled_folder(data / "queries"))
+        bank = extract_features(encoder, labelled_folder(data / "images"))
+        asked = extract_features(encoder, labelled_folder(data / "queries"))
         cosines = torch.cosine_similarity(asked.vectors[:, None], bank.vectors[None], 2)
         for row, query in enumerate(record["queries"]):
             expected = cosines[row].argsort(descending=True)[:3].tolist()
@@ -120,8 +122,8 @@ def test_embeddings_are_compared_where_they_are_asked_for(data):
     record = json.loads(show(data, *more, checkpoints=("headed.pt",)).stdout)
     encoder = load_encoder(data / "headed.pt", size=16, output="embedding")
     assert encoder.model.dim == 8
-    bank = features(encoder, labelled_folder(data / "images"))
-    asked = features(encoder, labelled_folder(data / "queries"))
+    bank = extract_features(encoder, labelled_folder(data / "images"))
+    asked = extract_features(encoder, labelled_folder(data / "queries"))
     assert record["output"] == "embedding"
     for row, query in enumerate(record["queries"]):
         cosines = torch.cosine_similarity(asked.vectors[row], bank.vectors, 1)
@@ -152,7 +154,7 @@ def test_unreadable_images_are_left_out_and_reported(data):
     (data / "images" / "ant" / "2.png").write_bytes(b"no image")
     result = show(data, "--json", "--out", data / "out", "--count", 99)
     record = json.loads(result.stdout)
-    assert [one["path"] for one in record["unreadable"]] == [str(data / "images/ant/2.png")]
+    assert [one["path"] for one in record["skipped"]] == [str(data / "images/ant/2.png")]
     assert len(record["queries"]) == 11
     assert "ant/2.png: not an image" in result.stderr
 
@@ -170,7 +172,6 @@ def test_images_without_class_folders_have_neighbours_and_no_precision(data):
     [
         pytest.param(("--pick", "successes"), "compares two checkpoints, got one", id="one"),
         pytest.param(("--pick", "random", "--query", "x"), "not be given with --query", id="both"),
-        pytest.param(("--query", "ant/9.png"), "must be an image in {images}, got ant/9", id="no"),
         pytest.param(("--classifier", "x={run}"), "name of a checkpoint, run, got x", id="name"),
         pytest.param(("--k", "0"), "x>=1", id="k"),
         pytest.param(("--out", "{images}/new"), "outside the folders that are read", id="out"),
@@ -195,6 +196,7 @@ def test_successes_without_classes_exit_with_2(data):
     ("more", "words"),
     [
         pytest.param(("--queries", "{data}/none"), "images", id="no-queries"),
+        pytest.param(("--query", "ant/9.png"), "got ant/9.png: give its path", id="no-image"),
     ],
 )
 def test_what_cannot_go_on_exits_with_3(data, more, words):
@@ -218,11 +220,11 @@ def test_neighbours_of_other_images_or_settings_go_beside_with_their_picture(dat
     show(data, "--count", 2)
     before = {path: path.read_bytes() for path in folder.iterdir()}
     result = show(data, "--count", 2, "--k", 2)
-    assert f"this one goes to {folder}-2" in result.stderr
+    assert f"this one goes to {folder}-{data.name}" in result.stderr
     result = show(data, "--count", 2, "--queries", data / "queries")
-    assert f"this one goes to {folder}-3" in result.stderr
+    assert f"this one goes to {folder}-queries" in result.stderr
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    assert {path.name for path in (data / "run" / "eval" / "neighbors-3").iterdir()} == {
+    assert {path.name for path in (data / "run" / "eval" / "neighbors-queries").iterdir()} == {
         "neighbors.json",
         "neighbors.png",
     }
@@ -234,8 +236,8 @@ def test_a_picture_that_the_user_named_replaces_none_of_other_images_and_no_phot
     before = out.read_bytes()
     show(data, "--count", 2, "--queries", data / "queries", "--out", out)
     assert out.read_bytes() == before
-    assert (data / "figure-2.png").exists()
-    assert (data / "figure-2.json").exists()
+    assert (data / "figure-queries.png").exists()
+    assert (data / "figure-queries.json").exists()
     photograph = data / "mine.png"
     photograph.write_bytes(b"mine")
     result = show(data, "--out", photograph, status=2)

@@ -15,7 +15,7 @@ from torch import nn
 
 from dilo.eval.export.export import FORMATS, export
 from dilo.eval.models.encoder import load_encoder
-from dilo.eval.models.two_stream import Half
+from dilo.eval.models.two_stream import SingleStream
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
@@ -90,7 +90,7 @@ def test_a_half_comes_back_and_sees_what_it_saw(tmp_path, form, half, channels):
     pair = load_encoder(foreign.saved(tmp_path / "c.pt", content))
     export(pair, form, tmp_path / "out", half=half)
     back = load_encoder(tmp_path / "out")
-    assert isinstance(back.network, Half)
+    assert isinstance(back.network, SingleStream)
     expected = pair.features(IMAGES).split(128, 1)[channels - 1]
     assert torch.equal(back.features(IMAGES), expected)
     export(back, form, tmp_path / "again")

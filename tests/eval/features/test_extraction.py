@@ -1,12 +1,12 @@
-"""A trunk over a folder: batch by batch, in the precision asked for."""
+"""A backbone over a folder: batch by batch, in the precision asked for."""
 
 import pytest
 import torch
 from support.features import small_checkpoint
 from support.folders import write_class_folders
 
-from dilo.eval.features.extraction import computed, width_of
-from dilo.eval.features.features import features
+from dilo.eval.features.extraction import extract_batches, width_of
+from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import load_encoder
 
@@ -22,9 +22,9 @@ def folder(tmp_path):
 
 
 def test_only_the_batches_asked_for_are_computed_in_their_order(encoder, folder):
-    whole = features(encoder, folder)
+    whole = extract_features(encoder, folder)
     (folder.root / "bee" / "1.png").write_bytes(b"no image")
-    blocks = [*computed(encoder, folder, [[5, 4], [4, 1], [4]])]
+    blocks = [*extract_batches(encoder, folder, [[5, 4], [4, 1], [4]])]
     assert [block.positions for block in blocks] == [[5], [1], []]
     assert [[at for at, _ in block.failures] for block in blocks] == [[4], [4], [4]]
     torch.testing.assert_close(blocks[0].vectors, whole.vectors[[5]])
@@ -34,12 +34,12 @@ def test_only_the_batches_asked_for_are_computed_in_their_order(encoder, folder)
 @pytest.mark.parametrize("output", ["pooled", "embedding"])
 def test_the_width_is_that_of_the_features(tmp_path, encoder, folder, output):
     encoder = load_encoder(encoder.source, output=output)
-    assert width_of(encoder) == features(encoder, folder).vectors.shape[1]
+    assert width_of(encoder) == extract_features(encoder, folder).vectors.shape[1]
 
 
 def test_half_precision_gives_float32_that_is_close_but_another_origin(encoder, folder):
-    whole, half = (features(encoder, folder, precision=p) for p in ("fp32", "bf16"))
+    whole, half = (extract_features(encoder, folder, precision=p) for p in ("fp32", "bf16"))
     assert half.vectors.dtype == torch.float32
     assert not torch.equal(whole.vectors, half.vectors)
     torch.testing.assert_close(half.vectors, whole.vectors, rtol=0.1, atol=0.05)
-    assert whole.origin.differences(half.origin) == ["precision fp32 and bf16"]
+    assert whole.source.differences(half.source) == ["precision fp32 and bf16"]

@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 from support.checkpoints import write_checkpoint
+from support.features import chosen_features
 from support.folders import write_class_folders
 from torch import nn
 
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.errors import CheckpointError, DiloError
@@ -61,7 +62,7 @@ def test_a_class_that_is_not_among_the_given_ones_is_refused(folder):
 
 def test_features_are_those_of_each_image_alone(folder, means):
     listed = labelled_folder(folder)
-    found = features(means, listed, batch=5)
+    found = extract_features(means, listed, batch=5)
     assert found.vectors.shape == (12, 3)
     assert found.vectors.dtype == torch.float32
     assert found.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
@@ -74,28 +75,28 @@ def test_features_are_those_of_each_image_alone(folder, means):
 
 def test_neither_batches_nor_workers_change_the_features(folder, means):
     listed = labelled_folder(folder)
-    plain = features(means, listed, batch=12)
+    plain = extract_features(means, listed, batch=12)
     for batch, workers in ((1, 0), (5, 2)):
-        other = features(means, listed, batch=batch, workers=workers)
+        other = extract_features(means, listed, batch=batch, workers=workers)
         torch.testing.assert_close(other.vectors, plain.vectors)
         assert other.paths == plain.paths
 
 
 def test_the_features_of_a_checkpoint_are_finite_and_differ(folder, tmp_path):
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt"))
-    found = features(encoder, labelled_folder(folder))
+    found = extract_features(encoder, labelled_folder(folder))
     assert found.vectors.shape == (12, 128)
     assert float(found.vectors.std(0).mean()) > 1e-3
 
 
 def test_unreadable_images_are_left_out_and_named(folder, means):
-    whole = features(means, labelled_folder(folder))
+    whole = extract_features(means, labelled_folder(folder))
     listed = labelled_folder(folder)
     # All of the second batch, and one of the last.
     for name in ("ant/3.png", "bee/0.png", "bee/1.png", "cat/2.png"):
         (folder / name).write_bytes(b"no image")
     counted = []
-    found = features(means, listed, batch=3, progress=counted.append)
+    found = extract_features(means, listed, batch=3, progress=counted.append)
     left = [i for i, name in enumerate(whole.paths) if name in set(found.paths)]
     assert len(left) == 8
     torch.testing.assert_close(found.vectors, whole.vectors[left])
@@ -115,7 +116,7 @@ def test_a_folder_without_a_readable_image_is_refused(folder, means):
     for name in listed.names:
         (folder / name).write_bytes(b"no image")
     with pytest.raises(DiloError, match=r"none of 12 could, the first being ant/0\.png \("):
-        features(means, listed)
+        extract_features(means, listed)
 
 
 def test_features_that_are_not_finite_are_refused(folder, tmp_path):
@@ -124,4 +125,20 @@ def test_features_that_are_not_finite_are_refused(folder, tmp_path):
 
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", diverge))
     with pytest.raises(CheckpointError, match=r"c\.pt must be finite, got NaN .* diverged"):
-        features(encoder, labelled_folder(folder))
+        extract_features(encoder, labelled_folder(folder))
+
+
+def test_classes_of_a_file_are_numbered_as_the_training_images_are():
+    features = chosen_features(torch.randn(3, 4), [1, 0, 1], ("bee", "cat"))
+    numbered = features.with_classes(("ant", "bee", "cat"))
+    assert numbered.labels.tolist() == [2, 1, 2]
+    assert numbered.classes == ("ant", "bee", "cat")
+    assert numbered.vectors is features.vectors
+
+
+def test_a_class_without_rows_does_no_harm_and_one_with_rows_is_refused():
+    features = chosen_features(torch.randn(3, 4), [1, 1, 1], ("wasp", "cat"))
+    assert features.with_classes(("ant", "bee", "cat")).labels.tolist() == [2, 2, 2]
+    features = chosen_features(torch.randn(3, 4), [1, 0, 1], ("wasp", "cat"))
+    with pytest.raises(DiloError, match=r"among the 3 of the training images, got wasp: take"):
+        features.with_classes(("ant", "bee", "cat"))

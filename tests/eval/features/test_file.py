@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from support.features import ORIGIN, chosen_features
+from support.features import SOURCE, chosen_features
 from support.rows import RecordingRows
 
 from dilo.eval.features import file as featurefile
@@ -41,7 +41,7 @@ def test_what_is_opened_is_what_was_written(tmp_path):
     assert found.vectors[:].dtype == torch.float32
     assert found.labels.tolist() == [0, 0, 1]
     assert found.unreadable == (("ant/x.png", "no image: é?"),)
-    for name in ("root", "classes", "paths", "digest", "origin"):
+    for name in ("root", "classes", "paths", "digest", "source"):
         assert getattr(found, name) == getattr(written, name)
 
 
@@ -60,7 +60,7 @@ def test_any_hdf5_tool_reads_it(path):
             "folder": "/images",
             "images": chosen_features(ROWS, LABELS, ("ant", "bée")).digest,
             "checkpoint": "c.pt",
-            "weights": ORIGIN.weights,
+            "weights": SOURCE.weights,
             "step": 7,
             "size": 16,
             "space": "rgb",
@@ -73,9 +73,9 @@ def test_any_hdf5_tool_reads_it(path):
 
 
 def test_a_step_that_nobody_knows_stays_unknown(tmp_path):
-    origin = dataclasses.replace(ORIGIN, step=None)
-    write_features(tmp_path / "f.h5", chosen_features(ROWS, LABELS, ("a", "b"), origin))
-    assert open_features(tmp_path / "f.h5").origin == origin
+    source = dataclasses.replace(SOURCE, step=None)
+    write_features(tmp_path / "f.h5", chosen_features(ROWS, LABELS, ("a", "b"), source))
+    assert open_features(tmp_path / "f.h5").source == source
     with h5py.File(tmp_path / "f.h5") as file:
         assert file.attrs["step"] == -1
 

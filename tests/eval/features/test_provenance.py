@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from support.features import ORIGIN, small_checkpoint
+from support.features import SOURCE, small_checkpoint
 
-from dilo.eval.features.provenance import Origin
+from dilo.eval.features.provenance import FeatureSource
 from dilo.eval.models.encoder import load_encoder
 
 
@@ -16,20 +16,22 @@ def test_weights_are_digested_wherever_the_file_lies_and_whatever_its_layout(tmp
     state = content["state_dict"]
     bare = {name.removeprefix("module.encoder_q."): value for name, value in state.items()}
     torch.save({"arch": "resnet18", "state_dict": bare}, tmp_path / "b.pt")
-    ours, bare = (Origin.of(load_encoder(tmp_path / name, size=16)) for name in ("a.pt", "b.pt"))
+    ours, bare = (
+        FeatureSource.of(load_encoder(tmp_path / name, size=16)) for name in ("a.pt", "b.pt")
+    )
     assert ours.weights == bare.weights
-    assert ours.digest() == bare.digest()
+    assert ours.comparable_fields() == bare.comparable_fields()
     assert ours.differences(bare) == []
     assert (ours.step, bare.step) == (7, None)
 
 
-def test_one_weight_that_differs_is_another_origin(tmp_path):
+def test_one_weight_that_differs_is_another_source(tmp_path):
     path = small_checkpoint(tmp_path / "a.pt")
     content = torch.load(path)
     content["state_dict"]["module.encoder_q.conv1.weight"][3, 1, 0, 2] += 1e-6
     torch.save(content, tmp_path / "b.pt")
-    first, second = (Origin.of(load_encoder(tmp_path / name)) for name in ("a.pt", "b.pt"))
-    assert first.digest() != second.digest()
+    first, second = (FeatureSource.of(load_encoder(tmp_path / name)) for name in ("a.pt", "b.pt"))
+    assert first.comparable_fields() != second.comparable_fields()
     (difference,) = first.differences(second)
     assert difference == (
         f"checkpoint {tmp_path / 'a.pt'} (weights {first.weights[:8]}) "
@@ -44,7 +46,8 @@ def test_the_head_counts_only_where_it_is_read_out(tmp_path):
     torch.save(content, tmp_path / "b.pt")
     for output, same in (("pooled", True), ("embedding", False)):
         first, second = (
-            Origin.of(load_encoder(tmp_path / name, output=output)) for name in ("a.pt", "b.pt")
+            FeatureSource.of(load_encoder(tmp_path / name, output=output))
+            for name in ("a.pt", "b.pt")
         )
         assert (first.weights == second.weights) is same
         assert first.output == output
@@ -60,7 +63,7 @@ def test_the_head_counts_only_where_it_is_read_out(tmp_path):
     ],
 )
 def test_what_differs_is_named(change, words):
-    other = dataclasses.replace(ORIGIN, **change)
+    other = dataclasses.replace(SOURCE, **change)
     expected = ["space rgb and lab", "precision fp32 and bf16"] if words is None else words
-    assert ORIGIN.differences(other) == expected
-    assert (ORIGIN.digest() == other.digest()) is (expected == [])
+    assert SOURCE.differences(other) == expected
+    assert (SOURCE.comparable_fields() == other.comparable_fields()) is (expected == [])

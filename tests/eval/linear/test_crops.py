@@ -57,7 +57,7 @@ def test_an_image_that_cannot_be_read_has_no_label(tmp_path):
     (root / "bee" / "0.png").write_bytes(b"no image")
     crops = TrainingCrops(labelled_folder(root), SHORT, 8, seed=0)
     batch = collate([crops[0, 1], crops[0, 2], crops[0, -1]])
-    assert batch.told.tolist() == [[1, 0], [2, -1], [-1, -1]]
+    assert batch.samples.tolist() == [[1, 0], [2, -1], [-1, -1]]
     assert batch.crops.shape == (3, 3, 8, 8)
     assert batch.crops.dtype == torch.uint8
     assert not batch.crops[1:].any()
@@ -109,5 +109,5 @@ def test_workers_and_none_make_the_same_batches(folder):
     ]
     assert len(made[0]) == 3
     for one, other in zip(*made, strict=True):
-        assert one.told.equal(other.told)
+        assert one.samples.equal(other.samples)
         assert one.crops.equal(other.crops)

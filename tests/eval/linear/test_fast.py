@@ -8,13 +8,13 @@ import torch
 from support.folders import write_class_folders
 from support.probes import folders, write_small
 
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.linear.fast import fast_probe
-from dilo.eval.linear.sweep import Sweep
+from dilo.eval.linear.sweep import SweepConfig
 from dilo.eval.models.classifier import load_classifier
 from dilo.eval.models.encoder import load_encoder
 
-ASKED = Sweep(epochs=5, batch=8)
+ASKED = SweepConfig(epochs=5, batch=8)
 CPU = torch.device("cpu")
 
 
@@ -24,8 +24,8 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("fast")
     for part, each in (("train", 8), ("test", 3)):
         write_class_folders(root / part, ("ant", "bee", "cat"), each=each, seed=each)
-    encoder = load_encoder(write_small(root / "trunk.pt"))
-    return encoder, *(features(encoder, folder) for folder in folders(root))
+    encoder = load_encoder(write_small(root / "backbone.pt"))
+    return encoder, *(extract_features(encoder, folder) for folder in folders(root))
 
 
 def test_it_tells_colours_apart_and_says_that_it_is_no_protocol(made, tmp_path):
@@ -38,7 +38,7 @@ def test_it_tells_colours_apart_and_says_that_it_is_no_protocol(made, tmp_path):
     assert len(record["sweep"]) == len(ASKED.settings)
     assert record["chosen"] in record["sweep"]
     assert record["per_class"] == {"ant": 100.0, "bee": 100.0, "cat": 100.0}
-    assert "not the published protocol" in record["departures"][0]
+    assert "not a published protocol" in record["deviations"][0]
     json.dumps(record)
 
 

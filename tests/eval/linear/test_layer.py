@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dilo.eval.linear.layer import Layer
+from dilo.eval.linear.layer import LinearClassifier
 from dilo.eval.linear.protocols import PROTOCOLS, Protocol
 from dilo.pipeline.errors import CheckpointError
 
@@ -22,7 +22,7 @@ def batches(count=4):
 @pytest.mark.parametrize("name", ["moco", "simclr"])
 def test_steps_are_those_of_torchs_linear_layer_and_sgd(name):
     protocol = PROTOCOLS[name]
-    ours, theirs = Layer(5, 3, protocol, CPU, seed=0), nn.Linear(5, 3)
+    ours, theirs = LinearClassifier(5, 3, protocol, CPU, seed=0), nn.Linear(5, 3)
     theirs.weight.data.copy_(ours.weight)
     theirs.bias.data.zero_()
     optimizer = torch.optim.SGD(
@@ -44,7 +44,7 @@ def test_steps_are_those_of_torchs_linear_layer_and_sgd(name):
         loss.backward()
         optimizer.step()
         total += 5 * loss.item()
-        ours.learn(rows, told, 1 / (1 + number))
+        ours.step(rows, told, 1 / (1 + number))
     torch.testing.assert_close(ours.weight, theirs.weight.detach())
     torch.testing.assert_close(ours.bias, theirs.bias.detach())
     assert (ours.seen, ours.lr) == (20, 0.25)
@@ -52,39 +52,39 @@ def test_steps_are_those_of_torchs_linear_layer_and_sgd(name):
 
 
 def test_weights_begin_normal_or_at_zero_and_are_the_seeds():
-    moco = Layer(500, 100, PROTOCOLS["moco"], CPU, seed=3)
+    moco = LinearClassifier(500, 100, PROTOCOLS["moco"], CPU, seed=3)
     assert moco.weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert moco.weight.mean().item() == pytest.approx(0, abs=2e-4)
     assert not moco.bias.any()
-    assert moco.weight.equal(Layer(500, 100, PROTOCOLS["moco"], CPU, seed=3).weight)
-    assert not moco.weight.equal(Layer(500, 100, PROTOCOLS["moco"], CPU, seed=4).weight)
-    assert not Layer(5, 3, PROTOCOLS["simclr"], CPU, seed=3).weight.any()
+    assert moco.weight.equal(LinearClassifier(500, 100, PROTOCOLS["moco"], CPU, seed=3).weight)
+    assert not moco.weight.equal(LinearClassifier(500, 100, PROTOCOLS["moco"], CPU, seed=4).weight)
+    assert not LinearClassifier(5, 3, PROTOCOLS["simclr"], CPU, seed=3).weight.any()
 
 
 def test_a_batch_of_no_image_changes_nothing():
-    layer = Layer(5, 3, PROTOCOLS["moco"], CPU, seed=0)
+    layer = LinearClassifier(5, 3, PROTOCOLS["moco"], CPU, seed=0)
     before = layer.weight.clone()
-    layer.learn(torch.randn(4, 5), torch.full((4,), -1), 30.0)
+    layer.step(torch.randn(4, 5), torch.full((4,), -1), 30.0)
     assert layer.weight.equal(before)
     assert layer.seen == 0
 
 
 def test_a_state_taken_up_goes_on_bit_for_bit():
-    whole, half, rest = (Layer(5, 3, PROTOCOLS["moco"], CPU, seed=s) for s in (0, 0, 9))
+    whole, half, rest = (LinearClassifier(5, 3, PROTOCOLS["moco"], CPU, seed=s) for s in (0, 0, 9))
     for rows, labels in batches():
-        whole.learn(rows, labels, 0.5)
+        whole.step(rows, labels, 0.5)
     for rows, labels in batches()[:2]:
-        half.learn(rows, labels, 0.5)
+        half.step(rows, labels, 0.5)
     rest.restore(half.state())
     for rows, labels in batches()[2:]:
-        rest.learn(rows, labels, 0.5)
+        rest.step(rows, labels, 0.5)
     assert rest.weight.equal(whole.weight)
     assert rest.bias.equal(whole.bias)
     assert rest.mean_loss() == whole.mean_loss()
 
 
 def test_a_loss_that_is_no_number_is_refused_with_the_rate():
-    layer = Layer(5, 3, Protocol(name="moco"), CPU, seed=0)
-    layer.learn(torch.full((2, 5), float("nan")), torch.tensor([0, 1]), 30.0)
+    layer = LinearClassifier(5, 3, Protocol(name="moco"), CPU, seed=0)
+    layer.step(torch.full((2, 5), float("nan")), torch.tensor([0, 1]), 30.0)
     with pytest.raises(CheckpointError, match="got nan with a learning rate of 30: give a smaller"):
         layer.mean_loss()

@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from dilo.eval.linear.protocols import PROTOCOLS, altered, departures, protocol_words, rate
+from dilo.eval.linear.protocols import (
+    PROTOCOLS,
+    describe,
+    deviations,
+    learning_rate,
+    with_overrides,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,43 +46,43 @@ def test_the_rate_falls_as_the_repositories_loops_have_it(name, milestones):
         for milestone in milestones or (30, 40, 50):
             expected *= protocol.decay if epoch >= milestone else 1.0
         for share in (0, 0.5, 0.999):
-            assert rate(protocol, epoch + share) == pytest.approx(expected, rel=1e-12)
+            assert learning_rate(protocol, epoch + share) == pytest.approx(expected, rel=1e-12)
 
 
 def test_simclrs_rate_falls_along_half_a_cosine_step_by_step():
-    found = [rate(PROTOCOLS["simclr"], passed) for passed in (0, 22.5, 45, 67.5, 90)]
+    found = [learning_rate(PROTOCOLS["simclr"], passed) for passed in (0, 22.5, 45, 67.5, 90)]
     half = math.sqrt(0.5)
     expected = [1.6, 0.8 * (1 + half), 0.8, 0.8 * (1 - half), 0]
     assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_decays_keep_their_share_of_fewer_epochs_also_within_one():
-    short = altered(PROTOCOLS["paper"], epochs=1)
+    short = with_overrides(PROTOCOLS["paper"], epochs=1)
     assert short.milestones == (0.3, 0.6, 0.9)
-    found = [rate(short, passed) for passed in (0, 0.29, 0.3, 0.6, 0.95)]
+    found = [learning_rate(short, passed) for passed in (0, 0.29, 0.3, 0.6, 0.95)]
     assert found == pytest.approx([30, 30, 3, 0.3, 0.03])
 
 
 def test_the_rate_grows_with_the_batch_unless_it_is_given():
-    assert altered(PROTOCOLS["moco"], batch=1024).lr == 120
-    assert altered(PROTOCOLS["simclr"], batch=256).lr == pytest.approx(0.1)
-    assert altered(PROTOCOLS["moco"], batch=1024, lr=7).lr == 7
+    assert with_overrides(PROTOCOLS["moco"], batch=1024).lr == 120
+    assert with_overrides(PROTOCOLS["simclr"], batch=256).lr == pytest.approx(0.1)
+    assert with_overrides(PROTOCOLS["moco"], batch=1024, lr=7).lr == 7
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_an_unaltered_protocol_is_the_protocol(name):
     protocol = PROTOCOLS[name]
-    given = altered(protocol, epochs=protocol.epochs, batch=protocol.batch, lr=protocol.lr)
-    assert given == altered(protocol) == protocol
-    assert departures(given) == []
+    given = with_overrides(protocol, epochs=protocol.epochs, batch=protocol.batch, lr=protocol.lr)
+    assert given == with_overrides(protocol) == protocol
+    assert deviations(given) == []
 
 
 def test_departures_name_every_number_that_differs():
-    assert departures(altered(PROTOCOLS["moco"], epochs=10, batch=128)) == [
+    assert deviations(with_overrides(PROTOCOLS["moco"], epochs=10, batch=128)) == [
         "epochs 10 instead of 100",
         "batch 128 instead of 256",
         "lr 15 instead of 30",
         "milestones 6, 8 instead of 60, 80",
     ]
-    words = protocol_words(altered(PROTOCOLS["simclr"], epochs=1, batch=256))
+    words = describe(with_overrides(PROTOCOLS["simclr"], epochs=1, batch=256))
     assert words == "simclr: 1 epoch, batch 256, lr 0.1, along half a cosine"

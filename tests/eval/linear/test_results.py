@@ -4,17 +4,25 @@ import dataclasses
 import json
 
 import pytest
+from support.folders import write_class_folders
 from support.probes import tiny_encoder
 
-from dilo.eval.linear.protocols import PROTOCOLS, altered
-from dilo.eval.linear.results import EpochResult, Outcome, fast_lines, linear_lines, linear_record
+from dilo.eval.features.folders import labelled_folder
+from dilo.eval.linear.protocols import PROTOCOLS, with_overrides
+from dilo.eval.linear.results import (
+    EpochResult,
+    ProbeResult,
+    linear_record,
+    linear_table,
+    unreadable_reasons,
+)
 
 CURVE = (EpochResult(1, 30.0, 2.5, 40.0, 80.0), EpochResult(2, 3.0, 1.25, 35.0, 90.0))
 
 
 @pytest.fixture
 def outcome(tmp_path):
-    return Outcome(
+    return ProbeResult(
         curve=CURVE,
         per_class={"ant": 50.0, "bee": 20.0},
         classes=10,
@@ -26,7 +34,7 @@ def outcome(tmp_path):
 
 
 def record_of(outcome, tmp_path, protocol=PROTOCOLS["moco"]):
-    encoder = tiny_encoder(tmp_path / "trunk.pt")
+    encoder = tiny_encoder(tmp_path / "backbone.pt")
     return linear_record(encoder, protocol, outcome, precision="fp32", seed=3)
 
 
@@ -34,7 +42,7 @@ def test_the_record_has_the_protocol_the_curve_and_both_ends(outcome, tmp_path):
     record = record_of(outcome, tmp_path)
     assert json.loads(json.dumps(record)) == {
         "task": "linear",
-        "checkpoint": str(tmp_path / "trunk.pt"),
+        "checkpoint": str(tmp_path / "backbone.pt"),
         "step": None,
         "size": 16,
         "arch": "resnet50",
@@ -42,7 +50,7 @@ def test_the_record_has_the_protocol_the_curve_and_both_ends(outcome, tmp_path):
         "fast": False,
         "protocol": json.loads(json.dumps(dataclasses.asdict(PROTOCOLS["moco"]))),
         "is_protocol": True,
-        "departures": [],
+        "deviations": [],
         "precision": "fp32",
         "seed": 3,
         "ranks": 1,
@@ -57,40 +65,40 @@ def test_the_record_has_the_protocol_the_curve_and_both_ends(outcome, tmp_path):
         "train_images": 11,
         "test_images": 4,
         "skipped": [{"path": "train/a.png", "reason": "not an image"}],
-        "trunk_unchanged": True,
+        "backbone_frozen": True,
         "classifier": str(tmp_path / "classifier.pth"),
     }
 
 
 def test_people_read_both_ends_beside_chance(outcome, tmp_path):
-    assert linear_lines(record_of(outcome, tmp_path)) == [
+    assert linear_table(record_of(outcome, tmp_path)) == [
         "linear probe, protocol moco",
         "best epoch,   1: top-1 40.00 %, top-5 80.00 %",
         "last epoch,   2: top-1 35.00 %, top-5 90.00 %",
         "chance: 10.00 %, 50.00 %; 11 training and 4 test images, 10 classes, 1 skipped",
         "by class: ant 50.0 %, bee 20.0 %",
-        "the trunk is to the last bit what the checkpoint holds",
+        "backbone unchanged (verified)",
     ]
 
 
 def test_what_is_not_the_protocol_is_said_first(outcome, tmp_path):
-    record = record_of(outcome, tmp_path, altered(PROTOCOLS["cmc"], lr=1))
-    assert (record["is_protocol"], record["departures"]) == (False, ["lr 1 instead of 30"])
-    assert linear_lines(record)[0] == (
-        "linear probe, protocol cmc, but not as published: lr 1 instead of 30"
+    record = record_of(outcome, tmp_path, with_overrides(PROTOCOLS["cmc"], lr=1))
+    assert (record["is_protocol"], record["deviations"]) == (False, ["lr 1 instead of 30"])
+    assert linear_table(record)[0] == (
+        "linear probe, protocol cmc, with deviations: lr 1 instead of 30"
     )
 
 
 def test_a_loss_above_guessing_is_pointed_out(outcome, tmp_path):
     curve = (*CURVE, EpochResult(3, 3.0, 250.0, 10.0, 50.0))
-    lines = linear_lines(record_of(dataclasses.replace(outcome, curve=curve), tmp_path))
+    lines = linear_table(record_of(dataclasses.replace(outcome, curve=curve), tmp_path))
     (line,) = [line for line in lines if "guessing" in line]
     assert line.startswith("the last epoch's loss, 250, is above that of guessing, 2.303: ")
 
 
 def test_of_many_classes_the_ends_are_named(outcome, tmp_path):
     names = {f"c{i}": 10.0 * i for i in range(8)}
-    lines = linear_lines(record_of(dataclasses.replace(outcome, per_class=names), tmp_path))
+    lines = linear_table(record_of(dataclasses.replace(outcome, per_class=names), tmp_path))
     assert (
         "best classes: c7 70.0 %, c6 60.0 %, c5 50.0 %; worst: c2 20.0 %, c1 10.0 %, c0 0.0 %"
         in lines
@@ -99,13 +107,14 @@ def test_of_many_classes_the_ends_are_named(outcome, tmp_path):
 
 @pytest.mark.parametrize("chosen", [0.1, 1.0])
 def test_a_sweep_is_a_table_and_its_edge_is_pointed_out(chosen):
-    tried = [
+    trials = [
         {"lr": lr, "weight_decay": decay, "top1": None if lr == 10 else 10 * lr, "loss": 1.0}
         for decay in (0.0, 0.01)
         for lr in (0.1, 1.0, 10.0)
     ]
     record = {
-        "sweep": tried,
+        "fast": True,
+        "sweep": trials,
         "chosen": {"lr": chosen, "weight_decay": 0.01, "top1": 1.0, "loss": 1.0},
         "held_out": 50,
         "held_out_noise": 4.24,
@@ -117,19 +126,30 @@ def test_a_sweep_is_a_table_and_its_edge_is_pointed_out(chosen):
         "test_images": 200,
         "skipped": [],
     }
-    lines = fast_lines(record)
+    lines = linear_table(record)
     assert lines[:5] == [
-        "top-1 on 50 training images held out, by learning rate and decay:",
+        "top-1 on 50 held-out training images, by learning rate and decay:",
         "        lr      wd 0   wd 0.01",
         "       0.1    1.00 %    1.00 %",
         "         1   10.00 %   10.00 %",
         "        10  diverged  diverged",
     ]
-    assert f"chosen: lr {chosen:g}, weight decay 0.01" in lines
+    assert any(line.startswith(f"chosen: lr {chosen:g}, weight decay 0.01, ") for line in lines)
     assert "on the test images: top-1 31.00 %, top-5 79.50 %" in lines
-    assert (
-        "it has the smallest loss, 1, of the 2 within 4.2 points of the highest top-1, which 50 "
-        "images do not tell apart"
-    ) in lines
+    words = "smallest loss, 1, of the 2 within 4.2 points of the highest top-1 (the standard error"
+    assert any(words in line for line in lines)
     assert any("one beyond may be better" in line for line in lines) == (chosen == 0.1)
-    assert lines[-1].startswith("this is not the published protocol")
+    assert lines[-1].startswith("not a published protocol")
+
+
+def test_a_skipped_image_is_named_with_its_reason(tmp_path):
+    folder = labelled_folder(write_class_folders(tmp_path, ("ant", "bee"), each=2))
+    (tmp_path / "ant" / "1.png").write_bytes(b"no image")
+    (tmp_path / "bee" / "0.png").unlink()
+    (first, broken), (second, gone), (third, sound) = unreadable_reasons(folder, (1, 2, 3))
+    assert [first, second, third] == [
+        str(tmp_path / name) for name in ("ant/1.png", "bee/0.png", "bee/1.png")
+    ]
+    assert "not an image" in broken
+    assert "No such file" in gone
+    assert sound == "could not be read when it was its turn"

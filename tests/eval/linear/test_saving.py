@@ -1,4 +1,4 @@
-"""Classifiers that are read back, of every kind of trunk, and states that are refused."""
+"""Classifiers that are read back, of every kind of backbone, and states that are refused."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from dilo.train.networks.torchfile import read
 
 
 def write_pair(path, first, second):
-    """Write two small trunks, of one channel and of two, under the names of a repository."""
+    """Write two small backbones, of one channel and of two, under the names of a repository."""
     state = {
         prefix + name: value
         for channels, prefix in ((1, first), (2, second))
@@ -35,8 +35,8 @@ def same_scores(found, encoder, layer, images):
     return found.scores(images).equal(expected)
 
 
-def test_a_trunk_and_its_layer_come_back_with_recipe_step_and_classes(tmp_path):
-    source = write_small(tmp_path / "trunk.pt")
+def test_a_backbone_and_its_layer_come_back_with_recipe_step_and_classes(tmp_path):
+    source = write_small(tmp_path / "backbone.pt")
     encoder = load_encoder(source)
     layer = write_fitted(tmp_path, encoder, 128)
     found = load_classifier(tmp_path)
@@ -52,8 +52,8 @@ def test_a_trunk_and_its_layer_come_back_with_recipe_step_and_classes(tmp_path):
     }
 
 
-def test_the_size_it_was_trained_at_comes_back_rather_than_the_trunks(tmp_path):
-    encoder = load_encoder(write_small(tmp_path / "trunk.pt"), size=24)
+def test_the_size_it_was_trained_at_comes_back_rather_than_the_backbones(tmp_path):
+    encoder = load_encoder(write_small(tmp_path / "backbone.pt"), size=24)
     write_fitted(tmp_path, encoder, 128)
     assert load_classifier(tmp_path).encoder.size == 24
 
@@ -78,8 +78,8 @@ def test_a_pair_comes_back_in_the_colours_that_its_layer_saw(tmp_path, prefixes,
 def test_a_transformer_of_timm_comes_back(tmp_path):
     timm = pytest.importorskip("timm")
     name = "test_vit"
-    trunk = timm.create_model(name, num_classes=0)
-    state = {f"module.encoder_q.trunk.{k}": v for k, v in trunk.state_dict().items()}
+    backbone = timm.create_model(name, num_classes=0)
+    state = {f"module.encoder_q.backbone.{k}": v for k, v in backbone.state_dict().items()}
     torch.save({"arch": f"timm:{name}", "state_dict": state}, tmp_path / "vit.pt")
     encoder = load_encoder(tmp_path / "vit.pt", size=16)
     images = torch.rand(2, 3, 16, 16)

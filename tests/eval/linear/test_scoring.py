@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dilo.eval.linear.scoring import per_class, places, score
+from dilo.eval.linear.scoring import per_class, topk_accuracy, true_class_ranks
 from dilo.pipeline.errors import CheckpointError
 
 
@@ -22,8 +22,8 @@ def test_places_are_those_of_a_loop_over_images_and_classes(drawn, chunk):
     for row, label in zip(rows, labels.tolist(), strict=True):
         scores = [float(weight[c] @ row + bias[c]) for c in range(9)]
         expected.append(sum(other > scores[label] for other in scores))
-    assert places(weight, bias, rows, labels, chunk).tolist() == expected
-    found = score(torch.tensor(expected))
+    assert true_class_ranks(weight, bias, rows, labels, chunk).tolist() == expected
+    found = topk_accuracy(torch.tensor(expected))
     assert found.top1 == pytest.approx(100 * sum(place < 1 for place in expected) / 50)
     assert found.top5 == pytest.approx(100 * sum(place < 5 for place in expected) / 50)
     assert 0 < found.top1 < found.top5 < 100
@@ -31,14 +31,16 @@ def test_places_are_those_of_a_loop_over_images_and_classes(drawn, chunk):
 
 def test_constant_scores_are_no_more_right_than_guessing():
     labels = torch.arange(4)
-    found = places(torch.zeros(4, 2), torch.zeros(4), torch.ones(4, 2), labels)
+    found = true_class_ranks(torch.zeros(4, 2), torch.zeros(4), torch.ones(4, 2), labels)
     assert found.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_scores_that_are_no_numbers_are_refused_and_not_called_right(value):
     with pytest.raises(CheckpointError, match=r"must be finite, got NaN or infinity.*--lr"):
-        places(torch.full((2, 2), value), torch.zeros(2), torch.ones(3, 2), torch.zeros(3).long())
+        true_class_ranks(
+            torch.full((2, 2), value), torch.zeros(2), torch.ones(3, 2), torch.zeros(3).long()
+        )
 
 
 def test_each_class_counts_its_own_images_and_one_without_any_is_left_out():

@@ -9,7 +9,7 @@ from support.probes import CPU, SHORT, folders, tiny_encoder, write_small
 from support.ranks import on_ranks
 from torch import nn
 
-from dilo.eval.features.features import features
+from dilo.eval.features.features import extract_features
 from dilo.eval.linear.data import EpochBatches, TrainingCrops, collate
 from dilo.eval.linear.protocols import Protocol
 from dilo.eval.linear.saving import STATE
@@ -62,7 +62,7 @@ def test_it_is_the_loop_of_the_paper_read_literally(data):
     expected.weight.data.copy_(weight)
     expected.bias.data.zero_()
     optimizer = torch.optim.SGD(expected.parameters(), lr=1.0, momentum=0.9)
-    crops, queries = TrainingCrops(train, SHORT, 16, seed=4), features(encoder, test)
+    crops, queries = TrainingCrops(train, SHORT, 16, seed=4), extract_features(encoder, test)
     for epoch, batches in enumerate([list(EpochBatches(12, SHORT, 4))[i : i + 3] for i in (0, 3)]):
         losses = []
         optimizer.param_groups[0]["lr"] = 0.1**epoch
@@ -105,8 +105,8 @@ def test_the_best_epoch_is_the_first_of_the_highest(data):
         assert dataclasses.replace(outcome, curve=curve).best.epoch == best
 
 
-def test_what_it_writes_scores_images_as_the_trunk_and_the_layer_do(data):
-    encoder = load_encoder(write_small(data / "trunk.pt"))
+def test_what_it_writes_scores_images_as_the_backbone_and_the_layer_do(data):
+    encoder = load_encoder(write_small(data / "backbone.pt"))
     outcome = run(data, encoder=encoder)
     classifier = load_classifier(data / "out")
     assert classifier.encoder.source == outcome.classifier == data / "out" / "classifier.pth"
@@ -133,7 +133,7 @@ def test_stopped_anywhere_it_goes_on_bit_for_bit(data, monkeypatch, steps):
     assert read(data / "out" / STATE)["state"]["step"] == steps
     said = []
     outcome = run(data, said=said)
-    assert f"going on from epoch {steps / 3:.2f}" in said
+    assert f"resuming from epoch {steps / 3:.2f}" in said
     assert outcome.curve == whole.curve
     assert all(map(torch.equal, layer(data), layer(data, "whole")))
 
@@ -186,23 +186,23 @@ def test_a_state_of_odd_values_is_refused_in_a_sentence(data):
             run(data)
 
 
-def test_it_does_not_go_on_with_another_trunk(data):
+def test_it_does_not_go_on_with_another_backbone(data):
     run(data)
     other = tiny_encoder(data / "gone.pt")
     other.network.conv.bias += 1
-    with pytest.raises(CheckpointError, match="was made with trunk ="):
+    with pytest.raises(CheckpointError, match="was made with backbone ="):
         run(data, encoder=other)
 
 
-def test_a_trunk_left_in_train_mode_is_caught_after_the_first_epoch(data):
+def test_a_backbone_left_in_train_mode_is_caught_after_the_first_epoch(data):
     encoder = tiny_encoder(data / "gone.pt")
     encoder.network.train()
-    with pytest.raises(CheckpointError, match=r"norm\.running_mean, .*in train mode"):
+    with pytest.raises(CheckpointError, match=r"statistics changed: .*in train mode"):
         run(data, encoder=encoder)
-    assert not (data / "out").exists()  # nothing that could be gone on with
+    assert not (data / "out").exists()  # nothing that could be resumed
 
 
-def test_the_trunk_trains_in_eval_mode_and_its_gradients_are_off(data):
+def test_the_backbone_trains_in_eval_mode_and_its_gradients_are_off(data):
     encoder, modes = tiny_encoder(data / "gone.pt"), set()
     encoder.network.register_forward_hook(
         lambda module, inputs, output: modes.add((module.training, output.requires_grad))
@@ -278,7 +278,7 @@ def test_one_class_is_refused_before_any_work(tmp_path):
         run(tmp_path)
 
 
-def test_in_bfloat16_the_trunk_alone_is_less_exact(data):
+def test_in_bfloat16_the_backbone_alone_is_less_exact(data):
     exact = run(data, "exact")
     rounded = run(data, "rounded", machine=dataclasses.replace(CPU, precision="bf16"))
     ours, theirs = layer(data, "rounded"), layer(data, "exact")

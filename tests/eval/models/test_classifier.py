@@ -1,4 +1,4 @@
-"""Trunks with a classifier: whose files have one, what a score is, and which class is which."""
+"""Backbones with a classifier: whose files have one, what a score is, and which class is which."""
 
 import pytest
 import torch

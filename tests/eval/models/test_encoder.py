@@ -1,4 +1,4 @@
-"""Checkpoints to trunks: which files are understood, and which are refused and how."""
+"""Checkpoints to backbones: which files are understood, and which are refused and how."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ from dilo.train.engine.checkpoint import checkpoint_path
 from dilo.train.networks.encoder import resnet
 
 
-def test_the_trunk_gives_the_input_of_the_head(tmp_path):
+def test_the_backbone_gives_the_input_of_the_head(tmp_path):
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt"))
     whole = resnet(model_of())
     whole.load_state_dict(trunk_state())
@@ -30,7 +30,7 @@ def test_the_trunk_gives_the_input_of_the_head(tmp_path):
     assert torch.equal(encoder.network(images), pooled[0])
 
 
-def test_the_trunk_is_frozen_and_stays_so_while_it_runs(tmp_path):
+def test_the_backbone_is_frozen_and_stays_so_while_it_runs(tmp_path):
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt"))
     before = {name: tensor.clone() for name, tensor in encoder.network.state_dict().items()}
     result = encoder.network(torch.randn(2, 3, 32, 32))
@@ -154,7 +154,7 @@ def test_ours_say_their_recipe_and_what_they_were_trained_on(tmp_path):
     said = {"images": "a1", "masks": "", "backgrounds": "c3"}
     path = write_checkpoint(tmp_path / "c.pt", lambda content: content["dilo"].update(said))
     encoder = load_encoder(path)
-    assert encoder.origin == {"epoch": 1, "images": "a1", "backgrounds": "c3"}
+    assert encoder.training == {"epoch": 1, "images": "a1", "backgrounds": "c3"}
     assert encoder.recipe["views"]["size"] == 32
 
 
@@ -174,7 +174,7 @@ def test_colours_that_nobody_knows_are_refused_and_other_odd_words_are_dropped(t
         content["epoch"] = [1]
 
     encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", odd))
-    assert (encoder.size, encoder.step, encoder.origin) == (224, None, {})
+    assert (encoder.size, encoder.step, encoder.training) == (224, None, {})
 
     def infrared(content):
         content["dilo"]["recipe"]["views"]["space"] = "infrared"
@@ -226,7 +226,7 @@ def test_counts_that_count_nothing_and_endless_words_are_dropped(tmp_path):
             content["epoch"] = number
 
         encoder = load_encoder(write_checkpoint(tmp_path / "c.pt", odd))
-        assert (encoder.step, encoder.origin) == (None, {})
+        assert (encoder.step, encoder.training) == (None, {})
 
 
 @pytest.mark.parametrize("size", [0, -7, 10**18])

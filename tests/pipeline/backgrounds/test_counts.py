@@ -17,12 +17,12 @@ from dilo.pipeline.store.shardfile import ShardSummary
         (
             (1, 1, 2, 0, 0),
             "1 background from 1 image; 2 images without a window "
-            "(a smaller --min-side or a larger --response finds more)",
+            "(a smaller --min-side or a larger --max-saliency finds more)",
         ),
         (
             (7, 5, 2, 3, 4),
             "7 backgrounds from 5 images; 2 images without a window; 3 images not drawn; "
-            "4 short of what --count asks",
+            "4 fewer than --count",
         ),
     ],
 )

@@ -213,7 +213,7 @@ def test_windows_of_a_texture_have_the_size_though_the_texture_is_smaller(images
 
 def test_other_masks_than_those_of_the_plan_are_refused(images, masks, tmp_path):
     planned(ImageSelection(images), tmp_path / "store", crops_by(masks))
-    with pytest.raises(DiloError, match="holds crops: dilo-prep backgrounds --masks STORE goes on"):
+    with pytest.raises(DiloError, match="holds crops: dilo-prep backgrounds --masks STORE resumes"):
         ShardBuilder(images, tmp_path / "store", BackgroundSource()).build(0)
     other = masks_of(images / "class0", tmp_path / "other")
     with pytest.raises(StoreError, match=r"must be the masks that .* was planned with, of finger"):

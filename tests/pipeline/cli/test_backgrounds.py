@@ -23,20 +23,20 @@ def masks(images, tmp_path):
 
 
 def made(images, out, *more, status=0):
-    words = ("backgrounds", "--images", images, "--out", out, "--size", 24, "--jobs", 1)
+    words = ("backgrounds", "--images", images, "--out", out, "--size", 24, "--workers", 1)
     return invoke(main, *words, "--backend", "threading", *more, status=status)
 
 
 def crops(images, masks, out, *more, status=0):
-    small = ("--masks", masks, "--min-side", 8, "--response", 40)
+    small = ("--masks", masks, "--min-side", 8, "--max-saliency", 40)
     return made(images, out, *small, *more, status=status)
 
 
 def test_crops_are_of_the_images_that_have_masks(images, masks, tmp_path):
     (images / "later.jpg").touch()
-    result = crops(images, masks, tmp_path / "store", "--json", "--strict")
-    assert "6 of 6 images, 0 failed\n  6 backgrounds from 6 images\n" in result.stderr
-    record = json.loads(result.stdout)
+    record = json.loads(crops(images, masks, tmp_path / "store", "--json", "--strict").stdout)
+    shown = invoke(main, "status", tmp_path / "store").stdout
+    assert "6 of 6 images, 0 failed\n  6 backgrounds from 6 images\n" in shown
     assert (record["kind"], record["method"], record["backgrounds"]) == ("backgrounds", "crops", 6)
     store = BackgroundStore(tmp_path / "store")
     assert (store.kind, len(store)) == ("crops", 6)
@@ -81,15 +81,15 @@ def test_a_shortfall_and_images_without_a_window_are_said_and_are_no_failure(
     images, masks, tmp_path
 ):
     more = ("--min-side", 22, "--count", 60, "--strict")
-    said = crops(images, masks, tmp_path / "store", *more).stderr
+    said = crops(images, masks, tmp_path / "store", *more).stdout
     store = BackgroundStore(tmp_path / "store")
     assert f"  {len(store)} backgrounds from {len(store)} images; " in said
-    assert f"{6 - len(store)} images without a window; {60 - len(store)} short of what" in said
-    assert said.splitlines()[-1] in invoke(main, "status", tmp_path / "store").stderr
+    assert f"{6 - len(store)} images without a window; {60 - len(store)} fewer than --count" in said
+    assert said.splitlines()[-1] in invoke(main, "status", tmp_path / "store").stdout
     empty = tmp_path / "empty"
-    said = crops(images, masks, empty, "--min-side", 2000, "--strict").stderr
+    said = crops(images, masks, empty, "--min-side", 2000, "--strict").stdout
     assert "0 backgrounds from 0 images; 6 images without a window" in said
-    invoke(main, "verify", empty, "--jobs", 1)
+    invoke(main, "verify", empty, "--workers", 1)
 
 
 def test_the_same_command_goes_on_and_the_tasks_of_an_array_make_the_same_bytes(
@@ -111,7 +111,7 @@ def test_the_same_command_goes_on_and_the_tasks_of_an_array_make_the_same_bytes(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--response", 41], "says response 40; asked for response 41"),
+        (["--max-saliency", 41], "says response 40; asked for response 41"),
         (["--crops", 2], "says crops 1; asked for crops 2"),
         (["--count", 3], "says count None; asked for count 3"),
         (["--seed", 1], "says seed 0; asked for seed 1"),
@@ -129,7 +129,7 @@ def test_wrong_usage_is_said_in_a_sentence(images, masks, tmp_path):
     for more, message in (
         ([], "--kind crops needs --masks STORE"),
         (["--kind", "textures", "--masks", masks], "--masks belongs to --kind crops, got textures"),
-        (["--kind", "images", "--response", 0], "--response belongs to --kind crops, got images"),
+        (["--kind", "images", "--max-saliency", 0], "--max-saliency belongs to --kind crops, got"),
         (["--kind", "images", "--min-side", 9], "--min-side belongs to --kind crops, got images"),
         (["--kind", "images", "--crops", 2], "--crops belongs to --kind crops or textures, got im"),
         (["--kind", "noise"], "'noise' is not one of 'crops', 'textures', 'images'"),
@@ -154,18 +154,18 @@ def test_verify_finds_damage_and_changed_images_and_repairs(images, masks, tmp_p
     store = tmp_path / "store"
     crops(images, masks, store, "--shard-size", 2, "--count", 3)
     expected = content(store)
-    invoke(main, "verify", store, "--images", images, "--jobs", 1)
+    invoke(main, "verify", store, "--images", images, "--workers", 1)
     shard = store / "shard-00001.h5"
     flipped = bytearray(shard.read_bytes())
     flipped[-20] ^= 1
     shard.write_bytes(flipped)
-    said = invoke(main, "verify", store, "--repair", "--jobs", 1, status=1).stderr
-    assert "give the dilo-prep command of this store again" in said
+    said = invoke(main, "verify", store, "--repair", "--workers", 1, status=1).stderr
+    assert "run the dilo-prep command of this store again" in said
     crops(images, masks, store, "--shard-size", 2, "--count", 3)
     assert {name: there for name, there in content(store).items() if "/" not in name} == expected
     for path in images.rglob("*.jpg"):
         path.write_bytes(path.read_bytes() + b"\0")
-    said = invoke(main, "verify", store, "--images", images, "--jobs", 1, status=1).stderr
+    said = invoke(main, "verify", store, "--images", images, "--workers", 1, status=1).stdout
     assert said.count("the image changed since") == 3  # those that were not read do not count
     assert (
         "got other images by the same names, 3 of 3: nothing was moved; give that folder"
@@ -181,7 +181,7 @@ def test_a_preview_is_of_backgrounds_or_of_their_windows(images, masks, tmp_path
         assert picture.read_bytes().startswith(b"\x89PNG")
         picture.unlink()
     said = invoke(main, "preview", masks, "--out", tmp_path / "sheet.png", status=2).stderr
-    assert "a preview of masks needs the folder they are of: --images DIR" in said
+    assert "a preview of masks needs the folder of their images: give --images DIR" in said
 
 
 def test_what_is_of_masks_alone_refuses_backgrounds(images, masks, tmp_path):

@@ -12,7 +12,7 @@ from dilo.pipeline.doctor.report import Diagnosis, Finding
 def test_the_doctor_examines_the_nearest_folder_and_makes_none(tmp_path):
     diagnosis = doctor.examine(tmp_path / "new" / "store", jobs=1)
     found = {finding.check: finding for finding in diagnosis.findings}
-    assert found["folder"].found == f"not there yet; judged by {tmp_path}"
+    assert found["folder"].found == f"does not exist yet; checked {tmp_path}"
     checks = {"file system", "writing", "renaming", "cores", "memory", "OpenCV"}
     assert checks <= set(found)
     assert list(tmp_path.iterdir()) == []
@@ -20,9 +20,9 @@ def test_the_doctor_examines_the_nearest_folder_and_makes_none(tmp_path):
 
 def test_a_file_in_the_way_breaks_a_run_and_is_not_tried(tmp_path):
     (tmp_path / "file").touch()
-    result = invoke(main, "doctor", tmp_path / "file", "--json", status=1)
-    assert f"BREAKS  folder         {tmp_path / 'file'} is a file" in result.stderr
-    record = json.loads(result.stdout)
+    shown = invoke(main, "doctor", tmp_path / "file", status=1).stdout
+    assert f"BREAKS  folder         {tmp_path / 'file'} is a file" in shown
+    record = json.loads(invoke(main, "doctor", tmp_path / "file", "--json", status=1).output)
     assert record["directory"] == str(tmp_path / "file")
     assert "writing" not in [finding["check"] for finding in record["findings"]]
 
@@ -31,7 +31,7 @@ def test_what_slows_a_run_is_no_fault_and_what_breaks_it_is(tmp_path, monkeypatc
     for level, status in (("ok", 0), ("slow", 0), ("breaks", 1)):
         found = Diagnosis(tmp_path, [Finding("cores", level, "few")])
         monkeypatch.setattr(doctor, "examine", lambda directory, jobs, found=found: found)
-        assert "cores" in invoke(main, "doctor", tmp_path, status=status).stderr
+        assert "cores" in invoke(main, "doctor", tmp_path, status=status).stdout
 
 
 def test_a_check_that_stumbles_leaves_the_others(tmp_path, monkeypatch):
@@ -40,9 +40,10 @@ def test_a_check_that_stumbles_leaves_the_others(tmp_path, monkeypatch):
 
     monkeypatch.setattr(doctor.machine, "cores", stumble)
     found = {finding.check: finding.found for finding in doctor.examine(tmp_path, 1).findings}
-    assert found["cores"] == "cannot be told here: No module named 'joblib'"
+    assert found["cores"] == "cannot be checked here: No module named 'joblib'"
     assert "OpenCV" in found
 
 
 def test_no_workers_are_wrong_usage(tmp_path):
-    assert "0 workers do nothing" in invoke(main, "doctor", tmp_path, "--jobs", 0, status=2).stderr
+    refused = invoke(main, "doctor", tmp_path, "--workers", 0, status=2)
+    assert "0 workers do nothing: -1 starts one for each core" in refused.stderr

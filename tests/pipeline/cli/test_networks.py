@@ -15,7 +15,7 @@ from support.plugins import mark
 
 from dilo.eval.attribution.maskmethods import CLASS_RULES, SEGMENTATIONS
 from dilo.pipeline.cli import main
-from dilo.pipeline.cli.networks import NetworkOptions
+from dilo.pipeline.cli.networks import _CLASS_RULES, NetworkOptions
 from dilo.pipeline.cli.run import RunOptions
 from dilo.pipeline.masks import gpus
 from dilo.pipeline.saliency import MaskRecipe
@@ -23,6 +23,9 @@ from dilo.pipeline.saliency.networkparameters import PRECISIONS
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
+
+#: In this process: another would take longer to start than to do the work.
+HERE = ("--jobs", 1, "--backend", "threading")
 
 
 @pytest.fixture
@@ -39,9 +42,9 @@ def masks(images, out, *more, method="net", status=0, weights=True):
 
 def test_it_goes_by_shards_says_its_pace_and_resumes(images, tmp_path):
     store = tmp_path / "store"
-    first = masks(images, store, "--jobs", 2, "--shard-size", 4, "--batch", 3, "--json")
+    first = masks(images, store, "--workers", 2, "--shard-size", 4, "--batch", 3, "--json")
     assert "net: " in first.stderr
-    assert " images/s a process, " in first.stderr
+    assert " images/s per process, " in first.stderr
     record = json.loads(first.stdout)
     assert record["images_per_second"] > 0
     assert 0 < record["data_wait"] <= 1
@@ -52,7 +55,7 @@ def test_it_goes_by_shards_says_its_pace_and_resumes(images, tmp_path):
     )
     before = (store / "shard-00001.h5").read_bytes()
     (store / "shard-00001.h5").unlink()
-    options = ("--workers", 2, "--jobs", 1, "--backend", "threading")
+    options = ("--workers", 2, *HERE)
     again = masks(images, store, *options)
     assert "to do: 4 images in 1" in again.stderr
     assert (store / "shard-00001.h5").read_bytes() == before
@@ -63,10 +66,10 @@ def test_it_goes_by_shards_says_its_pace_and_resumes(images, tmp_path):
 
 
 def test_tasks_of_an_array_make_the_store_that_one_run_makes(images, tmp_path):
-    masks(images, tmp_path / "one", "--jobs", 1, "--shard-size", 4)
+    masks(images, tmp_path / "one", *HERE, "--shard-size", 4)
     masks(images, tmp_path / "many", "--shard-size", 4, "--plan-only")
     for task in (2, 0, 1):
-        share = ("--num-tasks", 3, "--task-id", task, "--jobs", 1)
+        share = ("--num-tasks", 3, "--task-id", task, *HERE)
         masks(images, tmp_path / "many", "--shard-size", 4, *share)
     for file in sorted((tmp_path / "one").iterdir()):
         assert (tmp_path / "many" / file.name).read_bytes() == file.read_bytes()
@@ -74,7 +77,7 @@ def test_tasks_of_an_array_make_the_store_that_one_run_makes(images, tmp_path):
 
 def test_an_image_that_kills_a_worker_is_found_and_recorded(images, tmp_path):
     mark(images / "class0" / "red.png")
-    options = ("--jobs", 2, "--shard-size", 5, "--batch", 3, "--json")
+    options = ("--workers", 2, "--shard-size", 5, "--batch", 3, "--json")
     found = json.loads(masks(images, tmp_path / "s", *options, method="killer").stdout)
     assert (found["done_images"], list(found["failed"])) == (10, ["class0/red.png"])
     why = found["failed"]["class0/red.png"]
@@ -82,15 +85,15 @@ def test_an_image_that_kills_a_worker_is_found_and_recorded(images, tmp_path):
 
 
 def test_a_device_that_takes_nothing_ends_the_run_in_words(images, tmp_path):
-    result = masks(images, tmp_path / "s", "--jobs", 2, method="dead", status=3)
-    assert "device lost: give fewer --jobs if memory ran out" in result.stderr
+    result = masks(images, tmp_path / "s", "--workers", 2, method="dead", status=3)
+    assert "device lost: give fewer --workers if memory ran out" in result.stderr
 
 
 def test_another_size_a_run_for_its_checkpoint_and_a_refinement(images, tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     gain(tmp_path / "run" / "checkpoints" / "step-00000001.pt", 0.0)
     gain(tmp_path / "run" / "checkpoints" / "step-00000002.pt", 1.0)
-    options = ("--jobs", 1, "--shard-size", 9, "--size", 48, "--refine", "grabcut")
+    options = (*HERE, "--shard-size", 9, "--size", 48, "--refine", "grabcut")
     masks(images, tmp_path / "file", *options)
     run = ("--weights", tmp_path / "run", "--device", "cpu")
     masks(images, tmp_path / "run-store", *options, *run, weights=False)
@@ -101,12 +104,12 @@ def test_another_size_a_run_for_its_checkpoint_and_a_refinement(images, tmp_path
 
 
 def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path):
-    result = masks(images, tmp_path / "s", "--dry-run", "--json", "--batch", 4, "--jobs", 1)
+    result = masks(images, tmp_path / "s", "--dry-run", "--json", "--batch", 4, "--workers", 1)
     found = json.loads(result.stdout)
     assert (found["sampled"], found["failed"]) == (9, {})
     assert found["core_hours"] > 0
     assert not (tmp_path / "s").exists()
-    slow = masks(images, tmp_path / "s", "--dry-run", "--json", "--jobs", 1, method="slow")
+    slow = masks(images, tmp_path / "s", "--dry-run", "--json", "--workers", 1, method="slow")
     assert json.loads(slow.stdout)["seconds_an_image"] > 0.1
 
 
@@ -116,7 +119,7 @@ def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path)
         ("net", (), False, "--method net is a network: give its --weights FILE"),
         ("rbd", (), True, "--weights belongs to a --method that is a network, such as basnet, got"),
         ("rbd", ("--batch", 3), False, "--batch belongs to a --method that is a network"),
-        ("rbd", ("--workers", 3), False, "--workers belongs to a --method that is a network"),
+        ("rbd", ("--threads", 3), False, "--threads belongs to a --method that is a network"),
         ("rbd", ("--device", "cpu"), False, "--device belongs to a --method that is a network"),
         (
             "rbd",
@@ -134,7 +137,7 @@ def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path)
         ),
         (
             "net",
-            ("--class", "folder"),
+            ("--class", "true"),
             True,
             "--class belongs to --method cam or gradient, got net",
         ),
@@ -148,9 +151,9 @@ def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path)
             "net",
             ("--precision", "bf16", "--set", "precision=fp32"),
             True,
-            "--precision and --set precision=... say the same",
+            "--precision and --set precision=... set the same parameter",
         ),
-        ("net", ("--set", "weights=abc"), True, "weights are known by their file alone"),
+        ("net", ("--set", "weights=abc"), True, "weights are given only by their file"),
         ("net", ("--set", "nonsense=1"), True, "nonsense must be one of side, weights, precision"),
         ("magic", (), True, "must be one of basnet, cam, .*, got 'magic'"),
     ],
@@ -175,9 +178,9 @@ def test_weights_that_do_not_fit_are_refused_before_a_store_is_begun(images, tmp
 
 
 def test_other_weights_are_refused_by_name(images, tmp_path):
-    masks(images, tmp_path / "s", "--jobs", 1)
+    masks(images, tmp_path / "s", *HERE)
     gain(images.parent / "weights.pt", 2)
-    result = masks(images, tmp_path / "s", "--jobs", 1, status=3)
+    result = masks(images, tmp_path / "s", *HERE, status=3)
     assert "plan.json says weights '" in result.stderr
     assert "asked for weights '" in result.stderr
 
@@ -234,12 +237,21 @@ def test_a_gpu_that_cannot_compute_as_asked_is_refused_before_a_store_is_begun(
     masks(images, tmp_path / "s", "--device", "cuda", "--precision", "fp16", "--plan-only")
 
 
+def test_an_automatic_precision_is_the_stores_or_what_suits_the_device(images, tmp_path):
+    masks(images, tmp_path / "new", "--precision", "auto", "--plan-only")
+    assert Plan.load(tmp_path / "new").parameters["precision"] == "fp32"
+    masks(images, tmp_path / "half", "--precision", "bf16", "--plan-only")
+    masks(images, tmp_path / "half", "--precision", "auto", "--workers", 1)
+    assert Plan.load(tmp_path / "half").parameters["precision"] == "bf16"
+
+
 def test_the_words_of_the_options_are_those_of_the_parameters():
     choices = {
         parameter.name: tuple(parameter.type.choices)
         for parameter in main.commands["masks"].params
         if isinstance(parameter.type, click.Choice)
     }
-    assert choices["precision"] == PRECISIONS
-    assert choices["label"] == CLASS_RULES
+    assert choices["precision"] == ("auto", *PRECISIONS)
+    assert choices["label"] == tuple(_CLASS_RULES)
+    assert tuple(_CLASS_RULES.values()) == CLASS_RULES
     assert choices["segmentation"] == SEGMENTATIONS

@@ -30,7 +30,7 @@ def test_what_a_killed_worker_was_writing_goes_when_a_full_disk_ends_the_run(tmp
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr("dilo.pipeline.compute.shard.write_shard", full)
-    options = ("--size", 32, "--jobs", 1, "--backend", "threading")
+    options = ("--size", 32, "--workers", 1, "--backend", "threading")
     refused = invoke(main, "masks", "--images", images, "--out", store, *options, status=3)
     assert "No space left on device" in refused.stderr
     assert left

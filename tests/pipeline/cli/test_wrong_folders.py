@@ -8,7 +8,7 @@ from support.stores import even_images, even_store
 from dilo.pipeline.cli import main
 
 NAMES = [f"{'ab'[i % 2]}/{i}.png" for i in range(6)]
-HERE = ("--backend", "threading", "--jobs", 1)
+HERE = ("--backend", "threading", "--workers", 1)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_masks_of_other_images_are_refused_by_a_store_that_is_there(data):
     before = content(data / "store")
     words = ("masks", "--images", data / "others", "--out", data / "store", "--method", "gs")
     said = invoke(main, *words, *HERE, status=3).stderr
-    assert "a store is never changed, so ask for what it says or give a fresh folder" in said
+    assert "a store is never changed: use its settings, or give a new folder" in said
     assert content(data / "store") == before
 
 

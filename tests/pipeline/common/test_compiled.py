@@ -144,7 +144,7 @@ def test_the_home_s_cache_has_a_folder_for_each_machine_and_its_use_is_said(tmp_
     cache = tmp_path / "cache"
     _, _, folder, said = run(TMPDIR=tmp_path, XDG_CACHE_HOME=cache)
     assert Path(folder).is_relative_to(cache / "dilo" / f"compiled-{os.uname()[1]}")
-    assert f"compiled code is kept in {cache}" in said
+    assert f"compiled code is cached in {cache}" in said
     assert "set NUMBA_CACHE_DIR" in said
 
 
@@ -158,7 +158,7 @@ def test_where_nothing_can_be_kept_each_process_compiles_and_says_once_what_to_d
     )
     line, more = shown.stderr.splitlines()
     assert line == "compiling"
-    assert more.startswith("compiled code cannot be kept, each process compiles anew: ")
+    assert more.startswith("compiled code cannot be cached, so each process compiles again: ")
     assert more.endswith(
         "set NUMBA_CACHE_DIR to a folder that only you can write, on a disk of this machine"
     )

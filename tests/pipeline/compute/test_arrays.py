@@ -75,7 +75,7 @@ def test_a_task_says_which_it_is_and_one_that_does_everything_is_warned():
     assert task.line() == "task 0 of 4, counted from 0, by LSB_JOBINDEX=1"
     assert array_warning({"SGE_TASK_ID": "undefined"}) is None
     assert array_warning({"SLURM_ARRAY_TASK_ID": "3"}) == (
-        "SLURM_ARRAY_TASK_ID is set, but not --num-tasks: this process does everything"
+        "SLURM_ARRAY_TASK_ID is set, but not --num-tasks: this process computes everything"
     )
 
 
@@ -88,7 +88,7 @@ def test_a_task_says_which_it_is_and_one_that_does_everything_is_warned():
         (4, None, {"SGE_TASK_ID": "0"}, "got -1 by SGE_TASK_ID=0"),
         (4, None, {"PBS_ARRAY_INDEX": "x"}, "PBS_ARRAY_INDEX must be a number, got 'x'"),
         ("auto", None, {}, "--num-tasks auto needs one of SLURM_ARRAY_TASK_ID"),
-        ("auto", 1, slurm(1, 0, 3, 1, 4), "auto finds the task too, got --task-id 1: leave it out"),
+        ("auto", 1, slurm(1, 0, 3, 1, 4), "auto finds the task too, got --task-id 1: omit it"),
         ("auto", None, {"PBS_ARRAY_INDEX": "0"}, "PBS does not say .* give --num-tasks N"),
         ("auto", None, {"PBS_ARRAYID": "0"}, "Torque does not say"),
         ("auto", None, {"JOB_COMPLETION_INDEX": "0"}, "Kubernetes does not say"),

@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
     """Photographs, and in `alone` the store that one process makes."""
     folder = tmp_path_factory.mktemp("folder")
     images = photograph_folder(folder / "images", 12)
-    arguments = ("--images", images, "--out", folder / "alone", *OPTIONS, "--jobs", 1)
+    arguments = ("--images", images, "--out", folder / "alone", *OPTIONS, "--workers", 1)
     invoke(main, "masks", *arguments)
     return folder
 
@@ -88,13 +88,14 @@ def start(folder, out, cluster):
     """Start the command in the folder, with names that only it understands."""
     command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", "images"]
     command += ["--out", out, *OPTIONS, "--backend", "dask", "--scheduler", cluster.address]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
 
 
 def finish(process):
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    return said
+    result, log = process.communicate(timeout=120)
+    assert process.returncode == 0, log
+    return result
 
 
 def test_both_workers_take_part_and_the_store_is_the_same(folder, cluster, watcher):
@@ -157,7 +158,7 @@ def test_a_shard_that_kills_is_done_apart_and_a_lost_scheduler_is_an_error_in_wo
     naps = engine(time.sleep, [0, 60])
     assert next(naps) is None
     frail.processes[0].kill()
-    with pytest.raises(DiloError, match=r"lost: what is finished is kept; run the same command"):
+    with pytest.raises(DiloError, match=r"lost: finished work is kept; run the same command"):
         next(naps)
 
 

@@ -7,7 +7,7 @@ def test_shards_are_added_up_and_said_in_a_line():
     pace = Throughput(10, 4.0, 0.1) + Throughput(21, 6.0, 0.1)
     assert pace == Throughput(31, 10.0, 0.2)
     assert pace.report_line("basnet") == (
-        "basnet: 3.1 images/s a process, 2 % of the time waiting for data"
+        "basnet: 3.1 images/s per process, 2 % of the time waiting for data"
     )
     assert pace.as_dict() == {"images_per_second": 3.1, "data_wait": 0.02}
 

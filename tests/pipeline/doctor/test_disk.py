@@ -56,7 +56,7 @@ def test_kinds_of_disk_and_what_to_know_of_them():
 def test_a_folder_that_cannot_be_written_breaks_and_the_reason_decides_the_advice(tmp_path):
     disk = Mount(Path("/mnt"), "ext4", ("rw",))
     assert folder(tmp_path, tmp_path, True, disk).level == "ok"
-    assert "not there yet" in folder(tmp_path / "new", tmp_path, True, disk).found
+    assert "does not exist yet" in folder(tmp_path / "new", tmp_path, True, disk).found
     refused = folder(tmp_path, tmp_path, False, disk)
     assert refused.level == "breaks"
     assert "chmod" in refused.advice
@@ -82,6 +82,6 @@ def test_space_is_counted_in_masks_and_files():
 def test_the_folder_for_temporary_files():
     assert temporary(Path("/tmp"), None, 10**9).advice == ""
     assert temporary(Path("/tmp"), "/tmp/", 10**9).advice == ""
-    assert "passed over" in temporary(Path("/tmp"), "/nowhere", 10**9).advice
+    assert "ignored" in temporary(Path("/tmp"), "/nowhere", 10**9).advice
     assert temporary(Path("/tmp"), None, 10**6).level == "slow"
     assert temporary(None, None, 0).level == "breaks"

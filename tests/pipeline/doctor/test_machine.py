@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.disks import disk
 
-from dilo.pipeline.doctor import _shared_memory
+from dilo.pipeline.doctor import shared_memory as shared_memory_of
 from dilo.pipeline.doctor.machine import (
     compiled_code,
     cores,
@@ -25,7 +25,7 @@ def test_more_workers_than_cores_are_slow_and_the_number_to_give_is_said():
     assert cores(4, 64, 4).level == "ok"
     found = cores(4, 64, 64)
     assert (found.level, found.found) == ("slow", "this process may use 4 of 64; workers: 64")
-    assert "--jobs 4" in found.advice
+    assert "--workers 4" in found.advice
 
 
 def test_one_core_left_of_many_is_slow_but_not_on_a_machine_of_one():
@@ -34,10 +34,10 @@ def test_one_core_left_of_many_is_slow_but_not_on_a_machine_of_one():
 
 
 def test_numbers_of_threads_do_no_harm_but_code_that_is_not_compiled_is_slow():
-    assert threads({"OMP_NUM_THREADS": "1"}).found == "a worker keeps to one core"
+    assert threads({"OMP_NUM_THREADS": "1"}).found == "each worker uses one core"
     many = threads({"OMP_NUM_THREADS": "8", "MKL_NUM_THREADS": "4"})
     assert many.level == "ok"
-    assert many.found.startswith("OMP_NUM_THREADS=8, MKL_NUM_THREADS=4: does no harm")
+    assert many.found.startswith("OMP_NUM_THREADS=8, MKL_NUM_THREADS=4: harmless")
     assert threads({"NUMBA_DISABLE_JIT": "0"}).level == "ok"
     assert threads({"NUMBA_DISABLE_JIT": "1"}).level == "slow"
 
@@ -47,9 +47,9 @@ def test_workers_that_do_not_fit_into_memory_break_and_the_number_that_fits_is_s
     found = memory(1_700_000_000, 4)
     assert (found.level, found.found) == (
         "breaks",
-        "1.7 GB to be had; needed for 4 at work: 2.0 GB",
+        "1.7 GB available; 4 workers need 2.0 GB",
     )
-    assert "--jobs 3" in found.advice
+    assert "--workers 3" in found.advice
 
 
 def group(folder, limit, used, statistics, names):
@@ -124,7 +124,7 @@ def test_the_doctor_writes_to_shared_memory_instead_of_measuring_room_alone(tmp_
     assert write_error(tmp_path / "gone") == "No such file or directory"
     with disk(tmp_path / "shm", "ro,size=8m") as folder:
         assert write_error(folder) == "Read-only file system"
-        found = _shared_memory(folder)
+        found = shared_memory_of(folder)
         assert (found.level, found.found) == (
             "breaks",
             "a file cannot be written: Read-only file system",

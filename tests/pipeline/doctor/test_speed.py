@@ -62,6 +62,6 @@ def test_slow_disks_are_told_from_fast_ones():
     assert write_speed(16_000_000, 4.0).level == "slow"
     assert publishing(0.004).level == "ok"
     assert publishing(2.0).level == "slow"
-    assert read_speed(10, 0.1, 1_000_000).found == "10.0 ms an image, 10 MB/s"
+    assert read_speed(10, 0.1, 1_000_000).found == "10.0 ms per image, 10 MB/s"
     assert read_speed(10, 1.0, 1_000_000).level == "slow"
     assert read_speed(0, 0.0, 0).level == "ok"

@@ -25,7 +25,7 @@ def test_a_folder_that_lacks_a_few_is_the_right_one_and_one_that_lacks_most_is_n
         (root / NAMES[2 * lost]).unlink()
     (root / NAMES[1]).unlink()
     with pytest.raises(
-        StoreError, match=r"a/0.png and 6 more of 12 looked for not there, .*mounted"
+        StoreError, match=r"a/0.png and 6 more of 12 checked are missing; .*mounted"
     ):
         require_images(root, NAMES)
 
@@ -35,7 +35,7 @@ def test_a_folder_that_lacks_the_first_is_not_the_right_one(tmp_path):
     root = even_images(tmp_path / "root", names[8:20])
     for name in names[20:]:
         (root / name).touch()
-    with pytest.raises(StoreError, match=r"000.png and 7 more of 30 looked for"):
+    with pytest.raises(StoreError, match=r"000.png and 7 more of 30 checked"):
         require_images(root, names)
 
 

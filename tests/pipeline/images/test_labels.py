@@ -43,7 +43,7 @@ def test_the_order_is_said_where_it_is_not_that_of_text():
 def test_classes_named_as_the_parts_of_a_data_set_are_remarked_on():
     assert class_remarks(["train", "val"], "x") == [
         "x: classes are named train and val, as parts of a data set are: "
-        "is train in there the folder that was meant?"
+        "is train in it the right folder?"
     ]
 
 

@@ -105,15 +105,15 @@ def test_pictures_of_kinds_that_are_not_read_are_counted_and_said(tmp_path):
     touch(tmp_path, "a.jpg", "b.HEIC", "c/d.heic", ".e.heic", "f.jxl", "g.txt")
     lines = []
     assert list(find_images(tmp_path, say=lines.append)) == ["a.jpg"]
-    assert lines == [f"{tmp_path}: 3 files passed over: .heic (2), .jxl (1), which are not read"]
+    assert lines == [f"{tmp_path}: 3 files skipped: .heic (2), .jxl (1), which are not read"]
     lines.clear()
     find_images(tmp_path, ["a.*", "b.*"], say=lines.append)
-    assert lines == [f"{tmp_path}: 1 file passed over: .heic, which are not read"]
+    assert lines == [f"{tmp_path}: 1 file skipped: .heic, which are not read"]
     lines.clear()
     find_images(tmp_path, ["a.*"], say=lines.append)
     assert lines == []
     (tmp_path / "a.jpg").unlink()
-    with pytest.raises(DiloError, match=r"none found; 3 files passed over: \.heic \(2\)"):
+    with pytest.raises(DiloError, match=r"none found; 3 files skipped: \.heic \(2\)"):
         find_images(tmp_path)
 
 
@@ -251,8 +251,8 @@ def test_absolute_paths_may_go_through_a_link_or_not(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "a list must name images, one a line, got .*list: it names none"),
-        (b"\n\r\n\n", "it names none"),
+        (b"", "a list must name images, one per line, got .*list, which names none"),
+        (b"\n\r\n\n", "which names none"),
         (b"a\n\n../b\n", r"list, line 3: must be a path below --images .*, got \.\./b"),
         (b"a/../b\n", r"line 1: must be a path below .*, got a/\.\./b"),
         (b"/etc/passwd\n", "line 1: must be a path below .*, got /etc/passwd"),
@@ -260,7 +260,10 @@ def test_absolute_paths_may_go_through_a_link_or_not(tmp_path, monkeypatch):
         (b"a\0b\n", r"line 1: must be a path below .*, got a\\x00b"),
         (b"a\n\xff.jpg\n", r"line 2: must be UTF-8, got b'\\xff.jpg': write \\xNN for a byte"),
         (b"n01\\a.jpg\n", r"line 1: a backslash must be written \\\\, another .*, got \\a\.j"),
-        (b"a\nb\n\n./a\nb\n", "list, line 4: an image must stand once, got a, which line 1 has"),
+        (
+            b"a\nb\n\n./a\nb\n",
+            "list, line 4: an image must be listed once, got a, also in line 1",
+        ),
     ],
 )
 def test_a_list_that_cannot_serve_is_refused_by_its_line(tmp_path, content, message):

@@ -16,13 +16,16 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.store import MaskStore
 
+#: In this process: another would take longer to start than to do the work.
+HERE = ("--backend", "threading", "--jobs", 1)
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Make the folder and its store, and keep what the command said."""
     root = tmp_path_factory.mktemp("odd")
     images = odd_folder(root / "images")
-    arguments = ["--images", images, "--out", root / "store", "--size", 32, "--jobs", 1]
+    arguments = ["--images", images, "--out", root / "store", "--size", 32, *HERE]
     return images, root / "store", invoke(main, "masks", *arguments, "--json")
 
 
@@ -49,18 +52,19 @@ def test_a_broken_file_is_a_row_with_its_reason(made, name):
     row = store.position(os.fsdecode(name))
     assert store.column("status")[row] == 1
     assert not store[row].any()
-    assert BROKEN[name] in json.loads(made[2].stdout)["failed"][escaped(os.fsdecode(name))]
+    record = json.loads(invoke(main, "status", made[1], "--json").stdout)
+    assert BROKEN[name] in record["failed"][escaped(os.fsdecode(name))]
 
 
 def test_the_command_and_status_name_failures_in_one_line_each(made):
     _, store, result = made
-    lines = result.stderr.splitlines()
+    lines = result.stdout.splitlines()
     total = len(SOUND | BROKEN)
-    assert f"{total} of {total} images, {len(BROKEN)} failed" in result.stderr
+    assert f"{total} of {total} images, {len(BROKEN)} failed" in result.stdout
     assert r"  failed: dangling \xff\x0a.jpg: No such file or directory" in lines
     record = json.loads(invoke(main, "status", store, "--json").stdout)
     assert set(record["failed"]) == {escaped(os.fsdecode(name)) for name in BROKEN}
-    assert r"dangling \xff\x0a.jpg: No such" in invoke(main, "status", store).stderr
+    assert r"dangling \xff\x0a.jpg: No such" in invoke(main, "status", store).stdout
 
 
 def test_verify_finds_no_fault(made):
@@ -88,7 +92,7 @@ def test_a_shard_holds_names_as_images_txt_does(made):
 
 def test_the_list_of_the_store_makes_the_same_store(made, tmp_path):
     images, store, _ = made
-    arguments = ["--images", images, "--out", tmp_path / "again", "--size", 32, "--jobs", 1]
+    arguments = ["--images", images, "--out", tmp_path / "again", "--size", 32, *HERE]
     invoke(main, "masks", *arguments, "--list", store / "images.txt")
     for file in store.iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
@@ -97,7 +101,7 @@ def test_the_list_of_the_store_makes_the_same_store(made, tmp_path):
 def test_real_processes_without_a_locale_come_through_as_well(made, tmp_path):
     images, store, _ = made
     command = [sys.executable, "-m", "dilo.pipeline", "masks", "--images", images]
-    command += ["--out", tmp_path / "again", "--size", "32", "--jobs", "2"]
+    command += ["--out", tmp_path / "again", "--size", "32", "--workers", "2"]
     environment = {**os.environ, "LC_ALL": "C"}
     result = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr
@@ -109,7 +113,7 @@ def test_real_processes_without_a_locale_come_through_as_well(made, tmp_path):
 def test_what_a_list_names_beside_files_is_a_row_too(made, tmp_path):
     images, _, _ = made
     (tmp_path / "list").write_text("gone.jpg\npipe.jpg\nfolder.jpg\nplain.jpg\nnotes.txt\n")
-    arguments = ["--images", images, "--out", tmp_path / "s", "--size", 32, "--jobs", 1]
+    arguments = ["--images", images, "--out", tmp_path / "s", "--size", 32, *HERE]
     result = invoke(main, "masks", *arguments, "--list", tmp_path / "list", "--json")
     assert json.loads(result.stdout)["failed"] == {
         "gone.jpg": "No such file or directory",

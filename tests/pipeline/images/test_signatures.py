@@ -92,7 +92,7 @@ def test_a_rarer_picture_that_claims_to_be_huge_is_refused(kind):
     size = (80).to_bytes(4), (60).to_bytes(4)
     huge = (60_000).to_bytes(4)
     content = content.replace(b"".join(size), huge * 2).replace(b"".join(reversed(size)), huge * 2)
-    with pytest.raises(ImageError, match=rf"at most {MAX_PIXELS} pixels|does not go on"):
+    with pytest.raises(ImageError, match=rf"at most {MAX_PIXELS} pixels|but is damaged"):
         decode_content(content)
 
 
@@ -118,9 +118,7 @@ def tiff(bits, kind):
 
 
 def test_a_tiff_of_samples_that_nothing_reads_says_which():
-    with pytest.raises(
-        ImageError, match=r"a TIFF of samples that are not read here, 24 \+ 24 .*JPEG"
-    ):
+    with pytest.raises(ImageError, match=r"a TIFF of unsupported samples, 24 \+ 24 .*JPEG"):
         decode_content(tiff(24, 3))
     for end in range(220):
         with pytest.raises(ImageError):

@@ -95,7 +95,7 @@ def test_every_column_has_its_head_cut_to_its_width(tmp_path):
 def test_what_failed_is_a_blank_with_its_reason_and_no_mask(tmp_path):
     images = even_images(tmp_path / "images", NAMES)
     (images / NAMES[2]).write_bytes(b"no image")
-    reason = "its mask must be gray, got colours: save the mask alone, without them"
+    reason = "its mask must be gray, got colours: save only the mask"
     levels = (10, reason, 30)
     one = even_store(tmp_path / "one", dict(zip(NAMES, levels, strict=True)))
     two = even_store(tmp_path / "two", dict.fromkeys(NAMES, 250), method="gs")
@@ -136,7 +136,7 @@ def test_backgrounds_and_other_folders_are_refused(tmp_path):
     images = photograph_folder(tmp_path / "images", 2)
     masks = masks_of(images, tmp_path / "masks")
     crops = built(images, tmp_path / "crops", crops_by(masks), masks)
-    message = "crops must be a store of masks to stand beside others, got kind 'backgrounds': prev"
+    message = "crops must be a store of masks to be compared, got kind 'backgrounds': preview"
     with pytest.raises(StoreError, match=message):
         Comparison.open([masks.folder, crops])
     with pytest.raises(StoreError, match=r"must be a store made by dilo-prep, got no plan\.json"):

@@ -193,7 +193,9 @@ def test_a_store_is_made_and_continued_by_one_call(images, tmp_path):
     ):
         ShardBuilder(images, tmp_path / "a", MethodSource()).build(shard)
     lines = []
-    store = make_masks(str(images), tmp_path / "b", size=32, shard_size=3, jobs=2, say=lines.append)
+    store = make_masks(
+        str(images), tmp_path / "b", size=32, shard_size=3, workers=2, say=lines.append
+    )
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert sorted(path.name for path in store.folder.iterdir()) == names
     for name in names:
@@ -201,7 +203,7 @@ def test_a_store_is_made_and_continued_by_one_call(images, tmp_path):
     count = f"{len(store)} images"
     assert lines[0].startswith(f"{count} in {store.plan.shards} shards; to do: {count} in ")
     (store.folder / "shard-00001.h5").unlink()
-    again = make_masks(images, tmp_path / "b", size=32, jobs=1)
+    again = make_masks(images, tmp_path / "b", size=32, workers=1)
     assert np.array_equal(again[3], store[3])
     with pytest.raises(StoreError, match=r"says method 'rbd'.* asked for method 'gs'"):
         make_masks(images, tmp_path / "b", "gs", size=32)

@@ -91,7 +91,8 @@ def test_a_cluster_is_told_its_core_hours_alone(images, tmp_path):
     found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=1, cluster=True)
     assert (found.workers, found.seconds) == (None, None)
     assert any(
-        "time: as the cluster has cores; 0.0" in line for line in found.report_lines(max_failures=3)
+        "time: depends on the cluster's size; 0.0" in line
+        for line in found.report_lines(max_failures=3)
     )
 
 

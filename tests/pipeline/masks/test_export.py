@@ -70,7 +70,7 @@ def listed(folder, paths, *, size=16, shard_size=50):
 
 
 def exported(store, out, *more, status=0):
-    return invoke(main, "export", store, "--out", out, "--jobs", 1, *more, status=status)
+    return invoke(main, "export", store, "--out", out, "--workers", 1, *more, status=status)
 
 
 def pixels(path):
@@ -121,10 +121,10 @@ def test_pngs_are_at_image_size_unless_said_otherwise_and_need_no_image(made, tm
 
 
 def test_failures_are_counted_and_named_and_all_is_said_for_machines(made, tmp_path):
-    result = exported(made, tmp_path / "out", "--json")
-    assert "7 PNGs written, 0 were there, 1 image failed" in result.stderr
-    assert "  failed: class1/broken.jpg: not an image" in result.stderr
-    assert json.loads(result.stdout) == {
+    shown = exported(made, tmp_path / "text").stdout
+    assert "7 PNGs written, 0 already there, 1 image failed" in shown
+    assert "  failed: class1/broken.jpg: not an image" in shown
+    assert json.loads(exported(made, tmp_path / "out", "--json").stdout) == {
         "store": str(made),
         "out": str(tmp_path / "out"),
         "size": "image",
@@ -140,8 +140,8 @@ def test_at_most_ten_failures_are_named(tmp_path):
     for number in range(12):
         (images / f"{number:02d}.jpg").write_bytes(b"no")
     result = exported(store_of(images, tmp_path / "store"), tmp_path / "out")
-    assert result.stderr.count("  failed: ") == 10
-    assert f"and 2 more: dilo-prep status {tmp_path / 'store'} --json" in result.stderr
+    assert result.stdout.count("  failed: ") == 10
+    assert f"and 2 more: dilo-prep status {tmp_path / 'store'} --json" in result.stdout
 
 
 def test_what_is_there_is_not_written_again(made, tmp_path):
@@ -151,13 +151,13 @@ def test_what_is_there_is_not_written_again(made, tmp_path):
     (out / "class0" / "002.png").unlink()
     (out / "class1" / "001.png").unlink()
     (out / "class0" / "004.png").write_bytes(b"mine")
-    assert "2 PNGs written, 5 were there" in exported(made, out).stderr
+    assert "2 PNGs written, 5 already there" in exported(made, out).stdout
     assert files(out) == before | {"class0/004.png": b"mine"}
 
 
 def test_workers_write_the_same_bytes(made, tmp_path):
     exported(made, tmp_path / "one")
-    invoke(main, "export", made, "--out", tmp_path / "two", "--jobs", 2)
+    invoke(main, "export", made, "--out", tmp_path / "two", "--workers", 2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
@@ -165,7 +165,7 @@ def test_a_killed_export_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
     store = listed(tmp_path / "store", [f"{i % 7}/{i}.jpg" for i in range(600)], size=200)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     command = [sys.executable, "-m", "dilo.pipeline", "export", store, "--size", "store"]
-    command = [str(word) for word in [*command, "--jobs", 2, "--out"]]
+    command = [str(word) for word in [*command, "--workers", 2, "--out"]]
     process = subprocess.Popen(
         [*command, str(broken)], start_new_session=True, stderr=subprocess.DEVNULL
     )

@@ -33,7 +33,7 @@ def test_an_object_in_the_alpha_channel_is_the_mask_and_is_said(tmp_path, colour
         save(tmp_path / f"a{suffix}", pixels)
     said = []
     assert np.array_equal(read_mask(tmp_path / f"a{suffix}", said.append), MASK)
-    assert said == ["have their object in the alpha channel, which is taken"]
+    assert said == ["have their object in the alpha channel, which is used"]
 
 
 def test_an_alpha_channel_beside_a_gray_mask_changes_nothing(tmp_path):

@@ -18,6 +18,9 @@ from dilo.pipeline.store import MaskStore
 
 RAMP = np.arange(3000, dtype=np.uint32).reshape(50, 60) * 255 // 2999
 
+#: In this process: another would take longer to start than to do the work.
+HERE = ("--shard-size", 4, "--jobs", 1, "--backend", "threading")
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -26,7 +29,7 @@ def images(tmp_path):
 
 def imported(images, png, out, *more, status=0):
     words = ("import", "--png", png, "--images", images, "--out", out)
-    return invoke(main, *words, "--size", 32, "--shard-size", 4, "--jobs", 1, *more, status=status)
+    return invoke(main, *words, "--size", 32, *HERE, *more, status=status)
 
 
 def save(path, pixels, **options):
@@ -50,23 +53,23 @@ def random_masks(images, folder):
 
 def test_a_folder_of_masks_becomes_a_store_like_any_other(images, tmp_path):
     made, store = random_masks(images, tmp_path / "png"), tmp_path / "store"
-    said = imported(images, tmp_path / "png", store).stderr
-    assert "6 of 6 images have a mask" in said
-    assert "6 of 6 images, 0 failed" in said
+    result = imported(images, tmp_path / "png", store)
+    assert "6 of 6 images have a mask" in result.stderr
+    assert "6 of 6 images, 0 failed" in result.stdout
     masks = MaskStore(store)
     assert masks.plan.method == "imported"
     for name, mask in made.items():
         assert np.array_equal(masks[name], squash(mask, 32))
         assert masks.column("shape")[masks.position(name)].tolist() == list(mask.shape)
-    invoke(main, "verify", store, "--images", images, "--jobs", 1)
+    invoke(main, "verify", store, "--images", images, "--workers", 1)
 
 
 def test_what_is_exported_at_store_size_is_imported_as_it_was(images, tmp_path):
     (images / "class0" / "000.png").write_bytes((images / "class0" / "000.jpg").read_bytes())
     first, second = tmp_path / "first", tmp_path / "second"
-    words = ("--out", first, "--size", 32, "--shard-size", 4, "--jobs", 1)
+    words = ("--out", first, "--size", 32, *HERE)
     invoke(main, "masks", "--images", images, *words)
-    invoke(main, "export", first, "--out", tmp_path / "png", "--size", "store", "--jobs", 1)
+    invoke(main, "export", first, "--out", tmp_path / "png", "--size", "store", "--workers", 1)
     imported(images, tmp_path / "png", second)
     before, after = MaskStore(first), MaskStore(second)
     assert before.names == after.names
@@ -98,7 +101,7 @@ def test_what_does_not_fit_is_a_row_with_its_reason(images, tmp_path):
         "class0/000.jpg": "no mask: class0/000.png or class0/000.jpg.png",
         "class0/002.jpg": "its mask must have the image's proportions, 62 x 52, or be square, "
         "got 50 x 80",
-        "class0/004.jpg": "its mask must be gray, got colours: save the mask alone, without them",
+        "class0/004.jpg": "its mask must be gray, got colours: save only the mask",
         "class1/001.jpg": "its mask: not an image",
         "class1/003.jpg": "not an image",
     }
@@ -181,9 +184,9 @@ def test_masks_that_are_no_pngs_by_name_are_taken_and_odd_ones_said(images, tmp_
         path = (tmp_path / "png" / name).with_suffix(suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.ones(shape, np.uint8)).save(path)
-    said = imported(images, tmp_path / "png", tmp_path / "store").stderr
-    assert "6 of 6 images, 0 failed" in said
-    assert "masks hold 0 and 1, taken as 0 and 255 (6 of 6 looked at)" in said
+    result = imported(images, tmp_path / "png", tmp_path / "store")
+    assert "6 of 6 images, 0 failed" in result.stdout
+    assert "masks hold 0 and 1, taken as 0 and 255 (6 of 6 looked at)" in result.stderr
     assert (MaskStore(tmp_path / "store").batch(slice(0, 6)) == 255).all()
 
 

@@ -99,7 +99,7 @@ def test_what_fails_with_one_image_is_its_row_s_error_and_nothing_else(
 
 def test_a_network_that_takes_no_image_ends_the_run_and_leaves_no_shard(images, tmp_path):
     with pytest.raises(
-        DiloError, match="blank one: RuntimeError: device lost: give fewer --jobs if"
+        DiloError, match="blank one: RuntimeError: device lost: give fewer --workers if"
     ):
         planned(images, tmp_path / "store", "dead").build(0)
     assert not list((tmp_path / "store").glob("shard-*"))
@@ -173,6 +173,6 @@ def test_a_network_s_store_is_made_by_one_call(images, tmp_path):
     builder = planned(images, tmp_path / "a", "net")
     builder.build(0)
     weights = builder.source.network.weights
-    store = make_masks(images, tmp_path / "b", "net", weights=weights, shard_size=9, jobs=1)
+    store = make_masks(images, tmp_path / "b", "net", weights=weights, shard_size=9, workers=1)
     assert shard(store.folder) == shard(tmp_path / "a")
     assert (store.folder / "plan.json").read_bytes() == (tmp_path / "a/plan.json").read_bytes()

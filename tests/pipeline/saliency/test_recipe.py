@@ -63,7 +63,7 @@ def test_a_mask_is_as_large_as_asked_for_or_as_its_network_makes_it():
         (
             "basnet",
             {"weights": "x"},
-            r"weights are known by their file alone: leave weights=\.\.\.",
+            r"weights are given only by their file: omit weights=\.\.\.",
         ),
     ],
 )

@@ -144,7 +144,7 @@ def test_a_batch_opens_each_shard_once_and_reads_it_from_front_to_end(made, open
 def test_what_is_not_there_is_said(made):
     store = MaskStore(made)
     for key in (8, -9, np.int64(8)):
-        with pytest.raises(IndexError, match=f"must be asked for 0 to 7, got position {key}"):
+        with pytest.raises(IndexError, match=f"has positions 0 to 7, got position {key}"):
             store[key]
     with pytest.raises(IndexError, match="got position 8"):
         store.batch([0, 8])

@@ -163,9 +163,7 @@ def test_an_image_that_is_not_there_is_no_fault_of_its_shard_and_moves_nothing(m
     check = Verifier(store, images)(0)
     assert (check.faults, check.changes) == ([], Changes(4, absent=["class0/000.jpg"]))
     assert move_damaged(store, plan, [check]) == []
-    with pytest.raises(
-        StoreError, match=r"1 of \d images must be there, got none, such as 'class0"
-    ):
+    with pytest.raises(StoreError, match=r"1 of \d images are missing, such as 'class0"):
         require_unchanged(images, store, [0, 1])
 
 
@@ -218,8 +216,8 @@ def test_the_wrong_folder_is_refused_in_one_sentence_before_anything_is_read(mad
     wrong(images)
     said = invoke(main, "verify", store, "--images", images, *more, status=3).stderr
     assert said.count("\n") == 1
-    assert "must hold the images of the store, got class0/" in said
-    assert "not there, and nothing was changed: " in said
+    assert "must hold the images of the store, but class0/" in said
+    assert "are missing; nothing was changed: " in said
     assert content(store) == before
     with pytest.raises(StoreError, match="must hold the images of the store"):
         require_unchanged(images, store, [0, 1])
@@ -275,23 +273,22 @@ def test_what_was_moved_comes_back_by_the_words_that_say_how(made):
     assert sorted(content(store)) == sorted([*before, "damaged/shard-00001.h5"])
 
 
-def test_a_store_that_is_not_whole_is_one_line_and_its_faults_are_twenty_at_most(made, capsys):
+def test_a_store_that_is_not_whole_is_one_line_and_its_faults_are_twenty_at_most(made):
     _, store, plan = made
     (store / "shard-00001.h5").unlink()
     assert Verifier(store)(1).faults == []
-    result = invoke(main, "verify", store, "--jobs", 1, "--json", status=1)
-    assert result.stderr.splitlines()[-2:] == [
+    result = invoke(main, "verify", store, "--workers", 1, status=1)
+    assert result.stdout.splitlines() == [
         "2 shards of 8 images: 0 faults",
-        "1 of 2 shards are still to be made: 1",
+        "1 of 2 shards missing: 1",
     ]
-    said = json.loads(result.stdout)
+    said = json.loads(invoke(main, "verify", store, "--workers", 1, "--json", status=1).stdout)
     assert (said["faults"], said["missing_shards"]) == ([], [1])
-    cli.stores._say_faults(plan, [f"fault {i}" for i in range(30)], [], Changes(9, absent=["a"]))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[19:] == [
+    faults = [f"fault {i}" for i in range(30)]
+    assert cli.stores._fault_lines(plan, faults, [], Changes(9, absent=["a"]))[19:] == [
         "fault 19",
-        "and 11 more: --json has all",
-        "2 shards of 8 images: 30 faults, 1 image not there or not readable",
+        "and 11 more: --json lists all",
+        "2 shards of 8 images: 30 faults, 1 image missing or unreadable",
     ]
 
 

@@ -40,14 +40,17 @@ def test_a_run_on_a_store_ends_with_weights_says_where_and_goes_on(made, tmp_pat
     assert found["checkpoint"] == str(run / "checkpoints" / "step-00000004.pt")
     assert (run / "network.pth").exists()
     assert "9 images with masks" in result.stderr
-    assert "9 images to score by" in result.stderr
+    assert "9 test images" in result.stderr
     assert "epoch 2: MAE 0." in result.stderr
     again = train(made[0], made[2], "--out", run, *test)
-    assert "going on from step 4 of 4" in again.stderr
+    assert "resuming from step 4 of 4" in again.stderr
 
 
 def test_the_masks_of_a_run_are_made_at_the_side_that_it_was_trained_at(made, tmp_path):
-    run, options = tmp_path / "run", ("--method", "unet", "--device", "cpu", "--jobs", 1)
+    run, options = (
+        tmp_path / "run",
+        ("--method", "unet", "--device", "cpu", "--backend", "threading"),
+    )
     train(made[0], made[1], "--out", run)
     for name, more, side in (("own", (), 64), ("asked", ("--set", "side=96"), 96)):
         out = tmp_path / name
@@ -63,7 +66,7 @@ def test_what_is_left_out_is_said_by_name(made, tmp_path):
     (truth / "002.png").unlink()
     result = train(images, truth, "--out", tmp_path / "run")
     assert "5 images with masks" in result.stderr
-    assert "1 left out without a mask in" in result.stderr
+    assert "1 skipped without a mask in" in result.stderr
     assert "002.jpg" in result.stderr
 
 
@@ -104,8 +107,8 @@ def test_backgrounds_that_a_recipe_does_not_ask_for_or_lacks_are_refused_in_word
     [
         (["--set", "data.sise=1"], 3, "unknown key data.sise"),
         (["--set", "data.crop=40"], 3, "data.crop must be a multiple of 16, for unet, got 40"),
-        (["--test-images", "."], 2, "--test-images goes with --test-truth."),
-        (["--resume", "must"], 3, "--resume must needs a checkpoint to go on from"),
+        (["--test-images", "."], 2, "--test-images and --test-truth must be given together."),
+        (["--resume", "must"], 3, "--resume must needs a checkpoint to resume from"),
         (["--test-every", "0"], 2, "0 is not in the range"),
     ],
 )

@@ -74,7 +74,7 @@ def test_the_table_says_it_in_eighty_columns(canned):
         "augmentation                         8,000   (2 x 16 px)",
         "network, resnet18                    2,000   (fp32)",
         "whole                                  290   (85% waiting for the loader)",
-        "bottleneck: decode and crops; 11 cores would feed this device",
+        "bottleneck: decode and crops; 11 cores would keep this device busy",
     ]
     longest = {"device": "NVIDIA H200 Multi-Instance GPU, of a very long name", "workers": 128}
     longest |= {"arch": "timm:vit_large_patch14_reg4_dinov2.lvd142m", "waited": 1.0}

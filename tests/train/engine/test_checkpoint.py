@@ -119,6 +119,6 @@ def test_values_that_no_training_wrote_are_refused_in_a_sentence(tmp_path, odd):
     content = checkpoint.load(checkpoint.checkpoint_path(tmp_path, 1))
     ODD[odd](content)
     with pytest.raises(
-        CheckpointError, match=r"the checkpoint to go on from must hold .*, got|fai"
+        CheckpointError, match=r"the checkpoint to resume from must hold .*, got|fai"
     ):
         kept.restore(content)

@@ -69,7 +69,9 @@ def test_what_cannot_be_read_is_set_aside_so_that_the_next_checkpoint_stays(tmp_
 def test_a_run_never_begins_again_while_checkpoints_of_later_steps_lie_there(tmp_path, how):
     trained(tmp_path, 0, 6, 9)
     torn(tmp_path, 6, 9)
-    message = r"that of step 0 alone can be read.*put whole copies of step-00000009.pt, step-0000"
+    message = (
+        r"that of step 0 alone can be read.*restore intact copies of step-00000009.pt, step-0000"
+    )
     with pytest.raises(CheckpointError, match=message):
         checkpoints(tmp_path).resume(print, how)
     assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [9, 6, 0]
@@ -133,7 +135,7 @@ def test_a_link_to_nothing_and_a_newer_format_stop_the_run_instead_of_losing_an_
     content = checkpoint.load(checkpoint.checkpoint_path(tmp_path, 1))
     content["dilo"]["format"] = 2
     torch.save(content, newest)
-    with pytest.raises(CheckpointError, match="go on with the version of dilo that wrote it"):
+    with pytest.raises(CheckpointError, match="resume with the version of dilo that wrote it"):
         checkpoints(tmp_path).resume(print)
     assert [step for step, _ in checkpoint.list_checkpoints(tmp_path)] == [2, 1]
 
@@ -220,7 +222,7 @@ def test_a_run_without_checkpoints_begins(tmp_path):
 
 
 def test_whether_to_go_on_can_be_said(tmp_path):
-    with pytest.raises(CheckpointError, match="--resume must needs a checkpoint to go on from"):
+    with pytest.raises(CheckpointError, match="--resume must needs a checkpoint to resume from"):
         checkpoints(tmp_path).resume(print, "must")
     assert checkpoints(tmp_path).resume(print, "never") is None
     trained(tmp_path, 1)

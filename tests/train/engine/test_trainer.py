@@ -32,8 +32,8 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(source, tmp_path_factory):
-    run = tmp_path_factory.mktemp("undisturbed")
+def undisturbed(source, module_folder):
+    run = module_folder / "undisturbed"
     train(RECIPE, source, run, machine(knn_every=1), silent)
     return run
 
@@ -104,7 +104,7 @@ def test_a_run_of_which_step_0_alone_can_be_read_stops_and_nothing_is_lost(sourc
     train(RECIPE, source, tmp_path, machine(), silent)
     tear(tmp_path, 6, 9)
     before = files(tmp_path)
-    with pytest.raises(CheckpointError, match="all training would be lost"):
+    with pytest.raises(CheckpointError, match="the training would be lost"):
         train(RECIPE, source, tmp_path, machine(max_minutes=STOP, resume=how), silent)
     assert files(tmp_path) == before
 

@@ -90,7 +90,7 @@ def test_a_name_of_ours_is_never_taken_from_us(tmp_path, monkeypatch):
             "class Other: pass\n",
             r"of foreign_pretraining must be .*\.Method, or a function.*, got type",
         ),
-        ("def Other(recipe, data): pass\n", r"must come to be a dilo\.train\..*, got NoneType"),
+        ("def Other(recipe, data): pass\n", r"must make a dilo\.train\..*, got NoneType"),
     ],
 )
 def test_what_is_no_method_is_refused_by_name(tmp_path, monkeypatch, code, message):

@@ -111,5 +111,5 @@ def test_a_recipe_that_the_system_does_not_give_is_no_wrong_recipe(tmp_path, mon
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr("dilo.train.recipes.files.read_text", refuse)
-    with pytest.raises(AccessError, match="Permission denied: this user has no right to it"):
+    with pytest.raises(AccessError, match="Permission denied: this user has no right"):
         load_recipe(str(tmp_path / "mine.toml"))

@@ -203,12 +203,16 @@ def test_above_every_key_and_section_stands_what_it_means(kind, name):
 def test_a_key_has_the_words_of_its_own_section_and_of_what_it_is_derived_from():
     lines = recipe_text(load_recipe("moco-v2"), comments=True).splitlines()
     # Two keys of one name; a comment of two lines.
-    assert lines.index("# Share of its old value that a slot keeps.") > lines.index("[memory]")
+    assert lines.index(
+        "# Momentum of the bank: the share of its old value that a slot keeps."
+    ) > lines.index("[memory]")
     place = lines.index("bn_groups = 8")
     assert lines[place - 2].startswith("# Batch-norm groups: the batch is normalised")
-    assert lines[place - 1] == "# MoCo shuffles keys among them. 1 is the whole batch at once."
+    assert (
+        lines[place - 1] == "# MoCo shuffles keys among them. 1 normalises the whole batch at once."
+    )
     saliency = recipe_text(recipe_of(SALIENCY, "basnet"), comments=True)
-    assert "\n# Images of a step, over all devices.\nbatch = 8\n" in saliency
+    assert "\n# Batch size, over all devices.\nbatch = 8\n" in saliency
 
 
 def test_a_recipe_with_comments_is_the_same_recipe(tmp_path):

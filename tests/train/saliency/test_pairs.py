@@ -32,7 +32,7 @@ def test_masks_are_named_as_import_has_them_and_images_without_are_left_out_by_n
     pairs = find_pairs(*folders)
     found = {pairs.source.names[i]: pairs.read(int(i))[1][0, 0] for i in pairs.source.indices}
     assert found == {"a/b.jpg": 10, "same.jpg": 20, "same.png": 30}
-    assert pairs.left_out == (f"1 left out without a mask in {folders[1]}: alone.jpg",)
+    assert pairs.skipped == (f"1 skipped without a mask in {folders[1]}: alone.jpg",)
     assert not pairs.soft
 
 
@@ -91,9 +91,9 @@ def test_of_a_store_masks_that_failed_are_empty_or_small_are_left_out(stored):
     assert pairs.soft
     assert pairs.digest() == MaskStore(stored[1]).fingerprint
     assert len(pairs.source.indices) == 5
-    assert pairs.left_out == (
-        "1 left out for whom no mask could be made: torn.jpg",
-        "1 left out whose mask is empty: flat.jpg",
+    assert pairs.skipped == (
+        "1 skipped for which no mask could be made: torn.jpg",
+        "1 skipped whose mask is empty: flat.jpg",
     )
     store = MaskStore(stored[1])
     for position in pairs.source.indices:
@@ -102,7 +102,7 @@ def test_of_a_store_masks_that_failed_are_empty_or_small_are_left_out(stored):
     bound = float(np.sort(coverage)[2])
     fewer = find_pairs(*stored, bound)
     assert len(fewer.source.indices) == 3
-    assert f"2 left out whose mask covers under {bound:g}: " in fewer.left_out[2]
+    assert f"2 skipped whose mask covers under {bound:g}: " in fewer.skipped[2]
     with pytest.raises(DiloError, match=r"cover at least 0.99 of the image, .* got none among 7"):
         find_pairs(*stored, 0.99)
 

@@ -30,8 +30,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(made, tmp_path_factory):
-    run = tmp_path_factory.mktemp("undisturbed")
+def undisturbed(made, module_folder):
+    run = module_folder / "undisturbed"
     result = taught(made, run, machine())
     assert (result.step, result.steps) == (4, 4)
     return run
@@ -48,7 +48,7 @@ def test_a_run_leaves_what_its_reader_needs(made, undisturbed):
     assert [line["paste_rate"] for line in lines_of(undisturbed)] == [0] * 4
     assert (undisturbed / "state").read_text() == "done\n"
     facts = json.loads((undisturbed / "run.json").read_text())
-    assert (facts["images"], facts["steps"], facts["left_out"]) == (11, 4, [])
+    assert (facts["images"], facts["steps"], facts["skipped"]) == (11, 4, [])
     assert facts["data"]["truth"] == pairs_of(made).digest()
     assert [step for step, _ in checkpoint.list_checkpoints(undisturbed)] == [4, 2, 0]
 

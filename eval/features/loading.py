@@ -1,0 +1,120 @@
+"""A folder of images, or a file of features, to features: with progress and remarks in words."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dilo.eval.common.machine import Machine
+from dilo.eval.common.results import say_skipped
+from dilo.eval.features.features import Features, extract_features
+from dilo.eval.features.file import open_features
+from dilo.eval.features.folders import LabelledFolder, labelled_folder
+from dilo.eval.features.provenance import FeatureSource
+from dilo.eval.features.resume import ResumableExtraction
+from dilo.eval.models.encoder import Encoder
+from dilo.pipeline.common.progress import Progress
+from dilo.pipeline.errors import DiloError
+
+Say = Callable[[str], None]
+
+
+def open_source(
+    path: Path, say: Say, classes: tuple[str, ...] | None = None
+) -> LabelledFolder | Features:
+    """List the images of a folder, or open a file of features; by given classes or their own."""
+    if path.is_dir():
+        return labelled_folder(path, classes=classes, say=say)
+    features = open_features(path)
+    if not features.classes:
+        raise DiloError(
+            f"{path} must hold features of images in class folders, got none in any: "
+            "make it of a folder of class folders"
+        )
+    return features if classes is None else features.with_classes(classes)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Makes features of folders, and takes those of files, telling `say` how far it is."""
+
+    machine: Machine
+    say: Say
+    #: Folders of which it was said what they hold: several networks may look at one.
+    announced: set[Path] = field(default_factory=set)
+
+    def load(
+        self,
+        encoder: Encoder | None,
+        source: LabelledFolder | Features,
+        cache: Path | None = None,
+    ) -> Features:
+        """Take features that are there, if the encoder made them, or run the network over a folder.
+
+        Features of a folder are held in memory, or lie in a file of the folder `cache`, which is
+        taken if it is there.
+        """
+        if isinstance(source, Features):
+            if encoder is not None:
+                _require_same_source(encoder, source)
+            self._announce(source, f"features of {len(source.labels)} images")
+            say_skipped(source.skipped, self.say)
+            return source
+        if encoder is None:
+            raise DiloError(
+                f"--checkpoint must be given for a folder of images, got none for {source.root}: "
+                "give one, or a file of features"
+            )
+        if cache is not None:
+            return self.extract_to_file(encoder, source, cache)
+        self._announce(source, f"{len(source.names)} images")
+        device, precision = self.machine.choose()
+        with Progress(len(source.names), "images", self.say) as progress:
+            features = extract_features(
+                encoder,
+                source,
+                batch=self.machine.batch,
+                workers=self.machine.workers,
+                device=device,
+                precision=precision,
+                progress=progress.advance,
+            )
+        say_skipped(features.skipped, self.say)
+        return features
+
+    def extract_to_file(self, encoder: Encoder, folder: LabelledFolder, path: Path) -> Features:
+        """Run the network over a folder into a file, resuming what an earlier command began.
+
+        In place of a file, a folder stands for one in it that is named for all it follows from.
+        """
+        device, precision = self.machine.choose()
+        self._announce(folder, f"{len(folder.names)} images")
+        job = ResumableExtraction(encoder, folder, path, precision=precision)
+        if job.done:
+            number = "all" if job.done == job.images else job.done
+            self.say(f"{job.path}: {number} of them are done already")
+        with Progress(job.images - job.done, "images", self.say) as progress:
+            features = job.run(
+                batch=self.machine.batch,
+                workers=self.machine.workers,
+                device=device,
+                progress=progress.advance,
+            )
+        say_skipped(features.skipped, self.say)
+        return features
+
+    def _announce(self, source: LabelledFolder | Features, content: str) -> None:
+        """Say once what a folder holds."""
+        if source.root not in self.announced:
+            classes = f" in {len(source.classes)} classes" if source.classes else ""
+            self.say(f"{source.root}: {content}{classes}")
+            self.announced.add(source.root)
+
+
+def _require_same_source(encoder: Encoder, features: Features) -> None:
+    """Refuse features that another network made, or in another way."""
+    expected = FeatureSource.of(encoder, features.source.precision)
+    if differences := features.source.differences(expected):
+        raise DiloError(
+            f"features of {features.root} must be what the checkpoint makes, got "
+            f"{'; '.join(differences)}: leave --checkpoint out, or make the file again"
+        )

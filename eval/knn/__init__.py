@@ -1,1 +1,0 @@
-"""Nearest neighbours: whose conventions, which memory, what was found."""

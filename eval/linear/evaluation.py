@@ -1,0 +1,161 @@
+"""The linear evaluation from a request to a record: by a protocol, or in minutes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dilo.eval.common.inputs import data_name, listing
+from dilo.eval.common.machine import Machine
+from dilo.eval.common.results import (
+    provenance,
+    require_ours,
+    result_folder,
+    say_skipped,
+    settled_folder,
+    write_result,
+)
+from dilo.eval.features.folders import LabelledFolder, labelled_folder
+from dilo.eval.features.loading import Loader, open_source
+from dilo.eval.linear.fast import fast_probe
+from dilo.eval.linear.protocols import PROTOCOLS, describe, deviations, with_overrides
+from dilo.eval.linear.results import linear_record
+from dilo.eval.linear.sweep import SweepConfig
+from dilo.eval.linear.training import probe
+from dilo.eval.models.encoder import Encoder, load_encoder
+from dilo.pipeline.common.progress import Progress
+from dilo.pipeline.errors import DiloError
+from dilo.train.runtime.launch import is_first
+from dilo.train.runtime.options import RunOptions
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a linear layer is to learn, and how."""
+
+    checkpoint: Path
+    #: Class folders; with `fast` also files of features.
+    train: Path
+    test: Path
+    machine: Machine
+    #: Folder of the result; None for that of the run.
+    out: Path | None = None
+    #: Whose protocol; None for the paper's.
+    protocol: str | None = None
+    #: Whether to make features once and try many learning rates on them.
+    fast: bool = False
+    #: These override the protocol.
+    epochs: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    #: Of the weights at the beginning, the order and the crops.
+    seed: int = 0
+    #: What the result is called; None for the name of the test images' folder.
+    name: str | None = None
+
+    @property
+    def task(self) -> str:
+        """Name the record."""
+        return "linear-fast" if self.fast else "linear"
+
+
+def evaluate(request: Request, say: Say) -> dict[str, Any]:
+    """Train a linear layer on the frozen backbone, and write its classifier and record.
+
+    Under torchrun, every rank calls it; the record of all but the first is empty. Where a signal
+    came, it says "preempted", and the same request resumes.
+    """
+    folder = result_folder(request.task, request.out, request.checkpoint)
+    require_ours(request.out, request.task)
+    machine = request.machine
+    encoder = load_encoder(request.checkpoint, arch=machine.arch, size=machine.size)
+    evaluation = _evaluate_fast if request.fast else _evaluate_by_protocol
+    return evaluation(request, encoder, folder, say)
+
+
+def _evaluate_by_protocol(
+    request: Request, encoder: Encoder, folder: Path, say: Say
+) -> dict[str, Any]:
+    """Train by a protocol, from the beginning or from where it was interrupted."""
+    started = time.monotonic()
+    train = labelled_folder(request.train, say=say)
+    test = labelled_folder(request.test, classes=train.classes)
+    protocol = with_overrides(
+        PROTOCOLS[request.protocol or "paper"],
+        epochs=request.epochs,
+        batch=request.batch,
+        lr=request.lr,
+    )
+    say(describe(protocol))
+    if changes := deviations(protocol):
+        say(f"not the protocol: {'; '.join(changes)}")
+    device, precision = request.machine.choose()
+    options = RunOptions(device=device, workers=request.machine.workers, precision=precision)
+    inputs = _inputs(train, test) if is_first() else {}
+    name = request.name or data_name(inputs)
+    result = probe(
+        encoder,
+        train,
+        test,
+        protocol,
+        folder,
+        options,
+        say,
+        seed=request.seed,
+        aside=request.out is None,
+        name=name,
+    )
+    if result.signal:
+        say(f"interrupted by {result.signal}; run the same command to resume")
+        return {"task": "linear", "preempted": True, "signal": result.signal}
+    if not is_first():
+        return {}
+    say_skipped(result.unreadable, say)
+    record = linear_record(encoder, protocol, result, precision=precision, seed=request.seed)
+    record |= {"inputs": inputs, "name": name} | provenance(started)
+    write_result(result.folder or folder, record)
+    return record
+
+
+def _inputs(train: LabelledFolder, test: LabelledFolder) -> dict[str, Any]:
+    """Say on which images a probe stands."""
+    return {"train": listing(train), "test": listing(test)}
+
+
+def _evaluate_fast(request: Request, encoder: Encoder, folder: Path, say: Say) -> dict[str, Any]:
+    """Make features once, and try many learning rates on them."""
+    started = time.monotonic()
+    train = open_source(request.train, say)
+    test = open_source(request.test, say, train.classes)
+    if len(train.classes) < 2:
+        raise DiloError(
+            f"{request.train} must hold at least 2 classes, got {len(train.classes)}: there is "
+            "nothing to tell apart"
+        )
+    config = SweepConfig(seed=request.seed)
+    config = replace(
+        config, epochs=request.epochs or config.epochs, batch=request.batch or config.batch
+    )
+    loader = Loader(request.machine, say)
+    bank, queries = loader.load(encoder, train), loader.load(encoder, test)
+    say(f"{len(config.settings)} layers in one pass, {config.epochs} epochs")
+    name = {"name": request.name} if request.name else {}
+    device, _ = request.machine.choose()
+    with Progress(len(bank.labels) * config.epochs, "rows", say) as bar:
+        record = fast_probe(
+            encoder,
+            bank,
+            queries,
+            config,
+            lambda record: settled_folder(
+                folder, {**record, **name}, say, of_run=request.out is None
+            ),
+            device,
+            bar.advance,
+        )
+    record |= {"name": request.name or data_name(record["inputs"])} | provenance(started)
+    write_result(Path(record["classifier"]).parent, record)
+    return record
