@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent, tell
-from dilo.pipeline.cli.options import json_option, say, user_errors
+from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent
+from dilo.pipeline.cli.options import json_option, print_result, say, user_errors
 from dilo.pipeline.cli.outputs import WEIGHTS_FILE
 from dilo.pipeline.common.extras import require_torch
 
@@ -55,9 +55,11 @@ def command(
 
     encoder = load_encoder(checkpoint, arch=arch, part=part)
     card = export(encoder, form, out, half=half)
-    say(f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}")
     if encoder.space != "rgb" and form not in ("moco", "safetensors"):
-        say(f"It sees {encoder.space}, which this format cannot say: the card does")
+        say(f"The network takes {encoder.space}, which this format cannot say: see the card")
     tasks = dict.fromkeys(number["task"] for number in card["numbers"])
-    say(f"{out}.card.md: {', '.join(tasks) or 'no results'}")
-    tell({"out": str(out), **card}, as_json=as_json)
+    lines = [
+        f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}",
+        f"{out}.card.md: {', '.join(tasks) or 'no results'}",
+    ]
+    print_result(lines, {"out": str(out), **card}, as_json=as_json)

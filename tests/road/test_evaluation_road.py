@@ -74,7 +74,7 @@ METRICS = {
         "right answers that stay right, without the foreground (no_fg)",
         *(f"right answers that stay right, {shown}" for shown in VARIED),
         "neighbours of the query's class, of 3",
-        "queries that neighbours classify rightly",
+        "queries classified correctly by their neighbours",
     ],
     "challenge": [
         "accuracy of the images as they are",
