@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.cli import invoke
 from support.photographs import photograph_folder
+from support.plugins import install
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.common.compiled import CACHE
@@ -33,16 +34,27 @@ def here(text, folder, tasks):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Work in a folder of six photographs, with the page's programs on PATH."""
+    """Work in a folder of six photographs, with the page's programs on PATH.
+
+    The masks are by a method that has nothing to compile: a dozen tasks start.
+    """
     programs = tmp_path / "bin"
     programs.mkdir()
     dilo_prep = programs / "dilo-prep"
-    dilo_prep.write_text(f'#!/bin/bash\nexec {sys.executable} -m dilo.pipeline "$@"\n')
+    dilo_prep.write_text(
+        "#!/bin/bash\n"
+        '[ "$1" = masks ] && set -- "$@" --method light\n'
+        f'exec {sys.executable} -m dilo.pipeline "$@"\n'
+    )
     sbatch = programs / "sbatch"
     source = (ROOT / "tests" / "support" / "sbatch.py").read_text()
     sbatch.write_text(f"#!{sys.executable}\n{source}")
     for program in (dilo_prep, sbatch):
         program.chmod(0o755)
+    installed = install(tmp_path / "installed")
+    monkeypatch.setenv("PYTHONPATH", installed["PYTHONPATH"])
+    monkeypatch.syspath_prepend(str(tmp_path / "installed"))
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(CACHE.folder))  # the home is no place for tests
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     photograph_folder(tmp_path / "train", 6)
@@ -53,7 +65,7 @@ def folder(tmp_path, monkeypatch):
 def plan(folder):
     store = folder / "masks"
     arguments = ("--images", folder / "train", "--out", store, "--shard-size", 1)
-    invoke(main, "masks", *arguments, "--plan-only")
+    invoke(main, "masks", *arguments, "--method", "light", "--plan-only")
     return store
 
 

@@ -1,6 +1,7 @@
 """The folder that a program is started in, a data set perhaps: nothing in it is run."""
 
 import configparser
+import functools
 import importlib.metadata
 import json
 import os
@@ -57,6 +58,7 @@ def made(tmp_path_factory):
     return root
 
 
+@functools.cache
 def importable():
     """Name all that an import here could mean, besides dilo itself."""
     installed = set(importlib.metadata.packages_distributions())

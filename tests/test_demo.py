@@ -28,7 +28,7 @@ def test_questions_are_pastes_that_differ_and_that_a_seed_repeats(demo, tmp_path
     monkeypatch.setattr(demo, "QUESTIONS", 3)
     photographs, masks = tmp_path / "photographs", tmp_path / "masks"
     demo.cut_photographs(photographs)
-    invoke(prep, "masks", "--images", photographs, "--out", masks, "--jobs", 1)
+    invoke(prep, "masks", "--images", photographs, "--out", masks, "--backend", "threading")
     for folder in ("first", "again"):
         torch.manual_seed(0)
         demo.ask(photographs, masks, "gray", tmp_path / folder)

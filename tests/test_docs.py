@@ -39,13 +39,19 @@ MODULES = [
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 ]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+    ]
+)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_docstring_run(name):
-    module = importlib.import_module(name)
-    assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
+def test_every_module_can_be_imported_and_its_examples_run():
+    modules = [importlib.import_module(name) for name in MODULES]
+    assert [m for m in modules if doctest.testmod(m, extraglobs={"np": np}).failed] == []
 
 
 def commands(page):
@@ -69,7 +75,7 @@ def program(name):
     return main
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_shown_exists_with_its_options(page):
     for line in commands(page):
         found = re.search(r"dilo-(prep|train|eval)\b[^)|]*", line)
@@ -96,6 +102,29 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_the_page_on_python_runs_from_top_to_end(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = photograph_folder(tmp_path / "images", 8)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), flags=re.S
+    )
+    names: dict = {}
+    exec(compile(blocks[0], "python.md", "exec"), names)
+    assert (names["mask"].shape, names["batch"].shape) == ((256, 256), (2, 224, 224))
+
+    here = ["--images", images, "--masks", "masks", "--out", "crops", "--jobs", 1]
+    invoke(program("dilo-prep"), "backgrounds", *here, "--min-side", 8, "--response", 255)
+    machine = RunOptions(device=torch.device("cpu"), workers=0, log_every=1)
+    small = load_recipe("moco-v2-small", [*SMALL, "paste.probability=0", "optimizer.epochs=1"])
+    train(small, find_image_set(images, None), tmp_path / "runs" / "dilo", machine, print)
+    options = ["--checkpoint", "runs/dilo", "--images", images, "--workers", 0, "--out", "train.h5"]
+    invoke(program("dilo-eval"), "features", *options)
+    for block in blocks[1:]:
+        exec(compile(block, "python.md", "exec"), names)
+    assert names["picture"].shape == (3, 224, 224)
+    assert len(names["stored"].labels) == 8
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_the_page_on_copy_paste_makes_a_loader_of_torchvisions(tmp_path, monkeypatch):
     photographs_and_masks(tmp_path, 8)
@@ -111,18 +140,18 @@ def test_the_page_on_copy_paste_makes_a_loader_of_torchvisions(tmp_path, monkeyp
 
 
 def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "methods.md").read_text()
+    page = (ROOT / "docs" / "prep-masks.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     (points,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
     lay_out(tmp_path, "brightness", code, points)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     images, store = photograph_folder(tmp_path / "photos", 3), tmp_path / "masks"
-    (line,) = [line for line in commands(ROOT / "docs" / "methods.md") if "brightness" in line]
+    (line,) = [line for line in commands(ROOT / "docs" / "prep-masks.md") if "brightness" in line]
     words = shlex.split(
         line.replace("photos", str(images)).replace("masks --method", f"{store} --method")
     )
-    invoke(program("dilo-prep"), *words[1:], "--workers", 1)
+    invoke(program("dilo-prep"), *words[1:], "--backend", "threading")
     invoke(program("dilo-prep"), "verify", store)
     masks = MaskStore(store)
     assert masks.plan.parameters == {"side": 64, "gamma": 2.0, "version": 1}
@@ -131,7 +160,7 @@ def test_the_page_on_methods_adds_a_method_that_works(tmp_path, monkeypatch):
 
 
 def test_the_page_on_pretraining_adds_a_method_that_trains(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "pretraining.md").read_text()
+    page = (ROOT / "docs" / "train-methods.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     points, recipe = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
     lay_out(tmp_path, "pairs", code, points)
@@ -154,7 +183,7 @@ def test_the_page_on_pretraining_adds_a_method_that_trains(tmp_path, monkeypatch
 
 
 def test_the_page_on_networks_adds_a_network_that_works(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "networks.md").read_text()
+    page = (ROOT / "docs" / "prep-masks-networks.md").read_text()
     code = re.findall(r"```python\n(.*?)```", page, flags=re.S)[0]
     (points,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
     lay_out(tmp_path, "glow", code, points)
@@ -172,8 +201,16 @@ def test_the_page_on_networks_adds_a_network_that_works(tmp_path, monkeypatch):
     sys.modules.pop("glow")
 
 
-def test_links_between_pages_lead_somewhere():
+def anchors(page):
+    """Make the anchors of a page's headings, as GitHub does."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_pages_lead_to_a_page_and_a_heading_that_are_there():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target, _, heading in re.findall(r"\]\(([^)#:]*)(#([^)]+))?\)", page.read_text()):
+            place = page.parent / target if target else page
+            assert place.exists(), f"{page.name}: {target}"
+            assert not heading or heading in anchors(place), f"{page.name}: {target}#{heading}"

@@ -30,43 +30,18 @@ SIDE = 224
 
 @dataclass(frozen=True, eq=False)
 class Challenge:
-    """A release of the challenge.
+    """A release of the challenge."""
 
-    Attributes
-    ----------
-    root : Path
-        Its folder.
-    classes : tuple of str
-        Names of the nine class folders, sorted.
-    folders : dict of str to LabelledFolder
-        The images, by variation.
-    """
-
+    #: Its folder.
     root: Path
+    #: Names of the nine class folders, sorted.
     classes: tuple[str, ...]
+    #: The images, by variation.
     folders: dict[str, LabelledFolder]
 
 
 def find_challenge(root: Path, wanted: tuple[str, ...] = ()) -> Challenge:
-    """List the images of a release: ``ROOT/VARIATION/val/CLASS/``.
-
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    wanted : tuple of str, optional
-        Which variations; by default those that are there.
-
-    Returns
-    -------
-    Challenge
-        Variations in the order of `CHALLENGE`.
-
-    Raises
-    ------
-    DiloError
-        If there is none, a wanted one is missing, or its class folders are not the same nine.
-    """
+    """List the images of a release: ``ROOT/VARIATION/val/CLASS/``."""
     there = [name for name in CHALLENGE if (root / name / "val").is_dir()]
     missing = [name for name in wanted if name not in there]
     if missing or not there:
@@ -121,47 +96,6 @@ def frame(path: Path, side: int) -> Tensor:
     return pixels
 
 
-def read_mask(path: Path, side: int) -> Tensor:
-    """Read the mask of a foreground.
-
-    Parameters
-    ----------
-    path : Path
-        An array of 0 and 1, as numpy saves it; nothing in it is run.
-    side : int
-        Side of the result, in pixels.
-
-    Returns
-    -------
-    Tensor of shape (1, side, side), float32
-        1 on the foreground, 0 elsewhere; the nearest value where the mask is of another size.
-
-    Raises
-    ------
-    ImageError
-        If it is something else.
-    """
-    try:
-        # Mapped, so that a file which claims to be huge takes no memory.
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        mask = _hard(found)
-    except (ValueError, OSError, EOFError) as error:
-        raise ImageError(f"a mask must be an array of 0 and 1 as .npy, got {error}") from None
-    resized = Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(resized)).float()[None]
-
-
-def _hard(found: object) -> NDArray[np.uint8]:
-    """Check the array of a mask, and hold it in memory."""
-    if not isinstance(found, np.ndarray):
-        raise ValueError("several arrays")
-    if found.ndim != 2 or not 0 < found.size <= 2**28 or found.dtype.kind not in "biuf":
-        raise ValueError(f"{found.dtype} of shape {found.shape}")
-    if not np.isin(found, (0, 1)).all():
-        raise ValueError("other values")
-    return np.asarray(found).astype(np.uint8)
-
-
 class Frames(Dataset[Item]):
     """A variation's images by position; the reason, in words, where one cannot be read.
 
@@ -195,50 +129,22 @@ IMAGENET, NINE = 1000, 9
 
 @dataclass(frozen=True, eq=False)
 class Mapping:
-    """Which of the nine classes each class of ImageNet is.
+    """Which of the nine classes each class of ImageNet is."""
 
-    Attributes
-    ----------
-    source : Path
-        The file.
-    numbers : Tensor of shape (1000,), int64
-        0 to 8; -1 for none.
-    """
-
+    #: The file.
     source: Path
+    #: 0 to 8; -1 for none; of shape (1000,), int64.
     numbers: Tensor
 
     @property
     def counts(self) -> list[int]:
-        """Count the classes of ImageNet in each of the nine.
-
-        Returns
-        -------
-        list of int
-            Nine.
-        """
+        """Count the classes of ImageNet in each of the nine."""
         counts: list[int] = torch.bincount(self.numbers + 1, minlength=NINE + 1)[1:].tolist()
         return counts
 
 
 def read_mapping(path: Path) -> Mapping:
-    """Read ``in_to_in9.json``.
-
-    Parameters
-    ----------
-    path : Path
-        A JSON object from "0" to "999" to -1 to 8.
-
-    Returns
-    -------
-    Mapping
-        What it says.
-
-    Raises
-    ------
-    DiloError
-        If it is something else, or leaves one of the nine classes without any.
-    """
+    """Read ``in_to_in9.json``."""
     rule = f'{path} must be a JSON object from "0" to "999" to numbers from -1 to 8'
     remedy = "give in_to_in9.json of the challenge's code"
     try:

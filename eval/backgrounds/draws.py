@@ -17,27 +17,18 @@ MIXED = ("mixed_same", "mixed_rand", "mixed_next")
 
 
 @dataclass(frozen=True, eq=False)
-class Donors:
-    """The images that may lend their background, by class.
+class BackgroundDonors:
+    """The images that may lend their background, by class."""
 
-    Attributes
-    ----------
-    names : Names
-        Relative paths of all M images of the folder.
-    labels : ndarray of shape (M,), int64
-        Their classes.
-    classes : ndarray of shape (C,), int64
-        The classes that have donors, in their order.
-    members : dict of int to ndarray of shape (N,), int64
-        Positions of a class's donors.
-    seed : int
-        Part of every key.
-    """
-
+    #: Relative paths of all M images of the folder.
     names: Names
+    #: Their classes; of shape (M,), int64.
     labels: NDArray[np.int64]
+    #: The classes that have donors, in their order; of shape (C,), int64.
     classes: NDArray[np.int64]
+    #: Positions of a class's donors; of shape (N,), int64.
     members: dict[int, NDArray[np.int64]]
+    #: Part of every key.
     seed: int
 
     @classmethod
@@ -59,7 +50,7 @@ class Donors:
 
         Returns
         -------
-        Donors
+        BackgroundDonors
             They.
 
         Raises
@@ -76,22 +67,8 @@ class Donors:
         members = {int(c): usable[labels[usable] == c] for c in classes}
         return cls(names, labels, classes, members, seed)
 
-    def behind(self, position: int, kind: str) -> int:
-        """Say of which class the background of a foreground is.
-
-        Parameters
-        ----------
-        position : int
-            The image that the foreground is of, itself a donor.
-        kind : {"mixed_same", "mixed_rand", "mixed_next"}
-            The variation.
-
-        Returns
-        -------
-        int
-            Its own class; any class, each as likely, its own too; the next one, after the last
-            the first.
-        """
+    def background_class(self, position: int, kind: str) -> int:
+        """Say of which class the background of a foreground is."""
         return self._drawn(position, kind)[0]
 
     def order(self, position: int, kind: str) -> NDArray[np.int64]:
@@ -107,10 +84,10 @@ class Donors:
         Returns
         -------
         ndarray of shape (N,), int64
-            All donors of the class that `behind` says, but for the image itself.
+            All donors of the class that `background_labels` says, but for the image itself.
         """
-        behind, numbers = self._drawn(position, kind)
-        members = self.members[behind]
+        background_labels, numbers = self._drawn(position, kind)
+        members = self.members[background_labels]
         members = members[members != position]
         drawn: NDArray[np.int64] = members[permutation(numbers, len(members))]
         return drawn

@@ -1,262 +1,267 @@
 """From classifiers and folders to the record and the sheet of their reliance on backgrounds."""
 
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from dilo.eval.backgrounds.adversary import Foreground, attack, find_foregrounds
 from dilo.eval.backgrounds.challenge import SIDE, Challenge, find_challenge, read_mapping
 from dilo.eval.backgrounds.classify import (
-    Candidate,
-    Judged,
-    Running,
-    judge_challenge,
-    judge_variations,
+    ClassifierUnderTest,
+    RunOptions,
+    VariationAnswers,
+    classify_challenge,
+    classify_variations,
     of_challenge,
     of_folder,
-    read_backgrounds,
 )
-from dilo.eval.backgrounds.draws import Donors
-from dilo.eval.backgrounds.metrics import failures_of, reliance, share
+from dilo.eval.backgrounds.draws import BackgroundDonors
+from dilo.eval.backgrounds.metrics import heading, reliance_metrics, table
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
-from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select, spread
-from dilo.eval.common.inputs import listing
+from dilo.eval.backgrounds.variations import VARIATIONS, Variations, evenly_spaced, select
+from dilo.eval.common.inputs import data_name, keyed, listing
+from dilo.eval.common.results import (
+    Evaluation,
+    provenance,
+    settled_folder,
+    skipped_images,
+    write_image,
+    write_result,
+)
 from dilo.eval.features.folders import labelled_folder
-from dilo.eval.models.classifier import Classifier
+from dilo.eval.models.classifier import Classifier, load_classifier
+from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
+from dilo.train.runtime.devices import choose_device
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be evaluated.
+    """What is to be evaluated, and where the result goes."""
 
-    Attributes
-    ----------
-    classifiers : sequence of (str, Classifier)
-        By name.
-    variations : tuple of str
-        Which; all that there are if empty.
-    limit : int or None
-        So many images at most, spread evenly; None for all.
-    running : Running
-        How pictures are read and shown.
-    """
-
-    classifiers: Sequence[tuple[str, Classifier]]
+    #: Name and file, or run, of each classifier; names differ.
+    classifiers: Sequence[tuple[str, Path]]
+    #: A release of the challenge; or images and masks, to make the variations of.
+    challenge: Path | None = None
+    #: From ImageNet's classes to the challenge's.
+    mapping: Path | None = None
+    #: Class folders.
+    images: Path | None = None
+    #: The store of their masks.
+    masks: Path | None = None
+    #: Which backgrounds are drawn.
+    seed: int = 0
+    #: Which variations; all that there are if empty.
     variations: tuple[str, ...] = ()
+    #: So many images at most, spread evenly; None for all.
     limit: int | None = None
-    running: Running
+    #: Folder of the results; made if it is missing.
+    out: Path
+    #: Whether nobody named it, and it is in the folder of a run.
+    of_run: bool = False
+    #: What to call the result; None for the name of the images' folder.
+    name: str | None = None
+    #: Images at once.
+    batch: int = 64
+    #: Processes that read.
+    workers: int = 0
+    #: Where classifiers run.
+    device: str = "auto"
+    #: Side of the images; None for the classifier's, or the challenge's.
+    size: int | None = None
+    #: Name of the network, where files are silent.
+    arch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Classifiers that were read, and what they are shown."""
+
+    #: By name.
+    classifiers: Sequence[tuple[str, Classifier]]
+    #: Which; all that there are if empty.
+    variations: tuple[str, ...] = ()
+    #: So many images at most, spread evenly; None for all.
+    limit: int | None = None
+    #: How pictures are read and shown.
+    running: RunOptions
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What came of it.
+class Findings:
+    """What came of it."""
 
-    Attributes
-    ----------
-    record : dict
-        Ready for JSON.
-    sheet : Image
-        Some pictures, with the answers.
-    """
-
+    #: Ready for JSON.
     record: dict[str, Any]
+    #: Some pictures, with the answers.
     sheet: Image.Image
 
 
-def evaluate_folder(
-    request: Request, images: Path, masks: Path, *, seed: int, say: Say
-) -> Evaluation:
-    """Judge classifiers by variations that are made of a folder and its masks.
+def evaluate(request: Request, say: Say) -> Evaluation:
+    """Measure how far classifiers rely on backgrounds, and write record, table and sheet.
 
     Parameters
     ----------
     request : Request
-        Classifiers that know the folder's classes.
-    images : Path
-        Class folders.
-    masks : Path
-        The store of their masks.
-    seed : int
-        Whose backgrounds are drawn.
+        What to do.
     say : callable
-        Writes one line.
+        Writes a line for people.
 
     Returns
     -------
     Evaluation
-        Its pictures depend on seed, folder, masks and the classifier's size alone.
+        The content of backgrounds.json, and the table.
 
     Raises
     ------
     DiloError
-        If the folder, the store or a classifier does not fit.
+        If something cannot be read, or does not fit.
     """
+    started = time.monotonic()
+    running = RunOptions(
+        batch=request.batch, workers=request.workers, device=choose_device(request.device)
+    )
+    setup = Setup(
+        classifiers=[
+            (name, load_classifier(path, arch=request.arch, size=request.size))
+            for name, path in request.classifiers
+        ],
+        variations=request.variations,
+        limit=request.limit,
+        running=running,
+    )
+    if request.challenge is not None:
+        options = ChallengeOptions(mapping=request.mapping, size=request.size)
+        findings = evaluate_challenge(setup, request.challenge, options, say=say)
+    elif request.images is not None and request.masks is not None:
+        findings = evaluate_folder(setup, request.images, request.masks, seed=request.seed, say=say)
+    else:
+        raise ValueError("a request must have a challenge, or images and masks, got neither")
+    record = findings.record | provenance(started)
+    record["name"] = request.name or data_name(record["inputs"])
+    lines = [heading(record), *table(record)]
+    folder = settled_folder(request.out, record, say, of_run=request.of_run)
+    write_text(folder / "table.txt", "\n".join(lines) + "\n")
+    write_image(folder / "variations.png", findings.sheet)
+    write_result(folder, record)  # last: it says that the others are there
+    say(f"{folder}: backgrounds.json has all numbers, variations.png shows some pictures")
+    return Evaluation(record, lines)
+
+
+def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: Say) -> Findings:
+    """Judge classifiers by variations that are made of a folder and its masks."""
     folder, store = labelled_folder(images, say=say), MaskStore(masks)
     candidates = [
-        of_folder(name, classifier, folder.classes, str(images)).to(request.running.device)
-        for name, classifier in request.classifiers
+        of_folder(name, classifier, folder.classes, str(images)).to(setup.running.device)
+        for name, classifier in setup.classifiers
     ]
     selection = select(folder, store)
-    donors = Donors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
-    positions = spread(selection.positions, request.limit)
-    for reason, count in selection.left_out.items():
-        say(f"{images}: {count} of {len(folder.names)} images left out: {reason}")
+    donors = BackgroundDonors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
+    positions = evenly_spaced(selection.positions, setup.limit)
+    for reason, count in Counter(reason for _, reason in selection.skipped).items():
+        say(f"{images}: {count} of {len(folder.names)} images skipped: {reason}")
     found: dict[str, Mapping[str, Any]] = {}
     failures: list[tuple[str, str]] = []
-    sizes = sorted({candidate.classifier.encoder.size for candidate in candidates})
+    sizes = sorted(
+        {classifier_under_test.classifier.encoder.size for classifier_under_test in candidates}
+    )
     made = {size: Variations(folder, store, selection, donors, positions, size) for size in sizes}
     with Progress(len(sizes) * len(positions), "images", say) as progress:
-        running = replace(request.running, progress=progress.advance)
+        running = replace(setup.running, progress=progress.advance)
         for size in sizes:
             group = [c for c in candidates if c.classifier.encoder.size == size]
-            judged = judge_variations(group, made[size], request.variations or VARIATIONS, running)
+            judged = classify_variations(group, made[size], setup.variations or VARIATIONS, running)
             found |= {c.name: told for c, told in zip(group, judged.found, strict=True)}
             failures += judged.failures
-    answers = [dict(found[candidate.name]) for candidate in candidates]
+    answers = [dict(found[classifier_under_test.name]) for classifier_under_test in candidates]
     record = {
         **_first(candidates),
         "mode": "folder",
-        "inputs": {"images": listing(folder), "masks": str(masks.resolve())},
+        "inputs": {
+            "images": listing(folder),
+            "masks": {"folder": str(masks.resolve()), "digest": store.fingerprint},
+        },
         "images": str(images),
         "masks": str(masks),
         "masks_fingerprint": store.fingerprint,
         "seed": seed,
         "judged_classes": len(folder.classes),
-        "left_out": selection.left_out,
-        **_results(candidates, Judged(answers, failures)),
+        **_results(candidates, VariationAnswers(answers, [*selection.skipped, *failures])),
     }
     shown = made[candidates[0].classifier.encoder.size]
-    return Evaluation(record, folder_sheet(shown, candidates, answers))
+    return Findings(record, folder_sheet(shown, candidates, answers))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChallengeOptions:
-    """What is asked of the challenge alone.
+    """What is asked of the challenge alone."""
 
-    Attributes
-    ----------
-    mapping : Path or None
-        From ImageNet's classes to the nine.
-    colours : str or None
-        What standardises the colours; None to go by the file.
-    size : int or None
-        Side that images are resized to; None for 224 px.
-    attack : bool
-        Whether to measure the challenge's accuracy as well.
-    """
-
+    #: From ImageNet's classes to the nine.
     mapping: Path | None = None
-    colours: str | None = None
+    #: Side that images are resized to; None for 224 px.
     size: int | None = None
-    attack: bool = False
 
 
 def evaluate_challenge(
-    request: Request, root: Path, options: ChallengeOptions, *, say: Say
-) -> Evaluation:
-    """Judge classifiers by a release of the Backgrounds Challenge.
-
-    Parameters
-    ----------
-    request : Request
-        Classifiers of 9 or of 1000 classes.
-    root : Path
-        The release.
-    options : ChallengeOptions
-        What is asked.
-    say : callable
-        Writes one line.
-
-    Returns
-    -------
-    Evaluation
-        By its protocol.
-
-    Raises
-    ------
-    DiloError
-        If the release, the mapping or a classifier does not fit.
-    """
-    challenge = find_challenge(root, request.variations)
-    whole = find_challenge(root) if options.attack else challenge
-    foregrounds = find_foregrounds(whole) if options.attack else []
+    setup: Setup, root: Path, options: ChallengeOptions, *, say: Say
+) -> Findings:
+    """Judge classifiers by a release of the Backgrounds Challenge."""
+    challenge = find_challenge(root, setup.variations)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
     if mapping is not None:
         say(f"{mapping.source}: {sum(mapping.counts)} classes of ImageNet are {mapping.counts}")
     side = options.size or SIDE
     candidates = [
-        of_challenge(name, classifier, mapping, challenge.classes, str(root), options.colours).to(
-            request.running.device
+        of_challenge(name, classifier, mapping, challenge.classes, str(root)).to(
+            setup.running.device
         )
-        for name, classifier in request.classifiers
+        for name, classifier in setup.classifiers
     ]
     _say_how(candidates, challenge.folders, side, say)
     counts = [len(folder.names) for folder in challenge.folders.values()]
-    with Progress(sum(min(n, request.limit or n) for n in counts), "images", say) as progress:
-        running = replace(request.running, progress=progress.advance)
-        judged = judge_challenge(candidates, challenge, running, side=side, limit=request.limit)
+    with Progress(sum(min(n, setup.limit or n) for n in counts), "images", say) as progress:
+        running = replace(setup.running, progress=progress.advance)
+        judged = classify_challenge(candidates, challenge, running, side=side, limit=setup.limit)
     record = {
         **_first(candidates),
         "mode": "challenge",
-        "inputs": {"images": str(root.resolve())},
+        "inputs": {"images": keyed(root, _files(challenge))},
         "images": str(root),
         "side": side,
         "judged_classes": len(challenge.classes),
         "mapping": None if mapping is None else str(mapping.source),
         **_results(candidates, judged, len(challenge.classes)),
     }
-    if options.attack:
-        _add_attack(record, request, candidates, whole, foregrounds, side, say)
-    return Evaluation(record, challenge_sheet(challenge, side, candidates, judged.found))
+    return Findings(record, challenge_sheet(challenge, side, candidates, judged.found))
 
 
-def _add_attack(
-    record: dict[str, Any],
-    request: Request,
-    candidates: Sequence[Candidate],
-    challenge: Challenge,
-    foregrounds: Sequence[Foreground],
-    side: int,
-    say: Say,
-) -> None:
-    """Measure the challenge's accuracy, and put it into the record."""
-    chosen = spread(np.arange(len(foregrounds)), request.limit)
-    backgrounds, unread = read_backgrounds(challenge, request.running, side)
-    with Progress(len(chosen), "foregrounds", say) as progress:
-        verdict = attack(
-            candidates,
-            [foregrounds[i] for i in chosen.tolist()],
-            backgrounds,
-            batch=request.running.batch,
-            progress=progress.advance,
-        )
-    record["backgrounds"] = len(backgrounds)
-    record["failures"] += failures_of([*unread, *verdict.failures])
-    for result, holds in zip(record["results"], verdict.holds, strict=True):
-        told = share(holds)
-        result["challenge"] = None if told is None else vars(told)
+def _files(challenge: Challenge) -> list[str]:
+    """List the images of a release by their paths in it."""
+    return [
+        f"{variation}/val/{name}"
+        for variation, folder in challenge.folders.items()
+        for name in folder.names
+    ]
 
 
 def _say_how(
-    candidates: Sequence[Candidate], folders: Mapping[str, Any], side: int, say: Say
+    candidates: Sequence[ClassifierUnderTest], folders: Mapping[str, Any], side: int, say: Say
 ) -> None:
-    """Say what is not as the challenge has it, and what each candidate's colours are."""
-    for candidate in candidates:
-        size = candidate.classifier.encoder.size
+    """Say what is not as the challenge has it."""
+    for classifier_under_test in candidates:
+        size = classifier_under_test.classifier.encoder.size
         trained = "" if size == side else f", trained at {size} px: --size {size} shows it those"
-        whose = {"training": "its training's", "in9": "ImageNet-9's"}[candidate.colours]
-        say(f"{candidate.name}: sees {side} px{trained}; standardised by {whose} statistics")
+        say(f"{classifier_under_test.name}: sees {side} px{trained}")
     resized: dict[tuple[int, ...], list[str]] = {}
     for name, folder in folders.items():
         with contextlib.suppress(ImageError):  # which is reported with the others
@@ -267,7 +272,7 @@ def _say_how(
         say(f"{width} x {height} px are resized to {side} x {side}: images of {', '.join(names)}")
 
 
-def _first(candidates: Sequence[Candidate]) -> dict[str, Any]:
+def _first(candidates: Sequence[ClassifierUnderTest]) -> dict[str, Any]:
     """Begin a record with what every one begins with; of several classifiers, the first."""
     return {"task": "backgrounds", **_source(candidates[0].classifier)}
 
@@ -279,20 +284,19 @@ def _source(classifier: Classifier) -> dict[str, Any]:
 
 
 def _results(
-    candidates: Sequence[Candidate], judged: Judged, classes: int | None = None
+    candidates: Sequence[ClassifierUnderTest], judged: VariationAnswers, classes: int | None = None
 ) -> dict[str, Any]:
     """Gather what was found; chance is one of some classes, or of all that a candidate has."""
     results = []
-    for candidate, found in zip(candidates, judged.found, strict=True):
+    for classifier_under_test, found in zip(candidates, judged.found, strict=True):
         results.append(
             {
-                "name": candidate.name,
-                **_source(candidate.classifier),
-                "classes": len(candidate.meaning),
-                "colours": candidate.colours,
+                "name": classifier_under_test.name,
+                **_source(classifier_under_test.classifier),
+                "classes": len(classifier_under_test.class_map),
                 "images": len(next(iter(found.values())).labels),
-                "chance": 100 / (classes or len(candidate.meaning)),
-                **reliance(found),
+                "chance": 100 / (classes or len(classifier_under_test.class_map)),
+                **reliance_metrics(found),
             }
         )
-    return {"results": results, "failures": failures_of(judged.failures)}
+    return {"results": results, "skipped": skipped_images(dict(judged.failures).items())}

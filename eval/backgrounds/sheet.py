@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from dilo.eval.backgrounds.challenge import Challenge, frame
-from dilo.eval.backgrounds.classify import Answers, Candidate
+from dilo.eval.backgrounds.classify import Answers, ClassifierUnderTest
 from dilo.eval.backgrounds.draws import MIXED
-from dilo.eval.backgrounds.variations import Variations, collate, pictures
+from dilo.eval.backgrounds.variations import Variations, collate, compose
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images.sheets import BLANK, Picture, sheet
 
@@ -19,60 +19,33 @@ ROWS = 12
 
 
 def spread_rows(count: int) -> list[int]:
-    """Choose the images to show, evenly.
-
-    Parameters
-    ----------
-    count : int
-        How many there are.
-
-    Returns
-    -------
-    list of int
-        At most `ROWS` of them.
-    """
+    """Choose the images to show, evenly."""
     places = np.linspace(0, count - 1, min(count, ROWS))
     return [round(float(place)) for place in places]
 
 
 def folder_sheet(
     variations: Variations,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ClassifierUnderTest],
     found: Sequence[Mapping[str, Answers]],
 ) -> Image.Image:
-    """Draw images, their masks and their variations.
-
-    Parameters
-    ----------
-    variations : Variations
-        What the answers are to; the pictures are made again.
-    candidates : sequence of Candidate
-        Who answered.
-    found : sequence of mapping of str to Answers
-        What they answered, by variation.
-
-    Returns
-    -------
-    Image
-        A row an image: the original, its mask, then the others; below each what it is, and the
-        class that each candidate takes it for.
-    """
+    """Draw images, their masks and their variations."""
     first = next(iter(found[0].values()))
     places = {int(position): i for i, position in enumerate(variations.positions)}
     rows = []
     for row in spread_rows(len(first.labels)):
         position = int(first.positions[row])
-        _, pieces, _ = collate([variations[places[position]]])
-        if pieces is None:  # readable a moment ago
+        _, layers, _ = collate([variations[places[position]]])
+        if layers is None:  # readable a moment ago
             continue
         cells = []
-        for name, images in pictures(pieces):
+        for name, images in compose(layers):
             caption = _caption(variations, position, name)
             if name in found[0]:
                 caption += _answers(candidates, found, name, position, variations.folder.classes)
             cells.append(Picture(_pixels(images[0]), caption))
-        covered = float(pieces.alphas.float().mean()) / 255
-        cells.insert(1, Picture(pieces.alphas[0, 0].numpy(), f"mask covers {covered:.0%}"))
+        covered = float(layers.alphas.float().mean()) / 255
+        cells.insert(1, Picture(layers.alphas[0, 0].numpy(), f"mask covers {covered:.0%}"))
         rows.append(cells)
     return sheet(rows)
 
@@ -80,28 +53,10 @@ def folder_sheet(
 def challenge_sheet(
     challenge: Challenge,
     side: int,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ClassifierUnderTest],
     found: Sequence[Mapping[str, Answers]],
 ) -> Image.Image:
-    """Draw images of each variation, as many of each.
-
-    Parameters
-    ----------
-    challenge : Challenge
-        The images.
-    side : int
-        Side at which they were shown, in pixels.
-    candidates : sequence of Candidate
-        Who answered.
-    found : sequence of mapping of str to Answers
-        What they answered, by variation.
-
-    Returns
-    -------
-    Image
-        A column a variation, evenly over its images: of a release, the same foregrounds side by
-        side. Below each its class, and what each candidate takes it for.
-    """
+    """Draw images of each variation, as many of each."""
     columns = []
     for name, answers in found[0].items():
         folder, cells = challenge.folders[name], []
@@ -124,12 +79,12 @@ def _caption(variations: Variations, position: int, name: str) -> str:
     """Say what a picture is."""
     classes, donors = variations.folder.classes, variations.donors
     if name in MIXED:
-        return f"{name}: on {classes[donors.behind(position, name)]}"
+        return f"{name}: on {classes[donors.background_class(position, name)]}"
     return f"{name}: {classes[int(donors.labels[position])]}" if name == "original" else name
 
 
 def _answers(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ClassifierUnderTest],
     found: Sequence[Mapping[str, Answers]],
     variation: str,
     position: int,
@@ -137,14 +92,14 @@ def _answers(
 ) -> str:
     """Say, a line each, what candidates take a picture for."""
     lines = []
-    for candidate, answers in zip(candidates, found, strict=True):
+    for classifier_under_test, answers in zip(candidates, found, strict=True):
         told = answers[variation]
         # Candidates of another size may lack an image that gave no background at theirs.
         words = [
             classes[answer] if answer >= 0 else "another class"
             for answer in told.predictions[told.positions == position].tolist()
         ]
-        lines.append(f"\n{candidate.name}: {''.join(words)}")
+        lines.append(f"\n{classifier_under_test.name}: {''.join(words)}")
     return "".join(lines)
 
 

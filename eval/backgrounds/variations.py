@@ -1,6 +1,7 @@
 """Variations of a labelled folder with masks: the same foregrounds on other backgrounds."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.eval.backgrounds.draws import MIXED, Donors
+from dilo.eval.backgrounds.draws import MIXED, BackgroundDonors
 from dilo.eval.features.folders import LabelledFolder
 from dilo.pipeline.backgrounds.cropping import tile
 from dilo.pipeline.backgrounds.windows import largest_windows
@@ -31,30 +32,23 @@ VARIATIONS = ("original", "only_fg", "no_fg", *MIXED)
 COVERAGE = (0.01, 0.95)
 
 
-class Pieces(NamedTuple):
-    """What the variations of an image are put together from; or of B images, stacked.
+class Layers(NamedTuple):
+    """What the variations of an image are put together from; or of B images, stacked."""
 
-    Attributes
-    ----------
-    images : Tensor of shape (3, S, S), uint8
-        The evaluation crop.
-    alphas : Tensor of shape (1, S, S), uint8
-        Its mask, soft.
-    backgrounds : Tensor of shape (3, 3, S, S), uint8
-        Of its own class, of any, of the next.
-    """
-
+    #: The evaluation crop; of shape (3, S, S), uint8.
     images: Tensor
+    #: Its mask, soft; of shape (1, S, S), uint8.
     alphas: Tensor
+    #: Of its own class, of any, of the next; of shape (3, 3, S, S), uint8.
     backgrounds: Tensor
 
 
-def pictures(pieces: Pieces) -> Iterator[tuple[str, Tensor]]:
+def compose(layers: Layers) -> Iterator[tuple[str, Tensor]]:
     """Put variations together, one at a time.
 
     Parameters
     ----------
-    pieces : Pieces
+    layers : Layers
         Of B images.
 
     Yields
@@ -64,54 +58,29 @@ def pictures(pieces: Pieces) -> Iterator[tuple[str, Tensor]]:
     Tensor of shape (B, 3, S, S), float32
         Its pictures, RGB in [0, 1].
     """
-    images, alphas = pieces.images / 255, pieces.alphas / 255
+    images, alphas = layers.images / 255, layers.alphas / 255
     black = images.new_zeros(1, 1, 1, 1)
     yield "original", images
     yield "only_fg", paste(images, alphas, black)
     yield "no_fg", paste(black, alphas, images)
-    for kind, backgrounds in zip(MIXED, pieces.backgrounds.unbind(1), strict=True):
+    for kind, backgrounds in zip(MIXED, layers.backgrounds.unbind(1), strict=True):
         yield kind, paste(images, alphas, backgrounds / 255)
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The images whose masks can be used.
+    """The images whose masks can be used."""
 
-    Attributes
-    ----------
-    positions : ndarray of shape (N,), int64
-        In the folder.
-    rows : ndarray of shape (M,), int64
-        Row of every image of the folder in the store; -1 without.
-    left_out : dict of str to int
-        How many images are left out, by the reason.
-    """
-
+    #: In the folder; of shape (N,), int64.
     positions: NDArray[np.int64]
+    #: Row of every image of the folder in the store; -1 without; of shape (M,), int64.
     rows: NDArray[np.int64]
-    left_out: dict[str, int]
+    #: Path of each image that is skipped, and why.
+    skipped: list[tuple[str, str]]
 
 
 def select(folder: LabelledFolder, store: MaskStore) -> Selection:
-    """Choose the images whose masks can be used.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        The images.
-    store : MaskStore
-        Masks of them, by the same relative paths.
-
-    Returns
-    -------
-    Selection
-        Those whose mask covers 1 % to 95 %.
-
-    Raises
-    ------
-    DiloError
-        If there is none.
-    """
+    """Choose the images whose masks can be used."""
     places = {name: row for row, name in enumerate(store.names)}
     rows = np.array([places.get(name, -1) for name in folder.names], np.int64)
     status, coverage = (column[rows] for column in store.columns("status", "coverage"))
@@ -121,19 +90,24 @@ def select(folder: LabelledFolder, store: MaskStore) -> Selection:
         "mask covers less than 1 %": (rows >= 0) & (status != FAILED) & (coverage < COVERAGE[0]),
         "mask covers more than 95 %": (rows >= 0) & (coverage > COVERAGE[1]),
     }
-    left_out = {reason: int(found.sum()) for reason, found in reasons.items() if found.any()}
+    skipped = [
+        (escaped(folder.names[int(position)]), reason)
+        for reason, unusable in reasons.items()
+        for position in np.flatnonzero(unusable)
+    ]
     positions = np.flatnonzero(~np.logical_or.reduce(list(reasons.values())))
     if not len(positions):
-        told = ", ".join(f"{reason}: {count}" for reason, count in left_out.items())
+        counts = Counter(reason for _, reason in skipped)
+        words = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
         raise DiloError(
             f"--masks {store.folder} must have masks of the images of {folder.root}, by the same "
-            f"paths, got none that can be used ({told}; the first image is "
+            f"paths, got none that can be used ({words}; the first image is "
             f"{escaped(folder.names[0])}): give the store that was made of this folder"
         )
-    return Selection(positions, rows, left_out)
+    return Selection(positions, rows, skipped)
 
 
-def spread(positions: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:
+def evenly_spaced(positions: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:
     """Take some of them, evenly, so that every class is among them.
 
     Parameters
@@ -153,7 +127,7 @@ def spread(positions: NDArray[np.int64], count: int | None) -> NDArray[np.int64]
     return positions[np.arange(count) * len(positions) // count]
 
 
-class Variations(Dataset[tuple[int, Pieces | str]]):
+class Variations(Dataset[tuple[int, Layers | str]]):
     """The pieces of images' variations; the reason, in words, where there are none.
 
     Parameters
@@ -164,7 +138,7 @@ class Variations(Dataset[tuple[int, Pieces | str]]):
         Their masks.
     selection : Selection
         Where these are.
-    donors : Donors
+    donors : BackgroundDonors
         Who lends backgrounds.
     positions : ndarray of shape (N,), int64
         The images to vary.
@@ -177,7 +151,7 @@ class Variations(Dataset[tuple[int, Pieces | str]]):
         folder: LabelledFolder,
         store: MaskStore,
         selection: Selection,
-        donors: Donors,
+        donors: BackgroundDonors,
         positions: NDArray[np.int64],
         size: int,
     ) -> None:
@@ -187,7 +161,7 @@ class Variations(Dataset[tuple[int, Pieces | str]]):
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: int) -> tuple[int, Pieces | str]:
+    def __getitem__(self, index: int) -> tuple[int, Layers | str]:
         position = int(self.positions[index])
         try:
             image, alpha = self._crops(position)
@@ -195,12 +169,12 @@ class Variations(Dataset[tuple[int, Pieces | str]]):
             return position, str(error)
         backgrounds = []
         for kind in MIXED:
-            behind = self._background(position, kind)
-            if behind is None:
-                name = self.folder.classes[self.donors.behind(position, kind)]
+            background_labels = self._background(position, kind)
+            if background_labels is None:
+                name = self.folder.classes[self.donors.background_class(position, kind)]
                 return position, f"no other image of {name} gives a background"
-            backgrounds.append(behind)
-        return position, Pieces(image, alpha, torch.stack(backgrounds))
+            backgrounds.append(background_labels)
+        return position, Layers(image, alpha, torch.stack(backgrounds))
 
     def _crops(self, position: int) -> tuple[Tensor, Tensor]:
         """Read an image and its mask, and crop both alike."""
@@ -215,34 +189,19 @@ class Variations(Dataset[tuple[int, Pieces | str]]):
                 image, mask = self._crops(donor)
             except ImageError:
                 continue  # reported where it is to be varied itself
-            found = background_of(image.permute(1, 2, 0).numpy(), mask[0].numpy())
+            found = fill_object_box(image.permute(1, 2, 0).numpy(), mask[0].numpy())
             if found is not None:
                 return torch.from_numpy(found).permute(2, 0, 1)
         return None
 
 
 def collate(
-    items: list[tuple[int, Pieces | str]],
-) -> tuple[list[int], Pieces | None, list[tuple[int, str]]]:
-    """Part pieces from failures, and stack the pieces.
-
-    Parameters
-    ----------
-    items : list of (int, Pieces or str)
-        What `Variations` gave.
-
-    Returns
-    -------
-    list of int
-        Positions of the B images that are varied.
-    Pieces or None
-        Theirs; None where B is 0.
-    list of (int, str)
-        Positions of the others, and why.
-    """
+    items: list[tuple[int, Layers | str]],
+) -> tuple[list[int], Layers | None, list[tuple[int, str]]]:
+    """Part pieces from failures, and stack the pieces."""
     made = {position: item for position, item in items if not isinstance(item, str)}
     failures = [(position, item) for position, item in items if isinstance(item, str)]
-    stacked = Pieces(*map(torch.stack, zip(*made.values(), strict=True))) if made else None
+    stacked = Layers(*map(torch.stack, zip(*made.values(), strict=True))) if made else None
     return list(made), stacked, failures
 
 
@@ -254,7 +213,7 @@ RESPONSE = 10
 MIN_SIDE = 1 / 4
 
 
-def background_of(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def fill_object_box(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Take the object out of a picture, as the Backgrounds Challenge's Only-BG-T does.
 
     Parameters

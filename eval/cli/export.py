@@ -1,4 +1,4 @@
-"""`dilo-eval export`: a trunk for other programs."""
+"""`dilo-eval export`: a backbone for other programs."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from dilo.pipeline.common.extras import require_torch
     "form",
     type=click.Choice(["torchvision", "timm", "detectron2", "safetensors", "moco"]),
     required=True,
-    help="For whom: a bare state dict of torchvision's or timm's names, detectron2's pickle, "
-    "safetensors, or what the MoCo repository's scripts read.",
+    help="For which program: a bare state dict with torchvision's or timm's names, detectron2's "
+    "pickle, safetensors, or what the MoCo repository's scripts read.",
 )
 @click.option(
     "--out",
@@ -27,11 +27,11 @@ from dilo.pipeline.common.extras import require_torch
     callback=require_parent,
     help="The file; OUT.card.md and OUT.card.json beside it say what it is.",
 )
-@click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two trunks.")
+@click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two backbones.")
 @arch_option
 @click.option(
     "--part",
-    help="Of a file with several networks: which, by its place in it, as teacher.",
+    help="Which network of a file with several, by its key, such as teacher.",
 )
 @json_option
 @user_errors
@@ -44,11 +44,10 @@ def command(
     part: str | None,
     as_json: bool,
 ) -> None:
-    """Write the trunk of a checkpoint, without its head, for another program.
+    """Write the backbone of a checkpoint, without its head, for another program.
 
-    A card beside it says what the network is and takes, how to load it, how it was trained and
-    on what, and what dilo-eval has found for it. Files of these names are replaced, each once
-    the new one is whole.
+    A card beside it says what the network is and takes, how to load it, how and on what it was
+    trained, and its results. Existing files of these names are replaced.
     """
     require_torch("dilo-eval")
     from dilo.eval.export.export import export
@@ -59,5 +58,6 @@ def command(
     say(f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}")
     if encoder.space != "rgb" and form not in ("moco", "safetensors"):
         say(f"It sees {encoder.space}, which this format cannot say: the card does")
-    say(f"{out}.card.md: {', '.join(card['results']) or 'no results'}")
+    tasks = dict.fromkeys(number["task"] for number in card["numbers"])
+    say(f"{out}.card.md: {', '.join(tasks) or 'no results'}")
     tell({"out": str(out), **card}, as_json=as_json)

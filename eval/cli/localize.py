@@ -6,7 +6,15 @@ from typing import Any
 import click
 
 from dilo.eval.cli.naming import Named, classifiers_option, named_folders
-from dilo.eval.cli.options import arch_option, device_option, tell, worker_count
+from dilo.eval.cli.options import (
+    arch_option,
+    class_option,
+    device_option,
+    name_option,
+    print_evaluation,
+    require_outside,
+    worker_count,
+)
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
@@ -22,13 +30,8 @@ SETTINGS = {
         type=click.Choice(["gradient", "cam"]),
         help="How classifiers make maps; may be given again.",
     ),
-    "rule": click.option(
-        "--class",
-        "rule",
-        type=click.Choice(["true", "predicted"]),
-        show_default="true where class folders are the classifier's, else predicted",
-        help="Of which class the maps are.",
-    ),
+    "rule": class_option,
+    "name": name_option,
     "size": click.option(
         "--size",
         type=click.IntRange(min=8),
@@ -117,12 +120,7 @@ def command(
 
     alone = classifiers[0][1] if len(classifiers) == 1 else None
     place = result_folder("localize", out, alone)
-    for folder in filter(None, (images, truth, boxes, *(folder for _, folder in maps))):
-        if place.resolve().is_relative_to(folder.resolve()):
-            raise click.BadParameter(
-                f"must be outside the folders that are read, got {place} in {folder}",
-                param_hint="--out",
-            )
+    require_outside(place, (images, truth, boxes, *(folder for _, folder in maps)))
     require_ours(out, "localize")
     request = Request(
         classifiers=classifiers,
@@ -138,5 +136,4 @@ def command(
         workers=worker_count(settings.pop("workers")),
         **settings,
     )
-    record = evaluate(request, say)
-    tell(record, as_json=as_json)
+    print_evaluation(evaluate(request, say), as_json=as_json)

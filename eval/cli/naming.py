@@ -22,6 +22,18 @@ def named_results(ctx: click.Context, parameter: click.Parameter, values: tuple[
     return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
 
 
+def named_runs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
+    """Part NAME=PATH of runs and of checkpoints of runs; a run is called by its folder."""
+    words = ("a run, a checkpoint of one, or NAME=PATH", "no such folder", "run")
+    return _named(values, Path.exists, _checkpoint_name, words)
+
+
+def _checkpoint_name(path: Path) -> str:
+    """Name a run by its folder, and a checkpoint by its run and its file."""
+    whole = path.resolve()
+    return whole.name if whole.is_dir() else f"{whole.parents[1].name} {whole.stem}"
+
+
 def named_checkpoints(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> Named:

@@ -11,17 +11,20 @@ from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
     arch_option,
     batch_option,
+    class_option,
+    count_option,
     device_option,
     output_option,
+    require_outside,
+    seed_option,
     size_option,
     tell,
     worker_count,
     workers_option,
 )
-from dilo.eval.cli.showing import class_option, count_option, outside, seed_option, write_figure
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import json_option, query_option, rows_of, say, user_errors
-from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.cli.options import json_option, query_option, say, user_errors
+from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     import torch
@@ -29,7 +32,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.attribution.maps import ClassRule
     from dilo.eval.features.features import Features
     from dilo.eval.features.folders import LabelledFolder
-    from dilo.eval.gradients.viewer import Viewer
+    from dilo.eval.gradients.explainer import Explainer
     from dilo.eval.models.encoder import Output
     from dilo.eval.neighbors.comparison import Pick
 
@@ -109,7 +112,7 @@ def command(
     seed: int,
     output: "Output | None",
     classifiers: Named,
-    which: "ClassRule",
+    rule: "ClassRule | None",
     batch: int,
     workers: int | None,
     device: str,
@@ -127,27 +130,30 @@ def command(
     started = time.monotonic()
     _check(checkpoints, classifiers, pick, query)
     require_torch("dilo-eval")
+    require("dilo-eval neighbors", ("matplotlib",), "eval")
     from dilo.eval.common.inputs import listing
+    from dilo.eval.common.panels import write_figure
     from dilo.eval.common.results import provenance, require_ours, settled_file, settled_folder
     from dilo.eval.features.loading import Loader
-    from dilo.eval.gradients.viewer import look
+    from dilo.eval.gradients.explainer import explain_images
     from dilo.eval.models.encoder import load_encoder
     from dilo.eval.neighbors.comparison import compare
     from dilo.eval.neighbors.figure import neighbor_figure
     from dilo.eval.neighbors.search import others_of
+    from dilo.pipeline.images.names import find_rows
     from dilo.train.runtime.devices import choose_device
 
     run = checkpoints[0][1] if len(checkpoints) == 1 else None
     picture = _picture(out, run)
-    outside("--out", picture, (path for path in (images, asked_of) if path and path.is_dir()))
+    require_outside(picture, (path for path in (images, asked_of) if path and path.is_dir()))
     require_ours(None if _is_picture(out) else out, "neighbors")
     place = choose_device(device)
     read: dict[LabelledFolder, Features] = {}
     bank, asked = _folders(images, asked_of, pick, read)
     listed = asked or bank
     others_of(bank, k, itself=asked is None)  # now, not after an hour of reading
-    rows_of(query, listed.names, listed.root)
-    viewers = _viewers(classifiers, listed, which, place, size)
+    find_rows(query, listed.names, listed.root)
+    viewers = _viewers(classifiers, listed, rule, place, size)
     encoders = {
         name: load_encoder(path, arch=arch, size=size, output=output or "pooled")
         for name, path in checkpoints
@@ -161,12 +167,12 @@ def command(
         extract=lambda encoder, folder: loader.load(encoder, read.get(folder, folder)),
         device=place,
     )
-    shown = rows_of(query, comparison.queries.names, comparison.queries.root)
+    shown = find_rows(query, comparison.queries.names, comparison.queries.root)
     shown = shown or comparison.picked(pick or "random", count=count, seed=seed)
     rows = [listed.names.index(comparison.queries.names[row]) for row in shown]
-    seen = {name: look(viewer, rows, ["gradient"]) for name, viewer in viewers.items()}
+    seen = {name: explain_images(viewer, rows, ["gradient"]) for name, viewer in viewers.items()}
     record = comparison.record(shown) | {"pick": pick or ("query" if query else "random")}
-    record |= {"output": output or "pooled", "class": which, "gradients": list(viewers)}
+    record |= {"output": output or "pooled", "class": rule, "gradients": list(viewers)}
     record["inputs"] = {"images": listing(bank), "queries": listing(listed)}
     record |= provenance(started)
     if _is_picture(out):
@@ -270,16 +276,16 @@ def _listed(
 def _viewers(
     classifiers: Named,
     queries: "LabelledFolder",
-    which: "ClassRule",
+    rule: "ClassRule | None",
     device: "torch.device",
     size: int | None,
-) -> "dict[str, Viewer]":
+) -> "dict[str, Explainer]":
     """Read the classifiers whose gradients are to be shown."""
-    from dilo.eval.gradients.viewer import Viewer
+    from dilo.eval.gradients.explainer import Explainer
     from dilo.eval.models.classifier import load_classifier
 
     return {
-        name: Viewer(load_classifier(path, size=size).to(device), queries, which)
+        name: Explainer(load_classifier(path, size=size).to(device), queries, rule)
         for name, path in classifiers
     }
 

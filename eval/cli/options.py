@@ -3,17 +3,19 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dilo.eval.common.machine import Machine
-from dilo.eval.common.results import say_skipped
-from dilo.pipeline.cli.options import DEVICE, PRECISION, Command, option_group, say
+from dilo.pipeline.cli.options import DEVICE, PRECISION, Command, option_group, print_result
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
+
+if TYPE_CHECKING:
+    from dilo.eval.common.results import Evaluation
 
 #: A folder of images, or a file of their features.
 IMAGES_OR_FEATURES = click.Path(exists=True, path_type=Path)
@@ -126,19 +128,39 @@ name_option = click.option(
 )
 
 
+count_option = click.option(
+    "--count", default=8, show_default=True, type=click.IntRange(min=1), help="Images to show."
+)
+seed_option = click.option(
+    "--seed", default=0, show_default=True, help="Which of them, drawn at random."
+)
+class_option = click.option(
+    "--class",
+    "rule",
+    type=click.Choice(["true", "predicted"]),
+    show_default="true where the classifier knows the class folders",
+    help="Whose score is mapped: the image's own class, or the one with the highest score.",
+)
+
+
+def require_outside(out: Path, folders: Iterable[Path | None], option: str = "--out") -> None:
+    """Refuse to write among what is read: a later run would take it for more of that."""
+    for folder in filter(None, folders):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise click.BadParameter(
+                f"must be outside the folders that are read, got {out} in {folder}",
+                param_hint=option,
+            )
+
+
+def print_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
+    """Print what an evaluation found: its table, or its record as JSON instead."""
+    print_result(evaluation.table, evaluation.record, as_json=as_json)
+
+
 def worker_count(workers: int | None) -> int:
     """Choose how many processes decode, where the user does not."""
     return default_workers(8) if workers is None else workers
-
-
-def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
-    """Name images that could not be read, the first few of many."""
-    say_skipped(unreadable, say)
-
-
-def say_left_out(images: Sequence[tuple[str, str]], why: str, all_in: str) -> None:
-    """Name images that are skipped, the first few of many, and what names all."""
-    say_skipped(images, say, why, all_in)
 
 
 def tell(record: Mapping[str, Any], *, as_json: bool, out: Path | None = None) -> None:

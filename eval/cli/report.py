@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.naming import named_results
+from dilo.eval.cli.naming import named_results, named_runs
 from dilo.eval.cli.options import tell
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN ...", callback=named_results)
+@click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN ...", callback=named_runs)
 @click.option("--out", type=FOLDER, required=True, help="Folder for the page and its files.")
 @click.option(
     "--include",
@@ -19,8 +19,8 @@ from dilo.pipeline.common.extras import require, require_torch
     multiple=True,
     metavar="[NAME=]DIR",
     callback=named_results,
-    help="Results that belong to no single run, as neighbors of two or scores of masks; may be "
-    "given again.",
+    help="Results that belong to no single run, such as neighbors of two or scores of masks; may "
+    "be given again.",
 )
 @click.option("--title", default="Runs side by side", show_default=True, help="Of the page.")
 @json_option
@@ -34,19 +34,21 @@ def command(
 ) -> None:
     """Put runs side by side on one page, which needs nothing else to be read.
 
-    Gathers what a run recorded while it trained, and the results in RUN/eval. Writes
-    report.html, its pictures, and numbers.csv. What is missing is named, with the command
-    that makes it; numbers that were not measured alike are not compared.
+    RUN is the folder of a run, or a checkpoint RUN/checkpoints/step-N.pt, which is shown with the
+    results of its step. Gathers what a run recorded while it trained, and the results in
+    RUN/eval. Writes report.html, its pictures, and numbers.csv. The page lists what is missing,
+    with the command that makes it. Numbers that were not measured alike are not compared.
     """
-    for _, folder in (*runs, *others):
+    for _, path in (*runs, *others):
+        folder = path if path.is_dir() else path.parent.parent
         if out.resolve().is_relative_to(folder.resolve()):
             raise click.BadParameter(
                 f"must be outside the folders that are read, got {out} in {folder}",
                 param_hint="--out",
             )
     require_torch("dilo-eval")
-    require("dilo-eval report", ("matplotlib",), "eval")
-    from dilo.eval.report.making import Request, make_report
+    require("dilo-eval report", ("jinja2", "matplotlib"), "eval")
+    from dilo.eval.report.page import Request, make_report
 
     request = Request(runs=runs, others=others, out=out, title=title)
     tell(make_report(request, say), as_json=as_json)

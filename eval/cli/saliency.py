@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from dilo.eval.cli.naming import named_folders
-from dilo.eval.cli.options import tell
+from dilo.eval.cli.options import name_option, print_evaluation, require_outside
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
@@ -34,6 +34,7 @@ from dilo.pipeline.common.extras import require
     is_flag=True,
     help="Score only images that every method has a mask for; otherwise one missing is an error.",
 )
+@name_option
 @jobs_option
 @click.option("--no-plots", is_flag=True, help="Draw no plots, which takes matplotlib.")
 @json_option
@@ -44,6 +45,7 @@ def command(
     out: Path,
     images: Path | None,
     allow_missing: bool,
+    name: str | None,
     jobs: int,
     no_plots: bool,
     as_json: bool,
@@ -54,12 +56,7 @@ def command(
     matches, by file name. Writes saliency.json, table.txt, per-image.csv, two plots and,
     for each method, a sheet of its best, median and worst masks by weighted F.
     """
-    for folder in filter(None, (truth, images, *(folder for _, folder in masks))):
-        if out.resolve().is_relative_to(folder.resolve()):
-            raise click.BadParameter(
-                f"must be outside the folders that are read, got {out} in {folder}",
-                param_hint="--out",
-            )
+    require_outside(out, (truth, images, *(folder for _, folder in masks)))
     from dilo.eval.common.results import require_ours
 
     require_ours(out, "saliency")
@@ -73,8 +70,8 @@ def command(
         out=out,
         images=images,
         allow_missing=allow_missing,
+        name=name,
         jobs=jobs,
         plots=not no_plots,
     )
-    record = evaluate(request, say)
-    tell(record, as_json=as_json)
+    print_evaluation(evaluate(request, say), as_json=as_json)

@@ -10,7 +10,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 from dilo.pipeline.images.names import escaped
 
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
@@ -30,19 +30,19 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "linear": ("train_images", "test_images", "classes", "protocol", "size", "precision", "seed"),
     "linear-fast": ("train_images", "test_images", "classes", "protocol", "size", "seed"),
     "localize": (
-        *("images", "missing", "skipped.*.path", "truth_kind", "size"),
+        *("images", "skipped.*.path", "truth_kind", "size"),
         *("methods.*.method", "methods.*.class"),
     ),
     "backgrounds": (
         *("mode", "masks_fingerprint", "seed", "judged_classes", "side", "mapping", "backgrounds"),
-        *("results.*.size", "results.*.colours", "results.*.images"),
+        *("results.*.size", "results.*.images"),
     ),
     "neighbors": (
         *("images.count", "asked.count", "k", "pick", "output", "class", "gradients"),
         *("queries.*.path", "checkpoints.*.size"),
     ),
     "gradients": ("class", "methods", "shown.*.path", "classifiers.*.size"),
-    "saliency": ("images", "truths", "methods.*.method", "methods.*.missing"),
+    "saliency": ("images", "truths", "methods.*.method", "skipped.*.path"),
 }
 
 
@@ -198,7 +198,7 @@ def _folder_name(folder: str) -> str:
 
 def _values(record: Mapping[str, Any], path: str) -> list[Any]:
     """Give all that stands at a path of a record."""
-    return [value for value, _ in walk(record, path.split("."))]
+    return [value for value, _ in find_in(record, path.split("."))]
 
 
 def _whole(value: object) -> object:

@@ -3,27 +3,26 @@
 import math
 from statistics import NormalDist
 
-Ends = tuple[float, float]
-
+Interval = tuple[float, float]
 
 #: Standard errors to either side of a 95 % interval.
 Z = NormalDist().inv_cdf(0.975)
 
 
-def interval(percent: float, images: int) -> Ends:
-    """Give the 95 % interval of a share, by Wilson's score.
+def wilson(hits: float, n: int) -> Interval:
+    """Compute the 95 % interval of a share, by Wilson's score.
 
     Parameters
     ----------
-    percent : float
-        Share found, in per cent.
-    images : int
-        How many it is a share of.
+    hits : float
+        How many are right.
+    n : int
+        Of how many; at least one.
 
     Returns
     -------
     (float, float)
-        Ends, in per cent; within 0 and 100 also where all or none are right.
+        Its ends, in per cent; within 0 and 100 also where all or none are right.
 
     References
     ----------
@@ -32,28 +31,30 @@ def interval(percent: float, images: int) -> Ends:
 
     Examples
     --------
-    >>> [round(end, 1) for end in interval(50, 100)]
+    >>> [round(end, 1) for end in wilson(50, 100)]
     [40.4, 59.6]
     """
-    share = percent / 100
-    middle = (share + Z**2 / (2 * images)) / (1 + Z**2 / images)
-    spread = math.sqrt(share * (1 - share) / images + Z**2 / (4 * images**2))
-    half = Z * spread / (1 + Z**2 / images)
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+    share = hits / n
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    # Of none or all, the interval begins at the share itself, which rounding must not miss.
+    return 100 * min(max(0.0, middle - half), share), 100 * max(min(1.0, middle + half), share)
 
 
-def difference(first: float, first_ends: Ends, second: float, second_ends: Ends) -> Ends:
-    """Give the 95 % interval of a difference out of those of its two parts.
+def difference(
+    first: float, first_interval: Interval, second: float, second_interval: Interval
+) -> Interval:
+    """Compute the 95 % interval of a difference from those of its two parts.
 
     Parameters
     ----------
     first : float
         A number.
-    first_ends : (float, float)
+    first_interval : (float, float)
         Its 95 % interval.
     second : float
         Another.
-    second_ends : (float, float)
+    second_interval : (float, float)
         Its 95 % interval.
 
     Returns
@@ -75,13 +76,12 @@ def difference(first: float, first_ends: Ends, second: float, second_ends: Ends)
 
     Examples
     --------
-    >>> ends = difference(80, interval(80, 70), 60, interval(60, 80))  # 56 of 70, 48 of 80
+    >>> ends = difference(80, wilson(56, 70), 60, wilson(48, 80))
     >>> [round(end, 2) for end in ends]
     [5.24, 33.39]
     """
-    (low, high), (other_low, other_high) = first_ends, second_ends
-    found = first - second
+    (low, high), (other_low, other_high) = first_interval, second_interval
     return (
-        found - math.hypot(first - low, other_high - second),
-        found + math.hypot(high - first, second - other_low),
+        first - second - math.hypot(first - low, other_high - second),
+        first - second + math.hypot(high - first, second - other_low),
     )

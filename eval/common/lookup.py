@@ -4,27 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
-def walk(value: object, path: Sequence[str]) -> Iterator[tuple[Any, dict[str, str]]]:
-    """Follow keys into a record.
+def find_in(value: object, path: Sequence[str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Follow keys into a record; ``*`` is every item of a list or of an object.
 
-    Parameters
-    ----------
-    value : object
-        The record, or a part of it.
-    path : sequence of str
-        Keys; ``*`` is every item of a list or of an object.
-
-    Yields
-    ------
-    (object, dict of str to str)
-        What stands there, and the fields of the items that ``*`` passed, in words, the key of
-        an object's item under "key". Nothing for a key that is missing.
+    Yields what stands there, and the fields of the items that ``*`` passed, in words, the key of
+    an object's item under "key". Nothing for a key that is missing.
 
     Examples
     --------
-    >>> list(walk({"results": [{"k": 1, "top1": 50.0}]}, ["results", "*", "top1"]))
+    >>> list(find_in({"results": [{"k": 1, "top1": 50.0}]}, ["results", "*", "top1"]))
     [(50.0, {'k': '1', 'top1': '50.0'})]
-    >>> list(walk({"per_class": {"cat": 9}}, ["per_class", "*"]))
+    >>> list(find_in({"per_class": {"cat": 9}}, ["per_class", "*"]))
     [(9, {'key': 'cat'})]
     """
     if not path:
@@ -35,8 +25,8 @@ def walk(value: object, path: Sequence[str]) -> Iterator[tuple[Any, dict[str, st
         words = {"key": key} if key is not None else {}
         if first == "*" and isinstance(item, Mapping):
             words |= {k: str(v) for k, v in item.items() if isinstance(v, str | int | float)}
-        for found, more in walk(item, rest):
-            yield found, words | more
+        for inner, more in find_in(item, rest):
+            yield inner, words | more
 
 
 def _items(value: object) -> Iterator[tuple[str | None, Any]]:
@@ -48,6 +38,6 @@ def _items(value: object) -> Iterator[tuple[str | None, Any]]:
 
 
 def _one(value: object, key: str) -> Iterator[tuple[None, Any]]:
-    """Give what stands under a key, if it is there."""
+    """Return what stands under a key, if it is there."""
     if isinstance(value, Mapping) and key in value:
         yield None, value[key]

@@ -22,20 +22,6 @@ class PngFolder:
     """Masks in files below a folder, at any depth: its PNGs, or, without any, its other images.
 
     A file's key is its path in the folder, without the extension.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-    option : str
-        What gave the folder, for messages: "--truth".
-    images : Path, optional
-        Folder of the images; where it is the very folder, PNGs alone are masks.
-
-    Raises
-    ------
-    DiloError
-        If there is no mask, or two have one name.
     """
 
     squashed = False
@@ -49,13 +35,7 @@ class PngFolder:
 
     @property
     def keys(self) -> Sequence[str]:
-        """List what there is.
-
-        Returns
-        -------
-        sequence of str
-            Relative paths without extension, in order.
-        """
+        """List what there is."""
         return list(self._files)
 
     @property
@@ -121,29 +101,12 @@ class PngFolder:
             raise DiloError(f"{self.folder / self._files[key]}: {error}") from error
 
     def remarks(self) -> list[str]:
-        """Say what is odd about the masks, by a few of them.
-
-        Returns
-        -------
-        list of str
-            Lines; none where nothing is.
-        """
+        """Say what is odd about the masks, by a few of them."""
         return remarks(self.folder, list(self._files.values()))
 
 
 class StoredMasks:
-    """The masks of a store of dilo-prep, squashed to squares; their keys are of the images.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-
-    Raises
-    ------
-    DiloError
-        If it is no store, a shard is missing, or two images differ in extension alone.
-    """
+    """The masks of a store of dilo-prep, squashed to squares; their keys are of the images."""
 
     squashed = True
 
@@ -158,23 +121,11 @@ class StoredMasks:
 
     @property
     def keys(self) -> Sequence[str]:
-        """List what there is.
-
-        Returns
-        -------
-        sequence of str
-            The images' relative paths without extension, in the store's order.
-        """
+        """List what there is."""
         return list(self._rows)
 
     def remarks(self) -> list[str]:
-        """Say what is odd about the masks.
-
-        Returns
-        -------
-        list of str
-            Nothing: they are dilo-prep's.
-        """
+        """Say what is odd about the masks."""
         return []
 
     def read(self, key: str) -> NDArray[np.uint8]:
@@ -193,97 +144,36 @@ class StoredMasks:
         return self._store[self._rows[key]]
 
     def image_shape(self, key: str) -> tuple[int, ...]:
-        """Tell the size of the image that a mask is of.
-
-        Parameters
-        ----------
-        key : str
-            One of `keys`.
-
-        Returns
-        -------
-        tuple of int
-            Height and width; zeros for an image that failed.
-        """
+        """Tell the size of the image that a mask is of."""
         height, width = self._shapes[self._rows[key]]
         return int(height), int(width)
 
 
 @dataclass(frozen=True, eq=False)
-class Method:
-    """Masks to score, and which of them belongs to which ground truth.
+class MaskSource:
+    """Masks to score, and which of them belongs to which ground truth."""
 
-    Attributes
-    ----------
-    name : str
-        What tables and plots call it.
-    source : PngFolder or StoredMasks
-        The masks.
-    pairs : mapping of str to str
-        From the key of a ground truth to the key of its mask.
-    """
-
+    #: What tables and plots call it.
     name: str
+    #: The masks.
     source: PngFolder | StoredMasks
+    #: From the key of a ground truth to the key of its mask.
     pairs: Mapping[str, str]
 
 
-def open_method(
+def open_masks(
     name: str, folder: Path, truths: Sequence[str], *, option: str = "--masks", of: str = "--truth"
-) -> Method:
-    """Find the masks of a method for some ground truths.
-
-    Parameters
-    ----------
-    name : str
-        What to call it.
-    folder : Path
-        A store of dilo-prep, or a folder of PNGs.
-    truths : sequence of str
-        Keys of the ground truths.
-    option, of : str, optional
-        What gave the folder and the ground truths, for messages.
-
-    Returns
-    -------
-    Method
-        Its pairs may lack some of the ground truths, never all.
-
-    Raises
-    ------
-    DiloError
-        If the masks cannot be read, or no mask belongs to a ground truth.
-    """
+) -> MaskSource:
+    """Find the masks of a method for some ground truths."""
     stored = (folder / PLAN).exists()
     source = StoredMasks(folder) if stored else PngFolder(folder, option)
-    return Method(name, source, paired(truths, source.keys, f"{option} {folder}", of=of))
+    return MaskSource(name, source, match_by_name(truths, source.keys, f"{option} {folder}", of=of))
 
 
-def paired(
+def match_by_name(
     truths: Sequence[str], others: Sequence[str], what: str, *, of: str = "--truth"
 ) -> Mapping[str, str]:
     """Pair ground truths with masks or images by path, or, if no path matches, by file name.
-
-    Parameters
-    ----------
-    truths : sequence of str
-        Keys of the ground truths: relative paths without extension.
-    others : sequence of str
-        Keys of what to pair them with.
-    what : str
-        What the latter are, for messages.
-    of : str, default "--truth"
-        What the ground truths are, for messages.
-
-    Returns
-    -------
-    mapping of str to str
-        From ground truths to others, in the order of `truths`; never empty.
-
-    Raises
-    ------
-    DiloError
-        If nothing pairs, or only file names would and two are the same.
 
     Examples
     --------
@@ -330,55 +220,29 @@ def _first_double(values: Iterable[str]) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Photographs:
-    """The images that masks are of, to show beside them.
+class ImagesOfTruth:
+    """The images that masks are of, to show beside them."""
 
-    Attributes
-    ----------
-    folder : Path
-        Where they are.
-    files : mapping of str to str
-        Relative paths by the key of the ground truth; not every one need have an image.
-    """
-
+    #: Where they are.
     folder: Path
+    #: Relative paths by the key of the ground truth; not every one need have an image.
     files: Mapping[str, str]
 
 
-def find_photographs(folder: Path, truths: list[str], *, of: str = "--truth") -> Photographs:
-    """Find the images of ground truths, by path or by file name, extension aside.
-
-    Parameters
-    ----------
-    folder : Path
-        The images.
-    truths : list of str
-        Keys of the ground truths.
-    of : str, default "--truth"
-        What gave them, for messages.
-
-    Returns
-    -------
-    Photographs
-        Where a PNG and a JPEG have one name, the JPEG: the PNG is likely a mask.
-
-    Raises
-    ------
-    DiloError
-        If there are no images or none pairs.
-    """
+def find_images_of_truth(folder: Path, truths: list[str], *, of: str = "--truth") -> ImagesOfTruth:
+    """Find the images of ground truths, by path or by file name, extension aside."""
     names = sorted(find_images(folder), key=lambda name: not name.lower().endswith(".png"))
     by_key = {escaped(name.rpartition(".")[0]): name for name in names}
-    pairs = paired(truths, list(by_key), f"--images {folder}", of=of)
-    return Photographs(folder, {truth: by_key[key] for truth, key in pairs.items()})
+    pairs = match_by_name(truths, list(by_key), f"--images {folder}", of=of)
+    return ImagesOfTruth(folder, {truth: by_key[key] for truth, key in pairs.items()})
 
 
-def _photograph(photographs: Photographs, image: str) -> NDArray[np.uint8]:
+def read_or_blank(photographs: ImagesOfTruth, image: str) -> NDArray[np.uint8]:
     """Read an image, or a blank where there is none: the sheet is about the masks."""
-    blank = np.full((1, 1), 230, np.uint8)
+    empty_axes = np.full((1, 1), 230, np.uint8)
     if image not in photographs.files:
-        return blank
+        return empty_axes
     try:
         return decode(photographs.folder / photographs.files[image])
     except ImageError:
-        return blank
+        return empty_axes

@@ -24,23 +24,8 @@ STYLES = ("-", "--", "-.", ":")
 LONGEST = 32
 
 
-def blank(across: str, up: str, lines: int) -> "tuple[Figure, Axes]":
-    """Make axes with a grid, without pyplot, which would look for a screen.
-
-    Parameters
-    ----------
-    across, up : str
-        What the axes show.
-    lines : int
-        How many lines there will be; all names must find room.
-
-    Returns
-    -------
-    Figure
-        The figure, for `finish`.
-    Axes
-        From 0 to 1 upwards.
-    """
+def empty_axes(across: str, up: str, lines: int) -> "tuple[Figure, Axes]":
+    """Make axes with a grid, without pyplot, which would look for a screen."""
     from matplotlib.figure import Figure
 
     height = max(4.5, 0.8 + 0.23 * lines)  # inches
@@ -55,7 +40,7 @@ def blank(across: str, up: str, lines: int) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def line(
+def draw_line(
     axes: "Axes", across: NDArray[np.generic], up: NDArray[np.float64], best: int, place: int
 ) -> None:
     """Draw a method's line and its dot; the axes' edge must not cut them.
@@ -63,7 +48,7 @@ def line(
     Parameters
     ----------
     axes : Axes
-        What `blank` made.
+        What `empty_axes` made.
     across, up : ndarray of shape (T,)
         The line.
     best : int
@@ -76,20 +61,8 @@ def line(
     axes.plot(across[best], up[best], "o", color=colour, markersize=5, clip_on=False)
 
 
-def finish(figure: "Figure", named: Sequence[tuple[str, float]], title: str, path: Path) -> None:
-    """Name the lines beside the axes, where no line can run below, and write the file.
-
-    Parameters
-    ----------
-    figure : Figure
-        With a line and a dot for each name.
-    named : sequence of (str, float)
-        Names in the order of the lines, and the number that stands before each.
-    title : str
-        What the numbers are.
-    path : Path
-        The PNG to write.
-    """
+def save_plot(figure: "Figure", named: Sequence[tuple[str, float]], title: str, path: Path) -> None:
+    """Name the lines beside the axes, where no line can run below, and write the file."""
     lines = figure.axes[0].get_lines()[::2]
     legend = figure.legend(
         lines,

@@ -4,13 +4,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from dilo.eval.common.inputs import data_name, inputs_of
-from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, first_few, require_access
 from dilo.pipeline.images.names import escaped
@@ -28,6 +31,16 @@ MAX_LISTED = 10
 
 #: Where a linear probe stands, which is there before its record.
 PROBE = "training.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found."""
+
+    #: What its JSON file holds.
+    record: dict[str, Any]
+    #: The same for people, in lines.
+    table: list[str]
 
 
 def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
@@ -306,8 +319,13 @@ def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record['task']}.json"
-    write_text(path, json.dumps(record) + "\n")
+    write_json(path, record)
     return path
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record to a file."""
+    write_text(path, json.dumps(record) + "\n")
 
 
 def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
@@ -338,6 +356,13 @@ def say_skipped(
         say(f"  {path}: {reason}")
     if len(images) > MAX_LISTED:
         say(f"  and {len(images) - MAX_LISTED} more; {all_in} names all")
+
+
+def write_image(path: Path, picture: Image.Image) -> None:
+    """Write a picture, whole or not at all; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as part:
+        picture.save(part, format="PNG")
 
 
 def provenance(started: float) -> dict[str, Any]:

@@ -7,16 +7,6 @@ from collections.abc import Sequence
 def sheet_names(names: Sequence[str]) -> list[str]:
     """Make file names of methods' names: plain letters, and no two alike.
 
-    Parameters
-    ----------
-    names : sequence of str
-        What the user calls the methods.
-
-    Returns
-    -------
-    list of str
-        ``sheet-NAME.png``, alike on a file system that ignores case in no two.
-
     Examples
     --------
     >>> sheet_names(["rbd", "../a b", "RBD"])
@@ -39,19 +29,8 @@ def sheet_names(names: Sequence[str]) -> list[str]:
 EACH = 3
 
 
-def chosen(order: list[int]) -> dict[str, list[int]]:
-    """Take the ends and the middle of a ranking.
-
-    Parameters
-    ----------
-    order : list of int
-        Rows from the best down.
-
-    Returns
-    -------
-    dict of str to list of int
-        "best" from the best down, "median" about the middle, "worst" from the worst up.
-    """
+def best_median_worst(order: list[int]) -> dict[str, list[int]]:
+    """Take the ends and the middle of a ranking."""
     count = min(EACH, len(order))
     middle = (len(order) - count) // 2
     return {

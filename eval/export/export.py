@@ -1,4 +1,4 @@
-"""A trunk for other programs: torchvision, timm, detectron2, safetensors, MoCo's own scripts."""
+"""A backbone for other programs: torchvision, timm, detectron2, safetensors, MoCo's own scripts."""
 
 import json
 import pickle
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilo.eval.export.model_card import card_of, gist, write_card
+from dilo.eval.export.model_card import card_of, json_copy, write_card
 from dilo.eval.models.detectron2 import to_detectron2
 from dilo.eval.models.encoder import Encoder
 from dilo.eval.models.formats import METADATA_KEY
@@ -21,11 +21,9 @@ from dilo.train.recipes.recipe import ARCHITECTURES
 
 Weights = dict[str, Tensor]
 
+Metadata = dict[str, Any]
 
-Said = dict[str, Any]
-
-
-#: For whom a trunk can be written.
+#: For whom a backbone can be written.
 FORMATS = ("torchvision", "timm", "detectron2", "safetensors", "moco")
 
 
@@ -38,32 +36,12 @@ _NUMPY_2, _NUMPY = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
 
 
 def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -> dict[str, Any]:
-    """Write a trunk as another program reads it, and a card beside it.
+    """Write a backbone as another program reads it, and a card beside it; return the card.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        The trunk.
-    form : {"torchvision", "timm", "detectron2", "safetensors", "moco"}
-        For whom.
-    out : Path
-        The file; the card is ``OUT.card.json`` and ``OUT.card.md``.
-    half : {"l", "ab"}, optional
-        Which trunk of a pair.
-
-    Returns
-    -------
-    dict
-        What the card says, as `card_of` gives it.
-
-    Raises
-    ------
-    DiloError
-        If a pair is not parted, the program has no such network, a library is missing, or the
-        file is the checkpoint itself.
+    `form` is one of `FORMATS`; of a pair, `half` says which backbone.
     """
-    trunk, channels = _trunk(encoder, half)
-    weights = _weights(trunk)
+    backbone, channels = _backbone(encoder, half)
+    weights = _weights(backbone)
     if form in ("timm", "detectron2"):
         _require_stem(weights, form)
     if form not in ("timm", "safetensors"):
@@ -71,20 +49,21 @@ def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -
     if out.exists() and out.samefile(encoder.source):
         raise DiloError(f"--out must be another file than the checkpoint, got {out}")
     with atomic_write(out) as part:
-        tensors = _WRITERS[form](weights, _said(encoder), part)
-    card = card_of(encoder, trunk, form, out, tensors=tensors, channels=channels)
+        tensors = _WRITERS[form](weights, _metadata(encoder), part)
+    card = card_of(encoder, backbone, form, out, tensors=tensors, channels=channels)
     write_card(card, out)
     return card
 
 
-def _trunk(encoder: Encoder, half: str | None) -> tuple[nn.Module, int]:
-    """Take the network, or that of a half, and the channels that it sees."""
+def _backbone(encoder: Encoder, half: str | None) -> tuple[nn.Module, int]:
+    """Return the network, or that of a half, and the channels that it sees."""
     network = encoder.network
     if isinstance(network, TwoStream) != bool(half):
         raise DiloError(
-            f"{encoder.source} holds two trunks, of luminance and of colours: give --half l or ab"
+            f"{encoder.source} holds two backbones, of luminance and of colours: give "
+            "--half l or ab"
             if half is None
-            else f"{encoder.source} holds one trunk: leave --half out"
+            else f"{encoder.source} holds one backbone: leave --half out"
         )
     if isinstance(network, TwoStream):
         return (network.l_to_ab, 1) if half == "l" else (network.ab_to_l, 2)
@@ -93,13 +72,12 @@ def _trunk(encoder: Encoder, half: str | None) -> tuple[nn.Module, int]:
     )
 
 
-def _weights(trunk: nn.Module) -> Weights:
-    """Take the tensors, under torchvision's names or timm's, without a head."""
-    if isinstance(trunk, TimmEncoder):
-        trunk = trunk.trunk
-        state = trunk.state_dict()
+def _weights(backbone: nn.Module) -> Weights:
+    """Return the tensors, under torchvision's names or timm's, without a head."""
+    if isinstance(backbone, TimmEncoder):
+        state = backbone.trunk.state_dict()
     else:
-        state = {k: value for k, value in trunk.state_dict().items() if not k.startswith("fc.")}
+        state = {k: value for k, value in backbone.state_dict().items() if not k.startswith("fc.")}
     return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
 
@@ -123,9 +101,9 @@ def _require_resnet(encoder: Encoder, form: str) -> None:
         )
 
 
-def _said(encoder: Encoder) -> Said:
-    """Tell what the network is and saw, where our checkpoints do, so that it comes back so."""
-    recipe = gist(encoder.recipe)
+def _metadata(encoder: Encoder) -> Metadata:
+    """Say what the network is and saw, where our checkpoints do, so that it comes back so."""
+    recipe = json_copy(encoder.recipe)
     views = recipe.get("views")
     views = views if isinstance(views, dict) else {}
     recipe["views"] = views | {"size": encoder.size, "space": encoder.space}
@@ -137,20 +115,20 @@ def _said(encoder: Encoder) -> Said:
     }
 
 
-def _write_torch(weights: Weights, said: Said, path: Path) -> int:
+def _write_torch(weights: Weights, metadata: Metadata, path: Path) -> int:
     """Write a bare state dict, to which nothing can be added; count its tensors."""
     torch.save(weights, path)
     return len(weights)
 
 
-def _write_moco(weights: Weights, said: Said, path: Path) -> int:
+def _write_moco(weights: Weights, metadata: Metadata, path: Path) -> int:
     """Write what MoCo's linear script and detection converter read; they take no more of it."""
     state = {_MOCO + name: value for name, value in weights.items()}
-    torch.save(said | {"state_dict": state}, path)
+    torch.save(metadata | {"state_dict": state}, path)
     return len(state)
 
 
-def _write_detectron2(weights: Weights, said: Said, path: Path) -> int:
+def _write_detectron2(weights: Weights, metadata: Metadata, path: Path) -> int:
     """Write the pickle of MoCo's converter, for numpy of any version."""
     named = {name: value.numpy() for name, value in to_detectron2(weights).items()}
     content = {"model": named, "__author__": "dilo", "matching_heuristics": True}
@@ -159,7 +137,7 @@ def _write_detectron2(weights: Weights, said: Said, path: Path) -> int:
     return len(named)
 
 
-def _write_safetensors(weights: Weights, said: Said, path: Path) -> int:
+def _write_safetensors(weights: Weights, metadata: Metadata, path: Path) -> int:
     """Write without pickle."""
     try:
         from safetensors.torch import save_file
@@ -167,11 +145,11 @@ def _write_safetensors(weights: Weights, said: Said, path: Path) -> int:
         raise DiloError(
             "--format safetensors needs the package safetensors: pip install 'dilo[export]'"
         ) from error
-    save_file(weights, path, metadata={"format": "pt", METADATA_KEY: json.dumps(said)})
+    save_file(weights, path, metadata={"format": "pt", METADATA_KEY: json.dumps(metadata)})
     return len(weights)
 
 
-_WRITERS: dict[str, Callable[[Weights, Said, Path], int]] = {
+_WRITERS: dict[str, Callable[[Weights, Metadata, Path], int]] = {
     "torchvision": _write_torch,
     "timm": _write_torch,
     "detectron2": _write_detectron2,

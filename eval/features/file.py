@@ -22,7 +22,7 @@ from dilo.pipeline.store.rows import fixed_utf8
 from dilo.pipeline.store.shardfile import DAMAGE
 from dilo.train.monitor.nearest import Matrix
 
-#: Version of the file's layout, docs/features.md.
+#: Version of the file's layout, docs/eval-features.md.
 FORMAT_VERSION = 1
 
 

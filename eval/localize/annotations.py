@@ -28,41 +28,17 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Annotation:
-    """The boxes of an image.
+    """The boxes of an image."""
 
-    Attributes
-    ----------
-    boxes : sequence of (float, float, float, float)
-        x0, y0, x1, y1 in pixels; may be empty.
-    size : (float, float) or None
-        Width and height of the image that they were drawn on, where the file says so; the
-        image at hand may be a smaller copy of it.
-    """
-
+    #: x0, y0, x1, y1 in pixels; may be empty.
     boxes: Sequence[Box]
+    #: Width and height of the image that they were drawn on, where the file says so; the image at
+    #: hand may be a smaller copy of it.
     size: tuple[float, float] | None
 
 
 def read_annotations(path: Path) -> Mapping[str, Annotation]:
-    """Read the boxes of many images.
-
-    Parameters
-    ----------
-    path : Path
-        A CSV file of lines ``path,x0,y0,x1,y1``, with or without a head, several lines an
-        image if need be; or a folder of XML files, at any depth, one an image.
-
-    Returns
-    -------
-    mapping of str to Annotation
-        By the image's relative path without extension: of XML, by its own, since ImageNet's
-        lie as its images do.
-
-    Raises
-    ------
-    DiloError
-        If there is none, or one cannot be read.
-    """
+    """Read the boxes of many images."""
     found = _xml_folder(path) if path.is_dir() else _csv_file(path)
     if not found:
         wanted = "XML files" if path.is_dir() else f"lines {','.join(HEAD)}"

@@ -6,16 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dilo.eval.common.pairing import Method, Photographs, find_photographs, open_method
-from dilo.eval.common.results import settled_folder, write_result
-from dilo.eval.localize import output as report
-from dilo.eval.localize.ground_truth import BoxTruth, Collection, MaskTruth, Truth
+from dilo.eval.attribution.classes import known_classes
+from dilo.eval.common.pairing import ImagesOfTruth, MaskSource, find_images_of_truth, open_masks
+from dilo.eval.common.results import Evaluation, settled_folder, write_result
+from dilo.eval.localize.ground_truth import BoxTruth, Dataset, MaskTruth, Truth
 from dilo.eval.localize.measures import tolerance_of
-from dilo.eval.localize.metrics import Row
-from dilo.eval.localize.networks import Network, class_of, known_classes
-from dilo.eval.localize.output import notes, record_of, remove_sheets, write_sheets, write_texts
+from dilo.eval.localize.metrics import MethodResult
+from dilo.eval.localize.networks import ClassifierMaps, class_of
+from dilo.eval.localize.output import (
+    notes,
+    record_of,
+    remove_sheets,
+    table,
+    write_sheets,
+    write_texts,
+)
 from dilo.eval.localize.request import Request
-from dilo.eval.localize.scoring import FLOORS, Scores, score_all
+from dilo.eval.localize.scoring import BASELINES, Scores, score_all
 from dilo.eval.models.classifier import Classifier, load_classifier
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
@@ -31,10 +38,10 @@ SIZE = 224
 
 
 #: What tables call the maps that look at no pixel.
-FLOOR_NAMES = {"center": "floor: center prior", "random": "floor: random map"}
+BASELINE_NAMES = {"center": "baseline: center prior", "random": "baseline: random map"}
 
 
-def evaluate(request: Request, say: Say) -> dict[str, Any]:
+def evaluate(request: Request, say: Say) -> Evaluation:
     """Score maps against truth, and write tables, a plot and sheets.
 
     Parameters
@@ -46,8 +53,8 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        The content of localize.json.
+    Evaluation
+        The content of localize.json, and the table.
 
     Raises
     ------
@@ -59,9 +66,9 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         MaskTruth(request.truth, request.images) if request.truth else BoxTruth(_boxes(request))
     )
     known = list(truth.keys)
-    photographs = find_photographs(request.images, known, of=truth.where)
+    photographs = find_images_of_truth(request.images, known, of=truth.where)
     methods = [
-        open_method(name, folder, known, option="--maps", of=truth.where)
+        open_masks(name, folder, known, option="--maps", of=truth.where)
         for name, folder in request.maps
     ]
     keys, missing = _common(request, photographs, truth, methods)
@@ -70,37 +77,40 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
         for name, path in request.classifiers
     ]
     sizes = [classifier.encoder.size for _, classifier in classifiers]
-    collection = Collection(photographs, truth, methods, request.size or max(sizes, default=SIZE))
+    dataset = Dataset(photographs, truth, methods, request.size or max(sizes, default=SIZE))
     networks = _networks(request, classifiers, photographs, keys, say)
     say(
-        f"{request.images}: {len(keys)} images, squashed to {collection.size} px, against "
-        f"{truth.where}; pointing forgives {tolerance_of(collection.size):.3g} px"
+        f"{request.images}: {len(keys)} images, squashed to {dataset.size} px, against "
+        f"{truth.where}; pointing forgives {tolerance_of(dataset.size):.3g} px"
     )
-    for line in [*truth.remarks(), *(line for m in methods for line in m.source.remarks())]:
+    for line in [
+        *truth.remarks(),
+        *(line for m in methods for line in m.source.remarks()),
+    ]:
         say(line)
     with Progress(len(keys), "images", say) as progress:
         scores = score_all(
-            collection,
+            dataset,
             networks,
             keys,
             batch=request.batch,
             workers=request.workers,
             progress=progress.advance,
         )
-    rows = _rows(collection, networks, scores)
-    record = record_of(request, collection, rows, scores, missing, started)
-    for line in [*notes(record), *report.table(rows)]:
+    rows = _rows(dataset, networks, scores)
+    record = record_of(request, dataset, rows, scores, missing, started)
+    for line in notes(record):
         say(line)
     out = settled_folder(request.out, record, say, of_run=request.of_run)
     request = replace(request, out=out)
-    write_texts(request, collection, rows, scores)
+    write_texts(request, dataset, rows, scores)
     if request.sheets:
-        write_sheets(out, collection, networks, rows, scores)
+        write_sheets(out, dataset, networks, rows, scores)
     else:
         remove_sheets(out, rows)
     write_result(out, record)  # last: it says that all the others are there
     say(f"{out}: table.txt has these numbers, localize.json more, per-image.csv the images")
-    return record
+    return Evaluation(record, table(rows))
 
 
 def _boxes(request: Request) -> Path:
@@ -111,7 +121,7 @@ def _boxes(request: Request) -> Path:
 
 
 def _common(
-    request: Request, photographs: Photographs, truth: Truth, methods: Sequence[Method]
+    request: Request, photographs: ImagesOfTruth, truth: Truth, methods: Sequence[MaskSource]
 ) -> tuple[list[str], list[str]]:
     """Choose the images that have truth and every map; name the others, if there may be any."""
     keys = [key for key in photographs.files if all(key in method.pairs for method in methods)]
@@ -141,10 +151,10 @@ def _common(
 def _networks(
     request: Request,
     classifiers: Sequence[tuple[str, Classifier]],
-    photographs: Photographs,
+    photographs: ImagesOfTruth,
     keys: Sequence[str],
     say: Say,
-) -> list[Network]:
+) -> list[ClassifierMaps]:
     """Put classifiers on the device, and decide of which classes their maps are."""
     if not classifiers:
         return []
@@ -156,7 +166,7 @@ def _networks(
             classifier, sorted(set(classes)), f"--images {request.images}", request.rule
         )
         say(f"{name}: maps of the {rule} class" + (f", as {reason}" if reason else ""))
-        networks.append(Network(name, classifier.to(device), request.methods, known, rule))
+        networks.append(ClassifierMaps(name, classifier.to(device), request.methods, known, rule))
     return networks
 
 
@@ -166,9 +176,11 @@ def _class_folders(paths: Sequence[str]) -> list[str]:
     return classes if all(classes) else []
 
 
-def _rows(collection: Collection, networks: Sequence[Network], scores: Scores) -> list[Row]:
+def _rows(
+    dataset: Dataset, networks: Sequence[ClassifierMaps], scores: Scores
+) -> list[MethodResult]:
     """Name what was scored."""
-    classes = _class_folders([collection.files[key] for key in scores.keys])
+    classes = _class_folders([dataset.files[key] for key in scores.keys])
     given: list[dict[str, Any]] = [
         {
             "name": f"{network.name} {method}",
@@ -182,10 +194,13 @@ def _rows(collection: Collection, networks: Sequence[Network], scores: Scores) -
     ]
     given += [
         {"name": method.name, "method": "maps", "checkpoint": str(method.source.folder)}
-        for method in collection.methods
+        for method in dataset.methods
     ]
-    given += [{"name": FLOOR_NAMES[floor], "method": floor, "floor": True} for floor in FLOORS]
+    given += [
+        {"name": BASELINE_NAMES[baseline], "method": baseline, "baseline": True}
+        for baseline in BASELINES
+    ]
     return [
-        Row(**words, score=score, classes=classes, by_pixel=collection.truth.by_pixel)
+        MethodResult(**words, score=score, classes=classes, by_pixel=dataset.truth.by_pixel)
         for words, score in zip(given, scores.rows, strict=True)
     ]

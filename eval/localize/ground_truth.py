@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dilo.eval.common.pairing import Method, Photographs, PngFolder
+from dilo.eval.common.pairing import ImagesOfTruth, MaskSource, PngFolder
 from dilo.eval.localize.annotations import Annotation, read_annotations
 from dilo.eval.localize.boxes import Boxes, components, filled, scaled
 from dilo.pipeline.errors import DiloError
@@ -20,17 +20,12 @@ from dilo.pipeline.masks.files import same_proportions
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """The objects of an image that was squashed to a square.
+    """The objects of an image that was squashed to a square."""
 
-    Attributes
-    ----------
-    mask : ndarray of shape (S, S), bool
-        Whether a pixel belongs to an object, or to a box of one.
-    boxes : ndarray of shape (N, 4), int64
-        x0, y0, x1, y1, the last column and row included; none where there is no object.
-    """
-
+    #: Whether a pixel belongs to an object, or to a box of one; of shape (S, S), bool.
     mask: NDArray[np.bool_]
+    #: x0, y0, x1, y1, the last column and row included; none where there is no object; of shape
+    #: (N, 4), int64.
     boxes: Boxes
 
 
@@ -53,57 +48,17 @@ class Truth(Protocol):
 
     @property
     def keys(self) -> Sequence[str]:
-        """List what there is.
-
-        Returns
-        -------
-        sequence of str
-            Relative paths without extension.
-        """
+        """List what there is."""
 
     def remarks(self) -> list[str]:
-        """Say what is odd about it.
-
-        Returns
-        -------
-        list of str
-            Lines.
-        """
+        """Say what is odd about it."""
 
     def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
-        """Tell where the objects of an image are.
-
-        Parameters
-        ----------
-        key : str
-            One of `keys`.
-        shape : tuple of int
-            Height and width of the image, and what may follow.
-        size : int
-            Side of the square that it is squashed to.
-
-        Returns
-        -------
-        Objects
-            In the square.
-        """
+        """Tell where the objects of an image are."""
 
 
 class MaskTruth:
-    """Objects by masks: PNGs, white where the object is.
-
-    Parameters
-    ----------
-    folder : Path
-        The masks.
-    images : Path, optional
-        Folder of the images; where it is the very folder, PNGs alone are masks.
-
-    Raises
-    ------
-    DiloError
-        If there is no mask, or two have one name.
-    """
+    """Objects by masks: PNGs, white where the object is."""
 
     by_pixel = True
 
@@ -113,68 +68,23 @@ class MaskTruth:
         self._folder = PngFolder(folder, "--truth", images)
 
     def remarks(self) -> list[str]:
-        """Say what is odd about the masks, by a few of them.
-
-        Returns
-        -------
-        list of str
-            Lines; none where nothing is.
-        """
+        """Say what is odd about the masks, by a few of them."""
         return self._folder.remarks()
 
     @property
     def keys(self) -> Sequence[str]:
-        """List what there is.
-
-        Returns
-        -------
-        sequence of str
-            Relative paths without extension, in order.
-        """
+        """List what there is."""
         return self._folder.keys
 
     def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
-        """Read a mask.
-
-        Parameters
-        ----------
-        key : str
-            One of `keys`.
-        shape : tuple of int
-            Height and width of the image, whose proportions the mask must have.
-        size : int
-            Side of the square.
-
-        Returns
-        -------
-        Objects
-            What is above 128 at the pixel nearest to each of the square's; a box about each
-            connected component.
-
-        Raises
-        ------
-        DiloError
-            If the file cannot be read, is neither black nor white anywhere, or has other
-            proportions than its image.
-        """
+        """Read a mask."""
         picture = Image.fromarray(self._folder.read_truth(key, shape))
         mask = np.array(picture.resize((size, size), Image.Resampling.NEAREST))
         return Objects(mask, components(mask)[0])
 
 
 class BoxTruth:
-    """Objects by boxes: of a CSV file, or of XML files.
-
-    Parameters
-    ----------
-    path : Path
-        As `read_annotations` takes it.
-
-    Raises
-    ------
-    DiloError
-        If there is none, or one cannot be read.
-    """
+    """Objects by boxes: of a CSV file, or of XML files."""
 
     by_pixel = False
 
@@ -185,42 +95,15 @@ class BoxTruth:
 
     @property
     def keys(self) -> Sequence[str]:
-        """List what there is.
-
-        Returns
-        -------
-        sequence of str
-            Relative paths of the images without extension.
-        """
+        """List what there is."""
         return list(self._annotations)
 
     def remarks(self) -> list[str]:
-        """Say what is odd about the boxes.
-
-        Returns
-        -------
-        list of str
-            Nothing: reading them refuses it.
-        """
+        """Say what is odd about the boxes."""
         return []
 
     def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
-        """Scale the boxes of an image.
-
-        Parameters
-        ----------
-        key : str
-            One of `keys`.
-        shape : tuple of int
-            Height and width of the image, for boxes that do not say what they were drawn on.
-        size : int
-            Side of the square.
-
-        Returns
-        -------
-        Objects
-            The boxes, and all that lies in any of them.
-        """
+        """Scale the boxes of an image."""
         annotation = self._annotations[key]
         width, height = annotation.size or (shape[1], shape[0])
         drawn = np.array(annotation.boxes, np.float64).reshape(-1, 4)
@@ -229,89 +112,48 @@ class BoxTruth:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
-    """An image to score maps of.
+class Sample:
+    """An image to score maps of."""
 
-    Attributes
-    ----------
-    key : str
-        Of its truth.
-    path : str
-        Of the image, relative to its folder.
-    shape : (int, int)
-        Height and width of the image before it was squashed.
-    image : ndarray of shape (S, S, 3), uint8
-        Its pixels.
-    objects : Objects
-        Where its objects are.
-    stored : sequence of ndarray of shape (S, S), uint8
-        Its maps, one for each folder of maps.
-    """
-
+    #: Of its truth.
     key: str
+    #: Of the image, relative to its folder.
     path: str
+    #: Height and width of the image before it was squashed.
     shape: tuple[int, int]
+    #: Its pixels; of shape (S, S, 3), uint8.
     image: NDArray[np.uint8]
+    #: Where its objects are.
     objects: Objects
+    #: Its maps, one for each folder of maps; of shape (S, S), uint8.
     stored: Sequence[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, eq=False)
-class Collection:
-    """The images, their truth, and maps of them.
+class Dataset:
+    """The images, their truth, and maps of them."""
 
-    Attributes
-    ----------
-    photographs : Photographs
-        The images by the key of their truth.
-    truth : Truth
-        Where the objects are.
-    methods : sequence of Method
-        Folders of maps.
-    size : int
-        Side of the squares.
-    """
-
-    photographs: Photographs
+    #: The images by the key of their truth.
+    photographs: ImagesOfTruth
+    #: Where the objects are.
     truth: Truth
-    methods: Sequence[Method]
+    #: Folders of maps.
+    methods: Sequence[MaskSource]
+    #: Side of the squares.
     size: int
 
     @property
     def folder(self) -> Path:
-        """Say where the images are.
-
-        Returns
-        -------
-        Path
-            Their folder.
-        """
+        """Say where the images are."""
         return self.photographs.folder
 
     @property
     def files(self) -> Mapping[str, str]:
-        """Say which image belongs to which truth.
-
-        Returns
-        -------
-        mapping of str to str
-            Relative paths by the key of the truth.
-        """
+        """Say which image belongs to which truth."""
         return self.photographs.files
 
-    def read(self, key: str) -> Example | str:
-        """Read an image and all that is known of it.
-
-        Parameters
-        ----------
-        key : str
-            Of its truth.
-
-        Returns
-        -------
-        Example or str
-            Or why it must be left out: one of its files cannot be read, or there is no object.
-        """
+    def read(self, key: str) -> Sample | str:
+        """Read an image and all that is known of it."""
         path = self.files[key]
         try:
             image = decode(self.folder / path)
@@ -322,9 +164,9 @@ class Collection:
         if not len(objects.boxes):
             return f"there is no object in its truth, {self.truth.where}"
         shape = (image.shape[0], image.shape[1])
-        return Example(key, path, shape, squash(image, self.size), objects, stored)
+        return Sample(key, path, shape, squash(image, self.size), objects, stored)
 
-    def _map(self, method: Method, key: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _map(self, method: MaskSource, key: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Read a map, and refuse one of another picture than the image."""
         found = method.source.read(method.pairs[key])
         if not same_proportions(found.shape, shape[:2]):

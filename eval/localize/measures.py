@@ -60,16 +60,6 @@ def energy_inside(saliency: NDArray[np.float64], truth: NDArray[np.bool_]) -> fl
 def tolerance_of(side: int) -> float:
     """Tell by how much the pointing game forgives a miss on maps of a side.
 
-    Parameters
-    ----------
-    side : int
-        Of the maps, in pixels.
-
-    Returns
-    -------
-    float
-        Pixels: 15 at a side of 224, and the same share of any other.
-
     Examples
     --------
     >>> tolerance_of(224), round(tolerance_of(48), 2)

@@ -11,18 +11,24 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from dilo.eval.attribution.heatmaps import levels, normalized, overlay
-from dilo.eval.common.inputs import keyed, masks_listing
-from dilo.eval.common.plots import blank, finish, line
-from dilo.eval.common.results import provenance
-from dilo.eval.common.sheets import EACH, chosen, sheet_names
-from dilo.eval.localize import output as report
+from dilo.eval.common.inputs import data_name, keyed, masks_listing
+from dilo.eval.common.metrics import definitions, metric_table, metric_values
+from dilo.eval.common.plots import draw_line, empty_axes, save_plot
+from dilo.eval.common.results import provenance, skipped_images, write_image
+from dilo.eval.common.sheets import EACH, best_median_worst, sheet_names
 from dilo.eval.localize.boxes import Boxes
-from dilo.eval.localize.ground_truth import Collection, Example
+from dilo.eval.localize.ground_truth import Dataset, Sample
 from dilo.eval.localize.measures import RIGHT_V2, map_box, pixel_ap, pixel_curve, tolerance_of
-from dilo.eval.localize.metrics import NUMBERS, PREPARATION, Row, box_accuracies, box_threshold
-from dilo.eval.localize.networks import Network
+from dilo.eval.localize.metrics import (
+    METRICS,
+    PREPARATION,
+    MethodResult,
+    box_accuracies,
+    box_threshold,
+)
+from dilo.eval.localize.networks import ClassifierMaps
 from dilo.eval.localize.request import Request
-from dilo.eval.localize.scoring import Score, Scores, computed_maps, maps_of
+from dilo.eval.localize.scoring import MethodScores, Scores, computed_maps, maps_of
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.errors import DiloError
@@ -31,94 +37,65 @@ from dilo.pipeline.images.sheets import Picture, sheet
 
 #: Images named one by one where people read.
 NAMED = 10
+#: Why an image is skipped that lacks what it would be scored by.
+NO_PAIR = "no truth or no map"
 
 
 def record_of(
     request: Request,
-    collection: Collection,
-    rows: Sequence[Row],
+    dataset: Dataset,
+    rows: Sequence[MethodResult],
     scores: Scores,
     missing: Sequence[str],
     started: float,
 ) -> dict[str, Any]:
-    """Gather what localize.json holds.
-
-    Parameters
-    ----------
-    request : Request
-        What was asked for.
-    collection : Collection
-        The images, their truth, and maps of them.
-    rows : sequence of Row
-        What was scored.
-    scores : Scores
-        On which images.
-    missing : sequence of str
-        Images without truth or map.
-    started : float
-        When it was begun, by `time.monotonic`.
-
-    Returns
-    -------
-    dict
-        For `write_result`.
-    """
+    """Gather what localize.json holds."""
     sources = {(row.checkpoint, row.step) for row in rows if row.rule}
     checkpoint, step = sources.pop() if len(sources) == 1 else (None, None)
-    told = provenance(started)
+    info = provenance(started)
     for package in ("opencv-python-headless", *(("matplotlib",) if request.plots else ())):
-        told["versions"][package] = version(package)
-    return {
+        info["versions"][package] = version(package)
+    record = {
         "task": "localize",
         "checkpoint": checkpoint,
         "step": step,
-        "size": collection.size,
-        "pointing_tolerance": tolerance_of(collection.size),
+        "size": dataset.size,
+        "pointing_tolerance": tolerance_of(dataset.size),
         "image_folder": str(request.images),
         "inputs": {
-            "images": keyed(request.images, collection.files.values()),
-            "truth": keyed(collection.truth.path, collection.truth.keys),
-            "maps": [masks_listing(method.source) for method in collection.methods],
+            "images": keyed(request.images, dataset.files.values()),
+            "truth": keyed(dataset.truth.path, dataset.truth.keys),
+            "maps": [masks_listing(method.source) for method in dataset.methods],
         },
         "images": len(scores.keys),
-        "truth": str(collection.truth.path),
-        "truth_kind": "masks" if collection.truth.by_pixel else "boxes",
-        "truths_without_image": len(collection.truth.keys) - len(collection.files),
-        "missing": list(missing),
-        "left_out": [{"path": path, "reason": reason} for path, reason in scores.left_out],
-        "methods": [report.row_record(row) for row in rows],
-        "conventions": report.conventions(),
-        **told,
+        "truth": str(dataset.truth.path),
+        "truth_kind": "masks" if dataset.truth.by_pixel else "boxes",
+        "truths_without_image": len(dataset.truth.keys) - len(dataset.files),
+        "skipped": skipped_images([*((path, NO_PAIR) for path in missing), *scores.skipped]),
+        "methods": [row_record(row) for row in rows],
+        "conventions": definitions(METRICS, PREPARATION),
+        **info,
     }
+    return {**record, "name": request.name or data_name(record["inputs"])}
 
 
 def notes(record: dict[str, Any]) -> list[str]:
-    """Say what a reader of the numbers should know.
-
-    Parameters
-    ----------
-    record : dict
-        What `record_of` gathered.
-
-    Returns
-    -------
-    list of str
-        Lines; none where all is as it should be.
-    """
+    """Say what a reader of the numbers should know."""
     lines = []
     if count := record["truths_without_image"]:
         lines.append(f"{count} truths are of no image, and not used")
-    if missing := record["missing"]:
-        lines.append(f"{len(missing)} images have no truth or no map, and are not scored")
-    if left_out := record["left_out"]:
-        lines.append(f"{len(left_out)} images cannot be scored and are left out:")
-        lines += [f"  {image['path']}: {image['reason']}" for image in left_out[:NAMED]]
-        if len(left_out) > NAMED:
-            lines.append(f"  and {len(left_out) - NAMED} more; localize.json names all")
+    unpaired = [image for image in record["skipped"] if image["reason"] == NO_PAIR]
+    if unpaired:
+        lines.append(f"{len(unpaired)} images have {NO_PAIR}, and are skipped")
+    if damaged := [image for image in record["skipped"] if image["reason"] != NO_PAIR]:
+        lines.append(f"{len(damaged)} images cannot be scored and are skipped:")
+        lines += [f"  {image['path']}: {image['reason']}" for image in damaged[:NAMED]]
+        if len(damaged) > NAMED:
+            lines.append(f"  and {len(damaged) - NAMED} more; localize.json names all")
     for row in record["methods"]:
-        if blank := row["blank_maps"]:
+        if count := row["constant_maps"]:
             lines.append(
-                f"{row['name']}: {blank} maps have one value alone, or one that is not finite; "
+                f"{row['name']}: {count} maps have one value alone, or one that is not finite; "
                 "they count as zero everywhere"
             )
     return lines
@@ -126,221 +103,99 @@ def notes(record: dict[str, Any]) -> list[str]:
 
 def write_texts(
     request: Request,
-    collection: Collection,
-    rows: Sequence[Row],
+    dataset: Dataset,
+    rows: Sequence[MethodResult],
     scores: Scores,
 ) -> None:
-    """Write the files that are one for all maps: table, images, plot.
-
-    Parameters
-    ----------
-    request : Request
-        What was asked for.
-    collection : Collection
-        The images, their truth, and maps of them.
-    rows : sequence of Row
-        What was scored.
-    scores : Scores
-        On which images.
-    """
+    """Write the files that are one for all maps: table, images, plot."""
     out = request.out
     out.mkdir(parents=True, exist_ok=True)
-    head = f"{len(scores.keys)} images of {request.images}, {collection.size} px, against"
-    lines = [f"{head} {collection.truth.where}", "", *report.table(rows)]
+    head = f"{len(scores.keys)} images of {request.images}, {dataset.size} px, against"
+    lines = [f"{head} {dataset.truth.where}", "", *table(rows)]
     write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))
-    images = [escaped(collection.files[key]) for key in scores.keys]
-    write_text(out / "per-image.csv", report.per_image(rows, images))
+    images = [escaped(dataset.files[key]) for key in scores.keys]
+    write_text(out / "per-image.csv", per_image(rows, images))
     plot = out / "pixel-precision-recall.png"
     plot.unlink(missing_ok=True)  # of an earlier command with the same images and settings
-    if request.plots and collection.truth.by_pixel:
+    if request.plots and dataset.truth.by_pixel:
         with atomic_write(plot) as part:
             pixel_plot(rows, part)
 
 
-def remove_sheets(out: Path, rows: Sequence[Row]) -> None:
-    """Remove the sheets of an earlier command with the same images and settings.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of the sheets.
-    rows : sequence of Row
-        What was scored.
-    """
+def remove_sheets(out: Path, rows: Sequence[MethodResult]) -> None:
+    """Remove the sheets of an earlier command with the same images and settings."""
     for file in sheet_names([row.name for row in rows]):
         (out / file).unlink(missing_ok=True)
 
 
 def write_sheets(
     out: Path,
-    collection: Collection,
-    networks: Sequence[Network],
-    rows: Sequence[Row],
+    dataset: Dataset,
+    networks: Sequence[ClassifierMaps],
+    rows: Sequence[MethodResult],
     scores: Scores,
 ) -> None:
-    """Draw a sheet of each kind of maps but the floors.
-
-    Parameters
-    ----------
-    out : Path
-        Folder for the sheets.
-    collection : Collection
-        The images, their truth, and maps of them.
-    networks : sequence of Network
-        What made the other maps, and makes them again.
-    rows : sequence of Row
-        What was scored.
-    scores : Scores
-        On which images.
-
-    Raises
-    ------
-    DiloError
-        If an image can no longer be read.
-    """
+    """Draw a sheet of each kind of maps but the floors."""
     files = sheet_names([row.name for row in rows])
     for place, (file, row) in enumerate(zip(files, rows, strict=True)):
-        if row.floor:
+        if row.baseline:
             continue
         ranks = [
             (f"{kind} {number}", image)
-            for kind, images in chosen(row.score.order()).items()
+            for kind, images in best_median_worst(row.score.order()).items()
             for number, image in enumerate(images, start=1)
         ]
-        read = [collection.read(scores.keys[image]) for _, image in ranks]
-        examples = [example for example in read if isinstance(example, Example)]
-        if len(examples) < len(ranks):
+        read = [dataset.read(scores.keys[image]) for _, image in ranks]
+        samples = [sample for sample in read if isinstance(sample, Sample)]
+        if len(samples) < len(ranks):
             raise DiloError(
-                f"--images {collection.folder} must stay as it is until all is written, but it "
+                f"--images {dataset.folder} must stay as it is until all is written, but it "
                 "changed: score again"
             )
-        computed = computed_maps(networks, examples)
-        maps = [maps_of(*pair)[place] for pair in zip(examples, computed, strict=True)]
+        computed = computed_maps(networks, samples)
+        maps = [maps_of(*pair)[place] for pair in zip(samples, computed, strict=True)]
         across = min(EACH, len(scores.keys))
-        _save(out / file, example_sheet(row.score, ranks, examples, maps, across=across))
+        write_image(out / file, example_sheet(row.score, ranks, samples, maps, across=across))
 
 
-def _save(path: Path, picture: Image.Image) -> None:
-    """Write a picture, whole or not at all."""
-    with atomic_write(path) as part:
-        picture.save(part, format="PNG")
-
-
-def pixel_plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw pixel precision against pixel recall, with a dot where their F is largest.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        The kinds of maps.
-    path : Path
-        The PNG to write.
-    """
-    figure, axes = blank("Recall of pixels", "Precision of pixels", len(rows))
+def pixel_plot(rows: Sequence[MethodResult], path: Path) -> None:
+    """Draw pixel precision against pixel recall, with a dot where their F is largest."""
+    figure, axes = empty_axes("Recall of pixels", "Precision of pixels", len(rows))
     axes.set_xlim(0, 1)
     for place, row in enumerate(rows):
         precision, recall = pixel_curve(row.score.pixels)
         shown = slice(int((recall > 0).argmax()), None)  # nothing is found before
         up, across = precision[shown], recall[shown]
-        line(axes, across, up, int((up * across / (up + across)).argmax()), place)
-    finish(figure, [(row.name, pixel_ap(row.score.pixels)) for row in rows], "PxAP", path)
+        draw_line(axes, across, up, int((up * across / (up + across)).argmax()), place)
+    save_plot(figure, [(row.name, pixel_ap(row.score.pixels)) for row in rows], "PxAP", path)
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    """Write one row a kind of maps, floors last, and below what each number is.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        The kinds of maps.
-
-    Returns
-    -------
-    list of str
-        Lines; a column that no row has a number for is left out.
-    """
-    width = max(len("map"), *(len(row.name) for row in rows))
-    all_columns = [(number, [number.value(row) for row in rows]) for number in NUMBERS]
-    columns = [
-        (number, values)
-        for number, values in all_columns
-        if any(value is not None for value in values)
-    ]
-    heads = [f"{number.head:>{_width(number.head)}}" for number, _ in columns]
-    lines = ["  ".join([f"{'map':<{width}}", *heads])]
-    for place, row in enumerate(rows):
-        cells = [f"{_cell(values[place]):>{_width(number.head)}}" for number, values in columns]
-        lines.append("  ".join([f"{row.name:<{width}}", *cells]))
-    lines.append("")
-    lines += [f"{number.head:<12} {number.key}: {number.meaning}" for number, _ in columns]
-    return [*lines, f"all of them: {PREPARATION}"]
+def table(rows: Sequence[MethodResult]) -> list[str]:
+    """Write one row a kind of maps, baselines last, and below what each number is."""
+    by_name = {row.name: row for row in rows}
+    return metric_table("map", by_name, METRICS, PREPARATION, digits=1)
 
 
-def _width(head: str) -> int:
-    """Tell how wide a column is: at least 100.0."""
-    return max(len(head), 5)
-
-
-def _cell(value: float | None) -> str:
-    """Write a number, or that there is none."""
-    return "-" if value is None else f"{value:.1f}"
-
-
-def row_record(row: Row) -> dict[str, Any]:
-    """Gather what the JSON says of a kind of maps.
-
-    Parameters
-    ----------
-    row : Row
-        The maps.
-
-    Returns
-    -------
-    dict
-        Where they come from, the numbers by their keys, and what lies behind them.
-    """
+def row_record(row: MethodResult) -> dict[str, Any]:
+    """Gather what the JSON says of a kind of maps."""
     accuracies = box_accuracies(row.score)[1:]
     return {
         "name": row.name,
         "method": row.method,
-        "floor": row.floor,
+        "baseline": row.baseline,
         "checkpoint": row.checkpoint,
         "step": row.step,
         "class": row.rule,
-        "numbers": {number.key: number.value(row) for number in NUMBERS},
+        "numbers": metric_values(METRICS, row),
         "max_box_acc_threshold": box_threshold(row.score),
         "max_box_acc_v2_by_overlap": dict(zip(map(str, RIGHT_V2), accuracies, strict=True)),
-        "blank_maps": sum(row.score.blank),
+        "constant_maps": sum(row.score.constant),
     }
 
 
-def conventions() -> dict[str, str]:
-    """Say what each number is.
-
-    Returns
-    -------
-    dict of str to str
-        Meanings by key, and what holds for all under "all".
-    """
-    return {"all": PREPARATION, **{number.key: number.meaning for number in NUMBERS}}
-
-
-def per_image(rows: Sequence[Row], images: Sequence[str]) -> str:
-    """Write one row for each image of each kind of maps.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        The kinds of maps.
-    images : sequence of str
-        The images, as a line holds them.
-
-    Returns
-    -------
-    str
-        CSV with a head; shares from 0 to 1.
-    """
-    head = ("map", "image", "class", "predicted", "energy", "pointing", "iou", "blank")
+def per_image(rows: Sequence[MethodResult], images: Sequence[str]) -> str:
+    """Write one row for each image of each kind of maps."""
+    head = ("map", "image", "class", "predicted", "energy", "pointing", "iou", "constant")
     lines: list[tuple[object, ...]] = []
     for row in rows:
         score, nothing = row.score, [""] * len(images)
@@ -351,7 +206,7 @@ def per_image(rows: Sequence[Row], images: Sequence[str]) -> str:
             map(float, score.energy),
             map(float, score.pointing),
             map(float, score.overlap),
-            map(int, score.blank),
+            map(int, score.constant),
         )
         lines += [(row.name, *cells) for cells in zip(*columns, strict=True)]
     return csv_text(head, lines, floats=".6f")
@@ -368,9 +223,9 @@ FOUND = (255, 120, 0)
 
 
 def example_sheet(
-    score: Score,
+    score: MethodScores,
     ranks: Sequence[tuple[str, int]],
-    examples: Sequence[Example],
+    samples: Sequence[Sample],
     maps: Sequence[NDArray[np.generic]],
     *,
     across: int,
@@ -379,11 +234,11 @@ def example_sheet(
 
     Parameters
     ----------
-    score : Score
+    score : MethodScores
         What the maps score.
     ranks : sequence of (str, int)
         Of each image to draw: what to call it, and its place in `score`.
-    examples : sequence of Example
+    samples : sequence of Sample
         These images.
     maps : sequence of ndarray of shape (S, S)
         Their maps.
@@ -396,34 +251,34 @@ def example_sheet(
         Two cells an image: truth in green, the box in orange; the map over the gray image.
     """
     cells = [
-        _cells(score, row, rank, example, saliency)
-        for (rank, row), example, saliency in zip(ranks, examples, maps, strict=True)
+        _cells(score, row, rank, sample, saliency)
+        for (rank, row), sample, saliency in zip(ranks, samples, maps, strict=True)
     ]
     lines = [cells[start : start + across] for start in range(0, len(cells), across)]
     return sheet([[cell for pair in line for cell in pair] for line in lines], cell=CELL)
 
 
 def _cells(
-    score: Score, row: int, rank: str, example: Example, saliency: NDArray[np.generic]
+    score: MethodScores, row: int, rank: str, sample: Sample, saliency: NDArray[np.generic]
 ) -> list[Picture]:
     """Make the two cells of an image."""
     stretched = normalized(saliency)
     box = map_box(stretched)
-    image = _in_proportion(example.image, example)
-    name = example.path.rpartition("/")[2]
+    image = _in_proportion(sample.image, sample)
+    name = sample.path.rpartition("/")[2]
     numbers = f"IoU {score.overlap[row]:.2f}, energy {score.energy[row]:.0%}"
     outlined = image.copy()
-    mask = _in_proportion(example.objects.mask.astype(np.uint8) * np.uint8(255), example) > 127
+    mask = _in_proportion(sample.objects.mask.astype(np.uint8) * np.uint8(255), sample) > 127
     outlined[mask & ~binary_erosion(mask, iterations=2)] = TRUE
-    heat = overlay(_in_proportion(levels(stretched), example).astype(np.float32), image)
+    heat = overlay(_in_proportion(levels(stretched), sample).astype(np.float32), image)
     for picture in (outlined, heat):
-        _draw(picture, box, len(example.image))
+        _draw(picture, box, len(sample.image))
     return [Picture(outlined, f"{rank}: {name}"), Picture(heat, numbers)]
 
 
-def _in_proportion(square: NDArray[np.uint8], example: Example) -> NDArray[np.uint8]:
+def _in_proportion(square: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
     """Undo the squashing, at the size of a cell, so that lines are drawn as they are seen."""
-    height, width = example.shape
+    height, width = sample.shape
     scale = CELL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.array(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))

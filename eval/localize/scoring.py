@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dilo.eval.attribution.heatmaps import levels, normalized
 from dilo.eval.localize.baselines import center_map, random_map
 from dilo.eval.localize.boxes import Boxes
-from dilo.eval.localize.ground_truth import Collection, Example, Objects
+from dilo.eval.localize.ground_truth import Dataset, Objects, Sample
 from dilo.eval.localize.measures import (
     BINS,
     CUTS,
@@ -26,43 +26,34 @@ from dilo.eval.localize.measures import (
     threshold_overlaps,
     tolerance_of,
 )
-from dilo.eval.localize.networks import Network
+from dilo.eval.localize.networks import ClassifierMaps
 from dilo.pipeline.compute.worker import safe_interpreters
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped
 
 
 @dataclass(frozen=True, eq=False)
-class Located:
-    """How well one map finds the objects of one image.
+class MapScore:
+    """How well one map finds the objects of one image."""
 
-    Attributes
-    ----------
-    energy, pointing : float
-        Share of its sum on the object; whether its greatest value hits.
-    box : ndarray of shape (1, 4) or (0, 4), int64
-        Its box at 20 % of its greatest value.
-    overlap : float
-        Of that box with the true one nearest to it.
-    right : ndarray of shape (4, 255), bool
-        By threshold: whether the largest contour's box is right, then whether any contour's
-        is, at each overlap that MaxBoxAccV2 asks for.
-    pixels : ndarray of shape (2, 1001), int64
-        Pixels on the object and off it, by value.
-    blank : bool
-        Whether the map has one value alone, or one that is not finite.
-    """
-
+    #: Share of its sum that lies on the object.
     energy: float
+    #: Whether its greatest value hits; of ties, their share.
     pointing: float
+    #: Its box at 20 % of its greatest value; of shape (1, 4) or (0, 4).
     box: Boxes
+    #: Of that box with the true one nearest to it.
     overlap: float
+    #: By threshold: whether the largest contour's box is right, then whether any contour's is, at
+    #: each overlap that MaxBoxAccV2 asks for; of shape (4, 255), bool.
     right: NDArray[np.bool_]
+    #: Pixels on the object and off it, by value; of shape (2, 1001), int64.
     pixels: NDArray[np.int64]
-    blank: bool
+    #: Whether the map has one value alone, or one that is not finite.
+    constant: bool
 
 
-def located(saliency: NDArray[np.generic], objects: Objects) -> Located:
+def score_map(saliency: NDArray[np.generic], objects: Objects) -> MapScore:
     """Measure a map.
 
     Parameters
@@ -74,29 +65,29 @@ def located(saliency: NDArray[np.generic], objects: Objects) -> Located:
 
     Returns
     -------
-    Located
+    MapScore
         All of its measures.
     """
     stretched = normalized(saliency)
     box = map_box(stretched)
     largest, anyone = threshold_overlaps(levels(stretched), objects.boxes)
-    return Located(
+    return MapScore(
         energy=energy_inside(stretched, objects.mask),
         pointing=pointing(stretched, objects.mask, tolerance=tolerance_of(len(stretched))),
         box=box,
         overlap=best_overlap(box, objects.boxes),
         right=np.stack([largest >= RIGHT, *(anyone >= overlap for overlap in RIGHT_V2)]),
         pixels=pixel_counts(stretched, objects.mask),
-        blank=not stretched.any(),
+        constant=not stretched.any(),
     )
 
 
-def maps_of(example: Example, computed: NDArray[np.float32]) -> list[NDArray[np.generic]]:
+def maps_of(sample: Sample, computed: NDArray[np.float32]) -> list[NDArray[np.generic]]:
     """Gather all maps of an image in the order of the table.
 
     Parameters
     ----------
-    example : Example
+    sample : Sample
         The image.
     computed : ndarray of shape (R, S, S), float32
         Those that networks made.
@@ -106,103 +97,71 @@ def maps_of(example: Example, computed: NDArray[np.float32]) -> list[NDArray[np.
     list of ndarray of shape (S, S)
         Of networks, of folders, the center prior, the random map.
     """
-    size = len(example.image)
-    return [*computed, *example.stored, center_map(size), random_map(example.path, size)]
+    size = len(sample.image)
+    return [*computed, *sample.stored, center_map(size), random_map(sample.path, size)]
 
 
-def score_example(example: Example, computed: NDArray[np.float32]) -> list[Located]:
+def score_sample(sample: Sample, computed: NDArray[np.float32]) -> list[MapScore]:
     """Measure all maps of an image.
 
     Parameters
     ----------
-    example : Example
+    sample : Sample
         The image.
     computed : ndarray of shape (R, S, S), float32
         The maps that networks made.
 
     Returns
     -------
-    list of Located
+    list of MapScore
         One a row of the table.
     """
-    return [located(saliency, example.objects) for saliency in maps_of(example, computed)]
+    return [score_map(saliency, sample.objects) for saliency in maps_of(sample, computed)]
 
 
 @dataclass(eq=False)
-class Score:
+class MethodScores:
     """What the maps of one method score: sums over images, and a few numbers of each.
 
     Memory stays small with the number of images: a curve is kept as its sum.
-
-    Attributes
-    ----------
-    energy, pointing, overlap : list of float
-        By image.
-    blank : list of bool
-        By image: whether its map has nothing to say.
-    predicted_right : list of bool
-        By image, where a classifier made the maps and the true class is known; else empty.
-    predicted : list of str
-        By image: the class that the classifier predicts; empty where none did.
-    right : ndarray of shape (4, 255), int64
-        Images that are right, by threshold, as `Located` has them.
-    pixels : ndarray of shape (2, 1001), int64
-        Pixels of all images.
     """
 
+    #: By image.
     energy: list[float] = field(default_factory=list)
+    #: By image.
     pointing: list[float] = field(default_factory=list)
+    #: By image.
     overlap: list[float] = field(default_factory=list)
-    blank: list[bool] = field(default_factory=list)
+    #: By image: whether its map has nothing to say.
+    constant: list[bool] = field(default_factory=list)
+    #: By image, where a classifier made the maps and the true class is known; else empty.
     predicted_right: list[bool] = field(default_factory=list)
+    #: By image: the class that the classifier predicts; empty where none did.
     predicted: list[str] = field(default_factory=list)
+    #: Images that are right, by threshold, as `MapScore` has them; of shape (4, 255), int64.
     right: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((1 + len(RIGHT_V2), CUTS), np.int64)
     )
+    #: Pixels of all images; of shape (2, 1001), int64.
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, BINS), np.int64))
 
-    def add(self, found: Located) -> None:
-        """Count one more image.
-
-        Parameters
-        ----------
-        found : Located
-            What its map scores.
-        """
+    def add(self, found: MapScore) -> None:
+        """Count one more image."""
         self.energy.append(found.energy)
         self.pointing.append(found.pointing)
         self.overlap.append(found.overlap)
-        self.blank.append(found.blank)
+        self.constant.append(found.constant)
         self.right += found.right
         self.pixels += found.pixels
 
     def order(self) -> list[int]:
-        """Rank the images.
-
-        Returns
-        -------
-        list of int
-            From the best down, by the overlap of the box, then by the energy inside.
-        """
+        """Rank the images."""
         order: list[int] = np.lexsort((-np.array(self.energy), -np.array(self.overlap))).tolist()
         return order
 
 
 def class_mean(values: Sequence[float], classes: Sequence[str]) -> float:
-    """Average over the images of each class, then over classes.
-
-    Parameters
-    ----------
-    values : sequence of float
-        By image.
-    classes : sequence of str
-        By image.
-
-    Returns
-    -------
-    float
-        Every class counts the same, however many images it has.
-    """
+    """Average over the images of each class, then over classes."""
     by_class: dict[str, list[float]] = {}
     for name, value in zip(classes, values, strict=True):
         by_class.setdefault(name, []).append(value)
@@ -210,68 +169,35 @@ def class_mean(values: Sequence[float], classes: Sequence[str]) -> float:
 
 
 #: The rows that every table ends in.
-FLOORS = ("center", "random")
+BASELINES = ("center", "random")
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What all maps score on the images that could be read.
+    """What all maps score on the images that could be read."""
 
-    Attributes
-    ----------
-    keys : sequence of str
-        Of the truths of these images.
-    rows : sequence of Score
-        Of each network each method, then of each folder of maps, then the two floors.
-    left_out : sequence of (str, str)
-        Relative path of each image left out, and why.
-    """
-
+    #: Of the truths of these images.
     keys: Sequence[str]
-    rows: Sequence[Score]
-    left_out: Sequence[tuple[str, str]]
+    #: Of each network each method, then of each folder of maps, then the two floors.
+    rows: Sequence[MethodScores]
+    #: Relative path of each image skipped, and why.
+    skipped: Sequence[tuple[str, str]]
 
 
 def score_all(
-    collection: Collection,
-    networks: Sequence[Network],
+    dataset: Dataset,
+    networks: Sequence[ClassifierMaps],
     keys: Sequence[str],
     *,
     batch: int,
     workers: int,
     progress: Callable[[int], object],
 ) -> Scores:
-    """Score the maps of all images.
-
-    Parameters
-    ----------
-    collection : Collection
-        The images, their truth, and maps of them.
-    networks : sequence of Network
-        What makes maps besides.
-    keys : sequence of str
-        Of the truths of the images to score on.
-    batch : int
-        Images at once.
-    workers : int
-        Processes that score; with at most one, this process does.
-    progress : callable
-        Called with the number of images done since the last call.
-
-    Returns
-    -------
-    Scores
-        With the images in the order of `keys`.
-
-    Raises
-    ------
-    DiloError
-        If no image is left, or a worker dies.
-    """
+    """Score the maps of all images."""
     made = sum(len(network.methods) for network in networks)
-    rows = [Score() for _ in range(made + len(collection.methods) + len(FLOORS))]
+    rows = [MethodScores() for _ in range(made + len(dataset.methods) + len(BASELINES))]
     kept: list[str] = []
-    left_out: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
     try:
         with (
             safe_interpreters(),
@@ -280,45 +206,45 @@ def score_all(
         ):
             for start in range(0, len(keys), batch):
                 part = keys[start : start + batch]
-                found = list(readers.map(collection.read, part))
-                left_out += [
-                    (escaped(collection.files[key]), reason)
+                found = list(readers.map(dataset.read, part))
+                skipped += [
+                    (escaped(dataset.files[key]), reason)
                     for key, reason in zip(part, found, strict=True)
                     if isinstance(reason, str)
                 ]
-                if examples := [example for example in found if isinstance(example, Example)]:
-                    computed = computed_maps(networks, examples, rows)
-                    calls = map(joblib.delayed(score_example), examples, computed)
-                    for located in scorers(calls):
-                        for row, one in zip(rows, located, strict=True):
+                if samples := [sample for sample in found if isinstance(sample, Sample)]:
+                    computed = computed_maps(networks, samples, rows)
+                    calls = map(joblib.delayed(score_sample), samples, computed)
+                    for score_map in scorers(calls):
+                        for row, one in zip(rows, score_map, strict=True):
                             row.add(one)
-                    kept += [example.key for example in examples]
+                    kept += [sample.key for sample in samples]
                 progress(len(part))
     except TerminatedWorkerError as error:
         raise DiloError(
             "a worker process died, most often for want of memory: give fewer --workers"
         ) from error
     if not kept:
-        path, reason = left_out[0]
+        path, reason = skipped[0]
         raise DiloError(
-            f"--images {collection.folder} must hold images that can be scored, but none of "
-            f"{len(left_out)} can, the first being {path} ({reason}): check the files"
+            f"--images {dataset.folder} must hold images that can be scored, but none of "
+            f"{len(skipped)} can, the first being {path} ({reason}): check the files"
         )
-    return Scores(kept, rows, left_out)
+    return Scores(kept, rows, skipped)
 
 
 def computed_maps(
-    networks: Sequence[Network], examples: Sequence[Example], rows: Sequence[Score] = ()
+    networks: Sequence[ClassifierMaps], samples: Sequence[Sample], rows: Sequence[MethodScores] = ()
 ) -> NDArray[np.float32]:
     """Let all networks make their maps, and note what they predict.
 
     Parameters
     ----------
-    networks : sequence of Network
+    networks : sequence of ClassifierMaps
         Those that make R maps of an image in all.
-    examples : sequence of Example
+    samples : sequence of Sample
         B images.
-    rows : sequence of Score, optional
+    rows : sequence of MethodScores, optional
         Where to note the predicted classes: one a map.
 
     Returns
@@ -326,13 +252,13 @@ def computed_maps(
     ndarray of shape (B, R, S, S), float32
         The maps.
     """
-    size = len(examples[0].image)
-    parts = [np.empty((len(examples), 0, size, size), np.float32)]
+    size = len(samples[0].image)
+    parts = [np.empty((len(samples), 0, size, size), np.float32)]
     place = 0
     for network in networks:
-        maps, predicted = network.maps(examples)
+        maps, predicted = network.maps(samples)
         parts.append(maps)
-        true = network.true_rows(examples)
+        true = network.true_rows(samples)
         names = [network.class_name(row) for row in predicted.tolist()]
         for row in rows[place : place + len(network.methods)]:
             row.predicted += names

@@ -21,75 +21,33 @@ Pick = Literal["random", "successes", "failures"]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What checkpoints find.
+    """What checkpoints find."""
 
-    Attributes
-    ----------
-    bank : LabelledFolder
-        The images among which neighbours are looked for, those that can be read.
-    queries : LabelledFolder
-        The images they are looked for, with labels numbered as the bank's; or the bank itself.
-    found : tuple of Neighbors
-        One a checkpoint.
-    k : int
-        Neighbours that are asked for.
-    unreadable : tuple of (str, str)
-        Path of each image that is left out, and why.
-    """
-
+    #: The images among which neighbours are looked for, those that can be read.
     bank: LabelledFolder
+    #: The images they are looked for, with labels numbered as the bank's; or the bank itself.
     queries: LabelledFolder
+    #: One a checkpoint.
     found: tuple[Neighbors, ...]
+    #: Neighbours that are asked for.
     k: int
+    #: Path of each image that is left out, and why.
     unreadable: tuple[tuple[str, str], ...]
 
     @property
     def known(self) -> bool:
-        """Tell whether neighbours can be right or wrong.
-
-        Returns
-        -------
-        bool
-            Whether images and queries have classes.
-        """
+        """Tell whether neighbours can be right or wrong."""
         return bool(self.bank.classes and self.queries.classes)
 
     def chance(self) -> float:
-        """Give the precision of neighbours that are drawn at random.
-
-        Returns
-        -------
-        float
-            Per cent.
-        """
+        """Give the precision of neighbours that are drawn at random."""
         counts = torch.bincount(self.bank.labels, minlength=len(self.bank.classes)).double()
         itself = int(self.queries is self.bank)
         shares = (counts[self.queries.labels] - itself) / (len(self.bank.labels) - itself)
         return 100 * float(shares.mean())
 
     def picked(self, pick: Pick, *, count: int, seed: int) -> list[int]:
-        """Choose which queries to show.
-
-        Parameters
-        ----------
-        pick : {"random", "successes", "failures"}
-            Any queries; or those where the vote of the first checkpoint's neighbours is right
-            and that of the second's wrong; or the other way round.
-        count : int
-            How many; fewer if there are not so many.
-        seed : int
-            Which of them.
-
-        Returns
-        -------
-        list of int
-            Rows of the queries, increasing.
-
-        Raises
-        ------
-        DiloError
-            If there is none.
-        """
+        """Choose which queries to show."""
         rows = torch.arange(len(self.queries.names))
         if pick != "random":
             first, second = self.found[:2]
@@ -105,19 +63,7 @@ class Comparison:
         return sorted(rows[torch.from_numpy(order)].tolist())
 
     def record(self, shown: list[int]) -> dict[str, Any]:
-        """Gather what was found: how good each checkpoint is, and the shown queries' images.
-
-        Parameters
-        ----------
-        shown : list of int
-            Rows of the queries to list.
-
-        Returns
-        -------
-        dict
-            Paths relative to their folders; precision, accuracy and chance in per cent, None
-            without classes.
-        """
+        """Gather what was found: how good each checkpoint is, and the shown queries' images."""
         first = self.found[0].encoder
         return {
             "task": "neighbors",
@@ -179,33 +125,7 @@ def compare(
     extract: Callable[[Encoder, LabelledFolder], Features],
     device: torch.device | None = None,
 ) -> Comparison:
-    """Look for the neighbours of the same queries by each checkpoint.
-
-    Parameters
-    ----------
-    encoders : mapping of str to Encoder
-        By the checkpoints' names.
-    bank : LabelledFolder
-        The images to look among.
-    queries : LabelledFolder or None
-        The images to look for, their labels numbered as the bank's; None for those of the bank.
-    k : int
-        Neighbours of each.
-    extract : callable
-        Runs an encoder over images.
-    device : torch.device, optional
-        Where to compare; the CPU by default.
-
-    Returns
-    -------
-    Comparison
-        Of the images that can be read.
-
-    Raises
-    ------
-    DiloError
-        If there are too few images for `k`, or they change between two checkpoints.
-    """
+    """Look for the neighbours of the same queries by each checkpoint."""
     found: list[Neighbors] = []
     read: list[tuple[LabelledFolder, LabelledFolder]] = []
     unreadable: tuple[tuple[str, str], ...] = ()

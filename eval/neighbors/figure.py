@@ -1,44 +1,34 @@
 """Queries and what networks find for them, as a figure."""
 
 from collections.abc import Mapping, Sequence
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from dilo.eval.common.panels import Block, Panel, panel_figure
-from dilo.eval.gradients.figure import _caption, image_block, map_panels, picture
-from dilo.eval.gradients.viewer import Seen
+from dilo.eval.gradients.explainer import Explanation
+from dilo.eval.gradients.figure import caption_of, image_block, map_panels, picture
 from dilo.eval.neighbors.comparison import Comparison
 from dilo.eval.neighbors.search import Neighbors
 
+if TYPE_CHECKING:  # an extra: who draws nothing needs none of it
+    from matplotlib.figure import Figure
+
 
 def neighbor_figure(
-    comparison: Comparison, shown: Sequence[int], seen: Mapping[str, Sequence[Seen]]
-) -> Image.Image:
-    """Draw the paper's figure 2: a row a query, its neighbours by each checkpoint.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        What checkpoints found.
-    shown : sequence of int
-        Rows of the queries.
-    seen : mapping of str to sequence of Seen
-        By the name of a checkpoint, maps of the shown queries; of none, of some or of all.
-
-    Returns
-    -------
-    Image
-        Neighbours of the query's class in green with a tick, others in red with a cross;
-        without classes, neither. Maps likewise, by whether the classifier is right.
-    """
+    comparison: Comparison, shown: Sequence[int], explanations: Mapping[str, Sequence[Explanation]]
+) -> "Figure":
+    """Draw the paper's figure 2: a row a query, its neighbours by each checkpoint."""
     blocks = [image_block("query", comparison.queries, shown)]
     for one in comparison.found:
         rows = [_neighbor_panels(comparison, one, row) for row in shown]
         heads = [_head(comparison, one, row) for row in shown] if comparison.bank.classes else []
         blocks.append(Block(one.name, _note(comparison, one), rows, heads))
-        if one.name in seen:
+        if one.name in explanations:
             blocks.append(
-                Block("gradient", one.name, [map_panels(maps, None) for maps in seen[one.name]])
+                Block(
+                    "gradient",
+                    one.name,
+                    [map_panels(e, None) for e in explanations[one.name]],
+                )
             )
     return panel_figure(blocks)
 
@@ -51,7 +41,7 @@ def _neighbor_panels(comparison: Comparison, found: Neighbors, row: int) -> list
         similarity = f"similarity {float(found.similarities[row, i]):.2f}"
         mark = bool(found.same[row, i]) if comparison.known else None
         panels.append(
-            Panel(picture(bank, neighbor), (_caption(bank, neighbor)[0], similarity), mark)
+            Panel(picture(bank, neighbor), (caption_of(bank, neighbor)[0], similarity), mark)
         )
     return panels
 

@@ -18,68 +18,36 @@ VOTERS, TEMPERATURE = 20, 0.07
 
 @dataclass(frozen=True, eq=False)
 class Neighbors:
-    """What a checkpoint finds most similar to each query.
+    """What a checkpoint finds most similar to each query."""
 
-    Attributes
-    ----------
-    name : str
-        What the checkpoint is called.
-    encoder : Encoder
-        What made the features.
-    similarities : Tensor of shape (Q, K), float32
-        Cosines, largest first.
-    rows : Tensor of shape (Q, K), int64
-        Rows of the bank.
-    same : Tensor of shape (Q, K), bool
-        Whether a neighbour is of the query's class; False where either has none.
-    votes : Tensor of shape (Q,), int64
-        The class that the first `VOTERS` neighbours vote for; -1 where the bank has no classes.
-    right : Tensor of shape (Q,), bool
-        Whether that is the query's.
-    """
-
+    #: What the checkpoint is called.
     name: str
+    #: What made the features.
     encoder: Encoder
+    #: Cosines, largest first; of shape (Q, K), float32.
     similarities: Tensor
+    #: Rows of the bank; of shape (Q, K), int64.
     rows: Tensor
+    #: Whether a neighbour is of the query's class; False where either has none; of shape (Q, K),
+    #: bool.
     same: Tensor
+    #: The class that the first `VOTERS` neighbours vote for; -1 where the bank has no classes; of
+    #: shape (Q,), int64.
     votes: Tensor
+    #: Whether that is the query's; of shape (Q,), bool.
     right: Tensor
 
     @property
     def voters(self) -> int:
-        """Count the neighbours that vote.
-
-        Returns
-        -------
-        int
-            `VOTERS`, or all that there are.
-        """
+        """Count the neighbours that vote."""
         return min(VOTERS, self.rows.shape[1])
 
     def precision(self, k: int) -> float:
-        """Give the share of neighbours that are of the query's class.
-
-        Parameters
-        ----------
-        k : int
-            Neighbours of each query.
-
-        Returns
-        -------
-        float
-            Per cent of the first `k` neighbours of all queries.
-        """
+        """Give the share of neighbours that are of the query's class."""
         return 100 * float(self.same[:, :k].double().mean())
 
     def accuracy(self) -> float:
-        """Give the share of queries that the vote classifies rightly.
-
-        Returns
-        -------
-        float
-            Per cent.
-        """
+        """Give the share of queries that the vote classifies rightly."""
         return 100 * float(self.right.double().mean())
 
 
@@ -91,34 +59,7 @@ def find_neighbors(
     k: int,
     device: torch.device | None = None,
 ) -> Neighbors:
-    """Find the nearest images of the bank to each query.
-
-    Parameters
-    ----------
-    name : str
-        What to call the checkpoint.
-    encoder : Encoder
-        What made the features.
-    bank : Features
-        Of the images among which to look.
-    queries : Features or None
-        Of the images to look for, their labels numbered as the bank's; None for those of the
-        bank, each of them among the others.
-    k : int
-        Neighbours that are asked for.
-    device : torch.device, optional
-        Where to compare; the CPU by default.
-
-    Returns
-    -------
-    Neighbors
-        On the CPU; of each query at least `k`, and as many as vote where the bank has them.
-
-    Raises
-    ------
-    DiloError
-        If the bank has fewer images.
-    """
+    """Find the nearest images of the bank to each query."""
     others = others_of(bank, k, itself=queries is None)
     asked = bank if queries is None else queries
     similarities, rows = _nearest(bank, queries, min(max(k, VOTERS), others), device)
@@ -139,27 +80,7 @@ def find_neighbors(
 
 
 def others_of(bank: Features | LabelledFolder, k: int, *, itself: bool) -> int:
-    """Count the images that a query can be compared with.
-
-    Parameters
-    ----------
-    bank : Features or LabelledFolder
-        The images among which to look.
-    k : int
-        Neighbours that are asked for.
-    itself : bool
-        Whether a query is one of them.
-
-    Returns
-    -------
-    int
-        All, or all but one.
-
-    Raises
-    ------
-    DiloError
-        If they are fewer than `k`.
-    """
+    """Count the images that a query can be compared with."""
     others = len(bank.labels) - itself
     if k > others:
         raise DiloError(

@@ -1,126 +1,143 @@
-"""One number of several runs: which is best, and whether that is more than chance."""
+"""One metric of several runs: which is best, and whether that is more than chance."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from dilo.eval.common.intervals import Ends, difference
-from dilo.eval.records.conditions import differing
-from dilo.eval.records.quantities import Number
+from dilo.eval.common.inputs import data_name
+from dilo.eval.common.intervals import Interval, difference
+from dilo.eval.records.conditions import incomparable, of_same_images
+from dilo.eval.records.metrics import MetricValue
+from dilo.eval.records.reading import Result, Source
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A number of all runs that have it.
+    """A metric of all runs that have it."""
 
-    Attributes
-    ----------
-    numbers : dict of str to Number
-        By run.
-    comparable : bool
-        Whether the records agree in what they must agree in.
-    """
-
-    numbers: dict[str, Number]
+    #: By run.
+    values: dict[str, MetricValue]
+    #: Whether the records agree in what they must agree in.
     comparable: bool = True
 
     @property
-    def first(self) -> Number:
-        """Any of the numbers, for what all share.
+    def first(self) -> MetricValue:
+        """Return any of the values, for what all share."""
+        return next(iter(self.values.values()))
 
-        Returns
-        -------
-        Number
-            The first.
-        """
-        return next(iter(self.numbers.values()))
-
-    def ranked(self) -> list[Number]:
-        """Sort the numbers, the best first.
-
-        Returns
-        -------
-        list of Number
-            None where nothing is better, or only one run has it, or they may not be compared.
-        """
-        if not self.comparable or len(self.numbers) < 2 or not self.first.quantity.better:
+    def ranked(self) -> list[MetricValue]:
+        """Sort the values, the best first; none where they have no order."""
+        if not self.comparable or len(self.values) < 2 or not self.first.spec.better:
             return []
-        more = self.first.quantity.better == "more"
-        return sorted(self.numbers.values(), key=lambda n: n.value, reverse=more)
+        more = self.first.spec.better == "more"
+        return sorted(self.values.values(), key=lambda v: v.value, reverse=more)
 
     def mark(self, column: str) -> str:
         """Tell how a run stands.
 
-        Parameters
-        ----------
-        column : str
-            The run.
-
-        Returns
-        -------
-        str
-            "best" for the one that is beyond noise of all others; "even" for those within the
-            noise of the first; "first" where the noise is unknown; else "".
+        "best" beats all others by more than noise; "tied" is within the noise of the first;
+        "leading" is first where the noise is unknown; "apart" may not be compared; else "".
         """
-        ranked = self.ranked()
-        if column not in self.numbers or not ranked:
+        if column not in self.values:
             return ""
-        top, mine = ranked[0], self.numbers[column]
-        noises = [noise(top, other) for other in ranked[1:]]
-        if any(found is None for found in noises):
-            return "first" if mine.value == top.value else ""
+        if not self.comparable and len(self.values) > 1:
+            return "apart"
+        ranked = self.ranked()
+        if not ranked:
+            return ""
+        top, mine = ranked[0], self.values[column]
+        noise = [difference_interval(top, other) for other in ranked[1:]]
+        if any(interval is None for interval in noise):
+            leading = "tied" if ranked[1].value == top.value else "leading"
+            return leading if mine.value == top.value else ""
         within = [other for other in ranked[1:] if _within(top, other)]
         if mine is top:
-            return "even" if within else "best"
-        return "even" if any(mine is other for other in within) else ""
+            return "tied" if within else "best"
+        return "tied" if any(mine is other for other in within) else ""
 
 
-def noise(first: Number, second: Number) -> Ends | None:
-    """Give the 95 % interval of a difference that the number of images leaves open.
-
-    Parameters
-    ----------
-    first, second : Number
-        Of the same quantity.
-
-    Returns
-    -------
-    (float, float) or None
-        Ends of first - second; None where the interval of one of them is not known.
-    """
-    if first.ends is None or second.ends is None:
+def difference_interval(first: MetricValue, second: MetricValue) -> Interval | None:
+    """Compute the 95 % interval of first - second; None where that of one is not known."""
+    if first.interval is None or second.interval is None:
         return None
-    return difference(first.value, first.ends, second.value, second.ends)
+    return difference(first.value, first.interval, second.value, second.interval)
 
 
-def _within(top: Number, other: Number) -> bool:
-    """Tell whether the images are too few to tell two numbers apart."""
-    ends = noise(top, other)
-    return ends is not None and ends[0] <= 0 <= ends[1]
+def _within(top: MetricValue, other: MetricValue) -> bool:
+    """Check whether the images are too few to tell two values apart."""
+    interval = difference_interval(top, other)
+    return interval is not None and interval[0] <= 0 <= interval[1]
 
 
-def comparisons(numbers: Sequence[Number], columns: Sequence[str]) -> list[Comparison]:
-    """Put numbers side by side.
+def comparisons(
+    values: Iterable[MetricValue], columns: Sequence[str], *, chosen: Collection[str] = ()
+) -> list[Comparison]:
+    """Put values side by side, one row for each task and label, in their order.
 
-    Parameters
-    ----------
-    numbers : sequence of Number
-        All there are.
-    columns : sequence of str
-        Whose numbers, in which order.
-
-    Returns
-    -------
-    list of Comparison
-        One for each task and label that a column has, in the order of the numbers.
+    The step is left open for the columns of `chosen`, whose checkpoint somebody named.
     """
-    rows: dict[tuple[str, str], dict[str, Number]] = {}
-    for found in numbers:
-        if found.column in columns:
-            rows.setdefault((found.task, found.label), {}).setdefault(found.column, found)
-    return [
-        Comparison(
-            {name: row[name] for name in columns if name in row},
-            comparable=not differing(task, {name: n.result.record for name, n in row.items()}),
-        )
-        for (task, _), row in rows.items()
-    ]
+    rows: dict[tuple[str, str], dict[str, MetricValue]] = {}
+    for value in values:
+        if value.column in columns:
+            rows.setdefault((value.task, value.label), {}).setdefault(value.column, value)
+    alike: dict[frozenset[tuple[str, Path]], bool] = {}  # of a thousand classes, once
+    result = []
+    for (task, _), row in rows.items():
+        key = frozenset((name, v.result.path) for name, v in row.items())
+        if key not in alike:
+            records = {name: v.result.record for name, v in row.items()}
+            alike[key] = not incomparable(task, records, chosen=chosen)
+        ordered = {name: row[name] for name in columns if name in row}
+        result.append(Comparison(ordered, comparable=alike[key]))
+    return result
+
+
+@dataclass
+class DataSet:
+    """The records of a task that are of the same images."""
+
+    task: str
+    #: Told apart from the other data sets of the task.
+    name: str
+    #: With the run, or other folder, that each is of.
+    results: list[tuple[Source, Result]] = field(default_factory=list)
+
+
+def data_sets(
+    task: str, results: Iterable[tuple[Source, Result]], *, chosen: Collection[str] = ()
+) -> list[DataSet]:
+    """Sort the records of a task by their images.
+
+    A second record of a run on the same images, by other settings, goes beside those of other
+    runs by these settings, or into a data set of its own.
+    """
+    sets: list[DataSet] = []
+    for source, result in results:
+        same = [s for s in sets if of_same_images(task, s.results[0][1].record, result.record)]
+        free = [s for s in same if source.name not in [other.name for other, _ in s.results]]
+        alike = [s for s in free if _alike(task, s, source, result, chosen)]
+        fitting = alike or (free if len(free) == len(same) else [])
+        if not fitting:
+            sets.append(DataSet(task, _name(result, sets)))
+            fitting = sets[-1:]
+        fitting[0].results.append((source, result))
+    return sets
+
+
+def _alike(
+    task: str, data: DataSet, source: Source, result: Result, chosen: Collection[str]
+) -> bool:
+    """Check whether a record was measured as those of a data set."""
+    records = {other.name: r.record for other, r in data.results} | {source.name: result.record}
+    return not incomparable(task, records, chosen=chosen)
+
+
+def _name(result: Result, sets: Sequence[DataSet]) -> str:
+    """Name a data set: as its record does, or by the folder of its images."""
+    taken = [data.name for data in sets]
+    name = result.record.get("name")
+    if not (isinstance(name, str) and name):
+        name = data_name(result.record.get("inputs"))
+    if name in taken:
+        name = f"{name} ({result.path.parent.name})" if name else result.path.parent.name
+    return name

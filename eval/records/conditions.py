@@ -2,141 +2,152 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 
 #: A digest, of which the beginning does.
 DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What records of a task must agree in.
+class ConditionSpec:
+    """What records of a task must agree in."""
 
-    Attributes
-    ----------
-    path : str
-        Where it stands, as in a `Quantity`.
-    words : str
-        What it is.
-    tasks : tuple of str
-        The commands; none for all.
-    """
-
+    #: Where it stands in a record: keys, parted by dots.
     path: str
+    #: What it is.
     words: str
+    #: The commands; none for all.
     tasks: tuple[str, ...] = ()
 
 
+#: Images are compared by the digest of what was listed, never by a path or a count: a folder may
+#: be spelled in two ways, and two folders may hold as many images.
+INPUTS = (
+    ConditionSpec("inputs.train", "training images"),
+    ConditionSpec("inputs.test", "test images"),
+    ConditionSpec("inputs.images", "images"),
+    ConditionSpec("inputs.queries", "query images"),
+    ConditionSpec("inputs.truth", "ground truth", ("localize",)),
+    ConditionSpec("inputs.masks", "masks", ("backgrounds",)),
+)
+
+#: The step is no condition where a checkpoint was chosen to be compared with others.
+STEP = ConditionSpec("step", "step of the checkpoint")
+
 CONDITIONS = (
-    Condition("step", "step of the checkpoint"),
-    Condition("protocol", "protocol"),
-    Condition("output", "output of the network"),
-    Condition("size", "side of the crops, pixels"),
-    Condition("temperature", "temperature", ("knn",)),
-    Condition("classes", "classes"),
-    Condition("train_images", "training images"),
-    Condition("test_images", "test images"),
-    Condition("images", "images"),
-    Condition("bank", "bank", ("knn",)),
-    Condition("truth_kind", "truth", ("localize",)),
-    Condition("mode", "source of the variations", ("backgrounds",)),
-    Condition("masks_fingerprint", "masks", ("backgrounds",)),
-    Condition("seed", "seed of the variations", ("backgrounds",)),
-    Condition("results.*.images", "number of images", ("backgrounds",)),
+    *INPUTS,
+    STEP,
+    ConditionSpec("protocol", "protocol"),
+    ConditionSpec("output", "output of the network"),
+    ConditionSpec("size", "side of the crops, pixels"),
+    ConditionSpec("temperature", "temperature", ("knn",)),
+    ConditionSpec("classes", "classes"),
+    ConditionSpec("truth_kind", "kind of ground truth", ("localize",)),
+    ConditionSpec("mode", "source of the variations", ("backgrounds",)),
+    ConditionSpec("seed", "seed of the variations", ("backgrounds",)),
+    # Of equal folders, --limit takes a part.
+    ConditionSpec("results.*.images", "number of images", ("backgrounds",)),
 )
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What each of several records says of a condition.
+class Condition:
+    """What each of several records says of a condition."""
 
-    Attributes
-    ----------
-    words : str
-        What it is.
-    values : dict of str to str
-        By column; what a record does not tell is not there.
-    """
-
+    #: What it is.
     words: str
+    #: What each column has, for people; what a record does not say is not there.
     values: dict[str, str]
+    #: The same, such that equal ones are equal: of images, their digest.
+    keys: dict[str, str]
 
     @property
     def differs(self) -> bool:
-        """Tell whether two of them say another thing.
-
-        Returns
-        -------
-        bool
-            True where numbers must not be compared.
-        """
-        return len(set(self.values.values())) > 1
+        """Check whether two records disagree, so that their numbers must not be compared."""
+        return len(set(self.keys.values())) > 1
 
     def sentence(self) -> str:
-        """Say what each has.
-
-        Returns
-        -------
-        str
-            Without the task.
-        """
+        """Say what each has."""
         each = ", ".join(f"{name} {value}" for name, value in self.values.items())
         return f"other {self.words} ({each})"
 
 
-def settings(task: str, records: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
-    """Tell how numbers were measured.
-
-    Parameters
-    ----------
-    task : str
-        The command.
-    records : mapping of str to mapping
-        By column.
-
-    Returns
-    -------
-    list of Setting
-        One a condition that a record tells of.
-    """
-    found = []
-    for condition in CONDITIONS:
-        if condition.tasks and task not in condition.tasks:
+def conditions(
+    task: str,
+    records: Mapping[str, Mapping[str, Any]],
+    *,
+    specs: Collection[ConditionSpec] = CONDITIONS,
+    chosen: Collection[str] = (),
+) -> list[Condition]:
+    """List how the numbers of some columns were measured; the step of `chosen` is left open."""
+    result = []
+    for spec in specs:
+        if spec.tasks and task not in spec.tasks:
             continue
-        path = condition.path.split(".")
-        told = {
-            name: " ".join(dict.fromkeys(_words(value) for value, _ in walk(record, path)))
-            for name, record in records.items()
-        }
-        if values := {name: value for name, value in told.items() if value}:
-            found.append(Setting(condition.words, values))
-    return found
+        values, keys = {}, {}
+        for column, record in records.items():
+            if spec is STEP and column in chosen:
+                continue
+            pairs = [_value(item) for item, _ in find_in(record, spec.path.split("."))]
+            if key := " ".join(dict.fromkeys(key for _, key in pairs)):
+                values[column] = " ".join(dict.fromkeys(words for words, _ in pairs))
+                keys[column] = key
+        if values:
+            result.append(Condition(spec.words, _told_apart(values, keys), keys))
+    return result
 
 
-def differing(task: str, records: Mapping[str, Mapping[str, Any]]) -> list[Setting]:
-    """Find what forbids to compare numbers.
+def incomparable(
+    task: str, records: Mapping[str, Mapping[str, Any]], *, chosen: Collection[str] = ()
+) -> list[Condition]:
+    """List what forbids to compare numbers; what a record does not say forbids nothing."""
+    return [c for c in conditions(task, records, chosen=chosen) if c.differs]
 
-    Parameters
-    ----------
-    task : str
-        The command.
-    records : mapping of str to mapping
-        By column.
 
-    Returns
-    -------
-    list of Setting
-        None where all agree in what they tell.
+def of_same_images(task: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Check whether two records are of the same images, masks and ground truth."""
+    records = {"first": first, "second": second}
+    return not any(c.differs for c in conditions(task, records, specs=INPUTS))
+
+
+def folder_words(folder: str) -> str:
+    """Name a folder by its last two parts.
+
+    Examples
+    --------
+    >>> folder_words("/data/imagenette/val")
+    'imagenette/val'
     """
-    return [setting for setting in settings(task, records) if setting.differs]
+    return "/".join(PurePath(folder).parts[-2:]).lstrip("/") or folder
+
+
+def _told_apart(values: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str]:
+    """Add the digest to words that two columns share though they mean different images."""
+    by_words: dict[str, set[str]] = {}
+    for column, words in values.items():
+        by_words.setdefault(words, set()).add(keys[column])
+    return {
+        column: f"{words} {keys[column][:8]}" if len(by_words[words]) > 1 else words
+        for column, words in values.items()
+    }
+
+
+def _value(value: object) -> tuple[str, str]:
+    """Write a value for people, and such that equal ones are equal and others not."""
+    if isinstance(value, Mapping) and "folder" in value:
+        digest = value.get("digest")
+        return folder_words(str(value["folder"])), digest if isinstance(digest, str) else ""
+    words = _words(value)
+    return words, words
 
 
 def _words(value: object) -> str:
-    """Write a value such that equal ones are equal, and others not."""
+    """Write a value in a line."""
     if value is None or isinstance(value, str):
         return DIGEST.sub(r"\1", value or "")
     if isinstance(value, dict):

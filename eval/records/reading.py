@@ -1,17 +1,22 @@
-"""What lies in the folder of a run, or of results: records, pictures, curves; damage is told."""
+"""What lies in the folder of a run, or of results: records, pictures, curves."""
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dilo.eval.common.inputs import inputs_of
 from dilo.pipeline.common.textfiles import parse_toml, read_json, read_text
+from dilo.pipeline.errors import DiloError
 from dilo.train.monitor.metrics import read_metrics
 from dilo.train.monitor.plot import recipe_words
 from dilo.train.monitor.run_info import RUN_INFO, read_run_info
 
+#: A checkpoint of a run, and the folder of results of one that is not its newest.
+CHECKPOINT = re.compile(r"step-(\d+)\.pt")
+STEP_FOLDER = re.compile(r"-step-\d+\b")
 #: Bytes of a record, at most; what is larger is no record of ours.
 LARGEST = 64 * 2**20
 
@@ -22,228 +27,156 @@ GREATEST = 1e15
 
 @dataclass(frozen=True)
 class Result:
-    """One record that a command of `dilo-eval` wrote.
+    """One record that a command of `dilo-eval` wrote."""
 
-    Attributes
-    ----------
-    task : str
-        The command.
-    path : Path
-        The file.
-    record : dict
-        Its content.
-    """
-
+    #: The command.
     task: str
     path: Path
     record: dict[str, Any]
 
     @property
     def step(self) -> float:
-        """Step of its checkpoint; -1 where it tells none.
-
-        Returns
-        -------
-        float
-            Optimiser steps.
-        """
+        """Return the optimiser steps of its checkpoint; -1 where it does not say."""
         step = number(self.record.get("step"))
         return -1 if step is None else step
 
 
 @dataclass(frozen=True)
 class Source:
-    """A run, or a folder of results that belong to no single run.
+    """A run, a checkpoint of one, or a folder of results that belong to no single run."""
 
-    Attributes
-    ----------
-    name : str
-        What the page calls it.
-    folder : Path
-        Where it is.
-    is_run : bool
-        Whether it stands beside the others as a run.
-    facts : dict
-        Of run.json.
-    recipe : dict of str to str
-        Settings in words, by dotted keys; empty where unknown.
-    lines : list of dict
-        Of metrics.jsonl.
-    results : list of Result
-        All records found.
-    pictures : list of Path
-        PNGs beside the records.
-    notes : list of str
-        What is damaged and left out.
-    """
-
+    #: What the page calls it.
     name: str
     folder: Path
+    #: Whether it stands beside the others as a run.
     is_run: bool = True
+    #: The step of the checkpoint that stands for the run, where one was named.
+    step: int | None = None
+    #: Of run.json.
     facts: dict[str, Any] = field(default_factory=dict)
+    #: Settings in words, by dotted keys; empty where unknown.
     recipe: dict[str, str] = field(default_factory=dict)
+    #: Of metrics.jsonl.
     lines: list[dict[str, Any]] = field(default_factory=list)
+    #: All records.
     results: list[Result] = field(default_factory=list)
+    #: PNGs beside the records.
     pictures: list[Path] = field(default_factory=list)
+    #: What is damaged and skipped.
     notes: list[str] = field(default_factory=list)
 
+    def shown(self) -> list[Result]:
+        """Choose the records on the page: of equal images and settings that of the latest step.
+
+        Those in a task's own folder come first. Of a folder that is no run, all are shown.
+        """
+        if not self.is_run:
+            return self.results
+        return [results[-1] for results in self._alike()]
+
     def result(self, task: str) -> Result | None:
-        """Choose the record of a task: of the latest step, then written last.
+        """Return the first record of a task, if there is one."""
+        return next((result for result in self.shown() if result.task == task), None)
 
-        Of records of several sets of images or settings, that in the task's own folder goes
-        before those beside it, of one step.
-
-        Parameters
-        ----------
-        task : str
-            The command.
-
-        Returns
-        -------
-        Result or None
-            The record; None where there is none.
-        """
-        return max(self._records(task), key=_rank, default=None)
-
-    def _records(self, task: str) -> list[Result]:
-        """List the records of a task."""
-        return [result for result in self.results if result.task == task]
-
-    def asides(self, task: str) -> list[Result]:
-        """Choose the records of a task that are of other images or settings than the first.
-
-        Parameters
-        ----------
-        task : str
-            The command.
-
-        Returns
-        -------
-        list of Result
-            Of each set of images and settings the latest.
-        """
-        groups: dict[str, Result] = {}
-        for result in sorted(self._records(task), key=_rank):
-            groups[_group(result)] = result
-        first = self.result(task)
-        return [result for result in groups.values() if result is not first] if first else []
-
-    def aside(self, result: Result) -> "Source":
-        """Give a record that stands beside the first of its task a name of its own.
-
-        Parameters
-        ----------
-        result : Result
-            One of `asides`.
-
-        Returns
-        -------
-        Source
-            Of this record alone, called by its folder.
-        """
-        folder, stem = result.path.parent.name, result.path.stem
-        words = folder if stem == result.task else f"{folder}/{stem}"
-        return replace(self, name=f"{self.name} ({words})", results=[result], pictures=[])
-
-    def chosen(self) -> list[Result]:
-        """Choose one record of each task.
-
-        Returns
-        -------
-        list of Result
-            By their tasks.
-        """
-        tasks = dict.fromkeys(result.task for result in self.results)
-        return [found for task in tasks if (found := self.result(task))]
-
-    def left_out(self) -> list[str]:
-        """Name the records that another of the same task stands for.
-
-        Returns
-        -------
-        list of str
-            A sentence each.
-        """
+    def superseded(self) -> list[str]:
+        """Say of each record that another stands for it."""
         return [
-            f"{self.name}: {other.path} is not shown, for {chosen.path} is of a later step, or "
+            f"{self.name}: {other.path} is not shown, for {latest.path} is of a later step, or "
             "was written later."
-            for first in self.chosen()
-            for chosen in (first, *self.asides(first.task))
-            for other in self._records(first.task)
-            if other is not chosen and _group(other) == _group(chosen)
+            for *others, latest in (self._alike() if self.is_run else ())
+            for other in others
         ]
 
+    def _alike(self) -> list[list[Result]]:
+        """Group the records of equal images and settings, the latest of each group last."""
+        groups: dict[str, list[Result]] = {}
+        for result in sorted(self.results, key=_age):
+            groups.setdefault(_group(result), []).append(result)
+        return sorted(groups.values(), key=lambda group: _order(group[-1]))
 
-def _rank(result: Result) -> tuple[float, bool, float]:
-    """Tell how late a record is; of one step, the one in the task's own folder is the first."""
-    own = result.path.parent.name == result.task
-    return result.step, own, result.path.stat().st_mtime
+
+def _age(result: Result) -> tuple[float, bool, float]:
+    """Return how late a record is; of one step, the one in the task's own folder is the latest."""
+    return result.step, result.path.parent.name == result.task, result.path.stat().st_mtime
+
+
+def _order(result: Result) -> tuple[bool, float, str]:
+    """Sort a task's own folder before those of other images or settings."""
+    return result.path.parent.name != result.task, -result.step, str(result.path)
 
 
 def _group(result: Result) -> str:
-    """Name what a record is of; those that do not tell are taken to be of one set."""
-    return json.dumps(inputs_of(result.record, of_run=True), sort_keys=True)
+    """Name what a record is of; those that do not say are taken to be of one set."""
+    inputs = inputs_of(result.record, of_run=True)
+    return json.dumps([result.task, inputs], sort_keys=True)
 
 
 def number(value: object) -> float | None:
-    """Take a value for a number, if it is one.
-
-    Parameters
-    ----------
-    value : object
-        From a record.
-
-    Returns
-    -------
-    float or None
-        None for what is no number, a flag, or beyond anything that is measured.
-    """
+    """Take a value of a record for a number; None for anything that nobody measures."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        found = float(value)
+        result = float(value)
     except OverflowError:
         return None
-    return found if abs(found) <= GREATEST else None
+    return result if abs(result) <= GREATEST else None
 
 
-def read_source(name: str, folder: Path, *, is_run: bool) -> Source:
-    """Read all that a folder holds.
+def read_source(name: str, path: Path, *, is_run: bool) -> Source:
+    """Read all that a folder holds: records and pictures, in it or in folders in it.
 
-    Parameters
-    ----------
-    name : str
-        What the page calls it.
-    folder : Path
-        A run; or records and pictures, in it or in folders in it.
-    is_run : bool
-        Whether it is a run.
-
-    Returns
-    -------
-    Source
-        What was found, which may be nothing.
+    Of a checkpoint of a run, ``RUN/checkpoints/step-N.pt``, the records of this step.
     """
+    if path.is_dir():
+        return _read(name, path, is_run=is_run)
+    return _read(name, path.resolve().parents[1], is_run=is_run, step=_checkpoint_step(path))
+
+
+def read_run(checkpoint: Path, step: int | None) -> Source | None:
+    """Read the run that a checkpoint, or a classifier below ``eval``, is of; None of no run."""
+    above = list(checkpoint.resolve().parents)[1:3]
+    run = next((folder for folder in above if (folder / "checkpoints").is_dir()), None)
+    return _read(run.name, run, is_run=True, step=-1 if step is None else step) if run else None
+
+
+def _read(name: str, folder: Path, *, is_run: bool, step: int | None = None) -> Source:
+    """Read a folder; where a step is given, of the records those of this step."""
     notes: list[str] = []
     results: list[Result] = []
     pictures: list[Path] = []
     for place in _places(folder):
-        files = sorted(path for path in place.iterdir() if path.is_file())
-        found = [r for path in files if path.suffix == ".json" if (r := _result(path, notes))]
-        results += found
-        if found or place.parent.name == "eval" or not is_run:
-            pictures += [path for path in files if path.suffix.lower() == ".png"]
+        if is_run and step is None and STEP_FOLDER.search(place.name):
+            continue  # of a checkpoint that is not the newest, which stands for itself
+        files = sorted(file for file in place.iterdir() if file.is_file())
+        records = [r for file in files if file.suffix == ".json" if (r := _result(file, notes))]
+        if step is not None:
+            records = [result for result in records if result.step == step]
+        results += records
+        if records or not is_run or (step is None and place.parent.name == "eval"):
+            pictures += [file for file in files if file.suffix.lower() == ".png"]
     return Source(
         name=name,
         folder=folder,
         is_run=is_run,
+        step=step,
         facts=read_run_info(folder),
         recipe=_recipe(folder, notes),
-        lines=read_metrics(folder) if is_run else [],
+        lines=read_metrics(folder) if is_run and step is None else [],
         results=results,
         pictures=pictures,
         notes=[f"{name}: {note}" for note in notes],
     )
+
+
+def _checkpoint_step(path: Path) -> int:
+    """Return the step of a checkpoint of a run, by its name."""
+    match = CHECKPOINT.fullmatch(path.name)
+    if not match or path.resolve().parent.name != "checkpoints":
+        raise DiloError(
+            f"{path} must be the folder of a run, or a checkpoint RUN/checkpoints/step-N.pt, got "
+            "another file: give the folder that holds its results"
+        )
+    return int(match[1])
 
 
 def _places(folder: Path) -> Iterator[Path]:
@@ -258,12 +191,12 @@ def _result(path: Path, notes: list[str]) -> Result | None:
     """Read a record; what is damaged is noted, what is no record passed over."""
     try:
         if path.stat().st_size > LARGEST:
-            notes.append(f"{path} is left out: larger than {LARGEST >> 20} MiB")
+            notes.append(f"{path} is skipped: larger than {LARGEST >> 20} MiB")
             return None
         record = read_json(path)
     except (OSError, ValueError) as error:
         if path.name != RUN_INFO:
-            notes.append(f"{path} is left out: it is no JSON that can be read ({error})")
+            notes.append(f"{path} is skipped: it is no JSON that can be read ({error})")
         return None
     if not isinstance(record, dict) or not isinstance(record.get("task"), str):
         return None
@@ -280,6 +213,6 @@ def _recipe(folder: Path, notes: list[str]) -> dict[str, str]:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            notes.append(f"{folder / 'recipe.toml'} is left out: it cannot be read ({error})")
+            notes.append(f"{folder / 'recipe.toml'} is skipped: it cannot be read ({error})")
             return {}
     return recipe_words(recipe)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Task:
             return f"{self.command} {self.rest}".strip()
         words = [self.command]
         for option, path in self.folders:
-            value = next((value for value, _ in walk(record, path.split("."))), None)
+            value = next((value for value, _ in find_in(record, path.split("."))), None)
             if not isinstance(value, str):
                 return f"{self.command} {self.rest}".strip()
             if option == "--truth" and record.get("truth_kind") == "boxes":
@@ -76,7 +76,7 @@ TASKS = {
         "Reliance on backgrounds",
         "dilo-eval backgrounds --classifier RUN",
         "--images DIR --masks DIR",
-        (("--images", "inputs.images.folder"), ("--masks", "inputs.masks")),
+        (("--images", "inputs.images.folder"), ("--masks", "inputs.masks.folder")),
     ),
     "neighbors": Task(
         "Nearest neighbours",

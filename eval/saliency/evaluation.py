@@ -1,21 +1,22 @@
 """The whole of `dilo-eval saliency`: find, pair, score, write."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from dilo.eval.common.inputs import masks_listing
-from dilo.eval.common.pairing import Method, PngFolder, find_photographs, open_method
-from dilo.eval.common.results import settled_folder
+from dilo.eval.common.inputs import data_name, masks_listing
+from dilo.eval.common.metrics import definitions
+from dilo.eval.common.pairing import MaskSource, PngFolder, find_images_of_truth, open_masks
+from dilo.eval.common.results import Evaluation, settled_folder, skipped_images, write_image
 from dilo.eval.common.sheets import sheet_names
 from dilo.eval.saliency import output as report
+from dilo.eval.saliency.metrics import METRICS, PREPARATION
 from dilo.eval.saliency.output import example_sheet, f_threshold_plot, precision_recall_plot
-from dilo.eval.saliency.scoring import Score, score
+from dilo.eval.saliency.scoring import MethodScores, score
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
@@ -25,36 +26,27 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to score, and where to put it.
+    """What to score, and where to put it."""
 
-    Attributes
-    ----------
-    masks : sequence of (str, Path)
-        Name and folder of each method; names differ.
-    truth : Path
-        Folder of the ground truths.
-    out : Path
-        Folder of the results; made if it is missing.
-    images : Path or None
-        Folder of the images, for the sheets.
-    allow_missing : bool
-        Whether to score only the images that every method has a mask for.
-    jobs : int
-        Workers, as joblib counts them.
-    plots : bool
-        Whether to draw plots, which takes matplotlib.
-    """
-
+    #: Name and folder of each method; names differ.
     masks: Sequence[tuple[str, Path]]
+    #: Folder of the ground truths.
     truth: Path
+    #: Folder of the results; made if it is missing.
     out: Path
+    #: Folder of the images, for the sheets.
     images: Path | None
+    #: Whether to score only the images that every method has a mask for.
     allow_missing: bool
+    #: What to call the result; None for the name of the truth's folder.
+    name: str | None = None
+    #: Workers, as joblib counts them.
     jobs: int
+    #: Whether to draw plots, which takes matplotlib.
     plots: bool
 
 
-def evaluate(request: Request, say: Say) -> dict[str, Any]:
+def evaluate(request: Request, say: Say) -> Evaluation:
     """Score masks against ground truth, and write tables, plots and sheets.
 
     Parameters
@@ -66,60 +58,41 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        The content of saliency.json.
+    Evaluation
+        The content of saliency.json, and the table.
 
     Raises
     ------
     DiloError
         If something cannot be read or paired.
     """
+    started = time.monotonic()
     truth = PngFolder(request.truth, "--truth", request.images)
     truths = list(truth.keys)
-    methods = [open_method(name, folder, truths) for name, folder in request.masks]
-    photographs = find_photographs(request.images, truths) if request.images else None
+    methods = [open_masks(name, folder, truths) for name, folder in request.masks]
+    photographs = find_images_of_truth(request.images, truths) if request.images else None
     images = common_images(methods, truth, allow_missing=request.allow_missing)
     odd = [line for source in (truth, *(m.source for m in methods)) for line in source.remarks()]
     for line in [*_counted(methods, truth, images), *odd]:
         say(line)
     with Progress(len(images), "images", say) as progress:
         scores = score(methods, truth, images, jobs=request.jobs, progress=progress.advance)
-    record = _record(request, methods, truth, scores)
-    for line in [*_notes(record), *report.table(scores)]:
+    record = _record(request, methods, truth, scores, started)
+    for line in _notes(record):
         say(line)
     out = settled_folder(request.out, record, say, of_run=False)
     sheets = sheet_names([method.name for method in methods])
     for file, method, scored in zip(sheets, methods, scores, strict=True):
-        _save(out / file, example_sheet(scored, method, truth, photographs))
+        write_image(out / file, example_sheet(scored, method, truth, photographs))
     _write(out, record, scores, plots=request.plots)
     say(f"{out}: table.txt has these numbers, saliency.json the curves, per-image.csv the images")
-    return record
+    return Evaluation(record, report.table(scores))
 
 
 def common_images(
-    methods: Sequence[Method], truth: PngFolder, *, allow_missing: bool
+    methods: Sequence[MaskSource], truth: PngFolder, *, allow_missing: bool
 ) -> Sequence[str]:
-    """Choose the images to score: the same for every method.
-
-    Parameters
-    ----------
-    methods : sequence of Method
-        The methods.
-    truth : PngFolder
-        The ground truths.
-    allow_missing : bool
-        Whether a ground truth may lack a mask.
-
-    Returns
-    -------
-    sequence of str
-        Keys of ground truths that every method has a mask for.
-
-    Raises
-    ------
-    DiloError
-        If one lacks a mask and may not, or none is left.
-    """
+    """Choose the images to score: the same for every method."""
     for method in methods:
         missing = [key for key in truth.keys if key not in method.pairs]
         if missing and not allow_missing:
@@ -138,7 +111,7 @@ def common_images(
     return images
 
 
-def _counted(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[str]:
+def _counted(methods: Sequence[MaskSource], truth: PngFolder, images: Sequence[str]) -> list[str]:
     """Say how many masks there are, and what becomes of those that are too many or too few."""
     lines = []
     for method in methods:
@@ -177,7 +150,11 @@ def _notes(record: dict[str, Any]) -> list[str]:
 
 
 def _record(
-    request: Request, methods: Sequence[Method], truth: PngFolder, scores: Sequence[Score]
+    request: Request,
+    methods: Sequence[MaskSource],
+    truth: PngFolder,
+    scores: Sequence[MethodScores],
+    started: float,
 ) -> dict[str, Any]:
     """Gather what saliency.json holds."""
     entries = []
@@ -186,14 +163,13 @@ def _record(
             {
                 **report.score_record(scored),
                 "masks": str(method.source.folder),
-                "missing": [key for key in truth.keys if key not in method.pairs],
                 "without_truth": len(method.source.keys) - len(method.pairs),
             }
         )
     versions = report.versions()
     if request.plots:
         versions["matplotlib"] = version("matplotlib")
-    return {
+    record = {
         "task": "saliency",
         "truth": str(request.truth),
         "inputs": {
@@ -203,14 +179,24 @@ def _record(
         },
         "images": len(scores[0].images),
         "truths": len(truth.keys),
+        "skipped": skipped_images(
+            (key, f"no mask of {method.name}")
+            for key in truth.keys
+            for method in methods
+            if key not in method.pairs
+        ),
         "empty_truths": int((scores[0].recall[:, 0] == 0).sum()),
-        "conventions": report.conventions(),
+        "conventions": definitions(METRICS, PREPARATION),
         "methods": entries,
+        "seconds": round(time.monotonic() - started, 1),
         "versions": versions,
     }
+    return {**record, "name": request.name or data_name(record["inputs"])}
 
 
-def _write(out: Path, record: dict[str, Any], scores: Sequence[Score], *, plots: bool) -> None:
+def _write(
+    out: Path, record: dict[str, Any], scores: Sequence[MethodScores], *, plots: bool
+) -> None:
     """Write the files that are one for all methods."""
     lines = [f"{record['images']} images of {record['truth']}", "", *report.table(scores)]
     write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))
@@ -224,9 +210,3 @@ def _write(out: Path, record: dict[str, Any], scores: Sequence[Score], *, plots:
             with atomic_write(out / name) as part:
                 draw(scores, part)
     write_text(out / "saliency.json", json.dumps(record) + "\n")
-
-
-def _save(path: Path, picture: Image.Image) -> None:
-    """Write a picture, whole or not at all."""
-    with atomic_write(path) as part:
-        picture.save(part, format="PNG")

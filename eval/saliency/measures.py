@@ -22,30 +22,25 @@ TRUTH_ABOVE = 128
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What one mask scores.
+    """What one mask scores."""
 
-    Attributes
-    ----------
-    precision, recall, f, e : ndarray of shape (256,), float64
-        By threshold.
-    adaptive_f, adaptive_e : float
-        At twice the mean of the map.
-    mae : float
-        Mean absolute error of the soft map.
-    s_measure : float
-        Structure.
-    weighted_f : float
-        Weighted F, with beta squared 1.
-    """
-
+    #: By threshold; of shape (256,), float64.
     precision: NDArray[np.float64]
+    #: By threshold; of shape (256,), float64.
     recall: NDArray[np.float64]
+    #: By threshold; of shape (256,), float64.
     f: NDArray[np.float64]
+    #: By threshold; of shape (256,), float64.
     e: NDArray[np.float64]
+    #: At twice the mean of the map.
     adaptive_f: float
+    #: At twice the mean of the map.
     adaptive_e: float
+    #: Mean absolute error of the soft map.
     mae: float
+    #: Structure.
     s_measure: float
+    #: Weighted F, with beta squared 1.
     weighted_f: float
 
 

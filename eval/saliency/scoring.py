@@ -8,7 +8,7 @@ import numpy as np
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
 
-from dilo.eval.common.pairing import Method, PngFolder, StoredMasks
+from dilo.eval.common.pairing import MaskSource, PngFolder, StoredMasks
 from dilo.eval.saliency.measures import TRUTH_ABOVE, Measures, measure
 from dilo.pipeline.compute.worker import safe_interpreters
 from dilo.pipeline.errors import DiloError
@@ -20,81 +20,54 @@ BLOCK = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
-    """What the masks of one method score, image by image.
+class MethodScores:
+    """What the masks of one method score, image by image."""
 
-    Attributes
-    ----------
-    name : str
-        The method.
-    images : sequence of str
-        Keys of the M ground truths.
-    precision, recall, f, e : ndarray of shape (M, 256), float64
-        By image and threshold.
-    adaptive_f, adaptive_e, mae, s_measure, weighted_f : ndarray of shape (M,), float64
-        By image.
-    failed : collection of str
-        Those of `images` that dilo-prep could not read; their masks are all zero.
-    resized : int
-        PNGs that had another size than their ground truth; stored squares do not count.
-    """
-
+    #: The method.
     name: str
+    #: Keys of the M ground truths.
     images: Sequence[str]
+    #: By image and threshold; of shape (M, 256), float64.
     precision: NDArray[np.float64]
+    #: By image and threshold; of shape (M, 256), float64.
     recall: NDArray[np.float64]
+    #: By image and threshold; of shape (M, 256), float64.
     f: NDArray[np.float64]
+    #: By image and threshold; of shape (M, 256), float64.
     e: NDArray[np.float64]
+    #: By image; of shape (M,), float64.
     adaptive_f: NDArray[np.float64]
+    #: By image; of shape (M,), float64.
     adaptive_e: NDArray[np.float64]
+    #: By image; of shape (M,), float64.
     mae: NDArray[np.float64]
+    #: By image; of shape (M,), float64.
     s_measure: NDArray[np.float64]
+    #: By image; of shape (M,), float64.
     weighted_f: NDArray[np.float64]
+    #: Those of `images` that dilo-prep could not read; their masks are all zero.
     failed: Collection[str]
+    #: PNGs that had another size than their ground truth; stored squares do not count.
     resized: int
 
 
 #: Of one image: the measures of each method, and whether its mask was resized.
-_Row = list[tuple[Measures, bool]]
+_ImageScores = list[tuple[Measures, bool]]
 
 
 def score(
-    methods: Sequence[Method],
+    methods: Sequence[MaskSource],
     truth: PngFolder,
     images: Sequence[str],
     *,
     jobs: int,
     progress: Callable[[int], object],
-) -> list[Score]:
-    """Score the masks of several methods on the same images.
-
-    Parameters
-    ----------
-    methods : sequence of Method
-        Each with a mask for every image.
-    truth : PngFolder
-        The ground truths.
-    images : sequence of str
-        Keys of those to score on, at least one.
-    jobs : int
-        Workers, as joblib counts them: -1 is one a core.
-    progress : callable
-        Called with the number of images done since the last call.
-
-    Returns
-    -------
-    list of Score
-        One a method, in their order.
-
-    Raises
-    ------
-    DiloError
-        If a file cannot be read, every ground truth is empty, or a worker dies.
-    """
+) -> list[MethodScores]:
+    """Score the masks of several methods on the same images."""
     blocks = [images[start : start + BLOCK] for start in range(0, len(images), BLOCK)]
     workers = min(joblib.effective_n_jobs(jobs), len(blocks))
     calls = [joblib.delayed(_score_block)(methods, truth, block) for block in blocks]
-    rows: list[_Row] = []
+    rows: list[_ImageScores] = []
     try:
         with safe_interpreters():
             scorers = joblib.Parallel(n_jobs=workers, return_as="generator", batch_size=1)
@@ -115,12 +88,14 @@ def score(
     return [_score(method, images, column) for method, column in zip(methods, columns, strict=True)]
 
 
-def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[str]) -> list[_Row]:
+def _score_block(
+    methods: Sequence[MaskSource], truth: PngFolder, images: Sequence[str]
+) -> list[_ImageScores]:
     """Score some images: for each, every method's measures, and whether its mask was resized."""
     rows = []
     for image in images:
         expected = truth.read_truth(image)
-        row: _Row = []
+        row: _ImageScores = []
         for method in methods:
             mask = method.source.read(method.pairs[image])
             _require_same(method, image, mask.shape, expected.shape)
@@ -131,7 +106,7 @@ def _score_block(methods: Sequence[Method], truth: PngFolder, images: Sequence[s
 
 
 def _require_same(
-    method: Method, image: str, mask: tuple[int, ...], shape: tuple[int, ...]
+    method: MaskSource, image: str, mask: tuple[int, ...], shape: tuple[int, ...]
 ) -> None:
     """Refuse a mask of other proportions than its truth; a store's square is of its image's."""
     source, key = method.source, method.pairs[image]
@@ -144,14 +119,16 @@ def _require_same(
         )
 
 
-def _score(method: Method, images: Sequence[str], column: Sequence[tuple[Measures, bool]]) -> Score:
+def _score(
+    method: MaskSource, images: Sequence[str], column: Sequence[tuple[Measures, bool]]
+) -> MethodScores:
     """Stack the measures of a method."""
     stacks = {
         field.name: np.array([getattr(measures, field.name) for measures, _ in column])
         for field in fields(Measures)
     }
     failed = method.source.failed
-    return Score(
+    return MethodScores(
         name=method.name,
         images=images,
         failed=[image for image in images if method.pairs[image] in failed],

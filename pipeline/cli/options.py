@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -21,9 +21,6 @@ from dilo.pipeline.common.foreseen import one_line, sentence_of
 from dilo.pipeline.common.printing import printable
 from dilo.pipeline.common.textfiles import parse_json
 from dilo.pipeline.errors import AccessError, ContentError, DiloError
-
-if TYPE_CHECKING:
-    from dilo.pipeline.images.names import Names
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -355,28 +352,3 @@ query_option = click.option(
     metavar="PATH",
     help="Show this image: its path, or its path below --images. May be repeated.",
 )
-
-
-def rows_of(paths: Iterable[str], names: "Names", root: Path, rule: str | None = None) -> list[int]:
-    """Find images by their paths, or by their paths in the folder."""
-    rows = []
-    for path in paths:
-        for name in (path, _relative_to(Path(path), root)):
-            if name in names:
-                rows.append(names.index(name))
-                break
-        else:
-            expected = rule or f"an image in {root}"
-            raise click.BadParameter(
-                f"must be {expected}, got {path}: "
-                f"give its path in {root if rule else 'that folder'}",
-                param_hint="--query",
-            )
-    return rows
-
-
-def _relative_to(path: Path, root: Path) -> str:
-    """Write a path relative to a folder, links in either followed."""
-    if path.resolve().is_relative_to(root.resolve()):
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    return str(path)

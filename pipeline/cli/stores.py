@@ -17,7 +17,6 @@ from dilo.pipeline.cli.options import (
     out_option,
     print_result,
     query_option,
-    rows_of,
     say,
     user_errors,
 )
@@ -211,12 +210,13 @@ def _draw_masks(
     stores: tuple[Path, ...], images: Path, query: tuple[str, ...], *, count: int, seed: int
 ) -> "Image":
     """Draw the masks of a store, or of several side by side."""
+    from dilo.pipeline.images.names import find_rows
     from dilo.pipeline.masks.preview import Comparison, choose_images, mask_sheet
 
     comparison = Comparison.open(stores)
     names = comparison.names
     rule = f"an image of {' and '.join(map(str, stores))}"
-    selection = [names[row] for row in rows_of(query, names, images, rule)]
+    selection = [names[row] for row in find_rows(query, names, images, rule)]
     selection = selection or choose_images(names, count=count, seed=seed)
     _say_unread(images, selection)
     if len(stores) == 1:

@@ -1,13 +1,14 @@
 """A network's rows, several at a time: threads read ahead of a device and finish behind it."""
 
 import itertools
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +97,10 @@ class BatchProcessor:
     size: int
     #: Threads beside the device.
     threads: int
-    #: Held while the device computes: threads that build shards share it.
-    lock: threading.Lock
+    #: Held while the device computes a batch: threads that build shards share it.
+    lock: threading.Semaphore
+    #: Batches that are given to the device at once: the copies of one run while another computes.
+    in_flight: int = 1
 
     def process(self, row: int, content: bytes) -> None:
         """Make one row of the content of its image file."""
@@ -189,10 +192,9 @@ def process_in_batches(
     pool = ThreadPoolExecutor(batch.threads)
     finishing: deque[Future[None]] = deque()
     try:
-        for rows, images in _batches(pool, recorder, batch, rows_to_do):
-            batch_start = clock()
-            maps = batch.compute_batch(rows, images)
-            computing += clock() - batch_start
+        batches = _batches(pool, recorder, batch, rows_to_do)
+        for rows, images, maps, seconds in _computed(batch, batches, clock):
+            computing += seconds
             for row, image, outcome in zip(rows, images, maps, strict=True):
                 finishing.append(pool.submit(recorder.run, row, batch.finish, row, image, outcome))
             while len(finishing) > BATCHES_AHEAD * batch.size:
@@ -203,6 +205,39 @@ def process_in_batches(
         pool.shutdown(wait=True, cancel_futures=True)
     seconds = clock() - start
     return Throughput(len(rows_to_do), seconds, seconds - computing)
+
+
+def _computed(
+    batch: BatchProcessor,
+    batches: Iterator[tuple[list[int], list[PendingImage]]],
+    clock: Callable[[], float],
+) -> Iterator[tuple[list[int], list[PendingImage], list[MapOrError], float]]:
+    """Yield batches in order with their maps, and the seconds that the device took for them."""
+
+    def compute(
+        rows: list[int], images: list[PendingImage]
+    ) -> tuple[list[MapOrError], float, float]:
+        begin = clock()
+        maps = batch.compute_batch(rows, images)
+        return maps, begin, clock()
+
+    if batch.in_flight == 1:  # in this thread, whose number of cores is set
+        for rows, images in batches:
+            maps, begin, end = compute(rows, images)
+            yield rows, images, maps, end - begin
+        return
+    previous_end = -math.inf
+    waiting: deque[tuple[list[int], list[PendingImage], Future[Any]]] = deque()
+    with ThreadPoolExecutor(batch.in_flight) as device:
+        for item in itertools.chain(batches, [None]):
+            if item is not None:
+                waiting.append((*item, device.submit(compute, *item)))
+            while waiting and (item is None or len(waiting) >= batch.in_flight):
+                rows, images, future = waiting.popleft()
+                maps, begin, end = future.result()
+                # Where two were there at once, the time of both counts once.
+                yield rows, images, maps, max(0.0, end - max(begin, previous_end))
+                previous_end = max(end, previous_end)
 
 
 def _batches(

@@ -4,7 +4,7 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dilo.pipeline.common.disk import free_space, nearest_existing
@@ -17,14 +17,20 @@ Check = tuple[str, Callable[[], list[Finding]]]
 
 def examine(directory: Path, jobs: int = -1) -> Diagnosis:
     """Check a folder and this machine, in a few seconds."""
+    checks = (*_of_folder(directory), *_of_machine(jobs), *_of_packages())
+    return Diagnosis(directory, run_checks(checks))
+
+
+def run_checks(checks: Iterable[Check]) -> list[Finding]:
+    """Run checks one after the other."""
     findings: list[Finding] = []
-    for name, check in (*_of_folder(directory), *_of_machine(jobs), *_of_packages()):
+    for name, check in checks:
         try:
             findings += check()
         # What a check stumbles over is news, and no reason to keep the rest from the user.
         except (ImportError, OSError, ValueError) as error:
             findings.append(Finding(name, "ok", f"cannot be checked here: {error}"))
-    return Diagnosis(directory, findings)
+    return findings
 
 
 def _of_folder(directory: Path) -> Iterator[Check]:
@@ -47,7 +53,7 @@ def _of_machine(jobs: int) -> Iterator[Check]:
     yield "memory", lambda: [_memory(jobs)]
     yield "open files", lambda: [machine.open_files(*resource.getrlimit(resource.RLIMIT_NOFILE))]
     if sys.platform == "linux":
-        yield "/dev/shm", lambda: [_shared_memory(Path("/dev/shm"))]
+        yield "/dev/shm", lambda: [shared_memory()]
     yield "temporary", lambda: [_temporary()]
     yield "compiled code", lambda: [_compiled_code()]
 
@@ -88,13 +94,14 @@ def _memory(jobs: int) -> Finding:
     return machine.memory(available, effective_n_jobs(jobs))
 
 
-def _shared_memory(folder: Path) -> Finding:
-    """Find how large shared memory is, and write to it."""
+def shared_memory(folder: Path = Path("/dev/shm"), needed: int | None = None) -> Finding:
+    """Find how large shared memory is, write to it, and compare it with the bytes needed."""
     if not folder.is_dir():
         return machine.shared_memory(None)
     status = os.statvfs(folder)
     size = status.f_blocks * status.f_frsize
-    return machine.shared_memory(size, free_space(folder)[0], machine.write_error(folder))
+    error = machine.write_error(folder)
+    return machine.shared_memory(size, free_space(folder)[0], error, needed)
 
 
 def _temporary() -> Finding:

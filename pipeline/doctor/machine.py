@@ -113,7 +113,9 @@ def open_files(soft: int, hard: int) -> Finding:
     return Finding("open files", "breaks", f"{soft} per process", advice)
 
 
-def shared_memory(size: int | None, free: int = 0, error: str = "") -> Finding:
+def shared_memory(
+    size: int | None, free: int = 0, error: str = "", needed: int | None = None
+) -> Finding:
     """Judge /dev/shm, through which processes share locks, and a trainer's loaders batches."""
     remedy = "docker run --shm-size=8g or --ipc=host; Kubernetes: emptyDir, medium: Memory"
     if size is None:
@@ -126,7 +128,9 @@ def shared_memory(size: int | None, free: int = 0, error: str = "") -> Finding:
             f"dilo-train and dilo-eval, or mount a tmpfs that this user may write ({remedy})"
         )
         return Finding("/dev/shm", "breaks", f"a file cannot be written: {error}", advice)
-    if free >= _SHARED_BYTES:
+    if needed is not None:
+        state += f"; the batches of this training take {gigabytes(needed)}"
+    if free >= (_SHARED_BYTES if needed is None else needed):
         return Finding("/dev/shm", "ok", state)
     advice = f"masks work without it, dilo-train's loaders crash (Bus error): {remedy}"
     return Finding("/dev/shm", "breaks", state, advice)

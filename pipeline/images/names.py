@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.common.textfiles import MAX_LIST, read_bytes
+from dilo.pipeline.errors import DiloError
 
 #: Names handled at once where all of them are read.
 _BLOCK = 4096
@@ -230,3 +231,26 @@ class Names(Sequence[str]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_table": None}  # another process hashes otherwise
+
+
+def find_rows(paths: Iterable[str], names: Names, root: Path, rule: str | None = None) -> list[int]:
+    """Find images by their paths, or by their paths in the folder `root`.
+
+    Raises `DiloError` for a path that is neither; `rule` says what it must be, if not that.
+    """
+    rows = []
+    for path in paths:
+        row = next((names.index(n) for n in (path, _relative_to(root, path)) if n in names), None)
+        if row is None:
+            raise DiloError(
+                f"--query must be {rule or f'an image in {root}'}, got {path}: "
+                f"give its path in {root if rule else 'that folder'}"
+            )
+        rows.append(row)
+    return rows
+
+
+def _relative_to(root: Path, path: str) -> str:
+    """Write a path relative to a folder, links in either followed."""
+    whole, folder = Path(path).resolve(), root.resolve()
+    return whole.relative_to(folder).as_posix() if whole.is_relative_to(folder) else path

@@ -24,6 +24,8 @@ from dilo.pipeline.store.maskrows import MaskRows
 MAX_WORKERS = 16
 #: Images that a device takes at once, unless it is said. A core is as fast with one as with more.
 DEFAULT_BATCH_SIZES = {"cpu": 1, "cuda": 32}
+#: Batches on a device at once: while a GPU computes one, the next is copied to it.
+IN_FLIGHT = {"cpu": 1, "cuda": 2}
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,14 @@ def open_network(
     if inference is None:
         raise DiloError(f"the masks of {recipe.name} come from a network: give its --weights FILE")
     masks = open_masks(recipe, inference.weights, own_device(inference.device), names)
-    lock = threading.Lock()  # with --backend threading, shards share the network
+    in_flight = IN_FLIGHT[inference.device]
+    lock = threading.Semaphore(in_flight)  # with --backend threading, shards share the network
 
     def open_shard(images: range, paths: list[str]) -> ShardWork:
         rows = MaskRows.empty([escaped(path) for path in paths], size)
-        batch = BatchProcessor(masks, rows, paths, inference.batch_size, inference.threads, lock)
+        batch = BatchProcessor(
+            masks, rows, paths, inference.batch_size, inference.threads, lock, in_flight
+        )
         return ShardWork(rows, range(len(paths)), batch.process, batch)
 
     return open_shard

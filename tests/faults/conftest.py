@@ -12,13 +12,22 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(photographs, tmp_path_factory):
-    store = tmp_path_factory.mktemp("undisturbed") / "store"
-    run(*masks(photographs, store))
-    return content(store)
+def installed(tmp_path_factory):
+    """Install the methods with faults, and give the environment in which they are."""
+    return install(tmp_path_factory.mktemp("plugins") / "installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment(installed):
+    """Let the programs that these tests start have those methods."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in installed.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """Install the methods with faults, and give the environment in which they are."""
-    return install(tmp_path_factory.mktemp("plugins") / "installed")
+def undisturbed(photographs, installed, tmp_path_factory):
+    store = tmp_path_factory.mktemp("undisturbed") / "store"
+    run(*masks(photographs, store), environment=installed)
+    return content(store)

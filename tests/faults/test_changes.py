@@ -29,7 +29,8 @@ def there(original, tmp_path):
 
 
 def masks(images, store, *more, status=0):
-    words = ("masks", "--images", images, "--out", store, "--shard-size", 1, "--workers", 1, *more)
+    words = ("masks", "--images", images, "--out", store, "--shard-size", 1, "--workers", 1)
+    words += ("--backend", "threading", *more)
     return invoke(main, *words, status=status).stderr
 
 

@@ -28,43 +28,42 @@ def arguments(images, store, method, jobs=2):
     ],
 )
 def test_it_fails_alone_and_every_other_image_has_its_mask(
-    photographs, environment, tmp_path, method, reason, jobs
+    photographs, tmp_path, method, reason, jobs
 ):
     mark(photographs / "class0" / "red.png")
     mark(photographs / "class1" / "007b.png")
     store = tmp_path / "store"
-    process = start(*arguments(photographs, store, method, jobs), environment=environment)
+    process = start(*arguments(photographs, store, method, jobs))
     told, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert json.loads(told)["failed"] == dict.fromkeys(
         ["class0/red.png", "class1/007b.png"],
         f"killed the process that computed it, twice: {reason}",
     )
-    run("verify", store, environment=environment)
+    run("verify", store)
 
     (photographs / "class0" / "red.png").unlink()
     (photographs / "class1" / "007b.png").unlink()
-    run(*arguments(photographs, tmp_path / "without", method), environment=environment)
+    run(*arguments(photographs, tmp_path / "without", method))
     masks, expected = MaskStore(store), MaskStore(tmp_path / "without")
     assert len(masks) == len(expected) + 2
     assert all((masks[name] == expected[name]).all() for name in expected.names)
 
 
-def test_deaths_that_no_image_is_to_blame_for_cost_no_image(photographs, environment, tmp_path):
+def test_deaths_that_no_image_is_to_blame_for_cost_no_image(photographs, tmp_path):
     store, moods = tmp_path / "store", tmp_path / "moods"
     moods.mkdir()
     for number in range(4):  # in the pool, in a process for the shard, twice among its images
         (moods / str(number)).touch()
-    environment = {**environment, "DILO_MOODS": str(moods)}
-    run(*arguments(photographs, store, "moody"), environment=environment)
+    run(*arguments(photographs, store, "moody"), environment={"DILO_MOODS": str(moods)})
     assert not list(moods.iterdir())
     assert not MaskStore(store).failed().any()
 
 
-def test_a_method_that_always_dies_ends_the_run_with_a_store_of_failures(environment, tmp_path):
+def test_a_method_that_always_dies_ends_the_run_with_a_store_of_failures(tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     for number in range(3):
         mark(images / f"{number}.png")
-    run(*arguments(images, tmp_path / "store", "crashing"), environment=environment)
+    run(*arguments(images, tmp_path / "store", "crashing"))
     assert MaskStore(tmp_path / "store").failed().all()

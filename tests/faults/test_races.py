@@ -24,7 +24,9 @@ def test_the_same_task_twice_makes_its_share_once(photographs, undisturbed, tmp_
 
 def test_of_two_stores_begun_in_one_folder_one_is_made_and_one_refused(photographs, tmp_path):
     store = tmp_path / "store"
-    processes = [start(*masks(photographs, store, "--method", method)) for method in ("gs", "rbd")]
+    processes = [
+        start(*masks(photographs, store, "--method", method)) for method in ("light", "slow")
+    ]
     said = [process.communicate(timeout=120)[1] for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 3]
     refused = next(words for words, p in zip(said, processes, strict=True) if p.returncode)

@@ -22,7 +22,7 @@ def images(tmp_path):
 
 def masks(images, out, *more, status=0):
     arguments = ("masks", "--images", images, "--out", out, "--size", 32, "--workers", 1)
-    return invoke(main, *arguments, *more, status=status)
+    return invoke(main, *arguments, "--backend", "threading", *more, status=status)
 
 
 def test_masks_status_verify_and_preview_of_a_folder(images, tmp_path):

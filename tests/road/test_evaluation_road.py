@@ -26,12 +26,13 @@ from support.reliance import (
 
 from dilo.eval.backgrounds.challenge import CHALLENGE
 from dilo.eval.cli import main as dilo_eval
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 from dilo.eval.records.conditions import CONDITIONS
-from dilo.eval.records.quantities import QUANTITIES, numbers
+from dilo.eval.records.metrics import METRICS as SPECS
+from dilo.eval.records.metrics import metric_values
 from dilo.eval.records.reading import read_source
 from dilo.eval.records.tasks import TASKS
-from dilo.eval.report.places import LOCALISATION, MASKS
+from dilo.eval.report.evaluations import LOCALISATION, MASKS
 
 pytest.importorskip("matplotlib")
 
@@ -49,7 +50,7 @@ ONLY_BACKGROUND = (
 )
 #: Every number of a run, of its own images and of the challenge: written by hand. Of classes, one.
 METRICS = {
-    "dilo": [
+    "images": [
         *("kNN top-1, k = 1", "kNN top-1, k = 20", "kNN top-5, k = 20"),
         *("kNN top-1 of 00_dog, k = 1", "kNN top-1 of 00_dog, k = 20"),
         *("linear top-1, last epoch", "linear top-1, best epoch", "linear top-5, last epoch"),
@@ -75,7 +76,7 @@ METRICS = {
         "neighbours of the query's class, of 3",
         "queries that neighbours classify rightly",
     ],
-    "dilo (backgrounds-2)": [
+    "challenge": [
         "accuracy of the images as they are",
         "accuracy of foregrounds alone (only_fg)",
         "accuracy without the foreground (no_fg)",
@@ -85,7 +86,6 @@ METRICS = {
         "right answers that stay right, of foregrounds alone (only_fg)",
         "right answers that stay right, without the foreground (no_fg)",
         *(f"right answers that stay right, {shown}" for shown in (*ONLY_BACKGROUND, *VARIED)),
-        "Backgrounds Challenge accuracy",
     ],
 }
 
@@ -130,14 +130,14 @@ def road(tmp_path_factory):
     release = challenge_folder(root / "release", CHALLENGE, each=1, side=SIDE)
 
     learnt, short = ("--train", train, "--test", test), ("--epochs", 2, "--batch", 9)
-    attack = ("--challenge", release, "--challenge-accuracy", "--size", SIDE)
+    challenge = ("--challenge", release, "--size", SIDE)
     for run in runs:
         checkpoint, looked = ("--checkpoint", run), ("--classifier", run, "--images", test)
         evaluate("linear", *checkpoint, *learnt, "--fast")
         evaluate("knn", *checkpoint, *learnt)
         evaluate("localize", *looked, "--truth", truth)
         evaluate("backgrounds", *looked, "--masks", masks)
-        evaluate("backgrounds", "--classifier", run, *attack)
+        evaluate("backgrounds", "--classifier", run, *challenge)
         evaluate("gradients", *looked, "--count", 2)
         evaluate("neighbors", *checkpoint, "--images", test, "--count", 2)
         # Last: the classifier of the protocol would stand for that of --fast, and guesses.
@@ -158,29 +158,38 @@ def road(tmp_path_factory):
 
 def holds(record, path):
     """Tell whether a number or anything else stands at a path of a record."""
-    return any(value is not None for value, _ in walk(record, path.split(".")))
+    return any(value is not None for value, _ in find_in(record, path.split(".")))
 
 
 @pytest.mark.parametrize("place", range(len(RUNS)), ids=RUNS)
 def test_every_metric_of_the_report_finds_its_value_in_a_real_record(road, place):
-    found = {number.quantity for number in numbers([road.runs[place]], [])}
-    missing = [f"{q.task}: {q.path}" for q in QUANTITIES if q not in found]
+    specs = {value.spec for value in metric_values([road.runs[place]], [])}
+    missing = [f"{spec.task}: {spec.path}" for spec in SPECS if spec not in specs]
     assert missing == [], f"no record holds {', '.join(missing)}"
 
 
-@pytest.mark.parametrize(("run", "metrics"), METRICS.items(), ids=METRICS)
-def test_the_metrics_found_are_these(road, run, metrics):
-    names = [number["name"] for number in road.report["numbers"] if number["run"] == run]
+def of_challenge(number):
+    """Tell whether a number is of the release of the challenge, by its data set."""
+    return number["data"].endswith("release")
+
+
+@pytest.mark.parametrize(("source", "metrics"), METRICS.items(), ids=METRICS)
+def test_the_metrics_found_are_these(road, source, metrics):
+    names = [
+        number["name"]
+        for number in road.report["numbers"]
+        if number["run"] == "dilo" and of_challenge(number) == (source == "challenge")
+    ]
     other_classes = [name for name in names if any(f" of {other}" in name for other in NINE[1:])]
     assert sorted(set(names) - set(other_classes)) == sorted(metrics)
     # kNN by two k, and both linear probes, by class.
-    assert len(other_classes) == (4 * 8 if run == "dilo" else 0)
+    assert len(other_classes) == (4 * 8 if source == "images" else 0)
 
 
 def test_both_runs_have_the_same_metrics(road):
     def metrics(run):
-        listed = [number for number in road.report["numbers"] if number["run"].startswith(run)]
-        return {(number["run"].removeprefix(run), number["name"]) for number in listed}
+        listed = [number for number in road.report["numbers"] if number["run"] == run]
+        return {(number["data"], number["name"]) for number in listed}
 
     assert metrics("dilo") == metrics("moco")
 
@@ -210,12 +219,11 @@ def test_what_records_must_agree_in_stands_in_real_records(road):
 
 
 def test_the_folders_of_a_missing_command_stand_in_real_records(road):
-    results = {result.task: result for result in road.runs[0].chosen()}
     absent = [
         f"{task}: {path}"
         for task, about in TASKS.items()
         for _, path in about.folders
-        if not holds(results[task].record, path)
+        if not holds(road.runs[0].result(task).record, path)
     ]
     assert absent == []
 
@@ -231,7 +239,6 @@ def test_the_page_names_both_runs_and_shows_each_task(road):
 
 def test_the_card_of_an_exported_trunk_has_the_numbers_of_its_run(road):
     names = {number["name"] for number in road.card["numbers"]}
-    beside = "dilo (backgrounds-2)"
-    assert names == {name for name in METRICS["dilo"] if "00_dog" not in name} | {
-        f"{name} (backgrounds-2)" for name in METRICS[beside]
+    assert names == {name for name in METRICS["images"] if "00_dog" not in name} | {
+        f"{name} (backgrounds-release)" for name in METRICS["challenge"]
     }

@@ -35,10 +35,21 @@ def test_from_a_folder_of_photographs_to_a_number(tmp_path):
 
     crops, textures = tmp_path / "crops", tmp_path / "textures"
     kind = (dilo_prep, "backgrounds", "--kind")
-    settings = ("--min-side", 8, "--workers", 1)
+    settings = ("--min-side", 8, "--backend", "threading")
     cut = invoke(*kind, "crops", "--images", images, "--masks", masks, "--out", crops, *settings)
     assert "20 backgrounds from 20 images" in cut.stdout
-    invoke(*kind, "textures", "--images", test, "--out", textures, "--size", 24, "--workers", 1)
+    invoke(
+        *kind,
+        "textures",
+        "--images",
+        test,
+        "--out",
+        textures,
+        "--size",
+        24,
+        "--backend",
+        "threading",
+    )
     for store in (crops, textures):
         invoke(dilo_prep, "verify", store)
 

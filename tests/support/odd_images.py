@@ -46,3 +46,4 @@ ODD = {
     "read-only-view": np.broadcast_to(square()[:, :1], (100, 120, 3))[::-1],
     "colours-reversed": square()[:, :, ::-1],
 }
+IMAGES = NOTHING | ODD

@@ -20,10 +20,14 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "small":
+            self.words.append(" ")
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th", "li"):
+            self.words.append(" ")
         if not self.open or self.open.pop() != tag:
             self.unpaired.append(tag)
 

@@ -43,8 +43,13 @@ def slow(image, parameters):
     time.sleep(0.1)
     return brightness(image)
 
-CRASHING, GREEDY, MOODY, SLOW = (
-    Method(Parameters(side=16), function) for function in (crashing, greedy, moody, slow)
+def light(image, parameters):
+    """Take a hundredth of a second, and have nothing to compile or to load."""
+    time.sleep(0.01)
+    return brightness(image)
+
+CRASHING, GREEDY, MOODY, SLOW, LIGHT = (
+    Method(Parameters(side=16), function) for function in (crashing, greedy, moody, slow, light)
 )
 '''
 
@@ -64,7 +69,7 @@ def lay_out(folder: Path, name: str, code: str, pyproject: str) -> None:
 def install(folder: Path) -> dict[str, str]:
     """Write the package, and give the environment in which it is installed."""
     folder.mkdir()
-    names = ("crashing", "greedy", "moody", "slow")
+    names = ("crashing", "greedy", "moody", "slow", "light")
     points = "".join(f'{name} = "faulty:{name.upper()}"\n' for name in names)
     lay_out(folder, "faulty", _METHODS, f'[project.entry-points."dilo.saliency"]\n{points}')
     path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dilo.eval.backgrounds.classify import Candidate
+from dilo.eval.backgrounds.classify import ClassifierUnderTest
 from dilo.eval.models.classifier import Classifier
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.images.names import Names
@@ -115,9 +115,9 @@ def classifier(
     return Classifier(encoder, weight, torch.zeros(len(weight)), classes)
 
 
-def candidate(network: nn.Module, name: str = "fake") -> Candidate:
+def classifier_under_test(network: nn.Module, name: str = "fake") -> ClassifierUnderTest:
     """Judge such a classifier by the three classes."""
-    return Candidate(name, classifier(network), torch.arange(3))
+    return ClassifierUnderTest(name, classifier(network), torch.arange(3))
 
 
 def in_to_in9() -> dict[str, int]:
@@ -148,26 +148,23 @@ def challenge_folder(
     """Write a release in small: objects of the class's colour before backgrounds of a colour.
 
     Backgrounds: in mixed_next the next class's, in mixed_rand that of class 4, else its own.
-    Images of only_bg_t are of one colour. Masks are the middle half of each image.
+    Images of only_bg_t are of one colour.
     """
     colours = (255 * nine_colours()).round().to(torch.uint8).numpy()
     middle = slice(side // 4, side - side // 4)
     for label, name in enumerate(NINE):
         for variation in variations:
-            behind = {"mixed_next": (label + 1) % 9, "mixed_rand": 4}.get(variation, label)
+            background_labels = {"mixed_next": (label + 1) % 9, "mixed_rand": 4}.get(
+                variation, label
+            )
             pixels = np.empty((side, side, 3), np.uint8)
-            pixels[:] = colours[behind]
+            pixels[:] = colours[background_labels]
             if variation != "only_bg_t":
                 pixels[middle, middle] = colours[label]
             folder = root / variation / "val" / name
             folder.mkdir(parents=True)
             for i in range(each):
                 Image.fromarray(pixels).save(folder / f"{i}.png")
-        mask = np.zeros((side, side), bool)
-        mask[middle, middle] = True
-        (root / "fg_mask" / "val" / name).mkdir(parents=True)
-        for i in range(each):
-            np.save(root / "fg_mask" / "val" / name / f"{i}.npy", mask)
     return root
 
 

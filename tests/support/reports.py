@@ -104,7 +104,7 @@ def backgrounds(*names: str, gap: float = 12.0) -> dict[str, Any]:
             "chance": 25.0,
             "top1": {variation: _share(value - i) for variation, value in shares.items()},
             "bg_gap": _share(gap, 1.0),
-            "kept": {"mixed_rand": _share(75.0)},
+            "retained": {"mixed_rand": _share(75.0)},
             "follows_background": {"mixed_rand": _share(14.0), "mixed_next": _share(11.0)},
         }
         for i, name in enumerate(names)
@@ -114,7 +114,7 @@ def backgrounds(*names: str, gap: float = 12.0) -> dict[str, Any]:
 
 
 def localize(name: str, box: float) -> dict[str, Any]:
-    """Make the record of localisation: two kinds of maps, and two floors."""
+    """Make the record of localisation: two kinds of maps, and two baselines."""
 
     def row(method: str, value: float, **more: Any) -> dict[str, Any]:
         numbers = {"max_box_acc": value, "pixel_ap": value - 3, "gt_known_loc": None}
@@ -122,10 +122,10 @@ def localize(name: str, box: float) -> dict[str, Any]:
         return {"name": f"{name} {method}", "method": method, "numbers": numbers, **more}
 
     methods = [
-        row("gradient", box - 8, floor=False, **{"class": "true"}),
-        row("cam", box, floor=False, **{"class": "true"}),
-        row("center", 41.0, floor=True) | {"name": "floor: center prior"},
-        row("random", 12.0, floor=True) | {"name": "floor: random map"},
+        row("gradient", box - 8, baseline=False, **{"class": "true"}),
+        row("cam", box, baseline=False, **{"class": "true"}),
+        row("center", 41.0, baseline=True) | {"name": "baseline: center prior"},
+        row("random", 12.0, baseline=True) | {"name": "baseline: random map"},
     ]
     record = {"task": "localize", "step": 1764, "size": 224, "images": 200, "truth_kind": "masks"}
     return {**record, "methods": methods, "seconds": 12.0, "versions": VERSIONS}

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import DiloError
-from dilo.train.augment.paste import crop_and_resize
-from dilo.train.data.dataset import ViewParams
 from dilo.train.data.draws import (
     CROPS,
     IMAGES,
@@ -26,7 +24,6 @@ from dilo.train.data.draws import (
     noise_draw,
 )
 from dilo.train.recipes.recipe import PasteRecipe
-from dilo.train.runtime.devices import move
 
 #: Kinds that come from stores, by the word for them in plan.json and in recipes.
 STORED = {"textures": TEXTURES, "crops": CROPS, "images": IMAGES}
@@ -199,25 +196,6 @@ class BackgroundBank:
             squares = [square_crop(picture, place, self._side) for picture, place in pictures]
             yield torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
 
-    def sample(self, parameters: ViewParams) -> Tensor:
-        """Return the backgrounds of some views.
-
-        Parameters
-        ----------
-        parameters : ViewParams
-            B draws, on the CPU, all pasted and none on gray.
-
-        Returns
-        -------
-        Tensor of shape (B, 3, s, s), float32
-            In [0, 1], on the device of the bank.
-        """
-        device = self.pictures.device
-        index = self._index(parameters.kind, parameters.pick)
-        pictures = self.pictures.index_select(0, move(index, device)) / 255
-        boxes = move(parameters.background_box, device)
-        return crop_and_resize(pictures, boxes, (self._side, self._side))
-
     def image(self, draw: PasteDraw) -> Tensor:
         """Return the whole picture that a draw picks.
 
@@ -232,11 +210,24 @@ class BackgroundBank:
             In [0, 1], on the device of the bank.
         """
         kind, pick = torch.tensor([draw.kind]), torch.tensor([draw.pick], dtype=torch.float64)
-        index = int(self._index(kind, pick).item())
+        index = int(self.index(kind, pick).item())
         return self.pictures[index] / 255
 
-    def _index(self, kinds: Tensor, picks: Tensor) -> Tensor:
-        """Find the pictures that draws pick, on the CPU."""
+    def index(self, kinds: Tensor, picks: Tensor) -> Tensor:
+        """Find the pictures that draws pick.
+
+        Parameters
+        ----------
+        kinds : Tensor of shape (B,), int64
+            Of each background; of gray, the answer means nothing.
+        picks : Tensor of shape (B,), float64
+            Which picture of its kind, in [0, 1).
+
+        Returns
+        -------
+        Tensor of shape (B,), int64
+            Their places among `pictures`; all on the CPU.
+        """
         starts, counts = torch.zeros(2, len(KINDS), dtype=torch.int64).unbind()
         for kind, count in self.counts.items():
             starts[kind], counts[kind] = self._starts[kind], count

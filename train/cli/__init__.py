@@ -3,6 +3,7 @@
 import click
 
 from dilo.pipeline.cli.options import json_option, user_errors
+from dilo.train.cli.doctor import doctor
 from dilo.train.cli.mistyped import PretrainingProgram
 from dilo.train.cli.options import (
     Action,
@@ -24,7 +25,7 @@ from dilo.train.cli.saliency import saliency
     cls=PretrainingProgram,
     invoke_without_command=True,
     no_args_is_help=True,
-    subcommand_metavar="[plot [NAME=]RUN ... | saliency]",
+    subcommand_metavar="[doctor | plot [NAME=]RUN ... | saliency]",
 )
 @click.version_option(package_name="dilo", prog_name="dilo-train")
 @data_options
@@ -69,5 +70,6 @@ def main(
         ctx.exit(run(data, computing, keeping, watching, action, as_json=as_json))
 
 
+main.add_command(doctor)
 main.add_command(plot)
 main.add_command(saliency)

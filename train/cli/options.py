@@ -43,6 +43,7 @@ class Computing:
 
     device: str
     precision: str
+    deterministic: bool
     compile: bool
     parts: int
     workers: int | None
@@ -166,6 +167,23 @@ data_options = option_group(
     },
 )
 
+accumulate_option = click.option(
+    "--accumulate",
+    "parts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Compute each batch in N parts and add their gradients, if a batch does not fit "
+    "in the device's memory.",
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    show_default=f"{DEFAULT_WORKERS_HELP} 16",
+    help="Number of processes that decode and crop; results do not depend on it.",
+)
+
 computing_options = option_group(
     "computing",
     Computing,
@@ -175,7 +193,8 @@ computing_options = option_group(
             type=DEVICE,
             default="auto",
             show_default=True,
-            help="Where to train; auto: on a GPU if there is one.",
+            help="Where to train; auto: on an NVIDIA GPU if there is one, else on the CPU. Of "
+            "several, CUDA_VISIBLE_DEVICES selects one.",
         ),
         "precision": click.option(
             "--precision",
@@ -185,27 +204,19 @@ computing_options = option_group(
             help="Number format of matrix products; auto: bf16 on a GPU that has it, fp16 on "
             "another, fp32 on a CPU.",
         ),
+        "deterministic": click.option(
+            "--deterministic",
+            is_flag=True,
+            help="Use only GPU kernels that give the same bits each time, which are slower: an "
+            "interrupted run then ends exactly as an uninterrupted one. A CPU always does.",
+        ),
         "compile": click.option(
             "--compile",
             is_flag=True,
             help="Use torch.compile: the first step takes minutes longer, the others are faster.",
         ),
-        "parts": click.option(
-            "--accumulate",
-            "parts",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="Compute each batch in N parts and add their gradients, if a batch does not fit "
-            "in the device's memory.",
-        ),
-        "workers": click.option(
-            "--workers",
-            type=click.IntRange(min=0),
-            show_default=f"{DEFAULT_WORKERS_HELP} 16",
-            help="Number of processes that decode and crop; results do not depend on it.",
-        ),
+        "parts": accumulate_option,
+        "workers": workers_option,
     },
 )
 

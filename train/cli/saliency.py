@@ -166,6 +166,8 @@ def saliency(
 
     log = say if is_first() else quiet
     recipe = recipe_of(SALIENCY, options.name, options.overrides)
+    watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
+    machine = run_options(computing, keeping, watching, log)
     stores = open_backgrounds(options.backgrounds)
     require_drawn(stores, recipe.paste, options.name)
     pairs = find_pairs(images, truth, recipe.data.min_coverage)
@@ -180,8 +182,6 @@ def saliency(
         test=test,
         test_every=options.test_every,
     )
-    watching = Watching(log_every=log_every, tensorboard=tensorboard, knn_every=0, knn_test=None)
-    machine = run_options(computing, keeping, watching)
     result = train_saliency(recipe, data, out, machine, log)
     click.get_current_context().exit(report(result, log, as_json=as_json))
 

@@ -13,7 +13,7 @@ from dilo.pipeline.common.printing import printable
 from dilo.pipeline.compute.workercount import default_workers
 from dilo.pipeline.errors import DiloError
 from dilo.train.cli.options import Action, Computing, DataOptions, Keeping, Watching
-from dilo.train.runtime.launch import is_first, quiet
+from dilo.train.runtime.launch import is_first, launched_ranks, quiet
 from dilo.train.runtime.signals import PREEMPTED
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -43,30 +43,43 @@ def run(
         name = required(data.name, "--recipe")
         show_recipe(load_recipe(name, data.overrides), name, data.overrides, as_json=as_json)
         return 0
-    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
-    from dilo.train.engine.pretrain import train
-
     images, name = required(data.images, "--images"), required(data.name, "--recipe")
     if watching.knn_test and not watching.knn_every:
         raise click.UsageError("--knn-test needs --knn-every K.")
-    log = say if is_first() else quiet
+    first = is_first()
+    log = say if first else quiet
+    _require_one_process(action, first=first)
     recipe = load_recipe(name, data.overrides)
+    if action.preview is not None or action.pastes is not None:
+        _draw(action, images, data, recipe, log, as_json=as_json)
+        return 0
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
+
+    machine = run_options(computing, keeping, watching, log)
     stores = open_backgrounds(data.backgrounds)
     source = _source(images, data.masks, recipe, name, log)
-    if action.pastes is not None:
-        _draw_pastes(action.pastes, source, recipe, stores, as_json=as_json)
-        return 0
     require_drawn(stores, recipe.paste, name)
-    if action.preview is not None:
-        _draw_views(action.preview, source, recipe, stores, as_json=as_json)
-        return 0
-    machine = run_options(computing, keeping, watching)
     if action.bench:
         _bench(recipe, source, machine, stores, log, as_json=as_json)
         return 0
+    from dilo.train.engine.pretrain import train
+
     out = required(data.out, "--out")
     result = train(recipe, source, out, machine, log, backgrounds=stores)
     return report(result, log, as_json=as_json)
+
+
+def _require_one_process(action: Action, *, first: bool) -> None:
+    """Refuse what measures or draws where several processes were started to train together."""
+    actions = {"--bench": action.bench, "--preview": action.preview, "--pastes": action.pastes}
+    for option, value in actions.items():
+        if value and launched_ranks() > 1:
+            if not first:  # the first says it
+                raise click.exceptions.Exit(2)
+            raise click.UsageError(
+                f"{option} is for one process, got {launched_ranks()} (WORLD_SIZE): "
+                "give it without torchrun."
+            )
 
 
 def required(value: Value | None, option: str) -> Value:
@@ -92,39 +105,51 @@ def show_recipe(recipe: "RunRecipe", name: str, overrides: Sequence[str], *, as_
     print_result(lines, dataclasses.asdict(recipe), as_json=as_json)
 
 
-def _draw_pastes(
-    path: Path, source: "ImageSet", recipe: "Recipe", stores: "Stores", *, as_json: bool
+def _draw(
+    action: Action,
+    images: Path,
+    data: DataOptions,
+    recipe: "Recipe",
+    log: Callable[[str], None],
+    *,
+    as_json: bool,
 ) -> None:
-    """Draw the sheet of pastes."""
-    from dilo.train.augment.preview import paste_sheet
+    """Draw a sheet of views or of pastes."""
+    from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
+    from dilo.train.augment.preview import paste_sheet, view_sheet
     from dilo.train.data.draws import GRAY, KINDS
 
-    paste_sheet(source, recipe, stores).save(path, format="PNG")
-    words = f"{path}: image, mask, and pastes on {', '.join(KINDS[k] for k in (GRAY, *stores))}"
-    print_result([words], {"pastes": str(path)}, as_json=as_json)
+    name = required(data.name, "--recipe")
+    stores = open_backgrounds(data.backgrounds)
+    source = _source(images, data.masks, recipe, name, log)
+    if action.pastes is not None:
+        paste_sheet(source, recipe, stores).save(action.pastes, format="PNG")
+        kinds = ", ".join(KINDS[kind] for kind in (GRAY, *stores))
+        words = f"{action.pastes}: image, mask, and pastes on {kinds}"
+        print_result([words], {"pastes": str(action.pastes)}, as_json=as_json)
+    elif action.preview is not None:
+        require_drawn(stores, recipe.paste, name)
+        view_sheet(source, recipe, stores).save(action.preview, format="PNG")
+        words = f"{action.preview}: image, mask, and both views of epoch 0"
+        print_result([words], {"preview": str(action.preview)}, as_json=as_json)
 
 
-def _draw_views(
-    path: Path, source: "ImageSet", recipe: "Recipe", stores: "Stores", *, as_json: bool
-) -> None:
-    """Draw the sheet of views."""
-    from dilo.train.augment.preview import view_sheet
-
-    view_sheet(source, recipe, stores).save(path, format="PNG")
-    words = f"{path}: image, mask, and both views of epoch 0"
-    print_result([words], {"preview": str(path)}, as_json=as_json)
-
-
-def run_options(computing: Computing, keeping: Keeping, watching: Watching) -> "RunOptions":
-    """Choose the device, and gather the options of a run."""
+def run_options(
+    computing: Computing, keeping: Keeping, watching: Watching, log: Callable[[str], None]
+) -> "RunOptions":
+    """Choose the device and say which it is; gather the options of a run."""
     from dilo.train.runtime import devices
+    from dilo.train.runtime.distributed import local_device
     from dilo.train.runtime.options import RunOptions
 
-    device = devices.choose_device(computing.device)
+    device = local_device(devices.choose_device(computing.device))
+    precision = devices.choose_precision(computing.precision, device)
+    log(devices.describe_device(device, precision, launched_ranks()))
     return RunOptions(
         device=device,
         workers=default_workers(16) if computing.workers is None else computing.workers,
-        precision=devices.choose_precision(computing.precision, device),
+        precision=precision,
+        deterministic=computing.deterministic,
         compile=computing.compile,
         accumulate=computing.parts,
         resume=keeping.resume,

@@ -13,7 +13,7 @@ from dilo.train.recipes.recipe import PasteRecipe
 
 def crop(
     image: NDArray[np.uint8], mask: NDArray[np.uint8] | None, draw: ViewDraw, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Cut a view out of an image and its mask.
 
     Parameters
@@ -33,15 +33,15 @@ def crop(
     image : ndarray of shape (size, size, 3), uint8
         The box, resized with Pillow's antialiased bilinear filter, as torchvision does. In
         memory its channels lie one after the other, as torch wants them in a batch.
-    mask : ndarray of shape (size, size), uint8
-        The same box of the mask, blurred if `draw` blends; zero without a mask.
+    mask : ndarray of shape (size, size), uint8, or None
+        The same box of the mask, blurred if `draw` blends; None without a mask.
     """
     top, left, height, width = draw.box
     # Cut before: a pixel outside of the box adds nothing to it.
     region = image[top : top + height, left : left + width]
     view = resize(region, size, flip=draw.flip).transpose(1, 2, 0)
     if mask is None:
-        return view, np.zeros((size, size), np.uint8)
+        return view, None
     sigma, shape = draw.paste.blend_sigma if draw.paste else 0.0, (image.shape[0], image.shape[1])
     return view, _mask_crop(mask, shape, draw.box, sigma, size, flip=draw.flip)
 

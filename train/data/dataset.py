@@ -89,7 +89,7 @@ class CropBatch(NamedTuple):
     """The crops of a batch: the first view of every sample, then, if wanted, the second."""
 
     images: Tensor
-    #: Zero where nothing is pasted, unless masks of all views are wanted.
+    #: Of the views that are pasted, in their order, or of all where they are wanted.
     masks: Tensor
     #: What the device is to do with each view.
     parameters: ViewParams
@@ -107,7 +107,8 @@ class CropSample(NamedTuple):
     """The crops and draws of one image's views."""
 
     images: list[NDArray[np.uint8]]
-    masks: list[NDArray[np.uint8]]
+    #: None for a view that needs none.
+    masks: list[NDArray[np.uint8] | None]
     draws: list[ViewDraw]
     row: int
     label: int
@@ -154,7 +155,9 @@ class ViewDataset(Dataset[CropSample]):
         index = int(self.source.indices[row])
         store, pasteable = self.source.store, bool(self.source.has_mask[index])
         mask: NDArray[np.uint8] | None = None
-        images, masks, draws, skipped = [], [], [], 0
+        images: list[NDArray[np.uint8]] = []
+        masks: list[NDArray[np.uint8] | None] = []
+        draws, skipped = [], 0
         for view in range(self.spec.views):
             draw = self._draw(epoch, position, view, image.shape[:2])
             if draw.paste and not pasteable:
@@ -194,10 +197,11 @@ def collate(samples: Sequence[CropSample]) -> CropBatch:
     order = [(view, sample) for view in range(len(samples[0].images)) for sample in samples]
     # As they lie in memory: see `crop`.
     images = np.stack([sample.images[view].transpose(2, 0, 1) for view, sample in order])
-    masks = np.stack([sample.masks[view] for view, sample in order])
+    masks = [mask for view, sample in order if (mask := sample.masks[view]) is not None]
+    side = images.shape[2:]
     return CropBatch(
         torch.from_numpy(images),
-        torch.from_numpy(masks)[:, None],
+        torch.from_numpy(np.stack(masks) if masks else np.empty((0, *side), np.uint8))[:, None],
         stack_params([sample.draws[view] for view, sample in order]),
         torch.tensor([sample.row for sample in samples]),
         torch.tensor([sample.label for sample in samples]),

@@ -28,6 +28,9 @@ from dilo.train.runtime.signals import SIGNALS, ignore_stop_signals
 
 #: Files that a process may have open which reads batches, or makes them, and more for each worker.
 HANDLES, HANDLES_OF_A_WORKER = 256, 8
+#: What may wait, loaded, for its step: bytes of all workers, unless one batch each is more; and
+#: batches of a worker, of which more would not help.
+BYTES_AHEAD, BATCHES_AHEAD = 2_000_000_000, 4
 
 
 class BatchSampler(Sampler[list[tuple[int, int]]]):
@@ -132,6 +135,16 @@ def require_handles(workers: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def sample_bytes(side: int, *, views: int = 1, masked: float = 1.0) -> int:
+    """Estimate the bytes of a sample: its views, and the masks of a share of them."""
+    return round(views * (3 + masked) * side**2)
+
+
+def prefetch_factor(workers: int, batch_bytes: int) -> int:
+    """Return how many batches each worker may load ahead, by what all of them hold together."""
+    return max(1, min(BATCHES_AHEAD, BYTES_AHEAD // max(1, workers * batch_bytes)))
+
+
 class _Loader(DataLoader[Any]):
     """A loader whose workers no signal reaches, not even while they start."""
 
@@ -156,7 +169,7 @@ def make_loader(
     workers: int,
     pin: bool,
     collate_fn: Callable[[Any], Any] = collate,
-    prefetch_factor: int = 4,
+    prefetch_factor: int = BATCHES_AHEAD,
 ) -> DataLoader[Any]:
     """Make a loader that reads batches ahead, of training and of evaluations alike."""
     require_handles(workers)

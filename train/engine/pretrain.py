@@ -12,6 +12,7 @@ from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.augment.views import augment
 from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset
 from dilo.train.data.images import ImageSet
+from dilo.train.data.loader import sample_bytes
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.methods import make_method
@@ -79,6 +80,8 @@ class Pretraining(Task):
         self.bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=side)
         self.method, self.spec = _make_method(recipe, source)
         self.dataset = ViewDataset(source, recipe, self.spec)
+        masked = 1.0 if self.spec.masks else recipe.paste.probability
+        self.sample_bytes = sample_bytes(side, views=self.spec.views, masked=masked)
         self.method.to(device).to(memory_format=torch.channels_last)
         self.model = self.method.train()
         for line in class_remarks(self.spec.classes, f"--images {source.folder}"):
@@ -117,6 +120,10 @@ class Pretraining(Task):
             masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
         )
 
+    def allows_parts(self, parts: int) -> bool:
+        """Check also whether the batch-norm groups can be dealt."""
+        return super().allows_parts(parts) and _can_share(self.recipe, parts)
+
     def describe(self) -> tuple[dict[str, Any], str]:
         """Return what is trained on, and where the rate comes from."""
         facts, line = super().describe()
@@ -152,10 +159,16 @@ def _make_method(recipe: Recipe, source: ImageSet) -> tuple[Method, SampleSpec]:
     return method, SampleSpec(method.view_count, method.needs_masks, numbers, classes)
 
 
+def _can_share(recipe: Recipe, parts: int) -> bool:
+    """Check whether ranks and parts can be dealt the batch-norm groups."""
+    groups = recipe.model.bn_groups
+    return groups == 1 or groups % (distributed.world_size() * parts) == 0
+
+
 def _require_shares(recipe: Recipe, machine: RunOptions) -> None:
     """Refuse ranks and parts among which the batch-norm groups cannot be dealt."""
-    shares, groups = distributed.world_size() * machine.accumulate, recipe.model.bn_groups
-    if groups > 1 and groups % shares:
+    if not _can_share(recipe, machine.accumulate):
+        shares, groups = distributed.world_size() * machine.accumulate, recipe.model.bn_groups
         raise RecipeError(
             f"model.bn_groups must be 1 or a multiple of {distributed.world_size()} ranks times "
             f"--accumulate {machine.accumulate}, got {groups}: --set model.bn_groups={shares}, "

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from dilo.pipeline.common.compiled import CACHE
 from dilo.pipeline.common.files import write_text
+from dilo.pipeline.common.printing import counted
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.crop import compile_crops
@@ -27,19 +28,21 @@ from dilo.train.data.loader import (
     BatchSampler,
     make_loader,
     micro_batches,
+    prefetch_factor,
     prefetch_to_device,
     require_handles,
 )
 from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claim_run
+from dilo.train.engine.memory import advice_on_memory, advice_on_parts
 from dilo.train.engine.optim import describe_rate, learning_rate
 from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.monitor.metrics import MetricsLogger, has_evaluation, require_tensorboard
 from dilo.train.monitor.run_info import note_failure, write_run_info
 from dilo.train.recipes.saliency_recipe import RunRecipe
 from dilo.train.runtime import distributed
-from dilo.train.runtime.devices import DTYPES, device_name
+from dilo.train.runtime.devices import DTYPES, device_name, kernel_choice
 from dilo.train.runtime.options import RunOptions
 from dilo.train.runtime.signals import Abandoned, StopSignal
 
@@ -77,6 +80,8 @@ class Task(ABC):
     #: Of the model's parameters.
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
+    #: Of what is loaded, about.
+    sample_bytes: int
     #: Digests of what the run stands on, which a resumed run must find again.
     data: Mapping[str, str]
     #: What else a checkpoint says of the run, in plain values.
@@ -104,7 +109,15 @@ class Task(ABC):
     def loader(self, step: int) -> Iterable[Any]:
         """Load this rank's batches from a step on; an error in the place of one ends the run."""
         workers, pin = self.machine.workers, self.machine.device.type == "cuda"
-        return make_loader(self.dataset, self.batches(step), workers=workers, pin=pin)
+        parts = self.machine.accumulate * distributed.world_size()
+        ahead = prefetch_factor(workers, self.recipe.optimizer.batch // parts * self.sample_bytes)
+        return make_loader(
+            self.dataset, self.batches(step), workers=workers, pin=pin, prefetch_factor=ahead
+        )
+
+    def allows_parts(self, parts: int) -> bool:
+        """Check whether a batch can be taken in so many parts, on as many ranks as there are."""
+        return self.recipe.optimizer.batch % (parts * distributed.world_size()) == 0
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of the step that follows `step` steps."""
@@ -139,7 +152,9 @@ class Optimization:
                 # Its new name is not known to the oldest torch that serves.
                 warnings.filterwarnings("ignore", "`broadcast_buffers` is dep", FutureWarning)
                 # Memory and statistics are kept the same by what is written to them.
-                self._module = DistributedDataParallel(model, broadcast_buffers=False)
+                self._module = DistributedDataParallel(
+                    model, broadcast_buffers=False, gradient_as_bucket_view=True
+                )
 
     def step(self, inputs: Iterable[object], parts: int, rate: float) -> StepOutput:
         """Take a step: forward and backward of each part, gradients added, then the optimiser.
@@ -191,7 +206,11 @@ def launch(
     say: Callable[[str], None],
 ) -> Result:
     """Join the other ranks, note signals, and train what is made for this process's device."""
-    with distributed.init_process_group(machine.device) as device, StopSignal() as interruption:
+    with (
+        distributed.init_process_group(machine.device) as device,
+        StopSignal() as interruption,
+        kernel_choice(deterministic=machine.deterministic),
+    ):
         machine = dataclasses.replace(machine, device=device)
         say = say if distributed.rank() == 0 else distributed.no_log
         return fit(make_task(machine, say), run, machine, say, interruption)
@@ -257,6 +276,11 @@ def fit(
         """Return the name of the signal that came."""
         return interruption.name or "on another rank"
 
+    def advice() -> str:
+        """Say how a batch could have room on the device."""
+        return advice_on_parts(images, machine.accumulate, task.allows_parts)
+
+    room_for_step = f"a step on {images} images, taken in {counted(machine.accumulate, 'part')}"
     with contextlib.ExitStack() as life:
         claim = life.enter_context(claim_run(run, say, interruption))
         resumed = checkpoints.resume(say, machine.resume)
@@ -294,8 +318,10 @@ def fit(
             batches = stack.enter_context(contextlib.closing(loading))
             for parts in micro_batches(batches, machine.accumulate):
                 epoch, rate = step // per_epoch, task.learning_rate(step)
+                logger.waits.end()
                 inputs = (task.inputs(p.batch, step, part) for part, p in enumerate(parts))
-                output = optimization.step(inputs, len(parts), rate)
+                with advice_on_memory(room_for_step, machine.device, advice):
+                    output = optimization.step(inputs, len(parts), rate)
                 step += 1
 
                 logger.count(parts, output.loss)
@@ -319,6 +345,7 @@ def fit(
                     signal = stop_name()
                 if signal or out_of_time:
                     break
+                logger.waits.begin()
 
         if step == steps and not signal:
             distributed.on_rank_zero(lambda: task.finish(run))

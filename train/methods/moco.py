@@ -12,6 +12,7 @@ from dilo.train.methods.momentum import ema_update, enqueue, new_queue
 from dilo.train.networks.encoder import build_encoder
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
+from dilo.train.runtime.devices import move
 
 
 class MoCo(Method):
@@ -80,7 +81,7 @@ class MoCo(Method):
         """Encode keys in other batch-norm groups than their queries: "shuffling BN"."""
         everyone = distributed.all_gather(views)
         order = key_shuffle(self.seed, batch.step, len(everyone), batch.part)
-        shuffle = torch.from_numpy(order).to(views.device, non_blocking=True)
+        shuffle = move(torch.from_numpy(order), views.device)
         mine = distributed.local_part(shuffle)
         shuffled = None if masks is None else distributed.all_gather(masks)[mine]
         encoded = distributed.all_gather(self._encode(self.encoder_k, everyone[mine], shuffled))

@@ -171,8 +171,8 @@ class KnnMonitor:
                 )
                 pairs = zip(encoders, _channels(encoders, images), strict=True)
                 rows.append(torch.cat([pooled_features(*pair).float() for pair in pairs], 1))
-                readable.append(flags.to(self._device))
-        valid = distributed.all_gather(torch.cat(readable))[:count].bool()
+                readable.append(flags)
+        valid = distributed.all_gather(torch.cat(readable).to(self._device))[:count].bool()
         features = distributed.all_gather(torch.cat(rows))[:count]
         return features[valid], subset.labels.to(self._device)[valid]
 

@@ -77,6 +77,48 @@ class ThroughputMeter:
         return values
 
 
+class DeviceWaits:
+    """How long a GPU had nothing to do between a step and the next: the wait for batches.
+
+    Python cannot tell: while it waits for a batch, the GPU may still be busy with the step
+    before. Events on the GPU's own stream can.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the steps are taken; on a CPU, where Python waits itself, nothing is measured.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._begin: Any = None
+        self._waits: list[tuple[Any, Any]] = []
+
+    def begin(self) -> None:
+        """Mark that all of a step has been given to the device."""
+        self._begin = self._mark()
+
+    def end(self) -> None:
+        """Mark that the next step begins."""
+        if self._begin is not None:
+            self._waits.append((self._begin, self._mark()))
+            self._begin = None
+
+    def take(self) -> float:
+        """Return the seconds waited since the last look; the device must have come to the end."""
+        milliseconds = sum(begin.elapsed_time(end) for begin, end in self._waits)
+        self._waits.clear()
+        return float(milliseconds) / 1000
+
+    def _mark(self) -> Any:
+        """Record an event on the stream of the steps; None on a CPU."""
+        if self._device.type != "cuda":
+            return None
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+
 class MetricsFile:
     """The lines of metrics.jsonl, one JSON object a recorded step.
 
@@ -198,11 +240,14 @@ class MetricsLogger:
         Samples of this process replaced because their image could not be read.
     meter : ThroughputMeter
         Speed, waiting and pastes since the last line.
+    waits : DeviceWaits
+        What a GPU waited since the last line.
     """
 
     def __init__(self, run: Path, machine: RunOptions) -> None:
         self._run, self._machine = run, machine
         self.loss, self.unreadable, self.meter = math.nan, 0, ThroughputMeter()
+        self.waits = DeviceWaits(machine.device)
         self._writers: list[MetricsFile | TensorBoardFile] = []
         self._losses: list[Tensor] = []
         self._last_line: dict[str, Any] = {}
@@ -227,7 +272,8 @@ class MetricsLogger:
             images = len(batch.samples) * distributed.world_size()
             pastes = batch.parameters.paste
             counts = len(pastes), int(pastes.sum().item()), int(batch.skipped.item())
-            self.meter.batch(images, part.wait_seconds, *counts)
+            on_cpu = self._machine.device.type == "cpu"
+            self.meter.batch(images, part.wait_seconds if on_cpu else 0.0, *counts)
 
     def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
         """Write a line of a step; reading its numbers waits for the device."""
@@ -235,6 +281,7 @@ class MetricsLogger:
             torch.stack([output.loss, *output.scalars.values()])
         ).tolist()
         self.loss = values[0]
+        self.meter.batch(0, self.waits.take(), 0, 0, 0)
         line = {"step": step, "epoch": epoch, "loss": self.loss, "lr": rate}
         line |= dict(zip(output.scalars, values[1:], strict=True)) | self.meter.line()
         self.write(line)

@@ -21,8 +21,14 @@ if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
 
 #: Okabe and Ito's colours, which the colour-blind tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-#: Three styles against seven colours: 21 runs before two look alike.
-STYLES = ("-", "--", ":")
+#: Solid, dashes, dots, both: against seven colours, 28 runs before two look alike. Through the gaps
+#: of one line, an equal one below is seen.
+STYLES: tuple[Any, ...] = ("-", (0, (4, 2.5)), (0, (1.5, 2)), (0, (5, 2, 1.5, 2)))
+MARKERS = ("o", "s", "^", "D")
+#: Widths of lines in points: of the first of several runs, and of the last, which lies on top.
+WIDEST, NARROWEST = 3.4, 1.5
+#: Of the values that a panel's axis must show, in per cent.
+SHOWN = (1.0, 99.0)
 #: The strong lines are means over this share of the longest run.
 SMOOTHING = 1 / 25
 #: Longest name, in letters, that a difference of recipes may make.
@@ -39,16 +45,16 @@ class _Panel:
     title: str
     factor: float = 1.0
     smooth: bool = True
-    marker: str = ""
+    markers: bool = False
     from_zero: bool = True
 
 
 PANELS = (
     _Panel("loss", "Loss", from_zero=False),
     _Panel("accuracy", "Accuracy of the contrastive task, %", 100),
-    _Panel("knn_top1", "kNN top-1, %", smooth=False, marker="o", from_zero=False),
-    _Panel("test_max_f", "Maximal F of masks", smooth=False, marker="o", from_zero=False),
-    _Panel("test_mae", "Mean absolute error of masks", smooth=False, marker="o", from_zero=False),
+    _Panel("knn_top1", "kNN top-1, %", smooth=False, markers=True, from_zero=False),
+    _Panel("test_max_f", "Maximal F of masks", smooth=False, markers=True, from_zero=False),
+    _Panel("test_mae", "Mean absolute error of masks", smooth=False, markers=True, from_zero=False),
     _Panel("lr", "Learning rate", smooth=False),
     _Panel("images_per_second", "Images a second"),
     _Panel("data_wait", "Time waiting for data, %", 100),
@@ -64,6 +70,26 @@ class _Run:
     recipe: dict[str, str]
     steps_per_epoch: float | None
 
+    @property
+    def settled(self) -> float:
+        """Step at which a queue of negatives is full: before, the loss is of fewer."""
+        if self.recipe.get("method") != "moco":
+            return 0.0
+        try:
+            return int(self.recipe["moco.queue"]) / int(self.recipe["optimizer.batch"])
+        except (KeyError, ValueError, ZeroDivisionError):
+            return 0.0
+
+    def values(self, panel: _Panel) -> tuple[Numbers, Numbers]:
+        """Return the steps of which a panel has a number, and these."""
+        pairs = [
+            (line["step"], panel.factor * line[panel.key])
+            for line in self.lines
+            if isinstance(line.get(panel.key), int | float)
+        ]
+        steps, numbers = np.array(pairs, float).reshape(-1, 2).T
+        return steps, numbers
+
 
 def plot_runs(
     runs: Sequence[Path],
@@ -73,19 +99,24 @@ def plot_runs(
     narrow: bool = False,
 ) -> None:
     """Draw the curves of runs; named by what differs between their recipes, unless `names` says."""
+    from matplotlib.ticker import MaxNLocator
+
     records = [_read(folder) for folder in runs]
     by_epoch = all(run.steps_per_epoch for run in records)
-    panels = [panel for panel in PANELS if any(_has_values(run, panel) for run in records)]
+    panels = [panel for panel in PANELS if any(len(run.values(panel)[0]) for run in records)]
     figure, all_axes = _make_axes(len(panels), narrow=narrow)
-    longest = max(_positions(run, by_epoch).max() for run in records)
+    longest = max(
+        _positions(run, max(line["step"] for line in run.lines), by_epoch) for run in records
+    )
     for axes, panel in zip(all_axes, panels, strict=True):
         for index, run in enumerate(records):
-            _draw(axes, panel, run, index, by_epoch=by_epoch, width=longest * SMOOTHING)
+            style = _style(index, len(records))
+            _draw(axes, panel, run, style, by_epoch=by_epoch, width=longest * SMOOTHING)
         axes.set_title(panel.title, loc="left", fontsize=11)
         axes.set_xlabel("Epoch" if by_epoch else "Step")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=longest >= 5))
         axes.margins(x=0.02)
-        if panel.from_zero:
-            axes.set_ylim(bottom=0)
+        _set_limits(axes, panel, records)
     width = longest * SMOOTHING
     window = f"{width:.2g} epochs" if by_epoch else f"{width:.0f} steps"
     note = f"strong: mean over {window}; light: as recorded"
@@ -145,38 +176,56 @@ def run_names(runs: Sequence[Path], recipes: Sequence[Mapping[str, str]]) -> lis
     return [str(run) for run in runs]
 
 
-def _positions(run: _Run, by_epoch: bool) -> Numbers:
-    """Return the position of each line, in epochs or steps."""
-    steps = np.array([line["step"] for line in run.lines], float)
+def _positions(run: _Run, steps: Any, by_epoch: bool) -> Any:
+    """Return the positions of steps, in epochs or steps."""
     return steps / (run.steps_per_epoch or 1.0) if by_epoch else steps
 
 
-def _has_values(run: _Run, panel: _Panel) -> bool:
-    """Check whether a run recorded a number for a panel."""
-    return any(isinstance(line.get(panel.key), int | float) for line in run.lines)
-
-
 def _draw(
-    axes: "Axes", panel: _Panel, run: _Run, index: int, *, by_epoch: bool, width: float
+    axes: "Axes",
+    panel: _Panel,
+    run: _Run,
+    style: dict[str, Any],
+    *,
+    by_epoch: bool,
+    width: float,
 ) -> None:
     """Draw a run's line: as recorded, and, where it is noisy, its mean over it."""
-    style = _style(index)
-    values = [line.get(panel.key) for line in run.lines]
-    present = np.array([isinstance(value, int | float) for value in values])
-    across = _positions(run, by_epoch)[present]
-    heights = panel.factor * np.array(
-        [value for value, keep in zip(values, present, strict=True) if keep]
-    )
+    steps, heights = run.values(panel)
+    across = _positions(run, steps, by_epoch)
     if panel.smooth:
         axes.plot(across, heights, color=style["color"], linewidth=0.8, alpha=0.3, zorder=1.5)
         heights = smoothed(across, heights, width)
-    axes.plot(across, heights, linewidth=1.8, marker=panel.marker, markersize=4, **style)
+    markers = {"marker": "", "markersize": 0} if not panel.markers else {}
+    axes.plot(across, heights, **style | markers)
 
 
-def _style(index: int) -> dict[str, Any]:
-    """Return the colour and line style of a run."""
-    style = STYLES[index // len(COLOURS) % len(STYLES)]
-    return {"color": COLOURS[index % len(COLOURS)], "linestyle": style}
+def _set_limits(axes: "Axes", panel: _Panel, runs: Sequence[_Run]) -> None:
+    """Show what most values span, so that a few of the beginning do not flatten the rest."""
+    if panel.smooth:
+        settled = []
+        for run in runs:
+            steps, numbers = run.values(panel)
+            settled.append(numbers[steps >= run.settled] if len(steps) else numbers)
+        numbers = np.concatenate(settled)
+        if len(numbers):
+            low, high = np.percentile(numbers, SHOWN)
+            margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
+            axes.set_ylim(low - margin, high + margin)
+    if panel.from_zero:
+        axes.set_ylim(bottom=0)
+
+
+def _style(index: int, count: int) -> dict[str, Any]:
+    """Return how a run of several is drawn: colour, line, width, marker."""
+    share = (count - 1 - index) / max(count - 1, 1)
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": STYLES[index % len(STYLES)],
+        "linewidth": NARROWEST + (WIDEST - NARROWEST) * share if count > 1 else 1.8,
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 4 + 5 * share if count > 1 else 4,
+    }
 
 
 def smoothed(across: Numbers, heights: Numbers, width: float) -> Numbers:
@@ -230,9 +279,10 @@ def _finish(figure: "Figure", names: Sequence[str], note: str, path: Path) -> No
     """Name the runs below the panels, where no line can run, and write the file."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], linewidth=2.5, **_style(index)) for index in range(len(names))]
-    letters = 15 * figure.get_figwidth()
-    columns = max(1, min(len(names), int(letters // (8 + max(map(len, names))))))
+    styles = [_style(index, len(names)) for index in range(len(names))]
+    handles = [Line2D([], [], **style | {"markersize": 5}) for style in styles]
+    letters = 12 * figure.get_figwidth()
+    columns = max(1, min(len(names), int(letters // (12 + max(map(len, names))))))
     rows = -(-len(names) // columns)
     figure.set_figheight(figure.get_figheight() + 0.23 * (rows - 1))
     legend = figure.legend(
@@ -244,6 +294,7 @@ def _finish(figure: "Figure", names: Sequence[str], note: str, path: Path) -> No
         fontsize=11,
         title=note,
         title_fontsize=9,
+        handlelength=3.5,
     )
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_parse_math(False)  # "$" in a name is a dollar

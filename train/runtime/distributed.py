@@ -4,18 +4,27 @@ On a single process, every function is the identity.
 """
 
 import contextlib
+import multiprocessing
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
+
+from dilo.pipeline.errors import DiloError
+from dilo.train.runtime.launch import launch_number, launched_ranks
 
 Value = TypeVar("Value")
 
 #: Longer than rank 0 may take to write a checkpoint to a slow disk while the others wait.
 TIMEOUT = timedelta(hours=1)
+#: How a process ends that could not go on, as all programs here do.
+EXIT_FAILED = 3
 
 
 @contextlib.contextmanager
@@ -23,7 +32,7 @@ def init_process_group(device: torch.device) -> Iterator[torch.device]:
     """Join the processes that torchrun, or a batch system with its variables set, started.
 
     Without RANK and WORLD_SIZE in the environment, or where torch.distributed is set up
-    already, nothing is done.
+    already, nothing is done. Where one process fails, the others end with its message.
 
     Parameters
     ----------
@@ -34,20 +43,146 @@ def init_process_group(device: torch.device) -> Iterator[torch.device]:
     ------
     torch.device
         The one of this process: of several GPUs, that of LOCAL_RANK.
+
+    Raises
+    ------
+    DiloError
+        If there is no GPU for this process, or another process failed.
     """
-    together = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
-    if together and device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if launched_ranks() == 1 or distributed.is_initialized():
+        yield device
+        return
+    device = local_device(device)
+    if device.type == "cuda":
         torch.cuda.set_device(device)
-    if together:
-        # What the CPUs tell each other, whether to stop, waits for no GPU.
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, timeout=TIMEOUT)
+    # What the CPUs tell each other, whether to stop, waits for no GPU.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=TIMEOUT)
+    watch = FailureWatch()
     try:
         yield device
-    finally:
-        if together:
-            distributed.destroy_process_group()
+    # The group is not left after an error: NCCL would wait for the others, who wait for this one.
+    except BaseException as error:
+        watch.stop()
+        if message := watch.share(error):
+            raise DiloError(message) from error
+        raise
+    watch.stop()
+    distributed.destroy_process_group()
+
+
+def local_device(device: torch.device) -> torch.device:
+    """Choose the device of this process: of several GPUs, that of LOCAL_RANK.
+
+    Parameters
+    ----------
+    device : torch.device
+        Kind of device to compute on.
+
+    Returns
+    -------
+    torch.device
+        The same where there is one process, or no GPU.
+
+    Raises
+    ------
+    DiloError
+        If LOCAL_RANK is missing, or there are fewer GPUs.
+    """
+    if launched_ranks() == 1 or device != torch.device("cuda"):
+        return device
+    index, count = launch_number("LOCAL_RANK", -1), torch.cuda.device_count()
+    if index < 0:
+        raise DiloError(
+            "several processes on GPUs need LOCAL_RANK, the number of each on its machine, got "
+            "none: set it, or start them with torchrun"
+        )
+    if index >= count:
+        raise DiloError(
+            f"LOCAL_RANK {index} needs {index + 1} GPUs that this process sees, got {count}: start "
+            f"as many processes as there are GPUs (torchrun --nproc-per-node), and let each "
+            f"process see all of them (Slurm: --gpus-per-node, not --gpus-per-task)"
+        )
+    return torch.device("cuda", index)
+
+
+class FailureWatch:
+    """Tells the other processes why this one fails, and ends it when another has failed.
+
+    A thread looks at the store by which the processes found each other, for the main thread may
+    be waiting in a collective that nobody joins.
+    """
+
+    #: Under which the first that fails leaves its message.
+    KEY = "dilo-failure"
+    #: Seconds between two looks.
+    SECONDS = 1.0
+
+    def __init__(self) -> None:
+        # A connection of its own: while one thread waits on the store, no other can use it.
+        self._store: Any = distributed.distributed_c10d._get_default_store().clone()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="failures", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def share(self, error: BaseException) -> str:
+        """Leave the message of an error for the others; return theirs, of which it is a result."""
+        message = f"rank {distributed.get_rank()}: {str(error) or type(error).__name__}"
+        own = isinstance(error, DiloError | KeyboardInterrupt)
+        try:
+            # The first stays: those that follow from it say less.
+            first = self._store.compare_set(self.KEY, "", message).decode()
+        except RuntimeError:
+            return "" if own else _STORE_GONE
+        if distributed.get_rank() == 0:
+            time.sleep(2 * self.SECONDS)  # it may keep the store: the others look first
+        return "" if own or first == message else _FAILED.format(first)
+
+    def _watch(self) -> None:
+        """End this process when another has failed."""
+        while not self._ended.wait(self.SECONDS):
+            message = self._look()
+            if message and not self._ended.wait(self.SECONDS):  # it may have noticed by itself
+                sys.stderr.write(f"Error: {message}\n")
+                leave(EXIT_FAILED)
+
+    def _look(self) -> str:
+        """Return the message of another process that failed; nothing if none did."""
+        try:
+            if self._store.check([self.KEY]):
+                return _FAILED.format(self._store.get(self.KEY).decode())
+        except RuntimeError:
+            return _STORE_GONE
+        return ""
+
+
+_FAILED = "another process of this training failed, {}"
+_STORE_GONE = "rank 0 of this training, or its launcher, ended: its own output says why"
+
+
+def is_joined() -> bool:
+    """Check whether this process is still one of several, as after an error.
+
+    Returns
+    -------
+    bool
+        False for a single process.
+    """
+    return world_size() > 1
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once, its workers too, waiting for no other and no device."""
+    for process in multiprocessing.active_children():
+        process.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def any_rank(flags: Sequence[bool]) -> list[bool]:
@@ -65,9 +200,9 @@ def any_rank(flags: Sequence[bool]) -> list[bool]:
     """
     if world_size() == 1:
         return list(flags)
-    maxima = torch.tensor(flags, dtype=torch.uint8)
+    maxima = torch.tensor(flags, dtype=torch.uint8, device=_message_device())
     distributed.all_reduce(maxima, distributed.ReduceOp.MAX)
-    return [bool(flag) for flag in maxima]
+    return [bool(flag) for flag in maxima.tolist()]
 
 
 def on_rank_zero(function: Callable[[], Value]) -> Value:
@@ -91,10 +226,15 @@ def on_rank_zero(function: Callable[[], Value]) -> Value:
             outcome[0] = function()
         except Exception as error:  # raised again below, on every rank
             outcome[1] = error
-    distributed.broadcast_object_list(outcome, device=torch.device("cpu"))
+    distributed.broadcast_object_list(outcome, device=_message_device())
     if outcome[1] is not None:
         raise outcome[1]
     return cast(Value, outcome[0])
+
+
+def _message_device() -> torch.device:
+    """Choose where messages lie: on the CPU, but in a group of NCCL alone that a user has made."""
+    return torch.device("cpu" if "cpu:" in distributed.get_backend_config() else "cuda")
 
 
 def world_size() -> int:
@@ -255,5 +395,4 @@ def average_running_statistics(network: nn.Module) -> None:
     if statistics:
         means = all_reduce_mean(torch.cat([buffer.flatten() for buffer in statistics]))
         sizes = [buffer.numel() for buffer in statistics]
-        for buffer, values in zip(statistics, torch.split(means, sizes), strict=True):
-            buffer.copy_(values.view_as(buffer))
+        torch._foreach_copy_(statistics, list(torch.split(means, sizes)))

@@ -2,10 +2,30 @@
 
 import os
 
+from dilo.pipeline.errors import DiloError
+
 
 def is_first() -> bool:
     """Check whether this process is the first of those that torchrun started, and so logs."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return launch_number("RANK", 0) == 0
+
+
+def launched_ranks() -> int:
+    """Count the processes that a launcher says it started; 1 without one."""
+    return launch_number("WORLD_SIZE", 1)
+
+
+def launch_number(name: str, default: int) -> int:
+    """Read a whole number that a launcher has set, under a name in the environment."""
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdigit()):
+        raise DiloError(
+            f"the environment variable {name} must be a whole number, got {value!r}: unset it, or "
+            f"let torchrun set it"
+        )
+    return int(value)
 
 
 def quiet(line: str) -> None:

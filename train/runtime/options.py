@@ -22,6 +22,8 @@ class RunOptions:
     precision: Precision = "fp32"
     #: Whether torch.compile makes kernels of the networks that a method calls.
     compile: bool = False
+    #: Whether the device adds in the same order each time, which is slower.
+    deterministic: bool = False
     #: Parts of a rank's share of a batch that are taken one after the other, their gradients added,
     #: where the whole does not fit the device.
     accumulate: int = 1

@@ -14,12 +14,15 @@ from dilo.pipeline.images.names import Names
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.pipeline.saliency.values import stretch
 from dilo.train.augment.color import normalise
-from dilo.train.runtime.devices import DTYPES, choose_device, choose_precision
+from dilo.train.runtime.devices import DTYPES, choose_device, choose_precision, move
 from dilo.train.saliency.networks import read_network
 
 
 class SalientObjectNetwork:
     """A network for saliency on a device, fed as BASNet's authors feed theirs.
+
+    Several threads may ask for maps at once: while one waits for its maps, another's batch is
+    copied.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ class SalientObjectNetwork:
             torch.autocast(self._device.type, DTYPES[self._precision], enabled=half),
         ):
             # Channels come last in memory already, as the network has them.
-            images = torch.from_numpy(seen).to(self._device).permute(0, 3, 1, 2)
+            images = move(torch.from_numpy(seen), self._device).permute(0, 3, 1, 2)
             logits = self._network(normalise(images))[0]
             maps: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
         return maps

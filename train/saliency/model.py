@@ -68,8 +68,9 @@ class SaliencyModel(TrainableModel):
         """Compute the loss of a batch."""
         self._step = batch.step
         outputs = self.network(batch.images)
+        teacher_mask = self._teacher_mask(batch)  # in the precision of the network's own masks
         with torch.autocast(batch.images.device.type, enabled=False):
-            truth, weight = self._target(batch)
+            truth, weight = self._target(batch, teacher_mask)
             parts = self._loss_parts(torch.stack(list(outputs)).float(), truth)
             losses = parts.sum(0)
             loss = (losses.sum(0) * weight).mean()
@@ -95,16 +96,26 @@ class SaliencyModel(TrainableModel):
         return torch.stack(parts).view(3, count, -1)
 
     @torch.no_grad()
-    def _target(self, batch: SaliencyBatch) -> tuple[Tensor, Tensor]:
+    def _teacher_mask(self, batch: SaliencyBatch) -> Tensor | None:
+        """Compute the masks of the teacher (B, 1, H, W), if it is trusted by now."""
+        noise = self._noise
+        if self.teacher is None or batch.epochs < noise.trust_from:
+            return None
+        if not (noise.trust or noise.agreement):
+            return None
+        mask: Tensor = self.teacher(batch.images)[0].float().sigmoid()
+        return mask
+
+    @torch.no_grad()
+    def _target(self, batch: SaliencyBatch, teacher_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the target (B, 1, H, W), and the weight of each image (B,)."""
         truth, noise = batch.truth, self._noise
         weight = torch.ones(len(truth), device=truth.device)
-        epochs_since = batch.epochs - noise.trust_from
-        if self.teacher is None or epochs_since < 0 or not (noise.trust or noise.agreement):
+        if teacher_mask is None:
             return truth, weight
-        teacher_mask: Tensor = self.teacher(batch.images)[0].float().sigmoid()
         if noise.agreement:
             weight = soft_iou(teacher_mask, truth) ** noise.agreement
+        epochs_since = batch.epochs - noise.trust_from
         teacher_weight = noise.trust * epochs_since / (self._epochs - noise.trust_from)
         return truth.lerp(teacher_mask, teacher_weight), weight
 

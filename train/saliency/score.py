@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from dilo.pipeline.saliency.measures import THRESHOLDS, counts, f_measure, preci
 from dilo.train.data.images import first_readable
 from dilo.train.data.loader import in_order, make_loader, read_through
 from dilo.train.runtime import distributed
-from dilo.train.runtime.devices import DTYPES
+from dilo.train.runtime.devices import DTYPES, move
 from dilo.train.runtime.options import RunOptions
 from dilo.train.runtime.signals import never
 from dilo.train.saliency.dataset import standardise
@@ -108,6 +109,13 @@ def saliency_of(output: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[
     return np.clip(resized.astype(np.float64), 0.0, 1.0)
 
 
+def _curves_unless_empty(
+    output: NDArray[np.float32], truth: NDArray[np.bool_]
+) -> NDArray[np.float64] | None:
+    """Compare a map with the truth; None where that is black."""
+    return image_curves(saliency_of(output, truth.shape), truth) if truth.any() else None
+
+
 class _SquashedImages(Dataset[tuple[NDArray[np.uint8], NDArray[np.bool_]]]):
     """Images squashed to what the network sees, and their truths."""
 
@@ -166,10 +174,11 @@ class MaskScorer:
         network.eval()
         total, empty = np.zeros(1 + 2 * THRESHOLDS), 0
         try:
-            for output, truth in self._maps(network, between):
-                if truth.any():
-                    total += image_curves(saliency_of(output, truth.shape), truth)
-                empty += not truth.any()
+            for curves in self._curves(network, between):
+                if curves is None:
+                    empty += 1
+                else:
+                    total += curves
         finally:
             network.train(mode)
         empty = round(float(self._sum_over_ranks(np.array([float(empty)]))[0]))
@@ -190,10 +199,25 @@ class MaskScorer:
         )
         return np.asarray(total.cpu().numpy())
 
+    def _curves(
+        self, network: nn.Module, between: Callable[[], object]
+    ) -> Iterator[NDArray[np.float64] | None]:
+        """Yield what each image of this rank scores, in order; None where its truth is black.
+
+        Threads compare a batch while the device computes the next.
+        """
+        with ThreadPoolExecutor(self._machine.workers or 1) as pool:
+            comparing: Iterator[NDArray[np.float64] | None] = iter(())
+            for maps in self._maps(network, between):
+                following = pool.map(_curves_unless_empty, *zip(*maps, strict=True))
+                yield from comparing
+                comparing = following
+            yield from comparing
+
     def _maps(
         self, network: nn.Module, between: Callable[[], object]
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        """Yield the map and the truth of each image of this rank."""
+    ) -> Iterator[list[tuple[NDArray[np.float32], NDArray[np.bool_]]]]:
+        """Yield the maps and the truths of this rank's images, a batch at a time."""
         machine = self._machine
         batches = in_order(range(len(self._images)), BATCH)
         loading: Any = make_loader(
@@ -216,9 +240,10 @@ class MaskScorer:
                     torch.no_grad(),
                     torch.autocast(machine.device.type, DTYPES[machine.precision], enabled=half),
                 ):
-                    logits = network(standardise(images.to(machine.device) / 255))[0]
+                    images = move(images, machine.device)
+                    logits = network(standardise(images / 255))[0]
                 maps = logits[:, 0].float().sigmoid().cpu().numpy()
-                yield from zip(maps, truths, strict=True)
+                yield list(zip(maps, truths, strict=True))
 
 
 def _collate(

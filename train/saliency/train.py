@@ -9,6 +9,7 @@ from dilo.pipeline.errors import RecipeError
 from dilo.pipeline.saliency.weights import weights_digest
 from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.data.dataset import CropBatch
+from dilo.train.data.loader import sample_bytes
 from dilo.train.engine.checkpoint import save_torch_file
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
@@ -79,6 +80,7 @@ class SaliencyTask(Task):
         self.recipe: SaliencyRecipe = recipe
         self.pairs, self.source, self.machine = data.pairs, data.pairs.source, machine
         self.dataset = CropDataset(data.pairs, recipe)
+        self.sample_bytes = sample_bytes(recipe.data.crop)
         self.model: SaliencyModel = make_model(recipe)
         arch = recipe.model.arch
         encoder = _load_encoder(data.encoder, arch, self.model)

@@ -1,4 +1,4 @@
-"""Candidates: the best of all classes first, what it means second; whose colours."""
+"""Candidates: the best of all classes first, what it means second."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from support.reliance import CLASSES, NINE, Mean, classifier, in_to_in9
 
 from dilo.eval.backgrounds.challenge import Mapping
-from dilo.eval.backgrounds.classify import IN9_MEAN, IN9_STD, of_challenge, of_folder
+from dilo.eval.backgrounds.classify import of_challenge, of_folder
 from dilo.eval.models.classifier import Classifier
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.augment.color import normalise
@@ -30,60 +30,42 @@ def thousand(scores, classes=None):
 def test_the_best_of_all_1000_counts_even_if_it_is_none_of_the_nine():
     scores = torch.zeros(1000)
     scores[10], scores[3] = 2.0, 1.0  # 10 is none; 3 would be the best of those that are mapped
-    candidate = of_challenge("x", thousand(scores), MAPPING, NINE, "it")
-    assert candidate.predictions(flat((0.0, 0.0, 0.0))).tolist() == [-1]
+    classifier_under_test = of_challenge("x", thousand(scores), MAPPING, NINE, "it")
+    assert classifier_under_test.predictions(flat((0.0, 0.0, 0.0))).tolist() == [-1]
     scores[12] = 3.0  # 12 % 9
-    assert candidate.predictions(flat((0.0, 0.0, 0.0))).tolist() == [3]
+    assert classifier_under_test.predictions(flat((0.0, 0.0, 0.0))).tolist() == [3]
 
 
 def test_a_mapping_counts_named_classes_in_their_sorted_order():
     names = tuple(f"n{i:04d}" for i in reversed(range(1000)))
     scores = torch.zeros(1000)
     scores[999 - 12] = 1.0  # the row of n0012
-    candidate = of_challenge("x", thousand(scores, names), MAPPING, NINE, "it")
-    assert candidate.predictions(flat((0.0, 0.0, 0.0))).tolist() == [3]
+    classifier_under_test = of_challenge("x", thousand(scores, names), MAPPING, NINE, "it")
+    assert classifier_under_test.predictions(flat((0.0, 0.0, 0.0))).tolist() == [3]
 
 
 def test_classes_that_a_folder_lacks_mean_none():
     fake = classifier(Mean())
-    candidate = of_folder("x", fake, [CLASSES[2], CLASSES[0]], "it")
+    classifier_under_test = of_folder("x", fake, [CLASSES[2], CLASSES[0]], "it")
     colours = flat((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    assert candidate.predictions(colours).tolist() == [1, -1, 0]
+    assert classifier_under_test.predictions(colours).tolist() == [1, -1, 0]
 
 
-def nine(classes=None, recipe=None):
+def nine(classes=None):
     fake = classifier(Mean(), torch.eye(9, 3), classes=classes)
-    encoder = replace(fake.encoder, space="rgb", recipe=recipe or {})
+    encoder = replace(fake.encoder, space="rgb", recipe={})
     return Classifier(encoder, fake.weight, fake.bias, classes)
 
 
-@pytest.mark.parametrize(
-    ("fake", "asked", "colours"),
-    [
-        pytest.param(nine(), None, "in9", id="of-the-challenge"),
-        pytest.param(nine(classes=NINE), None, "training", id="of-linear"),
-        pytest.param(nine(recipe={"views": {}}), None, "training", id="of-ours"),
-        pytest.param(nine(), "training", "training", id="as-asked"),
-        pytest.param(nine(classes=NINE), "in9", "in9", id="as-asked-too"),
-    ],
-)
-def test_nine_classes_are_standardised_as_their_network_was_trained(fake, asked, colours):
-    candidate = of_challenge("x", fake, None, NINE, "it", asked)
-    assert candidate.colours == colours
+def test_images_are_clamped_and_standardised_as_in_training():
+    classifier_under_test = of_challenge("x", nine(classes=NINE), None, NINE, "it")
     seen = []
-    candidate.classifier.encoder.network.register_forward_pre_hook(
+    classifier_under_test.classifier.encoder.network.register_forward_pre_hook(
         lambda _, given: seen.append(given[0])
     )
-    images = flat((0.3, 1.2, -0.1))
-    candidate.predictions(images)
-    clamped = flat((0.3, 1.0, 0.0))
-    if colours == "training":
-        expected = normalise(clamped)
-    else:
-        mean, std = (torch.tensor(three)[:, None, None] for three in (IN9_MEAN, IN9_STD))
-        expected = (clamped - mean) / std
-    torch.testing.assert_close(seen[-1], expected)
-    candidate.classifier.encoder.network._forward_pre_hooks.clear()
+    classifier_under_test.predictions(flat((0.3, 1.2, -0.1)))
+    torch.testing.assert_close(seen[-1], normalise(flat((0.3, 1.0, 0.0))))
+    classifier_under_test.classifier.encoder.network._forward_pre_hooks.clear()
 
 
 def test_other_classifiers_are_refused():
@@ -99,6 +81,6 @@ def test_other_classifiers_are_refused():
 
 def test_scores_that_are_no_numbers_are_refused():
     fake = thousand(torch.full((1000,), torch.nan))
-    candidate = of_challenge("x", fake, MAPPING, NINE, "it")
+    classifier_under_test = of_challenge("x", fake, MAPPING, NINE, "it")
     with pytest.raises(CheckpointError, match="must be finite, got NaN or infinity: the training"):
-        candidate.predictions(flat((0.0, 0.0, 0.0)))
+        classifier_under_test.predictions(flat((0.0, 0.0, 0.0)))

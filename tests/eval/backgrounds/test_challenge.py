@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from support.reliance import NINE, challenge_folder
 
-from dilo.eval.backgrounds.challenge import Frames, find_challenge, frame, read_mask
-from dilo.pipeline.errors import DiloError, ImageError
+from dilo.eval.backgrounds.challenge import Frames, find_challenge, frame
+from dilo.pipeline.errors import DiloError
 
 
 def test_the_variations_that_are_there_are_found_with_nine_classes(tmp_path):
@@ -57,43 +57,3 @@ def test_an_unreadable_image_is_said(tmp_path):
     assert len(frames) == 18
     assert isinstance(frames[1][1], str)
     assert frames[2][1].shape == (3, 8, 8)
-
-
-@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
-def test_a_mask_is_an_array_of_0_and_1(tmp_path, kind):
-    mask = np.random.default_rng(0).integers(0, 2, (4, 6)).astype(kind)
-    np.save(tmp_path / "m.npy", mask)
-    read = read_mask(tmp_path / "m.npy", 12)
-    for row in range(12):
-        for column in range(12):
-            assert read[0, row, column] == float(mask[row // 3, column // 2])
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        pytest.param(np.array([[0, 2]]), "other values", id="values"),
-        pytest.param(np.array([[0.0, np.nan]]), "other values", id="nan"),
-        pytest.param(np.zeros((2, 2, 3)), "float64 of shape", id="shape"),
-        pytest.param(np.zeros((0, 3)), "of shape", id="empty"),
-        pytest.param(np.array([["a"]]), "<U1 of shape", id="letters"),
-        pytest.param(np.array([[{}]], dtype=object), "objects", id="objects"),
-    ],
-)
-def test_another_array_is_refused(tmp_path, content, words):
-    np.save(tmp_path / "m.npy", content)
-    with pytest.raises(ImageError, match=rf"an array of 0 and 1 as \.npy, got.*{words}"):
-        read_mask(tmp_path / "m.npy", 4)
-
-
-def test_a_file_that_is_no_array_is_refused(tmp_path):
-    (tmp_path / "m.npy").write_bytes(b"cos\nsystem\n")
-    with pytest.raises(ImageError, match=r"an array of 0 and 1 as \.npy"):
-        read_mask(tmp_path / "m.npy", 4)
-    (tmp_path / "e.npy").write_bytes(b"")
-    with pytest.raises(ImageError, match=r"an array of 0 and 1 as \.npy"):
-        read_mask(tmp_path / "e.npy", 4)
-    np.savez(tmp_path / "z.npz", np.zeros((2, 2)))
-    (tmp_path / "z.npz").rename(tmp_path / "z.npy")
-    with pytest.raises(ImageError, match=r"an array of 0 and 1 as \.npy"):
-        read_mask(tmp_path / "z.npy", 4)

@@ -15,19 +15,19 @@ from support.reliance import (
     scenes_and_masks,
 )
 
-from dilo.eval.backgrounds.classify import Running
+from dilo.eval.backgrounds.classify import RunOptions
 from dilo.eval.backgrounds.evaluation import (
     ChallengeOptions,
-    Request,
+    Setup,
     evaluate_challenge,
     evaluate_folder,
 )
 
 
 def request(*networks, made=classifier, batch=5, **options):
-    running = Running(batch=batch, device=torch.device("cpu"))
+    running = RunOptions(batch=batch, device=torch.device("cpu"))
     named = [(type(network).__name__, made(network)) for network in networks]
-    return Request(classifiers=named, running=running, **options)
+    return Setup(classifiers=named, running=running, **options)
 
 
 def values(shares):
@@ -42,7 +42,7 @@ def test_the_record_of_a_folder(tmp_path):
     border, middle = record.pop("results")
     assert record.pop("masks_fingerprint")
     inputs = record.pop("inputs")
-    assert (inputs["images"]["folder"], inputs["masks"]) == (str(images), str(masks))
+    assert [inputs[part]["folder"] for part in ("images", "masks")] == [str(images), str(masks)]
     assert record == {
         "task": "backgrounds",
         "checkpoint": "fake.pth",
@@ -53,18 +53,17 @@ def test_the_record_of_a_folder(tmp_path):
         "masks": str(masks),
         "seed": 3,
         "judged_classes": 3,
-        "left_out": {},
-        "failures": [],
+        "skipped": [],
     }
     assert border.keys() == {
-        *("name", "checkpoint", "step", "size", "classes", "colours", "images", "chance"),
-        *("top1", "bg_gap", "kept", "follows_background"),
+        *("name", "checkpoint", "step", "size", "classes", "images", "chance"),
+        *("top1", "bg_gap", "retained", "follows_background"),
     }
     assert (border["name"], border["images"]) == ("Border", 12)
     assert border["chance"] == pytest.approx(100 / 3)
     assert values(border["follows_background"]) == {"mixed_rand": 100.0, "mixed_next": 100.0}
     assert values(middle["follows_background"]) == {"mixed_rand": 0.0, "mixed_next": 0.0}
-    assert values(middle["kept"]) | {"no_fg": 0} == {
+    assert values(middle["retained"]) | {"no_fg": 0} == {
         **dict.fromkeys(("only_fg", "mixed_same", "mixed_rand", "mixed_next"), 100.0),
         "no_fg": 0,
     }
@@ -74,16 +73,16 @@ def test_the_record_of_a_folder(tmp_path):
 def test_batches_and_company_change_nothing(tmp_path):
     images, masks = scenes_and_masks(tmp_path)
     told = [
-        evaluate_folder(asked, images, masks, seed=0, say=print)
-        for asked in (request(Middle(), Border()), request(Border(), batch=64))
+        evaluate_folder(predictions, images, masks, seed=0, say=print)
+        for predictions in (request(Middle(), Border()), request(Border(), batch=64))
     ]
     assert told[0].record["results"][1] == told[1].record["results"][0]
 
 
 def test_some_images_are_varied_as_all_of_them_are(tmp_path):
     images, masks = scenes_and_masks(tmp_path)
-    asked = request(Border(), limit=6, variations=("original", "mixed_rand"))
-    (result,) = evaluate_folder(asked, images, masks, seed=0, say=print).record["results"]
+    predictions = request(Border(), limit=6, variations=("original", "mixed_rand"))
+    (result,) = evaluate_folder(predictions, images, masks, seed=0, say=print).record["results"]
     assert result["images"] == 6
     assert result["top1"].keys() == {"original", "mixed_rand"}
     assert "bg_gap" not in result
@@ -93,7 +92,7 @@ def test_classifiers_of_other_sizes_see_their_own(tmp_path):
     images, masks = scenes_and_masks(tmp_path)
     both = request(Border())
     large = classifier(Middle(), size=56)
-    both = Request(classifiers=[*both.classifiers, ("large", large)], running=both.running)
+    both = Setup(classifiers=[*both.classifiers, ("large", large)], running=both.running)
     seen = []
     large.encoder.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
     made = evaluate_folder(both, images, masks, seed=0, say=print)
@@ -109,9 +108,10 @@ def test_images_left_out_are_said(tmp_path):
     (images / CLASSES[1] / "0.png").write_bytes(b"")
     said = []
     made = evaluate_folder(request(Border()), images, masks, seed=0, say=said.append)
-    assert made.record["left_out"] == {"no mask in the store": 1}
-    assert [failure["path"] for failure in made.record["failures"]] == [f"{CLASSES[1]}/0.png"]
-    assert any("1 of 13 images left out: no mask in the store" in line for line in said)
+    skipped = {image["path"]: image["reason"] for image in made.record["skipped"]}
+    assert list(skipped) == [f"{CLASSES[0]}/new.png", f"{CLASSES[1]}/0.png"]
+    assert skipped[f"{CLASSES[0]}/new.png"] == "no mask in the store"
+    assert any("1 of 13 images skipped: no mask in the store" in line for line in said)
 
 
 def test_the_challenge_with_all_that_belongs_to_it(tmp_path):
@@ -120,11 +120,11 @@ def test_the_challenge_with_all_that_belongs_to_it(tmp_path):
     mapping = tmp_path / "in_to_in9.json"
     mapping.write_text(json.dumps(in_to_in9()))
     rows = [next(int(k) for k, v in in_to_in9().items() if v == c) for c in range(9)]
-    asked = request(Border(), Middle(), made=lambda network: nine_classifier(network, rows))
+    predictions = request(Border(), Middle(), made=lambda network: nine_classifier(network, rows))
     said = []
-    options = ChallengeOptions(mapping=mapping, size=8, attack=True)
-    made = evaluate_challenge(asked, root, options, say=said.append)
-    border, middle = made.record["results"]
+    options = ChallengeOptions(mapping=mapping, size=8)
+    made = evaluate_challenge(predictions, root, options, say=said.append)
+    border, _ = made.record["results"]
     assert values(border["top1"]) == pytest.approx(
         {**dict.fromkeys(names, 100.0), "mixed_rand": 100 / 9, "mixed_next": 0.0}
     )
@@ -132,10 +132,8 @@ def test_the_challenge_with_all_that_belongs_to_it(tmp_path):
     assert values(border["follows_background"]) == {"mixed_next": 100.0}
     assert border["chance"] == pytest.approx(100 / 9)
     assert border["classes"] == 1000
-    assert (border["challenge"]["value"], middle["challenge"]["value"]) == (0.0, 100.0)
-    assert made.record["backgrounds"] == 18
     assert any("classes of ImageNet are [" in line for line in said)
-    assert "Border: sees 8 px; standardised by its training's statistics" in said
+    assert "Border: sees 8 px" in said
 
 
 def test_what_is_not_as_the_challenge_has_it_is_said(tmp_path):
@@ -157,7 +155,7 @@ def test_a_class_that_is_none_of_the_nine_is_wrong(tmp_path):
     rows = [next(int(k) for k, v in in_to_in9().items() if v == c) for c in range(9)]
     rows[3] = 10  # of ImageNet's classes, none of the nine
     mapping.write_text(json.dumps(in_to_in9()))
-    asked = request(Middle(), made=lambda network: nine_classifier(network, rows))
+    predictions = request(Middle(), made=lambda network: nine_classifier(network, rows))
     options = ChallengeOptions(mapping=mapping, size=8)
-    (result,) = evaluate_challenge(asked, root, options, say=print).record["results"]
+    (result,) = evaluate_challenge(predictions, root, options, say=print).record["results"]
     assert result["top1"]["original"]["value"] == pytest.approx(100 * 8 / 9)

@@ -6,22 +6,30 @@ import pytest
 import torch
 
 from dilo.eval.backgrounds.classify import Answers
-from dilo.eval.backgrounds.metrics import background_gap, follows, kept, reliance, share
+from dilo.eval.backgrounds.metrics import (
+    background_gap,
+    background_match_rate,
+    proportion,
+    reliance_metrics,
+    retained_rate,
+)
 
 
-def answers(labels, predictions, behind=None, paths=None):
-    behind = None if behind is None else torch.tensor(behind)
+def answers(labels, predictions, background_labels=None, paths=None):
+    background_labels = None if background_labels is None else torch.tensor(background_labels)
     paths = paths or tuple(map(str, range(len(labels))))
     positions = torch.arange(len(labels))
-    return Answers(positions, paths, torch.tensor(labels), torch.tensor(predictions), behind)
+    return Answers(
+        positions, paths, torch.tensor(labels), torch.tensor(predictions), background_labels
+    )
 
 
 SAME = answers([0, 0, 1, 1], [0, 0, 1, 2])
-RAND = answers([0, 0, 1, 1], [0, 2, 2, 1], behind=[0, 2, 0, 0])
+RAND = answers([0, 0, 1, 1], [0, 2, 2, 1], background_labels=[0, 2, 0, 0])
 
 
 def test_a_share_is_given_with_wilsons_interval():
-    found = share(torch.tensor([True] * 3 + [False] * 7))
+    found = proportion(torch.tensor([True] * 3 + [False] * 7))
     assert (found.value, found.images) == (30.0, 10)
     # The ends solve (share - p)^2 = z^2 p (1 - p) / n.
     for end in (found.low / 100, found.high / 100):
@@ -29,9 +37,9 @@ def test_a_share_is_given_with_wilsons_interval():
 
 
 def test_an_interval_holds_its_share_even_where_all_are_right_or_none():
-    assert share(torch.ones(7, dtype=torch.bool)).high == 100.0
-    assert share(torch.zeros(7, dtype=torch.bool)).low == 0.0
-    assert share(torch.zeros(0, dtype=torch.bool)) is None
+    assert proportion(torch.ones(7, dtype=torch.bool)).high == 100.0
+    assert proportion(torch.zeros(7, dtype=torch.bool)).low == 0.0
+    assert proportion(torch.zeros(0, dtype=torch.bool)) is None
 
 
 def test_the_gap_is_the_difference_of_accuracies_image_by_image():
@@ -53,20 +61,20 @@ def test_the_gap_of_other_images_is_of_independent_shares():
 
 
 def test_following_is_counted_where_the_background_is_of_another_class():
-    labels, behind, predictions = [0, 0, 1, 2, 2], [0, 1, 0, 1, 0], [0, 1, 1, 1, -1]
-    others = [i for i in range(5) if labels[i] != behind[i]]
-    hits = sum(predictions[i] == behind[i] for i in others)
-    found = follows(answers(labels, predictions, behind))
+    labels, background_labels, predictions = [0, 0, 1, 2, 2], [0, 1, 0, 1, 0], [0, 1, 1, 1, -1]
+    others = [i for i in range(5) if labels[i] != background_labels[i]]
+    hits = sum(predictions[i] == background_labels[i] for i in others)
+    found = background_match_rate(answers(labels, predictions, background_labels))
     assert (found.value, found.images) == (100 * hits / len(others), len(others)) == (50.0, 4)
-    assert follows(answers(labels, predictions)) is None
-    assert follows(answers([1], [1], [1])) is None
+    assert background_match_rate(answers(labels, predictions)) is None
+    assert background_match_rate(answers([1], [1], [1])) is None
 
 
 def test_what_stays_right_is_a_share_of_what_was_right():
     original = answers([0, 0, 1, 1], [0, 0, 1, 2])
-    assert kept(original, RAND).value == pytest.approx(100 / 3)
-    assert kept(original, answers([0], [0])) is None
-    assert kept(answers([0], [1]), answers([0], [0])) is None
+    assert retained_rate(original, RAND).value == pytest.approx(100 / 3)
+    assert retained_rate(original, answers([0], [0])) is None
+    assert retained_rate(answers([0], [1]), answers([0], [0])) is None
 
 
 def test_no_judged_class_is_wrong():
@@ -74,13 +82,13 @@ def test_no_judged_class_is_wrong():
 
 
 def test_reliance_tells_what_can_be_told():
-    told = reliance({"original": SAME, "mixed_same": SAME, "mixed_rand": RAND})
+    told = reliance_metrics({"original": SAME, "mixed_same": SAME, "mixed_rand": RAND})
     assert {name: s["value"] for name, s in told["top1"].items()} == {
         "original": 75.0,
         "mixed_same": 75.0,
         "mixed_rand": 50.0,
     }
     assert told["bg_gap"]["value"] == 25.0
-    assert told["kept"].keys() == {"mixed_same", "mixed_rand"}
+    assert told["retained"].keys() == {"mixed_same", "mixed_rand"}
     assert told["follows_background"].keys() == {"mixed_rand"}
-    assert reliance({"no_fg": SAME}).keys() == {"top1", "follows_background"}
+    assert reliance_metrics({"no_fg": SAME}).keys() == {"top1", "follows_background"}

@@ -1,6 +1,6 @@
 """The table: a row a classifier, and what each number is."""
 
-from dilo.eval.backgrounds.metrics import failures_of, heading, table
+from dilo.eval.backgrounds.metrics import heading, table
 
 
 def told(value):
@@ -28,7 +28,6 @@ RECORD = {
             "chance": 0.1,
             "top1": {"original": told(1.0)},
             "follows_background": {},
-            "challenge": told(22.3),
         },
     ],
 }
@@ -37,9 +36,9 @@ RECORD = {
 def test_every_number_stands_below_its_name():
     lines = table(RECORD)
     assert lines[:3] == [
-        "classifier  original  mixed_same  mixed_rand              BG-gap  follows rand  challenge",
-        "one             90.0        80.0        70.0  10.0 (9.0 to 11.0)          20.0          -",
-        "another          1.0           -           -                   -             -       22.3",
+        "classifier  original  mixed_same  mixed_rand              BG-gap  follows rand",
+        "one             90.0        80.0        70.0  10.0 (9.0 to 11.0)          20.0",
+        "another          1.0           -           -                   -             -",
     ]
     assert "mixed_same   the foreground on a background of its own class" in lines
     assert lines[-1] == "chance       of one class: 0.1 or 10.0"
@@ -52,10 +51,3 @@ def test_the_heading_says_what_was_judged():
     )
     challenge = {"mode": "challenge", "images": "release", "side": 224}
     assert heading(challenge) == "the Backgrounds Challenge in release, seen at 224 px"
-
-
-def test_a_failure_is_named_once():
-    assert failures_of([("a", "why"), ("b", "how"), ("a", "why")]) == [
-        {"path": "a", "reason": "why"},
-        {"path": "b", "reason": "how"},
-    ]

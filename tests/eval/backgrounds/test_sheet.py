@@ -8,8 +8,8 @@ from support.reliance import (
     NINE,
     Border,
     Middle,
-    candidate,
     challenge_folder,
+    classifier_under_test,
     nine_classifier,
     scenes_and_masks,
 )
@@ -18,17 +18,17 @@ from dilo.eval.backgrounds import sheet
 from dilo.eval.backgrounds.challenge import find_challenge
 from dilo.eval.backgrounds.classify import (
     Answers,
-    Candidate,
-    Running,
-    judge_challenge,
-    judge_variations,
+    ClassifierUnderTest,
+    RunOptions,
+    classify_challenge,
+    classify_variations,
 )
-from dilo.eval.backgrounds.draws import Donors
+from dilo.eval.backgrounds.draws import BackgroundDonors
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select
 from dilo.eval.features.folders import labelled_folder
 from dilo.pipeline.store import MaskStore
 
-RUNNING = Running(device=torch.device("cpu"))
+RUNNING = RunOptions(device=torch.device("cpu"))
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def variations(tmp_path):
     images, masks = scenes_and_masks(tmp_path, each=2)
     folder, store = labelled_folder(images), MaskStore(masks)
     selection = select(folder, store)
-    donors = Donors.of(folder.names, folder.labels.numpy(), selection.positions, 0)
+    donors = BackgroundDonors.of(folder.names, folder.labels.numpy(), selection.positions, 0)
     return Variations(folder, store, selection, donors, selection.positions, 28)
 
 
 def test_a_row_shows_an_image_its_mask_and_its_variations(variations, drawn):
-    both = [candidate(Border(), "beside"), candidate(Middle(), "object")]
-    found = judge_variations(both, variations, VARIATIONS, RUNNING).found
+    both = [classifier_under_test(Border(), "beside"), classifier_under_test(Middle(), "object")]
+    found = classify_variations(both, variations, VARIATIONS, RUNNING).found
     made = sheet.folder_sheet(variations, both, found)
     assert made.width == 7 * 164 + 4
     assert len(drawn) == 6
@@ -60,8 +60,8 @@ def test_a_row_shows_an_image_its_mask_and_its_variations(variations, drawn):
     assert original.caption == f"original: {green}\nbeside: {green}\nobject: {green}"
     assert mask.caption == "mask covers 8%"  # 64 of 784 pixels
     for kind, cell in zip(VARIATIONS[3:], mixed, strict=True):
-        behind = CLASSES[variations.donors.behind(2, kind)]
-        assert cell.caption == f"{kind}: on {behind}\nbeside: {behind}\nobject: {green}"
+        background = CLASSES[variations.donors.background_class(2, kind)]
+        assert cell.caption == f"{kind}: on {background}\nbeside: {background}\nobject: {green}"
     assert (only_fg.pixels[mask.pixels == 0] == 0).all()
     assert (no_fg.pixels[mask.pixels == 255] == 0).all()
     for row, column in np.ndindex(28, 28):
@@ -72,7 +72,7 @@ def test_a_row_shows_an_image_its_mask_and_its_variations(variations, drawn):
 def test_a_class_that_is_not_judged_and_an_image_that_was_not_shown_are_told(variations, drawn):
     answers = Answers(torch.tensor([0, 3]), ("a", "b"), torch.tensor([0, 1]), torch.tensor([-1, 1]))
     less = Answers(torch.tensor([3]), ("b",), torch.tensor([1]), torch.tensor([2]))
-    both = [candidate(Border(), "one"), candidate(Border(), "two")]
+    both = [classifier_under_test(Border(), "one"), classifier_under_test(Border(), "two")]
     sheet.folder_sheet(variations, both, [{"no_fg": answers}, {"no_fg": less}])
     assert [row[3].caption for row in drawn] == [
         "no_fg\none: another class\ntwo: ",
@@ -83,8 +83,8 @@ def test_a_class_that_is_not_judged_and_an_image_that_was_not_shown_are_told(var
 
 def test_a_column_shows_a_variation_of_the_challenge(tmp_path, drawn):
     challenge = find_challenge(challenge_folder(tmp_path, ("original", "mixed_next"), each=1))
-    fake = [Candidate("beside", nine_classifier(Border()), torch.arange(9))]
-    found = judge_challenge(fake, challenge, RUNNING, side=8).found
+    fake = [ClassifierUnderTest("beside", nine_classifier(Border()), torch.arange(9))]
+    found = classify_challenge(fake, challenge, RUNNING, side=8).found
     sheet.challenge_sheet(challenge, 8, fake, found)
     captions = [[cell.caption for cell in row] for row in drawn]
     assert captions == [

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dilo.eval.backgrounds.variations import background_of
+from dilo.eval.backgrounds.variations import fill_object_box
 
 SIDE = 16
 
@@ -16,7 +16,7 @@ def test_the_box_repeats_the_window_and_the_rest_stays():
     mask[2:5, 9] = 11  # a cross, whose box is rows 2 to 11 and columns 6 to 12
     mask[11, 6:13] = 200
     pixels = picture()
-    made = background_of(pixels, mask)
+    made = fill_object_box(pixels, mask)
     # The largest boxes that no salient pixel touches: rows 0 to 10, columns 0 to 8 (99 pixels);
     # columns 0 to 5, all rows (96). Right of it 10 to 15, rows 0 to 10 (66).
     for row in range(SIDE):
@@ -28,10 +28,10 @@ def test_the_box_repeats_the_window_and_the_rest_stays():
 
 def test_faint_saliency_is_no_object():
     mask = np.full((SIDE, SIDE), 10, np.uint8)
-    assert background_of(picture(), mask) is None  # nothing was found
+    assert fill_object_box(picture(), mask) is None  # nothing was found
     mask[8:10, 8:10] = 255
     pixels = picture()
-    made = background_of(pixels, mask)
+    made = fill_object_box(pixels, mask)
     assert (made[:8] == pixels[:8]).all()
     # Rows 10 to 15 or 0 to 7 are free; the latter are more.
     assert (made[8:10, 8:10] == pixels[0:2, 8:10]).all()
@@ -40,7 +40,7 @@ def test_faint_saliency_is_no_object():
 def test_a_picture_full_of_the_object_gives_no_background():
     mask = np.full((SIDE, SIDE), 255, np.uint8)
     mask[:, :3] = 0  # narrower than a quarter
-    assert background_of(picture(), mask) is None
+    assert fill_object_box(picture(), mask) is None
     mask[:, :4] = 0
-    made = background_of(picture(), mask)
+    made = fill_object_box(picture(), mask)
     assert (made == np.tile(picture()[:, :4], (1, 4, 1))).all()

@@ -7,16 +7,16 @@ from PIL import Image
 from support.reliance import CLASSES, SIDE, SIZE, mask_store, object_mask, scenes_and_masks
 from torch.utils.data import DataLoader
 
-from dilo.eval.backgrounds.draws import MIXED, Donors
+from dilo.eval.backgrounds.draws import MIXED, BackgroundDonors
 from dilo.eval.backgrounds.variations import (
     VARIATIONS,
-    Pieces,
+    Layers,
     Variations,
-    background_of,
     collate,
-    pictures,
+    compose,
+    evenly_spaced,
+    fill_object_box,
     select,
-    spread,
 )
 from dilo.eval.features.folders import labelled_folder
 from dilo.pipeline.errors import DiloError
@@ -27,21 +27,21 @@ from dilo.pipeline.store import MaskStore
 def varied(images, masks, seed=0):
     folder, store = labelled_folder(images), MaskStore(masks)
     selection = select(folder, store)
-    donors = Donors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
+    donors = BackgroundDonors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
     return Variations(folder, store, selection, donors, selection.positions, SIZE)
 
 
 def test_variations_are_the_definition_read_pixel_by_pixel():
     rng = torch.Generator().manual_seed(0)
     parts = [torch.randint(0, 256, shape, generator=rng) for shape in ((2, 3, 4, 4), (2, 1, 4, 4))]
-    behind = torch.randint(0, 256, (2, 3, 3, 4, 4), generator=rng)
-    made = dict(pictures(Pieces(*parts, behind)))
+    background_labels = torch.randint(0, 256, (2, 3, 3, 4, 4), generator=rng)
+    made = dict(compose(Layers(*parts, background_labels)))
     assert list(made) == list(VARIATIONS)
     for i, c, y, x in np.ndindex(2, 3, 4, 4):
         pixel, alpha = parts[0][i, c, y, x] / 255, parts[1][i, 0, y, x] / 255
         expected = {"original": pixel, "only_fg": pixel * alpha, "no_fg": pixel * (1 - alpha)}
         for kind, name in enumerate(MIXED):
-            expected[name] = pixel * alpha + behind[i, kind, c, y, x] / 255 * (1 - alpha)
+            expected[name] = pixel * alpha + background_labels[i, kind, c, y, x] / 255 * (1 - alpha)
         for name, value in expected.items():
             assert made[name][i, c, y, x] == pytest.approx(float(value), abs=1e-6)
 
@@ -51,12 +51,12 @@ def test_pieces_are_the_crops_of_the_image_its_mask_and_its_donors_backgrounds(t
     inner = slice((SIDE - SIZE) // 2, (SIDE + SIZE) // 2)  # 28 px of the 32 px image
     mask = object_mask()[inner, inner]
     for index in range(len(variations)):
-        position, pieces = variations[index]
-        assert (pieces.images.permute(1, 2, 0).numpy() == crop(variations, position)).all()
-        assert (pieces.alphas[0].numpy() == mask).all()
-        for kind, background in zip(MIXED, pieces.backgrounds, strict=True):
+        position, layers = variations[index]
+        assert (layers.images.permute(1, 2, 0).numpy() == crop(variations, position)).all()
+        assert (layers.alphas[0].numpy() == mask).all()
+        for kind, background in zip(MIXED, layers.backgrounds, strict=True):
             donor = int(variations.donors.order(position, kind)[0])
-            expected = background_of(crop(variations, donor), mask)
+            expected = fill_object_box(crop(variations, donor), mask)
             assert (background.permute(1, 2, 0).numpy() == expected).all()
 
 
@@ -80,8 +80,8 @@ def test_pieces_are_the_same_in_any_batch_and_any_process(tmp_path):
     again = list(loader)
     assert [position for positions, _, _ in again for position in positions] == list(range(12))
     for part in range(3):
-        assert torch.cat([pieces[part] for _, pieces, _ in again]).equal(
-            torch.stack([pieces[part] for pieces in alone])
+        assert torch.cat([layers[part] for _, layers, _ in again]).equal(
+            torch.stack([layers[part] for layers in alone])
         )
     other = varied(tmp_path / "images", tmp_path / "masks", seed=1)
     assert any(not other[i][1].backgrounds.equal(alone[i].backgrounds) for i in range(12))
@@ -96,12 +96,12 @@ def test_a_mask_that_failed_or_covers_too_little_or_too_much_leaves_its_image_ou
     del masks[f"{CLASSES[2]}/3.png"]
     variations = varied(images, mask_store(tmp_path / "others", masks))
     selection = select(variations.folder, variations.store)
-    assert selection.left_out == {
-        "no mask in the store": 1,
-        "mask failed": 1,
-        "mask covers less than 1 %": 1,
-        "mask covers more than 95 %": 1,
-    }
+    assert selection.skipped == [
+        (f"{CLASSES[2]}/3.png", "no mask in the store"),
+        (f"{CLASSES[0]}/0.png", "mask failed"),
+        (f"{CLASSES[0]}/1.png", "mask covers less than 1 %"),
+        (f"{CLASSES[1]}/2.png", "mask covers more than 95 %"),
+    ]
     assert selection.positions.tolist() == [2, 3, 4, 5, 7, 8, 9, 10]
     # Nor do they lend a background.
     tried = {int(d) for p in range(2, 4) for k in MIXED for d in variations.donors.order(p, k)}
@@ -116,7 +116,7 @@ def test_an_image_that_cannot_be_read_is_said_and_another_lends_its_background(t
     broken = varied(images, masks)
     assert "not an image" in broken[first][1]
     second = int(broken.donors.order(0, "mixed_next")[1])
-    expected = background_of(crop(broken, second), object_mask()[2:30, 2:30])
+    expected = fill_object_box(crop(broken, second), object_mask()[2:30, 2:30])
     assert (broken[0][1].backgrounds[2].permute(1, 2, 0).numpy() == expected).all()
     assert broken[0][1].backgrounds[0].equal(whole[0][1].backgrounds[0])
 
@@ -134,8 +134,12 @@ def test_masks_of_other_images_are_refused(tmp_path):
 
 
 def test_a_limit_takes_images_of_every_class():
-    assert spread(np.arange(100, 112), 4).tolist() == [100, 103, 106, 109]
-    assert spread(np.arange(3), 5).tolist() == spread(np.arange(3), None).tolist() == [0, 1, 2]
+    assert evenly_spaced(np.arange(100, 112), 4).tolist() == [100, 103, 106, 109]
+    assert (
+        evenly_spaced(np.arange(3), 5).tolist()
+        == evenly_spaced(np.arange(3), None).tolist()
+        == [0, 1, 2]
+    )
 
 
 def test_a_batch_without_any_piece_has_none():

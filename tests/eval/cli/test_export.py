@@ -39,7 +39,9 @@ def test_words_say_what_was_written_and_json_is_the_card(run, tmp_path):
 
 def test_results_are_named_and_colours_that_the_format_cannot_say(run, tmp_path):
     (run / "eval" / "knn").mkdir(parents=True)
-    (run / "eval" / "knn" / "knn.json").write_text('{"task": "knn", "step": 7, "top1": 3}')
+    (run / "eval" / "knn" / "knn.json").write_text(
+        '{"task": "knn", "step": 7, "results": [{"k": 1, "top1": 3}]}'
+    )
 
     def see(content):
         content["dilo"]["recipe"]["views"]["space"] = "unit"
@@ -55,7 +57,7 @@ def test_results_are_named_and_colours_that_the_format_cannot_say(run, tmp_path)
 
 def test_what_does_not_fit_exits_with_3_and_leaves_nothing(run, tmp_path):
     refused = export(run, tmp_path / "x.pth", "--half", "l", status=3)
-    assert "holds one trunk: leave --half out" in refused.stderr
+    assert "holds one backbone: leave --half out" in refused.stderr
     assert list(tmp_path.iterdir()) == [run]
 
 

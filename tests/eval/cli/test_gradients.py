@@ -1,10 +1,8 @@
-"""`dilo-eval gradients`: a figure, a record, and maps that other commands read."""
+"""`dilo-eval gradients`: a figure, a record, and what is refused."""
 
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
 from support.classifiers import write_classifier
 from support.cli import invoke
 from support.folders import write_class_folders
@@ -27,7 +25,7 @@ def data(tmp_path):
 
 def show(data, *more, status=0, classifiers=("run",), images="images"):
     given = [word for name in classifiers for word in ("--classifier", data / name)]
-    given += ["--images", data / images, "--device", "cpu", "--workers", 0]
+    given += ["--images", data / images, "--device", "cpu"]
     return invoke(main, "gradients", *given, *more, status=status)
 
 
@@ -37,10 +35,10 @@ def test_a_runs_gradients_are_laid_into_the_run(data):
     assert (folder / "gradients.json").read_text() == result.stdout
     record = json.loads(result.stdout)
     assert record["checkpoint"] == str(data / "run" / "eval" / "linear" / "classifier.pth")
-    assert (record["methods"], record["class"]) == (["gradient", "cam"], "predicted")
+    assert (record["methods"], record["class"]) == (["gradient", "cam"], "true")
     assert record["classifiers"][0]["name"] == "run"
     assert len(record["shown"]) == 3
-    assert record["unreadable"] == []
+    assert record["skipped"] == []
     assert {"seconds", "versions"} <= record.keys()
     assert decode(folder / "gradients.png").shape[1] > 400
 
@@ -62,67 +60,23 @@ def test_two_classifiers_stand_side_by_side(data):
     assert narrow < wide
 
 
-def test_saliency_and_import_read_the_maps_of_a_folder(data):
-    from dilo.pipeline.cli import main as prep
-    from dilo.pipeline.store import MaskStore
-
-    maps, truth = data / "maps", data / "truth"
-    result = show(data, "--maps", maps, "--json", "--size", 24)
-    assert json.loads(result.stdout)["maps"] == {"folder": str(maps), "images": 6}
-    for name in CLASSES:
-        (truth / name).mkdir(parents=True)
-        for i in range(2):
-            white = np.zeros((40, 50), np.uint8)
-            white[:20] = 255
-            Image.fromarray(white).save(truth / name / f"{i}.png")
-    masks = ("--masks", maps / "gradient", "--masks", maps / "cam")
-    more = ("--truth", truth, "--out", data / "scores", "--jobs", 1, "--no-plots", "--json")
-    scores = json.loads(invoke(main, "saliency", *masks, *more).stdout)
-    assert [method["method"] for method in scores["methods"]] == ["gradient", "cam"]
-    assert scores["images"] == 6
-    where = ("--images", data / "images", "--png", maps / "cam", "--out", data / "store")
-    invoke(prep, "import", *where, "--size", 24, "--jobs", 1)
-    store = MaskStore(data / "store")
-    for row, name in enumerate(store.names):
-        assert np.array_equal(store[row], decode(maps / "cam" / name)[:, :, 0])
-
-
-def test_the_same_command_goes_on_where_it_stopped(data):
-    maps = data / "maps"
-    show(data, "--maps", maps)
-    (maps / "cam" / "ant" / "0.png").unlink()
-    result = show(data, "--maps", maps)
-    assert f"{maps}: maps of 1 image written, of 5 were there" in result.stderr
-    assert (maps / "cam" / "ant" / "0.png").exists()
-    result = show(data, "--maps", maps, classifiers=("other.pth",), status=3)
-    assert "--out must say where" in result.stderr
-    more = ("--maps", maps, "--out", data / "out")
-    result = show(data, *more, classifiers=("other.pth",), status=3)
-    assert "got another classifier in maps.json: give a fresh folder" in result.stderr
-
-
 def test_unreadable_images_are_left_out_and_reported(data):
     for name in ("ant/0.png", "cat/1.png"):
         (data / "images" / name).write_bytes(b"no image")
-    for more in ((), ("--maps", data / "maps")):
-        result = show(data, "--json", "--count", 99, *more)
-        record = json.loads(result.stdout)
-        assert len(record["shown"]) == 4
-        assert sorted(one["path"] for one in record["unreadable"]) == [
-            str(data / "images" / name) for name in ("ant/0.png", "cat/1.png")
-        ]
-        assert "2 of the images could not be read" in result.stderr
-    assert not (data / "maps" / "cam" / "ant" / "0.png").exists()
+    result = show(data, "--json", "--count", 99)
+    record = json.loads(result.stdout)
+    assert len(record["shown"]) == 4
+    assert sorted(one["path"] for one in record["skipped"]) == [
+        str(data / "images" / name) for name in ("ant/0.png", "cat/1.png")
+    ]
+    assert "2 of the images could not be read" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        pytest.param(("--maps", "{images}/new"), "outside the folders that are read", id="inside"),
         pytest.param(("--out", "{images}"), "outside the folders that are read", id="out"),
-        pytest.param(("--query", "x.png"), "must be an image in {images}, got x.png", id="query"),
         pytest.param(("--method", "lime"), "'lime' is not one of", id="method"),
-        pytest.param(("--classifier", "{images}", "--maps", "m"), "of one classifier", id="maps"),
     ],
 )
 def test_a_wrong_option_exits_with_2_and_writes_nothing(data, more, words):
@@ -130,6 +84,11 @@ def test_a_wrong_option_exits_with_2_and_writes_nothing(data, more, words):
     result = show(data, *(word.format(**places) for word in more), status=2)
     assert words.format(**places).replace(" ", "") in "".join(result.stderr.split())
     assert not (data / "run" / "eval" / "gradients").exists()
+
+
+def test_an_image_that_is_not_there_exits_with_3(data):
+    result = show(data, "--query", "x.png", status=3)
+    assert f"--query must be an image in {data / 'images'}, got x.png" in result.stderr
 
 
 def test_the_true_class_of_images_without_class_exits_with_3(data):

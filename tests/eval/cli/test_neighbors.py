@@ -170,7 +170,6 @@ def test_images_without_class_folders_have_neighbours_and_no_precision(data):
     [
         pytest.param(("--pick", "successes"), "compares two checkpoints, got one", id="one"),
         pytest.param(("--pick", "random", "--query", "x"), "not be given with --query", id="both"),
-        pytest.param(("--query", "ant/9.png"), "must be an image in {images}, got ant/9", id="no"),
         pytest.param(("--classifier", "x={run}"), "name of a checkpoint, run, got x", id="name"),
         pytest.param(("--k", "0"), "x>=1", id="k"),
         pytest.param(("--out", "{images}/new"), "outside the folders that are read", id="out"),
@@ -195,6 +194,7 @@ def test_successes_without_classes_exit_with_2(data):
     ("more", "words"),
     [
         pytest.param(("--queries", "{data}/none"), "images", id="no-queries"),
+        pytest.param(("--query", "ant/9.png"), "got ant/9.png: give its path", id="no-image"),
     ],
 )
 def test_what_cannot_go_on_exits_with_3(data, more, words):

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from dilo.eval.common.intervals import Z, difference, interval
+from dilo.eval.common.intervals import Z, difference, wilson
 
 
 @pytest.mark.parametrize(("right", "images"), [(0, 7), (1, 9), (50, 100), (2163, 3925), (12, 12)])
 def test_the_ends_are_the_shares_that_lie_so_many_of_their_own_deviations_away(right, images):
     share = right / images
-    for end in interval(100 * share, images):
+    for end in wilson(right, images):
         p = end / 100
         deviation = math.sqrt(p * (1 - p) / images)
         assert abs(share - p) == pytest.approx(Z * deviation, abs=1e-12)
@@ -31,7 +31,7 @@ def test_the_ends_are_the_shares_that_lie_so_many_of_their_own_deviations_away(r
 def test_differences_have_the_published_intervals(first, second, low, high):
     (x, m), (y, n) = first, second
     a, b = 100 * x / m, 100 * y / n
-    ends = difference(a, interval(a, m), b, interval(b, n))
+    ends = difference(a, wilson(x, m), b, wilson(y, n))
     assert ends == pytest.approx((100 * low, 100 * high), abs=0.005)
 
 

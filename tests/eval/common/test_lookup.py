@@ -2,7 +2,7 @@
 
 import pytest
 
-from dilo.eval.common.lookup import walk
+from dilo.eval.common.lookup import find_in
 
 RECORD = {"a": {"b": 1}, "list": [{"k": 1, "v": 2}, {"k": 3}], "map": {"x": {"v": 4, "on": True}}}
 
@@ -23,4 +23,4 @@ X = {"v": "4", "on": "True"}
     ],
 )
 def test_a_path_leads_to_what_is_there(path, found):
-    assert list(walk(RECORD, path.split("."))) == found
+    assert list(find_in(RECORD, path.split("."))) == found

@@ -9,7 +9,7 @@ from PIL import Image
 from support.maps import disc, save
 from support.runs import photographs_and_masks
 
-from dilo.eval.common.pairing import PngFolder, StoredMasks, open_method, paired
+from dilo.eval.common.pairing import PngFolder, StoredMasks, match_by_name, open_masks
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.store.plan import shard_path
 
@@ -112,8 +112,8 @@ def test_a_store_that_is_not_finished_is_refused_before_any_work(tmp_path):
 def test_what_holds_a_plan_is_a_store_and_anything_else_a_folder(tmp_path):
     _, folder = photographs_and_masks(tmp_path, 2)
     save(tmp_path / "png" / "000.png", disc((4, 5), 2))
-    assert isinstance(open_method("a", folder, ["class0/000"]).source, StoredMasks)
-    assert isinstance(open_method("b", tmp_path / "png", ["class0/000"]).source, PngFolder)
+    assert isinstance(open_masks("a", folder, ["class0/000"]).source, StoredMasks)
+    assert isinstance(open_masks("b", tmp_path / "png", ["class0/000"]).source, PngFolder)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_holds_a_plan_is_a_store_and_anything_else_a_folder(tmp_path):
     ],
 )
 def test_pairs_are_of_one_path_or_else_of_one_file_name(truths, masks, expected):
-    assert paired(truths, masks, "--masks m") == expected
+    assert match_by_name(truths, masks, "--masks m") == expected
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def test_pairs_are_of_one_path_or_else_of_one_file_name(truths, masks, expected)
 )
 def test_what_cannot_be_paired_is_refused(truths, masks, words):
     with pytest.raises(DiloError, match=re.escape(words)):
-        paired(truths, masks, "--masks m")
+        match_by_name(truths, masks, "--masks m")
 
 
 def test_a_message_names_the_options_that_gave_the_files(tmp_path):
     save(tmp_path / "maps" / "1.png", disc((4, 5), 2))
     words = f"--maps {tmp_path / 'maps'} must have files of the names in --boxes b.csv"
     with pytest.raises(DiloError, match=re.escape(words)):
-        open_method("m", tmp_path / "maps", ["2"], option="--maps", of="--boxes b.csv")
+        open_masks("m", tmp_path / "maps", ["2"], option="--maps", of="--boxes b.csv")

@@ -69,7 +69,7 @@ def test_formats_that_have_room_for_it_say_what_the_network_saw(tmp_path, form, 
     export(encoder, form, tmp_path / "out")
     back = load_encoder(tmp_path / "out")
     assert (back.space, back.size, back.step) == (space, 32, 7)
-    assert back.origin == {"epoch": 1, **data}
+    assert back.training == {"epoch": 1, **data}
     assert torch.equal(back.features(IMAGES), encoder.features(IMAGES))
 
 
@@ -226,11 +226,11 @@ def test_a_small_stem_is_refused_where_there_is_none(tmp_path, form):
 
 
 def test_halves_are_asked_for_of_pairs_alone(encoder, tmp_path):
-    with pytest.raises(DiloError, match="holds one trunk: leave --half out"):
+    with pytest.raises(DiloError, match="holds one backbone: leave --half out"):
         export(encoder, "torchvision", tmp_path / "x", half="l")
     states = (foreign.network(channels=c).state_dict() for c in (1, 2))
     foreign.saved(tmp_path / "c.pt", foreign.cmc_pair(*states))
-    with pytest.raises(DiloError, match=r"two trunks, .*: give --half l or ab"):
+    with pytest.raises(DiloError, match=r"two backbones, .*: give --half l or ab"):
         export(load_encoder(tmp_path / "c.pt"), "torchvision", tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 from support.classifiers import small_classifier
 from support.features import features_of_all
 from support.folders import write_class_folders
 
-from dilo.eval.common.panels import APART, CELL, FRAME, GAP, MARGIN, NO, YES
+from dilo.eval.common.panels import NO, PIXELS, YES
 from dilo.eval.features.folders import LabelledFolder, any_folder
+from dilo.eval.gradients.explainer import Explainer, Explanation, explain_images
 from dilo.eval.gradients.figure import gradient_figure, map_panels, picture
-from dilo.eval.gradients.viewer import Seen, Viewer, look
 from dilo.eval.neighbors.comparison import compare
 from dilo.eval.neighbors.figure import neighbor_figure
 
@@ -29,16 +30,15 @@ def extract(encoder, listed):
     return features_of_all(listed, vectors)
 
 
-def width(*panels):
-    """Measure a figure of blocks of so many panels."""
-    blocks = [count * (CELL + 2 * FRAME + GAP) - GAP for count in panels]
-    return 2 * MARGIN + sum(blocks) + APART * (len(blocks) - 1)
+def panels(figure):
+    """Count all pictures, and the frames in green and in red."""
+    (axes,) = figure.axes
+    colours = [to_hex(patch.get_facecolor()) for patch in axes.patches if _is_frame(patch)]
+    return len(axes.images), colours.count(YES), colours.count(NO)
 
 
-def frames(figure):
-    """Count, by the size of a frame, those that are green and those that are red."""
-    one, pixels = (CELL + 2 * FRAME) ** 2 - CELL**2, np.asarray(figure)
-    return tuple(int((pixels == colour).all(axis=2).sum()) // one for colour in (YES, NO))
+def _is_frame(patch):
+    return isinstance(patch, Rectangle)
 
 
 def test_a_query_stands_beside_its_neighbours_and_its_gradient(folder):
@@ -48,14 +48,12 @@ def test_a_query_stands_beside_its_neighbours_and_its_gradient(folder):
     )
     shown = [0, 3, 6]
     figure = neighbor_figure(found, shown, {})
-    assert figure.width == width(1, 3, 3)
     same = 2 * int(found.found[0].same[shown, :3].sum())
-    assert frames(figure) == (same, 18 - same)
-    seen = look(Viewer(classifier, folder, "true"), shown, ["gradient"])
+    assert panels(figure) == (3 * 7, same, 18 - same)
+    seen = explain_images(Explainer(classifier, folder, "true"), shown, ["gradient"])
     figure = neighbor_figure(found, shown, {"second": seen})
-    assert figure.width == width(1, 3, 3, 1)
     right = sum(bool(one.right) for one in seen)
-    assert frames(figure) == (same + right, 18 - same + 3 - right)
+    assert panels(figure) == (3 * 8, same + right, 18 - same + 3 - right)
 
 
 def test_without_classes_nothing_is_framed(folder):
@@ -63,24 +61,25 @@ def test_without_classes_nothing_is_framed(folder):
     encoder = small_classifier(CLASSES).encoder
     found = compare({"x": encoder}, plain, None, k=2, extract=extract)
     figure = neighbor_figure(found, [0, 1], {})
-    assert (figure.width, frames(figure)) == (width(1, 2), (0, 0))
+    assert panels(figure) == (2 * 3, 0, 0)
 
 
 def test_a_figure_of_gradients_has_a_panel_for_each_method_of_each_classifier(folder):
     seen = {
-        name: look(Viewer(small_classifier(CLASSES), folder, "true"), [0, 7], ["gradient", "cam"])
+        name: explain_images(
+            Explainer(small_classifier(CLASSES), folder, "true"), [0, 7], ["gradient", "cam"]
+        )
         for name in ("one", "two")
     }
     figure = gradient_figure(folder, [0, 7], seen)
-    assert figure.width == width(1, 2, 2)
     right = 4 * sum(bool(one.right) for one in seen["one"])
-    assert frames(figure) == (right, 8 - right)
+    assert panels(figure) == (2 * 5, right, 8 - right)
 
 
 def test_a_map_is_named_with_its_class_and_score():
     values = np.eye(4, dtype=np.float32)
     image = np.full((8, 8, 3), 255, np.uint8)
-    seen = Seen({"gradient": values, "cam": values}, "tench", -1.25, 0.071, False)
+    seen = Explanation({"gradient": values, "cam": values}, "tench", -1.25, 0.071, False)
     gradient, cam = map_panels(seen, image)
     assert gradient.lines == cam.lines == ("tench", "score -1.2, 7%")
     assert (gradient.mark, cam.mark) == (False, False)
@@ -89,7 +88,7 @@ def test_a_map_is_named_with_its_class_and_score():
 
 
 def test_an_image_that_can_be_read_no_more_is_blank(folder):
-    assert picture(folder, 0).shape == (CELL, CELL, 3)
+    assert picture(folder, 0).shape == (PIXELS, PIXELS, 3)
     (folder.root / folder.names[0]).unlink()
     assert picture(folder, 0).shape == (1, 1)
-    assert isinstance(gradient_figure(folder, [0], {}), Image.Image)
+    assert panels(gradient_figure(folder, [0], {})) == (1, 0, 0)

@@ -5,27 +5,27 @@ import pytest
 from support.located import SIDE, write_objects
 from support.maps import save
 
-from dilo.eval.common.pairing import find_photographs, open_method
-from dilo.eval.localize.ground_truth import Collection, Example, MaskTruth
+from dilo.eval.common.pairing import find_images_of_truth, open_masks
+from dilo.eval.localize.ground_truth import Dataset, MaskTruth, Sample
 
 
 @pytest.fixture
-def collection(tmp_path):
+def dataset(tmp_path):
     write_objects(tmp_path, ("a/1", "a/2"))
     truth = MaskTruth(tmp_path / "masks")
     keys = list(truth.keys)
-    methods = [open_method("perfect", tmp_path / "perfect", keys)]
-    return Collection(find_photographs(tmp_path / "images", keys), truth, methods, 16)
+    methods = [open_masks("perfect", tmp_path / "perfect", keys)]
+    return Dataset(find_images_of_truth(tmp_path / "images", keys), truth, methods, 16)
 
 
-def test_image_truth_and_maps_are_squashed_alike(collection):
-    example = collection.read("a/2")
-    assert isinstance(example, Example)
-    assert (example.key, example.path, example.shape) == ("a/2", "a/2.jpg", (SIDE, SIDE))
-    assert example.image.shape == (16, 16, 3)
-    assert example.objects.mask.shape == example.stored[0].shape == (16, 16)
-    assert np.mean((example.stored[0] > 127) == example.objects.mask) > 0.85
-    assert (example.image.mean(axis=2) > 150)[example.objects.mask].mean() > 0.8
+def test_image_truth_and_maps_are_squashed_alike(dataset):
+    sample = dataset.read("a/2")
+    assert isinstance(sample, Sample)
+    assert (sample.key, sample.path, sample.shape) == ("a/2", "a/2.jpg", (SIDE, SIDE))
+    assert sample.image.shape == (16, 16, 3)
+    assert sample.objects.mask.shape == sample.stored[0].shape == (16, 16)
+    assert np.mean((sample.stored[0] > 127) == sample.objects.mask) > 0.85
+    assert (sample.image.mean(axis=2) > 150)[sample.objects.mask].mean() > 0.8
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,14 @@ def test_image_truth_and_maps_are_squashed_alike(collection):
         ("perfect/a/1.png", "perfect/a/1.png must be a picture"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_a_reason(collection, tmp_path, file, words):
+def test_a_file_that_cannot_be_read_is_a_reason(dataset, tmp_path, file, words):
     (tmp_path / file).write_bytes(b"nothing")
-    reason = collection.read("a/1")
+    reason = dataset.read("a/1")
     assert isinstance(reason, str)
     assert words in reason or file.startswith("images")
-    assert isinstance(collection.read("a/2"), Example)
+    assert isinstance(dataset.read("a/2"), Sample)
 
 
-def test_an_image_without_object_is_left_out(collection, tmp_path):
+def test_an_image_without_object_is_left_out(dataset, tmp_path):
     save(tmp_path / "masks" / "a" / "1.png", np.zeros((8, 8), np.uint8))
-    assert collection.read("a/1") == (
-        f"there is no object in its truth, --truth {tmp_path / 'masks'}"
-    )
+    assert dataset.read("a/1") == (f"there is no object in its truth, --truth {tmp_path / 'masks'}")

@@ -5,19 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dilo.eval.localize.metrics import NUMBERS, Row, box_accuracies, box_threshold
-from dilo.eval.localize.scoring import Score
+from dilo.eval.localize.metrics import METRICS, MethodResult, box_accuracies, box_threshold
+from dilo.eval.localize.scoring import MethodScores
 
-BY_KEY = {number.key: number for number in NUMBERS}
+BY_KEY = {number.key: number for number in METRICS}
 
 
 @pytest.fixture
 def row():
-    score = Score(
+    score = MethodScores(
         energy=[0.5, 1.0, 0.0, 0.1],
         pointing=[1.0, 0.5, 0.0, 1.0],
         overlap=[0.5, 0.49, 0.9, 0.0],
-        blank=[False] * 4,
+        constant=[False] * 4,
         predicted_right=[True, True, False, False],
     )
     score.right[0, 51:60] = 3
@@ -26,7 +26,9 @@ def row():
     score.right[3, 254] = 1
     score.pixels[0, [1000, 500]] = 2, 2
     score.pixels[1, [500, 0]] = 4, 8
-    return Row("c gradient", "gradient", score, ["ant", "ant", "ant", "bee"], True, rule="true")
+    return MethodResult(
+        "c gradient", "gradient", score, ["ant", "ant", "ant", "bee"], True, rule="true"
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_a_number_in_per_cent_is_what_it_says(row, key, expected):
 
 
 def test_every_number_is_tested_above():
-    assert len(BY_KEY) == len(NUMBERS) == 10
+    assert len(BY_KEY) == len(METRICS) == 10
 
 
 def test_what_lies_behind_max_box_acc_is_told(row):

@@ -6,30 +6,31 @@ import torch
 from support.classifiers import small_classifier
 from support.located import SIDE
 
+from dilo.eval.attribution.classes import known_classes
 from dilo.eval.attribution.maps import attribution_maps
 from dilo.eval.localize.boxes import components
-from dilo.eval.localize.ground_truth import Example, Objects
-from dilo.eval.localize.networks import Network, class_of, known_classes
+from dilo.eval.localize.ground_truth import Objects, Sample
+from dilo.eval.localize.networks import ClassifierMaps, class_of
 from dilo.pipeline.errors import DiloError
 
 CLASSES = ("ant", "bee")
 MASK = np.ones((SIDE, SIDE), bool)
 
 
-def examples(*paths):
+def samples(*paths):
     rng = np.random.default_rng(1)
     objects = Objects(MASK, components(MASK)[0])
     return [
-        Example(path, path, (9, 9), rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8), objects, [])
+        Sample(path, path, (9, 9), rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8), objects, [])
         for path in paths
     ]
 
 
 @pytest.mark.parametrize("rule", ["true", "predicted"])
 def test_maps_are_those_of_the_class_asked_for(rule):
-    classifier, given = small_classifier(CLASSES), examples("bee/1.jpg", "ant/1.jpg", "bee/2.jpg")
+    classifier, given = small_classifier(CLASSES), samples("bee/1.jpg", "ant/1.jpg", "bee/2.jpg")
     known = {"ant": 0, "bee": 1}
-    network = Network("c", classifier, ("cam", "gradient"), known, rule)
+    network = ClassifierMaps("c", classifier, ("cam", "gradient"), known, rule)
     maps, guessed = network.maps(given)
     images = torch.stack([torch.from_numpy(e.image) for e in given]).permute(0, 3, 1, 2) / 255
     assert guessed.tolist() == classifier.scores(images).argmax(1).tolist()
@@ -42,9 +43,12 @@ def test_maps_are_those_of_the_class_asked_for(rule):
 
 
 def test_a_class_has_its_name_or_its_number():
-    network = Network("c", small_classifier(CLASSES), ("cam",), None, "predicted")
-    assert (network.class_name(1), network.true_rows(examples("bee/1.jpg"))) == ("bee", [])
-    assert Network("c", small_classifier(None), ("cam",), None, "predicted").class_name(1) == "1"
+    network = ClassifierMaps("c", small_classifier(CLASSES), ("cam",), None, "predicted")
+    assert (network.class_name(1), network.true_rows(samples("bee/1.jpg"))) == ("bee", [])
+    assert (
+        ClassifierMaps("c", small_classifier(None), ("cam",), None, "predicted").class_name(1)
+        == "1"
+    )
 
 
 def test_the_class_is_the_first_folder():
@@ -61,7 +65,7 @@ def test_the_true_class_is_taken_where_the_classifier_knows_it():
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        ([], "--images i must hold a folder for each class, got images outside any"),
+        ([], "--images i has no class folders"),
         (["cat"], "classes of --images i must be among the 2 of c.pt, got cat"),
     ],
 )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from dilo.eval.localize.boxes import components
-from dilo.eval.localize.ground_truth import Example, Objects
+from dilo.eval.localize.ground_truth import Objects, Sample
 from dilo.eval.localize.output import CELL, FOUND, TRUE, example_sheet
-from dilo.eval.localize.scoring import Score
+from dilo.eval.localize.scoring import MethodScores
 from dilo.pipeline.images.sheets import CAPTION, GAP
 
 SIDE = 20
@@ -16,11 +16,11 @@ def drawn(shape, saliency):
     mask = np.zeros((SIDE, SIDE), bool)
     mask[5:15, 5:15] = True
     image = np.full((SIDE, SIDE, 3), 90, np.uint8)
-    example = Example("1", "a/1.jpg", shape, image, Objects(mask, components(mask)[0]), [])
-    score = Score([0.5], [1.0], [0.25], [False])
-    return np.asarray(
-        example_sheet(score, [("best 1", 0)], [example], [saliency], across=1)
-    ).astype(int)
+    sample = Sample("1", "a/1.jpg", shape, image, Objects(mask, components(mask)[0]), [])
+    score = MethodScores([0.5], [1.0], [0.25], [False])
+    return np.asarray(example_sheet(score, [("best 1", 0)], [sample], [saliency], across=1)).astype(
+        int
+    )
 
 
 def where(pixels, colour):

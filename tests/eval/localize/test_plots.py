@@ -3,16 +3,16 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dilo.eval.localize.metrics import Row
+from dilo.eval.localize.metrics import MethodResult
 from dilo.eval.localize.output import pixel_plot
-from dilo.eval.localize.scoring import Score
+from dilo.eval.localize.scoring import MethodScores
 
 
 def row(name, counts):
-    score = Score()
+    score = MethodScores()
     for value, (on, off) in counts.items():
         score.pixels[:, value] = on, off
-    return Row(name, "cam", score, [], True)
+    return MethodResult(name, "cam", score, [], True)
 
 
 def test_the_curve_begins_where_something_is_found_and_its_dot_is_at_the_best_f(

@@ -6,22 +6,22 @@ import pytest
 from dilo.eval.attribution.heatmaps import normalized
 from dilo.eval.localize.baselines import center_map, random_map
 from dilo.eval.localize.boxes import components
-from dilo.eval.localize.ground_truth import Example, Objects
+from dilo.eval.localize.ground_truth import Objects, Sample
 from dilo.eval.localize.measures import energy_inside
-from dilo.eval.localize.scoring import Score, class_mean, located, maps_of
+from dilo.eval.localize.scoring import MethodScores, class_mean, maps_of, score_map
 
 MASK = np.zeros((40, 40), bool)
 MASK[5:25, 10:35] = True
 OBJECTS = Objects(MASK, components(MASK)[0])
 
 
-def example(path="a/1.jpg", stored=()):
-    return Example("a/1", path, (40, 40), np.zeros((40, 40, 3), np.uint8), OBJECTS, stored)
+def sample(path="a/1.jpg", stored=()):
+    return Sample("a/1", path, (40, 40), np.zeros((40, 40, 3), np.uint8), OBJECTS, stored)
 
 
 def test_a_perfect_map_is_right_in_everything():
-    found = located(MASK.astype(np.uint8) * 9, OBJECTS)
-    assert (found.energy, found.pointing, found.overlap, found.blank) == (1, 1, 1, False)
+    found = score_map(MASK.astype(np.uint8) * 9, OBJECTS)
+    assert (found.energy, found.pointing, found.overlap, found.constant) == (1, 1, 1, False)
     assert found.box.tolist() == [[10, 5, 34, 24]]
     assert found.right.all()
     assert found.pixels[0, 1000] == MASK.sum()
@@ -31,8 +31,8 @@ def test_a_perfect_map_is_right_in_everything():
 @pytest.mark.parametrize("value", [0, 7, np.nan])
 def test_a_map_that_says_nothing_finds_nothing(value):
     saliency = np.full((40, 40), value)
-    found = located(saliency, OBJECTS)
-    assert (found.energy, found.overlap, found.blank, len(found.box)) == (0, 0, True, 0)
+    found = score_map(saliency, OBJECTS)
+    assert (found.energy, found.overlap, found.constant, len(found.box)) == (0, 0, True, 0)
     near = np.zeros((40, 40), bool)
     for r, c in np.ndindex(40, 40):
         away = max(5 - r, r - 24, 0) ** 2 + max(10 - c, c - 34, 0) ** 2
@@ -45,7 +45,7 @@ def test_a_map_that_says_nothing_finds_nothing(value):
 def test_the_rows_are_networks_folders_and_the_two_floors():
     computed = np.stack([np.full((40, 40), i, np.float32) for i in (1, 2)])
     stored = np.full((40, 40), 3, np.uint8)
-    maps = maps_of(example(stored=[stored]), computed)
+    maps = maps_of(sample(stored=[stored]), computed)
     assert [part.flat[0] for part in maps[:3]] == [1, 2, 3]
     assert np.array_equal(maps[3], center_map(40))
     assert np.array_equal(maps[4], random_map("a/1.jpg", 40))
@@ -62,18 +62,18 @@ def test_the_random_floor_has_the_object_s_share_of_energy_on_average():
 def test_the_center_floor_finds_what_is_in_the_middle():
     middle = np.zeros((40, 40), bool)
     middle[10:30, 10:30] = True
-    found = located(center_map(40), Objects(middle, components(middle)[0]))
+    found = score_map(center_map(40), Objects(middle, components(middle)[0]))
     assert found.pointing == 1
     assert found.energy > 2 * middle.mean() * 0.9
     assert found.right.any(axis=1).all()
 
 
 def test_images_are_summed_and_ranked_by_overlap_then_energy():
-    score = Score()
+    score = MethodScores()
     for shift in (20, 0, 3, 25):
-        score.add(located(np.roll(MASK, (shift, 0), (0, 1)).astype(float), OBJECTS))
-    score.add(located(np.zeros((40, 40)), OBJECTS))
-    assert score.blank == [False] * 4 + [True]
+        score.add(score_map(np.roll(MASK, (shift, 0), (0, 1)).astype(float), OBJECTS))
+    score.add(score_map(np.zeros((40, 40)), OBJECTS))
+    assert score.constant == [False] * 4 + [True]
     assert score.right.shape == (4, 255)
     assert score.right[0].tolist() == [2] * 255
     assert score.pixels.sum() == 5 * 1600
@@ -95,11 +95,11 @@ def test_pointing_forgives_the_same_share_of_the_side_at_any_size(side, away, hi
     mask[:, :5] = True
     saliency = np.zeros((side, side))
     saliency[side // 2, 4 + away] = 1
-    assert located(saliency, Objects(mask, components(mask)[0])).pointing == hit
+    assert score_map(saliency, Objects(mask, components(mask)[0])).pointing == hit
 
 
 def test_at_48_px_the_middle_does_not_hit_an_object_in_a_corner():
     mask = np.zeros((48, 48), bool)
     mask[:14, :14] = True  # 15 px from it would be the middle
-    found = located(center_map(48), Objects(mask, components(mask)[0]))
+    found = score_map(center_map(48), Objects(mask, components(mask)[0]))
     assert found.pointing == 0

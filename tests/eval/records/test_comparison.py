@@ -2,20 +2,23 @@
 
 from pathlib import Path
 
-import pytest
-
-from dilo.eval.common.intervals import difference, interval
-from dilo.eval.records.comparison import Comparison, comparisons, noise
-from dilo.eval.records.quantities import Number, Quantity
-from dilo.eval.records.reading import Result
+from dilo.eval.common.intervals import difference, wilson
+from dilo.eval.records.comparison import Comparison, comparisons, data_sets, difference_interval
+from dilo.eval.records.metrics import MetricSpec, MetricValue
+from dilo.eval.records.reading import Result, Source
 
 
 def made(column, value, *, images=3925, better="more", record=None, label="top-1"):
-    """Make a share of images, or, of none, a number without an interval."""
+    """Make a share of images, or, of none, a value without an interval."""
     result = Result("knn", Path("knn.json"), record or {})
-    ends = interval(value, images) if images else None
-    quantity = Quantity("knn", "top1", label, better=better)
-    return Number(column, quantity, label, {}, value, ends, images, result)
+    interval = wilson(value / 100 * images, images) if images else None
+    spec = MetricSpec("knn", "top1", label, better=better)
+    return MetricValue(column, spec, label, {}, value, interval, images, result)
+
+
+def of_share(value):
+    """Compute the interval of a share of 3925 images."""
+    return wilson(value / 100 * 3925, 3925)
 
 
 def marks(*values, **options):
@@ -28,38 +31,38 @@ def test_one_that_is_beyond_the_noise_of_all_others_is_best():
     assert marks(50.0, 60.0, 55.0) == ["", "best", ""]
 
 
-def test_those_within_the_noise_of_the_first_are_even_with_it():
-    assert marks(53.6, 55.1, 40.0) == ["even", "even", ""]
+def test_those_within_the_noise_of_the_first_are_tied_with_it():
+    assert marks(53.6, 55.1, 40.0) == ["tied", "tied", ""]
 
 
 def test_the_border_of_the_noise_is_where_the_interval_of_the_difference_ends():
     low = next(x / 100 for x in range(5000, 5600) if marks(50.0, x / 100) == ["", "best"])
-    ends = interval(low, 3925), interval(50.0, 3925)
+    ends = of_share(low), of_share(50.0)
     assert difference(low, ends[0], 50.0, ends[1])[0] > 0
     before = low - 0.01
-    assert difference(before, interval(before, 3925), 50.0, ends[1])[0] <= 0
+    assert difference(before, of_share(before), 50.0, ends[1])[0] <= 0
 
 
 def test_where_less_is_better_the_least_is_best():
     assert marks(50.0, 60.0, better="less") == ["best", ""]
 
 
-def test_without_an_interval_the_first_is_first_by_the_number_alone():
-    assert marks(50.0, 50.1, images=None) == ["", "first"]
-    assert marks(50.0, 50.0, images=None) == ["first", "first"]
+def test_without_an_interval_the_first_leads_by_the_number_alone():
+    assert marks(50.0, 50.1, images=None) == ["", "leading"]
+    assert marks(50.0, 50.0, images=None) == ["tied", "tied"]
 
 
 def test_where_one_interval_is_missing_nothing_is_best():
     numbers = {"a": made("a", 10.0), "b": made("b", 90.0, images=None)}
-    assert noise(*numbers.values()) is None
-    assert Comparison(numbers).mark("b") == "first"
+    assert difference_interval(*numbers.values()) is None
+    assert Comparison(numbers).mark("b") == "leading"
 
 
-@pytest.mark.parametrize("options", [{"better": None}, {}])
-def test_nothing_is_marked_where_no_way_is_better_or_records_differ(options):
-    numbers = {name: made(name, v, **options) for name, v in (("a", 1.0), ("b", 90.0))}
-    comparison = Comparison(numbers, comparable="better" in options)
-    assert [comparison.mark(name) for name in "ab"] == ["", ""]
+def test_nothing_is_ranked_where_no_way_is_better_or_records_differ():
+    assert marks(1.0, 90.0, better=None) == ["", ""]
+    numbers = {name: made(name, v) for name, v in (("a", 1.0), ("b", 90.0))}
+    comparison = Comparison(numbers, comparable=False)
+    assert [comparison.mark(name) for name in "ab"] == ["apart", "apart"]
     assert comparison.ranked() == []
 
 
@@ -74,8 +77,8 @@ def test_numbers_stand_together_by_task_and_label_in_the_order_of_the_columns():
         ["a", "b"],
     )
     assert [c.first.label for c in found] == ["top-1", "other"]
-    assert list(found[0].numbers) == ["a", "b"]
-    assert [n.value for n in found[0].numbers.values()] == [2.0, 1.0]
+    assert list(found[0].values) == ["a", "b"]
+    assert [n.value for n in found[0].values.values()] == [2.0, 1.0]
 
 
 def test_numbers_of_records_that_differ_are_not_comparable():
@@ -84,3 +87,40 @@ def test_numbers_of_records_that_differ_are_not_comparable():
     assert not found.comparable
     (alike,) = comparisons([first, made("b", 90.0, record={"size": 1})], ["a", "b"])
     assert alike.comparable
+
+
+def images(letter):
+    """Name a data set."""
+    return {"test": {"folder": f"/data/{letter}/val", "digest": letter * 64}}
+
+
+def sorted_records(*records):
+    """Sort records of runs; give the names of each data set and its runs."""
+    pairs = [
+        (Source(run, Path(run)), Result("knn", Path(f"{run}/eval/{folder}/knn.json"), record))
+        for run, folder, record in records
+    ]
+    return [(s.name, [source.name for source, _ in s.results]) for s in data_sets("knn", pairs)]
+
+
+def test_records_are_sorted_by_their_images():
+    assert sorted_records(
+        ("dilo", "knn", {"inputs": images("a"), "name": "flowers"}),
+        ("moco", "knn", {"inputs": images("b")}),
+        ("moco", "knn-a", {"inputs": images("a")}),
+    ) == [("flowers", ["dilo", "moco"]), ("b", ["moco"])]
+
+
+def test_a_second_setting_of_the_same_images_stands_beside_that_of_other_runs():
+    assert sorted_records(
+        ("dilo", "knn", {"inputs": images("a"), "protocol": "dilo"}),
+        ("dilo", "knn-moco", {"inputs": images("a"), "protocol": "moco"}),
+        ("moco", "knn", {"inputs": images("a"), "protocol": "moco"}),
+    ) == [("a", ["dilo"]), ("a (knn-moco)", ["dilo", "moco"])]
+
+
+def test_one_setting_a_run_stands_side_by_side_though_it_differs():
+    assert sorted_records(
+        ("dilo", "knn", {"inputs": images("a"), "size": 64}),
+        ("moco", "knn", {"inputs": images("a"), "size": 32}),
+    ) == [("a", ["dilo", "moco"])]

@@ -8,7 +8,7 @@ from support.reports import knn, picture, training, whole_run, write_json
 
 from dilo.eval.records import reading
 from dilo.eval.records.reading import number, read_source
-from dilo.eval.report.runs import _steps
+from dilo.eval.report.sections import steps_words
 from dilo.pipeline.errors import ContentError
 
 
@@ -47,22 +47,22 @@ def test_records_of_a_folder_that_is_no_run_lie_in_it_or_one_below(tmp_path):
     ],
     ids=["torn", "no-text", "deep", "empty", "long-number"],
 )
-def test_a_damaged_record_is_told_and_left_out(tmp_path, content):
+def test_a_damaged_record_is_noted_and_skipped(tmp_path, content):
     training(tmp_path, 0.0)
     (tmp_path / "eval" / "knn").mkdir(parents=True)
     (tmp_path / "eval" / "knn" / "knn.json").write_bytes(content)
     run = read_source("mine", tmp_path, is_run=True)
     assert not run.results
     (note,) = run.notes
-    assert note.startswith(f"mine: {tmp_path}/eval/knn/knn.json is left out: it is no JSON")
+    assert note.startswith(f"mine: {tmp_path}/eval/knn/knn.json is skipped: it is no JSON")
 
 
-def test_a_record_that_is_too_large_is_told_and_left_out(tmp_path, monkeypatch):
+def test_a_record_that_is_too_large_is_noted_and_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "LARGEST", 100)
     write_json(tmp_path / "knn.json", knn())
     run = read_source("mine", tmp_path, is_run=True)
     assert not run.results
-    assert "left out: larger than" in run.notes[0]
+    assert "skipped: larger than" in run.notes[0]
 
 
 @pytest.mark.parametrize("content", ["[1]", "7", '{"task": 7}', "null"])
@@ -78,8 +78,8 @@ def test_of_several_records_of_a_task_that_of_the_latest_step_is_shown(tmp_path)
         write_json(tmp_path / "eval" / place / "knn.json", knn(step=step))
     run = read_source("mine", tmp_path, is_run=True)
     assert run.result("knn").step == 30
-    assert len(run.left_out()) == 2
-    assert all("b/knn.json is of a later step" in words for words in run.left_out())
+    assert len(run.superseded()) == 2
+    assert all("b/knn.json is of a later step" in words for words in run.superseded())
 
 
 def test_of_records_without_a_step_the_one_written_last_is_shown(tmp_path):
@@ -96,7 +96,7 @@ def test_the_recipe_is_read_from_its_file_where_the_facts_lack_it(tmp_path):
     (tmp_path / "recipe.toml").write_text("method = ")
     run = read_source("mine", tmp_path, is_run=True)
     assert run.recipe == {}
-    assert "recipe.toml is left out: it cannot be read" in run.notes[0]
+    assert "recipe.toml is skipped: it cannot be read" in run.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_pipe_or_a_device_in_a_run_keeps_no_report_waiting(tmp_path):
     found = read_source("a", run, is_run=True)
     assert (found.facts, found.recipe) == ({}, {})
     assert any("recipe.toml must be a regular file, got a pipe" in note for note in found.notes)
-    assert _steps(found) == "60"
+    assert steps_words(found) == "60"
     (run / "metrics.jsonl").unlink()
     os.mkfifo(run / "metrics.jsonl")
     with pytest.raises(ContentError, match=r"metrics.jsonl must be a regular file"):
@@ -131,3 +131,18 @@ def test_a_record_nested_too_deep_or_with_a_number_of_thousands_of_digits_is_not
     found = read_source("x", tmp_path, is_run=False)
     assert found.results == []
     assert len(found.notes) == 2
+
+
+def test_a_checkpoint_of_a_run_has_the_records_of_its_step_alone(tmp_path):
+    run = whole_run(tmp_path / "run")
+    write_json(run / "eval" / "knn-step-0" / "knn.json", knn(20.0, step=0))
+    checkpoint = run / "checkpoints" / "step-00000000.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    untrained = read_source("untrained", checkpoint, is_run=True)
+    assert [result.record["step"] for result in untrained.results] == [0]
+    assert (untrained.step, untrained.lines, untrained.pictures) == (0, [], [])
+    assert untrained.recipe["method"] == "moco"
+    trained = read_source("moco", run, is_run=True)
+    assert {result.step for result in trained.results if result.task == "knn"} == {1764}
+    assert trained.superseded() == []

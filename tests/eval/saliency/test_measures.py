@@ -14,7 +14,7 @@ from support.maps import masks_and_truths
 from dilo.eval.saliency.measures import TRUTH_ABOVE, measure, normalised
 
 ECSSD = Path(__file__).resolve().parents[4] / "shared" / "data" / "ecssd-dev"
-NUMBERS = ("adaptive_f", "adaptive_e", "mae", "s_measure", "weighted_f")
+METRICS = ("adaptive_f", "adaptive_e", "mae", "s_measure", "weighted_f")
 CURVES = ("precision", "recall", "f", "e")
 needs_ecssd = pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD beside the checkout")
 
@@ -23,7 +23,7 @@ needs_ecssd = pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD beside 
 def test_drawn_maps_score_what_pysodmetrics_says(number):
     golden = golden_arrays("sod-small")
     found = measure(golden[f"{number}/mask"], golden[f"{number}/truth"] > TRUTH_ABOVE)
-    for name in (*CURVES, *NUMBERS):
+    for name in (*CURVES, *METRICS):
         assert_allclose(getattr(found, name), golden[f"{number}/{name}"], atol=1e-9, err_msg=name)
 
 
@@ -41,7 +41,7 @@ def test_released_maps_of_ecssd_score_what_pysodmetrics_says(method):
             np.asarray(Image.open(ECSSD / "oracle" / method / name)),
             np.asarray(Image.open(ECSSD / "masks" / name)) > TRUTH_ABOVE,
         )
-        for number in NUMBERS:
+        for number in METRICS:
             expected = golden[f"{method}/{number}"][row]
             assert_allclose(getattr(found, number), expected, atol=1e-6, err_msg=number)
         for curve in ("f", "e"):
@@ -69,7 +69,7 @@ def test_contrast_and_brightness_of_a_mask_change_nothing(pair):
     assume(bright.any() and not bright.all())
     pale = measure(np.where(bright, 200, 100).astype(np.uint8), truth)
     full = measure(np.where(bright, 255, 0).astype(np.uint8), truth)
-    for name in (*CURVES, *NUMBERS):
+    for name in (*CURVES, *METRICS):
         assert_allclose(getattr(pale, name), getattr(full, name), err_msg=name)
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support.maps import disc, save, write_maps
 
-from dilo.eval.common.pairing import PngFolder, find_photographs, open_method
+from dilo.eval.common.pairing import PngFolder, find_images_of_truth, open_masks
 from dilo.eval.saliency.output import example_sheet, ranked
 from dilo.eval.saliency.scoring import score
 from dilo.pipeline.errors import DiloError
@@ -30,9 +30,9 @@ def test_masks_are_ranked_by_weighted_f(values, best, median, worst):
 
 def drawn(root, images):
     truth = PngFolder(root / "truth", "--truth")
-    method = open_method("good", root / "good", truth.keys)
+    method = open_masks("good", root / "good", truth.keys)
     (scored,) = score([method], truth, truth.keys, jobs=1, progress=lambda _: None)
-    photographs = find_photographs(images, list(truth.keys)) if images else None
+    photographs = find_images_of_truth(images, list(truth.keys)) if images else None
     return np.asarray(example_sheet(scored, method, truth, photographs))
 
 
@@ -80,10 +80,10 @@ def test_a_photograph_goes_before_a_mask_of_its_name(tmp_path):
     save(tmp_path / "1.png", disc((5, 5), 2))
     save(tmp_path / "1.jpg", disc((5, 5), 2))
     save(tmp_path / "2.png", disc((5, 5), 2))
-    assert find_photographs(tmp_path, ["1", "2"]).files == {"1": "1.jpg", "2": "2.png"}
+    assert find_images_of_truth(tmp_path, ["1", "2"]).files == {"1": "1.jpg", "2": "2.png"}
 
 
 def test_images_of_other_names_are_refused(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "other.jpg")
     with pytest.raises(DiloError, match=r"--images .* got other and the like"):
-        find_photographs(tmp_path, ["1"])
+        find_images_of_truth(tmp_path, ["1"])

@@ -6,7 +6,7 @@ from PIL import Image
 from support.maps import SHAPES, disc, save, write_maps
 from support.runs import photographs_and_masks
 
-from dilo.eval.common.pairing import PngFolder, open_method
+from dilo.eval.common.pairing import PngFolder, open_masks
 from dilo.eval.saliency import scoring as module
 from dilo.eval.saliency.measures import measure
 from dilo.eval.saliency.scoring import score
@@ -20,7 +20,7 @@ def maps(tmp_path):
 
 def scored(root, *names, jobs=1):
     truth = PngFolder(root / "truth", "--truth")
-    methods = [open_method(name, root / name, truth.keys) for name in names]
+    methods = [open_masks(name, root / name, truth.keys) for name in names]
     done = []
     scores = score(methods, truth, truth.keys, jobs=jobs, progress=done.append)
     assert sum(done) == len(truth.keys)
@@ -65,7 +65,7 @@ def test_a_stored_mask_is_stretched_to_its_truth_as_it_was_squashed(tmp_path):
         save(tmp_path / "truth" / folder / f"00{number}.png", disc((50, 60), 12))
     (found,) = scored(tmp_path, "masks")
     truth = PngFolder(tmp_path / "truth", "--truth")
-    mask = open_method("masks", store, truth.keys).source.read("class1/001")
+    mask = open_masks("masks", store, truth.keys).source.read("class1/001")
     stretched = np.asarray(Image.fromarray(mask).resize((60, 50), Image.Resampling.BILINEAR))
     expected = measure(stretched, truth.read_truth("class1/001"))
     assert found.mae[found.images.index("class1/001")] == expected.mae

@@ -24,6 +24,9 @@ from dilo.pipeline.saliency.weights import weights_digest
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
 
+#: In this process: another would take longer to start than to do the work.
+HERE = ("--jobs", 1, "--backend", "threading")
+
 
 @pytest.fixture
 def images(networks, tmp_path):
@@ -52,7 +55,7 @@ def test_it_goes_by_shards_says_its_pace_and_resumes(images, tmp_path):
     )
     before = (store / "shard-00001.h5").read_bytes()
     (store / "shard-00001.h5").unlink()
-    options = ("--threads", 2, "--workers", 1, "--backend", "threading")
+    options = ("--workers", 2, *HERE)
     again = masks(images, store, *options)
     assert "to do: 4 images in 1" in again.stderr
     assert (store / "shard-00001.h5").read_bytes() == before
@@ -63,10 +66,10 @@ def test_it_goes_by_shards_says_its_pace_and_resumes(images, tmp_path):
 
 
 def test_tasks_of_an_array_make_the_store_that_one_run_makes(images, tmp_path):
-    masks(images, tmp_path / "one", "--workers", 1, "--shard-size", 4)
+    masks(images, tmp_path / "one", *HERE, "--shard-size", 4)
     masks(images, tmp_path / "many", "--shard-size", 4, "--plan-only")
     for task in (2, 0, 1):
-        share = ("--num-tasks", 3, "--task-id", task, "--workers", 1)
+        share = ("--num-tasks", 3, "--task-id", task, *HERE)
         masks(images, tmp_path / "many", "--shard-size", 4, *share)
     for file in sorted((tmp_path / "one").iterdir()):
         assert (tmp_path / "many" / file.name).read_bytes() == file.read_bytes()
@@ -90,7 +93,7 @@ def test_another_size_a_run_for_its_checkpoint_and_a_refinement(images, tmp_path
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     gain(tmp_path / "run" / "checkpoints" / "step-00000001.pt", 0.0)
     gain(tmp_path / "run" / "checkpoints" / "step-00000002.pt", 1.0)
-    options = ("--workers", 1, "--shard-size", 9, "--size", 48, "--refine", "grabcut")
+    options = (*HERE, "--shard-size", 9, "--size", 48, "--refine", "grabcut")
     masks(images, tmp_path / "file", *options)
     run = ("--weights", tmp_path / "run", "--device", "cpu")
     masks(images, tmp_path / "run-store", *options, *run, weights=False)
@@ -175,9 +178,9 @@ def test_weights_that_do_not_fit_are_refused_before_a_store_is_begun(images, tmp
 
 
 def test_other_weights_are_refused_by_name(images, tmp_path):
-    masks(images, tmp_path / "s", "--workers", 1)
+    masks(images, tmp_path / "s", *HERE)
     gain(images.parent / "weights.pt", 2)
-    result = masks(images, tmp_path / "s", "--workers", 1, status=3)
+    result = masks(images, tmp_path / "s", *HERE, status=3)
     assert "plan.json says weights '" in result.stderr
     assert "asked for weights '" in result.stderr
 

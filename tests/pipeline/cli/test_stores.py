@@ -74,7 +74,7 @@ def test_queries_are_shown_in_their_order_by_path_or_path_in_the_folder(data, st
 
 
 def test_a_query_that_not_all_stores_have_is_refused(data):
-    said = preview(data, "--query", NAMES[0], stores=("gs", "mc"), status=2).stderr
+    said = preview(data, "--query", NAMES[0], stores=("gs", "mc"), status=3).stderr
     rule = f"must be an image of {data / 'gs'} and {data / 'mc'}, got {NAMES[0]}"
     assert f"{rule}: give its path in {data / 'images'}" in said
 

@@ -18,8 +18,8 @@ from dilo.pipeline.store.maskrows import MaskRows
 class Network:
     """Multiplies how long files are by ten, and can be made to fail; files are no images here."""
 
-    def __init__(self, size=3, threads=2, *, room=None, bad=(), slow=()):
-        self.size, self.workers = size, threads
+    def __init__(self, size=3, threads=2, *, in_flight=1, room=None, bad=(), slow=()):
+        self.size, self.workers, self.in_flight = size, threads, in_flight
         self.room, self.bad, self.slow = room, bad, slow
         self.batches, self.finished, self.threads = [], {}, set()
 
@@ -52,8 +52,15 @@ def decode(content):
 
 
 def processor(network, rows):
-    lock = threading.Lock()
-    return BatchProcessor(network, rows, rows.path, network.size, network.workers, lock)
+    return BatchProcessor(
+        network,
+        rows,
+        rows.path,
+        network.size,
+        network.workers,
+        threading.Semaphore(network.in_flight),
+        network.in_flight,
+    )
 
 
 @pytest.fixture
@@ -101,9 +108,10 @@ def test_batches_are_in_the_order_of_rows_whichever_thread_is_first(made, thread
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 8])
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_every_row_is_made_once_however_many_are_taken_at_once(made, count, size):
-    device = made([b"x"] * count, size=size)
-    rows = [row for batch in device.batches for row, _ in batch]
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_every_row_is_made_once_however_many_are_taken_at_once(made, count, size, in_flight):
+    device = made([b"x"] * count, size=size, in_flight=in_flight)
+    rows = [row for batch in sorted(device.batches) for row, _ in batch]
     assert rows == [*range(count), *[count - 1] * (-count % size)]
     assert sorted(device.finished) == list(range(count))
     assert {len(batch) for batch in device.batches} <= {size}
@@ -174,6 +182,29 @@ def test_what_is_no_image_s_fault_ends_it_at_once(made, tmp_path):
 def test_time_that_the_device_does_not_compute_is_waiting(made):
     pace = made([b"1"] * 6).pace  # the clock goes on by a second when it is asked
     assert (pace.images, pace.seconds, pace.idle_seconds) == (6, 5.0, 3.0)
+
+
+def test_a_batch_is_given_to_the_device_while_another_computes_and_their_time_counts_once(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(batches, "decode_content", decode)
+    names = [f"{row}.jpg" for row in range(4)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    recorder = FailureRecorder(tmp_path, "net", MaskRows.empty(names, 4))
+    network, both = Network(2, in_flight=2), threading.Barrier(2, timeout=30)
+    maps = network.maps
+
+    def together(prepared, paths):
+        both.wait()  # for ever, if one were over before the next began
+        return maps(prepared, paths)
+
+    network.maps = together
+    batch = processor(network, recorder.rows)
+    pace = process_in_batches(recorder, batch, range(4), clock=ticking(1.0))
+    assert not any(recorder.rows.error)
+    # Of the clock's looks the first and the last are not the device's: four between them are.
+    assert (pace.seconds, pace.idle_seconds) == (5.0, 2.0)
 
 
 def test_no_more_is_read_ahead_than_the_device_will_soon_take(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.disks import disk
 
-from dilo.pipeline.doctor import _shared_memory
+from dilo.pipeline.doctor import shared_memory as shared_memory_of
 from dilo.pipeline.doctor.machine import (
     compiled_code,
     cores,
@@ -124,7 +124,7 @@ def test_the_doctor_writes_to_shared_memory_instead_of_measuring_room_alone(tmp_
     assert write_error(tmp_path / "gone") == "No such file or directory"
     with disk(tmp_path / "shm", "ro,size=8m") as folder:
         assert write_error(folder) == "Read-only file system"
-        found = _shared_memory(folder)
+        found = shared_memory_of(folder)
         assert (found.level, found.found) == (
             "breaks",
             "a file cannot be written: Read-only file system",

@@ -16,14 +16,17 @@ from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.store import MaskStore
 
+#: In this process: another would take longer to start than to do the work.
+HERE = ("--backend", "threading", "--jobs", 1)
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Make the folder and its store, and keep what the command said."""
     root = tmp_path_factory.mktemp("odd")
     images = odd_folder(root / "images")
-    arguments = ["--images", images, "--out", root / "store", "--size", 32, "--workers", 1]
-    return images, root / "store", invoke(main, "masks", *arguments)
+    arguments = ["--images", images, "--out", root / "store", "--size", 32, *HERE]
+    return images, root / "store", invoke(main, "masks", *arguments, "--json")
 
 
 def test_every_odd_or_broken_file_is_a_row_and_nothing_else_is(made):
@@ -89,7 +92,7 @@ def test_a_shard_holds_names_as_images_txt_does(made):
 
 def test_the_list_of_the_store_makes_the_same_store(made, tmp_path):
     images, store, _ = made
-    arguments = ["--images", images, "--out", tmp_path / "again", "--size", 32, "--workers", 1]
+    arguments = ["--images", images, "--out", tmp_path / "again", "--size", 32, *HERE]
     invoke(main, "masks", *arguments, "--list", store / "images.txt")
     for file in store.iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
@@ -110,7 +113,7 @@ def test_real_processes_without_a_locale_come_through_as_well(made, tmp_path):
 def test_what_a_list_names_beside_files_is_a_row_too(made, tmp_path):
     images, _, _ = made
     (tmp_path / "list").write_text("gone.jpg\npipe.jpg\nfolder.jpg\nplain.jpg\nnotes.txt\n")
-    arguments = ["--images", images, "--out", tmp_path / "s", "--size", 32, "--workers", 1]
+    arguments = ["--images", images, "--out", tmp_path / "s", "--size", 32, *HERE]
     result = invoke(main, "masks", *arguments, "--list", tmp_path / "list", "--json")
     assert json.loads(result.stdout)["failed"] == {
         "gone.jpg": "No such file or directory",

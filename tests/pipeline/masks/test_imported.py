@@ -18,6 +18,9 @@ from dilo.pipeline.store import MaskStore
 
 RAMP = np.arange(3000, dtype=np.uint32).reshape(50, 60) * 255 // 2999
 
+#: In this process: another would take longer to start than to do the work.
+HERE = ("--shard-size", 4, "--jobs", 1, "--backend", "threading")
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -26,9 +29,7 @@ def images(tmp_path):
 
 def imported(images, png, out, *more, status=0):
     words = ("import", "--png", png, "--images", images, "--out", out)
-    return invoke(
-        main, *words, "--size", 32, "--shard-size", 4, "--workers", 1, *more, status=status
-    )
+    return invoke(main, *words, "--size", 32, *HERE, *more, status=status)
 
 
 def save(path, pixels, **options):
@@ -66,7 +67,7 @@ def test_a_folder_of_masks_becomes_a_store_like_any_other(images, tmp_path):
 def test_what_is_exported_at_store_size_is_imported_as_it_was(images, tmp_path):
     (images / "class0" / "000.png").write_bytes((images / "class0" / "000.jpg").read_bytes())
     first, second = tmp_path / "first", tmp_path / "second"
-    words = ("--out", first, "--size", 32, "--shard-size", 4, "--workers", 1)
+    words = ("--out", first, "--size", 32, *HERE)
     invoke(main, "masks", "--images", images, *words)
     invoke(main, "export", first, "--out", tmp_path / "png", "--size", "store", "--workers", 1)
     imported(images, tmp_path / "png", second)

@@ -1,11 +1,9 @@
 """The contract of every saliency method, and of `saliency`, which runs them.
 
-That of networks is what holds whatever they have learned: here, nothing. What they find in an
-image is their training's; what the other methods find, follows from what they are.
+That of networks is in test_saliency_networks.py.
 """
 
 import dataclasses
-import functools
 import json
 import subprocess
 import sys
@@ -17,79 +15,33 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from skimage import data
-from support.networks import weights_of
-from support.odd_images import NOTHING, ODD, plain, square
+from support.odd_images import IMAGES, NOTHING, plain, square
 
-from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, saliency
-from dilo.pipeline.saliency.networkmasks import open_masks
-from dilo.pipeline.saliency.weights import weights_digest
+from dilo.pipeline.saliency import METHODS, REFINEMENTS, Method, saliency
 
 CLASSICAL = [name for name in sorted(METHODS) if isinstance(METHODS[name], Method)]
-NETWORKS = sorted(set(METHODS) - set(CLASSICAL))
 methods = pytest.mark.parametrize("method", sorted(METHODS))
 classical = pytest.mark.parametrize("method", CLASSICAL)
-networks = pytest.mark.parametrize("method", NETWORKS)
 refined = pytest.mark.parametrize("refine", [None, *sorted(REFINEMENTS)])
+images = pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
 
 
-images = pytest.mark.parametrize(
-    "image", [pytest.param(image, id=name) for name, image in (NOTHING | ODD).items()]
-)
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """Give a function that makes a mask: a network's with small weights, on a small image."""
-    folder = tmp_path_factory.mktemp("weights")
-
-    @functools.cache
-    def opened(method, refine, side):
-        file = weights_of(method, folder)
-        digest = weights_digest(file)
-        return open_masks(
-            MaskRecipe.create(method, refine, {"side": side}, weights=digest), file, "cpu"
-        )
-
-    def make(image, method, refine=None, **options):
-        if method in CLASSICAL:
-            return saliency(image, method, refine=refine, **options)
-        masks = opened(method, refine, options.get("settings", {}).get("side", 64))
-        return masks(image, masks.recipe.mask_size(options.get("size")))
-
-    return make
-
-
-@methods
+@classical
 @refined
 @images
-def test_any_image_has_a_mask_and_always_the_same(made, method, refine, image):
+def test_any_image_has_a_mask_and_always_the_same(method, refine, image):
     before = image.copy()
-    mask = made(image, method, refine=refine)
-    assert mask.shape == ((64, 64) if method in NETWORKS else (224, 224))
+    mask = saliency(image, method, refine=refine)
+    assert mask.shape == (224, 224)
     assert mask.dtype == np.uint8
-    assert_array_equal(mask, made(image.copy(), method, refine=refine))
+    assert_array_equal(mask, saliency(image.copy(), method, refine=refine))
     assert_array_equal(image, before)
 
 
-@methods
-@images
-@pytest.mark.parametrize("size", [1, 2, 7, 30])
-def test_a_mask_may_be_small(made, method, image, size):
-    assert made(image, method, size=size).shape == (size, size)
-
-
-@networks
-@refined
-@given(
-    arrays(
-        np.uint8, st.tuples(*[st.integers(1, 30)] * 2, st.just(3)), elements=st.integers(0, 255)
-    ),
-    st.sampled_from([32, 96]),
-)
-@settings(max_examples=8, deadline=None)
-def test_no_image_fails_or_warns_in_a_network_of_any_side(made, method, refine, image, side):
-    mask = made(image, method, size=48, refine=refine, settings={"side": side})
-    assert mask.shape == (48, 48)
+@classical
+def test_a_mask_may_be_small(method):
+    for size in (1, 2, 7, 30):
+        assert saliency(square(), method, size=size).shape == (size, size)
 
 
 @classical
@@ -125,24 +77,9 @@ def test_a_mask_holds_0_and_255_or_is_empty(method, refine, seed, blocks, shape)
 
 @classical
 @refined
-@pytest.mark.parametrize("image", [pytest.param(i, id=name) for name, i in NOTHING.items()])
+@pytest.mark.parametrize("image", NOTHING.values(), ids=NOTHING)
 def test_nothing_is_salient_in_one_colour(method, refine, image):
     assert saliency(image, method, refine=refine).max() == 0
-
-
-@networks
-def test_a_network_of_any_weights_tells_photographs_apart_and_uses_all_values(made, method):
-    cat, rocket = (made(image, method) for image in (data.chelsea(), data.rocket()))
-    assert (cat.min(), cat.max()) == (rocket.min(), rocket.max()) == (0, 255)
-    assert not np.array_equal(cat, rocket)
-
-
-@networks
-def test_a_mask_in_a_line_is_that_of_the_network_opened_once(made, method, tmp_path):
-    file, image = weights_of(method, tmp_path), data.chelsea()
-    for refine in (None, *REFINEMENTS):
-        mask = saliency(image, method, refine=refine, settings={"side": 64}, weights=file)
-        assert_array_equal(mask, made(image, method, refine))
 
 
 @classical

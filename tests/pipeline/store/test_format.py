@@ -162,7 +162,7 @@ def test_the_table_names_every_dataset_of_backgrounds(crops):
 
 
 def test_the_reader_on_the_page_of_backgrounds_reads(crops):
-    page = (Path(__file__).parents[3] / "docs" / "backgrounds.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "prep-backgrounds.md").read_text()
     found = run(re.search(r"```python\n(.*?)```", page, flags=re.S)[1])
     assert np.array_equal(found["background"], crops[2])
     assert all(map(np.array_equal, found["several"], (crops[2], crops[0], crops[2])))

@@ -15,6 +15,7 @@ from dilo.pipeline.errors import DiloError
 from dilo.train.augment import backgrounds as module
 from dilo.train.augment.backgrounds import BackgroundBank, require_drawn, square_crop
 from dilo.train.augment.paste import crop_and_resize
+from dilo.train.augment.views import augment
 from dilo.train.data.dataset import stack_params
 from dilo.train.data.draws import CROPS, NOISE, TEXTURES, noise_draw, view_draw
 from dilo.train.recipes import load_recipe
@@ -107,10 +108,11 @@ def test_behind_a_view_lies_the_box_of_the_picture_that_its_draw_picks():
         backgrounds=dataclasses.replace(made.paste.backgrounds, gray=0.0),
     )
     draws = [view_draw(made.views, always, sample=sample, **key) for sample in range(60)]
-    seen = bank.sample(stack_params(draws))
-    assert seen.shape == (60, 3, SIDE, SIDE)
+    clear = torch.zeros(60, 3, SIDE, SIDE, dtype=torch.uint8)  # masks, too: nothing is in front
+    views = dataclasses.replace(made.views, order=(), space="unit")
+    result = augment(clear, clear[:, :1], stack_params(draws), views, bank)
     starts = dict(zip(bank.counts, itertools.accumulate((0, *bank.counts.values())), strict=False))
-    for draw, picture in zip(draws, seen, strict=True):
+    for draw, picture in zip(draws, result, strict=True):
         index = starts[draw.paste.kind] + int(draw.paste.pick * bank.counts[draw.paste.kind])
         chosen = bank.pictures[index] / 255
         assert torch.equal(bank.image(draw.paste), chosen)

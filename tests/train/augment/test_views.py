@@ -9,8 +9,9 @@ import torch
 from PIL import Image, ImageFilter
 from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one
 
-from dilo.train.augment import views as module
 from dilo.train.augment.color import MEAN, STD, denormalise
+from dilo.train.augment.plain import augment_plainly
+from dilo.train.augment.table import view_table
 from dilo.train.augment.views import augment
 from dilo.train.data.dataset import stack_params
 from dilo.train.data.draws import ORDERS, view_draw
@@ -231,12 +232,39 @@ def test_a_sample_depends_on_no_other_sample_of_its_batch(views):
     torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-6)
 
 
-def test_the_share_of_a_batch_that_goes_through_together_does_not_matter(monkeypatch):
+def test_the_number_of_threads_does_not_matter():
     images, masks = pictures(10)
     draws = drawn(V2, 10)
-    whole = run(images, masks, draws, V2)
-    monkeypatch.setattr(module, "CACHED", 3 * images[0].numel())
-    torch.testing.assert_close(run(images, masks, draws, V2), whole, rtol=0, atol=1e-6)
+    results, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            results.append(run(images, masks, draws, V2))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*results)
+
+
+def test_only_views_that_are_pasted_need_a_mask():
+    images, masks = pictures(24)
+    parameters = stack_params(drawn(V2, 24))
+    pasted = masks[parameters.paste]
+    assert 0 < len(pasted) < 24
+    result = augment(images, pasted, parameters, V2)
+    assert torch.equal(result, augment(images, masks, parameters, V2))
+    with pytest.raises(ValueError, match=f"of the {len(pasted)} that are pasted, got 0"):
+        augment(images, masks[:0], parameters, V2)
+
+
+@pytest.mark.parametrize("order", [(), *itertools.permutations(("jitter", "gray", "blur"))])
+def test_fixed_shapes_give_what_loops_give(order):
+    views = dataclasses.replace(V2, order=order, space="unit")
+    images, masks = pictures(48)
+    parameters = stack_params(drawn(views, 48, probability=0.7))
+    table = view_table(parameters, 48, views)
+    result = augment_plainly(images, masks, images[:0], table, order)
+    expected = augment(images, masks, parameters, views)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
 
 
 def test_crops_masks_and_parameters_are_not_changed():

@@ -64,7 +64,7 @@ def test_completing_any_word_prints_nothing_and_ends_nothing(program, command, w
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-PAGE = Path(__file__).parents[3] / "docs" / "training.md"
+PAGE = Path(__file__).parents[3] / "docs" / "train.md"
 
 
 def test_the_lines_of_the_documentation_make_bash_complete(tmp_path):

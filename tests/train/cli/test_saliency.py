@@ -47,7 +47,10 @@ def test_a_run_on_a_store_ends_with_weights_says_where_and_goes_on(made, tmp_pat
 
 
 def test_the_masks_of_a_run_are_made_at_the_side_that_it_was_trained_at(made, tmp_path):
-    run, options = tmp_path / "run", ("--method", "unet", "--device", "cpu", "--jobs", 1)
+    run, options = (
+        tmp_path / "run",
+        ("--method", "unet", "--device", "cpu", "--backend", "threading"),
+    )
     train(made[0], made[1], "--out", run)
     for name, more, side in (("own", (), 64), ("asked", ("--set", "side=96"), 96)):
         out = tmp_path / name

@@ -12,6 +12,7 @@ from support.folders import write_class_folders
 
 from dilo.train.cli import main
 from dilo.train.engine import pretrain
+from dilo.train.runtime import devices
 from dilo.train.runtime.options import RunOptions
 
 RESULT = {
@@ -42,7 +43,16 @@ def command(tmp_path, monkeypatch):
 
 def test_the_options_reach_the_machine(command, tmp_path):
     words, asked = command
-    more = ["--precision", "bf16", "--compile", "--accumulate", 4, "--workers", 3]
+    more = [
+        "--precision",
+        "bf16",
+        "--deterministic",
+        "--compile",
+        "--accumulate",
+        4,
+        "--workers",
+        3,
+    ]
     more += ["--resume", "must", "--checkpoint-minutes", 2, "--keep-every", 5, "--max-minutes", 60]
     more += ["--log-every", 7, "--tensorboard", "--knn-every", 2, "--knn-test", tmp_path]
     invoke(main, *words, *more)
@@ -51,6 +61,7 @@ def test_the_options_reach_the_machine(command, tmp_path):
         device=asked["machine"].device,
         workers=3,
         precision="bf16",
+        deterministic=True,
         compile=True,
         accumulate=4,
         resume="must",
@@ -119,6 +130,31 @@ def test_a_bench_needs_no_run_and_prints_its_table(command, monkeypatch):
     shown = invoke(main, *words[:out], *words[out + 2 :], "--bench", "--json")
     assert json.loads(shown.stdout) == {"images_per_second": 9.5}
     assert "run" not in asked
+
+
+@pytest.mark.parametrize("option", ["--bench", "--preview", "--pastes"])
+def test_what_is_for_one_process_is_refused_under_torchrun_by_the_first(
+    command, monkeypatch, tmp_path, option
+):
+    words = [*command[0], option, *([] if option == "--bench" else [tmp_path / "sheet.png"])]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, speaks in (("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank)
+        shown = invoke(main, *words, status=2)
+        message = f"{option} is for one process, got 2 (WORLD_SIZE): give it without torchrun."
+        assert (message in " ".join(shown.stderr.split())) == speaks
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_device_and_precision_are_said_first_and_a_gpu_that_serves_nobody_ends_the_command(
+    command, monkeypatch
+):
+    words, _ = command
+    lines = invoke(main, *words).stderr.splitlines()
+    assert (lines[0], lines[-1]) == ("on the CPU, fp32", "training")
+    monkeypatch.setattr(devices, "probe_cuda", lambda: (False, "NVIDIA driver 550.54"))
+    shown = invoke(main, *words[:-2], status=3)
+    assert shown.stderr.startswith("Error: --device auto needs a GPU that torch can use, got NVID")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 import torch
 from support.runs import photographs_and_masks, small_recipe
+from torch.utils._pytree import tree_leaves
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
 from dilo.train.data.crop import crop
-from dilo.train.data.dataset import SampleSpec, ViewDataset, collate
+from dilo.train.data.dataset import (
+    CropBatch,
+    SampleSpec,
+    ViewDataset,
+    ViewParams,
+    collate,
+)
 from dilo.train.data.draws import view_draw
 from dilo.train.data.images import find_image_set
 
@@ -43,13 +51,14 @@ def test_a_sample_is_the_crop_that_its_draw_says(made):
             assert sample.draws[view] == draw
             expected = crop(image, source.store[index] if draw.paste else None, draw, 16)
             assert np.array_equal(sample.images[view], expected[0])
-            assert np.array_equal(sample.masks[view], expected[1])
+            assert (sample.masks[view] is None) == (draw.paste is None)
+            assert draw.paste is None or np.array_equal(sample.masks[view], expected[1])
 
 
 def test_a_method_that_pools_by_masks_sees_those_of_views_that_are_not_pasted(made):
     recipe, source = small_recipe("paste.probability=0"), find_image_set(*made)
     plain = ViewDataset(source, recipe)[(0, 1)]
-    assert not any(mask.any() for mask in plain.masks)
+    assert plain.masks == [None, None]
     wanting = ViewDataset(source, recipe, SampleSpec(masks=True))[(0, 1)]
     for view in (0, 1):
         assert np.array_equal(wanting.images[view], plain.images[view])
@@ -64,12 +73,34 @@ def test_a_batch_is_view_by_view(made):
     samples = [views[(0, i)] for i in range(3)]
     batch = collate(samples)
     assert batch.images.shape == (6, 3, 16, 16)
-    assert batch.masks.shape == (6, 1, 16, 16)
+    masks = [s.masks[v] for v in (0, 1) for s in samples if s.draws[v].paste]
+    assert 0 < len(masks) < 6
+    assert np.array_equal(batch.masks[:, 0].numpy(), masks)
     assert batch.images.dtype == batch.masks.dtype == torch.uint8
     assert np.array_equal(batch.images[4].permute(1, 2, 0).numpy(), samples[1].images[1])
     assert batch.parameters.paste.tolist() == [
         bool(s.draws[v].paste) for v in (0, 1) for s in samples
     ]
+
+
+def test_a_batch_without_pastes_has_no_masks_and_one_for_a_method_that_pools_has_all(made):
+    recipe, source = small_recipe("paste.probability=0"), find_image_set(*made)
+    for spec, count in ((SampleSpec(), 0), (SampleSpec(masks=True), 4)):
+        views = ViewDataset(source, recipe, spec)
+        assert collate([views[(0, i)] for i in range(2)]).masks.shape == (count, 1, 16, 16)
+
+
+def test_pinning_reaches_every_tensor_of_a_batch_and_keeps_its_type(made, monkeypatch):
+    views = ViewDataset(find_image_set(*made), RECIPE)
+    batch = collate([views[(0, i)] for i in range(3)])
+    pinned = []
+    monkeypatch.setattr(
+        torch.Tensor, "pin_memory", lambda tensor, *_: pinned.append(id(tensor)) or tensor
+    )
+    result = pin_memory(batch)
+    assert (type(result), type(result.parameters)) == (CropBatch, ViewParams)
+    assert set(pinned) == {id(tensor) for tensor in tree_leaves(batch)}
+    assert len(pinned) == len(CropBatch._fields) - 1 + len(ViewParams._fields)
 
 
 def test_failed_images_are_left_out_and_empty_masks_never_pasted(tmp_path):

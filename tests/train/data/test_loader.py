@@ -14,9 +14,17 @@ from support.runs import photographs_and_masks, small_recipe
 from torch.utils.data import Dataset
 
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.dataset import ViewDataset
+from dilo.train.data.dataset import ViewDataset, collate
 from dilo.train.data.images import find_image_set
-from dilo.train.data.loader import BatchSampler, make_loader, prefetch_to_device, require_handles
+from dilo.train.data.loader import (
+    BatchSampler,
+    make_loader,
+    prefetch_factor,
+    prefetch_to_device,
+    require_handles,
+    sample_bytes,
+)
+from dilo.train.recipes import load_recipe
 from dilo.train.runtime import distributed
 
 RECIPE = small_recipe("paste.probability=0.7")
@@ -87,6 +95,25 @@ def test_ranks_that_do_not_divide_a_batch_are_refused(monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 3)
     with pytest.raises(DiloError, match="a multiple of 3 ranks times --accumulate 1, got 4"):
         BatchSampler(np.arange(13), RECIPE, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8, 16])
+@pytest.mark.parametrize("name", ["moco-v2", "simclr", "naive", "supervised", "moco-v2-small"])
+def test_what_is_loaded_ahead_fits_or_is_a_batch_a_worker(name, workers):
+    recipe = load_recipe(name, [])
+    size = recipe.optimizer.batch * sample_bytes(recipe.views.size, views=2)
+    factor = prefetch_factor(workers, size)
+    assert 1 <= factor <= 4
+    assert factor == 1 or workers * factor * size <= 2e9
+    assert factor == 4 or workers * (factor + 1) * size > 2e9
+
+
+def test_the_bytes_of_a_sample_are_those_of_its_views_and_masks(made):
+    views = ViewDataset(find_image_set(*made), small_recipe("paste.probability=1"))
+    batch = collate([views[(0, i)] for i in range(4)])
+    size = batch.images.nbytes + batch.masks.nbytes
+    share = len(batch.masks) / len(batch.images)
+    assert size == 4 * sample_bytes(16, views=2, masked=share)
 
 
 class Unmended(Dataset):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 import torch
+from support.cli import invoke
 from support.photographs import photograph_folder
 from support.pictures import Pictures
 from support.runs import (
@@ -24,6 +25,7 @@ from support.runs import (
 
 from dilo.eval.models.classifier import load_classifier
 from dilo.pipeline.errors import DiloError
+from dilo.train.cli import main
 from dilo.train.data.draws import CROPS
 from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
@@ -37,8 +39,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(made, tmp_path_factory):
-    run = tmp_path_factory.mktemp("undisturbed")
+def undisturbed(made, module_folder):
+    run = module_folder / "undisturbed"
     train(small_recipe("optimizer.epochs=6"), find_image_set(*made), run, machine(), print)
     return run
 
@@ -83,6 +85,8 @@ def kill_after(arguments, run, lines):
 
 
 @pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create .* worker processes:UserWarning")
 def test_the_losses_after_kill_9_are_those_without_it_to_the_last_bit(
     made, undisturbed, tmp_path, workers
 ):
@@ -92,8 +96,7 @@ def test_the_losses_after_kill_9_are_those_without_it_to_the_last_bit(
     for override in (*SMALL, "optimizer.epochs=6"):
         arguments += ["--set", override]
     kill_after(arguments, run, lines=5)
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    subprocess.run([sys.executable, "-c", COMMAND, *arguments], check=True, env=environment)
+    invoke(main, *arguments)
     assert losses(run) == losses(undisturbed)
     last = checkpoint.load(checkpoint.checkpoint_path(run, 18))["state_dict"]
     other = checkpoint.load(checkpoint.checkpoint_path(undisturbed, 18))["state_dict"]

@@ -32,8 +32,8 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(source, tmp_path_factory):
-    run = tmp_path_factory.mktemp("undisturbed")
+def undisturbed(source, module_folder):
+    run = module_folder / "undisturbed"
     train(RECIPE, source, run, machine(knn_every=1), silent)
     return run
 

@@ -10,7 +10,13 @@ import torch
 from support.runs import small_recipe
 
 from dilo.train.monitor import run_info as record
-from dilo.train.monitor.metrics import METRICS, MetricsFile, ThroughputMeter, read_metrics
+from dilo.train.monitor.metrics import (
+    METRICS,
+    DeviceWaits,
+    MetricsFile,
+    ThroughputMeter,
+    read_metrics,
+)
 from dilo.train.monitor.run_info import RUN_INFO, read_run_info, write_run_info
 
 
@@ -129,3 +135,41 @@ def test_lines_that_no_program_wrote_are_left_out(tmp_path):
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
     (tmp_path / RUN_INFO).write_text('{"a": ' * 200_000)
     assert read_run_info(tmp_path) == {}
+
+
+class Event:
+    """Stands for an event on a stream of a GPU, which happens at the time of a test's clock."""
+
+    now = 0.0
+
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self, stream):
+        self.time = Event.now
+
+    def elapsed_time(self, other):
+        return other.time - self.time
+
+
+def test_a_gpu_waits_from_the_end_of_a_step_to_the_beginning_of_the_next(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    monkeypatch.setattr(Event, "now", 0.0)
+    waits = DeviceWaits(torch.device("cuda"))
+    waits.end()  # of the first step: what came before is no wait between steps
+    for busy, idle in ((70.0, 5.0), (80.0, 0.0), (60.0, 7.0)):
+        Event.now += busy
+        waits.begin()
+        Event.now += idle
+        waits.end()
+    assert waits.take() == pytest.approx(0.012)
+    assert waits.take() == 0
+
+
+def test_on_a_cpu_python_itself_waits_and_no_event_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Event", None)
+    waits = DeviceWaits(torch.device("cpu"))
+    waits.begin()
+    waits.end()
+    assert waits.take() == 0

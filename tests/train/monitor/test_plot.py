@@ -92,6 +92,42 @@ def test_runs_are_told_by_colour_and_by_what_differs_between_their_recipes(tmp_p
     assert "kNN top-1, %" not in axes  # nobody recorded it: no empty panel
 
 
+def test_the_loss_is_shown_from_where_the_queue_is_full_and_a_few_values_do_not_flatten_it(
+    tmp_path, drawn
+):
+    filling = [{"step": step, "loss": step / 5} for step in range(1, 10)]
+    settled = [{"step": step, "loss": 8 - step / 400} for step in range(10, 400)]
+    settled[-1]["loss"] = 500.0
+    recipe = {"method": "moco", "moco": {"queue": 80}, "optimizer": {"epochs": 40, "batch": 8}}
+    axes, _, _ = drawn(write_run(tmp_path / "run", filling + settled, recipe, steps=400))
+    low, high = axes["Loss"].get_ylim()
+    assert 6.8 < low < 7.01
+    assert 7.95 < high < 8.2
+    # Before it is full, nothing else is there to be shown.
+    axes, _, _ = drawn(write_run(tmp_path / "short", filling, recipe, steps=400))
+    low, high = axes["Loss"].get_ylim()
+    assert low < 0.3
+    assert high > 1.7
+
+
+def test_equal_runs_do_not_hide_each_other(tmp_path, drawn):
+    assert len({plot._style(index, 4)["linestyle"] for index in range(4)}) == 4
+    runs = [write_run(tmp_path / name, LINES + KNN) for name in "abcd"]
+    axes, _, legend = drawn(*runs)
+    for title in ("Learning rate", "kNN top-1, %"):
+        lines = axes[title].get_lines()
+        widths = [line.get_linewidth() for line in lines]
+        assert widths == sorted(widths, reverse=True)
+        assert lines[0].get_linestyle() == "-"  # below the others, whose gaps it fills
+    markers = axes["kNN top-1, %"].get_lines()
+    assert len({line.get_marker() for line in markers}) == 4
+    sizes = [line.get_markersize() for line in markers]
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert [line.get_color() for line in legend.get_lines()] == [
+        line.get_color() for line in markers
+    ]
+
+
 def test_runs_may_be_given_names(tmp_path, drawn):
     runs = [write_run(tmp_path / name) for name in "ab"]
     assert drawn(*runs, names=["with $paste", "without"])[1] == ["with $paste", "without"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dilo.train.recipes import listing, load_recipe, recipe_list, shipped_recipes
 
-PAGE = Path(__file__).parents[3] / "docs" / "recipes.md"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_every_recipe_is_listed_once_the_papers_rows_first_and_in_its_order():
@@ -42,7 +42,7 @@ def test_the_list_says_of_each_what_it_is():
 
 
 def tables():
-    """Write the tables of the page on recipes."""
+    """Write the tables of two pages: the paper's rows, the other recipes."""
     rows = ["| recipe | the paper's row | top-1 | masks |", "|---|---|---|---|"]
     others = ["| recipe | what it is |", "|---|---|"]
     for recipe in recipe_list():
@@ -56,9 +56,9 @@ def tables():
     return "\n".join(rows), "\n".join(others)
 
 
-def test_the_page_has_the_list_as_it_is():
-    for table in tables():
-        assert table in PAGE.read_text(), f"docs/recipes.md must have this table:\n\n{table}\n"
+def test_the_pages_have_the_list_as_it_is():
+    for page, table in zip(("reproduce.md", "train-recipes.md"), tables(), strict=True):
+        assert table in (DOCS / page).read_text(), f"docs/{page} must have:\n\n{table}\n"
 
 
 def test_the_page_counts_the_runs_behind_the_rows():
@@ -67,12 +67,12 @@ def test_the_page_counts_the_runs_behind_the_rows():
         (repr(dataclasses.asdict(load_recipe(recipe.name))), recipe.published.masks)
         for recipe in rows
     }
-    (counts,) = re.findall(r"The (\d+) rows are (\d+) runs", PAGE.read_text())
+    (counts,) = re.findall(r"The (\d+) rows are (\d+) runs", (DOCS / "reproduce.md").read_text())
     assert counts == (str(len(rows)), str(len(runs)))
 
 
 def test_the_recipe_that_the_page_shows_is_one(tmp_path):
-    (shown,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), flags=re.S)
+    (shown,) = re.findall(r"```toml\n(.*?)```", (DOCS / "train-recipes.md").read_text(), flags=re.S)
     (tmp_path / "mine.toml").write_text(shown)
     recipe = load_recipe(str(tmp_path / "mine.toml"))
     assert (recipe.model.head, recipe.optimizer.batch) == ("mlp", 512)

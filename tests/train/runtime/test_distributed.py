@@ -34,9 +34,9 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(made, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs")
-    return [json.loads(text) for text in finish(launch([TOGETHER, *map(str, (*made, out))]))]
+def found(made, module_folder):
+    words = [TOGETHER, *map(str, (*made, module_folder))]
+    return [json.loads(text) for text in finish(launch(words))]
 
 
 def test_each_rank_hears_the_others(found):

@@ -30,8 +30,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(made, tmp_path_factory):
-    run = tmp_path_factory.mktemp("undisturbed")
+def undisturbed(made, module_folder):
+    run = module_folder / "undisturbed"
     result = taught(made, run, machine())
     assert (result.step, result.steps) == (4, 4)
     return run

@@ -1,0 +1,116 @@
+"""The beginning of the page: what to know before comparing, and all metrics side by side."""
+
+from collections.abc import Sequence
+
+from dilo.eval.records.comparison import Comparison
+from dilo.eval.records.reading import Source
+from dilo.eval.records.tasks import TASKS
+from dilo.eval.report.content import (
+    NOTHING,
+    Cell,
+    ReportData,
+    Table,
+    heading,
+    span,
+    unbroken,
+    written,
+)
+
+#: Letters of a digest that are shown.
+DIGEST = 12
+#: Signs of how a run stands, and what they mean.
+MARKS = {
+    "best": ("★", "best, and by more than the noise of the number of test images"),
+    "tied": ("≈", "best, or within the noise of the best"),
+    "leading": ("•", "best by the number alone: its noise is not known"),
+    "apart": ("†", "not measured alike, so not compared: the warnings say why"),
+}
+BETTER = {"more": "more is better", "less": "less is better", None: ""}
+
+
+def warnings(data: ReportData) -> list[str]:
+    """List what a reader must know before comparing."""
+    each = [f"{task}: {words}." for task in TASKS for words in data.warnings(task)]
+    digests = {run.name: d for run in data.runs if (d := digest(run, "images"))}
+    if len(set(digests.values())) > 1:
+        words = ", ".join(f"{name} {value[:DIGEST]}" for name, value in digests.items())
+        each.append(f"training: the runs had different lists of images (digests {words}).")
+    return each + [words for run in data.runs for words in _step_warnings(run)]
+
+
+def digest(run: Source, kind: str) -> str:
+    """Return a digest of what a run was trained on: "images", "masks" or "backgrounds"."""
+    digests = run.facts.get("data")
+    value = digests.get(kind) if isinstance(digests, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _step_warnings(run: Source) -> list[str]:
+    """Say whether the results of a run are of one checkpoint, and that its last."""
+    steps = {r.task: int(r.step) for r in reversed(run.shown()) if r.step >= 0}
+    if run.step is not None or not steps:
+        return []
+    if len(set(steps.values())) > 1:
+        each = ", ".join(f"{task} {step}" for task, step in sorted(steps.items()))
+        return [f"{run.name}: its results are of several checkpoints (steps: {each})."]
+    last = max((line["step"] for line in run.lines), default=0)
+    if last > (step := max(steps.values())):
+        return [f"{run.name}: its results are of step {step}, and it has trained to {last}."]
+    return []
+
+
+def headline_table(data: ReportData) -> Table | None:
+    """Put the first metrics of all tasks side by side; None where there are none."""
+    groups: list[tuple[Cell, list[Comparison]]] = []
+    for task in TASKS:
+        sets = data.sets[task]
+        for part in sets:
+            rows = data.comparisons(part, data.names)
+            rows = [row for row in rows if row.first.spec.section == "first"]
+            name = f"{heading(task)}, {part.name}" if len(sets) > 1 else heading(task)
+            if rows:
+                groups.append((Cell(name, link=task), rows))
+    return metric_table(groups, data.names) if groups else None
+
+
+def metric_table(
+    groups: Sequence[tuple[Cell | None, Sequence[Comparison]]],
+    columns: Sequence[str],
+    caption: str = "",
+) -> Table:
+    """Write a row a metric and a column a run, each group of rows below its heading."""
+    rows: list[list[Cell | str]] = []
+    for head, comparisons in groups:
+        rows += [[head]] if head else []
+        rows += [_row(comparison, columns) for comparison in comparisons]
+    marks = {row.mark(column) for _, group in groups for row in group for column in columns}
+    legend = [f"{sign} {words}" for mark, (sign, words) in MARKS.items() if mark in marks]
+    return Table(["", *columns, "images"], rows, caption, legend="; ".join(legend))
+
+
+def _row(comparison: Comparison, columns: Sequence[str]) -> list[Cell | str]:
+    """Write a metric of all runs, and of how many images it is."""
+    spec = comparison.first.spec
+    note = ", ".join(filter(None, (spec.unit, BETTER[spec.better])))
+    counts = sorted({v.images for v in comparison.values.values() if v.images})
+    return [
+        Cell(unbroken(comparison.first.label), small=note),
+        *(_cell(comparison, column) for column in columns),
+        " / ".join(f"{count:,}" for count in counts) or NOTHING,
+    ]
+
+
+def _cell(comparison: Comparison, column: str) -> Cell | str:
+    """Write a value with its sign and its interval."""
+    value = comparison.values.get(column)
+    if value is None:
+        return NOTHING
+    mark = comparison.mark(column)
+    sign, meaning = MARKS.get(mark, ("", ""))
+    return Cell(
+        written(value.value, value.unit),
+        sign=sign,
+        meaning=meaning,
+        small=span(value.interval, value.unit) if value.interval else "",
+        strong=mark in ("best", "leading"),
+    )
