@@ -25,9 +25,11 @@ from dilo.eval.backgrounds.metrics import heading, reliance_metrics, table
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, evenly_spaced, select
 from dilo.eval.common.inputs import data_name, keyed, listing
+from dilo.eval.common.machine import Machine
 from dilo.eval.common.results import (
     Evaluation,
     provenance,
+    say_skipped,
     settled_folder,
     skipped_images,
     write_image,
@@ -40,7 +42,6 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
-from dilo.train.runtime.devices import choose_device
 
 Say = Callable[[str], None]
 
@@ -71,16 +72,7 @@ class Request:
     of_run: bool = False
     #: What to call the result; None for the name of the images' folder.
     name: str | None = None
-    #: Images at once.
-    batch: int = 64
-    #: Processes that read.
-    workers: int = 0
-    #: Where classifiers run.
-    device: str = "auto"
-    #: Side of the images; None for the classifier's, or the challenge's.
-    size: int | None = None
-    #: Name of the network, where files are silent.
-    arch: str | None = None
+    machine: Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,26 +120,27 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         If something cannot be read, or does not fit.
     """
     started = time.monotonic()
-    running = RunOptions(
-        batch=request.batch, workers=request.workers, device=choose_device(request.device)
-    )
+    machine = request.machine
+    device, _ = machine.choose()
     setup = Setup(
         classifiers=[
-            (name, load_classifier(path, arch=request.arch, size=request.size))
+            (name, load_classifier(path, arch=machine.arch, size=machine.size))
             for name, path in request.classifiers
         ],
         variations=request.variations,
         limit=request.limit,
-        running=running,
+        running=RunOptions(batch=machine.batch, workers=machine.workers, device=device),
     )
     if request.challenge is not None:
-        options = ChallengeOptions(mapping=request.mapping, size=request.size)
+        options = ChallengeOptions(mapping=request.mapping, size=machine.size)
         findings = evaluate_challenge(setup, request.challenge, options, say=say)
     elif request.images is not None and request.masks is not None:
         findings = evaluate_folder(setup, request.images, request.masks, seed=request.seed, say=say)
     else:
         raise ValueError("a request must have a challenge, or images and masks, got neither")
     record = findings.record | provenance(started)
+    skipped = [(image["path"], image["reason"]) for image in record["skipped"]]
+    say_skipped(skipped, say, "images cannot be used", "backgrounds.json")
     record["name"] = request.name or data_name(record["inputs"])
     lines = [heading(record), *table(record)]
     folder = settled_folder(request.out, record, say, of_run=request.of_run)

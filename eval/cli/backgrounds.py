@@ -6,15 +6,12 @@ import click
 
 from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
-    arch_option,
-    device_option,
+    machine_options,
     name_option,
     print_evaluation,
     require_outside,
-    size_option,
-    worker_count,
-    workers_option,
 )
+from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 
@@ -50,14 +47,8 @@ CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many images, spread evenly.")
 @click.option("--out", type=FOLDER, show_default="RUN/eval/backgrounds", help="For the results.")
-@click.option(
-    "--batch", default=64, show_default=True, type=click.IntRange(min=1), help="Images at once."
-)
+@machine_options("precision", batch=64)
 @name_option
-@workers_option
-@device_option
-@size_option
-@arch_option
 @json_option
 @user_errors
 def command(
@@ -71,11 +62,7 @@ def command(
     limit: int | None,
     out: Path | None,
     name: str | None,
-    batch: int,
-    workers: int | None,
-    device: str,
-    size: int | None,
-    arch: str | None,
+    machine: Machine,
     as_json: bool,
 ) -> None:
     """Measure how far classifiers rely on backgrounds.
@@ -88,7 +75,7 @@ def command(
     _demand_one_source(challenge, images, masks, variations, mapping)
     require_torch("dilo-eval")
     from dilo.eval.backgrounds.evaluation import Request, evaluate
-    from dilo.eval.common.results import require_ours, result_folder, say_skipped
+    from dilo.eval.common.results import require_ours, result_folder
 
     folder = result_folder("backgrounds", out, classifiers[0][1] if len(classifiers) == 1 else None)
     require_outside(folder, (challenge, images, masks))
@@ -105,16 +92,9 @@ def command(
         out=folder,
         of_run=out is None,
         name=name,
-        batch=batch,
-        workers=worker_count(workers),
-        device=device,
-        size=size,
-        arch=arch,
+        machine=machine,
     )
-    evaluation = evaluate(request, say)
-    skipped = [(image["path"], image["reason"]) for image in evaluation.record["skipped"]]
-    say_skipped(skipped, say, "images could not be used", "backgrounds.json")
-    print_evaluation(evaluation, as_json=as_json)
+    print_evaluation(evaluate(request, say), as_json=as_json)
 
 
 def _demand_one_source(

@@ -7,16 +7,15 @@ import click
 
 from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
-    arch_option,
     class_option,
     count_option,
-    device_option,
+    machine_options,
     name_option,
     print_evaluation,
     require_outside,
     seed_option,
-    size_option,
 )
+from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
@@ -46,9 +45,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @query_option
 @count_option
 @seed_option
-@device_option
-@size_option
-@arch_option
+@machine_options("batch", "workers", "precision")
 @name_option
 @json_option
 @click.option(
@@ -66,9 +63,7 @@ def command(
     query: tuple[str, ...],
     count: int,
     seed: int,
-    device: str,
-    size: int | None,
-    arch: str | None,
+    machine: Machine,
     name: str | None,
     as_json: bool,
     out: Path | None,
@@ -82,7 +77,7 @@ def command(
     """
     require_torch("dilo-eval")
     require("dilo-eval gradients", ("matplotlib",), "eval")
-    from dilo.eval.common.results import require_ours, result_folder, say_skipped
+    from dilo.eval.common.results import require_ours, result_folder
     from dilo.eval.gradients.evaluation import Request, evaluate
 
     folder = result_folder("gradients", out, classifiers[0][1] if len(classifiers) == 1 else None)
@@ -99,10 +94,6 @@ def command(
         out=folder,
         of_run=out is None,
         name=name,
-        device=device,
-        size=size,
-        arch=arch,
+        machine=machine,
     )
-    evaluation = evaluate(request, say)
-    say_skipped([(image["path"], image["reason"]) for image in evaluation.record["skipped"]], say)
-    print_evaluation(evaluation, as_json=as_json)
+    print_evaluation(evaluate(request, say), as_json=as_json)

@@ -111,7 +111,7 @@ def command(
         run_folder,
         settled_file,
         settled_folder,
-        write_json,
+        write_record,
         write_result,
     )
 
@@ -133,7 +133,7 @@ def command(
     record = evaluation.record
     print_evaluation(evaluation, as_json=as_json)
     if out is not None:
-        write_json(settled_file(out, record, say), record)
+        write_record(settled_file(out, record, say), record)
     if checkpoint is not None and (usual := run_folder("knn", checkpoint)):
         folder = settled_folder(usual, record, say, of_run=True)
         say(f"written to {write_result(folder, record)}")

@@ -7,17 +7,15 @@ import click
 
 from dilo.eval.cli.naming import Named, classifiers_option, named_folders
 from dilo.eval.cli.options import (
-    arch_option,
     class_option,
-    device_option,
+    machine_options,
     name_option,
     print_evaluation,
     require_outside,
-    worker_count,
 )
+from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
-from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
 
 #: The options that say how, not of what: they travel as they are to the request.
 SETTINGS = {
@@ -32,27 +30,6 @@ SETTINGS = {
     ),
     "rule": class_option,
     "name": name_option,
-    "size": click.option(
-        "--size",
-        type=click.IntRange(min=8),
-        show_default="as in training, the largest of several, or 224",
-        help="Side, in pixels, of the squares that images and truth are squashed to.",
-    ),
-    "arch": arch_option,
-    "batch": click.option(
-        "--batch",
-        default=32,
-        show_default=True,
-        type=click.IntRange(min=1),
-        help="Images at once; gradients take memory.",
-    ),
-    "workers": click.option(
-        "--workers",
-        type=click.IntRange(min=0),
-        show_default=f"{DEFAULT_WORKERS_HELP} 8",
-        help="Processes that score; with 0 or 1 the main one does.",
-    ),
-    "device": device_option,
     "allow_missing": click.option(
         "--allow-missing",
         is_flag=True,
@@ -82,6 +59,7 @@ SETTINGS = {
     help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, or a folder of XML as ImageNet's.",
 )
 @option_group("settings", dict, SETTINGS)
+@machine_options("precision", batch=32)
 @click.option(
     "--out",
     type=FOLDER,
@@ -97,6 +75,7 @@ def command(
     truth: Path | None,
     boxes: Path | None,
     settings: dict[str, Any],
+    machine: Machine,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -133,7 +112,7 @@ def command(
         plots=plots,
         sheets=not settings.pop("no_sheets"),
         methods=tuple(dict.fromkeys(settings.pop("methods"))),
-        workers=worker_count(settings.pop("workers")),
+        machine=machine,
         **settings,
     )
     print_evaluation(evaluate(request, say), as_json=as_json)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import DEVICE, PRECISION, Command, option_group, print_result
+from dilo.pipeline.cli.options import (
+    DEVICE,
+    PRECISION,
+    Command,
+    option_group,
+    print_result,
+)
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
 
@@ -61,9 +67,19 @@ optional_checkpoint_option = click.option(
     type=click.Path(exists=True, path_type=Path),
     help=f"{_CHECKPOINT} Not needed where features come from files.",
 )
-batch_option = click.option(
-    "--batch", default=256, show_default=True, type=click.IntRange(min=1), help="Images at once."
-)
+
+
+def _batch_option(default: int) -> Callable[[Command], Command]:
+    """Make --batch."""
+    return click.option(
+        "--batch",
+        default=default,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Images that the network sees at once.",
+    )
+
+
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -80,7 +96,7 @@ device_option = click.option(
 )
 precision_option = click.option(
     "--precision",
-    type=click.Choice(["auto", *PRECISION.choices]),
+    type=PRECISION,
     default="fp32",
     show_default=True,
     help="Of matrix products and convolutions; auto takes bf16 on a GPU that has it. Features "
@@ -98,7 +114,6 @@ arch_option = click.option(
     help="The network, where the file is silent: resnet50, or timm:NAME.",
 )
 _MACHINE = {
-    "batch": batch_option,
     "workers": workers_option,
     "device": device_option,
     "precision": precision_option,
@@ -107,9 +122,10 @@ _MACHINE = {
 }
 
 
-def machine_options(*without: str) -> Callable[[Command], Command]:
+def machine_options(*without: str, batch: int = 256) -> Callable[[Command], Command]:
     """Make the options of a network that looks at images, one argument "machine" of the command."""
-    options = {name: option for name, option in _MACHINE.items() if name not in without}
+    options = {"batch": _batch_option(batch), **_MACHINE}
+    options = {name: option for name, option in options.items() if name not in without}
     return option_group("machine", Machine, options)
 
 

@@ -38,7 +38,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("results.*.size", "results.*.images"),
     ),
     "neighbors": (
-        *("images.count", "asked.count", "k", "pick", "output", "class", "gradients"),
+        *("images.count", "query_images.count", "k", "pick", "output", "class", "gradients"),
         *("queries.*.path", "checkpoints.*.size"),
     ),
     "gradients": ("class", "methods", "shown.*.path", "classifiers.*.size"),

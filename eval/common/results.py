@@ -317,15 +317,14 @@ def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
     Path
         ``FOLDER/TASK.json``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record['task']}.json"
-    write_json(path, record)
-    return path
+    return write_record(folder / f"{record['task']}.json", record)
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record to a file."""
+def write_record(path: Path, record: Mapping[str, Any]) -> Path:
+    """Write a record, whole or not at all; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(record) + "\n")
+    return path
 
 
 def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
@@ -343,6 +342,13 @@ def skipped_images(images: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"path": path, "reason": reason} for path, reason in images]
 
 
+def write_image(path: Path, picture: Image.Image) -> None:
+    """Write a picture, whole or not at all; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as part:
+        picture.save(part, format="PNG")
+
+
 def say_skipped(
     images: Sequence[tuple[str, str]],
     say: Callable[[str], object],
@@ -356,13 +362,6 @@ def say_skipped(
         say(f"  {path}: {reason}")
     if len(images) > MAX_LISTED:
         say(f"  and {len(images) - MAX_LISTED} more; {all_in} names all")
-
-
-def write_image(path: Path, picture: Image.Image) -> None:
-    """Write a picture, whole or not at all; its folder is made if it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as part:
-        picture.save(part, format="PNG")
 
 
 def provenance(started: float) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class LabelledFolder:
         """Digest the names of the images and the sizes of their files, as records have it."""
         return digest_of_files(self.root, self.names)
 
+    def class_name(self, row: int) -> str | None:
+        """Name the class of an image; None where there are no classes."""
+        return self.classes[int(self.labels[row])] if self.classes else None
+
 
 Say = Callable[[str], object]
 
@@ -109,8 +113,3 @@ def _say_all(say: Say, lines: Iterable[str]) -> None:
     """Say lines."""
     for line in lines:
         say(line)
-
-
-def class_of(folder: LabelledFolder, row: int) -> str | None:
-    """Name the class of an image, where there are classes."""
-    return folder.classes[int(folder.labels[row])] if folder.classes else None

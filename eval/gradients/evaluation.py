@@ -10,16 +10,18 @@ import numpy as np
 
 from dilo.eval.attribution.maps import Attribution, ClassRule
 from dilo.eval.common.inputs import data_name, listing
+from dilo.eval.common.machine import Machine
 from dilo.eval.common.panels import write_figure
 from dilo.eval.common.results import (
     Evaluation,
     provenance,
     record_head,
+    say_skipped,
     settled_folder,
     skipped_images,
     write_result,
 )
-from dilo.eval.features.folders import LabelledFolder, any_folder, class_of
+from dilo.eval.features.folders import LabelledFolder, any_folder
 from dilo.eval.gradients.explainer import Explainer, Explanation, explain_images
 from dilo.eval.gradients.figure import gradient_figure
 from dilo.eval.models.classifier import load_classifier
@@ -27,7 +29,6 @@ from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped, find_rows
-from dilo.train.runtime.devices import choose_device
 
 Say = Callable[[str], None]
 
@@ -56,12 +57,7 @@ class Request:
     of_run: bool = False
     #: What to call the result; None for the name of the images' folder.
     name: str | None = None
-    #: Where networks run.
-    device: str
-    #: Side of the crops; None as in training, or 224.
-    size: int | None
-    #: Name of the network, where files are silent.
-    arch: str | None
+    machine: Machine
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
@@ -85,18 +81,20 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         If something cannot be read.
     """
     started = time.monotonic()
-    device, folder = choose_device(request.device), any_folder(request.images, say=say)
+    (device, _), folder = request.machine.choose(), any_folder(request.images, say=say)
     rows = find_rows(request.query, folder.names, folder.root)
     explainers = {}
     for name, path in request.classifiers:
-        classifier = load_classifier(path, arch=request.arch, size=request.size)
+        classifier = load_classifier(path, arch=request.machine.arch, size=request.machine.size)
         explainers[name] = Explainer(classifier.to(device), folder, request.rule)
         reason = f": {explainers[name].reason}" if explainers[name].reason else ""
         say(f"{name}: maps of the {explainers[name].rule} class{reason}")
     skipped: list[tuple[str, str]] = []
     if not rows:
         order = np.random.default_rng(request.seed).permutation(len(folder.names)).tolist()
-        rows, skipped = readable_images(folder, order, request.count)
+        rows, failures = readable_images(folder, order, request.count)
+        skipped = [(str(request.images / path), reason) for path, reason in failures]
+        say_skipped(skipped, say)
     explanations = {
         name: explain_images(explainer, rows, request.methods)
         for name, explainer in explainers.items()
@@ -105,7 +103,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         **gradients_record(explainers, rows, explanations),
         "methods": list(request.methods),
         "inputs": {"images": listing(folder)},
-        "skipped": skipped_images((str(request.images / path), why) for path, why in skipped),
+        "skipped": skipped_images(skipped),
         **provenance(started),
     }
     record["name"] = request.name or data_name(record["inputs"])
@@ -183,7 +181,7 @@ def gradients_record(
         "shown": [
             {
                 "path": escaped(first.folder.names[row]),
-                "class": class_of(first.folder, row),
+                "class": first.folder.class_name(row),
                 "classifiers": [
                     {
                         "name": name,

@@ -10,7 +10,7 @@ from PIL import Image
 from dilo.eval.attribution.heatmaps import heat, overlay
 from dilo.eval.attribution.maps import Attribution
 from dilo.eval.common.panels import PIXELS, Block, Panel, panel_figure
-from dilo.eval.features.folders import LabelledFolder, class_of
+from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.gradients.explainer import Explanation
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
@@ -95,5 +95,5 @@ def map_panels(explanation: Explanation, image: NDArray[np.uint8] | None) -> lis
 def caption_of(folder: LabelledFolder, row: int) -> tuple[str, ...]:
     """Give an image's class, where it has one, and its file's name."""
     file = escaped(folder.names[row].rpartition("/")[2])
-    name = class_of(folder, row)
+    name = folder.class_name(row)
     return (file,) if name is None else (name, file)

@@ -28,7 +28,6 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import escaped
-from dilo.train.runtime.devices import choose_device
 
 Say = Callable[[str], None]
 
@@ -73,11 +72,11 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     ]
     keys, missing = _common(request, photographs, truth, methods)
     classifiers = [
-        (name, load_classifier(path, arch=request.arch, size=request.size))
+        (name, load_classifier(path, arch=request.machine.arch, size=request.machine.size))
         for name, path in request.classifiers
     ]
     sizes = [classifier.encoder.size for _, classifier in classifiers]
-    dataset = Dataset(photographs, truth, methods, request.size or max(sizes, default=SIZE))
+    dataset = Dataset(photographs, truth, methods, request.machine.size or max(sizes, default=SIZE))
     networks = _networks(request, classifiers, photographs, keys, say)
     say(
         f"{request.images}: {len(keys)} images, squashed to {dataset.size} px, against "
@@ -93,8 +92,8 @@ def evaluate(request: Request, say: Say) -> Evaluation:
             dataset,
             networks,
             keys,
-            batch=request.batch,
-            workers=request.workers,
+            batch=request.machine.batch,
+            workers=request.machine.workers,
             progress=progress.advance,
         )
     rows = _rows(dataset, networks, scores)
@@ -158,7 +157,7 @@ def _networks(
     """Put classifiers on the device, and decide of which classes their maps are."""
     if not classifiers:
         return []
-    device = choose_device(request.device)
+    device, _ = request.machine.choose()
     classes = _class_folders([photographs.files[key] for key in keys])
     networks = []
     for name, classifier in classifiers:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dilo.eval.attribution.maps import Attribution, ClassRule
+from dilo.eval.common.machine import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,23 +26,15 @@ class Request:
     methods: Sequence[Attribution]
     #: Of which class; None takes the true one where the classifier knows it.
     rule: ClassRule | None
-    #: Side of the squares; None takes the largest that a classifier was trained on, or 224.
-    size: int | None
-    #: Name of the network, where files are silent.
-    arch: str | None
     #: Folder of the results; made if it is missing.
     out: Path
     #: Whether nobody named it, and it is in the folder of a run.
     of_run: bool = False
     #: What to call the result; None for the name of the images' folder.
     name: str | None = None
-    #: Images at once.
-    batch: int
-    #: Processes that score.
-    workers: int
-    #: Where networks run.
-    device: str
-    #: Whether to leave out images that lack truth or a map.
+    #: Its size is the side of the squares; None takes the largest of the classifiers, or 224.
+    machine: Machine
+    #: Whether to skip images that lack truth or a map.
     allow_missing: bool
     #: Whether to draw the plot, which takes matplotlib.
     plots: bool

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from dilo.eval.common.results import record_head, skipped_images
 from dilo.eval.features.features import Features
-from dilo.eval.features.folders import LabelledFolder, class_of
+from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.models.encoder import Encoder
 from dilo.eval.neighbors.search import TEMPERATURE, Neighbors, find_neighbors
 from dilo.pipeline.errors import DiloError
@@ -28,14 +29,14 @@ class Comparison:
     #: The images they are looked for, with labels numbered as the bank's; or the bank itself.
     queries: LabelledFolder
     #: One a checkpoint.
-    found: tuple[Neighbors, ...]
+    results: tuple[Neighbors, ...]
     #: Neighbours that are asked for.
     k: int
     #: Path of each image that is left out, and why.
-    unreadable: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...]
 
     @property
-    def known(self) -> bool:
+    def has_labels(self) -> bool:
         """Tell whether neighbours can be right or wrong."""
         return bool(self.bank.classes and self.queries.classes)
 
@@ -46,11 +47,11 @@ class Comparison:
         shares = (counts[self.queries.labels] - itself) / (len(self.bank.labels) - itself)
         return 100 * float(shares.mean())
 
-    def picked(self, pick: Pick, *, count: int, seed: int) -> list[int]:
+    def select_queries(self, pick: Pick, *, count: int, seed: int) -> list[int]:
         """Choose which queries to show."""
         rows = torch.arange(len(self.queries.names))
         if pick != "random":
-            first, second = self.found[:2]
+            first, second = self.results[:2]
             right, wrong = (first, second) if pick == "successes" else (second, first)
             rows = rows[right.right & ~wrong.right]
             if not len(rows):
@@ -64,38 +65,35 @@ class Comparison:
 
     def record(self, shown: list[int]) -> dict[str, Any]:
         """Gather what was found: how good each checkpoint is, and the shown queries' images."""
-        first = self.found[0].encoder
+        first = self.results[0].encoder
         return {
-            "task": "neighbors",
-            "checkpoint": str(first.source),
-            "step": first.step,
-            "size": first.size,
+            **record_head("neighbors", first),
             "k": self.k,
-            "vote": {"k": self.found[0].voters, "temperature": TEMPERATURE},
+            "vote": {"k": self.results[0].voters, "temperature": TEMPERATURE},
             "images": {"folder": str(self.bank.root), "count": len(self.bank.names)},
-            "asked": {"folder": str(self.queries.root), "count": len(self.queries.names)},
+            "query_images": {"folder": str(self.queries.root), "count": len(self.queries.names)},
             "classes": len(self.bank.classes),
-            "chance": self.chance() if self.known else None,
+            "chance": self.chance() if self.has_labels else None,
             "checkpoints": [
                 {
                     "name": one.name,
                     "checkpoint": str(one.encoder.source),
                     "step": one.encoder.step,
                     "size": one.encoder.size,
-                    "precision": one.precision(self.k) if self.known else None,
-                    "accuracy": one.accuracy() if self.known else None,
+                    "precision": one.precision(self.k) if self.has_labels else None,
+                    "accuracy": one.accuracy() if self.has_labels else None,
                 }
-                for one in self.found
+                for one in self.results
             ],
             "queries": [
                 {
                     "path": escaped(self.queries.names[row]),
-                    "class": class_of(self.queries, row),
-                    "checkpoints": [self._of(one, row) for one in self.found],
+                    "class": self.queries.class_name(row),
+                    "checkpoints": [self._of(one, row) for one in self.results],
                 }
                 for row in shown
             ],
-            "unreadable": [{"path": path, "reason": reason} for path, reason in self.unreadable],
+            "skipped": skipped_images(self.skipped),
         }
 
     def _of(self, one: Neighbors, row: int) -> dict[str, Any]:
@@ -104,11 +102,11 @@ class Comparison:
         return {
             "name": one.name,
             "vote": self.bank.classes[int(one.votes[row])] if self.bank.classes else None,
-            "right": bool(one.right[row]) if self.known else None,
+            "right": bool(one.right[row]) if self.has_labels else None,
             "neighbors": [
                 {
                     "path": escaped(self.bank.names[neighbor]),
-                    "class": class_of(self.bank, neighbor),
+                    "class": self.bank.class_name(neighbor),
                     "similarity": round(similarity, 4),
                 }
                 for neighbor, similarity in list(neighbors)[: self.k]
@@ -126,18 +124,18 @@ def compare(
     device: torch.device | None = None,
 ) -> Comparison:
     """Look for the neighbours of the same queries by each checkpoint."""
-    found: list[Neighbors] = []
+    results: list[Neighbors] = []
     read: list[tuple[LabelledFolder, LabelledFolder]] = []
-    unreadable: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     for name, encoder in encoders.items():
         known = extract(encoder, bank)
         asked = known if queries is None else extract(encoder, queries)
-        found.append(
+        results.append(
             find_neighbors(name, encoder, known, None if queries is None else asked, k, device)
         )
         parts = (known,) if queries is None else (known, asked)
-        unreadable = tuple(
-            (str(part.root / path), reason) for part in parts for path, reason in part.unreadable
+        skipped = tuple(
+            (str(part.root / path), reason) for part in parts for path, reason in part.skipped
         )
         folder = _readable(known)
         read.append((folder, folder if queries is None else _readable(asked)))
@@ -146,7 +144,7 @@ def compare(
                 f"images of {bank.root} must stay as they are, but {name} could read others than "
                 "the checkpoint before: give the same command again"
             )
-    return Comparison(*read[0], tuple(found), k, unreadable)
+    return Comparison(*read[0], tuple(results), k, skipped)
 
 
 def _readable(found: Features) -> LabelledFolder:

@@ -18,7 +18,7 @@ def neighbor_figure(
 ) -> "Figure":
     """Draw the paper's figure 2: a row a query, its neighbours by each checkpoint."""
     blocks = [image_block("query", comparison.queries, shown)]
-    for one in comparison.found:
+    for one in comparison.results:
         rows = [_neighbor_panels(comparison, one, row) for row in shown]
         heads = [_head(comparison, one, row) for row in shown] if comparison.bank.classes else []
         blocks.append(Block(one.name, _note(comparison, one), rows, heads))
@@ -39,7 +39,7 @@ def _neighbor_panels(comparison: Comparison, found: Neighbors, row: int) -> list
     for i in range(comparison.k):
         neighbor = int(found.rows[row, i])
         similarity = f"similarity {float(found.similarities[row, i]):.2f}"
-        mark = bool(found.same[row, i]) if comparison.known else None
+        mark = bool(found.same[row, i]) if comparison.has_labels else None
         panels.append(
             Panel(picture(bank, neighbor), (caption_of(bank, neighbor)[0], similarity), mark)
         )
@@ -49,7 +49,7 @@ def _neighbor_panels(comparison: Comparison, found: Neighbors, row: int) -> list
 def _head(comparison: Comparison, found: Neighbors, row: int) -> str:
     """Say what the neighbours vote for."""
     vote = f"vote: {comparison.bank.classes[int(found.votes[row])]}"
-    if not comparison.known:
+    if not comparison.has_labels:
         return vote
     return f"{vote}, {'right' if found.right[row] else 'wrong'}"
 
@@ -58,7 +58,7 @@ def _note(comparison: Comparison, found: Neighbors) -> str:
     """Say how good the neighbours of all queries are."""
     step = "" if found.encoder.step is None else f"step {found.encoder.step}, "
     size = f"{step}{found.encoder.size} px"
-    if not comparison.known:
+    if not comparison.has_labels:
         return size
     return (
         f"{size}\nof all {len(comparison.queries.names)} queries: "

@@ -60,7 +60,7 @@ def find_neighbors(
     device: torch.device | None = None,
 ) -> Neighbors:
     """Find the nearest images of the bank to each query."""
-    others = others_of(bank, k, itself=queries is None)
+    others = candidate_count(bank, k, itself=queries is None)
     asked = bank if queries is None else queries
     similarities, rows = _nearest(bank, queries, min(max(k, VOTERS), others), device)
     labels, truth = bank.labels[rows], asked.labels
@@ -79,7 +79,7 @@ def find_neighbors(
     )
 
 
-def others_of(bank: Features | LabelledFolder, k: int, *, itself: bool) -> int:
+def candidate_count(bank: Features | LabelledFolder, k: int, *, itself: bool) -> int:
     """Count the images that a query can be compared with."""
     others = len(bank.labels) - itself
     if k > others:

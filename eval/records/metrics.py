@@ -168,7 +168,7 @@ METRICS = (
         "neighbors",
         "checkpoints.*.accuracy",
         "queries that neighbours classify rightly",
-        images="asked.count",
+        images="query_images.count",
         section="task",
     ),
 )

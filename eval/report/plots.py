@@ -1,4 +1,4 @@
-"""Plots of the page: lines over a number, and dots by a name; one colour and one mark a run."""
+"""Plots of the page: lines over a number, and dots by a name; each run has a look of its own."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,53 +14,36 @@ if TYPE_CHECKING:  # an extra: who wants no plots needs none of it
     from matplotlib.figure import Figure
 
 #: Against seven colours: 35 runs before two look alike.
-MARKS = ("o", "s", "^", "D", "v")
+MARKERS = ("o", "s", "^", "D", "v")
 LONGEST = 32
+#: Widths of lines: the first run's is the widest, such that it is seen below one that is equal.
+WIDEST, NARROWEST = 3.2, 1.4
 
 
 @dataclass(frozen=True)
 class Line:
-    """Numbers of a run over another number.
+    """Numbers of a run over another number."""
 
-    Attributes
-    ----------
-    name : str
-        Of the run.
-    across, up : sequence of float
-        As many of each.
-    ends : sequence of (float, float) or None
-        An interval for each.
-    """
-
+    #: Of the run.
     name: str
     across: Sequence[float]
     up: Sequence[float]
+    #: An interval for each.
     ends: Sequence[tuple[float, float]] | None = None
 
 
 def lines_plot(
     lines: Sequence[Line], path: Path, *, across: str, up: str, log: bool = False
 ) -> None:
-    """Draw lines.
-
-    Parameters
-    ----------
-    lines : sequence of Line
-        One a run.
-    path : Path
-        The PNG to write.
-    across, up : str
-        What the axes are.
-    log : bool, default False
-        Whether the first axis is logarithmic, with a tick at each place.
-    """
+    """Draw a line a run; a logarithmic axis has a tick at each place."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _blank(3.6)
     for place, line in enumerate(lines):
-        look = _look(place)
-        size = 6 if len(line.across) < 30 else 3
-        axes.plot(line.across, line.up, linewidth=1.8, markersize=size, **look)
+        look = _look(place, len(lines))
+        if len(line.across) > 30:
+            look["markersize"] = 0
+        axes.plot(line.across, line.up, **look)
         if line.ends:
             low, high = zip(*line.ends, strict=True)
             axes.fill_between(line.across, low, high, color=look["color"], alpha=0.12, linewidth=0)
@@ -79,27 +62,19 @@ def lines_plot(
 def dots_plot(
     values: Mapping[str, Mapping[str, float]], path: Path, *, across: str, labels: Sequence[str]
 ) -> None:
-    """Draw a row a label and in it a dot a run.
+    """Draw a row a label, the first above, and in it a dot a run; what is missing has no dot.
 
-    Parameters
-    ----------
-    values : mapping of str to mapping of str to float
-        For each run, numbers by label; what is missing has no dot.
-    path : Path
-        The PNG to write.
-    across : str
-        What the numbers are.
-    labels : sequence of str
-        The rows, from above.
+    `values` has for each run numbers by label.
     """
-    figure, axes = _blank(1.2 + 0.28 * len(labels))
+    figure, axes = _blank(1.2 + (0.24 + 0.05 * min(len(values), 6)) * len(labels))
     for place, numbers in enumerate(values.values()):
         rows = [row for row, label in enumerate(labels) if label in numbers]
+        # In a lane of its own, lest equal numbers hide each other.
+        lane = 0.6 * ((place + 0.5) / len(values) - 0.5)
         axes.plot(
             [numbers[labels[row]] for row in rows],
-            rows,
-            **_look(place) | {"linestyle": "", "markersize": 7},
-            alpha=0.85,
+            [row + lane for row in rows],
+            **_look(place, len(values)) | {"linestyle": "", "markersize": 6},
             clip_on=False,
         )
     axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
@@ -127,7 +102,7 @@ def _finish(figure: "Figure", names: Sequence[str], path: Path) -> None:
     """Name the runs above the axes, and write the file."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], linewidth=2, markersize=7, **_look(i)) for i in range(len(names))]
+    handles = [Line2D([], [], **_look(place, len(names))) for place in range(len(names))]
     columns = max(1, min(len(names), int(60 // (8 + max(len(_short(name)) for name in names)))))
     legend = figure.legend(
         handles,
@@ -135,6 +110,7 @@ def _finish(figure: "Figure", names: Sequence[str], path: Path) -> None:
         loc="outside upper left",
         ncols=columns,
         frameon=False,
+        handlelength=3,
     )
     rows = -(-len(names) // columns)
     figure.set_figheight(figure.get_figheight() + 0.23 * rows)
@@ -146,12 +122,15 @@ def _finish(figure: "Figure", names: Sequence[str], path: Path) -> None:
         figure.savefig(part, format="png")
 
 
-def _look(place: int) -> dict[str, Any]:
-    """Give the colour, style and mark of a run."""
+def _look(place: int, count: int) -> dict[str, Any]:
+    """Return how a run of several is drawn: colour, line, width, marker."""
+    share = (count - 1 - place) / max(count - 1, 1)
     return {
         "color": COLOURS[place % len(COLOURS)],
-        "linestyle": STYLES[place // len(COLOURS) % len(STYLES)],
-        "marker": MARKS[place % len(MARKS)],
+        "linestyle": STYLES[place % len(STYLES)],
+        "linewidth": NARROWEST + (WIDEST - NARROWEST) * share if count > 1 else 1.8,
+        "marker": MARKERS[place % len(MARKERS)],
+        "markersize": 4 + 4 * share if count > 1 else 5,
     }
 
 

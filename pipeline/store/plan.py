@@ -75,6 +75,12 @@ class Plan:
         """Digest the plan; every shard carries it, so that shards of two plans never mix."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
+    def describe(self) -> str:
+        """Say how the rows were made: "rbd, refined by grabcut, 64 px"."""
+        refine = self.parameters.get("refine")
+        words = [self.method, *([f"refined by {refine['method']}"] if refine else ())]
+        return ", ".join([*words, f"{self.size} px"])
+
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a store's plan."""

@@ -159,11 +159,18 @@ class Checkpoints:
         stored |= {name: saved.get(name, "") for name in self.data}
         for key in (*expected, *(key for key in stored if key not in expected)):
             if key not in expected or key not in stored or stored[key] != expected[key]:
-                was, now = (repr(v[key]) if key in v else "nothing" for v in (stored, expected))
+                was, now = _in_words(key, stored, saved), _in_words(key, expected, self.notes)
                 raise CheckpointError(
                     f"{path} was made with {key} = {was}, asked for {now}: "
                     f"a run resumes with its own settings; give another --out for a new run"
                 )
+
+
+def _in_words(key: str, values: Mapping[str, Any], notes: Mapping[str, Any]) -> str:
+    """Write a value for people; masks, by how they were made and a short digest."""
+    if key == "masks" and values.get(key) and (words := notes.get("mask_store")):
+        return f"{words} (digest {values[key][:12]})"
+    return repr(values[key]) if key in values else "nothing"
 
 
 def _require_state(content: Mapping[str, Any]) -> None:

@@ -97,6 +97,8 @@ class Pretraining(Task):
             "class_order": "numbers" if sorted_by_number(classes) else "",
         }
         self.notes = {"classes": classes}  # the list of images decides them
+        if source.store:
+            self.notes |= {"mask_store": source.store.plan.describe()}
         self.eval_every = machine.knn_every
         self.monitor: KnnMonitor | None = None
         if machine.knn_every:
@@ -127,7 +129,10 @@ class Pretraining(Task):
     def describe(self) -> tuple[dict[str, Any], str]:
         """Return what is trained on, and where the rate comes from."""
         facts, line = super().describe()
-        return facts | {"never_pasted": self.source.never_pasted}, line
+        facts |= {"never_pasted": self.source.never_pasted}
+        if self.source.store:
+            facts["mask_store"] = self.source.store.plan.describe()
+        return facts, line
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]

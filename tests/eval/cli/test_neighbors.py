@@ -41,7 +41,9 @@ def test_a_runs_neighbours_are_laid_into_the_run(data):
     folder = data / "run" / "eval" / "neighbors"
     assert (folder / "neighbors.json").read_text() == result.stdout
     record = json.loads(result.stdout)
-    assert record["asked"] == record["images"] == {"folder": str(data / "images"), "count": 12}
+    assert (
+        record["query_images"] == record["images"] == {"folder": str(data / "images"), "count": 12}
+    )
     assert record["checkpoints"][0]["precision"] == 100.0  # colours, which anything tells apart
     assert record["chance"] == pytest.approx(100 * 3 / 11)
     assert {"seconds", "versions"} <= record.keys()
@@ -152,7 +154,7 @@ def test_unreadable_images_are_left_out_and_reported(data):
     (data / "images" / "ant" / "2.png").write_bytes(b"no image")
     result = show(data, "--json", "--out", data / "out", "--count", 99)
     record = json.loads(result.stdout)
-    assert [one["path"] for one in record["unreadable"]] == [str(data / "images/ant/2.png")]
+    assert [one["path"] for one in record["skipped"]] == [str(data / "images/ant/2.png")]
     assert len(record["queries"]) == 11
     assert "ant/2.png: not an image" in result.stderr
 

@@ -48,7 +48,7 @@ def test_a_query_stands_beside_its_neighbours_and_its_gradient(folder):
     )
     shown = [0, 3, 6]
     figure = neighbor_figure(found, shown, {})
-    same = 2 * int(found.found[0].same[shown, :3].sum())
+    same = 2 * int(found.results[0].same[shown, :3].sum())
     assert panels(figure) == (3 * 7, same, 18 - same)
     seen = explain_images(Explainer(classifier, folder, "true"), shown, ["gradient"])
     figure = neighbor_figure(found, shown, {"second": seen})

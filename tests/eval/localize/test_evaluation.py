@@ -12,6 +12,7 @@ from support.classifiers import write_classifier
 from support.located import SIDE, write_objects
 from support.maps import save
 
+from dilo.eval.common.machine import Machine
 from dilo.eval.localize.evaluation import evaluate
 from dilo.eval.localize.metrics import METRICS
 from dilo.eval.localize.request import Request
@@ -36,12 +37,8 @@ def run(root, **settings):
         "boxes": None,
         "methods": ("gradient", "cam"),
         "rule": None,
-        "size": 32,
-        "arch": None,
         "out": root / "out",
-        "batch": 3,
-        "workers": 0,
-        "device": "cpu",
+        "machine": Machine(size=32, batch=3, workers=0, device="cpu"),
         "allow_missing": False,
         "plots": False,
         "sheets": False,
@@ -184,13 +181,11 @@ def test_images_left_out_and_maps_that_say_nothing_are_said(objects):
 def test_a_scoring_of_other_maps_goes_beside_and_replaces_no_file(objects):
     run(objects, sheets=True)
     before = {path: path.read_bytes() for path in (objects / "out").iterdir()}
-    (objects / "perfect").rename(objects / "renamed")
-    _, said = run(objects, maps=[("perfect", objects / "renamed")], sheets=True)
+    _, said = run(objects, maps=[("others", objects / "perfect")], sheets=True)
     beside = objects / f"out-{objects.name}"
     assert any(line.endswith(f"this one goes to {beside}") for line in said)
     assert {path: path.read_bytes() for path in (objects / "out").iterdir()} == before
-    names = {path.name for path in before}
-    assert {path.name for path in beside.iterdir()} == names
+    assert len([*beside.iterdir()]) == len(before)
 
 
 def test_scored_again_without_sheets_none_of_the_earlier_maps_stay(objects):

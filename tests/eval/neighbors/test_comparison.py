@@ -48,21 +48,23 @@ def comparison():
 
 
 def test_successes_are_where_the_first_is_right_and_the_second_wrong(comparison):
-    assert comparison.found[0].right.all()
-    assert comparison.found[1].right.tolist() == [i < COUNT // 2 for i in range(COUNT)]
-    picked = comparison.picked("successes", count=5, seed=0)
+    assert comparison.results[0].right.all()
+    assert comparison.results[1].right.tolist() == [i < COUNT // 2 for i in range(COUNT)]
+    picked = comparison.select_queries("successes", count=5, seed=0)
     assert len(picked) == 5
     assert all(row >= COUNT // 2 for row in picked)
-    assert comparison.picked("successes", count=99, seed=0) == list(range(COUNT // 2, COUNT))
+    assert comparison.select_queries("successes", count=99, seed=0) == list(
+        range(COUNT // 2, COUNT)
+    )
     with pytest.raises(DiloError, match="where blind is right and sees wrong, got none of 24"):
-        comparison.picked("failures", count=5, seed=0)
+        comparison.select_queries("failures", count=5, seed=0)
 
 
 def test_picks_at_random_hang_on_the_seed_alone(comparison):
-    first = comparison.picked("random", count=6, seed=1)
-    assert first == sorted(set(first)) == comparison.picked("random", count=6, seed=1)
+    first = comparison.select_queries("random", count=6, seed=1)
+    assert first == sorted(set(first)) == comparison.select_queries("random", count=6, seed=1)
     assert len(first) == 6
-    assert first != comparison.picked("random", count=6, seed=2)
+    assert first != comparison.select_queries("random", count=6, seed=2)
 
 
 def test_chance_is_the_mean_share_of_the_querys_class():
@@ -88,7 +90,7 @@ def test_the_record_tells_every_checkpoint_and_every_query_shown(comparison):
     }
     assert record["vote"] == {"k": 10, "temperature": 0.07}
     assert record["images"] == {"folder": "bank", "count": 10}
-    assert record["asked"] == {"folder": "images", "count": COUNT}
+    assert record["query_images"] == {"folder": "images", "count": COUNT}
     assert record["checkpoints"] == [
         {
             "name": name,
@@ -107,7 +109,7 @@ def test_the_record_tells_every_checkpoint_and_every_query_shown(comparison):
     sees, blind = record["queries"][1]["checkpoints"]
     assert (sees["vote"], sees["right"], blind["vote"], blind["right"]) == ("a", True, "b", False)
     for number, one in enumerate((sees, blind)):
-        row = comparison.found[number].rows[20, :3].tolist()
+        row = comparison.results[number].rows[20, :3].tolist()
         assert [n["path"] for n in one["neighbors"]] == [comparison.bank.names[i] for i in row]
         assert [n["class"] for n in one["neighbors"]] == [one["vote"]] * 3
         assert all(-1 <= n["similarity"] <= 1.001 for n in one["neighbors"])

@@ -40,13 +40,30 @@ def test_each_label_has_its_row_and_what_is_missing_has_no_dot(tmp_path, drawn):
     values = {"a": {"cat": 1.0, "dog": 2.0}, "b": {"dog": 5.0}}
     dots_plot(values, tmp_path / "a.png", across="%", labels=["dog", "cat", "x" * 99])
     (axes,) = drawn[0].axes
-    assert [line.get_xydata().tolist() for line in axes.get_lines()] == [[[2, 0], [1, 1]], [[5, 0]]]
+    dots = [line.get_xydata().tolist() for line in axes.get_lines()]
+    assert [[(across, round(up)) for across, up in run] for run in dots] == [
+        [(2, 0), (1, 1)],
+        [(5, 0)],
+    ]
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels[:2] == ["dog", "cat"]
     assert len(labels[2]) == plots.LONGEST
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first row is above
 
 
-def test_runs_differ_in_colour_and_mark():
-    looks = [tuple(plots._look(place).values()) for place in range(35)]
-    assert len(set(looks)) == 35
+def test_equal_numbers_do_not_hide_each_other(tmp_path, drawn):
+    dots_plot(
+        {"a": {"cat": 1.0}, "b": {"cat": 1.0}}, tmp_path / "a.png", across="%", labels=["cat"]
+    )
+    first, second = (line.get_ydata()[0] for line in drawn[0].axes[0].get_lines())
+    assert abs(first - second) > 0.2
+    lines_plot([Line("a", [1, 2], [3, 4]), Line("b", [1, 2], [3, 4])], tmp_path / "b.png",
+               across="k", up="%")  # fmt: skip
+    below, above = drawn[1].axes[0].get_lines()
+    assert below.get_linewidth() > above.get_linewidth() + 1
+    assert below.get_markersize() > above.get_markersize() + 1
+
+
+def test_runs_differ_in_colour_and_marker():
+    looks = [plots._look(place, 35) for place in range(35)]
+    assert len({(look["color"], look["marker"]) for look in looks}) == 35

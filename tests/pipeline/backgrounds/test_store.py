@@ -81,7 +81,7 @@ def test_a_batch_opens_each_shard_once_and_reads_in_the_order_asked(made, pictur
 def test_what_is_not_there_is_said(made, index):
     store = BackgroundStore(made)
     for ask in (store.__getitem__, store.source, store.box, lambda i: store.batch([0, i])):
-        with pytest.raises(IndexError, match=f"asked for 0 to 14, got position {index}"):
+        with pytest.raises(IndexError, match=f"has positions 0 to 14, got position {index}"):
             ask(index)
 
 

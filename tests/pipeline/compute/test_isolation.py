@@ -46,7 +46,7 @@ def test_deaths_of_no_image_in_particular_end_in_words(tmp_path, monkeypatch):
         "_run_child",
         lambda self, **asked: (None, "") if "row" in asked else (1, "SIGKILL"),
     )
-    with pytest.raises(DiloError, match=r"died 3 times \(SIGKILL\), but of no image in partic"):
+    with pytest.raises(DiloError, match=r"died 3 times \(SIGKILL\), but not because of one image"):
         IsolatedBuilder(builder).build(0)
 
 

@@ -49,6 +49,12 @@ def test_a_plan_survives_its_file(tmp_path):
     assert load_names(tmp_path, PLAN) == NAMES
 
 
+def test_a_plan_says_in_words_how_its_masks_were_made():
+    assert PLAN.describe() == "rbd, 16 px"
+    refined = dataclasses.replace(PLAN, parameters={"refine": {"method": "grabcut"}})
+    assert refined.describe() == "rbd, refined by grabcut, 16 px"
+
+
 CHANGES = {
     "kind": "other",
     "method": "gs",

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def test_a_run_leaves_what_its_reader_needs(undisturbed):
     assert (facts["images"], facts["steps"], facts["device"]) == (13, 18, "cpu")
     assert "torch" in facts["versions"]
     assert facts["never_pasted"] == 0
+    assert re.fullmatch(r"\w+(, refined by \w+)?, \d+ px", facts["mask_store"])
     assert [step for step, _ in checkpoint.list_checkpoints(undisturbed)] == [18, 15, 0]
     lines = (undisturbed / "metrics.jsonl").read_text().splitlines()
     rates = [json.loads(line)["lr"] for line in lines]

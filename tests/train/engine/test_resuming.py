@@ -205,6 +205,18 @@ def test_another_recipe_or_other_data_is_refused_by_name(tmp_path):
         checkpoints(tmp_path, data={"images": "images", "masks": "others"}).resume(print)
 
 
+def test_other_masks_are_refused_by_how_they_were_made(tmp_path):
+    def with_masks(letter, words):
+        kept = checkpoints(tmp_path, data={"images": "images", "masks": letter * 64})
+        return dataclasses.replace(kept, notes={"mask_store": words})
+
+    with_masks("a", "rbd, 64 px").save(1, 0)
+    words = r"masks = rbd, 64 px \(digest a{12}\), asked for u2net, 64 px \(digest b{12}\):"
+    with pytest.raises(CheckpointError, match=words):
+        with_masks("b", "u2net, 64 px").resume(print)
+    assert with_masks("a", "rbd, 64 px").resume(print) == 1
+
+
 def test_a_run_without_checkpoints_begins(tmp_path):
     assert checkpoints(tmp_path).resume(print) is None
 
