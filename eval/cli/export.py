@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent, tell
-from dilo.pipeline.cli.options import json_option, say, user_errors
+from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent
+from dilo.pipeline.cli.options import json_option, print_result, say, user_errors
 from dilo.pipeline.cli.outputs import WEIGHTS_FILE
 from dilo.pipeline.common.extras import require_torch
 
@@ -60,4 +60,4 @@ def command(
         say(f"It sees {encoder.space}, which this format cannot say: the card does")
     tasks = dict.fromkeys(number["task"] for number in card["numbers"])
     say(f"{out}.card.md: {', '.join(tasks) or 'no results'}")
-    tell({"out": str(out), **card}, as_json=as_json)
+    print_result([], {"out": str(out), **card}, as_json=as_json)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.naming import named_results, named_runs
-from dilo.eval.cli.options import tell
-from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
+from dilo.eval.cli.options import named_results, named_runs
+from dilo.pipeline.cli.options import FOLDER, json_option, print_result, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 
 
@@ -51,4 +50,4 @@ def command(
     from dilo.eval.report.page import Request, make_report
 
     request = Request(runs=runs, others=others, out=out, title=title)
-    tell(make_report(request, say), as_json=as_json)
+    print_result([], make_report(request, say), as_json=as_json)
