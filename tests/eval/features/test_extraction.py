@@ -4,8 +4,9 @@ import pytest
 import torch
 from support.features import small_checkpoint
 from support.folders import write_class_folders
+from support.gpu import FakeGpu
 
-from dilo.eval.features.extraction import extract_batches, width_of
+from dilo.eval.features.extraction import extract_batches, run_backbone, width_of
 from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import load_encoder
@@ -43,3 +44,18 @@ def test_half_precision_gives_float32_that_is_close_but_another_origin(encoder, 
     assert not torch.equal(whole.vectors, half.vectors)
     torch.testing.assert_close(half.vectors, whole.vectors, rtol=0.1, atol=0.05)
     assert whole.source.differences(half.source) == ["precision fp32 and bf16"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])  # of bf16 the stand-in knows no layout
+def test_on_a_gpu_convolutions_see_channels_last_and_nothing_waits(encoder, precision):
+    encoder.network.to(memory_format=torch.channels_last)  # as `prepare` moves it
+    with FakeGpu() as gpu:
+        gpu.put(encoder.network)
+        crops = gpu.put(torch.zeros(4, 3, 32, 32, dtype=torch.uint8))
+        run_backbone(encoder, crops, precision)  # the first one brings constants there
+        gpu.reset()
+        run_backbone(encoder, crops, precision)
+    convolutions = [call for call in gpu.calls if "convolution" in call.name]
+    assert convolutions
+    assert all(spec.channels_last for call in convolutions for spec in call.inputs[:2])
+    assert gpu.waits == []
