@@ -8,10 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from dilo.eval.backgrounds.classify import Answers
+from dilo.eval.common.intervals import Z, wilson
 from dilo.eval.common.tables import text_table
-
-#: Quantile of the normal distribution: 95 % of it lie within so many deviations of the mean.
-Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -29,32 +27,18 @@ class Proportion:
 
 
 def proportion(hits: Tensor) -> Proportion | None:
-    """Count hits.
+    """Compute the share of hits, one an image, with Wilson's interval; None of no images.
 
     Parameters
     ----------
     hits : Tensor of shape (M,), bool
-        One an image.
-
-    Returns
-    -------
-    Share or None
-        With Wilson's interval; None of no images.
-
-    References
-    ----------
-    .. [1] E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical
-       Inference", JASA 1927.
+        Which images are hits.
     """
-    n = len(hits)
-    if not n:
+    if not (n := len(hits)):
         return None
-    p = float(hits.double().mean())
-    middle = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    reach = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
-    # At the ends the interval begins at the share itself, which rounding must not miss.
-    return Proportion(100 * p, 100 * min(low, p), 100 * max(high, p), n)
+    count = int(hits.sum())
+    low, high = wilson(count, n)
+    return Proportion(100 * count / n, low, high, n)
 
 
 def background_gap(same: Answers, rand: Answers) -> Proportion | None:

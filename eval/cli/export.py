@@ -55,9 +55,11 @@ def command(
 
     encoder = load_encoder(checkpoint, arch=arch, part=part)
     card = export(encoder, form, out, half=half)
-    say(f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}")
     if encoder.space != "rgb" and form not in ("moco", "safetensors"):
-        say(f"It sees {encoder.space}, which this format cannot say: the card does")
+        say(f"The network takes {encoder.space}, which this format cannot say: see the card")
     tasks = dict.fromkeys(number["task"] for number in card["numbers"])
-    say(f"{out}.card.md: {', '.join(tasks) or 'no results'}")
-    print_result([], {"out": str(out), **card}, as_json=as_json)
+    lines = [
+        f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}",
+        f"{out}.card.md: {', '.join(tasks) or 'no results'}",
+    ]
+    print_result(lines, {"out": str(out), **card}, as_json=as_json)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.options import named_results, named_runs
+from dilo.eval.cli.options import named_results, named_runs, require_outside
 from dilo.pipeline.cli.options import FOLDER, json_option, print_result, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
+from dilo.pipeline.common.printing import counted
 
 
 @click.command("report")
@@ -38,16 +39,14 @@ def command(
     RUN/eval. Writes report.html, its pictures, and numbers.csv. The page lists what is missing,
     with the command that makes it. Numbers that were not measured alike are not compared.
     """
-    for _, path in (*runs, *others):
-        folder = path if path.is_dir() else path.parent.parent
-        if out.resolve().is_relative_to(folder.resolve()):
-            raise click.BadParameter(
-                f"must be outside the folders that are read, got {out} in {folder}",
-                param_hint="--out",
-            )
+    paths = (path for _, path in (*runs, *others))
+    require_outside(out, (path if path.is_dir() else path.parent.parent for path in paths))
     require_torch("dilo-eval")
     require("dilo-eval report", ("jinja2", "matplotlib"), "eval")
     from dilo.eval.report.page import Request, make_report
 
     request = Request(runs=runs, others=others, out=out, title=title)
-    print_result([], make_report(request, say), as_json=as_json)
+    record = make_report(request, say)
+    runs_words = counted(len(record["runs"]), "run")
+    line = f"{record['page']}: {runs_words}, {counted(len(record['numbers']), 'number')}"
+    print_result([line], record, as_json=as_json)

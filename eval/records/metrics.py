@@ -167,7 +167,7 @@ METRICS = (
     MetricSpec(
         "neighbors",
         "checkpoints.*.accuracy",
-        "queries that neighbours classify rightly",
+        "queries classified correctly by their neighbours",
         images="query_images.count",
         section="task",
     ),

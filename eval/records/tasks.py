@@ -10,38 +10,19 @@ from dilo.eval.common.lookup import find_in
 
 @dataclass(frozen=True)
 class Task:
-    """A command whose results the page shows.
+    """A command whose results the page shows."""
 
-    Attributes
-    ----------
-    heading : str
-        What it is called.
-    command : str
-        What makes the result of a run, RUN standing for it; empty for one nobody misses.
-    rest : str
-        What else the command takes, where nobody knows it.
-    folders : tuple of (str, str)
-        The same as options, and where a record of another run says the folder of each.
-    """
-
+    #: What it is called.
     heading: str
+    #: What makes the result of a run, RUN standing for it; empty for one nobody misses.
     command: str
+    #: What else the command takes, where no record says it.
     rest: str = ""
+    #: The same as options, and where a record of another run says the folder of each.
     folders: tuple[tuple[str, str], ...] = ()
 
     def whole(self, record: Mapping[str, Any] | None) -> str:
-        """Complete the command.
-
-        Parameters
-        ----------
-        record : mapping of str to object, optional
-            Of another run, which was measured on folders that serve this one as well.
-
-        Returns
-        -------
-        str
-            With the folders of the record, as far as it tells them all.
-        """
+        """Complete the command with the folders of a record of another run, if it has them all."""
         if not record or not self.folders:
             return f"{self.command} {self.rest}".strip()
         words = [self.command]
@@ -55,15 +36,15 @@ class Task:
         return " ".join(words)
 
 
-#: Where records of what learns from images and is tested on others have both folders.
-LEARNT = (("--train", "inputs.train.folder"), ("--test", "inputs.test.folder"))
+#: Where records of what is trained on images and tested on others have both folders.
+TRAINED = (("--train", "inputs.train.folder"), ("--test", "inputs.test.folder"))
 
 
 #: By the "task" of their records, which is the name of the command but for the fast probe.
 TASKS = {
-    "knn": Task("kNN", "dilo-eval knn --checkpoint RUN", "--train DIR --test DIR", LEARNT),
+    "knn": Task("kNN", "dilo-eval knn --checkpoint RUN", "--train DIR --test DIR", TRAINED),
     "linear": Task(
-        "Linear probe", "dilo-eval linear --checkpoint RUN", "--train DIR --test DIR", LEARNT
+        "Linear probe", "dilo-eval linear --checkpoint RUN", "--train DIR --test DIR", TRAINED
     ),
     "linear-fast": Task("Fast linear probe", ""),
     "localize": Task(

@@ -45,7 +45,7 @@ def task_section(data: ReportData, task: str) -> TaskSection | None:
         rows = data.comparisons(part, columns)
         if not rows:
             continue
-        caption = part.name if several else ""
+        caption = f"On {part.name}" if several else ""
         if shown := [row for row in rows if row.first.spec.section != "class"]:
             section.tables.append(metric_table([(None, shown)], columns, caption))
         for draw in PLOTS.get(task, ()):
@@ -84,7 +84,7 @@ def _protocol(source: Source, record: Mapping[str, Any]) -> str:
     words = f"{source.name}: protocol {name if isinstance(name, str) else 'unknown'}"
     if record.get("is_protocol") is False:
         words += ", but not as published"
-    deviations = record.get("deviations", record.get("departures"))
+    deviations = record.get("deviations")
     if isinstance(deviations, list) and deviations:
         words += f": {', '.join(map(str, deviations))}"
     return words
@@ -92,7 +92,7 @@ def _protocol(source: Source, record: Mapping[str, Any]) -> str:
 
 def _named(words: str, data: ReportData, part: DataSet) -> str:
     """Name a plot by its data set, where the task has several."""
-    return f"{words}, {part.name}" if len(data.sets[part.task]) > 1 else words
+    return f"{part.name}: {words}" if len(data.sets[part.task]) > 1 else words
 
 
 def _per_class(data: ReportData, part: DataSet, rows: Sequence[Comparison]) -> list[Figure]:
@@ -150,8 +150,8 @@ def _knn_by_k(data: ReportData, part: DataSet, rows: Sequence[Comparison]) -> li
     path = data.images.path("knn-by-k")
     lines_plot(lines, path, across="k, neighbours that vote", up="kNN top-1, %", log=True)
     caption = "kNN top-1 by the number of neighbours; shaded: 95 % intervals."
-    alternative = _named("kNN top-1 by k, a line a run", data, part)
-    return [Figure(data.images.embed(path), alternative, _named(caption[:-1], data, part) + ".")]
+    picture = data.images.embed(path)
+    return [Figure(picture, "kNN top-1 by k, a line a run", _named(caption, data, part))]
 
 
 def _k(value: MetricValue) -> float:
@@ -174,14 +174,10 @@ def _linear_epochs(data: ReportData, part: DataSet, _: Sequence[Comparison]) -> 
         return []
     path = data.images.path("linear-epochs")
     lines_plot(lines, path, across="Epoch of the probe", up="linear top-1, %")
-    caption = "Accuracy on the test images after each epoch of the probe"
-    return [
-        Figure(
-            data.images.embed(path),
-            "Linear top-1 over the epochs of the probe",
-            _named(caption, data, part) + ".",
-        )
-    ]
+    caption = "Accuracy on the test images after each epoch of the probe."
+    picture = data.images.embed(path)
+    words = "Linear top-1 over the epochs of the probe"
+    return [Figure(picture, words, _named(caption, data, part))]
 
 
 def _variations(data: ReportData, part: DataSet, rows: Sequence[Comparison]) -> list[Figure]:
@@ -198,14 +194,9 @@ def _variations(data: ReportData, part: DataSet, rows: Sequence[Comparison]) -> 
         return []
     path = data.images.path("backgrounds")
     dots_plot(values, path, across="accuracy, %", labels=labels)
-    caption = "Accuracy by what is shown; mixed_same less mixed_rand is the BG-gap"
-    return [
-        Figure(
-            data.images.embed(path),
-            "Accuracy by variation, a dot a run",
-            _named(caption, data, part) + ".",
-        )
-    ]
+    caption = "Accuracy by what is shown; mixed_same less mixed_rand is the BG-gap."
+    picture = data.images.embed(path)
+    return [Figure(picture, "Accuracy by variation, a dot a run", _named(caption, data, part))]
 
 
 #: What is drawn below the tables of a task.

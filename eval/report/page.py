@@ -16,7 +16,7 @@ from dilo.eval.report import evaluations, sections, summary
 from dilo.eval.report.content import ReportData
 from dilo.eval.report.pictures import ImageStore
 from dilo.pipeline.common.files import write_text
-from dilo.pipeline.common.printing import counted, printable
+from dilo.pipeline.common.printing import printable
 from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import DiloError, first_few
@@ -70,12 +70,14 @@ def make_report(request: Request, say: Say) -> dict[str, Any]:
     notes = [note for source in data.sources for note in source.notes] + data.images.notes
     for note in notes:
         say(printable(note))
-    size = (request.out / REPORT).stat().st_size
-    say(
-        f"{request.out / REPORT}: {counted(len(runs), 'run')}, {counted(len(rows), 'number')}, "
-        f"{size >> 10} KiB"
-    )
-    return {"task": "report", "out": str(request.out), "numbers": rows, "notes": notes}
+    return {
+        "task": "report",
+        "out": str(request.out),
+        "page": str(request.out / REPORT),
+        "runs": data.names,
+        "numbers": rows,
+        "notes": notes,
+    }
 
 
 def _mark(request: Request) -> str:

@@ -52,7 +52,7 @@ def runs_table(data: ReportData) -> Table:
         ("of these never pasted", lambda run: count_of(run.facts.get("never_pasted"))),
         ("device", _device),
         ("started", _started),
-        ("commit", lambda run: word(run.facts.get("commit"))),
+        ("commit", lambda run: _commit(run.facts.get("commit"))),
         ("versions", lambda run: versions_words(run.facts.get("versions"))),
     )
     cells = [[head, *(value(run) for run in data.runs)] for head, value in rows]
@@ -75,6 +75,12 @@ def steps_words(run: Source) -> str:
     return f"{words} ({state})" if state else words
 
 
+def _commit(value: object) -> str:
+    """Write the beginning of a commit's hash, and whether files differed from it."""
+    digest, changed, _ = word(value).partition("+changes")
+    return f"{digest[:DIGEST]}{changed}"
+
+
 def _device(run: Source) -> str:
     """Say what a run ran on."""
     words = [word(run.facts.get("device")), word(run.facts.get("precision"))]
@@ -91,7 +97,7 @@ def _started(run: Source) -> str:
         first_start.get("time") if isinstance(first_start, dict) else None,
         run.facts.get("time"),
     )
-    first, last = (word(time).replace("+00:00", " UTC") for time in times)
+    first, last = (word(time).replace("T", " ", 1).replace("+00:00", " UTC") for time in times)
     return last if first in (NOTHING, last) else f"{first}; last resumed {last}"
 
 
@@ -223,7 +229,8 @@ def _figures(
             folder = path.parent.name
             aside = source.is_run and folder.startswith(f"{task}-")
             name = f"{source.name} ({folder})" if aside else source.name
-            figures.append(Figure(picture, f"{stem} of {name}", f"{name}: {stem}."))
+            caption = f"{name}: {stem}." if stem != name else f"{name}."
+            figures.append(Figure(picture, f"{stem} of {name}", caption))
     return figures
 
 

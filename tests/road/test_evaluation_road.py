@@ -74,7 +74,7 @@ METRICS = {
         "right answers that stay right, without the foreground (no_fg)",
         *(f"right answers that stay right, {shown}" for shown in VARIED),
         "neighbours of the query's class, of 3",
-        "queries that neighbours classify rightly",
+        "queries classified correctly by their neighbours",
     ],
     "challenge": [
         "accuracy of the images as they are",
@@ -113,6 +113,7 @@ def scenes(root: Path, *, each: int, seed: int) -> Path:
 def evaluate(command, *words):
     """Run a command, on the CPU where it computes, and read the JSON that it prints."""
     machine = () if command in WITHOUT_DEVICE else ("--device", "cpu", "--workers", 0)
+    machine = machine[:2] if command == "gradients" else machine
     return json.loads(invoke(dilo_eval, command, *words, *machine, "--json").stdout)
 
 

@@ -27,13 +27,25 @@ def test_runs_are_called_by_name_or_folder(runs):
     result = invoke(main, "report", *given, "--out", runs / "out", "--title", "T & T", "--json")
     record = json.loads(result.stdout)
     assert {n["run"] for n in record["numbers"]} == {"moco", "again"}
-    assert "report.html: 2 runs" in result.stderr
     assert "<title>T &amp; T</title>" in (runs / "out" / "report.html").read_text()
 
 
-def test_words_go_to_standard_error_alone(runs):
-    result = invoke(main, "report", training(runs / "run", 0.3), "--out", runs / "out")
-    assert result.stdout == ""
+def test_a_checkpoint_is_called_by_its_run_and_step(runs):
+    checkpoint = runs / "moco" / "checkpoints" / "step-00001764.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    result = invoke(main, "report", checkpoint, "--out", runs / "out", "--json")
+    record = json.loads(result.stdout)
+    assert {n["run"] for n in record["numbers"]} == {"moco step-00001764"}
+
+
+def test_the_page_is_named_on_standard_output_and_damage_on_standard_error(runs):
+    training(runs / "run", 0.3)
+    (runs / "run" / "eval" / "knn").mkdir(parents=True)
+    (runs / "run" / "eval" / "knn" / "knn.json").write_text("{")
+    result = invoke(main, "report", runs / "run", "--out", runs / "out")
+    assert result.stdout == f"{runs / 'out' / 'report.html'}: 1 run, 0 numbers\n"
+    assert "knn.json is skipped" in result.stderr
     assert (runs / "out" / "curves.png").exists()
 
 

@@ -99,3 +99,4 @@ def test_a_step_on_a_gpu_waits_for_nothing():
         gpu.reset()
         layer.step(features, labels, 0.1)
     assert gpu.waits == []
+    assert gpu.copies == [4 * 8]

@@ -131,13 +131,13 @@ DIRECTIONS = {
     # Answers that are the background's, where the object is of another class.
     ("backgrounds", "results.*.follows_background.mixed_rand"): "less",
     ("backgrounds", "results.*.follows_background.mixed_next"): "less",
-    ("backgrounds", "results.*.kept.only_fg"): "more",  # the object is still seen
-    ("backgrounds", "results.*.kept.no_fg"): None,  # the object is gone, and the answer stays
-    ("backgrounds", "results.*.kept.only_bg_b"): None,
-    ("backgrounds", "results.*.kept.only_bg_t"): None,
-    ("backgrounds", "results.*.kept.mixed_same"): "more",
-    ("backgrounds", "results.*.kept.mixed_rand"): "more",
-    ("backgrounds", "results.*.kept.mixed_next"): "more",
+    ("backgrounds", "results.*.retained.only_fg"): "more",  # the object is still seen
+    ("backgrounds", "results.*.retained.no_fg"): None,  # the object is gone, and the answer stays
+    ("backgrounds", "results.*.retained.only_bg_b"): None,
+    ("backgrounds", "results.*.retained.only_bg_t"): None,
+    ("backgrounds", "results.*.retained.mixed_same"): "more",
+    ("backgrounds", "results.*.retained.mixed_rand"): "more",
+    ("backgrounds", "results.*.retained.mixed_next"): "more",
     ("backgrounds", "results.*.challenge"): "more",  # objects that no background hides
     ("neighbors", "checkpoints.*.precision"): "more",  # neighbours of the same class
     ("neighbors", "checkpoints.*.accuracy"): "more",

@@ -98,7 +98,7 @@ def test_each_data_set_has_a_table_and_a_plot(tmp_path, drawn):
         write_json(tmp_path / "run" / "eval" / folder / "backgrounds.json", record)
     run = read_source("dilo", tmp_path / "run", is_run=True)
     section = task_section(ReportData([run], [], ImageStore(tmp_path)), "backgrounds")
-    assert [table.caption for table in section.tables] == ["val", "in9"]
+    assert [table.caption for table in section.tables] == ["On val", "On in9"]
     assert [rows(table)["BG-gap"][0] for table in section.tables] == ["12.0", "3.0"]
     assert [values["dilo"]["mixed_rand"] for values, _ in drawn] == [58.0, 67.0]
 
