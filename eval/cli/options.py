@@ -143,9 +143,10 @@ output_option = click.option(
 name_option = click.option(
     "--name",
     callback=_result_name,
-    show_default="that of the folder of the images",
-    help="What to call the result. A second one of a run, of other images or settings, goes to "
-    "RUN/eval/COMMAND-NAME.",
+    metavar="NAME",
+    show_default="the folder of the images",
+    help="Name of the result: where RUN/eval/COMMAND holds one of other images or settings, this "
+    "one goes to RUN/eval/COMMAND-NAME.",
 )
 
 
