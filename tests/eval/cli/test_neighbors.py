@@ -53,7 +53,9 @@ def test_a_runs_neighbours_are_laid_into_the_run(data):
     for query in record["queries"]:
         assert query["path"] not in [n["path"] for n in query["checkpoints"][0]["neighbors"]]
     assert decode(folder / "neighbors.png").shape[1] > 400
-    assert "12 queries against 12 images, 3 classes" in result.stderr
+    table = show(data, "--count", 5, "--k", 2).stdout.splitlines()
+    assert table[0] == "12 queries against 12 images, 3 classes"
+    assert table[2].split()[:3] == ["run", "100.0", "%"]
 
 
 def test_neighbours_are_the_nearest_by_the_features_of_each_checkpoint(data):
@@ -185,10 +187,10 @@ def test_a_wrong_option_exits_with_2_and_writes_nothing(data, more, words):
     assert not (data / "run" / "eval").exists()
 
 
-def test_successes_without_classes_exit_with_2(data):
+def test_successes_without_classes_exit_with_3(data):
     two = ("run", "other.pt")
     more = ("--pick", "successes", "--out", data / "out")
-    result = show(data, *more, status=2, checkpoints=two, images="images/ant")
+    result = show(data, *more, status=3, checkpoints=two, images="images/ant")
     assert "needs images in class folders" in " ".join(result.stderr.split())
 
 

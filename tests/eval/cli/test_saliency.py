@@ -30,10 +30,11 @@ def test_it_says_in_words_and_once_in_json_what_it_found(maps):
     record = json.loads(result.stdout)
     assert [method["method"] for method in record["methods"]] == ["good", "bad"]
     assert (maps / "scores" / "saliency.json").read_text() == result.stdout
-    lines = result.stderr.splitlines()
-    assert lines[:2] == [f"{name}: 4 masks in {maps / name}" for name in ("good", "bad")]
-    assert lines[2].startswith("method   max F  max F/image")
-    assert lines[-1].endswith("saliency.json the curves, per-image.csv the images")
+    notes = result.stderr.splitlines()
+    assert notes[:2] == [f"{name}: 4 masks in {maps / name}" for name in ("good", "bad")]
+    assert notes[-1].endswith("saliency.json the curves, per-image.csv the images")
+    result = rate(maps, "--no-plots", masks=("good", "bad"))
+    assert result.stdout.startswith("method   max F  max F/image")
 
 
 def test_it_calls_a_method_what_the_user_calls_it(maps):

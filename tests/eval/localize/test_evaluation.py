@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -19,6 +20,8 @@ from dilo.eval.localize.request import Request
 from dilo.pipeline.errors import DiloError
 
 NAMES = ("ant/1", "ant/2", "bee/1", "bee/2")
+
+MACHINE = Machine(batch=3, workers=0, device="cpu")
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def run(root, **settings):
         "methods": ("gradient", "cam"),
         "rule": None,
         "out": root / "out",
-        "machine": Machine(size=32, batch=3, workers=0, device="cpu"),
+        "machine": replace(MACHINE, size=32),
         "allow_missing": False,
         "plots": False,
         "sheets": False,
@@ -100,7 +103,7 @@ def test_the_record_says_what_was_scored_on_what_and_by_which_versions(objects):
 
 def test_a_classifier_maps_the_true_class_where_it_knows_it(objects):
     file = write_classifier(objects / "c.pth", ("ant", "bee"), size=SIDE)
-    record, said = run(objects, classifiers=[("c", file)], sheets=True, maps=[], size=None)
+    record, said = run(objects, classifiers=[("c", file)], sheets=True, maps=[], machine=MACHINE)
     gradient, cam, *_ = record["methods"]
     assert [row["name"] for row in (gradient, cam)] == ["c gradient", "c cam"]
     assert (cam["class"], cam["checkpoint"], cam["step"]) == ("true", str(file), 7)
