@@ -69,7 +69,7 @@ def test_formats_that_have_room_for_it_say_what_the_network_saw(tmp_path, form, 
     export(encoder, form, tmp_path / "out")
     back = load_encoder(tmp_path / "out")
     assert (back.space, back.size, back.step) == (space, 32, 7)
-    assert back.origin == {"epoch": 1, **data}
+    assert back.training == {"epoch": 1, **data}
     assert torch.equal(back.features(IMAGES), encoder.features(IMAGES))
 
 
