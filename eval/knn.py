@@ -160,7 +160,7 @@ def require_comparable(bank: Features, queries: Features, output: str) -> None:
     if bank.source.output != output:
         raise DiloError(
             f"features must be {output}, got {bank.source.output} in the files: give "
-            f"--output {bank.source.output}, or make files with --output {output}"
+            f"--layer {bank.source.output}, or make files with --layer {output}"
         )
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from dilo.eval.cli.options import (
-    Named,
     classifiers_option,
     machine_options,
     name_option,
@@ -13,7 +12,8 @@ from dilo.eval.cli.options import (
     require_outside,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.naming import Named
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 
 #: What can be made of a folder and its masks, and what only the challenge has; here again, for
@@ -47,7 +47,7 @@ CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
     help="Which to show; may be given again.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many images, spread evenly.")
-@click.option("--out", type=FOLDER, show_default="RUN/eval/backgrounds", help="For the results.")
+@out_option(type=FOLDER, show_default="RUN/eval/backgrounds", help="For the results.")
 @machine_options("precision", batch=64)
 @name_option
 @json_option

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent
-from dilo.pipeline.cli.options import json_option, print_result, say, user_errors
+from dilo.pipeline.cli.options import json_option, out_option, print_result, say, user_errors
 from dilo.pipeline.cli.outputs import WEIGHTS_FILE
 from dilo.pipeline.common.extras import require_torch
 
@@ -20,8 +20,7 @@ from dilo.pipeline.common.extras import require_torch
     help="For which program: a bare state dict with torchvision's or timm's names, detectron2's "
     "pickle, safetensors, or what the MoCo repository's scripts read.",
 )
-@click.option(
-    "--out",
+@out_option(
     type=WEIGHTS_FILE,
     required=True,
     callback=require_parent,

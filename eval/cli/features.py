@@ -8,13 +8,13 @@ import click
 
 from dilo.eval.cli.options import (
     checkpoint_option,
+    layer_option,
     machine_options,
-    output_option,
     print_evaluation,
     require_parent,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, json_option, out_option, say, user_errors
 from dilo.pipeline.cli.outputs import HDF5_FILE
 from dilo.pipeline.common.extras import require_torch
 from dilo.pipeline.common.printing import counted
@@ -31,14 +31,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     type=EXISTING,
     help="A folder of images, at any depth; where all lie in class folders, with their classes.",
 )
-@click.option(
-    "--out",
+@out_option(
     required=True,
     type=HDF5_FILE,
     callback=require_parent,
     help="The file, HDF5.",
 )
-@output_option
+@layer_option
 @machine_options()
 @json_option
 @user_errors

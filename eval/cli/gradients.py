@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.eval.cli.options import (
-    Named,
     class_option,
     classifiers_option,
     count_option,
@@ -17,10 +16,12 @@ from dilo.eval.cli.options import (
     seed_option,
 )
 from dilo.eval.common.machine import Machine
+from dilo.pipeline.cli.naming import Named
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
     json_option,
+    out_option,
     query_option,
     say,
     user_errors,
@@ -49,8 +50,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @machine_options("batch", "workers", "precision")
 @name_option
 @json_option
-@click.option(
-    "--out",
+@out_option(
     type=FOLDER,
     show_default="RUN/eval/gradients of a single run",
     help="Folder for gradients.png and gradients.json.",

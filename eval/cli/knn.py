@@ -7,16 +7,16 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    layer_option,
     machine_options,
     name_option,
     optional_checkpoint_option,
-    output_option,
     positive,
     print_evaluation,
     require_parent,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.cli.outputs import JSON_FILE
 from dilo.pipeline.common.extras import require_torch
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     show_default=True,
     help="Whose output, k and temperature; the next three options override it.",
 )
-@output_option
+@layer_option
 @click.option(
     "--k",
     "ks",
@@ -70,8 +70,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @machine_options()
 @name_option
 @json_option
-@click.option(
-    "--out",
+@out_option(
     type=JSON_FILE,
     callback=require_parent,
     help="Write the same JSON to this file too.",

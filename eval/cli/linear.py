@@ -14,7 +14,7 @@ from dilo.eval.cli.options import (
     print_evaluation,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 from dilo.train.runtime.launch import is_first, quiet
 from dilo.train.runtime.signals import PREEMPTED
@@ -74,8 +74,7 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
     show_default=True,
     help="Of the weights at the beginning, the order and the crops.",
 )
-@click.option(
-    "--out",
+@out_option(
     type=FOLDER,
     show_default="RUN/eval/linear, or linear-fast",
     help="Folder of the result: the record, the classifier, the state to resume from.",

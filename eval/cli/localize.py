@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from dilo.eval.cli.options import (
-    Named,
     class_option,
     classifiers_option,
     machine_options,
@@ -16,7 +15,16 @@ from dilo.eval.cli.options import (
     require_outside,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
+from dilo.pipeline.cli.naming import Named
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    json_option,
+    option_group,
+    out_option,
+    say,
+    user_errors,
+)
 from dilo.pipeline.common.extras import require, require_torch
 
 #: The options that say how, not of what: they travel as they are to the request.
@@ -62,8 +70,7 @@ SETTINGS = {
 )
 @option_group("settings", dict, SETTINGS)
 @machine_options("precision", batch=32)
-@click.option(
-    "--out",
+@out_option(
     type=FOLDER,
     show_default="RUN/eval/localize, where the one classifier is a run",
     help="Folder for tables, the plot and sheets.",
@@ -88,7 +95,7 @@ def command(
     precision-recall curve and, for each kind of maps, a sheet of its best, median and worst.
     """
     if not classifiers and not maps:
-        raise click.UsageError("give --classifier or --maps: nothing else makes maps")
+        raise click.UsageError("give --checkpoint or --maps: nothing else makes maps")
     if (truth is None) == (boxes is None):
         raise click.UsageError("give either --truth or --boxes: where the objects are")
     require_torch("dilo-eval")

@@ -7,19 +7,19 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
-    Named,
     class_option,
     count_option,
+    layer_option,
     machine_options,
     name_option,
     named_checkpoints,
-    output_option,
     print_evaluation,
     require_outside,
     seed_option,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import json_option, query_option, say, user_errors
+from dilo.pipeline.cli.naming import Named
+from dilo.pipeline.cli.options import json_option, out_option, query_option, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -64,7 +64,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @query_option
 @count_option
 @seed_option
-@output_option
+@layer_option
 @click.option(
     "--classifier",
     "classifiers",
@@ -78,8 +78,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @machine_options("precision")
 @name_option
 @json_option
-@click.option(
-    "--out",
+@out_option(
     type=click.Path(path_type=Path),
     show_default="RUN/eval/neighbors of a single run",
     help="Folder for neighbors.png and neighbors.json; or FILE.png or FILE.pdf.",

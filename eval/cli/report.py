@@ -4,21 +4,28 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.options import named_results, named_runs, require_outside
-from dilo.pipeline.cli.options import FOLDER, json_option, print_result, say, user_errors
+from dilo.eval.cli.options import named_folders, named_runs, require_outside
+from dilo.pipeline.cli.options import (
+    FOLDER,
+    json_option,
+    out_option,
+    print_result,
+    say,
+    user_errors,
+)
 from dilo.pipeline.common.extras import require, require_torch
 from dilo.pipeline.common.printing import counted
 
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN ...", callback=named_runs)
-@click.option("--out", type=FOLDER, required=True, help="Folder for the page and its files.")
+@out_option(type=FOLDER, required=True, help="Folder for the page and its files.")
 @click.option(
     "--include",
     "others",
     multiple=True,
     metavar="[NAME=]DIR",
-    callback=named_results,
+    callback=named_folders,
     help="Results that belong to no single run, such as neighbors of two or scores of masks; may "
     "be given again.",
 )

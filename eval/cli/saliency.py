@@ -10,6 +10,7 @@ from dilo.pipeline.cli.options import (
     FOLDER,
     jobs_option,
     json_option,
+    out_option,
     say,
     user_errors,
 )
@@ -26,7 +27,7 @@ from dilo.pipeline.common.extras import require
     help="A store of dilo-prep, or a folder of PNGs; given again, methods are compared.",
 )
 @click.option("--truth", type=EXISTING, required=True, help="PNGs, white where the object is.")
-@click.option("--out", type=FOLDER, required=True, help="Folder for tables, plots and sheets.")
+@out_option(type=FOLDER, required=True, help="Folder for tables, plots and sheets.")
 @click.option("--images", type=EXISTING, help="The images, to show them on the sheets.")
 @click.option(
     "--allow-missing",

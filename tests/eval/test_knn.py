@@ -76,9 +76,7 @@ def test_features_of_two_networks_are_not_compared():
 
 def test_features_of_another_output_than_the_protocols_are_refused():
     bank = chosen_features(drawn(3, 0), [0, 1, 2], CLASSES)
-    with pytest.raises(
-        DiloError, match="must be embedding, got pooled in the files: give --output"
-    ):
+    with pytest.raises(DiloError, match="must be embedding, got pooled in the files: give --layer"):
         require_comparable(bank, bank, "embedding")
 
 

@@ -35,7 +35,7 @@ def write(data, *more, status=0):
 @pytest.mark.parametrize("output", ["pooled", "embedding"])
 def test_the_file_holds_the_features_of_the_folder(data, output):
     (data / "images" / "bee" / "2.png").write_bytes(b"no image")
-    result = write(data, "--output", output, "--json")
+    result = write(data, "--layer", output, "--json")
     record = json.loads(result.stdout)
     checkpoint = data / "run" / "checkpoints" / "step-00000007.pt"
     expected = extract_features(
@@ -90,7 +90,7 @@ def test_options_reach_the_network(data):
     ("more", "status", "words"),
     [
         pytest.param(("--out", "nowhere/f.h5"), 2, "its folder must exist", id="no-folder"),
-        pytest.param(("--output", "fc"), 2, "'fc' is not one of", id="output"),
+        pytest.param(("--layer", "fc"), 2, "'fc' is not one of", id="output"),
         pytest.param(("--precision", "fp16"), 3, "needs a GPU, got a CPU", id="precision"),
         pytest.param(("--arch", "resnet50"), 3, "must have all its layers", id="arch"),
     ],

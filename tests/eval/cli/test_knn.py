@@ -322,7 +322,7 @@ def test_a_protocol_sets_what_is_compared_and_how(four, protocol, output, ks, te
 
 
 def test_options_override_a_protocol(four):
-    more = ("--output", "pooled", "--k", "3", "--temperature", "0.5")
+    more = ("--layer", "pooled", "--k", "3", "--temperature", "0.5")
     record = vote(four, "--protocol", "moco", *more)
     assert (record["output"], record["temperature"]) == ("pooled", 0.5)
     assert [result["k"] for result in record["results"]] == [3]
@@ -373,8 +373,8 @@ def test_files_of_two_networks_or_sizes_are_refused(four):
 def test_a_file_of_another_output_than_the_protocols_is_refused(four):
     names = {"train": stored(four, "train"), "test": stored(four, "test"), "checkpoint": None}
     words = vote(four, "--protocol", "moco", "--k", "3", **names, status=3)
-    assert "must be embedding, got pooled in the files: give --output pooled, or make" in words
-    record = vote(four, "--protocol", "moco", "--k", "3", "--output", "pooled", **names)
+    assert "must be embedding, got pooled in the files: give --layer pooled, or make" in words
+    record = vote(four, "--protocol", "moco", "--k", "3", "--layer", "pooled", **names)
     assert record["temperature"] == 0.1
 
 

@@ -256,6 +256,6 @@ def test_a_fast_probe_of_other_settings_goes_beside_with_its_classifier(data):
     assert (below / f"linear-fast-{data.name}" / "linear-fast.json").exists()
     assert {path: path.read_bytes() for path in (below / "linear-fast").iterdir()} == before
     result = invoke(
-        main, "gradients", "--classifier", data / "run", "--images", data / "test", status=3
+        main, "gradients", "--checkpoint", data / "run", "--images", data / "test", status=3
     )
     assert f"linear-fast-{data.name}" in result.stderr

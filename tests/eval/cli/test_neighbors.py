@@ -113,7 +113,7 @@ def test_embeddings_are_compared_where_they_are_asked_for(data):
     more = (
         "--size",
         16,
-        "--output",
+        "--layer",
         "embedding",
         "--queries",
         data / "queries",
