@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from dilo.eval.common.panels import Block, Panel, panel_figure
 from dilo.eval.gradients.explainer import Explanation
-from dilo.eval.gradients.figure import caption_of, image_block, map_panels, picture
+from dilo.eval.gradients.figure import image_block, map_panels, picture
 from dilo.eval.neighbors.comparison import Comparison
 from dilo.eval.neighbors.search import Neighbors
+from dilo.pipeline.images.names import short_names
 
 if TYPE_CHECKING:  # an extra: who draws nothing needs none of it
     from matplotlib.figure import Figure
@@ -19,7 +20,9 @@ def neighbor_figure(
     """Draw the paper's figure 2: a row a query, its neighbours by each checkpoint."""
     blocks = [image_block("query", comparison.queries, shown)]
     for one in comparison.results:
-        rows = [_neighbor_panels(comparison, one, row) for row in shown]
+        neighbors = one.rows[list(shown), : comparison.k].flatten().tolist()
+        files = short_names(comparison.bank.names[neighbor] for neighbor in neighbors)
+        rows = [_neighbor_panels(comparison, one, row, files) for row in shown]
         heads = [_head(comparison, one, row) for row in shown] if comparison.bank.classes else []
         blocks.append(Block(one.name, _note(comparison, one), rows, heads))
         if one.name in explanations:
@@ -33,16 +36,17 @@ def neighbor_figure(
     return panel_figure(blocks)
 
 
-def _neighbor_panels(comparison: Comparison, found: Neighbors, row: int) -> list[Panel]:
-    """Make the panels of a query's neighbours."""
+def _neighbor_panels(
+    comparison: Comparison, found: Neighbors, row: int, files: Mapping[str, str]
+) -> list[Panel]:
+    """Make the panels of a query's neighbours, each with its class or the name of its file."""
     bank, panels = comparison.bank, []
     for i in range(comparison.k):
         neighbor = int(found.rows[row, i])
         similarity = f"similarity {float(found.similarities[row, i]):.2f}"
         mark = bool(found.same[row, i]) if comparison.has_labels else None
-        panels.append(
-            Panel(picture(bank, neighbor), (caption_of(bank, neighbor)[0], similarity), mark)
-        )
+        name = bank.class_name(neighbor) or files[bank.names[neighbor]]
+        panels.append(Panel(picture(bank, neighbor), (name, similarity), mark))
     return panels
 
 
