@@ -255,7 +255,8 @@ def backward(loss: Tensor) -> None:
         call: Callable[..., Any] = getattr(node, "apply", node)
         results = call(*arrived)
         results = results if isinstance(results, tuple) else (results,)
-        for (following, slot), result in zip(node.next_functions, results, strict=True):
+        # What ends a function's results without a way on is for inputs that are no tensors.
+        for (following, slot), result in zip(node.next_functions, results, strict=False):
             if following is not None:
                 slots = gradients.setdefault(following, [])
                 slots += [None] * (slot + 1 - len(slots))

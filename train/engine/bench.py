@@ -13,6 +13,7 @@ import torch
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.augment.backgrounds import Stores
+from dilo.train.augment.loops import compile_loops
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.dataset import CropBatch, collate
 from dilo.train.data.images import ImageSet
@@ -159,6 +160,8 @@ def bench(
     """Time the stages of training, each alone and then all together; nothing is written."""
     stages = Stages(recipe, source, machine, stores, seconds)
     compile_crops(say)
+    if machine.device.type == "cpu":
+        compile_loops(say)
     say(f"measuring four stages, each for {seconds:g} s after a warm-up")
     parts, batch = machine.accumulate, recipe.optimizer.batch
     with (

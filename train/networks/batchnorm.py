@@ -4,9 +4,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dilo.pipeline.errors import RecipeError
+from dilo.train.networks.grouped_norm import grouped_batch_norm
 from dilo.train.runtime import distributed
 
 
@@ -55,20 +55,17 @@ class _Grouped(nn.modules.batchnorm._BatchNorm):
             raise ValueError(
                 f"batch must be a multiple of the group of {self.size} samples, got {len(values)}"
             )
+        if self.running_mean is None or self.running_var is None or self.momentum is None:
+            raise ValueError("running statistics must be tracked with a fixed momentum")
+        weight = self.weight if self.affine else torch.ones_like(self.running_mean)
+        bias = self.bias if self.affine else torch.zeros_like(self.running_mean)
         groups = len(values) // self.size
-        running_mean, running_var, momentum = _statistics(self)
-        means, variances = running_mean.repeat(groups, 1), running_var.repeat(groups, 1)
-        parts = [
-            functional.batch_norm(
-                part, means[g], variances[g], self.weight, self.bias, True, momentum, self.eps
-            )
-            for g, part in enumerate(values.chunk(groups))
-        ]
-        with torch.no_grad():
-            running_mean.copy_(means.mean(0))
-            running_var.copy_(variances.mean(0))
-            _count(self)
-        return torch.cat(parts)
+        result, mean, variance = grouped_batch_norm(values, weight, bias, groups, self.eps)
+        running = [self.running_mean, self.running_var]
+        torch._foreach_lerp_(running, [mean, variance], self.momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        return result
 
 
 class GroupedBatchNorm1d(_Grouped, nn.BatchNorm1d):
@@ -77,19 +74,6 @@ class GroupedBatchNorm1d(_Grouped, nn.BatchNorm1d):
 
 class GroupedBatchNorm2d(_Grouped, nn.BatchNorm2d):
     """`BatchNorm2d` by groups of so many samples."""
-
-
-def _statistics(layer: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor, float]:
-    """Return running mean, running variance and their momentum."""
-    if layer.running_mean is None or layer.running_var is None or layer.momentum is None:
-        raise ValueError("running statistics must be tracked with a fixed momentum")
-    return layer.running_mean, layer.running_var, layer.momentum
-
-
-def _count(layer: nn.modules.batchnorm._BatchNorm) -> None:
-    """Count a batch."""
-    if layer.num_batches_tracked is not None:
-        layer.num_batches_tracked.add_(1)
 
 
 _KINDS: dict[type[nn.Module], type[_Grouped]] = {

@@ -9,6 +9,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from dilo.pipeline.errors import RecipeError
 from dilo.train.networks.batchnorm import group_batch_norm
 from dilo.train.networks.heads import Classifier, projection
+from dilo.train.networks.pooling import masked_average
 from dilo.train.networks.timm_encoder import TIMM, TimmEncoder, require_fit, timm_encoder
 from dilo.train.recipes.recipe import ModelRecipe, Recipe
 
@@ -22,7 +23,10 @@ _TRUNK = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "laye
 
 
 class _ResNet(ResNet):  # type: ignore[misc]  # torchvision has no types
-    """torchvision's, its layers wider or narrower by a factor; the stem keeps 64 channels."""
+    """torchvision's, its layers wider or narrower by a factor; the stem keeps 64 channels.
+
+    It may be given masks, (B, 1, H, W), and then pools its last feature map under them.
+    """
 
     def __init__(self, block: Any, blocks: tuple[int, ...], width: float) -> None:
         self._width = width  # before all else, for it is the constructor that makes the layers
@@ -31,6 +35,11 @@ class _ResNet(ResNet):  # type: ignore[misc]  # torchvision has no types
     def _make_layer(self, block: Any, planes: int, *arguments: Any, **options: Any) -> nn.Module:
         scaled = int(planes * self._width)
         return cast(nn.Module, super()._make_layer(block, scaled, *arguments, **options))
+
+    def forward(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
+        if masks is None:
+            return cast(Tensor, super().forward(images))
+        return cast(Tensor, self.fc(masked_average(feature_map(self, images), masks)))
 
 
 def build_encoder(recipe: Recipe, *, channels: int = 3, classes: int | None = None) -> nn.Module:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.networks.heads import projection
+from dilo.train.networks.pooling import masked_average
 from dilo.train.recipes.recipe import ModelRecipe, Recipe
 from dilo.train.runtime import distributed
 
@@ -32,20 +33,24 @@ class TimmEncoder(nn.Module):
         super().__init__()
         self.trunk, self.width, self.fc = trunk, width, fc
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed images.
+    def forward(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Embed images, or what a mask shows of them.
 
         Parameters
         ----------
         images : Tensor of shape (B, C, H, W), float32
             As the trunk takes them.
+        masks : Tensor of shape (B, 1, H, W), float32, optional
+            Under which the last feature map is pooled.
 
         Returns
         -------
         Tensor of shape (B, outputs)
             What the head gives.
         """
-        return cast(Tensor, self.fc(self.trunk(images)))
+        if masks is None:
+            return cast(Tensor, self.fc(self.trunk(images)))
+        return cast(Tensor, self.fc(masked_average(self.features(images), masks)))
 
     def features(self, images: Tensor) -> Tensor:
         """Return the last feature map.

@@ -11,8 +11,9 @@ from dilo.train.data.draws import key_shuffle
 from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.losses import info_nce, moco_logits
 from dilo.train.methods.moco import MoCo
-from dilo.train.methods.naive import Naive, masked_average
+from dilo.train.methods.naive import Naive
 from dilo.train.networks.encoder import feature_map
+from dilo.train.networks.pooling import masked_average
 from dilo.train.recipes.recipe import MocoRecipe, ModelRecipe, OptimizerRecipe, Recipe
 
 RECIPE = Recipe(

@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
 from torch.testing import assert_close
 
 from dilo.pipeline.errors import RecipeError
@@ -43,6 +45,69 @@ def test_gradients_are_those_of_the_devices():
     torch.cat([plain(part) for part in images.chunk(2)]).square().mean().backward()
     for ours, theirs in zip(grouped.parameters(), plain.parameters(), strict=True):
         assert_close(ours.grad, theirs.grad)
+
+
+def by_a_loop(layer, values):
+    """Normalise group by group, by torch's own batch norm; set the running statistics."""
+    groups = len(values) // layer.size
+    means, variances = layer.running_mean.repeat(groups, 1), layer.running_var.repeat(groups, 1)
+    parts = [
+        functional.batch_norm(
+            part, means[g], variances[g], layer.weight, layer.bias, True, layer.momentum, layer.eps
+        )
+        for g, part in enumerate(values.chunk(groups))
+    ]
+    layer.running_mean.copy_(means.mean(0))
+    layer.running_var.copy_(variances.mean(0))
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_is_the_loop_to_the_last_bit_and_keeps_the_layout(layout, dtype):
+    torch.manual_seed(0)
+    layer = GroupedBatchNorm2d(6, 4)
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    twin = copy.deepcopy(layer)
+    values, slope = torch.randn(2, 12, 6, 5, 5).to(dtype) * 3 + 1
+    values, slope = (part.contiguous(memory_format=layout) for part in (values, slope))
+    inputs = [values.clone().requires_grad_() for _ in range(2)]
+    result, expected = layer(inputs[0]), by_a_loop(twin, inputs[1])
+    result.backward(slope)
+    expected.backward(slope)
+    assert torch.equal(result, expected)
+    assert torch.equal(inputs[0].grad, inputs[1].grad)
+    assert torch.equal(layer.weight.grad, twin.weight.grad)
+    assert torch.equal(layer.bias.grad, twin.bias.grad)
+    assert_close(layer.running_mean, twin.running_mean)
+    assert_close(layer.running_var, twin.running_var)
+    assert result.stride() == inputs[0].grad.stride() == values.stride()
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_operators_give_the_shapes_and_layouts_that_they_promise_a_compiler(layout):
+    values = torch.randn(4, 3, 2, 2).bfloat16().contiguous(memory_format=layout)
+    weight, bias = torch.rand(2, 3)
+    forward, backward = (
+        torch.ops.dilo.grouped_batch_norm,
+        torch.ops.dilo.grouped_batch_norm_backward,
+    )
+    results = forward(values, weight, bias, 2, 1e-5)
+    slope = torch.randn_like(values).contiguous()
+    results += backward(slope, values, weight, *results[1:3], 1e-5)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        promised = forward(values, weight, bias, 2, 1e-5)
+        promised += backward(slope, values, weight, *promised[1:3], 1e-5)
+    for result, promise in zip(results, promised, strict=True):
+        assert (result.shape, result.dtype) == (promise.shape, promise.dtype)
+        assert result.stride() == promise.stride()
+
+
+def test_without_scale_and_shift_it_is_the_loop_too():
+    plain = nn.Sequential(nn.BatchNorm1d(5, affine=False))
+    grouped, values = group_batch_norm(copy.deepcopy(plain), 4), torch.randn(8, 5)
+    assert_close(grouped(values), torch.cat([plain(part) for part in values.chunk(2)]))
 
 
 def test_eval_mode_is_ordinary_and_the_state_dict_fits_both_ways():
