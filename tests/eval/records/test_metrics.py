@@ -138,7 +138,6 @@ DIRECTIONS = {
     ("backgrounds", "results.*.retained.mixed_same"): "more",
     ("backgrounds", "results.*.retained.mixed_rand"): "more",
     ("backgrounds", "results.*.retained.mixed_next"): "more",
-    ("backgrounds", "results.*.challenge"): "more",  # objects that no background hides
     ("neighbors", "checkpoints.*.precision"): "more",  # neighbours of the same class
     ("neighbors", "checkpoints.*.accuracy"): "more",
 }
