@@ -9,7 +9,7 @@ SOURCES := $(shell find pipeline train eval -name '*.py' -o -name '*.toml') setu
 TORCH_INDEX ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench gpu-report clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -37,6 +37,11 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/loader.py $(if $(IMAGES),--images $(IMAGES))
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/knn.py
+
+# Where there is a GPU: its tests and benchmarks, under 25 minutes, to the page gpu-report.md.
+# make gpu-report TOY=1 runs them all on a CPU, tiny.
+gpu-report: $(VENV)/tools $(VENV)/installed
+	$(BIN)/python benchmarks/gpu_report.py $(if $(TOY),--toy) $(if $(IMAGES),--images $(IMAGES))
 
 # The libraries that dilo stands on, once for each change of what they are.
 $(VENV)/libraries: setup.cfg constraints.txt

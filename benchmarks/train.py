@@ -45,10 +45,12 @@ from dilo.train.engine.bench import Stages
 from dilo.train.methods.base import ViewBatch
 from dilo.train.recipes import load_recipe
 from dilo.train.recipes.recipe import Recipe
-from dilo.train.runtime.devices import choose_device, choose_precision
+from dilo.train.runtime.devices import choose_device, choose_precision, kernel_choice
 from dilo.train.runtime.options import RunOptions
 
-#: What the project is to reach: of the synthetic rate, and of the plain loop's.
+#: What the project is to reach: of the synthetic rate, and of the plain loop's where that pastes.
+#: Without its paste, which takes a third of its time, three times its rate on 16 cores is more than
+#: one GPU computes.
 TARGETS = {"ratio_to_synthetic": 0.95, "ratio": 3.0}
 
 
@@ -130,11 +132,12 @@ def measure(options: argparse.Namespace, recipe: Recipe, folder: Path) -> dict[s
     )
     stages = Stages(recipe, source, machine, {}, options.seconds)
     compile_crops()
-    rows = []
+    rows: list[dict[str, float]] = []
     for turn in range(options.rounds):
-        synthetic, (real, waited) = stages.network(), stages.whole()
-        with contextlib.closing(plain_loop(stages, dataset, machine, options.batch)) as plain:
-            row = {"synthetic": synthetic, "real": real, "plain": stages.stream(plain)[0]}
+        with kernel_choice(deterministic=False):  # as dilo-train does
+            synthetic, (real, waited) = stages.network(), stages.whole()
+            with contextlib.closing(plain_loop(stages, dataset, machine, options.batch)) as plain:
+                row = {"synthetic": synthetic, "real": real, "plain": stages.stream(plain)[0]}
         row |= {"waited": waited, "ratio_to_synthetic": real / synthetic}
         rows.append(row | {"ratio": real / row["plain"]})
         print(f"round {turn + 1}: {rows[-1]}", file=sys.stderr)
@@ -146,7 +149,7 @@ def measure(options: argparse.Namespace, recipe: Recipe, folder: Path) -> dict[s
         "images_per_second": {k: round(median[k], 1) for k in ("synthetic", "real", "plain")},
         **{name: round(median[name], 3) for name in TARGETS},
         "ranges": {k: [round(f(row[k] for row in rows), 3) for f in (min, max)] for k in TARGETS},
-        "targets": TARGETS,
+        "targets": TARGETS if options.paste else {"ratio_to_synthetic": 0.95},
         "yardstick": f"DataLoader, Pillow and torchvision {'with' if options.paste else 'without'}"
         " the authors' paste, as many workers, the same step",
         "waiting_for_the_loader": round(median["waited"], 3),
@@ -172,7 +175,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--precision", choices=["auto", "bf16", "fp16", "fp32"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto")
     parser.add_argument("--workers", type=int, default=2, help="of ours and of the plain loop")
     parser.add_argument("--paste", action="store_true", help="the plain loop pastes, too")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each loop and round")

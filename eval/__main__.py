@@ -7,8 +7,10 @@ def main() -> None:
     """Run dilo-eval; a command that needs an extra says so itself."""
     begin_program()
     from dilo.eval.cli import main as command
+    from dilo.train.runtime.launch import end_together
 
-    command(prog_name="dilo-eval")
+    with end_together():
+        command(prog_name="dilo-eval")
 
 
 if __name__ == "__main__":

@@ -96,12 +96,12 @@ def run_in(folder, program, commands=()):
 def prep_commands(made, out):
     """Give a command of each of dilo-prep's; the first ones make what the others read."""
     images, store, pngs = made / "images", out / "store", out / "pngs"
-    small = ("--shard-size", 5, "--workers", 2)
+    small = ("--shard-size", 5, "--workers", 1)  # which is a process of its own, too
     yield "masks", "--images", images, "--out", store, "--size", 24, *small
     yield "backgrounds", "--images", images, "--masks", store, "--out", out / "crops", *small
-    yield "export", store, "--out", pngs, "--workers", 2
+    yield "export", store, "--out", pngs, "--workers", 1
     yield "import", "--images", images, "--png", pngs, "--out", out / "imported", *small
-    yield "verify", store, "--images", images, "--workers", 2
+    yield "verify", store, "--images", images, "--workers", 1
     yield "status", store
     yield "preview", store, "--images", images, "--out", out / "sheet.png"
     yield "doctor", store

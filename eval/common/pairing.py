@@ -177,8 +177,10 @@ def match_by_name(
 
     Examples
     --------
-    >>> paired(["a/1", "a/2"], ["a/2", "a/3"], "masks"), paired(["1"], ["ant/1"], "masks")
-    ({'a/2': 'a/2'}, {'1': 'ant/1'})
+    >>> match_by_name(["a/1", "a/2"], ["a/2", "a/3"], "masks")
+    {'a/2': 'a/2'}
+    >>> match_by_name(["1"], ["ant/1"], "masks")
+    {'1': 'ant/1'}
     """
     known = set(others)
     if by_path := {key: key for key in truths if key in known}:

@@ -20,6 +20,16 @@ def on_gray(level=0, blend_sigma=0.0):
     )
 
 
+def smooth_crops(count, size, seed=0):
+    """Make images of smooth noise, as photographs are mostly, and masks."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 4, size // 5, size // 5, generator=generator)
+    fine = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic")
+    noisy = fine + 0.03 * torch.randn(fine.shape, generator=generator)
+    values = ((noisy * 1.4 - 0.2).clamp(0, 1) * 255).round().to(torch.uint8)
+    return values[:, :3].contiguous(), values[:, 3:].contiguous()
+
+
 def one_by_one(image, mask, draw, views):
     """Augment one sample with functions on float tensors, as `augment` does a batch."""
     x = functional.to_dtype(image, torch.float32, scale=True)

@@ -21,6 +21,8 @@ def talk() -> dict[str, object]:
     me = distributed.rank()
     values = torch.tensor([[1.0 + me, 2.0]], requires_grad=True)
     together = distributed.all_gather_with_grad(values)
+    image = torch.full((1, 2, 2, 2), me).contiguous(memory_format=torch.channels_last)
+    images = distributed.all_gather(image)
     weights = torch.tensor([[1.0, 10.0], [100.0, 1000.0]]) * (1 + me)
     (together * weights).sum().backward()
     try:
@@ -31,6 +33,8 @@ def talk() -> dict[str, object]:
     return {
         "size": distributed.world_size(),
         "gather": distributed.all_gather(values.detach()).tolist(),
+        "images": images[:, 0, 0, 0].tolist(),
+        "channels_last": images.is_contiguous(memory_format=torch.channels_last),
         "gathered_gradient": values.grad.tolist(),
         "share": distributed.local_part(torch.arange(4)).tolist(),
         "mean": distributed.all_reduce_mean(torch.tensor(float(me))).item(),

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,8 @@ class BackgroundBank:
         What they are drawn by.
     side : int
         Their side s in pixels, that of the views.
+    epochs : int, default 1
+        Those of the run: during one, a thread reads the pictures of the next.
 
     Attributes
     ----------
@@ -151,9 +154,16 @@ class BackgroundBank:
     """
 
     def __init__(
-        self, paste: PasteRecipe, stores: Stores, device: torch.device, *, seed: int, side: int
+        self,
+        paste: PasteRecipe,
+        stores: Stores,
+        device: torch.device,
+        *,
+        seed: int,
+        side: int,
+        epochs: int = 1,
     ) -> None:
-        self._stores, self._seed, self._side = stores, seed, side
+        self._stores, self._seed, self._side, self._epochs = stores, seed, side, epochs
         self.counts = _counts(paste, stores)
         *starts, total = itertools.accumulate(self.counts.values(), initial=0)
         self._starts = dict(zip(self.counts, starts, strict=True))
@@ -161,6 +171,9 @@ class BackgroundBank:
         _require_room(shape, paste.bank, device)
         self.pictures = torch.empty(shape, dtype=torch.uint8, device=device)
         self._epoch: int | None = None
+        #: What the thread reads, by epoch.
+        self._ahead: dict[int, Future[Tensor]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="backgrounds")
 
     def load_epoch(self, epoch: int) -> None:
         """Draw the pictures of an epoch, by the seed, unless it holds them already.
@@ -175,13 +188,29 @@ class BackgroundBank:
         StoreError
             If a shard is missing or damaged.
         """
-        if epoch == self._epoch:
+        if epoch == self._epoch or not len(self.pictures):
             return
-        for kind, start in self._starts.items():
-            for pictures in self._drawn(kind, epoch):
-                self.pictures[start : start + len(pictures)] = pictures
-                start += len(pictures)
+        reading = self._ahead.pop(epoch, None)
+        pictures = self._read(epoch, self._room()) if reading is None else reading.result()
+        self.pictures.copy_(pictures, non_blocking=True)
         self._epoch = epoch
+        self._ahead.clear()
+        if epoch + 1 < self._epochs:
+            self._ahead[epoch + 1] = self._thread.submit(self._read, epoch + 1, self._room())
+
+    def _room(self) -> Tensor:
+        """Make room on the CPU for the pictures of an epoch, which a GPU can copy from."""
+        # Not in the thread, where CUDA's current device would be the first.
+        pinned = self.pictures.device.type == "cuda"
+        return torch.empty(self.pictures.shape, dtype=torch.uint8, pin_memory=pinned)
+
+    def _read(self, epoch: int, pictures: Tensor) -> Tensor:
+        """Draw the pictures of an epoch."""
+        for kind, start in self._starts.items():
+            for chunk in self._drawn(kind, epoch):
+                pictures[start : start + len(chunk)] = chunk
+                start += len(chunk)
+        return pictures
 
     def _drawn(self, kind: int, epoch: int) -> Iterator[Tensor]:
         """Draw the pictures of a kind, some at a time: (n, 3, s, s), uint8."""

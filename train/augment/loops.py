@@ -1,6 +1,6 @@
 """The augmentation on a CPU: compiled loops over the pixels of a view, which stays in its cache."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dilo.pipeline.common.compiled import compiled
+from dilo.pipeline.common.compiled import announce_compiling, compiled
 from dilo.train.augment.table import (
     FACTOR,
     GRAYED,
@@ -87,6 +87,14 @@ def augment_by_loops(
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(threads)))
     return result
+
+
+def compile_loops(say: Callable[[str], object]) -> None:
+    """Compile the loops, if this machine has not yet done so, and announce it to people."""
+    with announce_compiling(say, "compiling the views, which takes some seconds once a machine"):
+        view = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+        table, standard = torch.zeros(1, TAPS + 1), ((0.0,) * 3, (1.0,) * 3)
+        augment_by_loops(view, view[:, :1], view, table, (), standard)
 
 
 @compiled

@@ -51,16 +51,26 @@ def augment_plainly(
     Tensor of shape (B, 3, s, s), float32
         RGB in [0, 1].
     """
-    rgb = _start(images, masks, pictures, table)
-    for name in order:
+    result = _start(images, masks, pictures, table)
+    if "blur" not in order:
+        return _recolour(result, table, order)
+    place = order.index("blur")
+    result = _recolour(result, table, order[:place])
+    result = _blur(_blur(result, table[:, TAPS:], 3), table[:, TAPS:], 2)
+    return _recolour(result, table, order[place + 1 :])
+
+
+def _recolour(images: Tensor, table: Tensor, names: Sequence[str]) -> Tensor:
+    """Jitter and gray, in an order: pixel by pixel, so that they compile to one loop."""
+    if not names:
+        return images
+    rgb = _planes(images.unbind(1))
+    for name in names:
         if name == "jitter":
             rgb = _jitter(rgb, table)
-        elif name == "gray":
+        else:
             luma, gray = _luma(rgb), _column(table, GRAYED) > 0
             rgb = _planes([torch.where(gray, luma, plane) for plane in rgb])
-        else:
-            across = _blur(torch.stack(rgb, 1), table[:, TAPS:], 3)
-            rgb = _planes(_blur(across, table[:, TAPS:], 2).unbind(1))
     return torch.stack(rgb, 1)
 
 
@@ -75,18 +85,18 @@ def _planes(planes: Sequence[Tensor]) -> Planes:
     return red, green, blue
 
 
-def _start(images: Tensor, masks: Tensor, pictures: Tensor, table: Tensor) -> Planes:
+def _start(images: Tensor, masks: Tensor, pictures: Tensor, table: Tensor) -> Tensor:
     """Paste each view on what lies behind it; with an alpha of 1, it stays as it is."""
     pixels = images / 255
     if not len(masks):
-        return _planes(pixels.unbind(1))
+        return pixels
     rows = table[:, MASK].long()
     alpha = torch.where(_column(table, MASK) < 0, 1, masks[rows.clamp(min=0), 0] / 255)
     behind = table[:, LEVEL, None, None, None].expand_as(pixels)
     if len(pictures):
         on_gray = table[:, PICTURE, None, None, None] < 0
         behind = torch.where(on_gray, behind, _behind(pictures, table, pixels.shape[2:]))
-    return _planes(torch.lerp(behind, pixels, alpha[:, None]).unbind(1))
+    return torch.lerp(behind, pixels, alpha[:, None])
 
 
 def _behind(pictures: Tensor, table: Tensor, size: Sequence[int]) -> Tensor:

@@ -1,5 +1,9 @@
 """The device's share of a batch of views: paste, colours, blur, and the space of the result."""
 
+import functools
+import importlib.util
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -62,9 +66,12 @@ def augment(
     with torch.autocast(images.device.type, enabled=False):
         if images.device.type == "cpu":
             return _on_cpu(images, masks, pictures, table, views).to(dtype)
-        result = augment_plainly(images, masks, pictures, move(table, images.device), views.order)
-        result = to_color_space(result, views.space)
-        return result.to(dtype, memory_format=torch.channels_last)
+        table = move(table, images.device)
+        if "blur" in views.order[:-1] or not _has_triton():
+            result = _plain_version()(images, masks, pictures, table, views.order)
+            result = to_color_space(result, views.space)
+            return result.to(dtype, memory_format=torch.channels_last)
+        return _by_kernels(images, masks, pictures, table, views, dtype)
 
 
 def _on_cpu(
@@ -74,3 +81,35 @@ def _on_cpu(
     space = "rgb" if views.space == "rgb" else "unit"
     result = augment_by_loops(images, masks, pictures, table, views.order, standardisation(space))
     return result if views.space == space else to_color_space(result, views.space)
+
+
+def _by_kernels(
+    images: Tensor,
+    masks: Tensor,
+    pictures: Tensor,
+    table: Tensor,
+    views: ViewsRecipe,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Augment by kernels, which leave to torch the same spaces."""
+    from dilo.train.augment.kernels import augment_by_kernels
+
+    arguments = images, masks, pictures, table, views.order
+    if views.space in ("rgb", "unit"):
+        return augment_by_kernels(*arguments, standardisation(views.space), dtype)
+    result = augment_by_kernels(*arguments, standardisation("unit"), torch.float32)
+    return to_color_space(result, views.space).to(dtype, memory_format=torch.channels_last)
+
+
+@functools.cache
+def _has_triton() -> bool:
+    """Check for the compiler of kernels, which comes with torch for CUDA on Linux."""
+    return importlib.util.find_spec("triton") is not None
+
+
+@functools.cache
+def _plain_version() -> Callable[..., Tensor]:
+    """Compile the plain version, for orders that no kernel knows; by itself it is slow."""
+    if not _has_triton():
+        return augment_plainly
+    return torch.compile(augment_plainly, fullgraph=True, dynamic=False)

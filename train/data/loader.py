@@ -218,7 +218,7 @@ class Prefetched(NamedTuple, Generic[BatchT]):
 def prefetch_to_device(
     batches: Iterable[BatchT], device: torch.device, copied: Sequence[str] = COPIED
 ) -> Generator[Prefetched[BatchT], None, None]:
-    """Bring the batches of a loader to the device, those of a GPU one ahead of the step."""
+    """Bring what is `copied` of a loader's batches to a GPU, one batch ahead of the step."""
     loading = iter(batches)
     try:
         if device.type == "cuda":

@@ -12,6 +12,7 @@ import torch
 
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.augment.backgrounds import Stores
+from dilo.train.augment.loops import compile_loops
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.dataset import CropBatch, collate
 from dilo.train.data.images import ImageSet
@@ -21,7 +22,7 @@ from dilo.train.engine.trainer import Optimization
 from dilo.train.methods.base import ViewBatch
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
-from dilo.train.runtime.devices import device_name
+from dilo.train.runtime.devices import device_name, kernel_choice
 from dilo.train.runtime.options import RunOptions
 
 #: Seconds of each stage.
@@ -153,9 +154,12 @@ def bench(
     """Time the stages of training, each alone and then all together; nothing is written."""
     stages = Stages(recipe, source, machine, stores, seconds)
     compile_crops(say)
+    if machine.device.type == "cpu":
+        compile_loops(say)
     say(f"measuring four stages, each for {seconds:g} s after a warm-up")
-    decode, augment, network = stages.decode(), stages.augment(), stages.network()
-    whole, waiting = stages.whole()
+    with kernel_choice(deterministic=machine.deterministic):
+        decode, augment, network = stages.decode(), stages.augment(), stages.network()
+        whole, waiting = stages.whole()
     per_core = decode / max(1, min(machine.workers, usable_cores()))
     device = 1 / (1 / augment + 1 / network)
     slower = "network" if network < augment else "augmentation"

@@ -20,6 +20,7 @@ from dilo.train.methods.base import Method, TrainingSet, ViewBatch
 from dilo.train.monitor.knn_monitor import KnnMonitor
 from dilo.train.recipes.recipe import Recipe
 from dilo.train.runtime import distributed
+from dilo.train.runtime.devices import DTYPES
 from dilo.train.runtime.options import RunOptions
 
 
@@ -77,7 +78,14 @@ class Pretraining(Task):
         self.recipe: Recipe = recipe
         self.source, self.machine = source, machine
         side, device = recipe.views.size, machine.device
-        self.bank = BackgroundBank(recipe.paste, stores, device, seed=recipe.seed, side=side)
+        self.bank = BackgroundBank(
+            recipe.paste,
+            stores,
+            device,
+            seed=recipe.seed,
+            side=side,
+            epochs=recipe.optimizer.epochs,
+        )
         self.method, self.spec = _make_method(recipe, source)
         self.dataset = ViewDataset(source, recipe, self.spec)
         masked = 1.0 if self.spec.masks else recipe.paste.probability
@@ -111,7 +119,9 @@ class Pretraining(Task):
         device, method = self.machine.device, self.method
         images = batch.images.to(device, non_blocking=True)
         masks = batch.masks.to(device, non_blocking=True)
-        views = augment(images, masks, batch.parameters, self.recipe.views, self.bank)
+        # On a GPU, as autocast would make of them anyway.
+        dtype = DTYPES[self.machine.precision] if device.type == "cuda" else torch.float32
+        views = augment(images, masks, batch.parameters, self.recipe.views, self.bank, dtype=dtype)
         views = views.contiguous(memory_format=torch.channels_last)
         return ViewBatch(
             views=views.chunk(method.view_count),

@@ -21,6 +21,7 @@ from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
+from dilo.train.augment.loops import compile_loops
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.dataset import CropBatch
 from dilo.train.data.images import ImageSet
@@ -306,6 +307,8 @@ def fit(
         with contextlib.ExitStack() as stack:
             if evaluation_owed or start < steps:
                 compile_crops(say)
+                if machine.device.type == "cpu":
+                    compile_loops(say)
                 logger.open(stack, start)
             begin = last_save = time.monotonic()
             if evaluation_owed:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-_FORWARD, _BACKWARD = "dilo::grouped_batch_norm", "dilo::grouped_batch_norm_backward"
+FORWARD, BACKWARD = "dilo::grouped_batch_norm", "dilo::grouped_batch_norm_backward"
 
 
 def grouped_batch_norm(
@@ -147,15 +147,15 @@ def _backward_shapes(
 def _register() -> None:
     """Tell torch of the operators: what they take and give, and who computes it where."""
     given = "Tensor values, Tensor weight, Tensor bias, int groups, float eps"
-    torch.library.define(_FORWARD, f"({given}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)")
+    torch.library.define(FORWARD, f"({given}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)")
     given = "Tensor gradient, Tensor values, Tensor weight, Tensor means, Tensor invstds, float eps"
-    torch.library.define(_BACKWARD, f"({given}) -> (Tensor, Tensor, Tensor)")
-    torch.library.impl(_FORWARD, "default", forward_by_loop)
-    torch.library.impl(_BACKWARD, "default", backward_by_loop)
-    torch.library.impl(_FORWARD, "cuda", _forward_on_gpu)
-    torch.library.impl(_BACKWARD, "cuda", _backward_on_gpu)
-    torch.library.register_fake(_FORWARD, _forward_shapes)
-    torch.library.register_fake(_BACKWARD, _backward_shapes)
+    torch.library.define(BACKWARD, f"({given}) -> (Tensor, Tensor, Tensor)")
+    torch.library.impl(FORWARD, "default", forward_by_loop)
+    torch.library.impl(BACKWARD, "default", backward_by_loop)
+    torch.library.impl(FORWARD, "cuda", _forward_on_gpu)
+    torch.library.impl(BACKWARD, "cuda", _backward_on_gpu)
+    torch.library.register_fake(FORWARD, _forward_shapes)
+    torch.library.register_fake(BACKWARD, _backward_shapes)
 
 
 _register()

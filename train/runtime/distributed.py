@@ -165,17 +165,6 @@ _FAILED = "another process of this training failed, {}"
 _STORE_GONE = "rank 0 of this training, or its launcher, ended: its own output says why"
 
 
-def is_joined() -> bool:
-    """Check whether this process is still one of several, as after an error.
-
-    Returns
-    -------
-    bool
-        False for a single process.
-    """
-    return world_size() > 1
-
-
 def leave(status: int) -> NoReturn:
     """End this process at once, its workers too, waiting for no other and no device."""
     for process in multiprocessing.active_children():
@@ -308,15 +297,15 @@ def all_gather(values: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (b * ranks, ...)
-        In the order of the ranks; the same on all.
+        In the order of the ranks; the same on all. Channels that lie together still do.
     """
     if world_size() == 1:
         return values
-    parts = [
-        torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(world_size())
-    ]
-    distributed.all_gather(parts, values.contiguous())
-    return torch.cat(parts)
+    last = values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last)
+    rows = values.permute(0, 2, 3, 1) if last else values.contiguous()
+    everyone = rows.new_empty(world_size() * len(rows), *rows.shape[1:])
+    distributed.all_gather(list(everyone.chunk(world_size())), rows)
+    return everyone.permute(0, 3, 1, 2) if last else everyone
 
 
 def all_gather_with_grad(values: Tensor) -> Tensor:

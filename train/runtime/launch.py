@@ -1,6 +1,9 @@
 """What a launcher told this process, known before torch is imported."""
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 
 from dilo.pipeline.errors import DiloError
 
@@ -26,6 +29,23 @@ def launch_number(name: str, default: int) -> int:
             f"let torchrun set it"
         )
     return int(value)
+
+
+@contextlib.contextmanager
+def end_together() -> Iterator[None]:
+    """Let a program that fails among several processes end at once, with its status.
+
+    Python's own end would wait for the device, which may wait for the others.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if "torch" in sys.modules:
+            from dilo.train.runtime import distributed
+
+            if distributed.world_size() > 1:  # the group is left only where all went well
+                distributed.leave(end.code if isinstance(end.code, int) else 1)
+        raise
 
 
 def quiet(line: str) -> None:

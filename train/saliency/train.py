@@ -90,7 +90,12 @@ class SaliencyTask(Task):
         self.optimizer = make_optimizer(self.model, recipe.optimizer)
         side, device = recipe.data.crop, machine.device
         self.bank = BackgroundBank(
-            recipe.paste, data.backgrounds, device, seed=recipe.seed, side=side
+            recipe.paste,
+            data.backgrounds,
+            device,
+            seed=recipe.seed,
+            side=side,
+            epochs=recipe.optimizer.epochs,
         )
         self.steps_per_epoch = self.batches(0).steps_per_epoch
         self.data = {

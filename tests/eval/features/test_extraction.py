@@ -4,11 +4,13 @@ import pytest
 import torch
 from support.features import small_checkpoint
 from support.folders import write_class_folders
+from support.gpu import FakeGpu
 
-from dilo.eval.features.extraction import extract_batches, width_of
+from dilo.eval.features.extraction import extract_batches, run_backbone, width_of
 from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.encoder import load_encoder
+from dilo.train.augment import color
 
 
 @pytest.fixture
@@ -43,3 +45,24 @@ def test_half_precision_gives_float32_that_is_close_but_another_origin(encoder, 
     assert not torch.equal(whole.vectors, half.vectors)
     torch.testing.assert_close(half.vectors, whole.vectors, rtol=0.1, atol=0.05)
     assert whole.source.differences(half.source) == ["precision fp32 and bf16"]
+
+
+def test_on_a_gpu_nothing_waits_until_features_are_read_and_channels_stay_last(
+    encoder, monkeypatch
+):
+    crops = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+    with FakeGpu() as gpu:
+        # Copied once in the life of a program.
+        statistics = gpu.put(torch.zeros(3, 1, 1)), gpu.put(torch.ones(3, 1, 1))
+        monkeypatch.setattr(color, "_statistics", lambda device: statistics)
+        gpu.put(encoder.network.to(memory_format=torch.channels_last))
+        vectors = run_backbone(encoder, gpu.put(crops), "fp16")
+    assert (vectors.shape[0], vectors.dtype) == (4, torch.float32)
+    assert gpu.waits == []
+    layouts = [
+        call.inputs[0].channels_last
+        for call in gpu.calls
+        if "convolution" in call.name or "batch_norm" in call.name
+    ]
+    assert len(layouts) > 20
+    assert all(layouts)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.gpu import FakeGpu
 from torch import nn
 
 from dilo.eval.linear.layer import LinearClassifier
@@ -88,3 +89,14 @@ def test_a_loss_that_is_no_number_is_refused_with_the_rate():
     layer.step(torch.full((2, 5), float("nan")), torch.tensor([0, 1]), 30.0)
     with pytest.raises(CheckpointError, match="got nan with a learning rate of 30: give a smaller"):
         layer.mean_loss()
+
+
+def test_a_step_on_a_gpu_waits_for_nothing():
+    with FakeGpu() as gpu:
+        layer = LinearClassifier(8, 3, PROTOCOLS["moco"], gpu.device, 0)
+        features, labels = gpu.put(torch.zeros(4, 8)), torch.tensor([0, 2, 1, -1])
+        layer.step(features, labels, 0.1)
+        gpu.reset()
+        layer.step(features, labels, 0.1)
+    assert gpu.waits == []
+    assert gpu.copies == [4 * 8]

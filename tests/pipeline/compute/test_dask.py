@@ -11,6 +11,7 @@ import time
 import pytest
 from support.cli import invoke
 from support.photographs import photograph_folder
+from support.plugins import install
 from support.programs import content
 
 from dilo.pipeline.cli import main
@@ -20,7 +21,7 @@ from dilo.pipeline.errors import DiloError
 
 distributed = pytest.importorskip("distributed")
 
-OPTIONS = ("--size", "32", "--shard-size", "1")
+OPTIONS = ("--size", "32", "--shard-size", "1", "--method", "light")
 
 
 class Cluster:
@@ -56,6 +57,17 @@ def wait_until(true, seconds=60):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory):
+    """Install a method that has nothing to compile, here and in the processes of a cluster."""
+    folder = tmp_path_factory.mktemp("plugins") / "installed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", install(folder)["PYTHONPATH"])
+        patch.syspath_prepend(str(folder))
+        patch.delitem(sys.modules, "faulty", raising=False)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -77,6 +78,53 @@ def test_a_bank_is_filled_once_an_epoch():
     for epoch in (0, 0, 1, 1):
         bank.load_epoch(epoch)
     assert len(store.asked) == 10
+
+
+class Watched(Pictures):
+    """Pictures that note which thread reads them, and are damaged from a reading on."""
+
+    readings, damaged_from = (), 99
+
+    def batch(self, rows):
+        self.readings = (*self.readings, threading.current_thread().name)
+        if len(self.readings) > self.damaged_from:
+            raise DiloError("a shard is damaged")
+        return super().batch(rows)
+
+
+def watched_bank(store, epochs):
+    made = recipe(crops=0, noise=0)
+    return BackgroundBank(
+        made.paste, {TEXTURES: store}, CPU, seed=made.seed, side=SIDE, epochs=epochs
+    )
+
+
+def test_the_next_epochs_pictures_are_read_by_a_thread_and_are_the_same():
+    store = Watched("textures", [(20, 20)] * 30)
+    bank = watched_bank(store, epochs=3)
+    for epoch in range(3):
+        bank.load_epoch(epoch)
+        expected = filled(epoch, recipe(crops=0, noise=0), {TEXTURES: STORES[TEXTURES]})
+        assert torch.equal(bank.pictures, expected.pictures)
+    # None after the last epoch.
+    assert store.readings == ("MainThread", "backgrounds_0", "backgrounds_0")
+
+
+def test_an_epoch_out_of_turn_is_read_at_once():
+    bank = watched_bank(Watched("textures", [(20, 20)] * 30), epochs=9)
+    bank.load_epoch(0)
+    bank.load_epoch(5)
+    expected = filled(5, recipe(crops=0, noise=0), {TEXTURES: STORES[TEXTURES]})
+    assert torch.equal(bank.pictures, expected.pictures)
+
+
+def test_what_the_thread_could_not_read_is_said_when_its_epoch_begins():
+    store = Watched("textures", [(20, 20)] * 30)
+    store.damaged_from = 1
+    bank = watched_bank(store, epochs=2)
+    bank.load_epoch(0)
+    with pytest.raises(DiloError, match="a shard is damaged"):
+        bank.load_epoch(1)
 
 
 def test_pictures_are_squares_of_the_stores_rows():

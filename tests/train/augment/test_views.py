@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
-from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one
+from support.augmentation import NEUTRAL, RADIUS, jittered, on_gray, one_by_one, smooth_crops
 
+from dilo.train.augment import loops
 from dilo.train.augment.color import MEAN, STD, denormalise
+from dilo.train.augment.loops import compile_loops
 from dilo.train.augment.plain import augment_plainly
 from dilo.train.augment.table import view_table
 from dilo.train.augment.views import augment
@@ -50,14 +52,8 @@ def drawn(views, count, probability=0.3):
     ]
 
 
-def pictures(count, size=SIZE, seed=0):
-    """Make images of smooth noise, as photographs are mostly, and masks."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, 4, size // 5, size // 5, generator=generator)
-    fine = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic")
-    noisy = fine + 0.03 * torch.randn(fine.shape, generator=generator)
-    values = ((noisy * 1.4 - 0.2).clamp(0, 1) * 255).round().to(torch.uint8)
-    return values[:, :3].contiguous(), values[:, 3:].contiguous()
+def pictures(count, seed=0):
+    return smooth_crops(count, SIZE, seed)
 
 
 def run(images, masks, draws, views):
@@ -245,6 +241,18 @@ def test_the_number_of_threads_does_not_matter():
     assert torch.equal(*results)
 
 
+def test_what_is_compiled_ahead_serves_every_batch():
+    compile_loops(lambda line: None)
+    before = len(loops._augment.signatures)
+    said = []
+    compile_loops(said.append)
+    images, masks = pictures(4)
+    strided = images[:, :, ::2, ::2], masks[:, :, ::2, ::2]
+    augment(*strided, stack_params(drawn(V2, 4, probability=1.0)), V2)
+    assert len(loops._augment.signatures) == before
+    assert said == []
+
+
 def test_only_views_that_are_pasted_need_a_mask():
     images, masks = pictures(24)
     parameters = stack_params(drawn(V2, 24))
@@ -309,16 +317,24 @@ def test_denormalise_gives_the_picture_back():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("views", [V1, V2], ids=["moco_v1", "moco_v2"])
-def test_the_gpu_gives_what_the_cpu_gives_and_waits_for_nothing(views):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "views",
+    [V1, V2, dataclasses.replace(V2, order=("gray", "blur", "jitter"))],
+    ids=["moco_v1", "moco_v2", "blur not last"],
+)
+def test_the_gpu_gives_what_the_cpu_gives_and_waits_for_nothing(views, dtype):
     images, masks = pictures(48)
     parameters = stack_params(drawn(views, 48))
     there = images.cuda(), masks.cuda()
-    augment(*there, parameters, views)  # the constants are moved on first use
+    augment(*there, parameters, views, dtype=dtype)  # compiles, and moves the constants
     torch.cuda.set_sync_debug_mode("error")
     try:
-        result = augment(*there, parameters, views)
+        result = augment(*there, parameters, views, dtype=dtype)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert result.dtype == dtype
+    assert result.is_contiguous(memory_format=torch.channels_last)
     expected = augment(images, masks, parameters, views)
-    torch.testing.assert_close(result.cpu(), expected, rtol=0, atol=1e-5 / min(STD))
+    step = torch.finfo(dtype).eps if dtype != torch.float32 else 0
+    torch.testing.assert_close(result.float().cpu(), expected, rtol=step, atol=1e-5 / min(STD))

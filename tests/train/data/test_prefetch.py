@@ -158,6 +158,12 @@ def test_the_next_batch_is_copied_beside_the_step_which_waits_for_its_own_alone(
     ]
 
 
+def test_of_a_batch_a_gpu_gets_what_it_is_to_have(calls):
+    (arrived,) = prefetch_to_device([numbered(7, make=Value)], CUDA, ("images",))
+    assert arrived.batch.images.number == 7
+    assert calls == ["7 is copied on side", "step waits for side", "7 is kept for step"]
+
+
 def test_a_gpu_of_no_batches_gets_none(calls):
     assert list(prefetch_to_device(iter(()), CUDA)) == []
 

@@ -104,6 +104,30 @@ def test_the_operators_give_the_shapes_and_layouts_that_they_promise_a_compiler(
         assert result.stride() == promise.stride()
 
 
+def test_compiled_it_is_the_same_in_one_graph_as_large_for_any_groups():
+    graphs = []
+
+    def backend(module, inputs):
+        graphs.append(len(module.graph.nodes))
+        return torch._dynamo.lookup_backend("aot_eager")(module, inputs)
+
+    images = torch.randn(8, 3, 9, 9)
+    for size in (4, 2):
+        torch._dynamo.reset()
+        network = group_batch_norm(small_network(), size)
+        twin = copy.deepcopy(network)
+        network.compile(backend=backend, fullgraph=True)
+        assert_close(network(images), twin(images))
+        network(images).square().mean().backward()
+        twin(images).square().mean().backward()
+        for ours, theirs in zip(network.parameters(), twin.parameters(), strict=True):
+            assert_close(ours.grad, theirs.grad)
+        for ours, theirs in zip(network.buffers(), twin.buffers(), strict=True):
+            assert_close(ours, theirs)
+    assert len(graphs) == 2
+    assert graphs[0] == graphs[1]
+
+
 def test_without_scale_and_shift_it_is_the_loop_too():
     plain = nn.Sequential(nn.BatchNorm1d(5, affine=False))
     grouped, values = group_batch_norm(copy.deepcopy(plain), 4), torch.randn(8, 5)

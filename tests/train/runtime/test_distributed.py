@@ -44,6 +44,8 @@ def test_each_rank_hears_the_others(found):
         talk = found[rank]["talk"]
         assert talk["size"] == 2
         assert talk["gather"] == [[1, 2], [2, 2]]
+        assert talk["images"] == [0, 1]
+        assert talk["channels_last"]
         assert talk["share"] == [[0, 1], [2, 3]][rank]
         assert talk["mean"] == 0.5
         assert talk["any"] == [False, True, True]

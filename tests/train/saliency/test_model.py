@@ -104,6 +104,17 @@ def test_from_an_epoch_on_the_teacher_has_a_rising_share_and_weighs_the_images(e
     assert_allclose(found.scalars["l0"], literal(outputs[0], truth).mean().item(), rtol=1e-5)
 
 
+def test_the_teacher_computes_in_the_precision_of_its_student():
+    learns = learning(NoiseRecipe(teacher=0.9, trust=0.8)).train()
+    types = []
+    for network in (learns.network, learns.teacher):
+        network.first.register_forward_hook(lambda module, given, out: types.append(out.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = learns(lesson(epochs=2.0))
+    assert types == [torch.bfloat16, torch.bfloat16]
+    assert output.loss.dtype == torch.float32
+
+
 def test_the_teacher_is_a_moving_average_of_weights_and_statistics_faster_at_the_beginning():
     learns = learning(NoiseRecipe(teacher=0.9))
     for step, keep in ((0, 0.1), (5, 0.4), (1000, 0.9)):
