@@ -60,7 +60,7 @@ def labelled_folder(
     classes : tuple of str, optional
         The classes to number by; by default those of the folder, sorted.
     say : callable, optional
-        Told in lines what is passed over, and what is unusual about the classes.
+        Told in lines what is ignored, and what is unusual about the classes.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def any_folder(root: Path, *, say: Say | None = None) -> LabelledFolder:
     root : Path
         Any folder with images, at any depth.
     say : callable, optional
-        Told in lines what is passed over, and what is unusual about the classes.
+        Told in lines what is ignored, and what is unusual about the classes.
 
     Returns
     -------
