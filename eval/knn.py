@@ -154,7 +154,7 @@ def require_comparable(bank: Features, queries: Features, output: str) -> None:
     """Refuse features of two networks, or of two ways to look, or of another output."""
     if differences := bank.source.differences(queries.source):
         raise DiloError(
-            "features of --train and --test must come from one network in one way, got "
+            "features of --train and --test must come from one network with one setting, got "
             f"{'; '.join(differences)}: make one of them again"
         )
     if bank.source.output != output:

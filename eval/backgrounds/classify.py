@@ -27,7 +27,7 @@ class ClassifierUnderTest:
 
     #: What tables call it.
     name: str
-    #: Trunk and linear layer.
+    #: Backbone and linear layer.
     classifier: Classifier
     class_map: Tensor
 
@@ -87,7 +87,7 @@ def of_challenge(
     if count != IMAGENET:
         raise DiloError(
             f"{source} must have 9 classes, or ImageNet's 1000, to be judged by {what}, got "
-            f"{count}: train a classifier of either on its trunk with dilo-eval linear"
+            f"{count}: train a classifier of either on its backbone with dilo-eval linear"
         )
     if mapping is None:
         raise DiloError(

@@ -26,11 +26,11 @@ from dilo.pipeline.common.extras import require_torch
     callback=require_parent,
     help="The file; OUT.card.md and OUT.card.json beside it say what it is.",
 )
-@click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two backbones.")
+@click.option("--half", type=click.Choice(["l", "ab"]), help="For CMC: which of its two backbones.")
 @arch_option
 @click.option(
     "--part",
-    help="Which network of a file with several, by its key, such as teacher.",
+    help="Key of the network, such as teacher, in a file with several.",
 )
 @json_option
 @user_errors

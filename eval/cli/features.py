@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     "--images",
     required=True,
     type=EXISTING,
-    help="A folder of images, at any depth; where all lie in class folders, with their classes.",
+    help="A folder of images, at any depth; classes are stored if all are in class folders.",
 )
 @out_option(
     required=True,
@@ -52,8 +52,8 @@ def command(
     """Write the features of each image of a folder to an HDF5 file.
 
     `knn`, `neighbors` and `linear --fast` take such a file in place of the folder. Run an
-    interrupted command again to resume it. A file of that name is replaced once the new one is
-    whole. An image that cannot be read is skipped and reported.
+    interrupted command again to resume it. An existing file of that name is replaced when the
+    new one is complete. An image that cannot be read is skipped and reported.
     """
     started = time.monotonic()
     require_torch("dilo-eval")

@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @json_option
 @out_option(
     type=FOLDER,
-    show_default="RUN/eval/gradients of a single run",
+    show_default="RUN/eval/gradients, if the only checkpoint is of a run",
     help="Folder for gradients.png and gradients.json.",
 )
 @user_errors
@@ -71,8 +71,8 @@ def command(
 ) -> None:
     """Show which pixels a class score depends on.
 
-    By the gradient of the score before the softmax, through the linear classifier and the
-    frozen network, its largest magnitude over the channels; and by class activation maps.
+    Draws the gradient of the score before the softmax, through the linear classifier and the
+    frozen network (its largest magnitude over the channels), and the class activation map.
     `dilo-eval localize` scores these maps, and `dilo-prep masks --method gradient` and `cam`
     store them.
     """

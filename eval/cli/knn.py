@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     type=click.Choice(["dilo", "instdisc", "moco", "lightly", "solo"]),
     default="dilo",
     show_default=True,
-    help="Whose output, k and temperature; the next three options override it.",
+    help="Whose layer, k and temperature; the next three options override it.",
 )
 @layer_option
 @click.option(
@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     "ks",
     multiple=True,
     type=click.IntRange(min=1),
-    show_default="of dilo: 1, 20 and 200, as far as there are images",
+    show_default="of dilo: 1, 20 and 200, if there are as many images",
     help="Neighbours that vote; may be given again.",
 )
 @click.option(

@@ -41,7 +41,7 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
     "--protocol",
     type=click.Choice(NAMES),
     show_default="paper",
-    help="Whose: the paper's, or the MoCo, CMC, PyContrast or SimCLR repository's.",
+    help="The paper's, or that of the MoCo, CMC, PyContrast or SimCLR repository.",
 )
 @click.option(
     "--fast",
@@ -72,7 +72,7 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
     type=click.IntRange(min=0, max=2**63 - 1),
     default=0,
     show_default=True,
-    help="Of the weights at the beginning, the order and the crops.",
+    help="Seed of the first weights, the order and the crops.",
 )
 @out_option(
     type=FOLDER,
@@ -109,9 +109,9 @@ def command(
     Exit status:
       0   done
       2   the command line is wrong
-      3   could not go on; the message says why and what to do
+      3   could not continue; the message says why and what to do
       70  a bug of dilo; the message says what to report
-      75  interrupted by a signal, with all that was learnt: the same command resumes
+      75  interrupted by a signal; the same command resumes from there
     """
     _require_two_folders(train, test)
     _require_fitting_options(train, test, protocol, lr, fast=fast)

@@ -27,7 +27,7 @@ from dilo.pipeline.cli.options import (
 )
 from dilo.pipeline.common.extras import require, require_torch
 
-#: The options that say how, not of what: they travel as they are to the request.
+#: The options that the request takes as they are.
 SETTINGS = {
     "methods": click.option(
         "--method",
@@ -36,19 +36,19 @@ SETTINGS = {
         default=("gradient", "cam"),
         show_default="both",
         type=click.Choice(["gradient", "cam"]),
-        help="How classifiers make maps; may be given again.",
+        help="Kind of map that classifiers make; may be given again.",
     ),
     "rule": class_option,
     "name": name_option,
     "allow_missing": click.option(
         "--allow-missing",
         is_flag=True,
-        help="Leave out images without truth or map; otherwise one is an error.",
+        help="Skip images without truth or map; otherwise one is an error.",
     ),
     "no_plots": click.option(
-        "--no-plots", is_flag=True, help="Draw no plot, which takes matplotlib."
+        "--no-plots", is_flag=True, help="Do not draw the plot, which needs matplotlib."
     ),
-    "no_sheets": click.option("--no-sheets", is_flag=True, help="Draw no sheets of examples."),
+    "no_sheets": click.option("--no-sheets", is_flag=True, help="Do not draw sheets of examples."),
 }
 
 
@@ -72,7 +72,7 @@ SETTINGS = {
 @machine_options("precision", batch=32)
 @out_option(
     type=FOLDER,
-    show_default="RUN/eval/localize, where the one classifier is a run",
+    show_default="RUN/eval/localize, if the only checkpoint is of a run",
     help="Folder for tables, the plot and sheets.",
 )
 @json_option
@@ -88,16 +88,16 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure how much of a map lies on the object, beside maps that look at nothing.
+    """Measure how much of a map lies on the object, beside baselines that ignore the image.
 
-    Images pair with masks, boxes and maps by relative path, extension aside, or, where no
+    Images pair with masks, boxes and maps by relative path without extension, or, if no
     path matches, by file name. Writes localize.json, table.txt, per-image.csv, the pixels'
     precision-recall curve and, for each kind of maps, a sheet of its best, median and worst.
     """
     if not classifiers and not maps:
         raise click.UsageError("give --checkpoint or --maps: nothing else makes maps")
     if (truth is None) == (boxes is None):
-        raise click.UsageError("give either --truth or --boxes: where the objects are")
+        raise click.UsageError("give either --truth or --boxes, which say where the objects are")
     require_torch("dilo-eval")
     plots = not settings.pop("no_plots")
     if plots:

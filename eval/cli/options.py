@@ -51,7 +51,7 @@ def _result_name(ctx: click.Context, parameter: click.Parameter, value: str | No
     ):
         return value
     raise click.BadParameter(
-        f"must be letters, digits, '.', '_' and '-', and neither fast nor step-N, got {value!r}"
+        f"must be letters, digits, '.', '_' and '-', but not fast or step-N, got {value!r}"
     )
 
 
@@ -60,7 +60,7 @@ def _worker_count(ctx: click.Context, parameter: click.Parameter, value: int | N
     return default_workers(8) if value is None else value
 
 
-_CHECKPOINT = "A checkpoint, whoever wrote it, or the folder of a run, for its newest one."
+_CHECKPOINT = "A checkpoint of any program, or the folder of a run, for its newest one."
 checkpoint_option = click.option(
     "--checkpoint",
     required=True,
@@ -70,7 +70,7 @@ checkpoint_option = click.option(
 optional_checkpoint_option = click.option(
     "--checkpoint",
     type=click.Path(exists=True, path_type=Path),
-    help=f"{_CHECKPOINT} Not needed where features come from files.",
+    help=f"{_CHECKPOINT} Not needed if features come from files.",
 )
 
 
@@ -97,15 +97,15 @@ device_option = click.option(
     default="auto",
     show_default=True,
     type=DEVICE,
-    help="Where the network runs; auto takes CUDA where there is one.",
+    help="Where the network runs; auto takes CUDA if there is a GPU.",
 )
 precision_option = click.option(
     "--precision",
     type=PRECISION,
     default="fp32",
     show_default=True,
-    help="Of matrix products and convolutions; auto takes bf16 on a GPU that has it. Features "
-    "are float32 in any case.",
+    help="Number format of products and convolutions; auto takes bf16 on a GPU that has it. "
+    "Features are always stored as float32.",
 )
 size_option = click.option(
     "--size",
@@ -116,7 +116,7 @@ size_option = click.option(
 arch_option = click.option(
     "--arch",
     show_default="what the checkpoint says",
-    help="The network, where the file is silent: resnet50, or timm:NAME.",
+    help="The network, if the file does not say: resnet50, or timm:NAME.",
 )
 _MACHINE = {
     "workers": workers_option,
@@ -139,7 +139,7 @@ layer_option = click.option(
     "output",
     type=click.Choice(["pooled", "embedding"]),
     show_default="pooled",
-    help="What the backbone pools, or what the projection head makes of it.",
+    help="Features: the pooled output of the backbone, or the embedding by the projection head.",
 )
 name_option = click.option(
     "--name",
@@ -155,7 +155,7 @@ count_option = click.option(
     "--count", default=8, show_default=True, type=click.IntRange(min=1), help="Images to show."
 )
 seed_option = click.option(
-    "--seed", default=0, show_default=True, help="Which of them, drawn at random."
+    "--seed", default=0, show_default=True, help="Seed of their random choice."
 )
 class_option = click.option(
     "--class",

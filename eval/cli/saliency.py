@@ -36,7 +36,7 @@ from dilo.pipeline.common.extras import require
 )
 @name_option
 @jobs_option
-@click.option("--no-plots", is_flag=True, help="Draw no plots, which takes matplotlib.")
+@click.option("--no-plots", is_flag=True, help="Do not draw plots, which need matplotlib.")
 @json_option
 @user_errors
 def command(
@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Score saliency masks against ground truth, as benchmarks do.
 
-    Masks and ground truth pair by relative path, extension aside, or, where no path
+    Masks and ground truth pair by relative path without extension, or, if no path
     matches, by file name. Writes saliency.json, table.txt, per-image.csv, two plots and,
     for each method, a sheet of its best, median and worst masks by weighted F.
     """

@@ -135,7 +135,7 @@ def write_sheets(
     rows: Sequence[MethodResult],
     scores: Scores,
 ) -> None:
-    """Draw a sheet of each kind of maps but the floors."""
+    """Draw a sheet of each kind of maps but the baselines."""
     files = sheet_names([row.name for row in rows])
     for place, (file, row) in enumerate(zip(files, rows, strict=True)):
         if row.baseline:

@@ -245,6 +245,6 @@ def _side(value: object, source: Path) -> int | None:
         got = value if abs(value) < _BEYOND else "a number beyond all images"
         raise CheckpointError(
             f"{source}: views.size of its recipe must be 1 to {_LARGEST_SIDE} pixels, got {got}: "
-            "say another with --size, or take another checkpoint"
+            "give another --size, or take another checkpoint"
         )
     return value if type(value) is int else None

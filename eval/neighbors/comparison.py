@@ -142,7 +142,7 @@ def compare(
         if any(new.names != old.names for new, old in zip(read[-1], read[0], strict=True)):
             raise DiloError(
                 f"images of {bank.root} must stay as they are, but {name} could read others than "
-                "the checkpoint before: give the same command again"
+                "the checkpoint before: run the same command again"
             )
     return Comparison(*read[0], tuple(results), k, skipped)
 

@@ -363,7 +363,7 @@ def test_a_cache_is_read_again_for_the_same_network_only(four):
 def test_files_of_two_networks_or_sizes_are_refused(four):
     train, test = stored(four, "train"), stored(four, "test", "--size", 24)
     words = vote(four, train=train, test=test, checkpoint=None, status=3)
-    assert "must come from one network in one way, got size 16 and 24: make one" in words
+    assert "must come from one network with one setting, got size 16 and 24: make one" in words
     words = vote(four, train=train, test=test, status=3)
     assert f"features of {four / 'test'} must be what the checkpoint makes, got size 24" in words
     small_checkpoint(four / "c.pt", seed=1)

@@ -127,7 +127,7 @@ def test_a_files_words_are_shortened_and_cannot_command_a_terminal(tmp_path):
     state = network().state_dict()
     for arch in ("a" * 10**6, "\x1b]0;owned\x07", "\u202egpj"):
         torch.save({"arch": arch, "state_dict": state}, tmp_path / "x.pth")
-        with pytest.raises(CheckpointError, match="say it with --arch") as caught:
+        with pytest.raises(CheckpointError, match="give it with --arch") as caught:
             load_encoder(tmp_path / "x.pth")
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 500
