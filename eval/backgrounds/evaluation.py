@@ -100,25 +100,7 @@ class Findings:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Measure how far classifiers rely on backgrounds, and write record, table and sheet.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of backgrounds.json, and the table.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read, or does not fit.
-    """
+    """Measure how far classifiers rely on backgrounds, and write record, table and sheet."""
     started = time.monotonic()
     machine = request.machine
     device, _ = machine.choose()

@@ -61,25 +61,7 @@ class Request:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Map the scores of some images, and write a figure and a record.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of gradients.json, and what each classifier makes of each image.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read.
-    """
+    """Map the scores of some images, and write a figure and a record."""
     started = time.monotonic()
     (device, _), folder = request.machine.choose(), any_folder(request.images, say=say)
     rows = find_rows(request.query, folder.names, folder.root)
@@ -117,29 +99,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
 def readable_images(
     folder: LabelledFolder, rows: Sequence[int], count: int
 ) -> tuple[list[int], list[tuple[str, str]]]:
-    """Take the first images of an order that can be read.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        The images.
-    rows : sequence of int
-        Rows of them, those to try first at the beginning.
-    count : int
-        How many are wanted.
-
-    Returns
-    -------
-    list of int
-        Rows that can be read, as many as wanted or there are, increasing.
-    list of (str, str)
-        Path of each image that was tried in vain, and why.
-
-    Raises
-    ------
-    DiloError
-        If none can be read.
-    """
+    """Take the first images of an order that can be read."""
     chosen: list[int] = []
     failures: list[tuple[str, str]] = []
     for row in rows:

@@ -41,25 +41,7 @@ BASELINE_NAMES = {"center": "baseline: center prior", "random": "baseline: rando
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Score maps against truth, and write tables, a plot and sheets.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of localize.json, and the table.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read or paired.
-    """
+    """Score maps against truth, and write tables, a plot and sheets."""
     started = time.monotonic()
     truth: Truth = (
         MaskTruth(request.truth, request.images) if request.truth else BoxTruth(_boxes(request))

@@ -76,25 +76,7 @@ class Request:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Find the images most similar to each query, and write a record and a figure of some.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of neighbors.json, and how often neighbours are of the query's class.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read, or there are too few images.
-    """
+    """Find the images most similar to each query, and write a record and a figure of some."""
     started = time.monotonic()
     device, _ = request.machine.choose()
     loaded: dict[LabelledFolder, Features] = {}

@@ -47,25 +47,7 @@ class Request:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Score masks against ground truth, and write tables, plots and sheets.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of saliency.json, and the table.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read or paired.
-    """
+    """Score masks against ground truth, and write tables, plots and sheets."""
     started = time.monotonic()
     truth = PngFolder(request.truth, "--truth", request.images)
     truths = list(truth.keys)
