@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from dilo.eval.common.inputs import data_name, keyed, listing
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.results import (
     Evaluation,
+    Say,
     provenance,
     say_skipped,
     settled_folder,
@@ -42,8 +43,6 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

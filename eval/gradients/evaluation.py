@@ -1,7 +1,7 @@
 """The whole of `dilo-eval gradients`: choose images, map scores, draw, write."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from dilo.eval.common.machine import Machine
 from dilo.eval.common.panels import write_figure
 from dilo.eval.common.results import (
     Evaluation,
+    Say,
     provenance,
     record_head,
     say_skipped,
@@ -29,8 +30,6 @@ from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped, find_rows
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
