@@ -21,6 +21,8 @@ from dilo.pipeline.images.names import escaped
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
     from dilo.eval.models.encoder import Encoder
 
+#: Writes a line for people.
+Say = Callable[[str], None]
 #: Seconds for which an empty folder may be that of a command that is about to write there.
 CLAIMED = 60.0
 
@@ -99,9 +101,7 @@ def require_ours(folder: Path | None, task: str) -> None:
         )
 
 
-def settled_folder(
-    folder: Path, record: Mapping[str, Any], say: Callable[[str], None], *, of_run: bool
-) -> Path:
+def settled_folder(folder: Path, record: Mapping[str, Any], say: Say, *, of_run: bool) -> Path:
     """Choose a folder, and make it, such that a result replaces none of other images or settings.
 
     That is `folder`, or else ``FOLDER-NAME``, ``FOLDER-NAME-2`` and so on beside it, by the "name"
@@ -117,7 +117,7 @@ def settled_folder(
     )
 
 
-def settled_file(path: Path, record: Mapping[str, Any], say: Callable[[str], None]) -> Path:
+def settled_file(path: Path, record: Mapping[str, Any], say: Say) -> Path:
     """Choose the file of a record as `settled_folder` chooses a folder."""
     return _settled(
         path,
@@ -133,7 +133,7 @@ def _settled(
     record: Mapping[str, Any],
     is_open: Callable[[Path], bool],
     is_same: Callable[[Path], bool],
-    say: Callable[[str], None],
+    say: Say,
 ) -> Path:
     """Choose the first place where nothing is, or the same; say so if it is not the one named."""
     places = beside(path, str(record.get("name") or data_name(record.get("inputs"))))
@@ -240,7 +240,7 @@ def write_image(path: Path, picture: Image.Image) -> None:
 
 def say_skipped(
     images: Sequence[tuple[str, str]],
-    say: Callable[[str], object],
+    say: Say,
     why: str = "of the images could not be read",
     all_in: str = "--json",
 ) -> None:

@@ -1,6 +1,6 @@
 """Images below a folder, and their classes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dilo.eval.common.inputs import digest_of_files
+from dilo.eval.common.results import Say
 from dilo.pipeline.images.labels import class_remarks, labels_of
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names
@@ -43,9 +44,6 @@ class LabelledFolder:
     def class_name(self, row: int) -> str | None:
         """Name the class of an image; None where there are no classes."""
         return self.classes[int(self.labels[row])] if self.classes else None
-
-
-Say = Callable[[str], object]
 
 
 def labelled_folder(

@@ -1,7 +1,6 @@
 """The linear evaluation from a request to a record: by a protocol, or in minutes."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from dilo.eval.common.inputs import data_name, listing
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.results import (
     Evaluation,
+    Say,
     provenance,
     require_ours,
     result_folder,
@@ -30,8 +30,6 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.train.runtime.launch import is_first
 from dilo.train.runtime.options import RunOptions
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
