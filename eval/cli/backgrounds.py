@@ -115,7 +115,7 @@ def _demand_one_source(
     if images is None or masks is None:
         raise click.UsageError("give --challenge DIR, or both --images DIR and --masks STORE")
     if mapping is not None:
-        raise click.UsageError("--mapping is for --challenge alone")
+        raise click.UsageError("--mapping is for --challenge only")
     if others := [name for name in variations if name not in VARIATIONS]:
         raise click.BadParameter(
             f"must be of {', '.join(VARIATIONS)} without --challenge, got {others[0]}",

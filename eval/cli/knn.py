@@ -99,7 +99,7 @@ def command(
     """
     if train.samefile(test):
         raise click.BadParameter(
-            "must be another than --train: every image would find itself", param_hint="--test"
+            "must not be the images of --train: every image would find itself", param_hint="--test"
         )
     if checkpoint is None and (train.is_dir() or test.is_dir()):
         raise click.UsageError("--checkpoint must be given, unless --train and --test are files.")

@@ -144,8 +144,8 @@ def _require_two_folders(train: Path, test: Path) -> None:
     first, second = train.resolve(), test.resolve()
     if first == second or first in second.parents or second in first.parents:
         raise click.BadParameter(
-            f"must be another folder than --train, neither inside of the other, got {test}: "
-            "accuracy on training images says nothing",
+            f"must be another folder than --train, and neither inside the other, got {test}: "
+            "accuracy on training images is no evidence",
             param_hint="--test",
         )
 
@@ -155,10 +155,10 @@ def _require_fitting_options(
 ) -> None:
     """Refuse options that mean nothing together."""
     if not fast and (train.is_file() or test.is_file()):
-        raise click.UsageError("A file of features serves --fast alone: else give class folders.")
+        raise click.UsageError("A file of features is for --fast only: give class folders.")
     if fast and protocol:
-        raise click.UsageError("--protocol goes without --fast, which follows none.")
+        raise click.UsageError("--protocol cannot be given with --fast, which follows none.")
     if fast and lr is not None:
-        raise click.UsageError("--lr goes without --fast, which tries many.")
+        raise click.UsageError("--lr cannot be given with --fast, which tries many.")
     if fast and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise click.UsageError("--fast runs in one process: start it without torchrun.")

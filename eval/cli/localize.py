@@ -95,7 +95,7 @@ def command(
     precision-recall curve and, for each kind of maps, a sheet of its best, median and worst.
     """
     if not classifiers and not maps:
-        raise click.UsageError("give --checkpoint or --maps: nothing else makes maps")
+        raise click.UsageError("give --checkpoint or --maps, which make or hold the maps")
     if (truth is None) == (boxes is None):
         raise click.UsageError("give either --truth or --boxes, which say where the objects are")
     require_torch("dilo-eval")

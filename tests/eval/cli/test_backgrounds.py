@@ -79,7 +79,7 @@ def test_the_challenge_is_judged_at_the_size_that_is_asked_for(data, tmp_path):
         ),
         pytest.param(
             ("--images", "images", "--masks", "masks", "--mapping", "in_to_in9.json"),
-            "--mapping is for --challenge alone",
+            "--mapping is for --challenge only",
             id="mapping",
         ),
         pytest.param(
