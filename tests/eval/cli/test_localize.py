@@ -45,7 +45,7 @@ def test_a_run_s_result_lies_below_the_run(objects):
     ("arguments", "status", "words"),
     [
         (["--truth", "{0}/masks"], 2, "give --checkpoint or --maps, which make or hold the maps"),
-        (["--maps", "{0}/perfect"], 2, "give either --truth or --boxes: where the objects are"),
+        (["--maps", "{0}/perfect"], 2, "give either --truth or --boxes, which say where"),
         (
             ["--maps", "{0}/perfect", "--truth", "{0}/masks", "--boxes", "{0}/masks"],
             2,
