@@ -20,7 +20,7 @@ from dilo.pipeline.common.extras import require_torch
 from dilo.pipeline.common.printing import counted
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.models.encoder import Output
+    from dilo.eval.models.encoder import Layer
 
 
 @click.command("features")
@@ -45,7 +45,7 @@ def command(
     checkpoint: Path,
     images: Path,
     out: Path,
-    output: "Output | None",
+    layer: "Layer | None",
     machine: Machine,
     as_json: bool,
 ) -> None:
@@ -65,10 +65,10 @@ def command(
 
     folder = any_folder(images, say=say)
     encoder = load_encoder(
-        checkpoint, arch=machine.arch, size=machine.size, output=output or "pooled"
+        checkpoint, arch=machine.arch, size=machine.size, layer=layer or "pooled"
     )
     features = Loader(machine, say).extract_to_file(encoder, folder, out)
     rows, width = features.vectors.shape
     record = {**features_record(features), "out": str(out), **provenance(started)}
-    table = [f"{out}: {counted(rows, 'row')} of {width}, {features.source.output}"]
+    table = [f"{out}: {counted(rows, 'row')} of {width}, {features.source.layer}"]
     print_evaluation(Evaluation(record, table), as_json=as_json)

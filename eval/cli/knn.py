@@ -21,7 +21,7 @@ from dilo.pipeline.cli.outputs import JSON_FILE
 from dilo.pipeline.common.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.models.encoder import Output
+    from dilo.eval.models.encoder import Layer
 
 
 @click.command("knn")
@@ -81,7 +81,7 @@ def command(
     train: Path,
     test: Path,
     protocol: str,
-    output: "Output | None",
+    layer: "Layer | None",
     ks: tuple[int, ...],
     temperature: float | None,
     cache: Path | None,
@@ -122,7 +122,7 @@ def command(
         test=test,
         machine=machine,
         protocol=protocol,
-        output=output,
+        layer=layer,
         ks=ks,
         temperature=temperature,
         cache=cache,

@@ -24,7 +24,7 @@ from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.attribution.maps import ClassRule
-    from dilo.eval.models.encoder import Output
+    from dilo.eval.models.encoder import Layer
     from dilo.eval.neighbors.comparison import Pick
 
 
@@ -94,7 +94,7 @@ def command(
     query: tuple[str, ...],
     count: int,
     seed: int,
-    output: "Output | None",
+    layer: "Layer | None",
     classifiers: Named,
     rule: "ClassRule | None",
     machine: Machine,
@@ -129,7 +129,7 @@ def command(
         query=query,
         count=count,
         seed=seed,
-        output=output or "pooled",
+        layer=layer or "pooled",
         classifiers=classifiers,
         rule=rule,
         machine=machine,

@@ -136,7 +136,6 @@ def machine_options(*without: str, batch: int = 256) -> Callable[[Command], Comm
 
 layer_option = click.option(
     "--layer",
-    "output",
     type=click.Choice(["pooled", "embedding"]),
     show_default="pooled",
     help="Features: the pooled output of the backbone, or the embedding by the projection head.",

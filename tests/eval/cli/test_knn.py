@@ -60,7 +60,7 @@ def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
         "step": 7,
         "size": 32,
         "protocol": "dilo",
-        "output": "pooled",
+        "layer": "pooled",
         "temperature": 0.07,
         "classes": 2,
         "train": str(data / "train"),
@@ -265,7 +265,7 @@ def stored(four, folder, *more):
 
 def numbers(record):
     """Leave out what says only where and when."""
-    kept = ("results", "temperature", "output", "size", "step", "classes", "protocol")
+    kept = ("results", "temperature", "layer", "size", "step", "classes", "protocol")
     return {name: record[name] for name in kept}
 
 
@@ -289,7 +289,7 @@ def test_a_test_file_of_fewer_classes_is_numbered_as_the_training_images_are(fou
 
 
 @pytest.mark.parametrize(
-    ("protocol", "output", "ks", "temperature"),
+    ("protocol", "layer", "ks", "temperature"),
     [
         ("instdisc", "embedding", [40], 0.2),
         ("moco", "embedding", [40], 0.1),
@@ -297,14 +297,14 @@ def test_a_test_file_of_fewer_classes_is_numbered_as_the_training_images_are(fou
         ("solo", "pooled", [20], 0.07),
     ],
 )
-def test_a_protocol_sets_what_is_compared_and_how(four, protocol, output, ks, temperature):
+def test_a_protocol_sets_what_is_compared_and_how(four, protocol, layer, ks, temperature):
     trained = {"recipe": {"method": "instdisc", "memory": {"temperature": 0.2}}}
     small_checkpoint(four / "c.pt", dilo={**trained})
     more = ("--size", 16, *(() if ks == [20] else ("--k", ks[0])))
     record = vote(four, "--protocol", protocol, *more)
-    assert (record["protocol"], record["output"]) == (protocol, output)
+    assert (record["protocol"], record["layer"]) == (protocol, layer)
     assert record["temperature"] == temperature
-    encoder = load_encoder(four / "c.pt", size=16, output=output)
+    encoder = load_encoder(four / "c.pt", size=16, layer=layer)
     bank, queries = (
         extract_features(encoder, labelled_folder(four / n)) for n in ("train", "test")
     )
@@ -324,7 +324,7 @@ def test_a_protocol_sets_what_is_compared_and_how(four, protocol, output, ks, te
 def test_options_override_a_protocol(four):
     more = ("--layer", "pooled", "--k", "3", "--temperature", "0.5")
     record = vote(four, "--protocol", "moco", *more)
-    assert (record["output"], record["temperature"]) == ("pooled", 0.5)
+    assert (record["layer"], record["temperature"]) == ("pooled", 0.5)
     assert [result["k"] for result in record["results"]] == [3]
 
 
