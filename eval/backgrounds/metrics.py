@@ -113,13 +113,13 @@ MEANINGS = {
     "only_fg": "the foreground on black",
     "no_fg": "the background, the foreground cut out in black",
     "mixed_same": "the foreground on a background of its own class",
-    "mixed_rand": "on one of any class, its own too",
-    "mixed_next": "on one of the next class",
+    "mixed_rand": "the foreground on a background of any class, its own too",
+    "mixed_next": "the foreground on a background of the next class",
     "only_bg_b": "the background, the object's box black",
     "only_bg_t": "the background, the object's box filled with background",
-    "BG-gap": "mixed_same less mixed_rand, in points, with its 95 % interval",
-    "follows rand": "of mixed_rand on another class's background, answered by that class",
-    "follows next": "of mixed_next, answered by the background's class",
+    "BG-gap": "mixed_same minus mixed_rand, in points, with its 95 % interval",
+    "follows rand": "mixed_rand on the background of another class: that class predicted",
+    "follows next": "mixed_next: the class of the background predicted",
 }
 
 
@@ -130,8 +130,10 @@ def table(record: Mapping[str, Any]) -> list[str]:
     rows = [[name, *(row.get(column, "-") for column in columns)] for name, row in cells.items()]
     lines = text_table(["classifier", *columns], rows)
     chances = sorted({f"{result['chance']:.1f}" for result in record["results"]})
-    lines += ["", *(f"{column:<12} {MEANINGS[column]}" for column in columns)]
-    return [*lines, f"{'chance':<12} of one class: {' or '.join(chances)}"]
+    meanings = {column: MEANINGS[column] for column in columns}
+    meanings["chance"] = f"of one class: {' or '.join(chances)}"
+    width = max(map(len, meanings))
+    return [*lines, "", *(f"{column:<{width}}  {text}" for column, text in meanings.items())]
 
 
 def _cells(result: Mapping[str, Any]) -> dict[str, str]:
@@ -147,10 +149,10 @@ def _cells(result: Mapping[str, Any]) -> dict[str, str]:
 def heading(record: Mapping[str, Any]) -> str:
     """Say in a line what was judged."""
     if record["mode"] == "challenge":
-        return f"the Backgrounds Challenge in {record['images']}, seen at {record['side']} px"
+        return f"the Backgrounds Challenge in {record['images']}, shown at {record['side']} px"
     counts = sorted({result["images"] for result in record["results"]})
-    told = " or ".join(f"{count:,}" for count in counts)
+    images = " or ".join(f"{count:,}" for count in counts)
     return (
-        f"variations of {told} images of {record['images']}, {record['judged_classes']} classes, "
+        f"variations of {images} images of {record['images']}, {record['judged_classes']} classes, "
         f"by the masks {record['masks']}, seed {record['seed']}"
     )
