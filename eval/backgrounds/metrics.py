@@ -83,17 +83,18 @@ def paired(first: Answers, second: Answers) -> bool:
     return first.paths == second.paths
 
 
-def reliance_metrics(found: Mapping[str, Answers]) -> dict[str, object]:
-    """Gather what is told of one classifier."""
-    told = {name: proportion(answers.right) for name, answers in found.items()}
-    record: dict[str, object] = {"top1": _said(told)}
-    if {"mixed_same", "mixed_rand"} <= found.keys():
-        gap = background_gap(found["mixed_same"], found["mixed_rand"])
+def reliance_metrics(by_variation: Mapping[str, Answers]) -> dict[str, object]:
+    """Gather the numbers of one classifier, from its answers by variation."""
+    shares = {name: proportion(answers.right) for name, answers in by_variation.items()}
+    record: dict[str, object] = {"top1": _said(shares)}
+    if {"mixed_same", "mixed_rand"} <= by_variation.keys():
+        gap = background_gap(by_variation["mixed_same"], by_variation["mixed_rand"])
         record["bg_gap"] = None if gap is None else vars(gap)
-    changed = {name: answers for name, answers in found.items() if name != "original"}
-    if "original" in found:
+    changed = {name: answers for name, answers in by_variation.items() if name != "original"}
+    if "original" in by_variation:
         stays = {
-            name: retained_rate(found["original"], answers) for name, answers in changed.items()
+            name: retained_rate(by_variation["original"], answers)
+            for name, answers in changed.items()
         }
         record["retained"] = _said(stays)
     record["follows_background"] = _said(
@@ -104,7 +105,7 @@ def reliance_metrics(found: Mapping[str, Answers]) -> dict[str, object]:
 
 def _said(shares: Mapping[str, Proportion | None]) -> dict[str, object]:
     """Turn what is known into what JSON holds."""
-    return {name: vars(found) for name, found in shares.items() if found is not None}
+    return {name: vars(share) for name, share in shares.items() if share is not None}
 
 
 #: What each column is, for below the table.
@@ -138,11 +139,11 @@ def table(record: Mapping[str, Any]) -> list[str]:
 
 def _cells(result: Mapping[str, Any]) -> dict[str, str]:
     """Write the cells of one classifier."""
-    cells = {name: f"{told['value']:.1f}" for name, told in result["top1"].items()}
+    cells = {name: f"{share['value']:.1f}" for name, share in result["top1"].items()}
     if gap := result.get("bg_gap"):
         cells["BG-gap"] = f"{gap['value']:.1f} ({gap['low']:.1f} to {gap['high']:.1f})"
-    for name, told in result["follows_background"].items():
-        cells[f"follows {name.removeprefix('mixed_')}"] = f"{told['value']:.1f}"
+    for name, share in result["follows_background"].items():
+        cells[f"follows {name.removeprefix('mixed_')}"] = f"{share['value']:.1f}"
     return cells
 
 
