@@ -111,7 +111,7 @@ def test_a_state_of_other_settings_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize("content", [{"format": 0, "settings": {}, "state": {}}, {}, [1]])
 def test_a_state_of_another_format_is_refused(tmp_path, content):
     torch.save(content, tmp_path / STATE)
-    with pytest.raises(CheckpointError, match=r"training\.pt must be what dilo-eval linear of"):
+    with pytest.raises(CheckpointError, match=r"training\.pt must be written by this version of"):
         read_state(tmp_path, {})
 
 

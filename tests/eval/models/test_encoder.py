@@ -232,6 +232,6 @@ def test_counts_that_count_nothing_and_endless_words_are_dropped(tmp_path):
 @pytest.mark.parametrize("size", [0, -7, 10**18])
 def test_a_side_that_no_image_has_is_refused_unless_another_is_given(tmp_path, size):
     path = write_checkpoint(tmp_path / "c.pt", size=size)
-    with pytest.raises(CheckpointError, match=r"must be 1 to 16384 pixels, got .*: say another wi"):
+    with pytest.raises(CheckpointError, match=r"must be 1 to 16384 pixels, got .*: give another"):
         load_encoder(path)
     assert load_encoder(path, size=64).size == 64
