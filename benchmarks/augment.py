@@ -5,7 +5,8 @@
 
 The yardstick is torchvision's v2 transforms, view by view on one core, by the same draws: on
 float tensors and on Pillow images, the faster of which the ratio is to. Uint8 crops in,
-normalised float tensors out, for all three; on a GPU the crops are on the device beforehand.
+normalised float tensors out, for all three; on a GPU the crops are on the device beforehand, and
+what comes out is bfloat16, as for a network in that precision.
 A mixture is gray, textures and crops, as often each, from a bank of 1024 pictures. With --step, a
 whole training step of the recipe on the same device is timed too, for the share that is ours.
 """
@@ -179,6 +180,7 @@ def main() -> None:
     device = torch.device(options.device)
     there, parameters = (images.to(device), masks.to(device)), stack_params(draws)
     bank = bank_of(recipe, device)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
 
     def waited(work: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:
@@ -189,7 +191,7 @@ def main() -> None:
         return run
 
     runs: dict[str, Callable[[], object]] = {
-        "augment": waited(lambda: augment(*there, parameters, recipe.views, bank)),
+        "augment": waited(lambda: augment(*there, parameters, recipe.views, bank, dtype=dtype)),
         "tensor": lambda: [by_tensor(*x) for x in zip(images, masks, draws, strict=True)],
         "pillow": lambda: [by_pillow(*x, d) for x, d in zip(pictures, draws, strict=True)],
     }

@@ -11,7 +11,7 @@ import torch
 
 from dilo.eval.common.inputs import data_name, listing
 from dilo.eval.common.machine import Machine
-from dilo.eval.common.results import provenance, skipped_images
+from dilo.eval.common.results import Evaluation, provenance, skipped_images
 from dilo.eval.features.extraction import width_of
 from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
@@ -87,7 +87,7 @@ class Request:
     name: str | None = None
 
 
-def evaluate(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
+def evaluate(request: Request, say: Callable[[str], None]) -> Evaluation:
     """Classify the test images by the vote of the most similar training images."""
     started = time.monotonic()
     preset = PROTOCOLS[request.protocol]
@@ -117,7 +117,7 @@ def evaluate(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
     name = request.name or data_name(record["inputs"])
     record |= {"name": name, "protocol": request.protocol}
     record["skipped_k"] = [] if request.ks else [k for k in preset.ks if k not in ks]
-    return record | provenance(started)
+    return Evaluation(record | provenance(started), knn_table(record))
 
 
 def _cache(

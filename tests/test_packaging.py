@@ -70,7 +70,7 @@ def test_every_source_file_is_in_the_wheel(wheel):
         installed(file)
         for folder in FOLDERS
         for file in (ROOT / folder).rglob("*")
-        if file.suffix in (".py", ".toml") or file.name == "py.typed"
+        if file.suffix in (".py", ".toml", ".j2", ".css") or file.name == "py.typed"
     }
     assert packed == sources
 

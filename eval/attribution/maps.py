@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate, linear
 
 from dilo.eval.models.classifier import Classifier
-from dilo.eval.models.two_stream import TwoStream
 from dilo.pipeline.errors import CheckpointError, RecipeError
 from dilo.train.augment.color import to_color_space
 
@@ -27,7 +26,7 @@ def attribution_maps(
     Parameters
     ----------
     classifier : Classifier
-        The frozen trunk, its batch norm in eval mode, and the linear layer on it.
+        The frozen backbone, its batch norm in eval mode, and the linear layer on it.
     images : Tensor of shape (B, 3, H, W), float32
         RGB in [0, 1], on the classifier's device.
     method : {"gradient", "cam"}
@@ -68,7 +67,7 @@ def class_activations(classifier: Classifier, images: Tensor, classes: Tensor) -
     Parameters
     ----------
     classifier : Classifier
-        The frozen trunk and the linear layer on it.
+        The frozen backbone and the linear layer on it.
     images : Tensor of shape (B, 3, H, W), float32
         RGB in [0, 1], on the classifier's device.
     classes : Tensor of shape (B,), int64
@@ -77,9 +76,9 @@ def class_activations(classifier: Classifier, images: Tensor, classes: Tensor) -
     Returns
     -------
     Tensor of shape (B, P, h, w), float32
-        The map of each of the P trunks, in the trunk's own cells: two of a pair, luminance
-        first, else one. Where the trunk pools by the mean, as ResNets do, the mean over the
-        cells, summed over the trunks, is the score less its bias.
+        The map of each of the P backbones, in the backbone's own cells: two of a pair, luminance
+        first, else one. Where the backbone pools by the mean, as ResNets do, the mean over the
+        cells, summed over the backbones, is the score less its bias.
 
     Raises
     ------
@@ -89,15 +88,15 @@ def class_activations(classifier: Classifier, images: Tensor, classes: Tensor) -
     encoder = classifier.encoder
     try:
         with torch.no_grad():
-            maps = encoder.maps(images)
+            maps = encoder.feature_maps(images)
     except RecipeError as error:
         raise CheckpointError(
             f"{encoder.source} must have feature maps for class activation maps, got none from "
             f"{encoder.model.arch}: take the gradient instead"
         ) from error
-    trunks = 2 if isinstance(encoder.network, TwoStream) else 1
-    weighted = maps * classifier.weight[classes][:, :, None, None]
-    return torch.stack([part.sum(1) for part in weighted.chunk(trunks, 1)], 1)
+    weights = torch.split(classifier.weight[classes], [stream.shape[1] for stream in maps], 1)
+    pairs = zip(maps, weights, strict=True)
+    return torch.stack([torch.einsum("bdhw,bd->bhw", *pair) for pair in pairs], 1)
 
 
 def predicted(classifier: Classifier, images: Tensor) -> Tensor:
@@ -106,7 +105,7 @@ def predicted(classifier: Classifier, images: Tensor) -> Tensor:
     Parameters
     ----------
     classifier : Classifier
-        The frozen trunk and the linear layer on it.
+        The frozen backbone and the linear layer on it.
     images : Tensor of shape (B, 3, H, W), float32
         RGB in [0, 1], on the classifier's device.
 

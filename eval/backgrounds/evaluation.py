@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from dilo.eval.common.inputs import data_name, keyed, listing
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.results import (
     Evaluation,
+    Say,
     provenance,
     say_skipped,
     settled_folder,
@@ -42,8 +43,6 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,25 +99,7 @@ class Findings:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Measure how far classifiers rely on backgrounds, and write record, table and sheet.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of backgrounds.json, and the table.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read, or does not fit.
-    """
+    """Measure how far classifiers rely on backgrounds, and write record, table and sheet."""
     started = time.monotonic()
     machine = request.machine
     device, _ = machine.choose()

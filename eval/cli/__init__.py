@@ -20,7 +20,7 @@ from dilo.pipeline.cli.options import Program
 @click.group(cls=Program)
 @click.version_option(package_name="dilo", prog_name="dilo-eval")
 def main() -> None:
-    """Say whether it worked: the training, the masks. In numbers and pictures.
+    """Evaluate checkpoints and masks, in numbers and pictures.
 
     \b
     Exit status of every command:
@@ -28,7 +28,7 @@ def main() -> None:
       2   the command line is wrong
       3   could not go on; the message says why and what to do
       70  a bug of dilo; the message says what to report
-    `linear` alone: 75, stopped by a signal; the same command goes on
+    `linear` alone: 75, interrupted by a signal; the same command resumes
     """
 
 

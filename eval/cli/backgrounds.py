@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
+    Named,
+    classifiers_option,
     machine_options,
     name_option,
     print_evaluation,

@@ -10,8 +10,8 @@ from dilo.eval.cli.options import (
     checkpoint_option,
     machine_options,
     output_option,
+    print_evaluation,
     require_parent,
-    tell,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
@@ -58,7 +58,7 @@ def command(
     """
     started = time.monotonic()
     require_torch("dilo-eval")
-    from dilo.eval.common.results import provenance
+    from dilo.eval.common.results import Evaluation, provenance
     from dilo.eval.features.features import features_record
     from dilo.eval.features.folders import any_folder
     from dilo.eval.features.loading import Loader
@@ -70,6 +70,6 @@ def command(
     )
     features = Loader(machine, say).extract_to_file(encoder, folder, out)
     rows, width = features.vectors.shape
-    say(f"{out}: {counted(rows, 'row')} of {width}, {features.source.output}")
     record = {**features_record(features), "out": str(out), **provenance(started)}
-    tell(record, as_json=as_json)
+    table = [f"{out}: {counted(rows, 'row')} of {width}, {features.source.output}"]
+    print_evaluation(Evaluation(record, table), as_json=as_json)

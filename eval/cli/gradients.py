@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dilo.eval.cli.naming import Named, classifiers_option
 from dilo.eval.cli.options import (
+    Named,
     class_option,
+    classifiers_option,
     count_option,
     machine_options,
     name_option,

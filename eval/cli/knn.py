@@ -12,8 +12,8 @@ from dilo.eval.cli.options import (
     optional_checkpoint_option,
     output_option,
     positive,
+    print_evaluation,
     require_parent,
-    tell,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
@@ -111,6 +111,7 @@ def command(
         run_folder,
         settled_file,
         settled_folder,
+        write_record,
         write_result,
     )
 
@@ -128,10 +129,11 @@ def command(
         cache=cache,
         name=name,
     )
-    record = knn.evaluate(request, say)
-    for line in knn.knn_table(record):
-        say(line)
-    tell(record, as_json=as_json, out=out and settled_file(out, record, say))
+    evaluation = knn.evaluate(request, say)
+    record = evaluation.record
+    print_evaluation(evaluation, as_json=as_json)
+    if out is not None:
+        write_record(settled_file(out, record, say), record)
     if checkpoint is not None and (usual := run_folder("knn", checkpoint)):
         folder = settled_folder(usual, record, say, of_run=True)
         say(f"written to {write_result(folder, record)}")

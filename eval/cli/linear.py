@@ -11,7 +11,7 @@ from dilo.eval.cli.options import (
     machine_options,
     name_option,
     positive,
-    tell,
+    print_evaluation,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
@@ -118,7 +118,6 @@ def command(
     _require_fitting_options(train, test, protocol, lr, fast=fast)
     require_torch("dilo-eval")
     from dilo.eval.linear.evaluation import Request, evaluate
-    from dilo.eval.linear.results import linear_table
 
     request = Request(
         checkpoint=checkpoint,
@@ -134,15 +133,10 @@ def command(
         seed=seed,
         name=name,
     )
-    record = evaluate(request, say if is_first() else quiet)
-    preempted = bool(record.get("preempted"))
-    if is_first() and not preempted:
-        for line in linear_table(record):
-            say(line)
-        folder = Path(record["classifier"]).parent
-        say(f"{folder}: {record['task']}.json, with classifier.pth of the last epoch")
-    tell(record, as_json=as_json and is_first())
-    if preempted:
+    evaluation = evaluate(request, say if is_first() else quiet)
+    if is_first():
+        print_evaluation(evaluation, as_json=as_json)
+    if evaluation.record.get("preempted"):
         ctx.exit(PREEMPTED)
 
 

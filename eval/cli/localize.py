@@ -5,11 +5,13 @@ from typing import Any
 
 import click
 
-from dilo.eval.cli.naming import Named, classifiers_option, named_folders
 from dilo.eval.cli.options import (
+    Named,
     class_option,
+    classifiers_option,
     machine_options,
     name_option,
+    named_folders,
     print_evaluation,
     require_outside,
 )

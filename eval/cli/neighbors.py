@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dilo.eval.cli.naming import Named, named_checkpoints
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    Named,
     class_option,
     count_option,
     machine_options,
     name_option,
+    named_checkpoints,
     output_option,
     print_evaluation,
     require_outside,

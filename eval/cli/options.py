@@ -1,11 +1,10 @@
 """What the commands of `dilo-eval` share: options, and how a result is told."""
 
-import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,12 +16,13 @@ from dilo.pipeline.cli.options import (
     option_group,
     print_result,
 )
-from dilo.pipeline.common.files import write_text
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
 
 if TYPE_CHECKING:
     from dilo.eval.common.results import Evaluation
 
+#: Several things of a kind, each by a name.
+Named = list[tuple[str, Path]]
 #: A folder of images, or a file of their features.
 IMAGES_OR_FEATURES = click.Path(exists=True, path_type=Path)
 
@@ -55,6 +55,11 @@ def _result_name(ctx: click.Context, parameter: click.Parameter, value: str | No
     )
 
 
+def _worker_count(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int:
+    """Choose how many processes decode, where the user does not."""
+    return default_workers(8) if value is None else value
+
+
 _CHECKPOINT = "A checkpoint, whoever wrote it, or the folder of a run, for its newest one."
 checkpoint_option = click.option(
     "--checkpoint",
@@ -83,7 +88,7 @@ def _batch_option(default: int) -> Callable[[Command], Command]:
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=0),
-    callback=lambda ctx, parameter, value: worker_count(value),
+    callback=_worker_count,
     show_default=f"{DEFAULT_WORKERS_HELP} 8",
     help="Processes that decode; 0 decodes in the main one.",
 )
@@ -138,9 +143,10 @@ output_option = click.option(
 name_option = click.option(
     "--name",
     callback=_result_name,
-    show_default="that of the folder of the images",
-    help="What to call the result. A second one of a run, of other images or settings, goes to "
-    "RUN/eval/COMMAND-NAME.",
+    metavar="NAME",
+    show_default="the folder of the images",
+    help="Name of the result: where RUN/eval/COMMAND holds one of other images or settings, this "
+    "one goes to RUN/eval/COMMAND-NAME.",
 )
 
 
@@ -174,15 +180,82 @@ def print_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
     print_result(evaluation.table, evaluation.record, as_json=as_json)
 
 
-def worker_count(workers: int | None) -> int:
-    """Choose how many processes decode, where the user does not."""
-    return default_workers(8) if workers is None else workers
+def named_folders(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
+    """Part NAME=DIR; a folder without a name is called by its own."""
+    words = ("a folder, or NAME=DIR", "no such folder", "method")
+    return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
 
 
-def tell(record: Mapping[str, Any], *, as_json: bool, out: Path | None = None) -> None:
-    """Write a record to a file, and to standard output, as far as asked for."""
-    text = json.dumps(record)
-    if out is not None:
-        write_text(out, f"{text}\n")
-    if as_json:
-        click.echo(text)
+def named_results(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
+    """Part NAME=DIR of a run, or of other results; one without a name is called by its own."""
+    words = ("the folder of a run, or NAME=DIR", "no such folder", "folder")
+    return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
+
+
+def named_runs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
+    """Part NAME=PATH of runs and of checkpoints of runs; a run is called by its folder."""
+    words = ("a run, a checkpoint of one, or NAME=PATH", "no such folder", "run")
+    return _named(values, Path.exists, _checkpoint_name, words)
+
+
+def _checkpoint_name(path: Path) -> str:
+    """Name a run by its folder, and a checkpoint by its run and its file."""
+    whole = path.resolve()
+    return whole.name if whole.is_dir() else f"{whole.parents[1].name} {whole.stem}"
+
+
+def named_checkpoints(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> Named:
+    """Part NAME=PATH, of a file or of the folder of a run; without a name the run's is one."""
+    words = ("a file or the folder of a run, or NAME=PATH", "no such file", "checkpoint")
+    return _named(values, Path.exists, _run_name, words)
+
+
+def _named(
+    values: tuple[str, ...],
+    there: Callable[[Path], bool],
+    name_of: Callable[[Path], str],
+    words: tuple[str, str, str],
+) -> Named:
+    """Part names from paths; what has "=" in its own path is that path."""
+    what, missing, noun = words
+    paths: dict[str, Path] = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        parted = bool(equals) and not there(Path(value))
+        path = Path(rest if parted else value)
+        name = name if parted else name_of(path)
+        if not there(path):
+            raise click.BadParameter(f"must be {what}, got {value}: {missing}")
+        if not name or not name.isprintable():
+            raise click.BadParameter(f"must name the {noun} in printable letters, got {value!r}")
+        if name in paths:
+            raise click.BadParameter(
+                f"must have a name for each {noun}, got {name} twice: give NAME={path}"
+            )
+        paths[name] = path
+    return list(paths.items())
+
+
+def _run_name(path: Path) -> str:
+    """Name a file or folder by the run that it lies in, or else by itself."""
+    whole = path.resolve()
+    for folder in (whole, *whole.parents):
+        if (folder / "checkpoints").is_dir():
+            return folder.name
+    return whole.name if whole.is_dir() else whole.stem
+
+
+def classifiers_option(*, required: bool) -> Callable[[Command], Command]:
+    """Make the option of the commands that look through classifiers: any number, named."""
+    return click.option(
+        "--classifier",
+        "classifiers",
+        multiple=True,
+        required=required,
+        metavar="[NAME=]PATH",
+        callback=named_checkpoints,
+        help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
+        "weights of torchvision. Given again, they are compared.",
+    )

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.naming import named_results, named_runs
-from dilo.eval.cli.options import require_outside
+from dilo.eval.cli.options import named_results, named_runs, require_outside
 from dilo.pipeline.cli.options import FOLDER, json_option, print_result, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 from dilo.pipeline.common.printing import counted

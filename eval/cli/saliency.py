@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.naming import named_folders
-from dilo.eval.cli.options import name_option, print_evaluation, require_outside
+from dilo.eval.cli.options import name_option, named_folders, print_evaluation, require_outside
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,

@@ -24,11 +24,13 @@ BLOCK, THREADS = 1024, 16
 #: Where the records of a task say what they are of and how it was measured, beside "inputs".
 SETTINGS: dict[str, tuple[str, ...]] = {
     "knn": (
-        *("train_images", "test_images", "classes", "protocol", "bank", "output", "size"),
+        *("train_images", "test_images", "classes", "protocol", "output", "size"),
         *("precision", "temperature", "results.*.k"),
     ),
-    "linear": ("train_images", "test_images", "classes", "protocol", "size", "precision", "seed"),
-    "linear-fast": ("train_images", "test_images", "classes", "protocol", "size", "seed"),
+    **dict.fromkeys(
+        ("linear", "linear-fast"),
+        ("train_images", "test_images", "classes", "protocol", "size", "precision", "seed"),
+    ),
     "localize": (
         *("images", "skipped.*.path", "truth_kind", "size"),
         *("methods.*.method", "methods.*.class"),

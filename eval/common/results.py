@@ -1,4 +1,4 @@
-"""What a read-out found, as files: where they lie, and what each of them says."""
+"""Results as files: where they go, and what every record says."""
 
 import json
 import re
@@ -21,6 +21,8 @@ from dilo.pipeline.images.names import escaped
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
     from dilo.eval.models.encoder import Encoder
 
+#: Writes a line for people.
+Say = Callable[[str], None]
 #: Seconds for which an empty folder may be that of a command that is about to write there.
 CLAIMED = 60.0
 
@@ -44,27 +46,10 @@ class Evaluation:
 
 
 def result_folder(task: str, out: Path | None, checkpoint: Path | None) -> Path:
-    """Choose the folder of a result.
+    """Choose the folder of a result: what the user asks for, or that of the run.
 
-    Parameters
-    ----------
-    task : str
-        The command: "linear".
-    out : Path or None
-        What the user asks for.
-    checkpoint : Path or None
-        The folder of a run; or a checkpoint in it, or what lies in its folder ``eval``.
-
-    Returns
-    -------
-    Path
-        What is asked for; of a run, ``RUN/eval/TASK``, where `report` looks for it; of a
-        checkpoint of the run that is not its newest, ``RUN/eval/TASK-step-N``.
-
-    Raises
-    ------
-    DiloError
-        If nothing is asked for and the checkpoint is no run's.
+    Of a run, or of what lies in its folder ``eval``, that is ``RUN/eval/TASK``, where `report`
+    looks for it; of a checkpoint of the run that is not its newest, ``RUN/eval/TASK-step-N``.
     """
     if out is not None:
         return out
@@ -105,20 +90,7 @@ def _step(checkpoint: Path) -> int | None:
 
 
 def require_ours(folder: Path | None, task: str) -> None:
-    """Refuse a folder that holds anything but an earlier result of the same command.
-
-    Parameters
-    ----------
-    folder : Path or None
-        What the user asks for; it need not be there.
-    task : str
-        The command.
-
-    Raises
-    ------
-    DiloError
-        If it holds something else.
-    """
+    """Refuse a folder that holds anything but an earlier result of the same command."""
     if folder is None or not folder.is_dir():
         return
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
@@ -129,26 +101,12 @@ def require_ours(folder: Path | None, task: str) -> None:
         )
 
 
-def settled_folder(
-    folder: Path, record: Mapping[str, Any], say: Callable[[str], None], *, of_run: bool
-) -> Path:
-    """Choose where a result goes such that it replaces none of other images or settings.
+def settled_folder(folder: Path, record: Mapping[str, Any], say: Say, *, of_run: bool) -> Path:
+    """Choose a folder, and make it, such that a result replaces none of other images or settings.
 
-    Parameters
-    ----------
-    folder : Path
-        Where it goes if nothing is there, or a result of the same images and settings.
-    record : mapping of str to object
-        What was found, or of it what `inputs_of` looks at, and its "name".
-    say : callable
-        Told where it goes, if elsewhere.
-    of_run : bool
-        Whether the folder is one that nobody named, in that of a run.
-
-    Returns
-    -------
-    Path
-        The folder, or one of ``FOLDER-NAME``, ``FOLDER-NAME-2`` beside it; it exists.
+    That is `folder`, or else ``FOLDER-NAME``, ``FOLDER-NAME-2`` and so on beside it, by the "name"
+    of the record; `say` is told. `of_run` says that nobody named the folder, which is in that of a
+    run.
     """
     return _settled(
         folder,
@@ -159,23 +117,8 @@ def settled_folder(
     )
 
 
-def settled_file(path: Path, record: Mapping[str, Any], say: Callable[[str], None]) -> Path:
-    """Choose the file of a record as `settled_folder` chooses a folder.
-
-    Parameters
-    ----------
-    path : Path
-        Where it goes if nothing is there, or a record of the same images and settings.
-    record : mapping of str to object
-        What was found.
-    say : callable
-        Told where it goes, if elsewhere.
-
-    Returns
-    -------
-    Path
-        The file, or one of ``FILE-NAME``, ``FILE-NAME-2`` beside it.
-    """
+def settled_file(path: Path, record: Mapping[str, Any], say: Say) -> Path:
+    """Choose the file of a record as `settled_folder` chooses a folder."""
     return _settled(
         path,
         record,
@@ -190,7 +133,7 @@ def _settled(
     record: Mapping[str, Any],
     is_open: Callable[[Path], bool],
     is_same: Callable[[Path], bool],
-    say: Callable[[str], None],
+    say: Say,
 ) -> Path:
     """Choose the first place where nothing is, or the same; say so if it is not the one named."""
     places = beside(path, str(record.get("name") or data_name(record.get("inputs"))))
@@ -210,22 +153,7 @@ def _is_same(record: Mapping[str, Any], path: Path, *, of_run: bool) -> bool:
 
 
 def require_record(option: str, path: Path, task: str) -> None:
-    """Refuse to write over a file that is no record of the same command.
-
-    Parameters
-    ----------
-    option : str
-        That names the file.
-    path : Path
-        The file, which need not be there.
-    task : str
-        The command.
-
-    Raises
-    ------
-    DiloError
-        If it is something else.
-    """
+    """Refuse to write over a file, named by `option`, that is no record of the same command."""
     if path.exists() and (earlier_record(path) or {}).get("task") != task:
         raise DiloError(
             f"{option} {path} must be a new file, or a record of dilo-eval {task}, got something "
@@ -253,23 +181,7 @@ def beside(path: Path, name: str = "") -> Iterator[Path]:
 
 
 def earlier_record(path: Path) -> dict[str, Any] | None:
-    """Read a record that may be there.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict or None
-        None where there is none, or something else.
-
-    Raises
-    ------
-    AccessError
-        If the system does not give it now.
-    """
+    """Read a record that may be there; None where there is none, or something else."""
     try:
         record = read_json(path)
     except (ContentError, OSError) as error:
@@ -281,17 +193,7 @@ def earlier_record(path: Path) -> dict[str, Any] | None:
 def is_free(folder: Path, *, given: bool) -> bool:
     """Take a folder that is not there, or an empty one that is nobody's.
 
-    Parameters
-    ----------
-    folder : Path
-        Which; made if it is not there.
-    given : bool
-        Whether the user named it: then no other command is taken to be about to write there.
-
-    Returns
-    -------
-    bool
-        Whether it is empty, and the caller's.
+    An empty one that the user did not name may be that of another command that is about to write.
     """
     try:
         folder.mkdir(parents=True)
@@ -303,20 +205,7 @@ def is_free(folder: Path, *, given: bool) -> bool:
 
 
 def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
-    """Write a record where `report` finds it.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the result; made if it is missing.
-    record : mapping of str to object
-        What was found; its "task" names the file.
-
-    Returns
-    -------
-    Path
-        ``FOLDER/TASK.json``.
-    """
+    """Write a record where `report` finds it, ``FOLDER/TASK.json``; its "task" names the file."""
     return write_record(folder / f"{record['task']}.json", record)
 
 
@@ -351,7 +240,7 @@ def write_image(path: Path, picture: Image.Image) -> None:
 
 def say_skipped(
     images: Sequence[tuple[str, str]],
-    say: Callable[[str], object],
+    say: Say,
     why: str = "of the images could not be read",
     all_in: str = "--json",
 ) -> None:
@@ -365,17 +254,6 @@ def say_skipped(
 
 
 def provenance(started: float) -> dict[str, Any]:
-    """Tell how long a result took, and by which versions.
-
-    Parameters
-    ----------
-    started : float
-        When it was begun, by `time.monotonic`.
-
-    Returns
-    -------
-    dict
-        "seconds" and "versions", to be part of every record.
-    """
+    """Say how long a result took, since `started` of `time.monotonic`, and by which versions."""
     versions = {name: version(name) for name in ("dilo", "torch", "torchvision", "numpy")}
     return {"seconds": round(time.monotonic() - started, 1), "versions": versions}

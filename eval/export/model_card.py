@@ -226,7 +226,7 @@ def _loading(encoder: Encoder, form: str, name: str, channels: int) -> list[str]
 
 
 def _config(encoder: Encoder, name: str, arch: str) -> list[str]:
-    """Show what detectron2 must be told, whose own defaults are another network's."""
+    """Show the settings of detectron2, whose defaults are for another network."""
     mean, std = standardisation(encoder.space)
     scaled = [[round(255 * value, 3) for value in values] for values in (mean, std)]
     return [

@@ -138,13 +138,13 @@ class JoinedRows:
             On the CPU.
         """
         first, last, _ = rows.indices(len(self))
-        found, begin = [torch.empty(0, self.shape[1])], 0
+        blocks, begin = [torch.empty(0, self.shape[1])], 0
         for part in self._parts:
             inside = slice(max(0, first - begin), min(len(part), last - begin))
             if inside.start < inside.stop:
-                found.append(part[inside])
+                blocks.append(part[inside])
             begin += len(part)
-        return torch.cat(found)
+        return torch.cat(blocks)
 
 
 def write_features(path: Path, features: Features) -> None:
@@ -227,13 +227,13 @@ def open_features(path: Path) -> Features:
 
 def _require_format(file: h5py.File, path: Path) -> None:
     """Refuse a file that is none of features, or of another version."""
-    found = None
+    file_format = None
     if "format" in file.attrs:
         value = file.attrs.get_id("format")
         plain = isinstance(value.get_type(), h5py.h5t.TypeIntegerID) and value.shape == ()
-        found = file.attrs["format"] if plain else None
-    if found != FORMAT_VERSION or "features" not in file:
-        what = "another HDF5 file" if found is None else f"format {found}"
+        file_format = file.attrs["format"] if plain else None
+    if file_format != FORMAT_VERSION or "features" not in file:
+        what = "another HDF5 file" if file_format is None else f"format {file_format}"
         raise DiloError(
             f"{path} must be a file of features of format {FORMAT_VERSION}, got {what}: "
             "make it with dilo-eval features"
@@ -292,15 +292,15 @@ def _attributes(features: Features) -> dict[str, str | int]:
 
 def _source(attributes: h5py.AttributeManager) -> FeatureSource:
     """Read what made the rows from the attributes."""
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         field.name: attributes[field.name]
         if field.name in ("step", "size")
         else _word(attributes[field.name])
         for field in fields(FeatureSource)
     }
-    step = int(found["step"])
+    step = int(values["step"])
     return FeatureSource(
-        **found | {"step": None if step == NO_STEP else step, "size": int(found["size"])}
+        **values | {"step": None if step == NO_STEP else step, "size": int(values["size"])}
     )
 
 

@@ -1,6 +1,6 @@
 """Images below a folder, and their classes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dilo.eval.common.inputs import digest_of_files
+from dilo.eval.common.results import Say
 from dilo.pipeline.images.labels import class_remarks, labels_of
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names
@@ -45,9 +46,6 @@ class LabelledFolder:
         return self.classes[int(self.labels[row])] if self.classes else None
 
 
-Say = Callable[[str], object]
-
-
 def labelled_folder(
     root: Path, *, classes: tuple[str, ...] | None = None, say: Say | None = None
 ) -> LabelledFolder:
@@ -60,7 +58,7 @@ def labelled_folder(
     classes : tuple of str, optional
         The classes to number by; by default those of the folder, sorted.
     say : callable, optional
-        Told in lines what is passed over, and what is unusual about the classes.
+        Told in lines what is ignored, and what is unusual about the classes.
 
     Returns
     -------
@@ -88,7 +86,7 @@ def any_folder(root: Path, *, say: Say | None = None) -> LabelledFolder:
     root : Path
         Any folder with images, at any depth.
     say : callable, optional
-        Told in lines what is passed over, and what is unusual about the classes.
+        Told in lines what is ignored, and what is unusual about the classes.
 
     Returns
     -------

@@ -1,11 +1,10 @@
 """A folder of images, or a file of features, to features: with progress and remarks in words."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dilo.eval.common.machine import Machine
-from dilo.eval.common.results import say_skipped
+from dilo.eval.common.results import Say, say_skipped
 from dilo.eval.features.features import Features, extract_features
 from dilo.eval.features.file import open_features
 from dilo.eval.features.folders import LabelledFolder, labelled_folder
@@ -14,8 +13,6 @@ from dilo.eval.features.resume import ResumableExtraction
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-
-Say = Callable[[str], None]
 
 
 def open_source(

@@ -1,7 +1,7 @@
 """The whole of `dilo-eval gradients`: choose images, map scores, draw, write."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from dilo.eval.common.machine import Machine
 from dilo.eval.common.panels import write_figure
 from dilo.eval.common.results import (
     Evaluation,
+    Say,
     provenance,
     record_head,
     say_skipped,
@@ -29,8 +30,6 @@ from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped, find_rows
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,25 +60,7 @@ class Request:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Map the scores of some images, and write a figure and a record.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of gradients.json, and what each classifier makes of each image.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read.
-    """
+    """Map the scores of some images, and write a figure and a record."""
     started = time.monotonic()
     (device, _), folder = request.machine.choose(), any_folder(request.images, say=say)
     rows = find_rows(request.query, folder.names, folder.root)
@@ -117,29 +98,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
 def readable_images(
     folder: LabelledFolder, rows: Sequence[int], count: int
 ) -> tuple[list[int], list[tuple[str, str]]]:
-    """Take the first images of an order that can be read.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        The images.
-    rows : sequence of int
-        Rows of them, those to try first at the beginning.
-    count : int
-        How many are wanted.
-
-    Returns
-    -------
-    list of int
-        Rows that can be read, as many as wanted or there are, increasing.
-    list of (str, str)
-        Path of each image that was tried in vain, and why.
-
-    Raises
-    ------
-    DiloError
-        If none can be read.
-    """
+    """Take the first images of an order that can be read."""
     chosen: list[int] = []
     failures: list[tuple[str, str]] = []
     for row in rows:

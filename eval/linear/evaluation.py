@@ -1,7 +1,6 @@
 """The linear evaluation from a request to a record: by a protocol, or in minutes."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 from dilo.eval.common.inputs import data_name, listing
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.results import (
+    Evaluation,
+    Say,
     provenance,
     require_ours,
     result_folder,
@@ -20,16 +21,15 @@ from dilo.eval.features.folders import LabelledFolder, labelled_folder
 from dilo.eval.features.loading import Loader, open_source
 from dilo.eval.linear.fast import fast_probe
 from dilo.eval.linear.protocols import PROTOCOLS, describe, deviations, with_overrides
-from dilo.eval.linear.results import linear_record
+from dilo.eval.linear.results import linear_record, linear_table
 from dilo.eval.linear.sweep import SweepConfig
 from dilo.eval.linear.training import probe
+from dilo.eval.models.classifier import CLASSIFIER
 from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.train.runtime.launch import is_first
 from dilo.train.runtime.options import RunOptions
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,11 @@ class Request:
         return "linear-fast" if self.fast else "linear"
 
 
-def evaluate(request: Request, say: Say) -> dict[str, Any]:
+def evaluate(request: Request, say: Say) -> Evaluation:
     """Train a linear layer on the frozen backbone, and write its classifier and record.
 
-    Under torchrun, every rank calls it; the record of all but the first is empty. Where a signal
-    came, it says "preempted", and the same request resumes.
+    Under torchrun, every rank calls it; the result of all but the first is empty. Where a signal
+    came, the record says "preempted", and the same request resumes.
     """
     folder = result_folder(request.task, request.out, request.checkpoint)
     require_ours(request.out, request.task)
@@ -76,9 +76,7 @@ def evaluate(request: Request, say: Say) -> dict[str, Any]:
     return evaluation(request, encoder, folder, say)
 
 
-def _evaluate_by_protocol(
-    request: Request, encoder: Encoder, folder: Path, say: Say
-) -> dict[str, Any]:
+def _evaluate_by_protocol(request: Request, encoder: Encoder, folder: Path, say: Say) -> Evaluation:
     """Train by a protocol, from the beginning or from where it was interrupted."""
     started = time.monotonic()
     train = labelled_folder(request.train, say=say)
@@ -110,14 +108,13 @@ def _evaluate_by_protocol(
     )
     if result.signal:
         say(f"interrupted by {result.signal}; run the same command to resume")
-        return {"task": "linear", "preempted": True, "signal": result.signal}
+        return Evaluation({"task": "linear", "preempted": True, "signal": result.signal}, [])
     if not is_first():
-        return {}
+        return Evaluation({}, [])
     say_skipped(result.unreadable, say)
     record = linear_record(encoder, protocol, result, precision=precision, seed=request.seed)
     record |= {"inputs": inputs, "name": name} | provenance(started)
-    write_result(result.folder or folder, record)
-    return record
+    return _write(result.folder or folder, record, say)
 
 
 def _inputs(train: LabelledFolder, test: LabelledFolder) -> dict[str, Any]:
@@ -125,7 +122,7 @@ def _inputs(train: LabelledFolder, test: LabelledFolder) -> dict[str, Any]:
     return {"train": listing(train), "test": listing(test)}
 
 
-def _evaluate_fast(request: Request, encoder: Encoder, folder: Path, say: Say) -> dict[str, Any]:
+def _evaluate_fast(request: Request, encoder: Encoder, folder: Path, say: Say) -> Evaluation:
     """Make features once, and try many learning rates on them."""
     started = time.monotonic()
     train = open_source(request.train, say)
@@ -157,5 +154,11 @@ def _evaluate_fast(request: Request, encoder: Encoder, folder: Path, say: Say) -
             bar.advance,
         )
     record |= {"name": request.name or data_name(record["inputs"])} | provenance(started)
-    write_result(Path(record["classifier"]).parent, record)
-    return record
+    return _write(Path(record["classifier"]).parent, record, say)
+
+
+def _write(folder: Path, record: dict[str, Any], say: Say) -> Evaluation:
+    """Write a record beside its classifier, last: it says that the other is there."""
+    write_result(folder, record)
+    say(f"{folder}: {record['task']}.json, with {CLASSIFIER} of the last epoch")
+    return Evaluation(record, linear_table(record))

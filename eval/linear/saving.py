@@ -1,4 +1,4 @@
-"""Files of a linear probe: the classifier for others to read, and the state to go on from."""
+"""Files of a linear probe: the classifier for others to read, and the state to resume from."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,32 +41,8 @@ def write_classifier(
 ) -> Path:
     """Write backbone and linear layer as the MoCo repository's linear script does.
 
-    Parameters
-    ----------
-    folder : Path
-        Where to; it must exist.
-    encoder : Encoder
-        The backbone.
-    layer : (Tensor of shape (C, D), Tensor of shape (C,)), float32
-        Weight and bias.
-    classes : sequence of str
-        Names of the C classes.
-    epoch : int
-        Epochs trained.
-    best_acc1 : float
-        The best top-1 of any epoch, in per cent.
-    about : mapping of str to object
-        What else stands under "dilo": plain values.
-
-    Returns
-    -------
-    Path
-        The file, which `dilo.eval.models.classifier.load_classifier` reads.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written.
+    `layer` is the weight (C, D) and the bias (C,); `best_acc1` the best top-1 of any epoch, in per
+    cent; `about` plain values that stand under "dilo" too. `load_classifier` reads the file.
     """
     state = {PREFIX + name: value.cpu() for name, value in encoder.network.state_dict().items()}
     state |= {f"{PREFIX}fc.weight": layer[0].cpu(), f"{PREFIX}fc.bias": layer[1].cpu()}
@@ -101,46 +77,13 @@ def _recipe(encoder: Encoder) -> dict[str, Any]:
 
 
 def write_state(folder: Path, settings: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Write where a probe stands.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the result; it must exist.
-    settings : mapping of str to object
-        What must be the same to go on: plain values.
-    state : mapping of str to object
-        Tensors and plain values.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written.
-    """
+    """Write where a probe stands, and the settings that must be the same to resume."""
     content = {"format": FORMAT_VERSION, "settings": dict(settings), "state": dict(state)}
     _save(folder / STATE, content)
 
 
 def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Read where a probe stands.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the result.
-    settings : mapping of str to object
-        What is asked for now.
-
-    Returns
-    -------
-    dict or None
-        The state; None where there is none.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, of another format, or was written with other settings.
-    """
+    """Read where a probe stands, None without a state; one of other settings is refused."""
     path = folder / STATE
     if not path.exists():
         return None
@@ -157,7 +100,8 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
             was, now = had.get(name), settings.get(name)
             raise OtherSettingsError(
                 f"{path} was made with {name} = {was!r}, asked for {now!r}: a probe "
-                f"goes on with what it began with; give the same, or another --out for a new one"
+                "resumes only with the settings it began with; give the same, or another --out for "
+                "a new one"
             )
     step = state.get("step")
     if type(step) is not int or not 0 <= step < _MOST_STEPS:
@@ -170,27 +114,8 @@ def fitting_folder(
 ) -> Path:
     """Choose a folder in which no other probe stands.
 
-    Parameters
-    ----------
-    folder : Path
-        Where it goes if nothing is there, or a probe that began with the same.
-    settings : mapping of str to object
-        What is asked for.
-    say : callable
-        Told where it goes, if elsewhere.
-    name : str, default ""
-        What the result is called.
-
-    Returns
-    -------
-    Path
-        The folder, or one of ``FOLDER-NAME``, ``FOLDER-NAME-2`` beside it.
-
-    Raises
-    ------
-    CheckpointError
-        If a state there is damaged or of another format, or a probe with other settings has not
-        come to its end.
+    That is `folder`, or ``FOLDER-NAME``, ``FOLDER-NAME-2`` and so on beside it. A probe with other
+    settings that has not come to its end is refused: it waits to be resumed.
     """
     for candidate in beside(folder, name):
         if is_free(candidate, given=False):
@@ -200,7 +125,7 @@ def fitting_folder(
                 break
         except OtherSettingsError:
             if not (candidate / RECORD).exists():
-                raise  # it waits to be gone on with, and its run may have a newer checkpoint since
+                raise  # it waits to be resumed, and its run may have a newer checkpoint since
     if candidate != folder:
         say(
             f"{folder} holds a probe of other images, weights or settings, which stays as it is: "
@@ -216,6 +141,6 @@ def _save(path: Path, content: Mapping[str, Any]) -> Path:
             torch.save(dict(content), part)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
         raise CheckpointError(
-            f"{path} cannot be written: {error}: make room and give the same command to go on"
+            f"{path} cannot be written: {error}: make room and run the same command to resume"
         ) from error
     return path

@@ -1,14 +1,14 @@
 """The whole of `dilo-eval localize`: find, pair, map, score, write."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dilo.eval.attribution.classes import known_classes
 from dilo.eval.common.pairing import ImagesOfTruth, MaskSource, find_images_of_truth, open_masks
-from dilo.eval.common.results import Evaluation, settled_folder, write_result
+from dilo.eval.common.results import Evaluation, Say, settled_folder, write_result
 from dilo.eval.localize.ground_truth import BoxTruth, Dataset, MaskTruth, Truth
 from dilo.eval.localize.measures import tolerance_of
 from dilo.eval.localize.metrics import MethodResult
@@ -29,9 +29,6 @@ from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import escaped
 
-Say = Callable[[str], None]
-
-
 #: Side of the maps where no classifier says another: that of the published numbers.
 SIZE = 224
 
@@ -41,25 +38,7 @@ BASELINE_NAMES = {"center": "baseline: center prior", "random": "baseline: rando
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Score maps against truth, and write tables, a plot and sheets.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of localize.json, and the table.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read or paired.
-    """
+    """Score maps against truth, and write tables, a plot and sheets."""
     started = time.monotonic()
     truth: Truth = (
         MaskTruth(request.truth, request.images) if request.truth else BoxTruth(_boxes(request))

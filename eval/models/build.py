@@ -18,32 +18,10 @@ from dilo.train.recipes.recipe import ARCHITECTURES, ModelRecipe
 
 
 def infer_model(
-    content: object, found: CheckpointWeights, source: Path, arch: str | None = None
+    content: object, weights: CheckpointWeights, source: Path, arch: str | None = None
 ) -> ModelRecipe:
-    """Tell architecture, width and stem: as the user says, as the file does, or by the shapes.
-
-    Parameters
-    ----------
-    content : object
-        What the file holds.
-    found : CheckpointWeights
-        Its weights.
-    source : Path
-        The file.
-    arch : str, optional
-        What the user says.
-
-    Returns
-    -------
-    ModelRecipe
-        Without a head.
-
-    Raises
-    ------
-    CheckpointError
-        If nothing tells, or there is no such network.
-    """
-    backbone = found.backbones[0]
+    """Tell architecture, width and stem: as the user says, as the file does, or by the shapes."""
+    backbone = weights.backbones[0]
     guessed, width = shape_of(backbone)
     arch = arch or declared_arch(content) or guessed
     if arch not in ARCHITECTURES and not str(arch).startswith(TIMM):
@@ -56,74 +34,32 @@ def infer_model(
     return ModelRecipe(arch=str(arch), width=width, stem="small" if small else "imagenet")
 
 
-def add_head(model: ModelRecipe, found: CheckpointWeights, source: Path) -> ModelRecipe:
-    """Add the projection head that the weights tell of.
-
-    Parameters
-    ----------
-    model : ModelRecipe
-        The backbone.
-    found : CheckpointWeights
-        The weights.
-    source : Path
-        The file.
-
-    Returns
-    -------
-    ModelRecipe
-        With its head.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none that is known.
-    """
-    told = head_of(found.heads[0])
-    if told is None:
+def add_head(model: ModelRecipe, weights: CheckpointWeights, source: Path) -> ModelRecipe:
+    """Add the projection head that the weights tell of."""
+    head = head_of(weights.heads[0])
+    if head is None:
         raise CheckpointError(
             f"{source} must hold a projection head of one linear layer, of two, or SimCLR's, got "
-            f"{first_few(list(found.heads[0])) or 'no head'}: read out the pooled features instead"
+            f"{first_few(list(weights.heads[0])) or 'no head'}: evaluate the pooled features "
+            "instead"
         )
-    kind: Any = told[0]
-    return replace(model, head=kind, head_layers=told[1], dim=told[2])
+    kind: Any = head[0]
+    return replace(model, head=kind, head_layers=head[1], dim=head[2])
 
 
 def load_network(
-    model: ModelRecipe, found: CheckpointWeights, source: Path, *, headless: bool
+    model: ModelRecipe, weights: CheckpointWeights, source: Path, *, headless: bool
 ) -> nn.Module:
-    """Build the network and fill it.
-
-    Parameters
-    ----------
-    model : ModelRecipe
-        What it is.
-    found : CheckpointWeights
-        The weights.
-    source : Path
-        The file.
-    headless : bool
-        Whether to leave the head out.
-
-    Returns
-    -------
-    Module
-        Maps (B, 3, H, W) float32, in the colours that it sees, to what it pools or embeds;
-        frozen, in eval mode.
-
-    Raises
-    ------
-    CheckpointError
-        If the weights are not exactly those of the architecture.
-    """
-    parts = [
-        _filled(model, weights, None if headless else head, channels, source)
-        for weights, head, channels in zip(
-            found.backbones, found.heads, found.channels, strict=True
+    """Build the network, with or without its head, and fill it; it is frozen, in eval mode."""
+    backbones = [
+        _filled(model, backbone, None if headless else head, channels, source)
+        for backbone, head, channels in zip(
+            weights.backbones, weights.heads, weights.channels, strict=True
         )
     ]
-    network = parts[0] if len(parts) == 1 else TwoStream(*parts)
-    if found.channels in ((1,), (2,)):
-        network = SingleStream(network, found.channels[0])
+    network = backbones[0] if len(backbones) == 1 else TwoStream(*backbones)
+    if weights.channels in ((1,), (2,)):
+        network = SingleStream(network, weights.channels[0])
     return network.eval().requires_grad_(False)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dilo.eval.models.encoder import Encoder, checkpoint_file, encoder_of
 from dilo.eval.models.formats import read_weights
-from dilo.eval.models.layouts import find_backbones, nested_get
+from dilo.eval.models.layouts import CheckpointWeights, find_backbones, nested_get
 from dilo.eval.models.synsets import SYNSETS
 from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError, DiloError, first_few
@@ -183,15 +183,15 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
     """
     source = classifier_file(path)
     content = read_weights(source)
-    found = find_backbones(content, source, arch)
-    head = found.shared_classifier or found.heads[0]
-    if set(head) != {"weight", "bias"} or head["weight"].ndim != 2 or _projects(content, found):
+    weights = find_backbones(content, source, arch)
+    head = weights.shared_classifier or weights.heads[0]
+    if set(head) != {"weight", "bias"} or head["weight"].ndim != 2 or _projects(content, weights):
         raise CheckpointError(
             f"{source} must end in a classifier, a linear layer fc.weight and fc.bias, got "
             f"{first_few(['fc.' + name for name in head]) or 'no layer fc'}"
             f"{', a projection head' if head else ''}: train one with dilo-eval linear"
         )
-    encoder = encoder_of(content, found, source, arch, size)
+    encoder = encoder_of(content, weights, source, arch, size)
     weight, bias = _layer(head, _width(encoder.network), source)
     classes = _class_names(nested_get(content, "dilo", "classes"), len(weight), source)
     return Classifier(encoder, weight, bias, classes)
@@ -267,14 +267,13 @@ def classifier_file(path: Path) -> Path:
     return classifiers[0] if classifiers else checkpoint_file(path)
 
 
-def _projects(content: object, found: Any) -> bool:
+def _projects(content: object, weights: CheckpointWeights) -> bool:
     """Tell whether the one linear layer is a projection head, as MoCo v1's and InstDisc's are."""
     if nested_get(content, "dilo") is not None:
-        told = bool(nested_get(content, "dilo", "classes"))
-        return not (told or nested_get(content, "dilo", "recipe", "method") == "supervised")
-    pretraining = found.prefix not in ("module.", "") or bool(
-        found.heads[1:] and not found.shared_classifier
-    )
+        classes = nested_get(content, "dilo", "classes")
+        return not (classes or nested_get(content, "dilo", "recipe", "method") == "supervised")
+    several = bool(weights.heads[1:] and not weights.shared_classifier)
+    pretraining = weights.prefix not in ("module.", "") or several
     # InstDisc's files are laid out as those of supervised training, but for the bank, which
     # is dropped on reading, and what they call the accuracy.
     return pretraining or nested_get(content, "best_prec1") is not None

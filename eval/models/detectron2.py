@@ -21,7 +21,7 @@ _HEAD = "stem.fc."
 _TO: _Table = (
     (r"^conv1\.", "stem.conv1."),
     (r"^bn1\.", "stem.conv1.norm."),
-    (r"^layer(\d)\.", lambda found: f"res{int(found[1]) + 1}."),
+    (r"^layer(\d)\.", lambda layer: f"res{int(layer[1]) + 1}."),
     (r"\.bn(\d)\.", r".conv\1.norm."),
     (r"\.downsample\.0\.", ".shortcut."),
     (r"\.downsample\.1\.", ".shortcut.norm."),
@@ -31,7 +31,7 @@ _TO: _Table = (
 _FROM: _Table = (
     (r"^stem\.conv1\.norm\.", "bn1."),
     (r"^stem\.conv1\.", "conv1."),
-    (r"^res(\d)\.", lambda found: f"layer{int(found[1]) - 1}."),
+    (r"^res(\d)\.", lambda layer: f"layer{int(layer[1]) - 1}."),
     (r"\.conv(\d)\.norm\.", r".bn\1."),
     (r"\.shortcut\.norm\.", ".downsample.1."),
     (r"\.shortcut\.", ".downsample.0."),
@@ -39,35 +39,13 @@ _FROM: _Table = (
 
 
 def to_detectron2(weights: Mapping[str, Value]) -> dict[str, Value]:
-    """Rename the layers of a ResNet as detectron2 does.
-
-    Parameters
-    ----------
-    weights : mapping of str to object
-        Under torchvision's names.
-
-    Returns
-    -------
-    dict of str to object
-        Without counts of batches, which detectron2 does not keep.
-    """
-    kept = {name: value for name, value in weights.items() if "num_batches_tracked" not in name}
-    return _renamed(kept, _TO)
+    """Rename the layers of a ResNet as detectron2 does, which keeps no counts of batches."""
+    weights = {name: value for name, value in weights.items() if "num_batches_tracked" not in name}
+    return _renamed(weights, _TO)
 
 
 def from_detectron2(weights: Mapping[str, Value]) -> dict[str, Value]:
-    """Rename the layers of a ResNet as torchvision does.
-
-    Parameters
-    ----------
-    weights : mapping of str to object
-        Under detectron2's names.
-
-    Returns
-    -------
-    dict of str to object
-        Without what MoCo's converter keeps of a head.
-    """
+    """Rename the layers of a ResNet as torchvision does, without MoCo's leftover of a head."""
     return _renamed({k: value for k, value in weights.items() if not k.startswith(_HEAD)}, _FROM)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-import torch
 from torch import Tensor, nn
 
 from dilo.eval.models.build import add_head, infer_model, load_network
@@ -18,7 +17,7 @@ from dilo.train.engine.checkpoint import list_checkpoints
 from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
 
-#: What of a network is read out: what it pools, or what its projection head makes of that.
+#: What of a network is evaluated: what it pools, or what its projection head makes of that.
 Output = Literal["pooled", "embedding"]
 
 
@@ -98,8 +97,8 @@ class Encoder:
         features: Tensor = self.network(to_color_space(images, self.space))
         return features
 
-    def maps(self, images: Tensor) -> Tensor:
-        """Give what the backbone pools, whose mean over the cells is `features`.
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Give what each backbone pools; the means over the cells, side by side, are `features`.
 
         Parameters
         ----------
@@ -108,8 +107,8 @@ class Encoder:
 
         Returns
         -------
-        Tensor of shape (B, D, h, w), float32
-            The last feature maps; of a pair, luminance's channels, then those of colours.
+        list of Tensor of shape (B, D, h, w), float32
+            The last feature map; of a pair, luminance's, then that of colours.
 
         Raises
         ------
@@ -117,9 +116,13 @@ class Encoder:
             If the network has none, as a vision transformer.
         """
         pixels = to_color_space(images, self.space)
-        if isinstance(self.network, TwoStream | SingleStream):
-            return torch.cat([feature_map(n, part) for n, part in self.network.parts(pixels)], 1)
-        return feature_map(self.network, pixels)
+        network = self.network
+        streams = (
+            network.streams(pixels)
+            if isinstance(network, TwoStream | SingleStream)
+            else [(network, pixels)]
+        )
+        return [feature_map(backbone, channels) for backbone, channels in streams]
 
 
 def load_encoder(
@@ -160,59 +163,37 @@ def load_encoder(
     References
     ----------
     .. [1] K. He et al., "Momentum Contrast for Unsupervised Visual Representation
-       Learning", CVPR 2020: the key names, and reading out the query encoder.
+       Learning", CVPR 2020: the key names, and taking the query encoder.
     """
     source = checkpoint_file(path)
     content = read_weights(source)
-    found = find_backbones(content, source, arch, part)
-    encoder = encoder_of(content, found, source, arch, size, output)
+    weights = find_backbones(content, source, arch, part)
+    encoder = encoder_of(content, weights, source, arch, size, output)
     return replace(encoder, part=part)
 
 
 def encoder_of(
     content: object,
-    found: CheckpointWeights,
+    weights: CheckpointWeights,
     source: Path,
     arch: str | None = None,
     size: int | None = None,
     output: Output = "pooled",
 ) -> Encoder:
-    """Build the network that a checkpoint's weights belong to, and fill it.
-
-    Parameters
-    ----------
-    content : object
-        What the file holds.
-    found : CheckpointWeights
-        Its weights.
-    source : Path
-        The file.
-    arch, size, output : optional
-        As `load_encoder` takes them.
-
-    Returns
-    -------
-    Encoder
-        The frozen backbone.
-
-    Raises
-    ------
-    CheckpointError
-        If the weights are not exactly those of the architecture.
-    """
+    """Build the network that the weights of a file belong to, and fill it."""
     recipe = nested_get(content, "dilo", "recipe")
     recipe = recipe if isinstance(recipe, Mapping) else {}
-    model = infer_model(content, found, source, arch)
+    model = infer_model(content, weights, source, arch)
     if output == "embedding":
-        model = add_head(model, found, source)
-    space = _text(nested_get(recipe, "views", "space")) or found.space
+        model = add_head(model, weights, source)
+    space = _text(nested_get(recipe, "views", "space")) or weights.space
     if space not in SPACES:
         raise CheckpointError(
             f"{source}: its colours must be one of {', '.join(SPACES)}, got {space[:40]!r}: "
             "take another checkpoint"
         )
     return Encoder(
-        load_network(model, found, source, headless=output == "pooled"),
+        load_network(model, weights, source, headless=output == "pooled"),
         size or _side(nested_get(recipe, "views", "size"), source) or 224,
         source,
         _count(nested_get(content, "dilo", "step")),
@@ -225,52 +206,20 @@ def encoder_of(
 
 
 def _training(content: object) -> dict[str, int | str]:
-    """Keep what else a file says of its training."""
-    said: dict[str, int | str | None] = {"epoch": _count(nested_get(content, "epoch"))}
-    said["epoch"] = said["epoch"] or _count(nested_get(content, "dilo", "epoch"))
-    said |= {name: _text(nested_get(content, "dilo", name)) for name in _DIGESTS}
-    return {name: value for name, value in said.items() if value not in (None, "")}
+    """Take what else a file says of its training."""
+    facts: dict[str, int | str | None] = {"epoch": _count(nested_get(content, "epoch"))}
+    facts["epoch"] = facts["epoch"] or _count(nested_get(content, "dilo", "epoch"))
+    facts |= {name: _text(nested_get(content, "dilo", name)) for name in _DIGESTS}
+    return {name: value for name, value in facts.items() if value not in (None, "")}
 
 
 def checkpoint_file(path: Path) -> Path:
-    """Find the file that a path stands for.
-
-    Parameters
-    ----------
-    path : Path
-        A checkpoint, or the folder of a run.
-
-    Returns
-    -------
-    Path
-        The file; of a run, its newest checkpoint.
-
-    Raises
-    ------
-    CheckpointError
-        If the run has none.
-    """
+    """Find the file that a path stands for: of a run, its newest checkpoint."""
     return newest_checkpoint(path) if path.is_dir() else path
 
 
 def newest_checkpoint(run: Path) -> Path:
-    """Find the checkpoint with the highest step in the folder of a run.
-
-    Parameters
-    ----------
-    run : Path
-        What dilo-train was given as --out.
-
-    Returns
-    -------
-    Path
-        One of its ``checkpoints/step-*.pt``.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none.
-    """
+    """Find the checkpoint with the highest step in the folder of a run."""
     checkpoints = list_checkpoints(run)
     if not checkpoints:
         raise CheckpointError(

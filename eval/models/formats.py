@@ -65,7 +65,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
         ) from error
     try:
         with safe_open(path, framework="pt") as file:
-            said = parse_json((file.metadata() or {}).get(METADATA_KEY, "{}"), path)
+            metadata = parse_json((file.metadata() or {}).get(METADATA_KEY, "{}"), path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     # The library's own errors, JSON's, and torch's for types that it does not have.
     except Exception as error:
@@ -74,4 +74,4 @@ def _safetensors(path: Path) -> dict[str, Any]:
             f"{path} must be a whole file of safetensors, but reading it failed "
             f"({reason_of(error)}): copy it again, or take another checkpoint"
         ) from error
-    return (said if isinstance(said, dict) else {}) | {"state_dict": tensors}
+    return (metadata if isinstance(metadata, dict) else {}) | {"state_dict": tensors}

@@ -69,30 +69,20 @@ _SHAPES = {(2, 2): "resnet18", (6, 2): "resnet34", (6, 3): "resnet50", (23, 3): 
 
 @dataclass(frozen=True, eq=False)
 class CheckpointWeights:
-    """The weights of a checkpoint.
+    """The weights of a checkpoint."""
 
-    Attributes
-    ----------
-    backbones : tuple of dict of str to Tensor
-        One backbone, or the two of a pair; torchvision's names, or timm's after ``trunk.``, without
-        heads.
-    channels : tuple of int
-        For each backbone: of its input.
-    space : str
-        The colours it sees, as far as the keys tell.
-    heads : tuple of dict of str to Tensor
-        For each backbone what follows it: the names after ``fc.``. Empty where there is none.
-    joint : dict of str to Tensor
-        What follows both backbones of a pair: a classifier.
-    prefix : str
-        What stood before the names of the first backbone.
-    """
-
+    #: One backbone, or the two of a pair; torchvision's names, or timm's after ``trunk.``, without
+    #: heads.
     backbones: tuple[dict[str, Tensor], ...]
+    #: For each backbone, of its input.
     channels: tuple[int, ...] = (3,)
+    #: The colours it sees, as far as the keys tell.
     space: str = "rgb"
+    #: For each backbone what follows it: the names after ``fc.``. Empty where there is none.
     heads: tuple[dict[str, Tensor], ...] = ()
+    #: What follows both backbones of a pair: a classifier.
     shared_classifier: dict[str, Tensor] = field(default_factory=dict)
+    #: What stood before the names of the first backbone.
     prefix: str = ""
 
 
@@ -111,35 +101,15 @@ def find_backbones(
 
     In every dictionary of the file, wrappers are taken out of the names; then the shortest
     prefix counts under which a whole backbone lies. Of a network and its moving average, the
-    network is taken.
-
-    Parameters
-    ----------
-    content : object
-        What the file holds.
-    source : Path
-        The file.
-    arch : str, optional
-        Name of the network, by which timm's are told; by default what the file says.
-    part : str, optional
-        Where several networks lie: which, by one or more parts of its place, as "teacher".
-
-    Returns
-    -------
-    CheckpointWeights
-        One backbone, or a pair.
-
-    Raises
-    ------
-    CheckpointError
-        If it holds no whole network, or several.
+    network is taken. `arch` names the network where the file does not, and `part` where in the
+    file it lies, by one or more parts of its place, as "teacher".
     """
     name = arch or declared_arch(content) or ""
     of_timm = _timm_names(name)
     states = sorted(_states(content), key=lambda state: _averages(state.where))
     states = [state for state in states if part is None or _states_part(state, part)]
-    if found := next(filter(None, map(_pair, states)), None):
-        return found
+    if pair := next(filter(None, map(_pair, states)), None):
+        return pair
     places = [(state, prefix) for state in states for prefix in _prefixes(state.tensors, of_timm)]
     if part is not None:
         places = [place for place in places if _within(part, _label(*place))]
@@ -171,20 +141,9 @@ def find_backbones(
 
 
 def declared_arch(content: object) -> str | None:
-    """Read which network a file says it is of.
-
-    Parameters
-    ----------
-    content : object
-        What the file holds.
-
-    Returns
-    -------
-    str or None
-        A name that need not be of any network we know; such that it can be shown.
-    """
-    told = (nested_get(content, "arch"), nested_get(content, "dilo", "recipe", "model", "arch"))
-    return next((shown(name) for name in told if isinstance(name, str) and name), None)
+    """Read which network a file says it is of, as text that can be shown."""
+    names = (nested_get(content, "arch"), nested_get(content, "dilo", "recipe", "model", "arch"))
+    return next((shown(name) for name in names if isinstance(name, str) and name), None)
 
 
 def _states(content: object, where: str = "", depth: int = 0) -> Iterator[_State]:
@@ -241,27 +200,27 @@ def _prefixes(
     tensors: Mapping[str, Tensor], of_timm: tuple[list[str], list[str]] | None
 ) -> list[str]:
     """List the prefixes under which a whole backbone lies, but none within another backbone."""
-    found = _matched(_MARKED.match, tensors)
+    prefixes = _matched(_MARKED.match, tensors)
     if of_timm is not None:
         for first in of_timm[0]:
             last = re.compile(rf"(?P<prefix>(?:.*\.)?){re.escape(first)}\.weight")
-            found |= _matched(last.fullmatch, tensors)
+            prefixes |= _matched(last.fullmatch, tensors)
     else:
-        found |= _matched(_RESNET.fullmatch, tensors) & _matched(_LAYER.match, tensors)
+        prefixes |= _matched(_RESNET.fullmatch, tensors) & _matched(_LAYER.match, tensors)
         numbered = _matched(_NUMBERED.fullmatch, tensors)
-        found |= {prefix for prefix in numbered if f"{prefix}0.weight" in tensors}
+        prefixes |= {prefix for prefix in numbered if f"{prefix}0.weight" in tensors}
         if detectron2.MARK in tensors:
-            found.add("")
+            prefixes.add("")
     return [
         prefix
-        for prefix in sorted(found)
-        if not any(prefix != other and prefix.startswith(other) for other in found)
+        for prefix in sorted(prefixes)
+        if not any(prefix != other and prefix.startswith(other) for other in prefixes)
     ]
 
 
 def _matched(match: Callable[[str], re.Match[str] | None], names: Iterable[str]) -> set[str]:
     """List what stands before a pattern."""
-    return {found["prefix"] for name in names if (found := match(name))}
+    return {matched["prefix"] for name in names if (matched := match(name))}
 
 
 def _backbone(
@@ -293,11 +252,11 @@ def _different(
     backbones: list[tuple[tuple[_State, str], CheckpointWeights]],
 ) -> list[tuple[tuple[_State, str], CheckpointWeights]]:
     """Leave out what another place holds too, to the last bit."""
-    left: list[tuple[tuple[_State, str], CheckpointWeights]] = []
-    for place, found in backbones:
-        if not any(_same(found.backbones[0], other.backbones[0]) for _, other in left):
-            left.append((place, found))
-    return left
+    different: list[tuple[tuple[_State, str], CheckpointWeights]] = []
+    for place, weights in backbones:
+        if not any(_same(weights.backbones[0], other.backbones[0]) for _, other in different):
+            different.append((place, weights))
+    return different
 
 
 def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
@@ -368,20 +327,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def shape_of(weights: Mapping[str, Tensor]) -> tuple[str | None, float]:
-    """Tell architecture and width of a ResNet by its shapes.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        A backbone.
-
-    Returns
-    -------
-    arch : str or None
-        None if it is none that is known.
-    width : float
-        Factor of its channels.
-    """
+    """Tell architecture (None if it is none that is known) and width of a ResNet by its shapes."""
     blocks = {key.split(".")[1] for key in weights if key.startswith("layer3.")}
     convolutions = sum(f"layer1.0.conv{i}.weight" in weights for i in (1, 2, 3))
     names = ("layer1.0.conv1.weight", "layer1.0.bn1.weight")  # either may be what is missing
@@ -391,18 +337,10 @@ def shape_of(weights: Mapping[str, Tensor]) -> tuple[str | None, float]:
 
 
 def head_of(weights: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
-    """Tell a projection head by the names of its tensors.
+    """Tell kind, layers and outputs of a projection head by the names of its tensors after ``fc.``.
 
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        What stands after ``fc.``; PyContrast's linear head is numbered, too.
-
-    Returns
-    -------
-    tuple of (str, int, int) or None
-        Kind, layers and outputs, as `model.head`, `head_layers` and `dim` of a recipe have
-        them; None if it is none that is known.
+    They are as `model.head`, `head_layers` and `dim` of a recipe have them; None if it is none
+    that is known. PyContrast numbers its linear head, too.
     """
     matrices = [name for name, value in weights.items() if value.ndim == 2]
     if not matrices:
@@ -416,20 +354,7 @@ def head_of(weights: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
 
 
 def nested_get(content: object, *keys: str) -> Any:
-    """Walk down nested dictionaries.
-
-    Parameters
-    ----------
-    content : object
-        The outermost.
-    *keys : str
-        The way.
-
-    Returns
-    -------
-    object
-        What is there; None where the way ends early.
-    """
+    """Walk down nested dictionaries; None where the way ends early."""
     for key in keys:
         if not isinstance(content, Mapping):
             return None

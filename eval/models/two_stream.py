@@ -23,38 +23,18 @@ class TwoStream(nn.Module):
         self.l_to_ab, self.ab_to_l = luminance, colours
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the pooled features.
+        """Pool the features of luminance, then of colours, as (B, 2 D).
 
-        Parameters
-        ----------
-        images : Tensor of shape (B, 3, H, W), float32
-            In the space of the encoder.
-
-        Returns
-        -------
-        Tensor of shape (B, 2 D), float32
-            Of luminance, then of colours. Embeddings are normalised each, so that their
-            cosine is the mean of the two.
+        Embeddings are normalized each, so that their cosine is the mean of the two.
         """
-        found = [network(part) for network, part in self.parts(images)]
+        features = [network(channels) for network, channels in self.streams(images)]
         if not isinstance(self.l_to_ab.fc, nn.Identity):
-            found = [normalize(values) for values in found]
-        return torch.cat(found, 1)
+            features = [normalize(values) for values in features]
+        return torch.cat(features, 1)
 
-    def parts(self, images: Tensor) -> tuple[tuple[nn.Module, Tensor], tuple[nn.Module, Tensor]]:
-        """Give each backbone what it sees.
-
-        Parameters
-        ----------
-        images : Tensor of shape (B, 3, H, W), float32
-            In the space of the encoder.
-
-        Returns
-        -------
-        tuple of (Module, Tensor)
-            Luminance's backbone with (B, 1, H, W), and that of colours with (B, 2, H, W).
-        """
-        return (self.l_to_ab, images[:, :1]), (self.ab_to_l, images[:, 1:])
+    def streams(self, images: Tensor) -> list[tuple[nn.Module, Tensor]]:
+        """Pair each backbone with what it sees of (B, 3, H, W): the first channel, the others."""
+        return [(self.l_to_ab, images[:, :1]), (self.ab_to_l, images[:, 1:])]
 
 
 class SingleStream(nn.Module):
@@ -73,33 +53,11 @@ class SingleStream(nn.Module):
         self.network, self.channels = network, channels
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the pooled features.
+        """Pool the features of what it sees, as (B, D)."""
+        ((network, channels),) = self.streams(images)
+        features: Tensor = network(channels)
+        return features
 
-        Parameters
-        ----------
-        images : Tensor of shape (B, 3, H, W), float32
-            In the space of the encoder.
-
-        Returns
-        -------
-        Tensor of shape (B, D), float32
-            Of what it sees.
-        """
-        ((network, part),) = self.parts(images)
-        found: Tensor = network(part)
-        return found
-
-    def parts(self, images: Tensor) -> tuple[tuple[nn.Module, Tensor]]:
-        """Give the backbone what it sees.
-
-        Parameters
-        ----------
-        images : Tensor of shape (B, 3, H, W), float32
-            In the space of the encoder.
-
-        Returns
-        -------
-        tuple of (Module, Tensor)
-            The backbone with (B, channels, H, W).
-        """
-        return ((self.network, images[:, :1] if self.channels == 1 else images[:, 1:]),)
+    def streams(self, images: Tensor) -> list[tuple[nn.Module, Tensor]]:
+        """Pair the backbone with what it sees of (B, 3, H, W)."""
+        return [(self.network, images[:, :1] if self.channels == 1 else images[:, 1:])]

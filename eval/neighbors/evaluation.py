@@ -1,7 +1,7 @@
 """The whole of `dilo-eval neighbors`: features, neighbours, pictures of some of them."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from dilo.eval.common.machine import Machine
 from dilo.eval.common.panels import write_figure
 from dilo.eval.common.results import (
     Evaluation,
+    Say,
     provenance,
     settled_file,
     settled_folder,
@@ -33,8 +34,6 @@ from dilo.eval.neighbors.search import candidate_count
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import find_rows
-
-Say = Callable[[str], None]
 
 #: The picture in a folder of results.
 PICTURE = "neighbors.png"
@@ -76,25 +75,7 @@ class Request:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Find the images most similar to each query, and write a record and a figure of some.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of neighbors.json, and how often neighbours are of the query's class.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read, or there are too few images.
-    """
+    """Find the images most similar to each query, and write a record and a figure of some."""
     started = time.monotonic()
     device, _ = request.machine.choose()
     loaded: dict[LabelledFolder, Features] = {}

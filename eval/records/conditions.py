@@ -98,7 +98,7 @@ def conditions(
                 values[column] = " ".join(dict.fromkeys(words for words, _ in pairs))
                 keys[column] = key
         if values:
-            result.append(Condition(spec.words, _told_apart(values, keys), keys))
+            result.append(Condition(spec.words, _distinguished(values, keys), keys))
     return result
 
 
@@ -126,7 +126,7 @@ def folder_words(folder: str) -> str:
     return "/".join(PurePath(folder).parts[-2:]).lstrip("/") or folder
 
 
-def _told_apart(values: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str]:
+def _distinguished(values: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str]:
     """Add the digest to words that two columns share though they mean different images."""
     by_words: dict[str, set[str]] = {}
     for column, words in values.items():

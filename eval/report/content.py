@@ -129,8 +129,13 @@ class ReportData:
         return conditions(rows[0].first.task, records) if rows else []
 
     def warnings(self, task: str) -> list[str]:
-        """List what forbids to compare the first records of the runs."""
+        """List what forbids to compare the runs, on a data set of all or by their first records."""
         records = {run.name: r.record for run in self.runs if (r := run.result(task))}
+        for part in self.sets[task]:
+            of_part = {source.name: result.record for source, result in part.results}
+            if records.keys() <= of_part.keys():
+                records = {name: of_part[name] for name in records}
+                break
         return [c.sentence() for c in incomparable(task, records, chosen=self.chosen)]
 
 

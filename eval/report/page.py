@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dilo.eval.common.results import Say
 from dilo.eval.common.templates import render
 from dilo.eval.records.metrics import MetricValue
 from dilo.eval.records.reading import Source, read_source
@@ -22,7 +23,6 @@ from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import DiloError, first_few
 from dilo.pipeline.images.names import escaped
 
-Say = Callable[[str], None]
 REPORT, NUMBERS = "report.html", "numbers.csv"
 #: Bytes of a page that is read for what it is of.
 LARGEST_PAGE = 256 * 2**20

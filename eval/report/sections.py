@@ -103,20 +103,20 @@ def _started(run: Source) -> str:
 
 def recipes(data: ReportData) -> dict[str, Any]:
     """Say what differs between the recipes of the runs, and between their data."""
-    known = [run for run in data.runs if run.recipe]
-    keys = list(dict.fromkeys(key for run in known for key in run.recipe))
-    differ = [key for key in keys if len({run.recipe.get(key) for run in known}) > 1]
+    runs = [run for run in data.runs if run.recipe]
+    keys = list(dict.fromkeys(key for run in runs for key in run.recipe))
+    differ = [key for key in keys if len({run.recipe.get(key) for run in runs}) > 1]
     rows: list[list[Cell | str]] = [
-        [Cell(key, code=True), *(run.recipe.get(key, NOTHING) for run in known)] for key in differ
+        [Cell(key, code=True), *(run.recipe.get(key, NOTHING) for run in runs)] for key in differ
     ]
     same = [key for key in MAIN if key in keys and key not in differ]
     return {
-        "several": len(known) > 1,
-        "differences": Table(["setting", *(r.name for r in known)], rows, numbers=False)
+        "several": len(runs) > 1,
+        "differences": Table(["setting", *(r.name for r in runs)], rows, numbers=False)
         if rows
         else None,
         "others": len(keys) - len(differ),
-        "same": [f"{key} = {known[0].recipe[key]}" for key in same],
+        "same": [f"{key} = {runs[0].recipe[key]}" for key in same],
         "unknown": [run.name for run in data.runs if not run.recipe],
         "data": _data_table(data),
         "images": _images_words(data),

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from dilo.eval.common.inputs import data_name, masks_listing
 from dilo.eval.common.metrics import definitions
 from dilo.eval.common.pairing import MaskSource, PngFolder, find_images_of_truth, open_masks
-from dilo.eval.common.results import Evaluation, settled_folder, skipped_images, write_image
+from dilo.eval.common.results import Evaluation, Say, settled_folder, skipped_images, write_image
 from dilo.eval.common.sheets import sheet_names
 from dilo.eval.saliency import output as report
 from dilo.eval.saliency.metrics import METRICS, PREPARATION
@@ -20,8 +20,6 @@ from dilo.eval.saliency.scoring import MethodScores, score
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +45,7 @@ class Request:
 
 
 def evaluate(request: Request, say: Say) -> Evaluation:
-    """Score masks against ground truth, and write tables, plots and sheets.
-
-    Parameters
-    ----------
-    request : Request
-        What to do.
-    say : callable
-        Writes a line for people.
-
-    Returns
-    -------
-    Evaluation
-        The content of saliency.json, and the table.
-
-    Raises
-    ------
-    DiloError
-        If something cannot be read or paired.
-    """
+    """Score masks against ground truth, and write tables, plots and sheets."""
     started = time.monotonic()
     truth = PngFolder(request.truth, "--truth", request.images)
     truths = list(truth.keys)

@@ -74,7 +74,7 @@ def _open_planned_masks(store: Path, recipe: BackgroundRecipe, folder: Path | No
     if masks.fingerprint != recipe.masks:
         raise StoreError(
             f"--masks {folder} must be the masks that {store} was planned with, of fingerprint "
-            f"{recipe.masks}, got {masks.fingerprint}: give those, or a fresh folder"
+            f"{recipe.masks}, got {masks.fingerprint}: give those, or a new folder"
         )
     return masks
 

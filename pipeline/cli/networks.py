@@ -78,10 +78,10 @@ class NetworkOptions:
 
     def _chosen_device(self) -> str:
         """Choose the kind of device."""
-        from dilo.pipeline.masks.gpus import gpus
+        from dilo.pipeline.masks.gpus import automatic_device
 
         if self.device in (None, "auto"):
-            return "cuda" if gpus() else "cpu"
+            return automatic_device()
         return str(self.device)
 
     def _automatic_precision(self, out: Path) -> str:

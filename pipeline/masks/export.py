@@ -57,7 +57,7 @@ def prepare_export(store: Path, out: Path, size: Size) -> NDArray[np.int64]:
 
 
 def _claim(out: Path, mark: dict[str, str]) -> None:
-    """Mark a fresh folder with what it will hold, or compare the mark that is there."""
+    """Mark a new folder with what it will hold, or compare the mark that is there."""
     path, text = out / EXPORT, json.dumps(mark, sort_keys=True) + "\n"
     out.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -68,7 +68,7 @@ def _claim(out: Path, mark: dict[str, str]) -> None:
     if content != text:
         raise StoreError(
             f"--out {out} must be an export of this store at this size, {text.strip()}, "
-            f"got {EXPORT} with {printable(content.strip(), 200)}: give a fresh folder"
+            f"got {EXPORT} with {printable(content.strip(), 200)}: give a new folder"
         )
     remove_leftovers(out)
 

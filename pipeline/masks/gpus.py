@@ -1,5 +1,6 @@
 """One GPU a process: how many there are, and which one is this process's own."""
 
+import contextlib
 import fcntl
 import functools
 import os
@@ -42,11 +43,18 @@ def _require_any() -> int:
     """Count the GPUs, of which there must be some."""
     count = gpus()
     if not count:
-        raise DiloError(
-            "--device cuda needs a GPU that torch can use, got none: "
-            "check nvidia-smi and torch.cuda.is_available(), or give --device cpu"
-        )
+        _DEVICE("cuda")  # says why
+        raise DiloError("--device cuda needs a GPU that torch can use, got none: give --device cpu")
     return count
+
+
+def automatic_device() -> str:
+    """Choose GPUs if there are any; one that torch cannot use is an error."""
+    if gpus():
+        return "cuda"
+    with contextlib.suppress(ModuleNotFoundError):  # without torch, there is no network either
+        _DEVICE("auto")
+    return "cpu"
 
 
 def own_device(device: str) -> str:

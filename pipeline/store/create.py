@@ -129,7 +129,7 @@ def _check_same_plan(folder: Path, plan: Plan, names: Names) -> None:
     if (folder / PLAN).exists():
         _require_same(folder, Plan.load_retyped(folder), plan, names)
     elif any(folder.glob("shard-*.h5")):
-        raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a fresh folder")
+        raise StoreError(f"--out {folder} holds shards but no {PLAN}: give a new folder")
 
 
 def _require_same(folder: Path, existing: Plan, requested: Plan, names: Names) -> None:

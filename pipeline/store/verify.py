@@ -179,7 +179,7 @@ def require_unchanged(
             f"--images {images}: {len(total.changed)} images must be those that the store was "
             f"made of, got others, such as {min(total.changed)!r}: dilo-prep verify {store} "
             f"--images {images} --repair moves their shards aside, to be rebuilt; or give a "
-            f"fresh folder"
+            f"new folder"
         )
 
 

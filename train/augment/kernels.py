@@ -22,9 +22,9 @@ TURN = tl.constexpr(columns.TURN)
 ORDER = tl.constexpr(columns.ORDER)
 FACTOR = tl.constexpr(columns.FACTOR)
 TAPS = tl.constexpr(columns.TAPS)
-BRIGHTNESS = tl.constexpr(draws.BRIGHTNESS)
 CONTRAST = tl.constexpr(draws.CONTRAST)
 SATURATION = tl.constexpr(draws.SATURATION)
+HUE = tl.constexpr(draws.HUE)
 #: Pixels that a program takes.
 BLOCK = 512
 #: Steps before a blur, as numbers for the compiler; 0 is none.
@@ -295,7 +295,7 @@ def _operation(red, green, blue, row, position, mean):
         red = _unit(red * factor + addend)
         green = _unit(green * factor + addend)
         blue = _unit(blue * factor + addend)
-    elif (code > SATURATION) & (turn != 0):
+    elif (code == HUE) & (turn != 0):
         value = tl.maximum(tl.maximum(red, green), blue)
         chroma = value - tl.minimum(tl.minimum(red, green), blue)
         # Of gray, which has no hue, the chroma is 0.
@@ -334,6 +334,7 @@ def _luma_sums(
     second: tl.constexpr,
     block: tl.constexpr,
 ):
+    """Sum the luma of a block of a view, as it is where its contrast has its turn."""
     view, part = tl.program_id(0), tl.program_id(1)
     row = table + view * columns
     contrast = 0
@@ -371,11 +372,6 @@ def _luma_sums(
 
 
 @triton.jit
-def _standardise(value, mean, std):
-    return (value - mean) / std
-
-
-@triton.jit
 def _paint(
     images,
     masks,
@@ -402,6 +398,7 @@ def _paint(
     lanes: tl.constexpr,
     block: tl.constexpr,
 ):
+    """Paste and colour a block of a view; standardise it, unless it is still to be blurred."""
     view, part = tl.program_id(0), tl.program_id(1)
     row = table + view * columns
     pixels = part * block + tl.arange(0, block)
@@ -462,6 +459,7 @@ def _blurred(plane, row, pixels, place, step, last, radius, inside):
 
 @triton.jit
 def _blur_columns(planes, table, blurred, height, width, columns, radius, block: tl.constexpr):
+    """Blur a block of a view down the columns."""
     view, part = tl.program_id(0), tl.program_id(1)
     row = table + view * columns
     if tl.load(row + TAPS) < 1:
@@ -492,6 +490,7 @@ def _blur_rows(
     blue_std,
     block: tl.constexpr,
 ):
+    """Blur a block of a view along the rows, and standardise it."""
     view, part = tl.program_id(0), tl.program_id(1)
     row = table + view * columns
     if tl.load(row + TAPS) < 1:

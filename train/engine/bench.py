@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dilo.pipeline.common.printing import counted
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.augment.backgrounds import Stores
 from dilo.train.augment.loops import compile_loops
@@ -17,6 +18,7 @@ from dilo.train.data.crop import compile_crops
 from dilo.train.data.dataset import CropBatch, collate
 from dilo.train.data.images import ImageSet
 from dilo.train.data.loader import Prefetched, prefetch_to_device
+from dilo.train.engine.memory import advice_on_memory, advice_on_parts
 from dilo.train.engine.pretrain import Pretraining
 from dilo.train.engine.trainer import Optimization
 from dilo.train.methods.base import ViewBatch
@@ -57,6 +59,10 @@ class Stages:
         self._update = Optimization(self._task.model, self._task.optimizer, machine)
         self._parts: list[ViewBatch] = []
         self._steps = 0
+
+    def allows_parts(self, parts: int) -> bool:
+        """Check whether a batch can be taken in so many parts."""
+        return self._task.allows_parts(parts)
 
     def decode(self) -> float:
         """Read, decode and crop files in workers, all of them together."""
@@ -157,7 +163,15 @@ def bench(
     if machine.device.type == "cpu":
         compile_loops(say)
     say(f"measuring four stages, each for {seconds:g} s after a warm-up")
-    with kernel_choice(deterministic=machine.deterministic):
+    parts, batch = machine.accumulate, recipe.optimizer.batch
+    with (
+        kernel_choice(deterministic=machine.deterministic),
+        advice_on_memory(
+            f"a step on {batch} images, taken in {counted(parts, 'part')}",
+            machine.device,
+            lambda: advice_on_parts(batch, parts, stages.allows_parts),
+        ),
+    ):
         decode, augment, network = stages.decode(), stages.augment(), stages.network()
         whole, waiting = stages.whole()
     per_core = decode / max(1, min(machine.workers, usable_cores()))

@@ -211,6 +211,7 @@ def launch(
         distributed.init_process_group(machine.device) as device,
         StopSignal() as interruption,
         kernel_choice(deterministic=machine.deterministic),
+        advice_on_memory("this training", device, lambda: "use a device with more free memory"),
     ):
         machine = dataclasses.replace(machine, device=device)
         say = say if distributed.rank() == 0 else distributed.no_log

@@ -5,12 +5,16 @@ groups. On CPUs torch's own kernels, one call a group, are the fastest there are
 """
 
 import functools
-import importlib.util
+import importlib
+import os
+import warnings
 from types import ModuleType
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+
+from dilo.pipeline.common.compiled import CACHE
 
 FORWARD, BACKWARD = "dilo::grouped_batch_norm", "dilo::grouped_batch_norm_backward"
 
@@ -124,10 +128,21 @@ def _are_rows(values: Tensor) -> bool:
 
 @functools.cache
 def _kernels() -> ModuleType | None:
-    """Import the kernels for GPUs, unless torch has come without Triton."""
-    if importlib.util.find_spec("triton") is None:
+    """Import the kernels for GPUs and try them; there are none where Triton cannot compile."""
+    if CACHE.folder is not None:
+        os.environ.setdefault("TRITON_CACHE_DIR", str(CACHE.folder / "triton"))
+    try:
+        kernels = importlib.import_module("dilo.train.networks.grouped_norm_kernels")
+        kernels.forward(*torch.ones(3, 1, 1, device="cuda"), 1, 1.0)
+    except Exception as error:  # what Triton raises on the way is of many kinds
+        warnings.warn(
+            "batch norm in groups computes one group after the other, which is slow: Triton must "
+            f"compile its kernels, got {type(error).__name__}: {error}. It needs a C compiler and "
+            "the headers of Python (apt install gcc python3-dev)",
+            stacklevel=2,
+        )
         return None
-    return importlib.import_module("dilo.train.networks.grouped_norm_kernels")
+    return kernels
 
 
 def _forward_shapes(

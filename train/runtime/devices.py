@@ -42,7 +42,10 @@ def probe_cuda() -> tuple[bool, str]:
         warnings.simplefilter("always")
         available = torch.cuda.is_available()
     if available:
-        capability, kernels = torch.cuda.get_device_capability(), torch.cuda.get_arch_list()
+        try:
+            capability, kernels = torch.cuda.get_device_capability(), torch.cuda.get_arch_list()
+        except RuntimeError as error:  # of a GPU that is there, but damaged or not to be shared
+            return False, str(error).partition("\n")[0]
         if has_kernels(capability, kernels):
             return True, ""
         major, minor = capability

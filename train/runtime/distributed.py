@@ -61,6 +61,7 @@ def init_process_group(device: torch.device) -> Iterator[torch.device]:
     watch = FailureWatch()
     try:
         yield device
+        any_rank([False])  # nobody leaves before all are done: one may keep the store
     # The group is not left after an error: NCCL would wait for the others, who wait for this one.
     except BaseException as error:
         watch.stop()
@@ -115,8 +116,8 @@ class FailureWatch:
 
     #: Under which the first that fails leaves its message.
     KEY = "dilo-failure"
-    #: Seconds between two looks.
-    SECONDS = 1.0
+    #: Seconds between two looks, and until this process is ended, for it may end by itself.
+    SECONDS, PATIENCE = 1.0, 3.0
 
     def __init__(self) -> None:
         # A connection of its own: while one thread waits on the store, no other can use it.
@@ -147,7 +148,7 @@ class FailureWatch:
         """End this process when another has failed."""
         while not self._ended.wait(self.SECONDS):
             message = self._look()
-            if message and not self._ended.wait(self.SECONDS):  # it may have noticed by itself
+            if message and not self._ended.wait(self.PATIENCE):
                 sys.stderr.write(f"Error: {message}\n")
                 leave(EXIT_FAILED)
 

@@ -93,12 +93,10 @@ def test_a_loss_that_is_no_number_is_refused_with_the_rate():
 
 def test_a_step_on_a_gpu_waits_for_nothing():
     with FakeGpu() as gpu:
-        layer = LinearClassifier(5, 3, Protocol(name="moco"), CPU, seed=0)
-        layer._weight, layer._bias = (
-            gpu.put(values.detach()).requires_grad_() for values in (layer._weight, layer._bias)
-        )
-        layer._loss = gpu.put(layer._loss)
-        layer._optimizer = torch.optim.SGD([layer._weight, layer._bias], lr=1.0, momentum=0.9)
-        layer.step(gpu.put(torch.ones(6, 5)), torch.tensor([0, 1, 2, -1, 0, 1]), 0.1)
+        layer = LinearClassifier(8, 3, PROTOCOLS["moco"], gpu.device, 0)
+        features, labels = gpu.put(torch.zeros(4, 8)), torch.tensor([0, 2, 1, -1])
+        layer.step(features, labels, 0.1)
+        gpu.reset()
+        layer.step(features, labels, 0.1)
     assert gpu.waits == []
-    assert gpu.copies == [6 * 8]
+    assert gpu.copies == [4 * 8]

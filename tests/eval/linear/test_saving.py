@@ -98,7 +98,9 @@ def test_a_state_comes_back_for_the_same_settings(tmp_path):
 
 def test_a_state_of_other_settings_is_refused_by_name(tmp_path):
     write_state(tmp_path, {"seed": 0, "lr": 30.0}, {})
-    with pytest.raises(CheckpointError, match=r"lr = 30\.0, asked for 3\.0: a probe goes on with"):
+    with pytest.raises(
+        CheckpointError, match=r"lr = 30\.0, asked for 3\.0: a probe resumes only with"
+    ):
         read_state(tmp_path, {"seed": 0, "lr": 3.0})
     with pytest.raises(CheckpointError, match="batch = None, asked for 5"):
         read_state(tmp_path, {"seed": 0, "lr": 30.0, "batch": 5})

@@ -141,10 +141,10 @@ def test_a_head_of_any_kind_is_filled(tmp_path, head):
 @pytest.mark.parametrize(
     ("head", "words"),
     [
-        pytest.param({}, r"got no head: read out the pooled features", id="none"),
+        pytest.param({}, r"got no head: evaluate the pooled features", id="none"),
         pytest.param(
             {f"fc.{i}.weight": torch.zeros(128, 128) for i in range(4)},
-            r"got 0\.weight, 1\.weight, 2\.weight and 1 more: read",
+            r"got 0\.weight, 1\.weight, 2\.weight and 1 more: evaluate",
             id="four-layers",
         ),
         pytest.param(

@@ -121,9 +121,9 @@ def test_a_file_that_would_run_code_is_refused_and_never_does(tmp_path):
 
 
 def wide(network, images):
-    """Give an encoder's features and its maps."""
+    """Give an encoder's features and its maps, those of a pair side by side."""
     with torch.no_grad():
-        return network.features(images), network.maps(images)
+        return network.features(images), torch.cat(network.feature_maps(images), 1)
 
 
 @pytest.mark.parametrize("layout", [*foreign.SINGLE, *foreign.PAIR])

@@ -16,7 +16,7 @@ def halves():
 
 def test_each_backbone_sees_its_own_channels():
     first, second = halves()
-    (one, luminance), (two, colours) = TwoStream(first, second).parts(torch.rand(2, 3, 16, 16))
+    (one, luminance), (two, colours) = TwoStream(first, second).streams(torch.rand(2, 3, 16, 16))
     assert (one, two) == (first, second)
     assert (luminance.shape[1], colours.shape[1]) == (1, 2)
 
@@ -41,7 +41,7 @@ def test_a_half_alone_sees_what_it_sees_in_the_pair(channels, tmp_path):
     alone = SingleStream(made[channels - 1], channels)
     expected = TwoStream(*made)(images)[:, 128 * (channels - 1) : 128 * channels]
     assert torch.equal(alone(images), expected)
-    maps = Encoder(alone, 32, tmp_path, space="unit").maps(images)
+    (maps,) = Encoder(alone, 32, tmp_path, space="unit").feature_maps(images)
     part = images[:, :1] if channels == 1 else images[:, 1:]
     assert torch.equal(maps, feature_map(made[channels - 1], part))
     torch.testing.assert_close(maps.mean((2, 3)), pooled_features(made[channels - 1], part))

@@ -276,6 +276,13 @@ def test_runs_measured_on_other_images_are_not_compared(tmp_path):
     assert "≈" not in page.text
 
 
+def test_runs_that_share_a_data_set_need_no_warning(tmp_path):
+    runs = measured(tmp_path, "a", "flowers", "birds"), measured(tmp_path, "b", "birds")
+    page, _, _ = report(tmp_path / "out", *runs)
+    assert "other test images" not in page.text
+    assert "kNN, birds kNN top-1, k = 20 %, more is better ≈ 52.0" in page.text
+
+
 def test_of_one_data_set_the_later_step_is_shown(tmp_path):
     name, run = measured(tmp_path, "a", "flowers", "birds")
     record = json.loads((run / "eval" / "knn-birds" / "knn.json").read_text())

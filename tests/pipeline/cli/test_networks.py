@@ -228,6 +228,7 @@ def test_a_gpu_that_cannot_compute_as_asked_is_refused_before_a_store_is_begun(
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     result = masks(images, tmp_path / "s", "--device", "cuda", *asked, status=3)

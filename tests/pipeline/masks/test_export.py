@@ -232,7 +232,7 @@ def test_an_export_of_another_size_or_store_or_a_broken_mark_is_refused(made, tm
     words = f"--out {out} must be an export of this store at this size"
     refused = exported(made, out, "--size", "store", status=3).stderr
     assert words in refused
-    assert '"size": "image"}: give a fresh folder' in refused
+    assert '"size": "image"}: give a new folder' in refused
     other = listed(tmp_path / "store", ["a.jpg"])
     assert words in exported(other, out, status=3).stderr
     assert files(out) == before

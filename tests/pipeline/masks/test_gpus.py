@@ -7,6 +7,7 @@ import pytest
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.masks import gpus
+from dilo.train.runtime import devices
 
 #: Claims one of some GPUs, says which, and holds it until its input ends.
 CLAIM = """
@@ -100,3 +101,14 @@ def test_a_link_or_a_pipe_that_lies_in_the_place_of_a_lock_is_none(tmp_path, mon
     assert gpus.own_device("cuda") == "cuda:2"
     assert not (tmp_path / "anything").exists()
     gpus._claim_gpu.cache_clear()
+
+
+def test_a_gpu_that_torch_cannot_use_is_no_reason_to_compute_on_the_cpu(monkeypatch):
+    fake(monkeypatch, lambda: 0)
+    assert gpus.automatic_device() == "cpu"
+    monkeypatch.setattr(devices, "probe_cuda", lambda: (False, "NVIDIA driver 550.54"))
+    for choose in (gpus.automatic_device, lambda: gpus.own_device("cuda")):
+        with pytest.raises(DiloError, match="needs a GPU that torch can use, got NVIDIA driver"):
+            choose()
+    fake(monkeypatch, lambda: 1)
+    assert gpus.automatic_device() == "cuda"

@@ -72,7 +72,7 @@ def test_every_field_counts(tmp_path, field):
     assert changed.fingerprint() != PLAN.fingerprint()
     create_store(tmp_path, PLAN, NAMES)
     shown = {"digest": "other names", "parameters": "a 1.5.* asked for a 2"}.get(field, field)
-    with pytest.raises(StoreError, match=rf"plan.json says .*{shown}.*fresh folder"):
+    with pytest.raises(StoreError, match=rf"plan.json says .*{shown}.*new folder"):
         create_store(tmp_path, changed, NAMES)
 
 

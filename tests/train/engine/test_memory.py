@@ -47,6 +47,13 @@ def test_a_step_that_has_no_room_names_the_parts_that_are_allowed_next(
     assert (tmp_path / "run" / "state").read_text() == "failed\n"
 
 
+def test_a_network_that_has_no_room_at_all_is_said(tmp_path, monkeypatch):
+    source = find_image_set(write_class_folders(tmp_path / "a", ("ant", "bee"), each=6), None)
+    monkeypatch.setattr(trainer, "fit", full)
+    with pytest.raises(DiloError, match="no room for this training: use a device with more free"):
+        train(small_recipe("paste.probability=0"), source, tmp_path / "run", machine(), silent)
+
+
 def test_memory_that_a_library_lacks_counts_and_another_error_does_not():
     with (
         pytest.raises(DiloError, match=r"no room for a step: give --accumulate 2, .* 1/2"),

@@ -1,6 +1,7 @@
 """Batch norm in groups: what as many devices would compute."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dilo.pipeline.errors import RecipeError
-from dilo.train.networks import batchnorm
+from dilo.train.networks import batchnorm, grouped_norm
 from dilo.train.networks.batchnorm import GroupedBatchNorm2d, group_batch_norm
 
 
@@ -126,6 +127,18 @@ def test_compiled_it_is_the_same_in_one_graph_as_large_for_any_groups():
             assert_close(ours, theirs)
     assert len(graphs) == 2
     assert graphs[0] == graphs[1]
+
+
+def test_a_gpu_for_which_triton_compiles_nothing_is_warned_of_and_takes_the_loop(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dilo.train.networks.grouped_norm_kernels", None)
+    monkeypatch.setenv("TRITON_CACHE_DIR", "")
+    grouped_norm._kernels.cache_clear()
+    values, (weight, bias) = torch.randn(4, 3), torch.rand(2, 3)
+    with pytest.warns(UserWarning, match=r"one group after the other.* got ModuleNotFound.* gcc"):
+        results = grouped_norm._forward_on_gpu(values, weight, bias, 2, 1e-5)
+    grouped_norm._kernels.cache_clear()
+    expected = grouped_norm.forward_by_loop(values, weight, bias, 2, 1e-5)
+    assert all(map(torch.equal, results, expected))
 
 
 def test_without_scale_and_shift_it_is_the_loop_too():

@@ -84,6 +84,16 @@ def test_a_gpu_that_torch_is_not_built_for_is_named(monkeypatch):
     assert choose_device("auto") == CUDA
 
 
+def test_a_gpu_that_does_not_answer_is_said_in_the_words_of_cuda(monkeypatch):
+    def fail():
+        raise RuntimeError("CUDA error: device busy\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", fail)
+    with pytest.raises(DiloError, match="got CUDA error: device busy: check nvidia-smi"):
+        choose_device("auto")
+
+
 @pytest.mark.parametrize(
     ("capability", "kernels", "runs"),
     [

@@ -10,6 +10,7 @@ from support.pictures import Pictures
 
 from dilo.train.augment.backgrounds import BackgroundBank
 from dilo.train.augment.color import MEAN, STD
+from dilo.train.augment.paste import crop_and_resize
 from dilo.train.data.dataset import collate
 from dilo.train.data.draws import CROPS, GRAY, window_draw
 from dilo.train.data.resize import blur
@@ -138,7 +139,8 @@ def test_a_pasted_crop_lies_on_another_background_and_its_truth_is_the_alpha(mad
         share = mask / 255 if alpha == "soft" else (mask >= 127.5).astype(float)
         background = draw.gray_level / 255
         if ground == "crops":
-            background = bank.sample(batch.parameters.rows(slice(row, row + 1)))[0].numpy()
+            box = torch.tensor([draw.background_box])
+            background = crop_and_resize(bank.image(draw)[None], box, (side, side))[0].numpy()
         expected = image / 255 * share + background * (1 - share)
         assert_allclose(lesson.truth[row, 0], share, atol=1e-6)
         assert_allclose(lesson.images[row], standardised(expected), atol=1e-4)

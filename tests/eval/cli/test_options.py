@@ -4,7 +4,7 @@ import click
 import pytest
 from support.cli import invoke
 
-from dilo.eval.cli.naming import named_checkpoints, named_folders
+from dilo.eval.cli.options import named_checkpoints, named_folders
 
 
 def given(callback, *values, status=0):
