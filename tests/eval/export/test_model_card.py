@@ -102,7 +102,6 @@ def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(plain, t
 @pytest.mark.parametrize(
     ("form", "name"),
     [
-        ("torchvision", "trunk"),
         ("torchvision", 'it\'s `a` | "trunk"'),
         ("timm", "trunk"),
         ("safetensors", 'it\'s `a` | "trunk"'),
@@ -254,6 +253,6 @@ def test_what_json_cannot_hold_is_written_in_words_or_not_at_all():
     }
     assert json_copy({"a": float("nan")}) == {}
     nested = {}
-    for _ in range(100_000):
+    for _ in range(5_000):  # deeper than Python calls
         nested = {"x": nested}
     assert json_copy(nested) == {}

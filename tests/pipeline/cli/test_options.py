@@ -107,7 +107,10 @@ def test_every_help_names_the_status_of_a_bug():
         (RuntimeError("[x] DefaultCPUAllocator: can't allocate memory: y"), "memory is short ("),
         (OverflowError("int too large"), "a number is too large (int too large): "),
         (RuntimeError("Storage size calculation overflowed"), "a number is too large"),
-        (ImportError("libcuda.so"), "a package cannot be imported: ImportError: libcuda.so: reinst"),
+        (
+            ImportError("libcuda.so"),
+            "a package cannot be imported: ImportError: libcuda.so: reinst",
+        ),
         (StoreError("the store"), "the store"),
         (KeyboardInterrupt(), "interrupted; the same command resumes"),
     ],
