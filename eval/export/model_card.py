@@ -71,10 +71,11 @@ def card_of(
 def json_copy(values: Mapping[str, Any]) -> dict[str, Any]:
     """Write values of a file such that JSON can hold them; nothing, of what it cannot."""
     try:
-        text = json.dumps(values, default=str, skipkeys=True, allow_nan=False)
+        copy: dict[str, Any] = json.loads(
+            json.dumps(values, default=str, skipkeys=True, allow_nan=False)
+        )
     except (ValueError, RecursionError):
         return {}
-    copy: dict[str, Any] = json.loads(text)
     return copy
 
 
