@@ -121,7 +121,7 @@ def test_an_image_that_cannot_be_read_is_said_and_another_lends_its_background(t
     assert broken[0][1].backgrounds[0].equal(whole[0][1].backgrounds[0])
 
 
-def test_an_image_whose_class_has_no_other_background_is_left_out_of_all(tmp_path):
+def test_an_image_whose_class_has_no_other_background_is_skipped_of_all(tmp_path):
     images, masks = scenes_and_masks(tmp_path, each=1)
     assert varied(images, masks)[0] == (0, "no other image of blue-ish gives a background")
 

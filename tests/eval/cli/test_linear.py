@@ -104,7 +104,7 @@ def test_fast_takes_files_of_features_in_place_of_folders(data):
 
 
 @pytest.mark.parametrize("fast", [(), ("--fast",)])
-def test_unreadable_images_are_left_out_and_reported(data, fast):
+def test_unreadable_images_are_skipped_and_reported(data, fast):
     for name in ("train/ant/0.png", "test/bee/2.png"):
         (data / name).write_bytes(b"no image")
     more = ("--fast", "--epochs", 3) if fast else SHORT

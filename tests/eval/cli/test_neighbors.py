@@ -151,7 +151,7 @@ def test_gradients_stand_beside_the_neighbours_of_their_checkpoint(data):
     assert np.array_equal(second[:, :left], first[:, :left])
 
 
-def test_unreadable_images_are_left_out_and_reported(data):
+def test_unreadable_images_are_skipped_and_reported(data):
     (data / "images" / "ant" / "2.png").write_bytes(b"no image")
     result = show(data, "--json", "--out", data / "out", "--count", 99, "--k", 1)
     record = json.loads(result.stdout)

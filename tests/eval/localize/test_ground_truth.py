@@ -88,6 +88,6 @@ def test_a_file_that_cannot_be_read_is_a_reason(dataset, tmp_path, file, words):
     assert isinstance(dataset.read("a/2"), Sample)
 
 
-def test_an_image_without_object_is_left_out(dataset, tmp_path):
+def test_an_image_without_object_is_skipped(dataset, tmp_path):
     save(tmp_path / "masks" / "a" / "1.png", np.zeros((8, 8), np.uint8))
     assert dataset.read("a/1") == (f"there is no object in its truth, --truth {tmp_path / 'masks'}")

@@ -175,7 +175,7 @@ def test_where_all_is_as_it_should_be_nothing_is_said():
     assert notes({**CLEAN, "methods": [{"name": "a", "constant_maps": 0}]}) == []
 
 
-def test_of_many_images_left_out_the_first_are_named():
+def test_of_many_skipped_images_the_first_are_named():
     skipped = [{"path": f"{i}.jpg", "reason": "broken"} for i in range(NAMED + 2)]
     lines = notes({**CLEAN, "skipped": skipped})
     assert lines[0] == "12 images cannot be scored and are skipped:"

@@ -54,7 +54,7 @@ def test_a_map_that_says_nothing_finds_nothing(value):
     assert found.pixels[:, 0].tolist() == [MASK.sum(), (~MASK).sum()]
 
 
-def test_the_rows_are_networks_folders_and_the_two_floors():
+def test_the_rows_are_networks_folders_and_the_two_baselines():
     computed = np.stack([np.full((40, 40), i, np.float32) for i in (1, 2)])
     stored = np.full((40, 40), 3, np.uint8)
     maps = maps_of(sample(stored=[stored]), computed)
@@ -63,7 +63,7 @@ def test_the_rows_are_networks_folders_and_the_two_floors():
     assert np.array_equal(maps[4], random_map("a/1.jpg", 40))
 
 
-def test_the_random_floor_has_the_object_s_share_of_energy_on_average():
+def test_the_random_baseline_has_the_object_s_share_of_energy_on_average():
     maps = [normalized(random_map(f"{i}.jpg", 40)) for i in range(300)]
     energies = [energy_inside(saliency, MASK) for saliency in maps]
     spread = np.std(energies) / np.sqrt(300)
@@ -71,7 +71,7 @@ def test_the_random_floor_has_the_object_s_share_of_energy_on_average():
     assert spread < 0.02
 
 
-def test_the_center_floor_finds_what_is_in_the_middle():
+def test_the_center_baseline_finds_what_is_in_the_middle():
     middle = np.zeros((40, 40), bool)
     middle[10:30, 10:30] = True
     found = score_map(center_map(40), Objects(middle, components(middle)[0]))
@@ -143,7 +143,7 @@ def scored(dataset, networks=(), *, batch=2, workers=0):
     return found
 
 
-def test_a_row_a_map_and_two_floors_on_every_image(dataset, network):
+def test_a_row_a_map_and_two_baselines_on_every_image(dataset, network):
     found = scored(dataset, [network])
     assert (list(found.keys), found.skipped) == (list(NAMES), [])
     assert [len(row.energy) for row in found.rows] == [5] * 5
@@ -168,7 +168,7 @@ def test_neither_batches_nor_processes_change_a_number(dataset, network):
     assert np.array_equal(first.rows[4].pixels, second.rows[4].pixels)
 
 
-def test_an_image_that_cannot_be_read_is_left_out_of_all_rows(dataset, tmp_path, network):
+def test_an_image_that_cannot_be_read_is_skipped_of_all_rows(dataset, tmp_path, network):
     (tmp_path / "images" / "bee" / "1.jpg").write_bytes(b"no picture")
     found = scored(dataset, [network])
     assert list(found.keys) == [name for name in NAMES if name != "bee/1"]
