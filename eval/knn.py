@@ -16,7 +16,7 @@ from dilo.eval.features.extraction import width_of
 from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.features.loading import Loader, open_source
-from dilo.eval.models.encoder import Encoder, Output, load_encoder
+from dilo.eval.models.encoder import Encoder, Layer, load_encoder
 from dilo.eval.models.layouts import nested_get
 from dilo.pipeline.errors import DiloError
 from dilo.train.monitor.knn import knn_accuracy
@@ -36,7 +36,7 @@ class Protocol:
     """What is compared, and how the neighbours vote."""
 
     #: What of the network is compared, by cosine.
-    output: Output
+    layer: Layer
     #: Numbers of neighbours.
     ks: tuple[int, ...]
     #: A neighbour of similarity s weighs exp(s / temperature); None for that of training.
@@ -78,7 +78,7 @@ class Request:
     machine: Machine
     protocol: str = "dilo"
     #: These override the protocol.
-    output: Output | None = None
+    layer: Layer | None = None
     ks: tuple[int, ...] = ()
     temperature: float | None = None
     #: Folder for files of features.
@@ -91,7 +91,7 @@ def evaluate(request: Request, say: Callable[[str], None]) -> Evaluation:
     """Classify the test images by the vote of the most similar training images."""
     started = time.monotonic()
     preset = PROTOCOLS[request.protocol]
-    output = request.output or preset.output
+    layer = request.layer or preset.layer
     device, _ = request.machine.choose()
     train = open_source(request.train, say)
     test = open_source(request.test, say, train.classes)
@@ -100,7 +100,7 @@ def evaluate(request: Request, say: Callable[[str], None]) -> Evaluation:
     if request.checkpoint is not None:
         machine = request.machine
         encoder = load_encoder(
-            request.checkpoint, arch=machine.arch, size=machine.size, output=output
+            request.checkpoint, arch=machine.arch, size=machine.size, layer=layer
         )
     loader = Loader(request.machine, say)
     with tempfile.TemporaryDirectory(prefix="dilo-knn-") as scratch:
@@ -108,7 +108,7 @@ def evaluate(request: Request, say: Callable[[str], None]) -> Evaluation:
             loader.load(encoder, source, _cache(encoder, source, request.cache, Path(scratch), say))
             for source in (train, test)
         )
-        require_comparable(bank, queries, output)
+        require_comparable(bank, queries, layer)
         ks = choose_ks(request.ks, preset.ks, len(bank.labels))
         temperature = request.temperature or preset.temperature_for(
             encoder.recipe if encoder else {}
@@ -150,17 +150,17 @@ def choose_ks(ks: tuple[int, ...], preset: tuple[int, ...], images: int) -> tupl
     return tuple(sorted(set(ks))) or tuple(k for k in preset if k <= images)
 
 
-def require_comparable(bank: Features, queries: Features, output: str) -> None:
-    """Refuse features of two networks, or of two ways to look, or of another output."""
+def require_comparable(bank: Features, queries: Features, layer: str) -> None:
+    """Refuse features of two networks, or of two ways to look, or of another layer."""
     if differences := bank.source.differences(queries.source):
         raise DiloError(
-            "features of --train and --test must come from one network in one way, got "
+            "features of --train and --test must come from one network with one setting, got "
             f"{'; '.join(differences)}: make one of them again"
         )
-    if bank.source.output != output:
+    if bank.source.layer != layer:
         raise DiloError(
-            f"features must be {output}, got {bank.source.output} in the files: give "
-            f"--output {bank.source.output}, or make files with --output {output}"
+            f"features must be {layer}, got {bank.source.layer} in the files: give "
+            f"--layer {bank.source.layer}, or make files with --layer {layer}"
         )
 
 
@@ -208,7 +208,7 @@ def knn_record(
         "checkpoint": source.checkpoint,
         "step": source.step,
         "size": source.size,
-        "output": source.output,
+        "layer": source.layer,
         "temperature": temperature,
         "results": [
             {
@@ -244,7 +244,7 @@ def knn_table(record: Mapping[str, Any]) -> list[str]:
     classes, images = record["classes"], record["train_images"]
     chance = 100 * FIRST / classes if classes > FIRST else None
     lines = [
-        f"weighted kNN, {record['output']}, temperature {record['temperature']:g}: "
+        f"weighted kNN, {record['layer']}, temperature {record['temperature']:g}: "
         f"{record['test_images']} test images against {images} training images, {classes} classes",
         "     k    top-1    top-5",
         *(f"{r['k']:>6} {r['top1']:>6.1f} % {_cell(r['top5'])}" for r in record["results"]),

@@ -27,7 +27,7 @@ class ClassifierUnderTest:
 
     #: What tables call it.
     name: str
-    #: Trunk and linear layer.
+    #: Backbone and linear layer.
     classifier: Classifier
     class_map: Tensor
 
@@ -87,7 +87,7 @@ def of_challenge(
     if count != IMAGENET:
         raise DiloError(
             f"{source} must have 9 classes, or ImageNet's 1000, to be judged by {what}, got "
-            f"{count}: train a classifier of either on its trunk with dilo-eval linear"
+            f"{count}: train a classifier of either on its backbone with dilo-eval linear"
         )
     if mapping is None:
         raise DiloError(
@@ -150,22 +150,24 @@ def predict_all(
     progress: Callable[[int], object] | None = None,
 ) -> FolderPredictions:
     """Show pictures to candidates."""
-    retained_rate: list[int] = []
+    positions_read: list[int] = []
     failed: list[tuple[int, str]] = []
-    found: list[dict[str, list[Tensor]]] = [{} for _ in candidates]
+    by_classifier: list[dict[str, list[Tensor]]] = [{} for _ in candidates]
     for positions, content, failures in batches:
         if positions:
             for variation, images in compose(content):
-                for classifier_under_test, answers in zip(candidates, found, strict=True):
+                for classifier_under_test, answers in zip(candidates, by_classifier, strict=True):
                     answers.setdefault(variation, []).append(
                         classifier_under_test.predictions(images)
                     )
-        retained_rate += positions
+        positions_read += positions
         failed += failures
         if progress is not None:
             progress(len(positions) + len(failures))
-    joined = [{name: torch.cat(parts) for name, parts in answers.items()} for answers in found]
-    return FolderPredictions(retained_rate, joined, failed)
+    joined = [
+        {name: torch.cat(parts) for name, parts in answers.items()} for answers in by_classifier
+    ]
+    return FolderPredictions(positions_read, joined, failed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +194,10 @@ class RunOptions:
 
 @dataclass(frozen=True, eq=False)
 class VariationAnswers:
-    """What came of all candidates."""
+    """The answers of all candidates."""
 
     #: For each candidate, by variation.
-    found: list[dict[str, Answers]]
+    by_classifier: list[dict[str, Answers]]
     #: Path of each image that could not be shown, and why.
     failures: list[tuple[str, str]]
 
@@ -221,14 +223,14 @@ def classify_variations(
         )
         for kind in MIXED
     }
-    found = [
+    by_classifier = [
         {
             name: replace(answers, background_labels=background_labels.get(name))
             for name, answers in _answers(variations.folder, predictions, row).items()
         }
         for row in range(len(candidates))
     ]
-    return VariationAnswers(found, _failures(variations.folder, predictions))
+    return VariationAnswers(by_classifier, _failures(variations.folder, predictions))
 
 
 def classify_challenge(
@@ -240,7 +242,7 @@ def classify_challenge(
     limit: int | None = None,
 ) -> VariationAnswers:
     """Show the variations of the challenge."""
-    found: list[dict[str, Answers]] = [{} for _ in candidates]
+    by_classifier: list[dict[str, Answers]] = [{} for _ in candidates]
     failures: list[tuple[str, str]] = []
     for name, folder in challenge.folders.items():
 
@@ -250,15 +252,16 @@ def classify_challenge(
         frames = Frames(folder, evenly_spaced(np.arange(len(folder.names)), limit), side)
         batches = running.batches(frames, evaluation.collate)
         predictions = predict_all(candidates, batches, shown, running.progress)
-        for row, answers in enumerate(found):
-            told = _answers(folder, predictions, row)[name]
+        for row, answers in enumerate(by_classifier):
+            given = _answers(folder, predictions, row)[name]
             if name == "mixed_next":
-                told = replace(told, background_labels=(told.labels + 1) % len(challenge.classes))
-            answers[name] = told
+                next_labels = (given.labels + 1) % len(challenge.classes)
+                given = replace(given, background_labels=next_labels)
+            answers[name] = given
         failures += [
             (f"{name}/val/{path}", reason) for path, reason in _failures(folder, predictions)
         ]
-    return VariationAnswers(found, failures)
+    return VariationAnswers(by_classifier, failures)
 
 
 def _answers(
@@ -275,10 +278,10 @@ def _answers(
 
 
 def _demand_some(
-    folder: LabelledFolder, retained_rate: Sequence[object], failures: Sequence[tuple[int, str]]
+    folder: LabelledFolder, positions_read: Sequence[object], failures: Sequence[tuple[int, str]]
 ) -> None:
     """Refuse a folder of which nothing can be shown."""
-    if not retained_rate:
+    if not positions_read:
         position, reason = failures[0]
         raise DiloError(
             f"{folder.root} must hold images that can be shown, but none of {len(failures)} can, "

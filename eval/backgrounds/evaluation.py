@@ -144,7 +144,7 @@ def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: 
     positions = evenly_spaced(selection.positions, setup.limit)
     for reason, count in Counter(reason for _, reason in selection.skipped).items():
         say(f"{images}: {count} of {len(folder.names)} images skipped: {reason}")
-    found: dict[str, Mapping[str, Any]] = {}
+    by_name: dict[str, Mapping[str, Any]] = {}
     failures: list[tuple[str, str]] = []
     sizes = sorted(
         {classifier_under_test.classifier.encoder.size for classifier_under_test in candidates}
@@ -155,9 +155,9 @@ def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: 
         for size in sizes:
             group = [c for c in candidates if c.classifier.encoder.size == size]
             judged = classify_variations(group, made[size], setup.variations or VARIATIONS, running)
-            found |= {c.name: told for c, told in zip(group, judged.found, strict=True)}
+            by_name |= dict(zip([c.name for c in group], judged.by_classifier, strict=True))
             failures += judged.failures
-    answers = [dict(found[classifier_under_test.name]) for classifier_under_test in candidates]
+    answers = [dict(by_name[classifier_under_test.name]) for classifier_under_test in candidates]
     record = {
         **_first(candidates),
         "mode": "folder",
@@ -178,7 +178,7 @@ def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: 
 
 @dataclass(frozen=True, kw_only=True)
 class ChallengeOptions:
-    """What is asked of the challenge alone."""
+    """Options that only the challenge has."""
 
     #: From ImageNet's classes to the nine.
     mapping: Path | None = None
@@ -216,7 +216,7 @@ def evaluate_challenge(
         "mapping": None if mapping is None else str(mapping.source),
         **_results(candidates, judged, len(challenge.classes)),
     }
-    return Findings(record, challenge_sheet(challenge, side, candidates, judged.found))
+    return Findings(record, challenge_sheet(challenge, side, candidates, judged.by_classifier))
 
 
 def _files(challenge: Challenge) -> list[str]:
@@ -260,17 +260,17 @@ def _source(classifier: Classifier) -> dict[str, Any]:
 def _results(
     candidates: Sequence[ClassifierUnderTest], judged: VariationAnswers, classes: int | None = None
 ) -> dict[str, Any]:
-    """Gather what was found; chance is one of some classes, or of all that a candidate has."""
+    """Gather the numbers; chance is one of some classes, or of all that a candidate has."""
     results = []
-    for classifier_under_test, found in zip(candidates, judged.found, strict=True):
+    for classifier_under_test, answers in zip(candidates, judged.by_classifier, strict=True):
         results.append(
             {
                 "name": classifier_under_test.name,
                 **_source(classifier_under_test.classifier),
                 "classes": len(classifier_under_test.class_map),
-                "images": len(next(iter(found.values())).labels),
+                "images": len(next(iter(answers.values())).labels),
                 "chance": 100 / (classes or len(classifier_under_test.class_map)),
-                **reliance_metrics(found),
+                **reliance_metrics(answers),
             }
         )
     return {"results": results, "skipped": skipped_images(dict(judged.failures).items())}

@@ -83,17 +83,18 @@ def paired(first: Answers, second: Answers) -> bool:
     return first.paths == second.paths
 
 
-def reliance_metrics(found: Mapping[str, Answers]) -> dict[str, object]:
-    """Gather what is told of one classifier."""
-    told = {name: proportion(answers.right) for name, answers in found.items()}
-    record: dict[str, object] = {"top1": _said(told)}
-    if {"mixed_same", "mixed_rand"} <= found.keys():
-        gap = background_gap(found["mixed_same"], found["mixed_rand"])
+def reliance_metrics(by_variation: Mapping[str, Answers]) -> dict[str, object]:
+    """Gather the numbers of one classifier, from its answers by variation."""
+    shares = {name: proportion(answers.right) for name, answers in by_variation.items()}
+    record: dict[str, object] = {"top1": _said(shares)}
+    if {"mixed_same", "mixed_rand"} <= by_variation.keys():
+        gap = background_gap(by_variation["mixed_same"], by_variation["mixed_rand"])
         record["bg_gap"] = None if gap is None else vars(gap)
-    changed = {name: answers for name, answers in found.items() if name != "original"}
-    if "original" in found:
+    changed = {name: answers for name, answers in by_variation.items() if name != "original"}
+    if "original" in by_variation:
         stays = {
-            name: retained_rate(found["original"], answers) for name, answers in changed.items()
+            name: retained_rate(by_variation["original"], answers)
+            for name, answers in changed.items()
         }
         record["retained"] = _said(stays)
     record["follows_background"] = _said(
@@ -104,7 +105,7 @@ def reliance_metrics(found: Mapping[str, Answers]) -> dict[str, object]:
 
 def _said(shares: Mapping[str, Proportion | None]) -> dict[str, object]:
     """Turn what is known into what JSON holds."""
-    return {name: vars(found) for name, found in shares.items() if found is not None}
+    return {name: vars(share) for name, share in shares.items() if share is not None}
 
 
 #: What each column is, for below the table.
@@ -113,13 +114,13 @@ MEANINGS = {
     "only_fg": "the foreground on black",
     "no_fg": "the background, the foreground cut out in black",
     "mixed_same": "the foreground on a background of its own class",
-    "mixed_rand": "on one of any class, its own too",
-    "mixed_next": "on one of the next class",
+    "mixed_rand": "the foreground on a background of any class, its own too",
+    "mixed_next": "the foreground on a background of the next class",
     "only_bg_b": "the background, the object's box black",
     "only_bg_t": "the background, the object's box filled with background",
-    "BG-gap": "mixed_same less mixed_rand, in points, with its 95 % interval",
-    "follows rand": "of mixed_rand on another class's background, answered by that class",
-    "follows next": "of mixed_next, answered by the background's class",
+    "BG-gap": "mixed_same minus mixed_rand, in points, with its 95 % interval",
+    "follows rand": "mixed_rand on the background of another class: that class predicted",
+    "follows next": "mixed_next: the class of the background predicted",
 }
 
 
@@ -130,27 +131,29 @@ def table(record: Mapping[str, Any]) -> list[str]:
     rows = [[name, *(row.get(column, "-") for column in columns)] for name, row in cells.items()]
     lines = text_table(["classifier", *columns], rows)
     chances = sorted({f"{result['chance']:.1f}" for result in record["results"]})
-    lines += ["", *(f"{column:<12} {MEANINGS[column]}" for column in columns)]
-    return [*lines, f"{'chance':<12} of one class: {' or '.join(chances)}"]
+    meanings = {column: MEANINGS[column] for column in columns}
+    meanings["chance"] = f"of one class: {' or '.join(chances)}"
+    width = max(map(len, meanings))
+    return [*lines, "", *(f"{column:<{width}}  {text}" for column, text in meanings.items())]
 
 
 def _cells(result: Mapping[str, Any]) -> dict[str, str]:
     """Write the cells of one classifier."""
-    cells = {name: f"{told['value']:.1f}" for name, told in result["top1"].items()}
+    cells = {name: f"{share['value']:.1f}" for name, share in result["top1"].items()}
     if gap := result.get("bg_gap"):
         cells["BG-gap"] = f"{gap['value']:.1f} ({gap['low']:.1f} to {gap['high']:.1f})"
-    for name, told in result["follows_background"].items():
-        cells[f"follows {name.removeprefix('mixed_')}"] = f"{told['value']:.1f}"
+    for name, share in result["follows_background"].items():
+        cells[f"follows {name.removeprefix('mixed_')}"] = f"{share['value']:.1f}"
     return cells
 
 
 def heading(record: Mapping[str, Any]) -> str:
     """Say in a line what was judged."""
     if record["mode"] == "challenge":
-        return f"the Backgrounds Challenge in {record['images']}, seen at {record['side']} px"
+        return f"the Backgrounds Challenge in {record['images']}, shown at {record['side']} px"
     counts = sorted({result["images"] for result in record["results"]})
-    told = " or ".join(f"{count:,}" for count in counts)
+    images = " or ".join(f"{count:,}" for count in counts)
     return (
-        f"variations of {told} images of {record['images']}, {record['judged_classes']} classes, "
+        f"variations of {images} images of {record['images']}, {record['judged_classes']} classes, "
         f"by the masks {record['masks']}, seed {record['seed']}"
     )

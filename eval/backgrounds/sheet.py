@@ -27,10 +27,10 @@ def spread_rows(count: int) -> list[int]:
 def folder_sheet(
     variations: Variations,
     candidates: Sequence[ClassifierUnderTest],
-    found: Sequence[Mapping[str, Answers]],
+    by_classifier: Sequence[Mapping[str, Answers]],
 ) -> Image.Image:
     """Draw images, their masks and their variations."""
-    first = next(iter(found[0].values()))
+    first = next(iter(by_classifier[0].values()))
     places = {int(position): i for i, position in enumerate(variations.positions)}
     rows = []
     for row in spread_rows(len(first.labels)):
@@ -41,8 +41,10 @@ def folder_sheet(
         cells = []
         for name, images in compose(layers):
             caption = _caption(variations, position, name)
-            if name in found[0]:
-                caption += _answers(candidates, found, name, position, variations.folder.classes)
+            if name in by_classifier[0]:
+                caption += _answers(
+                    candidates, by_classifier, name, position, variations.folder.classes
+                )
             cells.append(Picture(_pixels(images[0]), caption))
         covered = float(layers.alphas.float().mean()) / 255
         cells.insert(1, Picture(layers.alphas[0, 0].numpy(), f"mask covers {covered:.0%}"))
@@ -54,16 +56,16 @@ def challenge_sheet(
     challenge: Challenge,
     side: int,
     candidates: Sequence[ClassifierUnderTest],
-    found: Sequence[Mapping[str, Answers]],
+    by_classifier: Sequence[Mapping[str, Answers]],
 ) -> Image.Image:
     """Draw images of each variation, as many of each."""
     columns = []
-    for name, answers in found[0].items():
+    for name, answers in by_classifier[0].items():
         folder, cells = challenge.folders[name], []
         for row in spread_rows(len(answers.labels)):
             caption = f"{name}: {challenge.classes[int(answers.labels[row])]}"
             position = int(answers.positions[row])
-            caption += _answers(candidates, found, name, position, challenge.classes)
+            caption += _answers(candidates, by_classifier, name, position, challenge.classes)
             try:
                 pixels = frame(folder.root / folder.names[position], side)
                 cells.append(Picture(pixels.permute(1, 2, 0).numpy(), caption))
@@ -85,19 +87,19 @@ def _caption(variations: Variations, position: int, name: str) -> str:
 
 def _answers(
     candidates: Sequence[ClassifierUnderTest],
-    found: Sequence[Mapping[str, Answers]],
+    by_classifier: Sequence[Mapping[str, Answers]],
     variation: str,
     position: int,
     classes: Sequence[str],
 ) -> str:
     """Say, a line each, what candidates take a picture for."""
     lines = []
-    for classifier_under_test, answers in zip(candidates, found, strict=True):
-        told = answers[variation]
+    for classifier_under_test, answers in zip(candidates, by_classifier, strict=True):
+        shown = answers[variation]
         # Candidates of another size may lack an image that gave no background at theirs.
         words = [
             classes[answer] if answer >= 0 else "another class"
-            for answer in told.predictions[told.positions == position].tolist()
+            for answer in shown.predictions[shown.positions == position].tolist()
         ]
         lines.append(f"\n{classifier_under_test.name}: {''.join(words)}")
     return "".join(lines)

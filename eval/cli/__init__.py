@@ -26,7 +26,7 @@ def main() -> None:
     Exit status of every command:
       0   done
       2   the command line is wrong
-      3   could not go on; the message says why and what to do
+      3   could not continue; the message says why and what to do
       70  a bug of dilo; the message says what to report
     `linear` alone: 75, interrupted by a signal; the same command resumes
     """

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from dilo.eval.cli.options import (
-    Named,
     classifiers_option,
     machine_options,
     name_option,
@@ -13,10 +12,11 @@ from dilo.eval.cli.options import (
     require_outside,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.naming import Named
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 
-#: What can be made of a folder and its masks, and what only the challenge has; here again, for
+#: Variations of a folder with masks, and those that only the challenge has; repeated here, since
 #: --help imports no torch.
 VARIATIONS = ("original", "only_fg", "no_fg", "mixed_same", "mixed_rand", "mixed_next")
 CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
@@ -37,17 +37,19 @@ CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
     default=0,
     show_default=True,
     type=click.IntRange(0, 2**64 - 1),
-    help="Whose backgrounds are drawn.",
+    help="Seed of the backgrounds, which are drawn at random.",
 )
 @click.option(
     "--variations",
     multiple=True,
     type=click.Choice(CHALLENGE),
     show_default="all",
-    help="Which to show; may be given again.",
+    help="Variation to show; may be given again.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many images, spread evenly.")
-@click.option("--out", type=FOLDER, show_default="RUN/eval/backgrounds", help="For the results.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Show only this many images, evenly spaced."
+)
+@out_option(type=FOLDER, show_default="RUN/eval/backgrounds", help="Folder of the result.")
 @machine_options("precision", batch=64)
 @name_option
 @json_option
@@ -68,9 +70,9 @@ def command(
 ) -> None:
     """Measure how far classifiers rely on backgrounds.
 
-    By the Backgrounds Challenge, from a folder of its release; or by the same variations made
-    of any class folders (--images) and their masks (--masks): the image, its foreground alone,
-    its background alone, and its foreground on backgrounds of its own class, of any, of the
+    Shows the images of the Backgrounds Challenge (--challenge), or makes the same variations of
+    class folders (--images) and their masks (--masks): the image, its foreground alone, its
+    background alone, and its foreground on backgrounds of its own class, of any class, of the
     next. Writes backgrounds.json, table.txt and the sheet variations.png.
     """
     _demand_one_source(challenge, images, masks, variations, mapping)
@@ -113,7 +115,7 @@ def _demand_one_source(
     if images is None or masks is None:
         raise click.UsageError("give --challenge DIR, or both --images DIR and --masks STORE")
     if mapping is not None:
-        raise click.UsageError("--mapping is for --challenge alone")
+        raise click.UsageError("--mapping is for --challenge only")
     if others := [name for name in variations if name not in VARIATIONS]:
         raise click.BadParameter(
             f"must be of {', '.join(VARIATIONS)} without --challenge, got {others[0]}",

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent
-from dilo.pipeline.cli.options import json_option, print_result, say, user_errors
+from dilo.pipeline.cli.options import json_option, out_option, print_result, say, user_errors
 from dilo.pipeline.cli.outputs import WEIGHTS_FILE
 from dilo.pipeline.common.extras import require_torch
 
@@ -20,18 +20,17 @@ from dilo.pipeline.common.extras import require_torch
     help="For which program: a bare state dict with torchvision's or timm's names, detectron2's "
     "pickle, safetensors, or what the MoCo repository's scripts read.",
 )
-@click.option(
-    "--out",
+@out_option(
     type=WEIGHTS_FILE,
     required=True,
     callback=require_parent,
     help="The file; OUT.card.md and OUT.card.json beside it say what it is.",
 )
-@click.option("--half", type=click.Choice(["l", "ab"]), help="Of CMC: which of its two backbones.")
+@click.option("--half", type=click.Choice(["l", "ab"]), help="For CMC: which of its two backbones.")
 @arch_option
 @click.option(
     "--part",
-    help="Which network of a file with several, by its key, such as teacher.",
+    help="Key of the network, such as teacher, in a file with several.",
 )
 @json_option
 @user_errors

@@ -8,19 +8,19 @@ import click
 
 from dilo.eval.cli.options import (
     checkpoint_option,
+    layer_option,
     machine_options,
-    output_option,
     print_evaluation,
     require_parent,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import EXISTING, json_option, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, json_option, out_option, say, user_errors
 from dilo.pipeline.cli.outputs import HDF5_FILE
 from dilo.pipeline.common.extras import require_torch
 from dilo.pipeline.common.printing import counted
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.models.encoder import Output
+    from dilo.eval.models.encoder import Layer
 
 
 @click.command("features")
@@ -29,16 +29,15 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     "--images",
     required=True,
     type=EXISTING,
-    help="A folder of images, at any depth; where all lie in class folders, with their classes.",
+    help="A folder of images, at any depth; classes are stored if all are in class folders.",
 )
-@click.option(
-    "--out",
+@out_option(
     required=True,
     type=HDF5_FILE,
     callback=require_parent,
     help="The file, HDF5.",
 )
-@output_option
+@layer_option
 @machine_options()
 @json_option
 @user_errors
@@ -46,15 +45,15 @@ def command(
     checkpoint: Path,
     images: Path,
     out: Path,
-    output: "Output | None",
+    layer: "Layer | None",
     machine: Machine,
     as_json: bool,
 ) -> None:
     """Write the features of each image of a folder to an HDF5 file.
 
     `knn`, `neighbors` and `linear --fast` take such a file in place of the folder. Run an
-    interrupted command again to resume it. A file of that name is replaced once the new one is
-    whole. An image that cannot be read is skipped and reported.
+    interrupted command again to resume it. An existing file of that name is replaced when the
+    new one is complete. An image that cannot be read is skipped and reported.
     """
     started = time.monotonic()
     require_torch("dilo-eval")
@@ -66,10 +65,10 @@ def command(
 
     folder = any_folder(images, say=say)
     encoder = load_encoder(
-        checkpoint, arch=machine.arch, size=machine.size, output=output or "pooled"
+        checkpoint, arch=machine.arch, size=machine.size, layer=layer or "pooled"
     )
     features = Loader(machine, say).extract_to_file(encoder, folder, out)
     rows, width = features.vectors.shape
     record = {**features_record(features), "out": str(out), **provenance(started)}
-    table = [f"{out}: {counted(rows, 'row')} of {width}, {features.source.output}"]
+    table = [f"{out}: {counted(rows, 'row')} of {width}, {features.source.layer}"]
     print_evaluation(Evaluation(record, table), as_json=as_json)

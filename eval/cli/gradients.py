@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.eval.cli.options import (
-    Named,
     class_option,
     classifiers_option,
     count_option,
@@ -17,10 +16,12 @@ from dilo.eval.cli.options import (
     seed_option,
 )
 from dilo.eval.common.machine import Machine
+from dilo.pipeline.cli.naming import Named
 from dilo.pipeline.cli.options import (
     EXISTING,
     FOLDER,
     json_option,
+    out_option,
     query_option,
     say,
     user_errors,
@@ -49,10 +50,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @machine_options("batch", "workers", "precision")
 @name_option
 @json_option
-@click.option(
-    "--out",
+@out_option(
     type=FOLDER,
-    show_default="RUN/eval/gradients of a single run",
+    show_default="RUN/eval/gradients, if the only checkpoint is of a run",
     help="Folder for gradients.png and gradients.json.",
 )
 @user_errors
@@ -71,8 +71,8 @@ def command(
 ) -> None:
     """Show which pixels a class score depends on.
 
-    By the gradient of the score before the softmax, through the linear classifier and the
-    frozen network, its largest magnitude over the channels; and by class activation maps.
+    Draws the gradient of the score before the softmax, through the linear classifier and the
+    frozen network (its largest magnitude over the channels), and the class activation map.
     `dilo-eval localize` scores these maps, and `dilo-prep masks --method gradient` and `cam`
     store them.
     """

@@ -7,21 +7,21 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    layer_option,
     machine_options,
     name_option,
     optional_checkpoint_option,
-    output_option,
     positive,
     print_evaluation,
     require_parent,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.cli.outputs import JSON_FILE
 from dilo.pipeline.common.extras import require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
-    from dilo.eval.models.encoder import Output
+    from dilo.eval.models.encoder import Layer
 
 
 @click.command("knn")
@@ -43,15 +43,15 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     type=click.Choice(["dilo", "instdisc", "moco", "lightly", "solo"]),
     default="dilo",
     show_default=True,
-    help="Whose output, k and temperature; the next three options override it.",
+    help="Whose layer, k and temperature; the next three options override it.",
 )
-@output_option
+@layer_option
 @click.option(
     "--k",
     "ks",
     multiple=True,
     type=click.IntRange(min=1),
-    show_default="of dilo: 1, 20 and 200, as far as there are images",
+    show_default="of dilo: 1, 20 and 200, if there are as many images",
     help="Neighbours that vote; may be given again.",
 )
 @click.option(
@@ -70,8 +70,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @machine_options()
 @name_option
 @json_option
-@click.option(
-    "--out",
+@out_option(
     type=JSON_FILE,
     callback=require_parent,
     help="Write the same JSON to this file too.",
@@ -82,7 +81,7 @@ def command(
     train: Path,
     test: Path,
     protocol: str,
-    output: "Output | None",
+    layer: "Layer | None",
     ks: tuple[int, ...],
     temperature: float | None,
     cache: Path | None,
@@ -100,7 +99,7 @@ def command(
     """
     if train.samefile(test):
         raise click.BadParameter(
-            "must be another than --train: every image would find itself", param_hint="--test"
+            "must not be the images of --train: every image would find itself", param_hint="--test"
         )
     if checkpoint is None and (train.is_dir() or test.is_dir()):
         raise click.UsageError("--checkpoint must be given, unless --train and --test are files.")
@@ -123,7 +122,7 @@ def command(
         test=test,
         machine=machine,
         protocol=protocol,
-        output=output,
+        layer=layer,
         ks=ks,
         temperature=temperature,
         cache=cache,

@@ -14,7 +14,7 @@ from dilo.eval.cli.options import (
     print_evaluation,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import FOLDER, json_option, say, user_errors
+from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 from dilo.train.runtime.launch import is_first, quiet
 from dilo.train.runtime.signals import PREEMPTED
@@ -41,7 +41,7 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
     "--protocol",
     type=click.Choice(NAMES),
     show_default="paper",
-    help="Whose: the paper's, or the MoCo, CMC, PyContrast or SimCLR repository's.",
+    help="The paper's, or that of the MoCo, CMC, PyContrast or SimCLR repository.",
 )
 @click.option(
     "--fast",
@@ -72,10 +72,9 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
     type=click.IntRange(min=0, max=2**63 - 1),
     default=0,
     show_default=True,
-    help="Of the weights at the beginning, the order and the crops.",
+    help="Seed of the first weights, the order and the crops.",
 )
-@click.option(
-    "--out",
+@out_option(
     type=FOLDER,
     show_default="RUN/eval/linear, or linear-fast",
     help="Folder of the result: the record, the classifier, the state to resume from.",
@@ -110,9 +109,9 @@ def command(
     Exit status:
       0   done
       2   the command line is wrong
-      3   could not go on; the message says why and what to do
+      3   could not continue; the message says why and what to do
       70  a bug of dilo; the message says what to report
-      75  interrupted by a signal, with all that was learnt: the same command resumes
+      75  interrupted by a signal; the same command resumes from there
     """
     _require_two_folders(train, test)
     _require_fitting_options(train, test, protocol, lr, fast=fast)
@@ -145,8 +144,8 @@ def _require_two_folders(train: Path, test: Path) -> None:
     first, second = train.resolve(), test.resolve()
     if first == second or first in second.parents or second in first.parents:
         raise click.BadParameter(
-            f"must be another folder than --train, neither inside of the other, got {test}: "
-            "accuracy on training images says nothing",
+            f"must be another folder than --train, and neither inside the other, got {test}: "
+            "accuracy on training images is no evidence",
             param_hint="--test",
         )
 
@@ -156,10 +155,10 @@ def _require_fitting_options(
 ) -> None:
     """Refuse options that mean nothing together."""
     if not fast and (train.is_file() or test.is_file()):
-        raise click.UsageError("A file of features serves --fast alone: else give class folders.")
+        raise click.UsageError("A file of features is for --fast only: give class folders.")
     if fast and protocol:
-        raise click.UsageError("--protocol goes without --fast, which follows none.")
+        raise click.UsageError("--protocol cannot be given with --fast, which follows none.")
     if fast and lr is not None:
-        raise click.UsageError("--lr goes without --fast, which tries many.")
+        raise click.UsageError("--lr cannot be given with --fast, which tries many.")
     if fast and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise click.UsageError("--fast runs in one process: start it without torchrun.")

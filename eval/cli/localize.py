@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from dilo.eval.cli.options import (
-    Named,
     class_option,
     classifiers_option,
     machine_options,
@@ -16,10 +15,19 @@ from dilo.eval.cli.options import (
     require_outside,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, option_group, say, user_errors
+from dilo.pipeline.cli.naming import Named
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    json_option,
+    option_group,
+    out_option,
+    say,
+    user_errors,
+)
 from dilo.pipeline.common.extras import require, require_torch
 
-#: The options that say how, not of what: they travel as they are to the request.
+#: The options that the request takes as they are.
 SETTINGS = {
     "methods": click.option(
         "--method",
@@ -28,19 +36,19 @@ SETTINGS = {
         default=("gradient", "cam"),
         show_default="both",
         type=click.Choice(["gradient", "cam"]),
-        help="How classifiers make maps; may be given again.",
+        help="Kind of map that classifiers make; may be given again.",
     ),
     "rule": class_option,
     "name": name_option,
     "allow_missing": click.option(
         "--allow-missing",
         is_flag=True,
-        help="Leave out images without truth or map; otherwise one is an error.",
+        help="Skip images without truth or map; otherwise one is an error.",
     ),
     "no_plots": click.option(
-        "--no-plots", is_flag=True, help="Draw no plot, which takes matplotlib."
+        "--no-plots", is_flag=True, help="Do not draw the plot, which needs matplotlib."
     ),
-    "no_sheets": click.option("--no-sheets", is_flag=True, help="Draw no sheets of examples."),
+    "no_sheets": click.option("--no-sheets", is_flag=True, help="Do not draw sheets of examples."),
 }
 
 
@@ -62,10 +70,9 @@ SETTINGS = {
 )
 @option_group("settings", dict, SETTINGS)
 @machine_options("precision", batch=32)
-@click.option(
-    "--out",
+@out_option(
     type=FOLDER,
-    show_default="RUN/eval/localize, where the one classifier is a run",
+    show_default="RUN/eval/localize, if the only checkpoint is of a run",
     help="Folder for tables, the plot and sheets.",
 )
 @json_option
@@ -81,16 +88,16 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure how much of a map lies on the object, beside maps that look at nothing.
+    """Measure how much of a map lies on the object, beside baselines that ignore the image.
 
-    Images pair with masks, boxes and maps by relative path, extension aside, or, where no
+    Images pair with masks, boxes and maps by relative path without extension, or, if no
     path matches, by file name. Writes localize.json, table.txt, per-image.csv, the pixels'
     precision-recall curve and, for each kind of maps, a sheet of its best, median and worst.
     """
     if not classifiers and not maps:
-        raise click.UsageError("give --classifier or --maps: nothing else makes maps")
+        raise click.UsageError("give --checkpoint or --maps, which make or hold the maps")
     if (truth is None) == (boxes is None):
-        raise click.UsageError("give either --truth or --boxes: where the objects are")
+        raise click.UsageError("give either --truth or --boxes, which say where the objects are")
     require_torch("dilo-eval")
     plots = not settings.pop("no_plots")
     if plots:

@@ -7,24 +7,24 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
-    Named,
     class_option,
     count_option,
+    layer_option,
     machine_options,
     name_option,
     named_checkpoints,
-    output_option,
     print_evaluation,
     require_outside,
     seed_option,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import json_option, query_option, say, user_errors
+from dilo.pipeline.cli.naming import Named
+from dilo.pipeline.cli.options import json_option, out_option, query_option, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.attribution.maps import ClassRule
-    from dilo.eval.models.encoder import Output
+    from dilo.eval.models.encoder import Layer
     from dilo.eval.neighbors.comparison import Pick
 
 
@@ -36,20 +36,21 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     required=True,
     metavar="[NAME=]PATH",
     callback=named_checkpoints,
-    help="A checkpoint, whoever wrote it, or the folder of a run; given again, they stand side "
+    help="A checkpoint of any program, or the folder of a run; given again, they are shown side "
     "by side.",
 )
 @click.option(
     "--images",
     required=True,
     type=IMAGES_OR_FEATURES,
-    help="The images to look among; of one checkpoint, a file of `dilo-eval features` will do.",
+    help="The images among which neighbours are found; with one checkpoint also a file of "
+    "`dilo-eval features`.",
 )
 @click.option(
     "--queries",
     type=IMAGES_OR_FEATURES,
-    show_default="--images, an image itself left out",
-    help="The images to look for, likewise.",
+    show_default="--images, each without itself",
+    help="The images to find neighbours of: a folder or a file of features.",
 )
 @click.option(
     "--k", default=3, show_default=True, type=click.IntRange(min=1), help="Neighbours to show."
@@ -59,29 +60,28 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     type=click.Choice(["random", "successes", "failures"]),
     show_default="random",
     help="Queries to show: any; those where the first checkpoint is right and the second wrong; "
-    "or the other way round. Right is the vote of the 20 nearest images.",
+    "or the reverse. Right means that the vote of the 20 nearest images elects its class.",
 )
 @query_option
 @count_option
 @seed_option
-@output_option
+@layer_option
 @click.option(
     "--classifier",
     "classifiers",
     multiple=True,
     metavar="[NAME=]PATH",
     callback=named_checkpoints,
-    help="What `dilo-eval linear` made of a checkpoint: adds the gradient of the query's score; "
-    "NAME is the checkpoint's.",
+    help="The result of `dilo-eval linear` for a checkpoint, with NAME of that checkpoint: also "
+    "show the gradient of the query's score.",
 )
 @class_option
 @machine_options("precision")
 @name_option
 @json_option
-@click.option(
-    "--out",
+@out_option(
     type=click.Path(path_type=Path),
-    show_default="RUN/eval/neighbors of a single run",
+    show_default="RUN/eval/neighbors, if the only checkpoint is of a run",
     help="Folder for neighbors.png and neighbors.json; or FILE.png or FILE.pdf.",
 )
 @user_errors
@@ -94,7 +94,7 @@ def command(
     query: tuple[str, ...],
     count: int,
     seed: int,
-    output: "Output | None",
+    layer: "Layer | None",
     classifiers: Named,
     rule: "ClassRule | None",
     machine: Machine,
@@ -129,7 +129,7 @@ def command(
         query=query,
         count=count,
         seed=seed,
-        output=output or "pooled",
+        layer=layer or "pooled",
         classifiers=classifiers,
         rule=rule,
         machine=machine,

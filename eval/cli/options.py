@@ -1,4 +1,4 @@
-"""What the commands of `dilo-eval` share: options, and how a result is told."""
+"""What the commands of `dilo-eval` share: options, names, and the printing of a result."""
 
 import math
 import re
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from dilo.eval.common.machine import Machine
+from dilo.pipeline.cli.naming import Named, named_paths
 from dilo.pipeline.cli.options import (
     DEVICE,
     PRECISION,
+    AliasedOption,
     Command,
     option_group,
     print_result,
@@ -21,8 +23,6 @@ from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_work
 if TYPE_CHECKING:
     from dilo.eval.common.results import Evaluation
 
-#: Several things of a kind, each by a name.
-Named = list[tuple[str, Path]]
 #: A folder of images, or a file of their features.
 IMAGES_OR_FEATURES = click.Path(exists=True, path_type=Path)
 
@@ -51,7 +51,7 @@ def _result_name(ctx: click.Context, parameter: click.Parameter, value: str | No
     ):
         return value
     raise click.BadParameter(
-        f"must be letters, digits, '.', '_' and '-', and neither fast nor step-N, got {value!r}"
+        f"must be letters, digits, '.', '_' and '-', but not fast or step-N, got {value!r}"
     )
 
 
@@ -60,7 +60,7 @@ def _worker_count(ctx: click.Context, parameter: click.Parameter, value: int | N
     return default_workers(8) if value is None else value
 
 
-_CHECKPOINT = "A checkpoint, whoever wrote it, or the folder of a run, for its newest one."
+_CHECKPOINT = "A checkpoint of any program, or the folder of a run, for its newest one."
 checkpoint_option = click.option(
     "--checkpoint",
     required=True,
@@ -70,7 +70,7 @@ checkpoint_option = click.option(
 optional_checkpoint_option = click.option(
     "--checkpoint",
     type=click.Path(exists=True, path_type=Path),
-    help=f"{_CHECKPOINT} Not needed where features come from files.",
+    help=f"{_CHECKPOINT} Not needed if features come from files.",
 )
 
 
@@ -97,15 +97,15 @@ device_option = click.option(
     default="auto",
     show_default=True,
     type=DEVICE,
-    help="Where the network runs; auto takes CUDA where there is one.",
+    help="Where the network runs; auto takes CUDA if there is a GPU.",
 )
 precision_option = click.option(
     "--precision",
     type=PRECISION,
     default="fp32",
     show_default=True,
-    help="Of matrix products and convolutions; auto takes bf16 on a GPU that has it. Features "
-    "are float32 in any case.",
+    help="Number format of products and convolutions; auto takes bf16 on a GPU that has it. "
+    "Features are always stored as float32.",
 )
 size_option = click.option(
     "--size",
@@ -116,7 +116,7 @@ size_option = click.option(
 arch_option = click.option(
     "--arch",
     show_default="what the checkpoint says",
-    help="The network, where the file is silent: resnet50, or timm:NAME.",
+    help="The network, if the file does not say: resnet50, or timm:NAME.",
 )
 _MACHINE = {
     "workers": workers_option,
@@ -134,11 +134,11 @@ def machine_options(*without: str, batch: int = 256) -> Callable[[Command], Comm
     return option_group("machine", Machine, options)
 
 
-output_option = click.option(
-    "--output",
+layer_option = click.option(
+    "--layer",
     type=click.Choice(["pooled", "embedding"]),
     show_default="pooled",
-    help="What the backbone pools, or what the projection head makes of it.",
+    help="Features: the pooled output of the backbone, or the embedding by the projection head.",
 )
 name_option = click.option(
     "--name",
@@ -154,7 +154,7 @@ count_option = click.option(
     "--count", default=8, show_default=True, type=click.IntRange(min=1), help="Images to show."
 )
 seed_option = click.option(
-    "--seed", default=0, show_default=True, help="Which of them, drawn at random."
+    "--seed", default=0, show_default=True, help="Seed of their random choice."
 )
 class_option = click.option(
     "--class",
@@ -181,21 +181,13 @@ def print_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
 
 
 def named_folders(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
-    """Part NAME=DIR; a folder without a name is called by its own."""
-    words = ("a folder, or NAME=DIR", "no such folder", "method")
-    return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
-
-
-def named_results(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
-    """Part NAME=DIR of a run, or of other results; one without a name is called by its own."""
-    words = ("the folder of a run, or NAME=DIR", "no such folder", "folder")
-    return _named(values, Path.is_dir, lambda path: path.resolve().name, words)
+    """Read [NAME=]DIR; a folder without a name is called by its own."""
+    return named_paths(values, "DIR")
 
 
 def named_runs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Named:
-    """Part NAME=PATH of runs and of checkpoints of runs; a run is called by its folder."""
-    words = ("a run, a checkpoint of one, or NAME=PATH", "no such folder", "run")
-    return _named(values, Path.exists, _checkpoint_name, words)
+    """Read [NAME=]RUN, of runs and of checkpoints of runs; a run is called by its folder."""
+    return named_paths(values, "RUN", exists=Path.exists, default_name=_checkpoint_name)
 
 
 def _checkpoint_name(path: Path) -> str:
@@ -207,35 +199,8 @@ def _checkpoint_name(path: Path) -> str:
 def named_checkpoints(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> Named:
-    """Part NAME=PATH, of a file or of the folder of a run; without a name the run's is one."""
-    words = ("a file or the folder of a run, or NAME=PATH", "no such file", "checkpoint")
-    return _named(values, Path.exists, _run_name, words)
-
-
-def _named(
-    values: tuple[str, ...],
-    there: Callable[[Path], bool],
-    name_of: Callable[[Path], str],
-    words: tuple[str, str, str],
-) -> Named:
-    """Part names from paths; what has "=" in its own path is that path."""
-    what, missing, noun = words
-    paths: dict[str, Path] = {}
-    for value in values:
-        name, equals, rest = value.partition("=")
-        parted = bool(equals) and not there(Path(value))
-        path = Path(rest if parted else value)
-        name = name if parted else name_of(path)
-        if not there(path):
-            raise click.BadParameter(f"must be {what}, got {value}: {missing}")
-        if not name or not name.isprintable():
-            raise click.BadParameter(f"must name the {noun} in printable letters, got {value!r}")
-        if name in paths:
-            raise click.BadParameter(
-                f"must have a name for each {noun}, got {name} twice: give NAME={path}"
-            )
-        paths[name] = path
-    return list(paths.items())
+    """Read [NAME=]PATH, of a file or of the folder of a run; the run's name is the default."""
+    return named_paths(values, "PATH", exists=Path.exists, default_name=_run_name)
 
 
 def _run_name(path: Path) -> str:
@@ -250,12 +215,15 @@ def _run_name(path: Path) -> str:
 def classifiers_option(*, required: bool) -> Callable[[Command], Command]:
     """Make the option of the commands that look through classifiers: any number, named."""
     return click.option(
-        "--classifier",
+        "--checkpoint",
         "classifiers",
+        cls=AliasedOption,
+        aliases=["--classifier"],
         multiple=True,
         required=required,
         metavar="[NAME=]PATH",
         callback=named_checkpoints,
-        help="What `dilo-eval linear` wrote, or the run that it wrote to; a supervised checkpoint; "
-        "weights of torchvision. Given again, they are compared.",
+        help="A network with a classifier: a run that has a result of `dilo-eval linear`, or the "
+        "file or folder of that result; a supervised checkpoint; weights of torchvision. Given "
+        "again, they are compared.",
     )

@@ -4,25 +4,32 @@ from pathlib import Path
 
 import click
 
-from dilo.eval.cli.options import named_results, named_runs, require_outside
-from dilo.pipeline.cli.options import FOLDER, json_option, print_result, say, user_errors
+from dilo.eval.cli.options import named_folders, named_runs, require_outside
+from dilo.pipeline.cli.options import (
+    FOLDER,
+    json_option,
+    out_option,
+    print_result,
+    say,
+    user_errors,
+)
 from dilo.pipeline.common.extras import require, require_torch
 from dilo.pipeline.common.printing import counted
 
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="[NAME=]RUN ...", callback=named_runs)
-@click.option("--out", type=FOLDER, required=True, help="Folder for the page and its files.")
+@out_option(type=FOLDER, required=True, help="Folder for the page and its files.")
 @click.option(
     "--include",
     "others",
     multiple=True,
     metavar="[NAME=]DIR",
-    callback=named_results,
+    callback=named_folders,
     help="Results that belong to no single run, such as neighbors of two or scores of masks; may "
     "be given again.",
 )
-@click.option("--title", default="Runs side by side", show_default=True, help="Of the page.")
+@click.option("--title", default="Runs side by side", show_default=True, help="Title of the page.")
 @json_option
 @user_errors
 def command(
@@ -32,12 +39,12 @@ def command(
     title: str,
     as_json: bool,
 ) -> None:
-    """Put runs side by side on one page, which needs nothing else to be read.
+    """Show runs side by side on one HTML page, which needs no other file.
 
     RUN is the folder of a run, or a checkpoint RUN/checkpoints/step-N.pt, which is shown with the
     results of its step. Gathers what a run recorded while it trained, and the results in
     RUN/eval. Writes report.html, its pictures, and numbers.csv. The page lists what is missing,
-    with the command that makes it. Numbers that were not measured alike are not compared.
+    with the command that makes it. Numbers that were measured differently are not compared.
     """
     paths = (path for _, path in (*runs, *others))
     require_outside(out, (path if path.is_dir() else path.parent.parent for path in paths))

@@ -10,6 +10,7 @@ from dilo.pipeline.cli.options import (
     FOLDER,
     jobs_option,
     json_option,
+    out_option,
     say,
     user_errors,
 )
@@ -26,7 +27,7 @@ from dilo.pipeline.common.extras import require
     help="A store of dilo-prep, or a folder of PNGs; given again, methods are compared.",
 )
 @click.option("--truth", type=EXISTING, required=True, help="PNGs, white where the object is.")
-@click.option("--out", type=FOLDER, required=True, help="Folder for tables, plots and sheets.")
+@out_option(type=FOLDER, required=True, help="Folder for tables, plots and sheets.")
 @click.option("--images", type=EXISTING, help="The images, to show them on the sheets.")
 @click.option(
     "--allow-missing",
@@ -35,7 +36,7 @@ from dilo.pipeline.common.extras import require
 )
 @name_option
 @jobs_option
-@click.option("--no-plots", is_flag=True, help="Draw no plots, which takes matplotlib.")
+@click.option("--no-plots", is_flag=True, help="Do not draw plots, which need matplotlib.")
 @json_option
 @user_errors
 def command(
@@ -51,7 +52,7 @@ def command(
 ) -> None:
     """Score saliency masks against ground truth, as benchmarks do.
 
-    Masks and ground truth pair by relative path, extension aside, or, where no path
+    Masks and ground truth pair by relative path without extension, or, if no path
     matches, by file name. Writes saliency.json, table.txt, per-image.csv, two plots and,
     for each method, a sheet of its best, median and worst masks by weighted F.
     """

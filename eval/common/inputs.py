@@ -24,7 +24,7 @@ BLOCK, THREADS = 1024, 16
 #: Where the records of a task say what they are of and how it was measured, beside "inputs".
 SETTINGS: dict[str, tuple[str, ...]] = {
     "knn": (
-        *("train_images", "test_images", "classes", "protocol", "output", "size"),
+        *("train_images", "test_images", "classes", "protocol", "layer", "size"),
         *("precision", "temperature", "results.*.k"),
     ),
     **dict.fromkeys(
@@ -40,7 +40,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("results.*.size", "results.*.images"),
     ),
     "neighbors": (
-        *("images.count", "query_images.count", "k", "pick", "output", "class", "gradients"),
+        *("images.count", "query_images.count", "k", "pick", "layer", "class", "gradients"),
         *("queries.*.path", "checkpoints.*.size"),
     ),
     "gradients": ("class", "methods", "shown.*.path", "classifiers.*.size"),

@@ -191,12 +191,12 @@ def match_by_name(
             if double := _first_double(map(_stem, keys)):
                 raise DiloError(
                     f"{where} must have the relative paths of its pairs, or each file name once, "
-                    f"got {double} in two folders: lay both folders out alike"
+                    f"got {double} in two folders: use the same layout in both folders"
                 )
         return found
     raise DiloError(
-        f"{what} must have files of the names in {of}, extension aside, "
-        f"got {others[0]} and the like where {of} has {truths[0]}: check both folders"
+        f"{what} must have files of the names in {of}, whatever the extension, "
+        f"got {others[0]} and others, but {of} has {truths[0]}: check both folders"
     )
 
 
@@ -205,7 +205,7 @@ def _keys(names: Sequence[str] | Names, where: str) -> list[str]:
     keys = [escaped(str(PurePosixPath(name).with_suffix(""))) for name in names]
     if double := _first_double(keys):
         raise DiloError(
-            f"{where} must have each name once, extension aside, got {double} twice: "
+            f"{where} must have each name once, whatever the extension, got {double} twice: "
             "move one of them"
         )
     return keys
@@ -232,7 +232,7 @@ class ImagesOfTruth:
 
 
 def find_images_of_truth(folder: Path, truths: list[str], *, of: str = "--truth") -> ImagesOfTruth:
-    """Find the images of ground truths, by path or by file name, extension aside."""
+    """Find the images of ground truths, by path or by file name, whatever the extension."""
     names = sorted(find_images(folder), key=lambda name: not name.lower().endswith(".png"))
     by_key = {escaped(name.rpartition(".")[0]): name for name in names}
     pairs = match_by_name(truths, list(by_key), f"--images {folder}", of=of)

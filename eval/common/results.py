@@ -140,7 +140,7 @@ def _settled(
     place = next(place for place in places if is_open(place) or is_same(place))
     if place != path:
         say(
-            f"{path} holds a result of other images or settings, which stays as it is: this one "
+            f"{path} holds a result of other images or settings, which is kept: this one "
             f"goes to {place}"
         )
     return place

@@ -28,7 +28,7 @@ class FeatureSource:
     #: Colours that the network saw.
     space: str
     #: "pooled" or "embedding".
-    output: str
+    layer: str
     #: Architecture.
     arch: str
     #: In what the network computed.
@@ -43,7 +43,7 @@ class FeatureSource:
             encoder.step,
             encoder.size,
             encoder.space,
-            encoder.output,
+            encoder.layer,
             encoder.model.arch,
             precision,
         )

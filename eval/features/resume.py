@@ -126,7 +126,7 @@ class ResumableExtraction:
         if not self._is_ours(self.path):
             raise DiloError(
                 f"{self.path} must hold what this command wrote, but another command replaced it "
-                "meanwhile: give each an --out of its own, and this command again"
+                "meanwhile: give each its own --out, and run this command again"
             )
         return open_features(self.path)
 

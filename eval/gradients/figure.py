@@ -14,7 +14,7 @@ from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.gradients.explainer import Explanation
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.names import short_names
 from dilo.pipeline.images.sheets import BLANK
 from dilo.train.data.evaluation import center_crop
 
@@ -60,7 +60,11 @@ def picture(folder: LabelledFolder, row: int) -> NDArray[np.uint8]:
 
 def image_block(title: str, folder: LabelledFolder, shown: Sequence[int]) -> Block:
     """Make the column of the images that a figure is about."""
-    rows = [[Panel(picture(folder, row), caption_of(folder, row))] for row in shown]
+    files = short_names(folder.names[row] for row in shown)
+    rows = []
+    for row in shown:
+        file, name = files[folder.names[row]], folder.class_name(row)
+        rows.append([Panel(picture(folder, row), (file,) if name is None else (name, file))])
     return Block(title, "", rows)
 
 
@@ -90,10 +94,3 @@ def map_panels(explanation: Explanation, image: NDArray[np.uint8] | None) -> lis
         score = f"score {explanation.score:.1f}, {explanation.probability:.0%}"
         panels.append(Panel(pixels, (explanation.label, score), explanation.right))
     return panels
-
-
-def caption_of(folder: LabelledFolder, row: int) -> tuple[str, ...]:
-    """Give an image's class, where it has one, and its file's name."""
-    file = escaped(folder.names[row].rpartition("/")[2])
-    name = folder.class_name(row)
-    return (file,) if name is None else (name, file)

@@ -130,7 +130,7 @@ def _evaluate_fast(request: Request, encoder: Encoder, folder: Path, say: Say) -
     if len(train.classes) < 2:
         raise DiloError(
             f"{request.train} must hold at least 2 classes, got {len(train.classes)}: there is "
-            "nothing to tell apart"
+            "nothing to classify"
         )
     config = SweepConfig(seed=request.seed)
     config = replace(

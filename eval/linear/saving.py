@@ -90,7 +90,7 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any] | No
     content = read(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} must be what dilo-eval linear of this version left: give another --out"
+            f"{path} must be written by this version of dilo-eval linear: give another --out"
         )
     had, state = content.get("settings"), content.get("state")
     if not isinstance(had, dict) or not isinstance(state, dict):
@@ -128,7 +128,7 @@ def fitting_folder(
                 raise  # it waits to be resumed, and its run may have a newer checkpoint since
     if candidate != folder:
         say(
-            f"{folder} holds a probe of other images, weights or settings, which stays as it is: "
+            f"{folder} holds a probe of other images, weights or settings, which is kept: "
             f"this one goes to {candidate}"
         )
     return candidate

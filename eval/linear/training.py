@@ -118,7 +118,7 @@ def _require_enough(train: LabelledFolder, test: LabelledFolder, protocol: Proto
     if len(train.classes) < 2:
         raise DiloError(
             f"{train.root} must hold the folders of at least 2 classes, got "
-            f"{len(train.classes)}: there is nothing to tell apart"
+            f"{len(train.classes)}: there is nothing to classify"
         )
     if protocol.batch > len(train.names):
         raise DiloError(
@@ -206,7 +206,7 @@ class _Session:
         except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.folder / STATE} must hold the state of this layer and its optimiser, but "
-                f"taking it up failed ({reason_of(error)}): give another --out"
+                f"loading it failed ({reason_of(error)}): give another --out"
             ) from error
 
     def _take(self, interruption: StopSignal, steps: int) -> str:

@@ -76,7 +76,7 @@ def _xml_folder(folder: Path) -> dict[str, Annotation]:
             found[key] = _xml(ElementTree.fromstring(read_bytes(path)))
         except (ElementTree.ParseError, ValueError) as error:
             raise DiloError(
-                f"--boxes {path} must be an annotation as PASCAL VOC has them, got: {error}"
+                f"--boxes {path} must be an annotation in the format of PASCAL VOC, got: {error}"
             ) from error
     return found
 

@@ -59,7 +59,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     networks = _networks(request, classifiers, photographs, keys, say)
     say(
         f"{request.images}: {len(keys)} images, squashed to {dataset.size} px, against "
-        f"{truth.where}; pointing forgives {tolerance_of(dataset.size):.3g} px"
+        f"{truth.where}; pointing tolerates {tolerance_of(dataset.size):.3g} px"
     )
     for line in [
         *truth.remarks(),

@@ -32,7 +32,7 @@ from dilo.eval.localize.scoring import MethodScores, Scores, computed_maps, maps
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.names import escaped, short_names
 from dilo.pipeline.images.sheets import Picture, sheet
 
 #: Images named one by one where people read.
@@ -135,7 +135,7 @@ def write_sheets(
     rows: Sequence[MethodResult],
     scores: Scores,
 ) -> None:
-    """Draw a sheet of each kind of maps but the floors."""
+    """Draw a sheet of each kind of maps but the baselines."""
     files = sheet_names([row.name for row in rows])
     for place, (file, row) in enumerate(zip(files, rows, strict=True)):
         if row.baseline:
@@ -250,8 +250,9 @@ def example_sheet(
     Image
         Two cells an image: truth in green, the box in orange; the map over the gray image.
     """
+    captions = short_names(sample.path for sample in samples)
     cells = [
-        _cells(score, row, rank, sample, saliency)
+        _cells(score, row, f"{rank}: {captions[sample.path]}", sample, saliency)
         for (rank, row), sample, saliency in zip(ranks, samples, maps, strict=True)
     ]
     lines = [cells[start : start + across] for start in range(0, len(cells), across)]
@@ -259,13 +260,12 @@ def example_sheet(
 
 
 def _cells(
-    score: MethodScores, row: int, rank: str, sample: Sample, saliency: NDArray[np.generic]
+    score: MethodScores, row: int, caption: str, sample: Sample, saliency: NDArray[np.generic]
 ) -> list[Picture]:
     """Make the two cells of an image."""
     stretched = normalized(saliency)
     box = map_box(stretched)
     image = _in_proportion(sample.image, sample)
-    name = sample.path.rpartition("/")[2]
     numbers = f"IoU {score.overlap[row]:.2f}, energy {score.energy[row]:.0%}"
     outlined = image.copy()
     mask = _in_proportion(sample.objects.mask.astype(np.uint8) * np.uint8(255), sample) > 127
@@ -273,7 +273,7 @@ def _cells(
     heat = overlay(_in_proportion(levels(stretched), sample).astype(np.float32), image)
     for picture in (outlined, heat):
         _draw(picture, box, len(sample.image))
-    return [Picture(outlined, f"{rank}: {name}"), Picture(heat, numbers)]
+    return [Picture(outlined, caption), Picture(heat, numbers)]
 
 
 def _in_proportion(square: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""What `dilo-eval localize` is asked for."""
+"""The request of `dilo-eval localize`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

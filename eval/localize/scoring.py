@@ -178,7 +178,7 @@ class Scores:
 
     #: Of the truths of these images.
     keys: Sequence[str]
-    #: Of each network each method, then of each folder of maps, then the two floors.
+    #: Of each network each method, then of each folder of maps, then the two baselines.
     rows: Sequence[MethodScores]
     #: Relative path of each image skipped, and why.
     skipped: Sequence[tuple[str, str]]
@@ -222,7 +222,7 @@ def score_all(
                 progress(len(part))
     except TerminatedWorkerError as error:
         raise DiloError(
-            "a worker process died, most often for want of memory: give fewer --workers"
+            "a worker process died, most often because memory is short: give fewer --workers"
         ) from error
     if not kept:
         path, reason = skipped[0]

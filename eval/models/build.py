@@ -27,7 +27,7 @@ def infer_model(
     if arch not in ARCHITECTURES and not str(arch).startswith(TIMM):
         raise CheckpointError(
             f"{source}: the architecture must be one of {', '.join(ARCHITECTURES)} or timm:NAME, "
-            f"got {arch}: say it with --arch{near(arch, ARCHITECTURES)}"
+            f"got {arch}: give it with --arch{near(arch, ARCHITECTURES)}"
         )
     first = backbone.get("conv1.weight")
     small = first is not None and first.ndim == 4 and first.shape[-1] == 3

@@ -165,6 +165,7 @@ def load_classifier(path: Path, *, arch: str | None = None, size: int | None = N
         What `dilo-eval linear` or MoCo's linear script wrote, a checkpoint of supervised
         training, torchvision's weights; or a folder: of `dilo-eval linear`, or of a run, which
         stands for what `linear` made there, else `linear --fast`, else for its newest checkpoint.
+        A checkpoint of a run that is not its newest stands for what `linear` made of it.
     arch : str, optional
         Name of the network; by default what the file says.
     size : int, optional
@@ -240,7 +241,8 @@ def classifier_file(path: Path) -> Path:
     ----------
     path : Path
         The file, the folder that `dilo-eval linear` wrote, or that of a run, for the classifier
-        of its newest checkpoint.
+        of its newest checkpoint; or RUN/checkpoints/step-N.pt, for the classifier that was
+        trained on this checkpoint, if there is one.
 
     Returns
     -------
@@ -254,17 +256,28 @@ def classifier_file(path: Path) -> Path:
     """
     if (path / CLASSIFIER).is_file():
         return path / CLASSIFIER
-    files = sorted(path.glob(f"eval/linear*/{CLASSIFIER}"))
-    newest = [file for file in files if not re.search(r"-step-\d+", file.parent.name)]
-    fast = [file for file in newest if re.match(r"linear-fast(-|$)", file.parent.name)]
-    by_protocol = [file for file in newest if file not in fast]
-    classifiers = by_protocol or fast
+    run, step = path, ""
+    if path.parent.name == "checkpoints" and (match := re.fullmatch(r"step-(\d+)\.pt", path.name)):
+        run, step = path.parent.parent, f"-step-{int(match[1])}"
+    classifiers = _classifiers_of(run, step)
     if len(classifiers) > 1:
         raise CheckpointError(
             f"{path} must hold one classifier, got {first_few([*map(str, classifiers)])}, "
             "of other images or settings: name one of them"
         )
     return classifiers[0] if classifiers else checkpoint_file(path)
+
+
+def _classifiers_of(run: Path, step: str) -> list[Path]:
+    """List what `linear`, or else `linear --fast`, made of a step of a run; "" is its newest."""
+    fast: list[Path] = []
+    by_protocol: list[Path] = []
+    for file in sorted(run.glob(f"eval/linear*/{CLASSIFIER}")):
+        name = file.parent.name
+        match = re.search(r"-step-\d+", name)
+        if (match[0] if match else "") == step:
+            (fast if re.match(r"linear-fast(-|$)", name) else by_protocol).append(file)
+    return by_protocol or fast
 
 
 def _projects(content: object, weights: CheckpointWeights) -> bool:

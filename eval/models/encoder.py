@@ -18,7 +18,7 @@ from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
 
 #: What of a network is evaluated: what it pools, or what its projection head makes of that.
-Output = Literal["pooled", "embedding"]
+Layer = Literal["pooled", "embedding"]
 
 
 #: The colours that networks see, by name.
@@ -64,7 +64,7 @@ class Encoder:
     training : mapping of str to int or str
         What else the file says of its training: "epoch", and of ours the digests of "images",
         "masks" and "backgrounds".
-    output : {"pooled", "embedding"}
+    layer : {"pooled", "embedding"}
         What `network` gives.
     part : str or None
         Which network of a file that holds several, by its place.
@@ -78,7 +78,7 @@ class Encoder:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, int | str] = field(default_factory=dict)
-    output: Output = "pooled"
+    layer: Layer = "pooled"
     part: str | None = None
 
     def features(self, images: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def load_encoder(
     *,
     arch: str | None = None,
     size: int | None = None,
-    output: Output = "pooled",
+    layer: Layer = "pooled",
     part: str | None = None,
 ) -> Encoder:
     """Read the backbone of a checkpoint, with or without its projection head.
@@ -144,7 +144,7 @@ def load_encoder(
     size : int, optional
         Side of the evaluated images in pixels; by default that of the recipe in the
         file, or 224.
-    output : {"pooled", "embedding"}, default "pooled"
+    layer : {"pooled", "embedding"}, default "pooled"
         What the network is to give: what it pools, or what its projection head makes of that.
     part : str, optional
         Where the file holds several networks: which, by its place, as "teacher".
@@ -168,7 +168,7 @@ def load_encoder(
     source = checkpoint_file(path)
     content = read_weights(source)
     weights = find_backbones(content, source, arch, part)
-    encoder = encoder_of(content, weights, source, arch, size, output)
+    encoder = encoder_of(content, weights, source, arch, size, layer)
     return replace(encoder, part=part)
 
 
@@ -178,13 +178,13 @@ def encoder_of(
     source: Path,
     arch: str | None = None,
     size: int | None = None,
-    output: Output = "pooled",
+    layer: Layer = "pooled",
 ) -> Encoder:
     """Build the network that the weights of a file belong to, and fill it."""
     recipe = nested_get(content, "dilo", "recipe")
     recipe = recipe if isinstance(recipe, Mapping) else {}
     model = infer_model(content, weights, source, arch)
-    if output == "embedding":
+    if layer == "embedding":
         model = add_head(model, weights, source)
     space = _text(nested_get(recipe, "views", "space")) or weights.space
     if space not in SPACES:
@@ -193,7 +193,7 @@ def encoder_of(
             "take another checkpoint"
         )
     return Encoder(
-        load_network(model, weights, source, headless=output == "pooled"),
+        load_network(model, weights, source, headless=layer == "pooled"),
         size or _side(nested_get(recipe, "views", "size"), source) or 224,
         source,
         _count(nested_get(content, "dilo", "step")),
@@ -201,7 +201,7 @@ def encoder_of(
         model,
         recipe,
         _training(content),
-        output,
+        layer,
     )
 
 
@@ -245,6 +245,6 @@ def _side(value: object, source: Path) -> int | None:
         got = value if abs(value) < _BEYOND else "a number beyond all images"
         raise CheckpointError(
             f"{source}: views.size of its recipe must be 1 to {_LARGEST_SIDE} pixels, got {got}: "
-            "say another with --size, or take another checkpoint"
+            "give another --size, or take another checkpoint"
         )
     return value if type(value) is int else None

@@ -30,9 +30,9 @@ class Comparison:
     queries: LabelledFolder
     #: One a checkpoint.
     results: tuple[Neighbors, ...]
-    #: Neighbours that are asked for.
+    #: Neighbours to find.
     k: int
-    #: Path of each image that is left out, and why.
+    #: Path of each image that is skipped, and why.
     skipped: tuple[tuple[str, str], ...]
 
     @property
@@ -128,25 +128,27 @@ def compare(
     read: list[tuple[LabelledFolder, LabelledFolder]] = []
     skipped: tuple[tuple[str, str], ...] = ()
     for name, encoder in encoders.items():
-        known = extract(encoder, bank)
-        asked = known if queries is None else extract(encoder, queries)
+        bank_features = extract(encoder, bank)
+        query_features = bank_features if queries is None else extract(encoder, queries)
         results.append(
-            find_neighbors(name, encoder, known, None if queries is None else asked, k, device)
+            find_neighbors(
+                name, encoder, bank_features, None if queries is None else query_features, k, device
+            )
         )
-        parts = (known,) if queries is None else (known, asked)
+        parts = (bank_features,) if queries is None else (bank_features, query_features)
         skipped = tuple(
             (str(part.root / path), reason) for part in parts for path, reason in part.skipped
         )
-        folder = _readable(known)
-        read.append((folder, folder if queries is None else _readable(asked)))
+        folder = _readable(bank_features)
+        read.append((folder, folder if queries is None else _readable(query_features)))
         if any(new.names != old.names for new, old in zip(read[-1], read[0], strict=True)):
             raise DiloError(
                 f"images of {bank.root} must stay as they are, but {name} could read others than "
-                "the checkpoint before: give the same command again"
+                "the checkpoint before: run the same command again"
             )
     return Comparison(*read[0], tuple(results), k, skipped)
 
 
-def _readable(found: Features) -> LabelledFolder:
+def _readable(features: Features) -> LabelledFolder:
     """List the images that have features."""
-    return LabelledFolder(found.root, found.paths, found.labels, found.classes)
+    return LabelledFolder(features.root, features.paths, features.labels, features.classes)

@@ -27,7 +27,7 @@ from dilo.eval.features.folders import LabelledFolder, any_folder, labelled_fold
 from dilo.eval.features.loading import Loader
 from dilo.eval.gradients.explainer import Explainer, explain_images
 from dilo.eval.models.classifier import load_classifier
-from dilo.eval.models.encoder import Output, load_encoder
+from dilo.eval.models.encoder import Layer, load_encoder
 from dilo.eval.neighbors.comparison import Pick, compare
 from dilo.eval.neighbors.figure import neighbor_figure
 from dilo.eval.neighbors.search import candidate_count
@@ -60,7 +60,7 @@ class Request:
     count: int
     seed: int
     #: What features are.
-    output: Output
+    layer: Layer
     #: Classifiers, by the names of checkpoints, whose gradients are shown beside the queries.
     classifiers: Sequence[tuple[str, Path]]
     #: Of which class; None takes the true one where the classifier knows it.
@@ -86,7 +86,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     explainers = _explainers(request, queries, device)
     encoders = {
         name: load_encoder(
-            path, arch=request.machine.arch, size=request.machine.size, output=request.output
+            path, arch=request.machine.arch, size=request.machine.size, layer=request.layer
         )
         for name, path in request.checkpoints
     }
@@ -111,7 +111,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     record = {
         **comparison.record(rows),
         "pick": request.pick or ("query" if request.query else "random"),
-        "output": request.output,
+        "layer": request.layer,
         "class": request.rule,
         "gradients": list(explainers),
         "inputs": {"images": listing(bank), "queries": listing(queries)},

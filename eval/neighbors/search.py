@@ -61,9 +61,8 @@ def find_neighbors(
 ) -> Neighbors:
     """Find the nearest images of the bank to each query."""
     others = candidate_count(bank, k, itself=queries is None)
-    asked = bank if queries is None else queries
     similarities, rows = _nearest(bank, queries, min(max(k, VOTERS), others), device)
-    labels, truth = bank.labels[rows], asked.labels
+    labels, truth = bank.labels[rows], (bank if queries is None else queries).labels
     votes = torch.full_like(truth, -1)
     if bank.classes:
         scores = knn_scores(
@@ -93,12 +92,12 @@ def candidate_count(bank: Features | LabelledFolder, k: int, *, itself: bool) ->
 def _nearest(
     bank: Features, queries: Features | None, count: int, device: torch.device | None
 ) -> tuple[Tensor, Tensor]:
-    """Find neighbours; of images of the bank, leave out the image itself."""
+    """Find neighbours; of images of the bank, without the image itself."""
     if queries is not None:
-        found = nearest(bank.vectors, queries.vectors, k=count, device=device)
-        return found[0].cpu(), found[1].cpu()
-    found = nearest(bank.vectors, bank.vectors, k=count + 1, device=device)
-    similarities, rows = found[0].cpu(), found[1].cpu()
+        matches = nearest(bank.vectors, queries.vectors, k=count, device=device)
+        return matches[0].cpu(), matches[1].cpu()
+    matches = nearest(bank.vectors, bank.vectors, k=count + 1, device=device)
+    similarities, rows = matches[0].cpu(), matches[1].cpu()
     own = rows == torch.arange(len(rows))[:, None]
     # Of an image with many copies its own row may not be among the nearest: the last one goes.
     own[~own.any(1), -1] = True

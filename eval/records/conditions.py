@@ -43,7 +43,7 @@ CONDITIONS = (
     *INPUTS,
     STEP,
     ConditionSpec("protocol", "protocol"),
-    ConditionSpec("output", "output of the network"),
+    ConditionSpec("layer", "features"),
     ConditionSpec("size", "side of the crops, pixels"),
     ConditionSpec("temperature", "temperature", ("knn",)),
     ConditionSpec("classes", "classes"),

@@ -49,13 +49,13 @@ TASKS = {
     "linear-fast": Task("Fast linear probe", ""),
     "localize": Task(
         "Localisation",
-        "dilo-eval localize --classifier RUN",
+        "dilo-eval localize --checkpoint RUN",
         "--images DIR --truth DIR",
         (("--images", "inputs.images.folder"), ("--truth", "inputs.truth.folder")),
     ),
     "backgrounds": Task(
         "Reliance on backgrounds",
-        "dilo-eval backgrounds --classifier RUN",
+        "dilo-eval backgrounds --checkpoint RUN",
         "--images DIR --masks DIR",
         (("--images", "inputs.images.folder"), ("--masks", "inputs.masks.folder")),
     ),
@@ -67,7 +67,7 @@ TASKS = {
     ),
     "gradients": Task(
         "Gradients",
-        "dilo-eval gradients --classifier RUN",
+        "dilo-eval gradients --checkpoint RUN",
         "--images DIR",
         (("--images", "inputs.images.folder"),),
     ),

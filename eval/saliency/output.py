@@ -15,6 +15,7 @@ from dilo.eval.common.sheets import best_median_worst
 from dilo.eval.saliency.metrics import METRICS, PREPARATION, benchmark_f
 from dilo.eval.saliency.scoring import MethodScores
 from dilo.pipeline.common.tables import csv_text
+from dilo.pipeline.images.names import short_names
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import Picture, sheet
 
@@ -115,39 +116,43 @@ def example_sheet(
     score: MethodScores, method: MaskSource, truth: PngFolder, photographs: ImagesOfTruth | None
 ) -> Image.Image:
     """Draw a method's best, median and worst masks beside truth and image."""
-    return sheet(
-        [
-            [
-                picture
-                for position, row in enumerate(rows, start=1)
-                for picture in _example(
-                    score, row, f"{kind} {position}: ", method, truth, photographs
-                )
-            ]
-            for kind, rows in ranked(score).items()
+    kinds = ranked(score)
+    captions = short_names(score.images[row] for rows in kinds.values() for row in rows)
+    lines = []
+    for kind, rows in kinds.items():
+        examples = [
+            _example(
+                score,
+                row,
+                f"{kind} {position}: {captions[score.images[row]]}",
+                method,
+                truth,
+                photographs,
+            )
+            for position, row in enumerate(rows, start=1)
         ]
-    )
+        lines.append([picture for example in examples for picture in example])
+    return sheet(lines)
 
 
 def _example(
     score: MethodScores,
     row: int,
-    rank: str,
+    caption: str,
     method: MaskSource,
     truth: PngFolder,
     photographs: ImagesOfTruth | None,
 ) -> list[Picture]:
-    """Make the cells of one image; the first carries its rank and name, the last its score."""
+    """Make the cells of one image; the last has its score below."""
     image = score.images[row]
-    name = rank + image.rpartition("/")[2]
     expected = truth.read_truth(image)
     white = expected.astype(np.uint8) * np.uint8(255)
     mask = stretch_mask(method.source.read(method.pairs[image]), expected.shape)
     numbers = f"weighted F {score.weighted_f[row]:.3f}, MAE {score.mae[row]:.3f}"
     if photographs is None:
-        return [Picture(white, name), Picture(mask, numbers)]
+        return [Picture(white, caption), Picture(mask, numbers)]
     return [
-        Picture(read_or_blank(photographs, image), name),
+        Picture(read_or_blank(photographs, image), caption),
         Picture(white, "ground truth"),
         Picture(mask, numbers),
     ]

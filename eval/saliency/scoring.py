@@ -76,7 +76,7 @@ def score(
                 progress(len(scored))
     except TerminatedWorkerError as error:
         raise DiloError(
-            "a worker process died, most often for want of memory: give fewer --jobs"
+            "a worker process died, most often because memory is short: give fewer --workers"
         ) from error
     # At threshold 0 everything is found: recall is 1, or there is nothing to recall.
     if not any(row[0][0].recall[0] for row in rows):

@@ -12,7 +12,7 @@ from dilo.pipeline.backgrounds.cropping import tile
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images.decoding import decode
-from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.names import short_names
 from dilo.pipeline.images.sheets import BLANK, CELL, WHITE, Picture, fit, sheet
 from dilo.pipeline.store.backgroundrows import Box
 
@@ -28,8 +28,9 @@ FRAME = (190, 190, 190)
 
 def crop_sheet(store: BackgroundStore, *, count: int, seed: int) -> Image.Image:
     """Draw a contact sheet of backgrounds."""
-    indices = np.random.default_rng(seed).permutation(len(store))[:count].tolist()
-    return _lay_out([_crop_cell(store, index, _name(store, index)) for index in sorted(indices)])
+    indices = sorted(np.random.default_rng(seed).permutation(len(store))[:count].tolist())
+    captions = short_names(map(store.source, indices))
+    return _lay_out([_crop_cell(store, index, captions[store.source(index)]) for index in indices])
 
 
 def window_sheet(store: BackgroundStore, images: Path, *, count: int, seed: int) -> Image.Image:
@@ -39,7 +40,11 @@ def window_sheet(store: BackgroundStore, images: Path, *, count: int, seed: int)
     paler, as far as its windows reach. An image that cannot be read is a blank with the reason.
     """
     siblings = dict(islice(_draw_distinct_images(store, seed), count))
-    pairs = [_image_cells(store, images, index, siblings[index]) for index in sorted(siblings)]
+    captions = short_names(map(store.source, siblings))
+    pairs = [
+        _image_cells(store, images, index, siblings[index], captions[store.source(index)])
+        for index in sorted(siblings)
+    ]
     return _lay_out([picture for pair in pairs for picture in pair])
 
 
@@ -58,17 +63,16 @@ def _draw_distinct_images(store: BackgroundStore, seed: int) -> Iterator[tuple[i
 
 
 def _image_cells(
-    store: BackgroundStore, images: Path, index: int, siblings: range
+    store: BackgroundStore, images: Path, index: int, siblings: range, caption: str
 ) -> list[Picture]:
     """Make the two cells of an image: itself with its windows, and the background shown."""
-    name = _name(store, index)
     try:
         image = decode(images / store.source(index))
     except ImageError as error:
-        return [Picture(BLANK, str(error)), _crop_cell(store, index, name)]
+        return [Picture(BLANK, str(error)), _crop_cell(store, index, caption)]
     others = [store.box(i) for i in siblings if i != index]
     return [
-        Picture(_outline_windows(image, others, store.box(index)), name),
+        Picture(_outline_windows(image, others, store.box(index)), caption),
         _crop_cell(store, index),
     ]
 
@@ -115,8 +119,3 @@ def _lay_out(cells: list[Picture]) -> Image.Image:
     """Lay cells out, as many in a row as it takes."""
     cells = cells or [Picture(BLANK, "no backgrounds")]
     return sheet([cells[i : i + COLUMNS] for i in range(0, len(cells), COLUMNS)])
-
-
-def _name(store: BackgroundStore, index: int) -> str:
-    """Return the name of an image's file alone."""
-    return escaped(store.source(index)).rsplit("/", 1)[-1]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, overload
@@ -45,6 +46,38 @@ def escaped(name: str) -> str:
         return name
     text = os.fsencode(name).replace(b"\\", rb"\\").decode("utf-8", "backslashreplace")
     return _CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", text)
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Shorten paths, for captions, to the file names, with folders where those repeat.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Paths below a folder, "/" between their parts.
+
+    Returns
+    -------
+    dict of str to str
+        By path, the fewest of its last parts that no other of the paths ends in, escaped.
+
+    Examples
+    --------
+    >>> short_names(["train/n01/1.jpg", "train/n02/1.jpg", "train/n02/2.jpg"])
+    {'train/n01/1.jpg': 'n01/1.jpg', 'train/n02/1.jpg': 'n02/1.jpg', 'train/n02/2.jpg': '2.jpg'}
+    """
+    endings = {name: _endings(name) for name in names}
+    counts = Counter(ending for name_endings in endings.values() for ending in name_endings)
+    return {
+        name: escaped(next((e for e in name_endings if counts[e] == 1), name))
+        for name, name_endings in endings.items()
+    }
+
+
+def _endings(name: str) -> list[str]:
+    """List the file name, then the file name with one folder before it, and so on."""
+    parts = name.split("/")
+    return ["/".join(parts[first:]) for first in reversed(range(len(parts)))]
 
 
 def unescaped(line: str) -> str:

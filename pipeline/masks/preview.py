@@ -12,7 +12,7 @@ from PIL import Image
 
 from dilo.pipeline.errors import ImageError, StoreError
 from dilo.pipeline.images.decoding import decode
-from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.names import Names, escaped, short_names
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import BLANK, Picture, fit, sheet, text_cell
 from dilo.pipeline.masks.imported import IMPORTED
@@ -43,21 +43,21 @@ def choose_images(names: Sequence[str], *, count: int, seed: int) -> list[str]:
 
 def mask_sheet(store: MaskStore, images: Path, chosen: Sequence[str]) -> Image.Image:
     """Draw a contact sheet of a store: two images a row, each as image, mask, foreground."""
-    triples = [_triple(store, images, name) for name in chosen]
+    captions = short_names(chosen)
+    triples = [_triple(store, images, name, captions[name]) for name in chosen]
     pairs = [triples[i : i + 2] for i in range(0, len(triples), 2)]
     return sheet([[picture for triple in pair for picture in triple] for pair in pairs])
 
 
-def _triple(store: MaskStore, images: Path, name: str) -> list[Picture]:
+def _triple(store: MaskStore, images: Path, name: str, caption: str) -> list[Picture]:
     """Make the three cells of one image."""
-    caption = escaped(name)
     mask = store[name]
     try:
         image = decode(images / name)
     except ImageError as error:
         return [Picture(BLANK, caption), Picture(BLANK, str(error)), Picture(BLANK)]
     return [
-        Picture(image, caption.rsplit("/", 1)[-1]),
+        Picture(image, caption),
         mask_picture(mask, image),
         Picture(foreground(image, mask)),
     ]
@@ -120,14 +120,17 @@ class Comparison:
     def sheet(self, images: Path, chosen: Sequence[str]) -> Image.Image:
         """Draw a row an image: the image, then its mask in each store, or why there is none."""
         reasons = [_failure_reasons(store, chosen) for store in self.stores]
+        captions = short_names(chosen)
         rows = [
-            self._row(images, name, [failed.get(name) for failed in reasons]) for name in chosen
+            self._row(images, name, captions[name], [failed.get(name) for failed in reasons])
+            for name in chosen
         ]
         return sheet(rows, column_titles=["image", *self.titles()], shrink_rows=True)
 
-    def _row(self, images: Path, name: str, reasons: list[str | None]) -> list[Picture]:
+    def _row(
+        self, images: Path, name: str, caption: str, reasons: list[str | None]
+    ) -> list[Picture]:
         """Make the cells of one image."""
-        caption = escaped(name).rsplit("/", 1)[-1]
         failures = [None if reason is None else Picture(text_cell(reason)) for reason in reasons]
         try:
             # As the sheet will scale it: a thousand whole photographs would fill the memory.

@@ -58,7 +58,7 @@ def test_the_record_holds_what_the_paper_read_literally_gives(tmp_path, kept):
             "cat": None,
         }
     assert (record["train_images"], record["test_images"], record["classes"]) == (40, 9, 3)
-    assert (record["output"], record["checkpoint"], record["step"]) == ("pooled", "c.pt", 7)
+    assert (record["layer"], record["checkpoint"], record["step"]) == ("pooled", "c.pt", 7)
     assert knn_table(record)[0] == (
         "weighted kNN, pooled, temperature 0.2: 9 test images against 40 training images, 3 classes"
     )
@@ -76,9 +76,7 @@ def test_features_of_two_networks_are_not_compared():
 
 def test_features_of_another_output_than_the_protocols_are_refused():
     bank = chosen_features(drawn(3, 0), [0, 1, 2], CLASSES)
-    with pytest.raises(
-        DiloError, match="must be embedding, got pooled in the files: give --output"
-    ):
+    with pytest.raises(DiloError, match="must be embedding, got pooled in the files: give --layer"):
         require_comparable(bank, bank, "embedding")
 
 
@@ -101,7 +99,7 @@ def test_top_five_is_told_only_where_five_of_more_classes_can_have_a_vote():
 
 
 @pytest.mark.parametrize(
-    ("name", "output", "ks", "temperature"),
+    ("name", "layer", "ks", "temperature"),
     [
         ("dilo", "pooled", (1, 20, 200), 0.07),
         ("instdisc", "embedding", (200,), 0.07),
@@ -110,9 +108,9 @@ def test_top_five_is_told_only_where_five_of_more_classes_can_have_a_vote():
         ("solo", "pooled", (20,), 0.07),
     ],
 )
-def test_a_protocol_is_what_is_published(name, output, ks, temperature):
+def test_a_protocol_is_what_is_published(name, layer, ks, temperature):
     found = PROTOCOLS[name]
-    assert (found.output, found.ks) == (output, ks)
+    assert (found.layer, found.ks) == (layer, ks)
     assert found.temperature_for({}) == temperature
 
 

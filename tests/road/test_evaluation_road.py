@@ -133,12 +133,12 @@ def road(tmp_path_factory):
     learnt, short = ("--train", train, "--test", test), ("--epochs", 2, "--batch", 9)
     challenge = ("--challenge", release, "--size", SIDE)
     for run in runs:
-        checkpoint, looked = ("--checkpoint", run), ("--classifier", run, "--images", test)
+        checkpoint, looked = ("--checkpoint", run), ("--checkpoint", run, "--images", test)
         evaluate("linear", *checkpoint, *learnt, "--fast")
         evaluate("knn", *checkpoint, *learnt)
         evaluate("localize", *looked, "--truth", truth)
         evaluate("backgrounds", *looked, "--masks", masks)
-        evaluate("backgrounds", "--classifier", run, *challenge)
+        evaluate("backgrounds", "--checkpoint", run, *challenge)
         evaluate("gradients", *looked, "--count", 2)
         evaluate("neighbors", *checkpoint, "--images", test, "--count", 2)
         # Last: the classifier of the protocol would stand for that of --fast, and guesses.

@@ -44,7 +44,7 @@ def knn(top1: float = 55.1, run: Path = Path("run"), **more: Any) -> dict[str, A
         "checkpoint": str(run / "checkpoints" / "step-00001764.pt"),
         "step": 1764,
         "size": 64,
-        "output": "pooled",
+        "layer": "pooled",
         "protocol": "dilo",
         "temperature": 0.07,
         "results": results,

@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 #: Longer than rank 0 may take to write a checkpoint to a slow disk while the others wait.
 TIMEOUT = timedelta(hours=1)
-#: How a process ends that could not go on, as all programs here do.
+#: How a process ends that could not continue, as all programs here do.
 EXIT_FAILED = 3
 
 

@@ -151,7 +151,7 @@ def variations_of(images, masks):
 def test_eyes_on_the_background_follow_it_always_and_eyes_on_the_object_never(tmp_path):
     variations = variations_of(*scenes_and_masks(tmp_path, each=8))
     both = [classifier_under_test(Border()), classifier_under_test(Middle())]
-    border, middle = classify_variations(both, variations, VARIATIONS, RUNNING).found
+    border, middle = classify_variations(both, variations, VARIATIONS, RUNNING).by_classifier
     for name in ("mixed_rand", "mixed_next"):
         assert background_match_rate(border[name]).value == 100.0
         assert background_match_rate(middle[name]).value == 0.0
@@ -181,9 +181,9 @@ def test_all_variations_are_of_the_same_images(tmp_path):
         ("original", "no_fg"),
         RUNNING,
     )
-    assert list(judged.found[0]) == ["original", "no_fg"]
+    assert list(judged.by_classifier[0]) == ["original", "no_fg"]
     assert [path for path, _ in judged.failures] == [bad.relative_to(images).as_posix()]
-    for answers in judged.found[0].values():
+    for answers in judged.by_classifier[0].values():
         assert answers.positions.tolist() == [i for i in range(12) if i != 5]
 
 
@@ -203,7 +203,7 @@ def test_the_challenge_is_judged_by_its_folders(tmp_path):
     both = [
         ClassifierUnderTest("x", nine_classifier(n), torch.arange(9)) for n in (Border(), Middle())
     ]
-    border, middle = classify_challenge(both, challenge, RUNNING, side=8).found
+    border, middle = classify_challenge(both, challenge, RUNNING, side=8).by_classifier
     assert all(answers.right.all() for answers in middle.values())
     assert [proportion(border[name].right).value for name in names] == [100, 100, 100 / 9, 0]
     assert background_match_rate(border["mixed_next"]).value == 100.0
@@ -214,5 +214,5 @@ def test_the_challenge_is_judged_by_its_folders(tmp_path):
 def test_a_limit_holds_for_each_variation(tmp_path):
     challenge = find_challenge(challenge_folder(tmp_path, ("original", "no_fg")))
     fake = ClassifierUnderTest("x", nine_classifier(Border()), torch.arange(9))
-    (found,) = classify_challenge([fake], challenge, RUNNING, side=8, limit=9).found
+    (found,) = classify_challenge([fake], challenge, RUNNING, side=8, limit=9).by_classifier
     assert [answers.labels.tolist() for answers in found.values()] == [[*range(9)]] * 2

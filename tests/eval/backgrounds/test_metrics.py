@@ -133,8 +133,8 @@ def test_every_number_stands_below_its_name():
         "one             90.0        80.0        70.0  10.0 (9.0 to 11.0)          20.0",
         "another          1.0           -           -                   -             -",
     ]
-    assert "mixed_same   the foreground on a background of its own class" in lines
-    assert lines[-1] == "chance       of one class: 0.1 or 10.0"
+    assert "mixed_same    the foreground on a background of its own class" in lines
+    assert lines[-1] == "chance        of one class: 0.1 or 10.0"
     assert not any(line.startswith("only_bg_t") for line in lines)
 
 
@@ -143,4 +143,4 @@ def test_the_heading_says_what_was_judged():
         "variations of 1,200 images of photos, 10 classes, by the masks store, seed 0"
     )
     challenge = {"mode": "challenge", "images": "release", "side": 224}
-    assert heading(challenge) == "the Backgrounds Challenge in release, seen at 224 px"
+    assert heading(challenge) == "the Backgrounds Challenge in release, shown at 224 px"

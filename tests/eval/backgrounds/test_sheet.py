@@ -51,7 +51,7 @@ def variations(tmp_path):
 
 def test_a_row_shows_an_image_its_mask_and_its_variations(variations, drawn):
     both = [classifier_under_test(Border(), "beside"), classifier_under_test(Middle(), "object")]
-    found = classify_variations(both, variations, VARIATIONS, RUNNING).found
+    found = classify_variations(both, variations, VARIATIONS, RUNNING).by_classifier
     made = sheet.folder_sheet(variations, both, found)
     assert made.width == 7 * 164 + 4
     assert len(drawn) == 6
@@ -84,7 +84,7 @@ def test_a_class_that_is_not_judged_and_an_image_that_was_not_shown_are_told(var
 def test_a_column_shows_a_variation_of_the_challenge(tmp_path, drawn):
     challenge = find_challenge(challenge_folder(tmp_path, ("original", "mixed_next"), each=1))
     fake = [ClassifierUnderTest("beside", nine_classifier(Border()), torch.arange(9))]
-    found = classify_challenge(fake, challenge, RUNNING, side=8).found
+    found = classify_challenge(fake, challenge, RUNNING, side=8).by_classifier
     sheet.challenge_sheet(challenge, 8, fake, found)
     captions = [[cell.caption for cell in row] for row in drawn]
     assert captions == [

@@ -40,7 +40,7 @@ def test_the_variations_that_can_be_named_are_those_there_are():
 
 def test_a_run_gets_numbers_table_and_sheet_beside_its_other_results(data):
     source = ("--images", data / "images", "--masks", data / "masks")
-    result = evaluate("--classifier", data / "run", *source, "--json")
+    result = evaluate("--checkpoint", data / "run", *source, "--json")
     out = data / "run" / "eval" / "backgrounds"
     record = json.loads((out / "backgrounds.json").read_text())
     assert record == json.loads(result.stdout)
@@ -49,11 +49,11 @@ def test_a_run_gets_numbers_table_and_sheet_beside_its_other_results(data):
     assert {"seconds", "versions"} <= record.keys()
     table = (out / "table.txt").read_text()
     assert table.splitlines()[0].startswith("variations of 6 images of ")
-    assert evaluate("--classifier", data / "run", *source).stdout == table
+    assert evaluate("--checkpoint", data / "run", *source).stdout == table
     assert (out / "variations.png").stat().st_size > 1000
     # A second time: the same numbers.
     again = json.loads(
-        evaluate("--classifier", f"x={data / 'run'}", *source, "--batch", 4, "--json").stdout
+        evaluate("--checkpoint", f"x={data / 'run'}", *source, "--batch", 4, "--json").stdout
     )
     assert again["results"][0].pop("name") == "x"
     record["results"][0].pop("name")
@@ -61,7 +61,7 @@ def test_a_run_gets_numbers_table_and_sheet_beside_its_other_results(data):
 
 
 def test_the_challenge_is_judged_at_the_size_that_is_asked_for(data, tmp_path):
-    words = ("--classifier", data / "nine.pth", "--challenge", data / "release", "--out", tmp_path)
+    words = ("--checkpoint", data / "nine.pth", "--challenge", data / "release", "--out", tmp_path)
     result = evaluate(*words, "--size", 8, "--variations", "original", "--json")
     record = json.loads(result.stdout)
     assert (record["mode"], record["side"]) == ("challenge", 8)
@@ -79,7 +79,7 @@ def test_the_challenge_is_judged_at_the_size_that_is_asked_for(data, tmp_path):
         ),
         pytest.param(
             ("--images", "images", "--masks", "masks", "--mapping", "in_to_in9.json"),
-            "--mapping is for --challenge alone",
+            "--mapping is for --challenge only",
             id="mapping",
         ),
         pytest.param(
@@ -93,25 +93,27 @@ def test_the_challenge_is_judged_at_the_size_that_is_asked_for(data, tmp_path):
             id="out",
         ),
         pytest.param(
-            ("--challenge", "release", "--classifier", "nine.pth"), "got nine twice", id="twice"
+            ("--challenge", "release", "--checkpoint", "nine.pth"), "got nine twice", id="twice"
         ),
         pytest.param(
-            ("--challenge", "release", "--classifier", "x=no.pth"), "got x=no.pth: no", id="no-file"
+            ("--challenge", "release", "--checkpoint", "x=no.pth"),
+            "got x=no.pth: not found",
+            id="no-file",
         ),
         pytest.param(
-            ("--challenge", "release", "--classifier", "=nine.pth"), "printable", id="no-name"
+            ("--challenge", "release", "--checkpoint", "=nine.pth"), "printable", id="no-name"
         ),
     ],
 )
 def test_a_wrong_option_exits_with_2(data, monkeypatch, words, message):
     monkeypatch.chdir(data)
-    result = evaluate("--classifier", "nine.pth", *words, status=2)
+    result = evaluate("--checkpoint", "nine.pth", *words, status=2)
     assert message in " ".join(result.stderr.split())
 
 
 def test_what_does_not_fit_exits_with_3_and_says_what_to_do(data, tmp_path):
     release = ("--challenge", data / "release", "--out", tmp_path)
-    result = evaluate("--classifier", data / "run", *release, status=3)
+    result = evaluate("--checkpoint", data / "run", *release, status=3)
     assert "must have 9 classes, or ImageNet's 1000" in result.stderr
-    result = evaluate("--classifier", data / "nine.pth", *release[:2], status=3)
+    result = evaluate("--checkpoint", data / "nine.pth", *release[:2], status=3)
     assert "--out must say where the result goes" in result.stderr

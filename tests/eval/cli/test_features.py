@@ -32,14 +32,14 @@ def write(data, *more, status=0):
     return invoke(main, "features", *given, "--device", "cpu", "--workers", 0, *more, status=status)
 
 
-@pytest.mark.parametrize("output", ["pooled", "embedding"])
-def test_the_file_holds_the_features_of_the_folder(data, output):
+@pytest.mark.parametrize("layer", ["pooled", "embedding"])
+def test_the_file_holds_the_features_of_the_folder(data, layer):
     (data / "images" / "bee" / "2.png").write_bytes(b"no image")
-    result = write(data, "--output", output, "--json")
+    result = write(data, "--layer", layer, "--json")
     record = json.loads(result.stdout)
     checkpoint = data / "run" / "checkpoints" / "step-00000007.pt"
     expected = extract_features(
-        load_encoder(checkpoint, output=output), labelled_folder(data / "images")
+        load_encoder(checkpoint, layer=layer), labelled_folder(data / "images")
     )
     found = open_features(data / "f.h5")
     torch.testing.assert_close(found.vectors[:], expected.vectors)
@@ -55,7 +55,7 @@ def test_the_file_holds_the_features_of_the_folder(data, output):
         "step": 7,
         "size": 16,
         "space": "rgb",
-        "output": output,
+        "layer": layer,
         "arch": "resnet18",
         "precision": "fp32",
         "inputs": {"images": listing(labelled_folder(data / "images"))},
@@ -90,7 +90,7 @@ def test_options_reach_the_network(data):
     ("more", "status", "words"),
     [
         pytest.param(("--out", "nowhere/f.h5"), 2, "its folder must exist", id="no-folder"),
-        pytest.param(("--output", "fc"), 2, "'fc' is not one of", id="output"),
+        pytest.param(("--layer", "fc"), 2, "'fc' is not one of", id="layer"),
         pytest.param(("--precision", "fp16"), 3, "needs a GPU, got a CPU", id="precision"),
         pytest.param(("--arch", "resnet50"), 3, "must have all its layers", id="arch"),
     ],

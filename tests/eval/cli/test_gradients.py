@@ -24,7 +24,7 @@ def data(tmp_path):
 
 
 def show(data, *more, status=0, classifiers=("run",), images="images"):
-    given = [word for name in classifiers for word in ("--classifier", data / name)]
+    given = [word for name in classifiers for word in ("--checkpoint", data / name)]
     given += ["--images", data / images, "--device", "cpu"]
     return invoke(main, "gradients", *given, *more, status=status)
 

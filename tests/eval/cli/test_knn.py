@@ -60,7 +60,7 @@ def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
         "step": 7,
         "size": 32,
         "protocol": "dilo",
-        "output": "pooled",
+        "layer": "pooled",
         "temperature": 0.07,
         "classes": 2,
         "train": str(data / "train"),
@@ -256,7 +256,7 @@ def stored(four, folder, *more):
 
 def numbers(record):
     """Leave out what says only where and when."""
-    kept = ("results", "temperature", "output", "size", "step", "classes", "protocol")
+    kept = ("results", "temperature", "layer", "size", "step", "classes", "protocol")
     return {name: record[name] for name in kept}
 
 
@@ -280,7 +280,7 @@ def test_a_test_file_of_fewer_classes_is_numbered_as_the_training_images_are(fou
 
 
 @pytest.mark.parametrize(
-    ("protocol", "output", "ks", "temperature"),
+    ("protocol", "layer", "ks", "temperature"),
     [
         ("instdisc", "embedding", [40], 0.2),
         ("moco", "embedding", [40], 0.1),
@@ -288,14 +288,14 @@ def test_a_test_file_of_fewer_classes_is_numbered_as_the_training_images_are(fou
         ("solo", "pooled", [20], 0.07),
     ],
 )
-def test_a_protocol_sets_what_is_compared_and_how(four, protocol, output, ks, temperature):
+def test_a_protocol_sets_what_is_compared_and_how(four, protocol, layer, ks, temperature):
     trained = {"recipe": {"method": "instdisc", "memory": {"temperature": 0.2}}}
     small_checkpoint(four / "c.pt", dilo={**trained})
     more = ("--size", 16, *(() if ks == [20] else ("--k", ks[0])))
     record = vote(four, "--protocol", protocol, *more)
-    assert (record["protocol"], record["output"]) == (protocol, output)
+    assert (record["protocol"], record["layer"]) == (protocol, layer)
     assert record["temperature"] == temperature
-    encoder = load_encoder(four / "c.pt", size=16, output=output)
+    encoder = load_encoder(four / "c.pt", size=16, layer=layer)
     bank, queries = (
         extract_features(encoder, labelled_folder(four / n)) for n in ("train", "test")
     )
@@ -313,9 +313,9 @@ def test_a_protocol_sets_what_is_compared_and_how(four, protocol, output, ks, te
 
 
 def test_options_override_a_protocol(four):
-    more = ("--output", "pooled", "--k", "3", "--temperature", "0.5")
+    more = ("--layer", "pooled", "--k", "3", "--temperature", "0.5")
     record = vote(four, "--protocol", "moco", *more)
-    assert (record["output"], record["temperature"]) == ("pooled", 0.5)
+    assert (record["layer"], record["temperature"]) == ("pooled", 0.5)
     assert [result["k"] for result in record["results"]] == [3]
 
 
@@ -354,7 +354,7 @@ def test_a_cache_is_read_again_for_the_same_network_only(four):
 def test_files_of_two_networks_or_sizes_are_refused(four):
     train, test = stored(four, "train"), stored(four, "test", "--size", 24)
     words = vote(four, train=train, test=test, checkpoint=None, status=3)
-    assert "must come from one network in one way, got size 16 and 24: make one" in words
+    assert "must come from one network with one setting, got size 16 and 24: make one" in words
     words = vote(four, train=train, test=test, status=3)
     assert f"features of {four / 'test'} must be what the checkpoint makes, got size 24" in words
     small_checkpoint(four / "c.pt", seed=1)
@@ -364,8 +364,8 @@ def test_files_of_two_networks_or_sizes_are_refused(four):
 def test_a_file_of_another_output_than_the_protocols_is_refused(four):
     names = {"train": stored(four, "train"), "test": stored(four, "test"), "checkpoint": None}
     words = vote(four, "--protocol", "moco", "--k", "3", **names, status=3)
-    assert "must be embedding, got pooled in the files: give --output pooled, or make" in words
-    record = vote(four, "--protocol", "moco", "--k", "3", "--output", "pooled", **names)
+    assert "must be embedding, got pooled in the files: give --layer pooled, or make" in words
+    record = vote(four, "--protocol", "moco", "--k", "3", "--layer", "pooled", **names)
     assert record["temperature"] == 0.1
 
 

@@ -96,7 +96,7 @@ def test_fast_takes_files_of_features_in_place_of_folders(data):
     found = json.loads(evaluate(data, *files, "--fast", "--epochs", 3, "--json").stdout)
     assert {**found, "seconds": 0} == {**folders, "seconds": 0}
     refused = evaluate(data, *files, status=2).stderr
-    assert "A file of features serves --fast alone" in refused
+    assert "A file of features is for --fast only" in refused
     write_small(data / "other.pt", step=8)
     out = ("--out", data / "out")
     result = evaluate(data, *files, *out, "--fast", "--size", 24, checkpoint="other.pt", status=3)
@@ -144,8 +144,12 @@ def test_only_the_first_of_several_processes_speaks_and_writes(data, monkeypatch
         pytest.param(("--lr", "0"), "must be positive and finite, got 0.0", id="lr"),
         pytest.param(("--lr", "nan"), "must be positive and finite, got nan", id="nan"),
         pytest.param(("--epochs", "0"), "x>=1", id="epochs"),
-        pytest.param(("--fast", "--protocol", "moco"), "--protocol goes without --fast", id="fast"),
-        pytest.param(("--fast", "--lr", "1"), "--lr goes without --fast, which tries", id="rates"),
+        pytest.param(
+            ("--fast", "--protocol", "moco"), "--protocol cannot be given with --fast", id="fast"
+        ),
+        pytest.param(
+            ("--fast", "--lr", "1"), "--lr cannot be given with --fast, which tries", id="rates"
+        ),
     ],
 )
 def test_a_wrong_option_exits_with_2(data, more, words):
@@ -157,7 +161,7 @@ def test_a_wrong_option_exits_with_2(data, more, words):
 )
 def test_folders_that_share_images_exit_with_2(data, train, test):
     result = evaluate(data, "--train", data / train, "--test", data / test, status=2)
-    assert "neither inside of the other" in " ".join(result.stderr.split())
+    assert "neither inside the other" in " ".join(result.stderr.split())
 
 
 def test_fast_on_several_processes_exits_with_2(data, monkeypatch):
@@ -245,6 +249,6 @@ def test_a_fast_probe_of_other_settings_goes_beside_with_its_classifier(data):
     assert (below / f"linear-fast-{data.name}" / "linear-fast.json").exists()
     assert {path: path.read_bytes() for path in (below / "linear-fast").iterdir()} == before
     result = invoke(
-        main, "gradients", "--classifier", data / "run", "--images", data / "test", status=3
+        main, "gradients", "--checkpoint", data / "run", "--images", data / "test", status=3
     )
     assert f"linear-fast-{data.name}" in result.stderr

@@ -25,7 +25,7 @@ def test_a_run_s_result_lies_below_the_run(objects):
     (run / "checkpoints").mkdir(parents=True)
     write_classifier(run / "eval" / "linear" / "classifier.pth", ("ant", "bee"), size=SIDE)
     result = localize(
-        *(objects, "--classifier", run, "--truth", objects / "masks"),
+        *(objects, "--checkpoint", run, "--truth", objects / "masks"),
         *("--method", "cam", "--method", "cam", "--class", "predicted", "--no-sheets", "--json"),
     )
     record = json.loads(result.stdout)
@@ -44,8 +44,8 @@ def test_a_run_s_result_lies_below_the_run(objects):
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["--truth", "{0}/masks"], 2, "give --classifier or --maps: nothing else makes maps"),
-        (["--maps", "{0}/perfect"], 2, "give either --truth or --boxes: where the objects are"),
+        (["--truth", "{0}/masks"], 2, "give --checkpoint or --maps, which make or hold the maps"),
+        (["--maps", "{0}/perfect"], 2, "give either --truth or --boxes, which say where"),
         (
             ["--maps", "{0}/perfect", "--truth", "{0}/masks", "--boxes", "{0}/masks"],
             2,
@@ -66,7 +66,7 @@ def test_a_run_s_result_lies_below_the_run(objects):
             3,
             "must hold XML files, got none",
         ),
-        (["--classifier", "{0}/none", "--truth", "{0}/masks"], 2, "no such file"),
+        (["--checkpoint", "{0}/none", "--truth", "{0}/masks"], 2, "not found"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(objects, arguments, status, words):

@@ -112,7 +112,7 @@ def test_embeddings_are_compared_where_they_are_asked_for(data):
     more = (
         "--size",
         16,
-        "--output",
+        "--layer",
         "embedding",
         "--queries",
         data / "queries",
@@ -121,11 +121,11 @@ def test_embeddings_are_compared_where_they_are_asked_for(data):
         "--json",
     )
     record = json.loads(show(data, *more, checkpoints=("headed.pt",)).stdout)
-    encoder = load_encoder(data / "headed.pt", size=16, output="embedding")
+    encoder = load_encoder(data / "headed.pt", size=16, layer="embedding")
     assert encoder.model.dim == 8
     bank = extract_features(encoder, labelled_folder(data / "images"))
     asked = extract_features(encoder, labelled_folder(data / "queries"))
-    assert record["output"] == "embedding"
+    assert record["layer"] == "embedding"
     for row, query in enumerate(record["queries"]):
         cosines = torch.cosine_similarity(asked.vectors[row], bank.vectors, 1)
         nearest = query["checkpoints"][0]["neighbors"][0]

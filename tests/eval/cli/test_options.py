@@ -1,10 +1,14 @@
-"""NAME=PATH: what a thing is called, and two of one name."""
+"""Options that commands share: their spellings, and NAME=PATH."""
 
 import click
 import pytest
 from support.cli import invoke
 
+from dilo.eval.cli import main
 from dilo.eval.cli.options import named_checkpoints, named_folders
+
+#: The commands whose checkpoints need a classifier.
+CLASSIFIED = ("localize", "backgrounds", "gradients")
 
 
 def given(callback, *values, status=0):
@@ -44,15 +48,27 @@ def test_a_checkpoint_is_called_as_it_is_told_or_by_its_run(run, tmp_path):
 def test_two_of_one_name_are_refused_and_names_tell_them_apart(run):
     first, second = (run / "checkpoints" / f"step-{i}.pt" for i in (1, 2))
     words = given(named_checkpoints, first, second, status=2)
-    assert "a name for each checkpoint, got dilo twice: give NAME=" in words
+    assert "must have its own name, got dilo twice: give NAME=" in words
     assert given(named_checkpoints, f"a={first}", second)[1] == ("dilo", second)
 
 
 def test_what_is_not_there_or_has_no_name_is_refused(run):
     words = given(named_checkpoints, "x=nowhere", status=2)
-    assert (
-        "must be a file or the folder of a run, or NAME=PATH, got x=nowhere: no such file" in words
-    )
-    assert "must name the checkpoint in printable" in given(named_checkpoints, f"={run}", status=2)
+    assert "must be a PATH, or NAME=PATH, got x=nowhere: not found" in words
+    assert "a name must be printable letters" in given(named_checkpoints, f"={run}", status=2)
     file = run / "checkpoints" / "step-1.pt"
-    assert "no such folder" in given(named_folders, file, status=2)
+    assert "not found" in given(named_folders, file, status=2)
+
+
+@pytest.mark.parametrize(
+    ("command", "spelling", "option"),
+    [
+        ("saliency", "--jobs", "--workers"),
+        *((name, "--classifier", "--checkpoint") for name in CLASSIFIED),
+        *((name, "--output", "--out") for name in main.commands),
+    ],
+)
+def test_other_spellings_of_an_option_are_taken_but_not_listed(command, spelling, option):
+    options = main.commands[command].params
+    assert [o.aliases for o in options if option in o.opts] == [[spelling]]
+    assert f"{spelling} " not in invoke(main, command, "--help").stdout

@@ -54,7 +54,7 @@ def test_the_page_is_named_on_standard_output_and_damage_on_standard_error(runs)
     [
         pytest.param(["{}/moco"], "Missing option '--out'", id="no-out"),
         pytest.param(["--out", "{}/out"], "Missing argument", id="no-run"),
-        pytest.param(["{}/no", "--out", "{}/out"], "no such folder", id="no-such-run"),
+        pytest.param(["{}/no", "--out", "{}/out"], "not found", id="no-such-run"),
         pytest.param(["{}/moco", "{}/moco", "--out", "{}/o"], "got moco twice", id="twice"),
         pytest.param(["{}/moco", "--out", "{}/moco/out"], "must be outside the folders", id="in"),
         pytest.param(

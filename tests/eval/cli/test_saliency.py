@@ -21,7 +21,7 @@ def maps(tmp_path):
 def rate(maps, *more, status=0, masks=("good",)):
     """Score masks in this process."""
     given = [word for name in masks for word in ("--masks", maps / name)]
-    out = ["--truth", maps / "truth", "--out", maps / "scores", "--jobs", 1]
+    out = ["--truth", maps / "truth", "--out", maps / "scores", "--workers", 1]
     return invoke(main, "saliency", *given, *out, *more, status=status)
 
 
@@ -48,12 +48,12 @@ def test_it_calls_a_method_what_the_user_calls_it(maps):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        pytest.param(("--masks", "nowhere"), "got nowhere: no such folder", id="no-folder"),
-        pytest.param(("--masks", "x=nowhere"), "got x=nowhere: no such folder", id="no-named"),
-        pytest.param(("--masks", "={maps}/bad"), "name the method in printable", id="no-name"),
+        pytest.param(("--masks", "nowhere"), "got nowhere: not found", id="no-folder"),
+        pytest.param(("--masks", "x=nowhere"), "got x=nowhere: not found", id="no-named"),
+        pytest.param(("--masks", "={maps}/bad"), "a name must be printable", id="no-name"),
         pytest.param(("--masks", "a\nb={maps}/bad"), "got 'a\\nb=", id="line-break"),
         pytest.param(("--masks", "{maps}/x/../good"), "got good twice: give NAME=", id="twice"),
-        pytest.param(("--jobs", "0"), "0 workers do nothing", id="no-jobs"),
+        pytest.param(("--workers", "0"), "0 workers do nothing", id="no-jobs"),
         pytest.param(("--out", "{maps}/truth"), "outside the folders that are read", id="out"),
         pytest.param(("--out", "{maps}/good/new"), "outside the folders that", id="out-in-masks"),
         pytest.param(("--images", "{maps}", "--truth", "{maps}/good"), "outside", id="out-images"),
@@ -84,7 +84,7 @@ def test_what_cannot_be_scored_exits_with_3_and_writes_nothing(maps, change, wor
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_broken_mask_exits_with_3_and_names_it(maps, jobs):
     (maps / "good" / "a" / "2.png").write_bytes(b"no picture")
-    result = rate(maps, "--no-plots", "--jobs", jobs, status=3)
+    result = rate(maps, "--no-plots", "--workers", jobs, status=3)
     assert f"{maps / 'good' / 'a' / '2.png'} must be a picture, got: not an image" in result.stderr
     assert not (maps / "scores" / "saliency.json").exists()
 
@@ -106,7 +106,7 @@ def test_it_imports_no_torch_and_asks_for_no_screen(maps):
         "result = CliRunner().invoke(main, sys.argv[1:], catch_exceptions=False)\n"
         "sys.exit(result.exit_code or bool({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
-    words = ["saliency", "--masks", maps / "good", "--truth", maps / "truth", "--jobs", "1"]
+    words = ["saliency", "--masks", maps / "good", "--truth", maps / "truth", "--workers", "1"]
     command = [sys.executable, "-c", code, *words, "--out", maps / "scores"]
     subprocess.run(command, check=True)
     assert (maps / "scores" / "f-threshold.png").is_file()

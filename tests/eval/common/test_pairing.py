@@ -70,7 +70,7 @@ def test_truth_that_is_gray_coloured_or_of_another_picture_is_refused_by_its_nam
 def test_two_files_of_one_name_are_refused(tmp_path):
     save(tmp_path / "a.png", disc((4, 5), 2))
     save(tmp_path / "a.PNG", disc((4, 5), 2))
-    with pytest.raises(DiloError, match="each name once, extension aside, got a twice"):
+    with pytest.raises(DiloError, match="each name once, whatever the extension, got a twice"):
         PngFolder(tmp_path, "--truth")
 
 
@@ -136,15 +136,15 @@ def test_pairs_are_of_one_path_or_else_of_one_file_name(truths, masks, expected)
             ["1", "2"],
             ["a/1", "b/1"],
             "--masks m must have the relative paths of its pairs, or each file name once, "
-            "got 1 in two folders: lay both folders out alike",
+            "got 1 in two folders: use the same layout in both folders",
             id="two-masks",
         ),
         pytest.param(["a/1", "b/1"], ["1"], "--truth must have the relative paths", id="truths"),
         pytest.param(
             ["1"],
             ["x"],
-            "--masks m must have files of the names in --truth, extension aside, "
-            "got x and the like where --truth has 1: check both folders",
+            "--masks m must have files of the names in --truth, whatever the extension, "
+            "got x and others, but --truth has 1: check both folders",
             id="none",
         ),
     ],

@@ -67,7 +67,7 @@ def test_a_result_of_other_images_or_settings_goes_beside_and_both_stay(tmp_path
     second, said = put(folder, record(**other), of_run=of_run)
     assert second == tmp_path / "eval" / f"knn-{other.get('name', 'cub')}"
     assert said == [
-        f"{folder} holds a result of other images or settings, which stays as it is: this one "
+        f"{folder} holds a result of other images or settings, which is kept: this one "
         f"goes to {second}"
     ]
     assert json.loads((folder / "knn.json").read_text()) == record()

@@ -200,7 +200,7 @@ def test_timms_resnets_are_torchvisions_too(tmp_path):
 
 
 def test_a_head_that_was_loaded_stays_behind(encoder, tmp_path):
-    embedding = load_encoder(encoder.source, output="embedding")
+    embedding = load_encoder(encoder.source, layer="embedding")
     assert isinstance(embedding.network.fc, nn.Linear)
     export(embedding, "torchvision", tmp_path / "x")
     assert not any(name.startswith("fc.") for name in torch.load(tmp_path / "x"))

@@ -33,9 +33,9 @@ def test_only_the_batches_asked_for_are_computed_in_their_order(encoder, folder)
     torch.testing.assert_close(blocks[1].vectors, whole.vectors[[1]])
 
 
-@pytest.mark.parametrize("output", ["pooled", "embedding"])
-def test_the_width_is_that_of_the_features(tmp_path, encoder, folder, output):
-    encoder = load_encoder(encoder.source, output=output)
+@pytest.mark.parametrize("layer", ["pooled", "embedding"])
+def test_the_width_is_that_of_the_features(tmp_path, encoder, folder, layer):
+    encoder = load_encoder(encoder.source, layer=layer)
     assert width_of(encoder) == extract_features(encoder, folder).vectors.shape[1]
 
 

@@ -64,7 +64,7 @@ def test_any_hdf5_tool_reads_it(path):
             "step": 7,
             "size": 16,
             "space": "rgb",
-            "output": "pooled",
+            "layer": "pooled",
             "arch": "resnet18",
             "precision": "fp32",
         }

@@ -44,20 +44,20 @@ def test_the_head_counts_only_where_it_is_read_out(tmp_path):
     content = torch.load(path)
     content["state_dict"]["module.encoder_q.fc.bias"] += 1
     torch.save(content, tmp_path / "b.pt")
-    for output, same in (("pooled", True), ("embedding", False)):
+    for layer, same in (("pooled", True), ("embedding", False)):
         first, second = (
-            FeatureSource.of(load_encoder(tmp_path / name, output=output))
+            FeatureSource.of(load_encoder(tmp_path / name, layer=layer))
             for name in ("a.pt", "b.pt")
         )
         assert (first.weights == second.weights) is same
-        assert first.output == output
+        assert first.layer == layer
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         pytest.param({"size": 96}, ["size 16 and 96"], id="size"),
-        pytest.param({"output": "embedding"}, ["output pooled and embedding"], id="output"),
+        pytest.param({"layer": "embedding"}, ["layer pooled and embedding"], id="layer"),
         pytest.param({"space": "lab", "precision": "bf16"}, None, id="two"),
         pytest.param({"checkpoint": "elsewhere.pt", "step": 8}, [], id="nothing that counts"),
     ],

@@ -5,6 +5,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from support.classifiers import small_classifier
 from support.features import features_of_all
 from support.folders import write_class_folders
@@ -15,6 +16,7 @@ from dilo.eval.gradients.explainer import Explainer, Explanation, explain_images
 from dilo.eval.gradients.figure import gradient_figure, map_panels, picture
 from dilo.eval.neighbors.comparison import compare
 from dilo.eval.neighbors.figure import neighbor_figure
+from dilo.pipeline.images.names import Names
 
 CLASSES = ("ant", "bee")
 
@@ -62,6 +64,18 @@ def test_without_classes_nothing_is_framed(folder):
     found = compare({"x": encoder}, plain, None, k=2, extract=extract)
     figure = neighbor_figure(found, [0, 1], {})
     assert panels(figure) == (2 * 3, 0, 0)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    folder = any_folder(write_class_folders(tmp_path / "images", CLASSES, each=1))
+    for name in CLASSES:
+        (image,) = (tmp_path / "images" / name).iterdir()
+        image.rename(image.with_name("1.png"))
+    plain = LabelledFolder(folder.root, Names(["ant/1.png", "bee/1.png"]), torch.full((2,), -1), ())
+    found = compare({"x": small_classifier(CLASSES).encoder}, plain, None, k=1, extract=extract)
+    words = {text.get_text() for text in neighbor_figure(found, [0, 1], {}).findobj(Text)}
+    assert any("ant/1.png" in word for word in words)
+    assert not any(word.startswith("1.png") for word in words)
 
 
 def test_a_figure_of_gradients_has_a_panel_for_each_method_of_each_classifier(folder):

@@ -57,7 +57,7 @@ def test_a_line_that_is_no_box_is_named(tmp_path, line, words):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("<annotation><object>", "x.xml must be an annotation as PASCAL VOC has them, got: "),
+        ("<annotation><object>", "x.xml must be an annotation in the format of PASCAL VOC, got: "),
         (XML.format(name="x", width="wide"), "got: a coordinate must be a number, got 'wide'"),
         ("<a><object><bndbox/></object></a>", "got: a coordinate must be a number, got ''"),
     ],
@@ -106,5 +106,5 @@ def test_pipes_devices_and_boxes_without_end_are_refused_at_once(tmp_path):
 )
 def test_xml_that_would_fill_the_memory_is_refused_by_name(tmp_path, text):
     (tmp_path / "a.xml").write_text(text)
-    with pytest.raises(DiloError, match=r"a.xml must be an annotation as PASCAL VOC has them"):
+    with pytest.raises(DiloError, match=r"a.xml must be an annotation in the format of PASCAL VOC"):
         read_annotations(tmp_path)

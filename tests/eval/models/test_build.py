@@ -131,7 +131,7 @@ def test_a_wrong_architecture_is_refused(tmp_path):
 def test_a_head_of_any_kind_is_filled(tmp_path, head):
     made = foreign.network(head)
     torch.save(checkpoint_content(made.state_dict()), tmp_path / "c.pt")
-    encoder = load_encoder(tmp_path / "c.pt", output="embedding")
+    encoder = load_encoder(tmp_path / "c.pt", layer="embedding")
     images = torch.randn(2, 3, 32, 32)
     assert encoder.model.head == head
     assert torch.equal(encoder.network(images), made(images))
@@ -156,4 +156,4 @@ def test_a_head_that_is_not_there_or_unknown_is_refused(tmp_path, head, words):
     torch.save(foreign.moco(foreign.body(trunk_state()) | head), tmp_path / "c.pt")
     assert load_encoder(tmp_path / "c.pt").network  # without it, all is well
     with pytest.raises(CheckpointError, match=words):
-        load_encoder(tmp_path / "c.pt", output="embedding")
+        load_encoder(tmp_path / "c.pt", layer="embedding")

@@ -125,8 +125,9 @@ def test_a_run_stands_for_what_linear_found_and_else_for_its_newest_checkpoint(t
     assert classifier_file(run) == classifier_file(fast) == classifier_file(found) == found
     found = saved(protocol / CLASSIFIER, linears(network()))  # the better one, where there are both
     assert classifier_file(run) == classifier_file(protocol) == found
-    saved(run / "eval" / "linear-step-0-cub" / CLASSIFIER, linears(network()))
+    of_step = saved(run / "eval" / "linear-step-0-cub" / CLASSIFIER, linears(network()))
     assert classifier_file(run) == found
+    assert classifier_file(run / "checkpoints" / "step-00000000.pt") == of_step
     saved(run / "eval" / "linear-cub" / CLASSIFIER, linears(network()))
     with pytest.raises(CheckpointError, match=r"must hold one classifier, got .*linear-cub"):
         classifier_file(run)

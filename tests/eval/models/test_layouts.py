@@ -42,7 +42,7 @@ def test_one_backbone_of_any_layout_gives_its_features_and_its_embedding(
     assert torch.equal(encoder.features(images()), pooled_features(made, seen))
     assert (encoder.space, encoder.size, encoder.step) == ("rgb", 224, None)
     assert (encoder.model.arch, encoder.model.width) == ("resnet18", 0.25)
-    embedded = load_encoder(path, output="embedding")
+    embedded = load_encoder(path, layer="embedding")
     assert torch.equal(embedded.features(images()), made(seen))
     assert (embedded.model.head, embedded.model.dim) == (head, 8)
 
@@ -60,7 +60,7 @@ def test_a_pair_of_any_layout_sees_its_colours_and_embeds_each_half_by_itself(
     assert encoder.space == space
     expected = [pooled_features(half, part) for half, part in zip(made, parts, strict=True)]
     assert torch.equal(encoder.features(images()), torch.cat(expected, 1))
-    found = load_encoder(path, output="embedding").features(images())
+    found = load_encoder(path, layer="embedding").features(images())
     expected = [normalize(half(part)) for half, part in zip(made, parts, strict=True)]
     assert torch.equal(found, torch.cat(expected, 1))
 
@@ -126,7 +126,7 @@ def test_a_files_words_are_shortened_and_cannot_command_a_terminal(tmp_path):
     state = network().state_dict()
     for arch in ("a" * 10**6, "\x1b]0;owned\x07", "\u202egpj"):
         torch.save({"arch": arch, "state_dict": state}, tmp_path / "x.pth")
-        with pytest.raises(CheckpointError, match="say it with --arch") as caught:
+        with pytest.raises(CheckpointError, match="give it with --arch") as caught:
             load_encoder(tmp_path / "x.pth")
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 500
@@ -277,7 +277,7 @@ def test_ours_of_timms_networks_come_back_with_their_heads(tmp_path):
     made = settled(timm_encoder(ModelRecipe(arch="timm:test_convnext", head="mlp", dim=8), 3))
     content = foreign.moco(made.eval().state_dict()) | {"arch": "timm:test_convnext"}
     torch.save(content, tmp_path / "x.pth")
-    encoder = load_encoder(tmp_path / "x.pth", output="embedding")
+    encoder = load_encoder(tmp_path / "x.pth", layer="embedding")
     assert torch.equal(encoder.network(images()), made(images()))
     assert isinstance(load_encoder(tmp_path / "x.pth").network.fc, nn.Identity)
 

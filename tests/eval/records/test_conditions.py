@@ -18,7 +18,7 @@ def test_records_that_were_measured_alike_differ_in_nothing():
         ({"size": 32}, "other side of the crops, pixels (a 64, b 32)"),
         ({"temperature": 0.1}, "other temperature (a 0.07, b 0.1)"),
         ({"protocol": "moco"}, "other protocol (a dilo, b moco)"),
-        ({"output": "embedding"}, "other output of the network (a pooled, b embedding)"),
+        ({"layer": "embedding"}, "other features (a pooled, b embedding)"),
         ({"classes": 9}, "other classes (a 4, b 9)"),
     ],
 )

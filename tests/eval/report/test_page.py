@@ -325,8 +325,8 @@ def test_what_is_missing_names_the_folders_that_another_run_was_measured_on(tmp_
     b = tmp_path / "b"
     folders = "--train '/of flowers/train' --test '/of flowers/test'"
     assert f"b: no knn result: dilo-eval knn --checkpoint {b} {folders}" in page.text
-    assert f"dilo-eval localize --classifier {b} --images /images --boxes /boxes.csv" in page.text
-    assert f"dilo-eval gradients --classifier {b} --images DIR" in page.text
+    assert f"dilo-eval localize --checkpoint {b} --images /images --boxes /boxes.csv" in page.text
+    assert f"dilo-eval gradients --checkpoint {b} --images DIR" in page.text
 
 
 @pytest.mark.usefixtures("_quick")

@@ -120,5 +120,5 @@ def test_a_dead_worker_ends_in_a_sentence(maps, monkeypatch):
             raise module.TerminatedWorkerError("killed")
 
     monkeypatch.setattr(module.joblib, "Parallel", Dying)
-    with pytest.raises(DiloError, match=r"a worker process died.* give fewer --jobs"):
+    with pytest.raises(DiloError, match=r"a worker process died.* give fewer --workers"):
         scored(maps, "good")

@@ -107,6 +107,14 @@ def test_a_crop_is_shown_whole_with_its_size_and_name(drawn):
     assert (picture.pixels[1:-1, 1:-1] == 9).all()
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(drawn, tmp_path):
+    store = Store(*((f"c{i}/a.png", (40, 40), (9, 9, 9), (0, 0, 20, 20)) for i in range(2)))
+    crop_sheet(store, count=2, seed=0)
+    assert [cell.caption for cell in drawn[0]] == ["20 x 20  c0/a.png", "20 x 20  c1/a.png"]
+    window_sheet(store, store.written(tmp_path), count=2, seed=0)
+    assert [cell.caption for cell in drawn[0][::2]] == ["c0/a.png", "c1/a.png"]
+
+
 def test_a_white_crop_is_seen_on_white_paper():
     store = Store(("a.png", (40, 40), (255, 255, 255), (0, 0, 20, 20)))
     cell = _cell(crop_sheet(store, count=1, seed=0), 0)

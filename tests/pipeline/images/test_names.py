@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilo.pipeline.images.names import Names, escaped, unescaped
+from dilo.pipeline.images.names import Names, escaped, short_names, unescaped
 
 #: What a file system may hold as a relative path: any bytes but NUL.
 paths = st.binary().map(lambda content: os.fsdecode(content.replace(b"\0", b"")))
@@ -50,6 +50,20 @@ def test_what_a_line_cannot_hold_is_escaped(content, line):
 def test_another_escape_is_refused(line):
     with pytest.raises(ValueError, match=r"must be written \\\\, another byte \\xNN, got \\"):
         unescaped(line)
+
+
+@pytest.mark.parametrize(
+    ("names", "captions"),
+    [
+        (["a/1.jpg", "b/2.jpg", "b/2.jpg"], ["1.jpg", "2.jpg", "2.jpg"]),
+        (["x/a/1.jpg", "x/b/1.jpg", "x/b/2.jpg"], ["a/1.jpg", "b/1.jpg", "2.jpg"]),
+        (["x/a/1.jpg", "y/a/1.jpg", "a/1.jpg"], ["x/a/1.jpg", "y/a/1.jpg", "a/1.jpg"]),
+        (["a/two\nlines.jpg"], [r"two\x0alines.jpg"]),
+    ],
+)
+def test_a_caption_has_the_folders_that_tell_files_of_one_name_apart(names, captions):
+    shortened = short_names(names)
+    assert [shortened[name] for name in names] == captions
 
 
 @given(st.lists(paths))

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.photographs import photograph_folder
 from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, sheet, text_cell
+from dilo.pipeline.masks import preview
 from dilo.pipeline.masks.computed import MethodSource
-from dilo.pipeline.masks.preview import choose_images, foreground, mask_sheet
+from dilo.pipeline.masks.preview import Comparison, choose_images, foreground, mask_sheet
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
 
@@ -45,6 +47,25 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     picture = mask_sheet(masks, images, choose_images(masks.names, count=count, seed=0))
     assert picture.height == rows * (CELL + CAPTION + GAP) + GAP
     assert np.asarray(picture).std() > 10
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, monkeypatch):
+    captions = []
+
+    def read(rows, **_):
+        captions.append([picture.caption for row in rows for picture in row])
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr(preview, "sheet", read)
+    for name in ("ant/1.png", "bee/1.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name)
+    create_mask_store(tmp_path / "images", tmp_path / "s", recipe=MaskRecipe.create("rbd"), size=8)
+    ShardBuilder(tmp_path / "images", tmp_path / "s", MethodSource()).build(0)
+    stores = Comparison.open([tmp_path / "s"])
+    mask_sheet(stores.stores[0], tmp_path / "images", list(stores.names))
+    stores.sheet(tmp_path / "images", list(stores.names))
+    assert captions[0][::3] == captions[1][::2] == ["ant/1.png", "bee/1.png"]
 
 
 def test_what_is_drawn_hangs_on_the_seed_and_keeps_the_order():
