@@ -61,12 +61,14 @@ def find_objects(images: Path, masks: Path, out: Path) -> dict[str, object]:
     }
 
 
-def main(images: Path, masks: Path, out: Path) -> None:
+def main(images: Path, masks: Path, killed: Path, out: Path) -> None:
     """Do all of it, and print it."""
-    from support.runs import METHODS_SMALL, interrupted, undisturbed
+    from support.runs import METHODS_SMALL, interrupted, losses, undisturbed
 
     with distributed.init_process_group(torch.device("cpu")):
         found = {"talk": talk()}
+        undisturbed("moco", images, masks, killed)  # resumes where its ranks were killed
+        found["killed"] = losses(killed)
         for name in METHODS_SMALL:
             run = out / name
             found[name] = {

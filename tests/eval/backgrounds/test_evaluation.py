@@ -102,7 +102,7 @@ def test_classifiers_of_other_sizes_see_their_own(tmp_path):
     assert big["top1"]["mixed_next"]["value"] == 100.0
 
 
-def test_images_left_out_are_said(tmp_path):
+def test_skipped_images_are_said(tmp_path):
     images, masks = scenes_and_masks(tmp_path)
     (images / CLASSES[0] / "new.png").write_bytes((images / CLASSES[0] / "0.png").read_bytes())
     (images / CLASSES[1] / "0.png").write_bytes(b"")

@@ -1,6 +1,99 @@
-"""The table: a row a classifier, and what each number is."""
+"""Metrics: by hand, against the definitions in loops, and as a table."""
 
-from dilo.eval.backgrounds.metrics import heading, table
+import math
+
+import pytest
+import torch
+
+from dilo.eval.backgrounds.classify import Answers
+from dilo.eval.backgrounds.metrics import (
+    background_gap,
+    background_match_rate,
+    heading,
+    proportion,
+    reliance_metrics,
+    retained_rate,
+    table,
+)
+
+
+def answers(labels, predictions, background_labels=None, paths=None):
+    background_labels = None if background_labels is None else torch.tensor(background_labels)
+    paths = paths or tuple(map(str, range(len(labels))))
+    positions = torch.arange(len(labels))
+    return Answers(
+        positions, paths, torch.tensor(labels), torch.tensor(predictions), background_labels
+    )
+
+
+SAME = answers([0, 0, 1, 1], [0, 0, 1, 2])
+RAND = answers([0, 0, 1, 1], [0, 2, 2, 1], background_labels=[0, 2, 0, 0])
+
+
+def test_a_share_is_given_with_wilsons_interval():
+    found = proportion(torch.tensor([True] * 3 + [False] * 7))
+    assert (found.value, found.images) == (30.0, 10)
+    # The ends solve (share - p)^2 = z^2 p (1 - p) / n.
+    for end in (found.low / 100, found.high / 100):
+        assert abs(0.3 - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / 10))
+
+
+def test_an_interval_holds_its_share_even_where_all_are_right_or_none():
+    assert proportion(torch.ones(7, dtype=torch.bool)).high == 100.0
+    assert proportion(torch.zeros(7, dtype=torch.bool)).low == 0.0
+    assert proportion(torch.zeros(0, dtype=torch.bool)) is None
+
+
+def test_the_gap_is_the_difference_of_accuracies_image_by_image():
+    gap = background_gap(SAME, RAND)
+    assert gap.value == pytest.approx(75 - 50)
+    differences = [0, 1, 1, -1]
+    mean = sum(differences) / 4
+    variance = sum((d - mean) ** 2 for d in differences) / 4 / 4
+    assert gap.high - gap.value == pytest.approx(100 * 1.959964 * math.sqrt(variance))
+    assert gap.value - gap.low == pytest.approx(gap.high - gap.value)
+
+
+def test_the_gap_of_other_images_is_of_independent_shares():
+    gap = background_gap(SAME, answers([0, 0], [0, 1], paths=("x", "y")))
+    assert gap.value == pytest.approx(75 - 50)
+    variance = 0.75 * 0.25 / 4 + 0.5 * 0.5 / 2
+    assert gap.high - gap.value == pytest.approx(100 * 1.959964 * math.sqrt(variance))
+    assert background_gap(SAME, answers([], [])) is None
+
+
+def test_following_is_counted_where_the_background_is_of_another_class():
+    labels, background_labels, predictions = [0, 0, 1, 2, 2], [0, 1, 0, 1, 0], [0, 1, 1, 1, -1]
+    others = [i for i in range(5) if labels[i] != background_labels[i]]
+    hits = sum(predictions[i] == background_labels[i] for i in others)
+    found = background_match_rate(answers(labels, predictions, background_labels))
+    assert (found.value, found.images) == (100 * hits / len(others), len(others)) == (50.0, 4)
+    assert background_match_rate(answers(labels, predictions)) is None
+    assert background_match_rate(answers([1], [1], [1])) is None
+
+
+def test_what_stays_right_is_a_share_of_what_was_right():
+    original = answers([0, 0, 1, 1], [0, 0, 1, 2])
+    assert retained_rate(original, RAND).value == pytest.approx(100 / 3)
+    assert retained_rate(original, answers([0], [0])) is None
+    assert retained_rate(answers([0], [1]), answers([0], [0])) is None
+
+
+def test_no_judged_class_is_wrong():
+    assert answers([0, -1], [-1, 0]).right.tolist() == [False, False]
+
+
+def test_reliance_tells_what_can_be_told():
+    told = reliance_metrics({"original": SAME, "mixed_same": SAME, "mixed_rand": RAND})
+    assert {name: s["value"] for name, s in told["top1"].items()} == {
+        "original": 75.0,
+        "mixed_same": 75.0,
+        "mixed_rand": 50.0,
+    }
+    assert told["bg_gap"]["value"] == 25.0
+    assert told["retained"].keys() == {"mixed_same", "mixed_rand"}
+    assert told["follows_background"].keys() == {"mixed_rand"}
+    assert reliance_metrics({"no_fg": SAME}).keys() == {"top1", "follows_background"}
 
 
 def told(value):

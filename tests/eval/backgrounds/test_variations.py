@@ -121,7 +121,7 @@ def test_an_image_that_cannot_be_read_is_said_and_another_lends_its_background(t
     assert broken[0][1].backgrounds[0].equal(whole[0][1].backgrounds[0])
 
 
-def test_an_image_whose_class_has_no_other_background_is_left_out_of_all(tmp_path):
+def test_an_image_whose_class_has_no_other_background_is_skipped_of_all(tmp_path):
     images, masks = scenes_and_masks(tmp_path, each=1)
     assert varied(images, masks)[0] == (0, "no other image of blue-ish gives a background")
 
@@ -163,3 +163,45 @@ def test_masks_are_cropped_as_images_are(tmp_path):
     assert alpha.shape == (1, SIZE, SIZE)
     # White pixels and mask are in one place, but for the soft edge.
     assert ((image[0] > 125) == (alpha[0] > 125)).float().mean() > 0.95
+
+
+SQUARE = 16
+
+
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (SQUARE, SQUARE, 3), dtype=np.uint8)
+
+
+def test_the_box_repeats_the_window_and_the_rest_stays():
+    mask = np.zeros((SQUARE, SQUARE), np.uint8)
+    mask[2:5, 9] = 11  # a cross, whose box is rows 2 to 11 and columns 6 to 12
+    mask[11, 6:13] = 200
+    pixels = picture()
+    made = fill_object_box(pixels, mask)
+    # The largest boxes that no salient pixel touches: rows 0 to 10, columns 0 to 8 (99 pixels);
+    # columns 0 to 5, all rows (96). Right of it 10 to 15, rows 0 to 10 (66).
+    for row in range(SQUARE):
+        for column in range(SQUARE):
+            inside = 2 <= row <= 11 and 6 <= column <= 12
+            expected = pixels[row % 11, column % 9] if inside else pixels[row, column]
+            assert (made[row, column] == expected).all(), (row, column)
+
+
+def test_faint_saliency_is_no_object():
+    mask = np.full((SQUARE, SQUARE), 10, np.uint8)
+    assert fill_object_box(picture(), mask) is None  # nothing was found
+    mask[8:10, 8:10] = 255
+    pixels = picture()
+    made = fill_object_box(pixels, mask)
+    assert (made[:8] == pixels[:8]).all()
+    # Rows 10 to 15 or 0 to 7 are free; the latter are more.
+    assert (made[8:10, 8:10] == pixels[0:2, 8:10]).all()
+
+
+def test_a_picture_full_of_the_object_gives_no_background():
+    mask = np.full((SQUARE, SQUARE), 255, np.uint8)
+    mask[:, :3] = 0  # narrower than a quarter
+    assert fill_object_box(picture(), mask) is None
+    mask[:, :4] = 0
+    made = fill_object_box(picture(), mask)
+    assert (made == np.tile(picture()[:, :4], (1, 4, 1))).all()

@@ -44,8 +44,8 @@ def test_the_file_holds_the_features_of_the_folder(data, layer):
     found = open_features(data / "f.h5")
     torch.testing.assert_close(found.vectors[:], expected.vectors)
     assert (found.labels.tolist(), found.classes) == ([0, 0, 0, 1, 1], ("ant", "bee"))
-    (left_out,) = record.pop("skipped")
-    assert left_out["path"] == str(data / "images" / "bee" / "2.png")
+    (skipped,) = record.pop("skipped")
+    assert skipped["path"] == str(data / "images" / "bee" / "2.png")
     assert set(record.pop("versions")) == {"dilo", "torch", "torchvision", "numpy"}
     assert record.pop("seconds") >= 0
     assert record == {

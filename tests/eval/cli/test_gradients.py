@@ -60,7 +60,7 @@ def test_two_classifiers_stand_side_by_side(data):
     assert narrow < wide
 
 
-def test_unreadable_images_are_left_out_and_reported(data):
+def test_unreadable_images_are_skipped_and_reported(data):
     for name in ("ant/0.png", "cat/1.png"):
         (data / "images" / name).write_bytes(b"no image")
     result = show(data, "--json", "--count", 99)

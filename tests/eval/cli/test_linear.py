@@ -1,8 +1,6 @@
 """`dilo-eval linear`: arguments in; exit status, words, JSON and files out."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -106,7 +104,7 @@ def test_fast_takes_files_of_features_in_place_of_folders(data):
 
 
 @pytest.mark.parametrize("fast", [(), ("--fast",)])
-def test_unreadable_images_are_left_out_and_reported(data, fast):
+def test_unreadable_images_are_skipped_and_reported(data, fast):
     for name in ("train/ant/0.png", "test/bee/2.png"):
         (data / name).write_bytes(b"no image")
     more = ("--fast", "--epochs", 3) if fast else SHORT
@@ -222,15 +220,6 @@ def test_a_checkpoint_of_other_keys_exits_with_3(data):
 
 def test_the_protocols_of_the_option_are_those_there_are():
     assert set(linear.NAMES) == set(PROTOCOLS)
-
-
-def test_help_does_not_import_torch():
-    code = (
-        "import sys; from click.testing import CliRunner; from dilo.eval.cli import main\n"
-        "result = CliRunner().invoke(main, ['linear', '--help'])\n"
-        "sys.exit(result.exit_code or 'torch' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_probe_of_other_images_or_settings_goes_beside_and_goes_on_there(data, monkeypatch):

@@ -1,4 +1,7 @@
-"""Every command of `dilo-eval` that needs torch says so where there is none."""
+"""Every command of `dilo-eval` that needs torch says so where there is none; help needs none."""
+
+import subprocess
+import sys
 
 import click
 import pytest
@@ -46,3 +49,13 @@ def test_without_torch_a_command_exits_with_3_and_says_how_to_get_it(tmp_path, m
     result = invoke(main, name, *words, status=3)
     assert result.stderr == "Error: dilo-eval needs torch: pip install 'dilo[train]'\n"
     assert result.stdout == ""
+
+
+def test_no_help_imports_torch():
+    code = (
+        "import sys; from click.testing import CliRunner; from dilo.eval.cli import main\n"
+        "for name in main.commands:\n"
+        "    result = CliRunner().invoke(main, [name, '--help'], catch_exceptions=False)\n"
+        "    assert (result.exit_code, 'torch' in sys.modules) == (0, False), name\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -140,23 +140,26 @@ def test_detectron2_gets_its_own_names_in_a_pickle_for_any_numpy(encoder, tmp_pa
 
 def test_mocos_linear_script_takes_our_checkpoint_and_our_export(tmp_path):
     """Its steps on loading, and the check that it makes after the first epoch."""
-    overrides = ("optimizer.epochs=1", "model.stem=imagenet", "model.width=1.0")
-    recipe = small_recipe(*overrides, "paste.probability=0")
+    overrides = ("optimizer.epochs=1", "model.stem=imagenet", "paste.probability=0")
+    recipe = small_recipe(*overrides)
     source = find_image_set(photograph_folder(tmp_path / "images", 5), None)
     train(recipe, source, tmp_path / "run", machine(), lambda line: None)
     export(load_encoder(tmp_path / "run"), "moco", tmp_path / "out.pth")
     ours = checkpoint.load(checkpoint.list_checkpoints(tmp_path / "run")[0][1])["state_dict"]
     exported = torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"]
+    with torch.device("meta"):
+        names = set(torchvision.models.resnet18(weights=None).state_dict())
+    head = {"fc.weight", "fc.bias"}
     for state in (ours, exported):
         for key in list(state):
             if key.startswith("module.encoder_q") and not key.startswith("module.encoder_q.fc"):
                 state[key[len("module.encoder_q.") :]] = state[key]
             del state[key]
-        network = torchvision.models.resnet18(weights=None)
-        assert set(network.load_state_dict(state, strict=False).missing_keys) == {
-            "fc.weight",
-            "fc.bias",
-        }
+        # A network a quarter as wide has a shortcut more, since its first layer is narrower.
+        assert {n for n in state if not n.startswith("layer1.0.downsample")} == names - head
+        network = resnet(recipe.model)  # torchvision's, but for the width and the head
+        network.fc = nn.Linear(network.inplanes, 1000)
+        assert set(network.load_state_dict(state, strict=False).missing_keys) == head
         network.eval()
         network(torch.randn(4, 3, 32, 32))
         for name, value in network.state_dict().items():

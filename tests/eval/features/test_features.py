@@ -89,7 +89,7 @@ def test_the_features_of_a_checkpoint_are_finite_and_differ(folder, tmp_path):
     assert float(found.vectors.std(0).mean()) > 1e-3
 
 
-def test_unreadable_images_are_left_out_and_named(folder, means):
+def test_unreadable_images_are_skipped_and_named(folder, means):
     whole = extract_features(means, labelled_folder(folder))
     listed = labelled_folder(folder)
     # All of the second batch, and one of the last.

@@ -77,7 +77,7 @@ def test_an_unaltered_protocol_is_the_protocol(name):
     assert deviations(given) == []
 
 
-def test_departures_name_every_number_that_differs():
+def test_deviations_name_every_number_that_differs():
     assert deviations(with_overrides(PROTOCOLS["moco"], epochs=10, batch=128)) == [
         "epochs 10 instead of 100",
         "batch 128 instead of 256",

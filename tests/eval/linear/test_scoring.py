@@ -43,6 +43,6 @@ def test_scores_that_are_no_numbers_are_refused_and_not_called_right(value):
         )
 
 
-def test_each_class_counts_its_own_images_and_one_without_any_is_left_out():
+def test_each_class_counts_its_own_images_and_one_without_any_is_skipped():
     found, labels = torch.tensor([0, 3, 0, 0, 1]), torch.tensor([0, 0, 2, 2, 2])
     assert per_class(found, labels, ("ant", "bee", "cat")) == {"ant": 50.0, "cat": 200 / 3}

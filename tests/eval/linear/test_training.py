@@ -234,7 +234,7 @@ def test_ranks_together_are_one_process(data, monkeypatch, count):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_unreadable_images_are_left_out_and_named(data, monkeypatch):
+def test_unreadable_images_are_skipped_and_named(data, monkeypatch):
     for name in ("train/ant/2.png", "test/bee/1.png"):
         (data / name).write_bytes(b"no image")
     outcome = run(data)

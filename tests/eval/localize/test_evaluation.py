@@ -169,7 +169,7 @@ def test_maps_without_an_image_in_common_are_refused(objects):
         run(objects, maps=both, allow_missing=True)
 
 
-def test_images_left_out_and_maps_that_say_nothing_are_said(objects):
+def test_skipped_images_and_maps_that_say_nothing_are_said(objects):
     (objects / "images" / "ant" / "1.jpg").write_bytes(b"no picture")
     save(objects / "perfect" / "bee" / "2.png", np.full((8, 8), 9, np.uint8))
     record, said = run(objects)
@@ -197,7 +197,7 @@ def test_scored_again_without_sheets_none_of_the_earlier_maps_stay(objects):
     assert written(objects) == {"localize.json", "table.txt", "per-image.csv"}
 
 
-def test_truths_and_maps_that_cannot_be_meant_are_left_out_by_their_reason(objects):
+def test_truths_and_maps_that_cannot_be_meant_are_skipped_by_their_reason(objects):
     wide = np.zeros((8, 24), np.uint8)
     wide[2:4, 3:9] = 255
     read = {name: np.asarray(Image.open(objects / "masks" / f"{name}.png")) for name in NAMES}

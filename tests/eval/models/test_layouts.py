@@ -69,18 +69,17 @@ def test_a_pair_of_any_layout_sees_its_colours_and_embeds_each_half_by_itself(
 @pytest.mark.parametrize("frame", ["state_dict", "model", None])
 def test_unknown_files_are_told_by_the_list_of_prefixes(tmp_path, prefix, frame):
     """As DiLo's own are, of which nobody has said how they are laid out."""
-    made = network()
-    state = under(prefix, made.state_dict())
-    torch.save({frame: state} if frame else state, tmp_path / "x.pth")
-    found = load_encoder(tmp_path / "x.pth").features(images())
-    assert torch.equal(found, pooled_features(made, to_color_space(images(), "rgb")))
+    state = network().state_dict()
+    named = under(prefix, state)
+    (backbone,) = find_backbones({frame: named} if frame else named, tmp_path).backbones
+    assert backbone.keys() == foreign.body(state).keys()
+    assert all(backbone[name] is state[name] for name in backbone)
 
 
-@pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("layout", foreign.HEADLESS)
-def test_a_backbone_lies_under_the_shortest_prefix_that_has_a_whole_one(tmp_path, layout, old):
+def test_a_backbone_lies_under_the_shortest_prefix_that_has_a_whole_one(tmp_path, layout):
     made = network()
-    path = saved(tmp_path / "x.pth", foreign.HEADLESS[layout](made.state_dict()), old=old)
+    path = saved(tmp_path / "x.pth", foreign.HEADLESS[layout](made.state_dict()))
     encoder = load_encoder(path)
     assert torch.equal(
         encoder.features(images()), pooled_features(made, to_color_space(images(), "rgb"))

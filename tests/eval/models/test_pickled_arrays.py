@@ -269,7 +269,7 @@ def test_a_number_of_600_digits_does_not_come_and_no_shape_has_one(tmp_path):
         read_arrays(tmp_path / "x.pkl")
 
 
-def test_lists_nested_without_end_are_followed_and_left_out(tmp_path):
+def test_lists_nested_without_end_are_followed_and_skipped(tmp_path):
     deep = b"]" * 200_000 + b"a" * 199_999
     (tmp_path / "x.pkl").write_bytes(b"\x80\x02}X\x01\x00\x00\x00w" + deep + b"s.")
     assert read_arrays(tmp_path / "x.pkl") == {}

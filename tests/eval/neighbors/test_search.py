@@ -24,7 +24,7 @@ def drawn(count, seed):
 
 
 @pytest.mark.parametrize("itself", [True, False])
-def test_neighbors_are_the_images_of_largest_cosine_the_query_itself_left_out(itself):
+def test_neighbors_are_the_images_of_largest_cosine_the_query_itself_aside(itself):
     bank = drawn(40, 0)
     queries = bank if itself else drawn(9, 1)
     found = find_neighbors("x", ENCODER, bank, None if itself else queries, 3)

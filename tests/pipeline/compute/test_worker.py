@@ -10,35 +10,48 @@ from support.stores import create_mask_store
 from dilo.pipeline.masks.computed import precompile
 from dilo.pipeline.saliency import MaskRecipe
 
+#: Counts the loops that this process compiled or loaded, and of these what it had to compile.
+COUNTING = """
+import sys
+from numba.core.dispatcher import Dispatcher
+from dilo.pipeline.masks.computed import precompile
+from dilo.pipeline.saliency import MaskRecipe, saliency
 
-def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker(tmp_path):
-    code = (
-        "import sys\nfrom dilo.pipeline.masks.computed import precompile\n"
-        "from dilo.pipeline.saliency import MaskRecipe, saliency\n"
-        "import numpy as np\n"
-        "from skimage.data import chelsea\n"
-        "recipe = MaskRecipe.create('consensus')\n"
-        "if sys.argv[1] == 'ahead': precompile(recipe, sys.stderr.write)\n"
-        "else: saliency(chelsea(), 'consensus')\n"
-        "from numba.core.dispatcher import Dispatcher\n"
-        "found = {id(f): f for m in list(sys.modules.values()) if 'dilo.pipeline' in m.__name__\n"
-        "         for f in vars(m).values() if isinstance(f, Dispatcher)}.values()\n"
-        "print(sum(sum(f.stats.cache_misses.values()) for f in found))\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
-    environment["TMPDIR"] = str(tmp_path)
-    command = [sys.executable, "-c", code]
-    ahead, worker, again = (
-        subprocess.run(
-            [*command, when], env=environment, capture_output=True, text=True, check=True
-        )
-        for when in ("ahead", "worker", "ahead")
-    )
-    assert int(ahead.stdout) > 5
-    assert "compiling" in ahead.stderr
-    assert int(worker.stdout) == 0
-    assert int(again.stdout) == 0
-    assert again.stderr == ""
+def loops():
+    found = {id(f): f for m in list(sys.modules.values()) if 'dilo.pipeline' in m.__name__
+             for f in vars(m).values() if isinstance(f, Dispatcher)}.values()
+    return (sum(len(f.signatures) for f in found),
+            sum(sum(f.stats.cache_misses.values()) for f in found))
+"""
+
+
+def counted(code, **variables):
+    """Run a program that counts loops; give the words of its two streams."""
+    environment = {k: v for k, v in os.environ.items() if k not in variables} | {
+        name: value for name, value in variables.items() if value is not None
+    }
+    command = [sys.executable, "-c", COUNTING + code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return ended.stdout.split(), ended.stderr
+
+
+def test_compiling_ahead_leaves_nothing_to_compile_for_a_worker():
+    image = "from skimage.data import chelsea\nsaliency(chelsea(), 'consensus')\n"
+    ahead = "precompile(MaskRecipe.create('consensus'), sys.stderr.write)\n"
+    (before, after), _ = counted(f"{ahead}print(loops()[0])\n{image}print(loops()[0])\n")
+    assert int(before) > 5
+    assert after == before
+    (compiled,), _ = counted(f"{image}print(loops()[1])\n")
+    assert int(compiled) == 0
+
+
+def test_what_was_compiled_ahead_is_loaded_and_not_announced_again(tmp_path):
+    ahead = "precompile(MaskRecipe.create('basnet', 'grabcut'), sys.stderr.write)\n"
+    places = {"NUMBA_CACHE_DIR": None, "TMPDIR": str(tmp_path)}
+    first, again = (counted(f"{ahead}print(loops()[1])\n", **places) for _ in range(2))
+    assert int(first[0][0]) > 0
+    assert "compiling" in first[1]
+    assert again == (["0"], "")
 
 
 def test_of_a_network_its_refinement_alone_is_compiled(monkeypatch):

@@ -95,7 +95,7 @@ def test_every_column_has_its_head_cut_to_its_width(tmp_path):
 def test_what_failed_is_a_blank_with_its_reason_and_no_mask(tmp_path):
     images = even_images(tmp_path / "images", NAMES)
     (images / NAMES[2]).write_bytes(b"no image")
-    reason = "its mask must be gray, got colours: save only the mask"
+    reason = "its mask must be gray, got colours: save only the mask of it, please"
     levels = (10, reason, 30)
     one = even_store(tmp_path / "one", dict(zip(NAMES, levels, strict=True)))
     two = even_store(tmp_path / "two", dict.fromkeys(NAMES, 250), method="gs")
