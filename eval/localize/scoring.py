@@ -27,6 +27,7 @@ from dilo.eval.localize.measures import (
     tolerance_of,
 )
 from dilo.eval.localize.networks import ClassifierMaps
+from dilo.pipeline.common.elsewhere import import_elsewhere
 from dilo.pipeline.compute.worker import safe_interpreters
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped
@@ -202,7 +203,10 @@ def score_all(
         with (
             safe_interpreters(),
             ThreadPoolExecutor(max(workers, 1)) as readers,
-            joblib.Parallel(n_jobs=max(workers, 1), batch_size=1) as scorers,
+            # A worker reads what scores, and with it numba, which looks at the current folder.
+            joblib.Parallel(
+                n_jobs=max(workers, 1), batch_size=1, initializer=import_elsewhere
+            ) as scorers,
         ):
             for start in range(0, len(keys), batch):
                 part = keys[start : start + batch]

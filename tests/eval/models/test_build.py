@@ -85,7 +85,9 @@ def _endless_images(content):
         pytest.param(_complex, r"torch\.complex64, .* instead of dense floats", id="complex"),
         pytest.param(_overflow, r"bn1\.weight with values too large for torch\.fl", id="1e300"),
         pytest.param(
-            _endless_images, r"views\.size of its recipe must be 1 to 16384 .*give another", id="side"
+            _endless_images,
+            r"views\.size of its recipe must be 1 to 16384 .*give another",
+            id="side",
         ),
         pytest.param(_lose, r"got no layer1\.0\.conv1\.weight: name another", id="layer-missing"),
         pytest.param(_lose_many, r"got no layer2.*, layer2.*, layer2\S* and 22 more", id="many"),
