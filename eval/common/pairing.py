@@ -196,7 +196,7 @@ def match_by_name(
         return found
     raise DiloError(
         f"{what} must have files of the names in {of}, whatever the extension, "
-        f"got {others[0]} and others, but {of} has {truths[0]}: check both folders"
+        f"got {others[0]}, but {of} has {truths[0]}: check both folders"
     )
 
 

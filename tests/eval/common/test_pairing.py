@@ -144,7 +144,7 @@ def test_pairs_are_of_one_path_or_else_of_one_file_name(truths, masks, expected)
             ["1"],
             ["x"],
             "--masks m must have files of the names in --truth, whatever the extension, "
-            "got x and others, but --truth has 1: check both folders",
+            "got x, but --truth has 1: check both folders",
             id="none",
         ),
     ],

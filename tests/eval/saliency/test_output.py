@@ -98,7 +98,7 @@ def test_a_photograph_goes_before_a_mask_of_its_name(tmp_path):
 
 def test_images_of_other_names_are_refused(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "other.jpg")
-    with pytest.raises(DiloError, match=r"--images .* got other and the like"):
+    with pytest.raises(DiloError, match=r"--images .* got other, but"):
         find_images_of_truth(tmp_path, ["1"])
 
 
