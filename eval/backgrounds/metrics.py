@@ -1,8 +1,9 @@
 """What answers say of the reliance on backgrounds: shares in percent, with 95 % intervals."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from torch import Tensor
@@ -52,15 +53,38 @@ def background_gap(same: Answers, rand: Answers) -> Proportion | None:
     first, second = same.right.double(), rand.right.double()
     if not len(first) or not len(second):
         return None
-    gap = float(first.mean() - second.mean())
     if paired(same, rand):
-        variance = float((first - second).var(unbiased=False)) / len(first)
-    else:
-        variance = sum(float(right.var(unbiased=False)) / len(right) for right in (first, second))
+        return mean_difference(first - second)
+    gap = float(first.mean() - second.mean())
+    variance = sum(float(right.var(unbiased=False)) / len(right) for right in (first, second))
     reach = Z * math.sqrt(variance)
     return Proportion(
         100 * gap, 100 * (gap - reach), 100 * (gap + reach), min(len(first), len(second))
     )
+
+
+def mean_difference(differences: Tensor) -> Proportion:
+    """Average differences, one an image, with the normal interval of their mean.
+
+    Parameters
+    ----------
+    differences : Tensor of shape (M,), float64
+        Of two outcomes of each image, 0 or 1, or of two such differences; at least one.
+
+    Returns
+    -------
+    Proportion
+        In points. Of two outcomes, zero outside its interval is what McNemar's test, without its
+        correction for continuity, calls a difference at 5 %.
+
+    References
+    ----------
+    .. [1] A. Agresti, "Categorical Data Analysis", 2nd edition, 2002, section 10.1: comparing
+       dependent proportions.
+    """
+    mean, n = float(differences.mean()), len(differences)
+    reach = Z * math.sqrt(float(differences.var(unbiased=False)) / n)
+    return Proportion(100 * mean, 100 * (mean - reach), 100 * (mean + reach), n)
 
 
 def background_match_rate(answers: Answers) -> Proportion | None:
@@ -102,6 +126,21 @@ def reliance_metrics(found: Mapping[str, Answers]) -> dict[str, object]:
     return record
 
 
+def paired_metrics(found: Mapping[str, Mapping[str, Answers]]) -> list[dict[str, object]]:
+    """Compare each pair of classifiers, by name, on the images that both were shown."""
+    pairs: list[dict[str, object]] = []
+    for (name, first), (other, second) in combinations(found.items(), 2):
+        common = [v for v in first if v in second and paired(first[v], second[v])]
+        differences = {v: first[v].right.double() - second[v].right.double() for v in common}
+        pair: dict[str, object] = {"first": name, "second": other}
+        pair["top1"] = {v: vars(mean_difference(values)) for v, values in differences.items()}
+        gaps = [differences[v] for v in ("mixed_same", "mixed_rand") if v in differences]
+        if len(gaps) == 2 and paired(first["mixed_same"], first["mixed_rand"]):
+            pair["bg_gap"] = vars(mean_difference(gaps[0] - gaps[1]))
+        pairs.append(pair)
+    return pairs
+
+
 def _said(shares: Mapping[str, Proportion | None]) -> dict[str, object]:
     """Turn what is known into what JSON holds."""
     return {name: vars(found) for name, found in shares.items() if found is not None}
@@ -131,14 +170,38 @@ def table(record: Mapping[str, Any]) -> list[str]:
     lines = text_table(["classifier", *columns], rows)
     chances = sorted({f"{result['chance']:.1f}" for result in record["results"]})
     lines += ["", *(f"{column:<12} {MEANINGS[column]}" for column in columns)]
-    return [*lines, f"{'chance':<12} of one class: {' or '.join(chances)}"]
+    lines.append(f"{'chance':<12} of one class: {' or '.join(chances)}")
+    return [*lines, *pair_table(record["pairs"], list(MEANINGS))]
+
+
+def pair_table(pairs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """Write the difference of each pair, a row a measure, in the order of `names`."""
+    columns = []
+    for pair in pairs:
+        differences = {**pair["top1"], "BG-gap": pair.get("bg_gap")}
+        columns.append({name: interval_cell(d) for name, d in differences.items() if d})
+    rows = [
+        [name, *(column.get(name, "-") for column in columns)]
+        for name in names
+        if any(name in column for column in columns)
+    ]
+    if not rows:
+        return []
+    heads = [f"{pair['first']} less {pair['second']}" for pair in pairs]
+    title = "differences on the same images, in points, with their paired 95 % intervals:"
+    return ["", title, *text_table(["", *heads], rows)]
+
+
+def interval_cell(share: Mapping[str, float]) -> str:
+    """Write a share or a difference with its interval."""
+    return f"{share['value']:.1f} ({share['low']:.1f} to {share['high']:.1f})"
 
 
 def _cells(result: Mapping[str, Any]) -> dict[str, str]:
     """Write the cells of one classifier."""
     cells = {name: f"{told['value']:.1f}" for name, told in result["top1"].items()}
     if gap := result.get("bg_gap"):
-        cells["BG-gap"] = f"{gap['value']:.1f} ({gap['low']:.1f} to {gap['high']:.1f})"
+        cells["BG-gap"] = interval_cell(gap)
     for name, told in result["follows_background"].items():
         cells[f"follows {name.removeprefix('mixed_')}"] = f"{told['value']:.1f}"
     return cells

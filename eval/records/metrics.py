@@ -216,6 +216,22 @@ def _values(
             )
 
 
+def paired_intervals(value: MetricValue) -> Iterator[tuple[str, str, Interval]]:
+    """List what the record of a value says of its metric's differences.
+
+    Yields the names of the first and of the second, and the 95 % interval of first - second.
+    """
+    path = value.spec.path.removeprefix("results.*.").split(".")
+    for difference, words in find_in(value.result.record, ["pairs", "*", *path]):
+        if (
+            isinstance(difference, Mapping)
+            and (middle := number(difference.get("value"))) is not None
+        ):
+            interval = _interval(difference, middle, None, value.unit)
+            if interval and {"first", "second"} <= words.keys():
+                yield words["first"], words["second"], interval
+
+
 def is_baseline(row: Mapping[str, Any]) -> bool:
     """Check whether a row of a record is of maps that look at no image."""
     return str(row.get("baseline", False)) == "True"

@@ -9,6 +9,8 @@ from dilo.eval.backgrounds.classify import Answers
 from dilo.eval.backgrounds.metrics import (
     background_gap,
     background_match_rate,
+    mean_difference,
+    paired_metrics,
     proportion,
     reliance_metrics,
     retained_rate,
@@ -92,3 +94,34 @@ def test_reliance_tells_what_can_be_told():
     assert told["retained"].keys() == {"mixed_same", "mixed_rand"}
     assert told["follows_background"].keys() == {"mixed_rand"}
     assert reliance_metrics({"no_fg": SAME}).keys() == {"top1", "follows_background"}
+
+
+def test_the_difference_of_two_classifiers_is_mcnemars():
+    # Of 50 images both are right on 20, the first alone on 12, the second alone on 3.
+    first = torch.tensor([1.0] * 32 + [0.0] * 18)
+    second = torch.tensor([1.0] * 20 + [0.0] * 12 + [1.0] * 3 + [0.0] * 15)
+    found = mean_difference((first - second).double())
+    reach = 1.959964 * math.sqrt(12 + 3 - (12 - 3) ** 2 / 50) / 50
+    assert found.value == pytest.approx(100 * (12 - 3) / 50)
+    assert (found.low, found.high) == pytest.approx((18 - 100 * reach, 18 + 100 * reach))
+    assert found.images == 50
+
+
+def test_pairs_are_compared_on_what_both_were_shown():
+    other = answers([0, 0, 1, 1], [0, 1, 1, 1])
+    found = {
+        "a": {"original": SAME, "mixed_same": SAME, "mixed_rand": RAND},
+        "b": {"original": answers([0], [0], paths=("x",)), "mixed_same": other, "mixed_rand": SAME},
+        "c": {"mixed_same": SAME},
+    }
+    first, *_ = pairs = paired_metrics(found)
+    names = [(pair["first"], pair["second"]) for pair in pairs]
+    assert names == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert {name: d["value"] for name, d in first["top1"].items()} == {
+        "mixed_same": 0.0,
+        "mixed_rand": -25.0,
+    }
+    # Image by image, (same - rand) of a is 0, 1, 1, -1, and of b 0, -1, 0, 1.
+    differences = torch.tensor([0.0, 2.0, 1.0, -2.0])
+    assert first["bg_gap"] == vars(mean_difference(differences.double()))
+    assert "bg_gap" not in pairs[1]

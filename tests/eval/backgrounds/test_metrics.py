@@ -30,6 +30,7 @@ RECORD = {
             "follows_background": {},
         },
     ],
+    "pairs": [{"first": "one", "second": "another", "top1": {"original": told(89.0)}}],
 }
 
 
@@ -41,8 +42,15 @@ def test_every_number_stands_below_its_name():
         "another          1.0           -           -                   -             -",
     ]
     assert "mixed_same   the foreground on a background of its own class" in lines
-    assert lines[-1] == "chance       of one class: 0.1 or 10.0"
+    assert "chance       of one class: 0.1 or 10.0" in lines
     assert not any(line.startswith("only_bg_t") for line in lines)
+
+
+def test_the_differences_of_pairs_stand_below():
+    *_, title, head, row = table(RECORD)
+    assert title.endswith("with their paired 95 % intervals:")
+    assert (head.split(), row) == (["one", "less", "another"], "original  89.0 (88.0 to 90.0)")
+    assert table({**RECORD, "pairs": []})[-1].startswith("chance")
 
 
 def test_the_heading_says_what_was_judged():
