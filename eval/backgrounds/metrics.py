@@ -171,25 +171,31 @@ def table(record: Mapping[str, Any]) -> list[str]:
     chances = sorted({f"{result['chance']:.1f}" for result in record["results"]})
     lines += ["", *(f"{column:<12} {MEANINGS[column]}" for column in columns)]
     lines.append(f"{'chance':<12} of one class: {' or '.join(chances)}")
-    return [*lines, *pair_table(record["pairs"], list(MEANINGS))]
+    gaps = [(pair, pair.get("bg_gap")) for pair in record["pairs"]]
+    pairs = {
+        pair_name(pair): {**pair["top1"], **({"BG-gap": gap} if gap else {})} for pair, gap in gaps
+    }
+    return [*lines, *pair_table(pairs, list(MEANINGS))]
 
 
-def pair_table(pairs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """Write the difference of each pair, a row a measure, in the order of `names`."""
-    columns = []
-    for pair in pairs:
-        differences = {**pair["top1"], "BG-gap": pair.get("bg_gap")}
-        columns.append({name: interval_cell(d) for name, d in differences.items() if d})
+def pair_table(
+    pairs: Mapping[str, Mapping[str, Mapping[str, float]]], names: Sequence[str]
+) -> list[str]:
+    """Write the differences of each pair, a row a measure, in the order of `names`."""
     rows = [
-        [name, *(column.get(name, "-") for column in columns)]
+        [name, *(interval_cell(d[name]) if name in d else "-" for d in pairs.values())]
         for name in names
-        if any(name in column for column in columns)
+        if any(name in differences for differences in pairs.values())
     ]
     if not rows:
         return []
-    heads = [f"{pair['first']} less {pair['second']}" for pair in pairs]
     title = "differences on the same images, in points, with their paired 95 % intervals:"
-    return ["", title, *text_table(["", *heads], rows)]
+    return ["", title, *text_table(["", *pairs], rows)]
+
+
+def pair_name(pair: Mapping[str, Any]) -> str:
+    """Name a difference."""
+    return f"{pair['first']} less {pair['second']}"
 
 
 def interval_cell(share: Mapping[str, float]) -> str:

@@ -37,6 +37,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("mode", "masks_fingerprint", "seed", "judged_classes", "side", "mapping", "backgrounds"),
         *("results.*.size", "results.*.images"),
     ),
+    "backgrounds-retrieval": (
+        *("seed", "crop", "backgrounds", "results.*.size", "results.*.images"),
+    ),
     "neighbors": (
         *("images.count", "query_images.count", "k", "pick", "output", "class", "gradients"),
         *("queries.*.path", "checkpoints.*.size"),

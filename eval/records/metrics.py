@@ -22,7 +22,7 @@ class MetricSpec:
     path: str
     #: What it is called; a word in braces is a field of the item, ``{key}`` its key.
     label: str
-    #: "%", "points", or "" for a share or an index.
+    #: "%", "points", "rank", or "" for a share or an index.
     unit: str = "%"
     #: Which way is better; None where neither is, and so no run is called the better one.
     better: Better = "more"
@@ -157,6 +157,30 @@ METRICS = (
         )
         for key, what, directions in BACKGROUND_RATES
         for name, better in directions.items()
+    ),
+    MetricSpec(
+        "backgrounds-retrieval", "results.*.top1", "photographs found first across backgrounds"
+    ),
+    MetricSpec(
+        "backgrounds-retrieval",
+        "results.*.top10",
+        "photographs found among ten across backgrounds",
+        section="task",
+    ),
+    MetricSpec(
+        "backgrounds-retrieval",
+        "results.*.median_rank",
+        "median rank of the photograph",
+        "rank",
+        "less",
+        section="task",
+    ),
+    MetricSpec(
+        "backgrounds-retrieval",
+        "results.*.finds_background",
+        "photographs of the background found first",
+        better="less",
+        section="task",
     ),
     MetricSpec(
         "neighbors",
