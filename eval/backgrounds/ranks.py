@@ -1,6 +1,6 @@
 """What ranks of photographs say: shares and medians, their intervals, and what chance gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -135,7 +135,10 @@ def table(record: Mapping[str, Any]) -> list[str]:
     results = record["results"]
     columns = [name for name, key in KEYS.items() if any(key in result for result in results)]
     rows = [[result["name"], *(_cell(result, name) for name in columns)] for result in results]
-    rows.append(["chance", *(f"{record['chance'][KEYS[name]]:.1f}" for name in columns)])
+    by_chance = [record["chance"][KEYS[name]] for name in columns]
+    digits = [0 if name == "median rank" else 2 for name in columns]
+    cells = [f"{value:,.{after}f}" for value, after in zip(by_chance, digits, strict=True)]
+    rows.append(["chance", *cells])
     meanings = [f"{name:<12} {MEANINGS[name]}" for name in columns]
     pairs = {
         pair_name(pair): {name: pair[key] for name, key in KEYS.items() if key in pair}
@@ -155,11 +158,11 @@ def _cell(result: Mapping[str, Any], name: str) -> str:
 
 def heading(record: Mapping[str, Any]) -> str:
     """Say in a line what was asked."""
-    counts: Sequence[int] = sorted({result["images"] for result in record["results"]})
     words = {"images": "the backgrounds of others", "gray": "gray"}
     backgrounds = words.get(record["backgrounds"], "pictures of a store")
+    crops = f"crops of {100 * record['crop']:.0f} to 100 % of an image, mirrored or not"
     return (
-        f"{counts[0]:,} foregrounds on {backgrounds}, "
-        f"each looked for among {record['photographs']:,} photographs of {record['images']}, crops "
-        f"from {100 * record['crop']:.0f} % of the image, seed {record['seed']}"
+        f"{record['results'][0]['images']:,} foregrounds on {backgrounds}, each looked for among "
+        f"{record['photographs']:,} photographs of {record['images']}; "
+        f"{'neither cropped nor mirrored' if record['crop'] == 1 else crops}; seed {record['seed']}"
     )

@@ -55,7 +55,7 @@ def retrieval_figure(queries: Queries, retrieval: Retrieval) -> "Figure":
         Block("query", f"{queries.size} px", [[Panel(pixels)] for pixels in pictures]),
     ]
     for name, ranks in retrieval.ranks.items():
-        note = f"first of {100 * float((ranks.own == 1).double().mean()):.1f} %"
+        note = f"finds {100 * float((ranks.own == 1).double().mean()):.1f} % of all first"
         rows = [[_found(retrieval, ranks, place)] for place in places]
         blocks.append(Block(name, note, rows))
     return panel_figure(blocks)
