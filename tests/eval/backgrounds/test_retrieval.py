@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.backgrounds import built
 from support.checkpoints import checkpoint_content, trunk_state
 from support.cli import invoke
 from support.reliance import OBJECT, SIDE, SIZE, Border, Middle, mask_store, object_mask
@@ -18,6 +19,9 @@ from dilo.eval.cli import main
 from dilo.eval.features.features import extract_features
 from dilo.eval.features.folders import any_folder
 from dilo.eval.models.encoder import Encoder
+from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
+from dilo.pipeline.backgrounds.store import BackgroundStore
+from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
 
 CPU = torch.device("cpu")
@@ -82,6 +86,18 @@ def test_on_gray_nothing_is_left_of_a_background(tmp_path):
     assert middle["top1"]["value"] == 100.0
     assert border["top1"]["low"] < record["chance"]["top1"] < border["top1"]["high"]
     assert "finds_background" not in border
+
+
+def test_pictures_of_a_store_lie_behind_and_none_of_the_photograph_itself(tmp_path):
+    images, masks = scenes(tmp_path, count=3)
+    store = BackgroundStore(built(images, tmp_path / "store", BackgroundRecipe(kind="images")))
+    queries = queries_of(images, masks, crop=1, backgrounds=store)
+    corners = [queries[index][1].pictures[:, 0, 0].int() for index in range(3)]
+    photographs = [decode(images / f"{number:02d}.png")[0, 0].astype(int) for number in range(3)]
+    for number, corner in enumerate(corners):
+        near = [np.abs(corner.numpy() - colour).max() < 8 for colour in photographs]  # by JPEG
+        assert sum(near) == 1
+        assert not near[number]
 
 
 def test_networks_of_two_sizes_are_asked_for_the_same_photographs(tmp_path):
