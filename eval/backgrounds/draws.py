@@ -14,6 +14,14 @@ from dilo.pipeline.images.names import Names, escaped
 #: The variations on other backgrounds. Their places here are what a stream of numbers is for,
 #: half of Philox's key, the seed being the other half.
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
+#: The same, of the backgrounds of queries.
+QUERY = len(MIXED)
+
+
+def path_key(path: str) -> int:
+    """Make a key of a path: a picture does not change because others are looked at."""
+    digest = hashlib.sha256(escaped(path).encode()).digest()
+    return int.from_bytes(digest[:8], "little")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +102,7 @@ class BackgroundDonors:
 
     def _drawn(self, position: int, kind: str) -> tuple[int, np.random.Generator]:
         """Open the stream of an image's variation, and take the class from it."""
-        # Keyed by the path: a picture does not change because others are looked at.
-        digest = hashlib.sha256(escaped(self.names[position]).encode()).digest()
-        numbers = generator(self.seed, MIXED.index(kind), int.from_bytes(digest[:8], "little"))
+        numbers = generator(self.seed, MIXED.index(kind), path_key(self.names[position]))
         own = int(np.searchsorted(self.classes, self.labels[position]))
         any_class = int(numbers.random() * len(self.classes))
         place = {"mixed_same": own, "mixed_rand": any_class, "mixed_next": own + 1}[kind]

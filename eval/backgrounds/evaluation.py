@@ -21,7 +21,7 @@ from dilo.eval.backgrounds.classify import (
     of_folder,
 )
 from dilo.eval.backgrounds.draws import BackgroundDonors
-from dilo.eval.backgrounds.metrics import heading, reliance_metrics, table
+from dilo.eval.backgrounds.metrics import heading, paired_metrics, reliance_metrics, table
 from dilo.eval.backgrounds.sheet import challenge_sheet, folder_sheet
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, evenly_spaced, select
 from dilo.eval.common.inputs import data_name, keyed, listing
@@ -273,4 +273,9 @@ def _results(
                 **reliance_metrics(answers),
             }
         )
-    return {"results": results, "skipped": skipped_images(dict(judged.failures).items())}
+    names = [candidate.name for candidate in candidates]
+    return {
+        "results": results,
+        "pairs": paired_metrics(dict(zip(names, judged.by_classifier, strict=True))),
+        "skipped": skipped_images(dict(judged.failures).items()),
+    }

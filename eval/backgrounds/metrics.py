@@ -1,8 +1,9 @@
 """What answers say of the reliance on backgrounds: shares in percent, with 95 % intervals."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from torch import Tensor
@@ -52,15 +53,38 @@ def background_gap(same: Answers, rand: Answers) -> Proportion | None:
     first, second = same.right.double(), rand.right.double()
     if not len(first) or not len(second):
         return None
-    gap = float(first.mean() - second.mean())
     if paired(same, rand):
-        variance = float((first - second).var(unbiased=False)) / len(first)
-    else:
-        variance = sum(float(right.var(unbiased=False)) / len(right) for right in (first, second))
+        return mean_difference(first - second)
+    gap = float(first.mean() - second.mean())
+    variance = sum(float(right.var(unbiased=False)) / len(right) for right in (first, second))
     reach = Z * math.sqrt(variance)
     return Proportion(
         100 * gap, 100 * (gap - reach), 100 * (gap + reach), min(len(first), len(second))
     )
+
+
+def mean_difference(differences: Tensor) -> Proportion:
+    """Average differences, one an image, with the normal interval of their mean.
+
+    Parameters
+    ----------
+    differences : Tensor of shape (M,), float64
+        Of two outcomes of each image, 0 or 1, or of two such differences; at least one.
+
+    Returns
+    -------
+    Proportion
+        In points. Of two outcomes, zero outside its interval is what McNemar's test, without its
+        correction for continuity, calls a difference at 5 %.
+
+    References
+    ----------
+    .. [1] A. Agresti, "Categorical Data Analysis", 2nd edition, 2002, section 10.1: comparing
+       dependent proportions.
+    """
+    mean, n = float(differences.mean()), len(differences)
+    reach = Z * math.sqrt(float(differences.var(unbiased=False)) / n)
+    return Proportion(100 * mean, 100 * (mean - reach), 100 * (mean + reach), n)
 
 
 def background_match_rate(answers: Answers) -> Proportion | None:
@@ -103,6 +127,21 @@ def reliance_metrics(by_variation: Mapping[str, Answers]) -> dict[str, object]:
     return record
 
 
+def paired_metrics(found: Mapping[str, Mapping[str, Answers]]) -> list[dict[str, object]]:
+    """Compare each pair of classifiers, by name, on the images that both were shown."""
+    pairs: list[dict[str, object]] = []
+    for (name, first), (other, second) in combinations(found.items(), 2):
+        common = [v for v in first if v in second and paired(first[v], second[v])]
+        differences = {v: first[v].right.double() - second[v].right.double() for v in common}
+        pair: dict[str, object] = {"first": name, "second": other}
+        pair["top1"] = {v: vars(mean_difference(values)) for v, values in differences.items()}
+        gaps = [differences[v] for v in ("mixed_same", "mixed_rand") if v in differences]
+        if len(gaps) == 2 and paired(first["mixed_same"], first["mixed_rand"]):
+            pair["bg_gap"] = vars(mean_difference(gaps[0] - gaps[1]))
+        pairs.append(pair)
+    return pairs
+
+
 def _said(shares: Mapping[str, Proportion | None]) -> dict[str, object]:
     """Turn what is known into what JSON holds."""
     return {name: vars(share) for name, share in shares.items() if share is not None}
@@ -134,14 +173,44 @@ def table(record: Mapping[str, Any]) -> list[str]:
     meanings = {column: MEANINGS[column] for column in columns}
     meanings["chance"] = f"of one class: {' or '.join(chances)}"
     width = max(map(len, meanings))
-    return [*lines, "", *(f"{column:<{width}}  {text}" for column, text in meanings.items())]
+    lines += ["", *(f"{column:<{width}}  {text}" for column, text in meanings.items())]
+    gaps = [(pair, pair.get("bg_gap")) for pair in record["pairs"]]
+    pairs = {
+        pair_name(pair): {**pair["top1"], **({"BG-gap": gap} if gap else {})} for pair, gap in gaps
+    }
+    return [*lines, *pair_table(pairs, list(MEANINGS))]
+
+
+def pair_table(
+    pairs: Mapping[str, Mapping[str, Mapping[str, float]]], names: Sequence[str]
+) -> list[str]:
+    """Write the differences of each pair, a row a measure, in the order of `names`."""
+    rows = [
+        [name, *(interval_cell(d[name]) if name in d else "-" for d in pairs.values())]
+        for name in names
+        if any(name in differences for differences in pairs.values())
+    ]
+    if not rows:
+        return []
+    title = "differences on the same images, in points, with their paired 95 % intervals:"
+    return ["", title, *text_table(["", *pairs], rows)]
+
+
+def pair_name(pair: Mapping[str, Any]) -> str:
+    """Name a difference."""
+    return f"{pair['first']} less {pair['second']}"
+
+
+def interval_cell(share: Mapping[str, float]) -> str:
+    """Write a share or a difference with its interval."""
+    return f"{share['value']:.1f} ({share['low']:.1f} to {share['high']:.1f})"
 
 
 def _cells(result: Mapping[str, Any]) -> dict[str, str]:
     """Write the cells of one classifier."""
     cells = {name: f"{share['value']:.1f}" for name, share in result["top1"].items()}
     if gap := result.get("bg_gap"):
-        cells["BG-gap"] = f"{gap['value']:.1f} ({gap['low']:.1f} to {gap['high']:.1f})"
+        cells["BG-gap"] = interval_cell(gap)
     for name, share in result["follows_background"].items():
         cells[f"follows {name.removeprefix('mixed_')}"] = f"{share['value']:.1f}"
     return cells

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -178,9 +179,8 @@ class Variations(Dataset[tuple[int, Layers | str]]):
 
     def _crops(self, position: int) -> tuple[Tensor, Tensor]:
         """Read an image and its mask, and crop both alike."""
-        image = decode(self.folder.root / self.folder.names[position])
-        mask = stretch_mask(self.store[int(self.rows[position])], image.shape)
-        return center_crop(image, self.size), center_crop(mask, self.size)
+        path = self.folder.root / self.folder.names[position]
+        return read_crops(path, self.store[int(self.rows[position])], self.size)
 
     def _background(self, position: int, kind: str) -> Tensor | None:
         """Take the background of the first donor that has one."""
@@ -189,10 +189,44 @@ class Variations(Dataset[tuple[int, Layers | str]]):
                 image, mask = self._crops(donor)
             except ImageError:
                 continue  # reported where it is to be varied itself
-            found = fill_object_box(image.permute(1, 2, 0).numpy(), mask[0].numpy())
-            if found is not None:
-                return torch.from_numpy(found).permute(2, 0, 1)
+            background = without_object(image, mask)
+            if background is not None:
+                return background
         return None
+
+
+def read_crops(path: Path, mask: NDArray[np.uint8], size: int) -> tuple[Tensor, Tensor]:
+    """Read an image, and take the evaluation crop of it and of its mask.
+
+    Parameters
+    ----------
+    path : Path
+        The image.
+    mask : ndarray of shape (h, w), uint8
+        Of the image squashed to this size.
+    size : int
+        Side of the crops, in pixels.
+
+    Returns
+    -------
+    image : Tensor of shape (3, size, size), uint8
+        RGB.
+    mask : Tensor of shape (1, size, size), uint8
+        Its saliency, 0 to 255.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read.
+    """
+    image = decode(path)
+    return center_crop(image, size), center_crop(stretch_mask(mask, image.shape), size)
+
+
+def without_object(image: Tensor, mask: Tensor) -> Tensor | None:
+    """Make the background of a crop, as `fill_object_box` does; None where it gives none."""
+    filled = fill_object_box(image.permute(1, 2, 0).numpy(), mask[0].numpy())
+    return None if filled is None else torch.from_numpy(filled).permute(2, 0, 1)
 
 
 def collate(

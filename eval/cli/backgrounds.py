@@ -1,6 +1,7 @@
 """`dilo-eval backgrounds`: how far classifiers rely on backgrounds."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -14,7 +15,7 @@ from dilo.eval.cli.options import (
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
 from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, out_option, say, user_errors
-from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.common.extras import require, require_torch
 
 #: Variations of a folder with masks, and those that only the challenge has; repeated here, since
 #: --help imports no torch.
@@ -22,15 +23,47 @@ VARIATIONS = ("original", "only_fg", "no_fg", "mixed_same", "mixed_rand", "mixed
 CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
 
 
+def _background_source(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse what is no kind of background, and no folder."""
+    if value in (None, "images", "gray") or Path(str(value)).is_dir():
+        return value
+    raise click.BadParameter(f"must be images, gray or the folder of a store, got {value!r}")
+
+
 @click.command("backgrounds")
 @classifiers_option(required=True)
+@click.option(
+    "--retrieval",
+    is_flag=True,
+    help="Find photographs by their foregrounds on other backgrounds; needs no classifier.",
+)
+@click.option(
+    "--crop",
+    type=click.FloatRange(0, 1, min_open=True),
+    show_default="0.5",
+    help="For --retrieval: least share of an image in a crop; 1 neither crops nor mirrors.",
+)
+@click.option(
+    "--backgrounds",
+    metavar="images|gray|STORE",
+    callback=_background_source,
+    show_default="images",
+    help="For --retrieval: those of the other images, plain gray, or what `dilo-prep backgrounds` "
+    "made.",
+)
 @click.option("--challenge", type=EXISTING, help="A release of the Backgrounds Challenge.")
 @click.option(
     "--mapping",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="in_to_in9.json of the challenge's code, for classifiers of 1000 classes.",
 )
-@click.option("--images", type=EXISTING, help="Class folders, to make the variations of.")
+@click.option(
+    "--images",
+    type=EXISTING,
+    help="Class folders, to make the variations of; any folder for --retrieval.",
+)
 @click.option("--masks", type=EXISTING, help="The store that dilo-prep masks made of them.")
 @click.option(
     "--seed",
@@ -56,6 +89,9 @@ CHALLENGE = (*VARIATIONS, "only_bg_b", "only_bg_t")
 @user_errors
 def command(
     classifiers: Named,
+    retrieval: bool,
+    crop: float | None,
+    backgrounds: str | None,
     challenge: Path | None,
     mapping: Path | None,
     images: Path | None,
@@ -74,7 +110,32 @@ def command(
     class folders (--images) and their masks (--masks): the image, its foreground alone, its
     background alone, and its foreground on backgrounds of its own class, of any class, of the
     next. Writes backgrounds.json, table.txt and the sheet variations.png.
+
+    With --retrieval, how far networks without labels do: is a photograph found among all by its
+    foreground on another background, cropped anew? Writes backgrounds-retrieval.json, table.txt
+    and retrieval.png.
     """
+    if retrieval:
+        if challenge or mapping or variations:
+            raise click.UsageError(
+                "--retrieval takes --images and --masks, not --challenge, --mapping or --variations"
+            )
+        _retrieve(
+            classifiers,
+            images,
+            masks,
+            crop,
+            backgrounds,
+            seed=seed,
+            limit=limit,
+            out=out,
+            name=name,
+            machine=machine,
+            as_json=as_json,
+        )
+        return
+    if crop is not None or backgrounds is not None:
+        raise click.UsageError("--crop and --backgrounds are for --retrieval only")
     _demand_one_source(challenge, images, masks, variations, mapping)
     require_torch("dilo-eval")
     from dilo.eval.backgrounds.evaluation import Request, evaluate
@@ -91,6 +152,52 @@ def command(
         masks=masks,
         seed=seed,
         variations=variations,
+        limit=limit,
+        out=folder,
+        of_run=out is None,
+        name=name,
+        machine=machine,
+    )
+    print_evaluation(evaluate(request, say), as_json=as_json)
+
+
+def _retrieve(
+    checkpoints: Named,
+    images: Path | None,
+    masks: Path | None,
+    crop: float | None,
+    backgrounds: str | None,
+    *,
+    seed: int,
+    limit: int | None,
+    out: Path | None,
+    name: str | None,
+    machine: Machine,
+    as_json: bool,
+) -> None:
+    """Look for photographs by their foregrounds on other backgrounds."""
+    if images is None or masks is None:
+        raise click.UsageError("--retrieval needs --images DIR and --masks STORE")
+    require_torch("dilo-eval")
+    require("dilo-eval backgrounds --retrieval", ("matplotlib",), "eval")
+    from dilo.eval.backgrounds.queries import QueryRecipe
+    from dilo.eval.backgrounds.retrieval import TASK, Request, evaluate
+    from dilo.eval.common.results import require_ours, result_folder
+    from dilo.pipeline.backgrounds.store import BackgroundStore
+
+    folder = result_folder(TASK, out, checkpoints[0][1] if len(checkpoints) == 1 else None)
+    require_outside(folder, (images, masks))
+    require_ours(out, TASK)
+    source: Literal["images", "gray"] | BackgroundStore
+    if backgrounds is None or backgrounds == "images":
+        source = "images"
+    else:
+        source = "gray" if backgrounds == "gray" else BackgroundStore(backgrounds)
+    request = Request(
+        checkpoints=checkpoints,
+        images=images,
+        masks=masks,
+        recipe=QueryRecipe(seed=seed, crop=0.5 if crop is None else crop, backgrounds=source),
         limit=limit,
         out=folder,
         of_run=out is None,

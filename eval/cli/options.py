@@ -47,11 +47,11 @@ def _result_name(ctx: click.Context, parameter: click.Parameter, value: str | No
     """Refuse what is no part of a file name, or means something else in that of a folder."""
     if value is None or (
         re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,63}", value, re.ASCII)
-        and not re.fullmatch(r"fast|step-\d+", value)
+        and not re.fullmatch(r"fast|retrieval|step-\d+", value)
     ):
         return value
     raise click.BadParameter(
-        f"must be letters, digits, '.', '_' and '-', but not fast or step-N, got {value!r}"
+        f"must be letters, digits, '.', '_' and '-', not fast, retrieval or step-N, got {value!r}"
     )
 
 

@@ -39,6 +39,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("mode", "masks_fingerprint", "seed", "judged_classes", "side", "mapping", "backgrounds"),
         *("results.*.size", "results.*.images"),
     ),
+    "backgrounds-retrieval": (
+        *("seed", "crop", "backgrounds", "results.*.size", "results.*.images"),
+    ),
     "neighbors": (
         *("images.count", "query_images.count", "k", "pick", "layer", "class", "gradients"),
         *("queries.*.path", "checkpoints.*.size"),

@@ -1,6 +1,7 @@
-"""How far a share of so many images can be trusted."""
+"""How far a share or a median of so many images can be trusted."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 Interval = tuple[float, float]
@@ -39,6 +40,37 @@ def wilson(hits: float, n: int) -> Interval:
     half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     # Of none or all, the interval begins at the share itself, which rounding must not miss.
     return 100 * min(max(0.0, middle - half), share), 100 * max(min(1.0, middle + half), share)
+
+
+def median(values: Sequence[float]) -> tuple[float, Interval]:
+    """Find the median of some values, the lower one of two, and its 95 % interval.
+
+    Parameters
+    ----------
+    values : sequence of float
+        At least one.
+
+    Returns
+    -------
+    float
+        The median, one of the values.
+    (float, float)
+        Its interval by order statistics: two of the values, each about sqrt(n) places away. Of
+        fewer than six values the least and the greatest, which is less than 95 %.
+
+    References
+    ----------
+    .. [1] W. J. Conover, "Practical Nonparametric Statistics", 3rd edition, 1999, section 3.2;
+       the binomial distribution by its normal approximation.
+
+    Examples
+    --------
+    >>> median(range(1, 21))
+    (10, (6, 15))
+    """
+    ordered, n = sorted(values), len(values)
+    place = max(1, math.floor((n + 1 - Z * math.sqrt(n)) / 2))
+    return ordered[(n - 1) // 2], (ordered[place - 1], ordered[n - place])
 
 
 def difference(

@@ -117,6 +117,15 @@ def run_backbone(encoder: Encoder, crops: Tensor, precision: Precision) -> Tenso
         return encoder.features(crops / 255).float()
 
 
+def require_finite(encoder: Encoder, vectors: Tensor) -> None:
+    """Stop on NaN, whose neighbours would be arbitrary."""
+    if not bool(vectors.isfinite().all()):
+        raise CheckpointError(
+            f"features of {encoder.source} must be finite, got NaN or infinity: "
+            "the training run diverged; take an earlier checkpoint"
+        )
+
+
 class _Pending:
     """A batch that the device computes, and copies back, while the next one is begun."""
 
@@ -133,14 +142,10 @@ class _Pending:
                 self._vectors = vectors
 
     def finish(self) -> FeatureBatch:
-        """Wait for the features; stop on NaN, whose neighbours would be arbitrary."""
+        """Wait for the features."""
         if self._copied is not None:
             self._copied.synchronize()
-        if not bool(self._vectors.isfinite().all()):
-            raise CheckpointError(
-                f"features of {self._encoder.source} must be finite, got NaN or infinity: "
-                "the training run diverged; take an earlier checkpoint"
-            )
+        require_finite(self._encoder, self._vectors)
         return FeatureBatch(self._batch.positions, self._vectors, self._batch.failures)
 
 

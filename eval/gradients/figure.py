@@ -9,14 +9,11 @@ from PIL import Image
 
 from dilo.eval.attribution.heatmaps import heat, overlay
 from dilo.eval.attribution.maps import Attribution
-from dilo.eval.common.panels import PIXELS, Block, Panel, panel_figure
+from dilo.eval.common.panels import Block, Panel, panel_figure
 from dilo.eval.features.folders import LabelledFolder
+from dilo.eval.features.pictures import picture
 from dilo.eval.gradients.explainer import Explanation
-from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import short_names
-from dilo.pipeline.images.sheets import BLANK
-from dilo.train.data.evaluation import center_crop
 
 if TYPE_CHECKING:  # an extra: who draws nothing needs none of it
     from matplotlib.figure import Figure
@@ -35,27 +32,6 @@ def gradient_figure(
         rows = [map_panels(maps, pictures[row]) for row, maps in zip(shown, images, strict=True)]
         blocks.append(Block(name, " | ".join(TITLES[method] for method in images[0].maps), rows))
     return panel_figure(blocks)
-
-
-def picture(folder: LabelledFolder, row: int) -> NDArray[np.uint8]:
-    """Cut an image as the network sees it, in the size of a panel.
-
-    Parameters
-    ----------
-    folder : LabelledFolder
-        The images.
-    row : int
-        Which.
-
-    Returns
-    -------
-    ndarray of shape (S, S, 3), uint8
-        Its evaluation crop; blank where it can be read no more.
-    """
-    try:
-        return center_crop(decode(folder.root / folder.names[row]), PIXELS).permute(1, 2, 0).numpy()
-    except ImageError:
-        return BLANK
 
 
 def image_block(title: str, folder: LabelledFolder, shown: Sequence[int]) -> Block:

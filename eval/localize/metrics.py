@@ -15,7 +15,7 @@ from dilo.eval.localize.measures import (
     TOLERANCE,
     pixel_ap,
 )
-from dilo.eval.localize.scoring import MethodScores, class_mean
+from dilo.eval.localize.score import MethodScores, class_mean
 
 
 @dataclass(frozen=True, eq=False)

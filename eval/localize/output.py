@@ -28,7 +28,8 @@ from dilo.eval.localize.metrics import (
 )
 from dilo.eval.localize.networks import ClassifierMaps
 from dilo.eval.localize.request import Request
-from dilo.eval.localize.scoring import MethodScores, Scores, computed_maps, maps_of
+from dilo.eval.localize.score import MethodScores, maps_of
+from dilo.eval.localize.scoring import Scores, computed_maps
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.errors import DiloError

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dilo.eval.common.panels import Block, Panel, panel_figure
+from dilo.eval.features.pictures import picture
 from dilo.eval.gradients.explainer import Explanation
-from dilo.eval.gradients.figure import image_block, map_panels, picture
+from dilo.eval.gradients.figure import image_block, map_panels
 from dilo.eval.neighbors.comparison import Comparison
 from dilo.eval.neighbors.search import Neighbors
 from dilo.pipeline.images.names import short_names

@@ -1,13 +1,13 @@
 """One metric of several runs: which is best, and whether that is more than chance."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dilo.eval.common.inputs import data_name
 from dilo.eval.common.intervals import Interval, difference
 from dilo.eval.records.conditions import incomparable, of_same_images
-from dilo.eval.records.metrics import MetricValue
+from dilo.eval.records.metrics import MetricValue, paired_intervals
 from dilo.eval.records.reading import Result, Source
 
 
@@ -19,6 +19,8 @@ class Comparison:
     values: dict[str, MetricValue]
     #: Whether the records agree in what they must agree in.
     comparable: bool = True
+    #: The 95 % intervals of first - second that a record has of the same images, by two runs.
+    pairs: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
 
     @property
     def first(self) -> MetricValue:
@@ -46,14 +48,26 @@ class Comparison:
         if not ranked:
             return ""
         top, mine = ranked[0], self.values[column]
-        noise = [difference_interval(top, other) for other in ranked[1:]]
+        noise = [self.difference_interval(top, other) for other in ranked[1:]]
         if any(interval is None for interval in noise):
             leading = "tied" if ranked[1].value == top.value else "leading"
             return leading if mine.value == top.value else ""
-        within = [other for other in ranked[1:] if _within(top, other)]
+        within = [
+            other
+            for other, interval in zip(ranked[1:], noise, strict=True)
+            if interval is not None and interval[0] <= 0 <= interval[1]
+        ]
         if mine is top:
             return "tied" if within else "best"
         return "tied" if any(mine is other for other in within) else ""
+
+    def difference_interval(self, first: MetricValue, second: MetricValue) -> Interval | None:
+        """Take the interval of first - second that a record has, or compute it from theirs."""
+        if interval := self.pairs.get((first.column, second.column)):
+            return interval
+        if interval := self.pairs.get((second.column, first.column)):
+            return -interval[1], -interval[0]
+        return difference_interval(first, second)
 
 
 def difference_interval(first: MetricValue, second: MetricValue) -> Interval | None:
@@ -61,12 +75,6 @@ def difference_interval(first: MetricValue, second: MetricValue) -> Interval | N
     if first.interval is None or second.interval is None:
         return None
     return difference(first.value, first.interval, second.value, second.interval)
-
-
-def _within(top: MetricValue, other: MetricValue) -> bool:
-    """Check whether the images are too few to tell two values apart."""
-    interval = difference_interval(top, other)
-    return interval is not None and interval[0] <= 0 <= interval[1]
 
 
 def comparisons(
@@ -77,19 +85,44 @@ def comparisons(
     The step is left open for the columns of `chosen`, whose checkpoint somebody named.
     """
     rows: dict[tuple[str, str], dict[str, MetricValue]] = {}
+    others: dict[tuple[str, str], list[MetricValue]] = {}
     for value in values:
         if value.column in columns:
             rows.setdefault((value.task, value.label), {}).setdefault(value.column, value)
+            others.setdefault((value.task, value.label), []).append(value)
     alike: dict[frozenset[tuple[str, Path]], bool] = {}  # of a thousand classes, once
     result = []
-    for (task, _), row in rows.items():
+    for (task, label), row in rows.items():
         key = frozenset((name, v.result.path) for name, v in row.items())
         if key not in alike:
             records = {name: v.result.record for name, v in row.items()}
             alike[key] = not incomparable(task, records, chosen=chosen)
         ordered = {name: row[name] for name in columns if name in row}
-        result.append(Comparison(ordered, comparable=alike[key]))
+        pairs = _pairs(row, others[task, label])
+        result.append(Comparison(ordered, comparable=alike[key], pairs=pairs))
     return result
+
+
+def _pairs(
+    row: Mapping[str, MetricValue], values: Iterable[MetricValue]
+) -> dict[tuple[str, str], Interval]:
+    """Find the paired intervals of a row: of any record that has the row's very values.
+
+    A run may have a record of its own, and stand beside others in a second one.
+    """
+    by_record: dict[Path, dict[str, str]] = {}
+    records = {}
+    for value in values:
+        if value.value == row[value.column].value:
+            columns = by_record.setdefault(value.result.path, {})
+            columns[value.words.get("name", "")] = value.column
+            records[value.result.path] = value
+    return {
+        (columns[first], columns[second]): interval
+        for path, columns in by_record.items()
+        for first, second, interval in paired_intervals(records[path])
+        if first in columns and second in columns
+    }
 
 
 @dataclass

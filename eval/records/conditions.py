@@ -33,7 +33,7 @@ INPUTS = (
     ConditionSpec("inputs.images", "images"),
     ConditionSpec("inputs.queries", "query images"),
     ConditionSpec("inputs.truth", "ground truth", ("localize",)),
-    ConditionSpec("inputs.masks", "masks", ("backgrounds",)),
+    ConditionSpec("inputs.masks", "masks", ("backgrounds", "backgrounds-retrieval")),
 )
 
 #: The step is no condition where a checkpoint was chosen to be compared with others.
@@ -50,8 +50,11 @@ CONDITIONS = (
     ConditionSpec("truth_kind", "kind of ground truth", ("localize",)),
     ConditionSpec("mode", "source of the variations", ("backgrounds",)),
     ConditionSpec("seed", "seed of the variations", ("backgrounds",)),
+    ConditionSpec("seed", "seed of the queries", ("backgrounds-retrieval",)),
+    ConditionSpec("crop", "least share of an image in a crop", ("backgrounds-retrieval",)),
+    ConditionSpec("backgrounds", "backgrounds", ("backgrounds-retrieval",)),
     # Of equal folders, --limit takes a part.
-    ConditionSpec("results.*.images", "number of images", ("backgrounds",)),
+    ConditionSpec("results.*.images", "number of images", ("backgrounds", "backgrounds-retrieval")),
 )
 
 

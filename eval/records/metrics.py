@@ -22,7 +22,7 @@ class MetricSpec:
     path: str
     #: What it is called; a word in braces is a field of the item, ``{key}`` its key.
     label: str
-    #: "%", "points", or "" for a share or an index.
+    #: "%", "points", "rank", or "" for a share or an index.
     unit: str = "%"
     #: Which way is better; None where neither is, and so no run is called the better one.
     better: Better = "more"
@@ -159,6 +159,30 @@ METRICS = (
         for name, better in directions.items()
     ),
     MetricSpec(
+        "backgrounds-retrieval", "results.*.top1", "photographs found first across backgrounds"
+    ),
+    MetricSpec(
+        "backgrounds-retrieval",
+        "results.*.top10",
+        "photographs found among ten across backgrounds",
+        section="task",
+    ),
+    MetricSpec(
+        "backgrounds-retrieval",
+        "results.*.median_rank",
+        "median rank of the photograph",
+        "rank",
+        "less",
+        section="task",
+    ),
+    MetricSpec(
+        "backgrounds-retrieval",
+        "results.*.finds_background",
+        "photographs of the background found first",
+        better="less",
+        section="task",
+    ),
+    MetricSpec(
         "neighbors",
         "checkpoints.*.precision",
         "neighbours of the query's class, of {k}",
@@ -214,6 +238,22 @@ def _values(
                 images=images,
                 result=result,
             )
+
+
+def paired_intervals(value: MetricValue) -> Iterator[tuple[str, str, Interval]]:
+    """List what the record of a value says of its metric's differences.
+
+    Yields the names of the first and of the second, and the 95 % interval of first - second.
+    """
+    path = value.spec.path.removeprefix("results.*.").split(".")
+    for difference, words in find_in(value.result.record, ["pairs", "*", *path]):
+        if (
+            isinstance(difference, Mapping)
+            and (middle := number(difference.get("value"))) is not None
+        ):
+            interval = _interval(difference, middle, None, value.unit)
+            if interval and {"first", "second"} <= words.keys():
+                yield words["first"], words["second"], interval
 
 
 def is_baseline(row: Mapping[str, Any]) -> bool:

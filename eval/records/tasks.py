@@ -40,7 +40,7 @@ class Task:
 TRAINED = (("--train", "inputs.train.folder"), ("--test", "inputs.test.folder"))
 
 
-#: By the "task" of their records, which is the name of the command but for the fast probe.
+#: By the "task" of their records, which is the name of the command, and of its mode.
 TASKS = {
     "knn": Task("kNN", "dilo-eval knn --checkpoint RUN", "--train DIR --test DIR", TRAINED),
     "linear": Task(
@@ -56,6 +56,12 @@ TASKS = {
     "backgrounds": Task(
         "Reliance on backgrounds",
         "dilo-eval backgrounds --checkpoint RUN",
+        "--images DIR --masks DIR",
+        (("--images", "inputs.images.folder"), ("--masks", "inputs.masks.folder")),
+    ),
+    "backgrounds-retrieval": Task(
+        "Retrieval across backgrounds",
+        "dilo-eval backgrounds --retrieval --checkpoint RUN",
         "--images DIR --masks DIR",
         (("--images", "inputs.images.folder"), ("--masks", "inputs.masks.folder")),
     ),

@@ -15,7 +15,7 @@ from dilo.eval.report.pictures import ImageStore, Picture
 #: Stands where there is nothing.
 NOTHING = "\u2013"
 #: Digits after the point, by unit; shares and indices have three.
-DIGITS = {"%": 1, "points": 1}
+DIGITS = {"%": 1, "points": 1, "rank": 0}
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,17 @@ def _require_something(run: Source) -> None:
         )
 
 
+#: Tasks of the page after localisation.
+AFTER_MAPS = ("backgrounds", "backgrounds-retrieval", "neighbors")
+
+
 def page(title: str, data: ReportData) -> str:
     """Fill the template of the page: HTML that needs nothing else."""
     # Those of tasks in the order of the page; what has nothing to show is not there.
     tasks = [
         *(evaluations.task_section(data, task) for task in ("knn", "linear", "linear-fast")),
         evaluations.localisation_section(data),
-        *(evaluations.task_section(data, task) for task in ("backgrounds", "neighbors")),
+        *(evaluations.task_section(data, task) for task in AFTER_MAPS),
         evaluations.masks_section(data),
     ]
     present = [section for section in tasks if section]

@@ -73,6 +73,10 @@ METRICS = {
         "right answers that stay right, of foregrounds alone (only_fg)",
         "right answers that stay right, without the foreground (no_fg)",
         *(f"right answers that stay right, {shown}" for shown in VARIED),
+        "photographs found first across backgrounds",
+        "photographs found among ten across backgrounds",
+        "median rank of the photograph",
+        "photographs of the background found first",
         "neighbours of the query's class, of 3",
         "queries classified correctly by their neighbours",
     ],
@@ -139,6 +143,8 @@ def road(tmp_path_factory):
         evaluate("localize", *looked, "--truth", truth)
         evaluate("backgrounds", *looked, "--masks", masks)
         evaluate("backgrounds", "--checkpoint", run, *challenge)
+        retrieval = ("backgrounds", "--retrieval", *checkpoint, "--images", test)
+        evaluate(*retrieval, "--masks", masks)
         evaluate("gradients", *looked, "--count", 2)
         evaluate("neighbors", *checkpoint, "--images", test, "--count", 2)
         # Last: the classifier of the protocol would stand for that of --fast, and guesses.

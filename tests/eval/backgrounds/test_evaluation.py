@@ -41,6 +41,10 @@ def test_the_record_of_a_folder(tmp_path):
     record = json.loads(json.dumps(made.record))
     border, middle = record.pop("results")
     assert record.pop("masks_fingerprint")
+    (pair,) = record.pop("pairs")
+    assert (pair["first"], pair["second"]) == ("Border", "Middle")
+    assert pair["top1"]["mixed_next"]["value"] == -100.0
+    assert pair["bg_gap"]["value"] == border["bg_gap"]["value"]
     inputs = record.pop("inputs")
     assert [inputs[part]["folder"] for part in ("images", "masks")] == [str(images), str(masks)]
     assert record == {

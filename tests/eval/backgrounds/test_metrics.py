@@ -10,6 +10,8 @@ from dilo.eval.backgrounds.metrics import (
     background_gap,
     background_match_rate,
     heading,
+    mean_difference,
+    paired_metrics,
     proportion,
     reliance_metrics,
     retained_rate,
@@ -123,7 +125,39 @@ RECORD = {
             "follows_background": {},
         },
     ],
+    "pairs": [{"first": "one", "second": "another", "top1": {"original": told(89.0)}}],
 }
+
+
+def test_the_difference_of_two_classifiers_is_mcnemars():
+    # Of 50 images both are right on 20, the first alone on 12, the second alone on 3.
+    first = torch.tensor([1.0] * 32 + [0.0] * 18)
+    second = torch.tensor([1.0] * 20 + [0.0] * 12 + [1.0] * 3 + [0.0] * 15)
+    found = mean_difference((first - second).double())
+    reach = 1.959964 * math.sqrt(12 + 3 - (12 - 3) ** 2 / 50) / 50
+    assert found.value == pytest.approx(100 * (12 - 3) / 50)
+    assert (found.low, found.high) == pytest.approx((18 - 100 * reach, 18 + 100 * reach))
+    assert found.images == 50
+
+
+def test_pairs_are_compared_on_what_both_were_shown():
+    other = answers([0, 0, 1, 1], [0, 1, 1, 1])
+    found = {
+        "a": {"original": SAME, "mixed_same": SAME, "mixed_rand": RAND},
+        "b": {"original": answers([0], [0], paths=("x",)), "mixed_same": other, "mixed_rand": SAME},
+        "c": {"mixed_same": SAME},
+    }
+    first, *_ = pairs = paired_metrics(found)
+    names = [(pair["first"], pair["second"]) for pair in pairs]
+    assert names == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert {name: d["value"] for name, d in first["top1"].items()} == {
+        "mixed_same": 0.0,
+        "mixed_rand": -25.0,
+    }
+    # Image by image, (same - rand) of a is 0, 1, 1, -1, and of b 0, -1, 0, 1.
+    differences = torch.tensor([0.0, 2.0, 1.0, -2.0])
+    assert first["bg_gap"] == vars(mean_difference(differences.double()))
+    assert "bg_gap" not in pairs[1]
 
 
 def test_every_number_stands_below_its_name():
@@ -134,8 +168,15 @@ def test_every_number_stands_below_its_name():
         "another          1.0           -           -                   -             -",
     ]
     assert "mixed_same    the foreground on a background of its own class" in lines
-    assert lines[-1] == "chance        of one class: 0.1 or 10.0"
+    assert "chance        of one class: 0.1 or 10.0" in lines
     assert not any(line.startswith("only_bg_t") for line in lines)
+
+
+def test_the_differences_of_pairs_stand_below():
+    *_, title, head, row = table(RECORD)
+    assert title.endswith("with their paired 95 % intervals:")
+    assert (head.split(), row) == (["one", "less", "another"], "original  89.0 (88.0 to 90.0)")
+    assert table({**RECORD, "pairs": []})[-1].startswith("chance")
 
 
 def test_the_heading_says_what_was_judged():

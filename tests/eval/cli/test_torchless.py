@@ -16,7 +16,7 @@ WITHOUT = {"saliency", "report"}
 SUFFIX = {"features": ".h5", "export": ".pth"}
 #: What a command needs besides the options that it cannot do without.
 BESIDES = {
-    "backgrounds": ("images", "masks"),
+    "backgrounds": ("classifiers", "images", "masks"),
     "knn": ("checkpoint",),
     "localize": ("classifiers", "truth"),
 }

@@ -12,8 +12,9 @@ from support.folders import write_class_folders
 
 from dilo.eval.common.panels import NO, PIXELS, YES
 from dilo.eval.features.folders import LabelledFolder, any_folder
+from dilo.eval.features.pictures import picture
 from dilo.eval.gradients.explainer import Explainer, Explanation, explain_images
-from dilo.eval.gradients.figure import gradient_figure, map_panels, picture
+from dilo.eval.gradients.figure import gradient_figure, map_panels
 from dilo.eval.neighbors.comparison import compare
 from dilo.eval.neighbors.figure import neighbor_figure
 from dilo.pipeline.images.names import Names

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dilo.eval.localize.metrics import METRICS, MethodResult, box_accuracies, box_threshold
-from dilo.eval.localize.scoring import MethodScores
+from dilo.eval.localize.score import MethodScores
 
 BY_KEY = {number.key: number for number in METRICS}
 

@@ -25,7 +25,8 @@ from dilo.eval.localize.output import (
     table,
     write_sheets,
 )
-from dilo.eval.localize.scoring import MethodScores, score_all
+from dilo.eval.localize.score import MethodScores
+from dilo.eval.localize.scoring import score_all
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.sheets import CAPTION, GAP
 

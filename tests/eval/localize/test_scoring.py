@@ -12,14 +12,8 @@ from dilo.eval.localize.boxes import components
 from dilo.eval.localize.ground_truth import Dataset, MaskTruth, Objects, Sample
 from dilo.eval.localize.measures import energy_inside
 from dilo.eval.localize.networks import ClassifierMaps
-from dilo.eval.localize.scoring import (
-    MethodScores,
-    class_mean,
-    computed_maps,
-    maps_of,
-    score_all,
-    score_map,
-)
+from dilo.eval.localize.score import MethodScores, class_mean, maps_of, score_map
+from dilo.eval.localize.scoring import computed_maps, score_all
 from dilo.pipeline.errors import DiloError
 
 MASK = np.zeros((40, 40), bool)

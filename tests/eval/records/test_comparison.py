@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dilo.eval.common.intervals import difference, wilson
 from dilo.eval.records.comparison import Comparison, comparisons, data_sets, difference_interval
-from dilo.eval.records.metrics import MetricSpec, MetricValue
+from dilo.eval.records.metrics import MetricSpec, MetricValue, metric_values
 from dilo.eval.records.reading import Result, Source
 
 
@@ -64,6 +64,36 @@ def test_nothing_is_ranked_where_no_way_is_better_or_records_differ():
     comparison = Comparison(numbers, comparable=False)
     assert [comparison.mark(name) for name in "ab"] == ["apart", "apart"]
     assert comparison.ranked() == []
+
+
+def backgrounds_values(path, shares, pairs=()):
+    """Read values of a record of several classifiers."""
+    results = [{"name": name, "top1": {"original": share}} for name, share in shares.items()]
+    record = {"task": "backgrounds", "results": results, "pairs": [*pairs]}
+    source = Source("both", path.parent, is_run=False)
+    source.results.append(Result("backgrounds", path, record))
+    return metric_values([Source(name, Path(name)) for name in "ab"], [source])
+
+
+def test_a_paired_interval_stands_in_place_of_that_of_independent_shares():
+    shares = {"a": {"value": 60.0, "images": 200}, "b": {"value": 55.0, "images": 200}}
+    alone = backgrounds_values(Path("one/backgrounds.json"), shares)
+    (independent,) = comparisons(alone, ["a", "b"])
+    assert [independent.mark(name) for name in "ab"] == ["tied", "tied"]
+    pair = {
+        "first": "b",
+        "second": "a",
+        "top1": {"original": {"value": -5.0, "low": -8.0, "high": -2.0}},
+    }
+    both = Path("both/backgrounds.json")
+    (paired,) = comparisons(backgrounds_values(both, shares, [pair]), ["a", "b"])
+    assert [paired.mark(name) for name in "ab"] == ["best", ""]
+    # Beside records of each run, the second record counts where it has the same values.
+    (beside,) = comparisons([*alone, *backgrounds_values(both, shares, [pair])], ["a", "b"])
+    assert beside.mark("a") == "best"
+    other = shares | {"a": {"value": 61.0, "images": 200}}
+    (of_others,) = comparisons([*alone, *backgrounds_values(both, other, [pair])], ["a", "b"])
+    assert of_others.mark("a") == "tied"
 
 
 def test_a_run_alone_or_without_the_number_has_no_mark():

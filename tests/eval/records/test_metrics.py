@@ -138,6 +138,10 @@ DIRECTIONS = {
     ("backgrounds", "results.*.retained.mixed_same"): "more",
     ("backgrounds", "results.*.retained.mixed_rand"): "more",
     ("backgrounds", "results.*.retained.mixed_next"): "more",
+    ("backgrounds-retrieval", "results.*.top1"): "more",
+    ("backgrounds-retrieval", "results.*.top10"): "more",
+    ("backgrounds-retrieval", "results.*.median_rank"): "less",  # the first is the nearest
+    ("backgrounds-retrieval", "results.*.finds_background"): "less",  # taken for the background's
     ("neighbors", "checkpoints.*.precision"): "more",  # neighbours of the same class
     ("neighbors", "checkpoints.*.accuracy"): "more",
 }
