@@ -176,10 +176,8 @@ def _retrieve(
     as_json: bool,
 ) -> None:
     """Look for photographs by their foregrounds on other backgrounds."""
-    if not checkpoints or images is None or masks is None:
-        raise click.UsageError(
-            "--retrieval needs --checkpoint [NAME=]PATH, --images DIR and --masks STORE"
-        )
+    if images is None or masks is None:
+        raise click.UsageError("--retrieval needs --images DIR and --masks STORE")
     require_torch("dilo-eval")
     require("dilo-eval backgrounds --retrieval", ("matplotlib",), "eval")
     from dilo.eval.backgrounds.queries import QueryRecipe

@@ -171,16 +171,15 @@ def test_photographs_that_cannot_be_used_are_skipped_and_listed(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--retrieval", "--images", "."), "--retrieval needs --checkpoint"),
-        (("--retrieval", "--classifier", "x=x.pth"), "not --classifier"),
-        (("--checkpoint", "x=x.pth"), "are for --retrieval alone"),
+        (("--retrieval", "--images", "."), "--retrieval needs --images DIR and --masks STORE"),
+        (("--retrieval", "--variations", "original"), "not --challenge, --mapping or --variations"),
+        (("--crop", 0.5), "are for --retrieval alone"),
         (("--retrieval", "--backgrounds", "grey"), "must be images, gray or the folder"),
-        ((), "give --classifier [NAME=]PATH, or --retrieval"),
     ],
-    ids=["without", "classifier", "checkpoint", "backgrounds", "nothing"],
+    ids=["without", "variations", "crop", "backgrounds"],
 )
 def test_options_of_the_two_ways_are_not_mixed(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.pth").touch()
-    result = invoke(main, "backgrounds", *words, status=2)
+    result = invoke(main, "backgrounds", "--checkpoint", "x=x.pth", *words, status=2)
     assert message in " ".join(result.stderr.split())
