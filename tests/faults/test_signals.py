@@ -70,15 +70,16 @@ def test_threads_stop_when_their_shards_are_done(photographs, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     assert "interrupted; " in end(process, status=3, timeout=20)
-    assert 4 <= len(list(store.glob("shard-*.h5"))) < 20
+    # What both threads had under way is finished, unless one was between two shards.
+    assert 3 <= len(list(store.glob("shard-*.h5"))) < 20
     run("status", store)
 
 
 def test_what_nohup_ignores_stays_ignored(photographs, tmp_path):
     words = command(*arguments(photographs, tmp_path / "store"))
-    process = subprocess.Popen(["nohup", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(["nohup", *words], stdout=subprocess.PIPE, text=True)
     while not list((tmp_path / "store").glob("shard-*.h5")):
         time.sleep(0.02)
     process.send_signal(signal.SIGHUP)
-    assert "40 of 40 images" in process.communicate(timeout=60)[1]
+    assert "40 of 40 images" in process.communicate(timeout=60)[0]
     assert process.returncode == 0
