@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -57,16 +55,13 @@ def test_all_parts_together_take_less_than_twenty_five_minutes(report):
     assert sum(part.limit for part in report.parts(None)) < 25 * 60
 
 
-def test_at_toy_size_a_real_part_is_run_on_a_cpu(tmp_path):
-    words = [sys.executable, SCRIPT, "--toy", "--only", "knn", "--out", tmp_path / "page.md"]
-    done = subprocess.run(
-        words,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_at_toy_size_a_real_part_is_run_on_a_cpu(report, tmp_path, monkeypatch):
+    words = ("gpu_report.py", "--toy", "--only", "knn", "--out", str(tmp_path / "page.md"))
+    monkeypatch.setattr(sys, "argv", list(words))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with pytest.raises(SystemExit) as ended:
+        report.main()
     page = (tmp_path / "page.md").read_text()
-    assert done.returncode == 0, page
+    assert ended.value.code == 0, page
     assert "| Nearest neighbours out of a file | seconds 0" in page
     assert '"same_neighbours": 1.0' in page

@@ -142,7 +142,8 @@ def test_two_encoders_see_their_channels_and_their_features_stand_side_by_side(
     seen = {}
 
     def one(name, channels):
-        network = resnet(ModelRecipe(arch="resnet18", stem="small", dim=8), channels=channels)
+        model = ModelRecipe(arch="resnet18", stem="small", width=0.25, dim=8)
+        network = resnet(model, channels=channels)
         network.conv1.register_forward_pre_hook(lambda _, given: seen.update({name: given[0]}))
         return network
 
@@ -161,7 +162,7 @@ def test_two_encoders_see_their_channels_and_their_features_stand_side_by_side(
     monitor.top1((one("l", 1), one("ab", 2)))
     assert seen["l"][0, :, 0, 0].tolist() == [0.0]
     assert seen["ab"][0, :, 0, 0].tolist() == [1.0, 2.0]
-    assert seen["width"] == 1024
+    assert seen["width"] == 2 * 128
 
 
 def losses(source, read):
