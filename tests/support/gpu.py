@@ -19,6 +19,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import dilo
+
 Value = TypeVar("Value", Tensor, nn.Module)
 
 #: Calls whose result the CPU must know; those whose size it must know are refused by torch itself.
@@ -27,7 +29,8 @@ COPIES = {"_to_copy", "copy_"}
 #: Calls that launch nothing, beside those that torch knows to be views.
 FREE = {"_unsafe_view", "alias", "detach", "device", "lift_fresh"}
 FREE |= {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
-ROOT = Path(__file__).resolve().parents[2]
+#: Where lines of ours lie: the package, wherever it is installed, and the tests.
+OURS = (Path(dilo.__file__).parent, Path(__file__).parents[1])
 
 
 class Spec(NamedTuple):
@@ -235,7 +238,7 @@ def _lines(most: int = 3) -> str:
     frame = sys._getframe()
     while frame and len(lines) < most:
         path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(ROOT) and path != Path(__file__):
+        if any(map(path.is_relative_to, OURS)) and path != Path(__file__):
             lines.append(f"{path.name}:{frame.f_lineno}")
         frame = frame.f_back  # type: ignore[assignment]
     return " < ".join(lines)
