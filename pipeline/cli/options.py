@@ -312,8 +312,18 @@ def settings_of(
 
 def say(line: str) -> None:
     """Print words for people, on standard error; a log that is full or closed ends no work."""
-    with contextlib.suppress(OSError):
+    try:
         click.echo(printable(line), err=True)
+    except OSError:
+        _lead_nowhere(sys.stderr)
+
+
+def _lead_nowhere(stream: Any) -> None:
+    """Drop what a stream cannot write: Python would try again at the end, and exit with 120."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # one of a test has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def print_result(lines: Iterable[str], record: object = None, *, as_json: bool = False) -> None:
@@ -324,6 +334,7 @@ def print_result(lines: Iterable[str], record: object = None, *, as_json: bool =
         for text in texts:  # not every encoding has every letter of a file's name
             click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
     except OSError as error:
+        _lead_nowhere(sys.stdout)
         error.filename = "standard output"
         raise
 
