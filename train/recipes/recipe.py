@@ -62,6 +62,9 @@ class MocoRecipe:
     momentum: float = 0.999
     #: Similarities are divided by it.
     temperature: float = 0.07
+    #: For "moco": one more negative for each query, its own background with the foreground of
+    #: another image (Ryali et al. 2021). Needs masks, whether views are pasted or not.
+    swap_negatives: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +207,16 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def uses_of_masks(recipe: Recipe) -> dict[str, str]:
+    """Say in words what a recipe needs masks for, besides its method; and what does without."""
+    uses: dict[str, str] = {}
+    if recipe.paste.probability:
+        uses[f"pastes with probability {recipe.paste.probability:g}"] = "paste.probability=0"
+    if recipe.moco.swap_negatives:
+        uses["has moco.swap_negatives"] = "moco.swap_negatives=false"
+    return uses
+
+
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     """Make a recipe of plain values."""
     recipe = from_plain(Recipe, values, source)
@@ -222,6 +235,7 @@ def _check(recipe: Recipe, source: str) -> None:
     least_blur, most_blur = views.blur_sigma
     blurs = 0 < least_blur <= most_blur <= 1000
     strength = views.jitter_strength
+    swappable = recipe.method == "moco" or not moco.swap_negatives
     rules: list[Rule] = [
         *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
         *((f"{k}.temperature must be positive", v > 0, v) for k, v in temperatures.items()),
@@ -234,6 +248,7 @@ def _check(recipe: Recipe, source: str) -> None:
         *most_rules(recipe, MOST),
         *paste_rules(recipe.paste),
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
+        ("moco.swap_negatives = true needs method moco", swappable, recipe.method),
         ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
         ("model.width must be positive", model.width > 0, model.width),
         ("model.dim must be at least 1", model.dim >= 1, model.dim),

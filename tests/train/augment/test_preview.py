@@ -55,6 +55,16 @@ def test_figure_4_needs_masks(source):
         paste_sheet(bare, ALWAYS, {})
 
 
+def test_the_swap_stands_beside_the_views_and_has_the_background_of_the_first(source):
+    recipe = small_recipe("views.size=48", "views.order=[]", "moco.swap_negatives=true")
+    recipe = dataclasses.replace(recipe, paste=ALWAYS.paste)
+    sheet = view_sheet(source, recipe, {}, count=3)
+    assert sheet.width == GAP + 10 * (CELL + GAP)
+    query, swap = cell(sheet, 0, 2), cell(sheet, 0, 4)
+    assert np.abs(query - swap).mean() > 2
+    assert (np.abs(query - swap).max(2) <= 1).mean() > 0.1
+
+
 def test_two_samples_stand_in_a_row_each_with_both_of_its_views(source):
     sheet = view_sheet(source, ALWAYS, {}, count=3)
     assert sheet.width == GAP + 8 * (CELL + GAP)

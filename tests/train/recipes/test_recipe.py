@@ -68,12 +68,20 @@ from dilo.train.recipes.recipe import recipe_from_dict
         ("moco.momentum=nan", r"moco.momentum must be finite and below 2\*\*64, got nan"),
         ("views.blur_sigma=[-1, 2]", r"views.blur_sigma must be 0 < low <= high <= 1000, got"),
         ("views.blur_sigma=[2, 1]", r"views.blur_sigma must be 0 < low <= high <= 1000, got"),
+        ("moco.swap_negatives=1", r"moco.swap_negatives must be bool, got 1"),
         ("paste.blend_sigma=1e9", r"paste.blend_sigma must be at most 4096, got 1000000000.0"),
     ],
 )
 def test_what_is_no_recipe_is_refused_by_name(override, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe("moco-v2", [override])
+
+
+def test_matched_negatives_are_mocos():
+    for name in ("naive", "simclr", "supervised"):
+        message = f"moco.swap_negatives = true needs method moco, got '{name}'"
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(name, ["moco.swap_negatives=true"])
 
 
 def test_plain_values_fill_a_recipe_section_by_section():
