@@ -99,6 +99,9 @@ class ViewsRecipe:
     crop: Literal["random", "center"] = "random"
     #: Smallest and largest share of the image's area in a random crop.
     crop_scale: tuple[float, float] = (0.2, 1.0)
+    #: Smallest share of an image's object, by its mask, in a random crop: of up to ten crops, the
+    #: first that shows so much, else the one that shows most (CAST: 0.2). 0: any crop.
+    min_object: float = 0.0
     #: Probability of a horizontal flip.
     flip: float = 0.5
     #: Colour augmentations, in this order: "jitter", "gray", "blur".
@@ -212,6 +215,8 @@ def uses_of_masks(recipe: Recipe) -> dict[str, str]:
     uses: dict[str, str] = {}
     if recipe.paste.probability:
         uses[f"pastes with probability {recipe.paste.probability:g}"] = "paste.probability=0"
+    if recipe.views.min_object:
+        uses[f"has views.min_object = {recipe.views.min_object:g}"] = "views.min_object=0"
     if recipe.moco.swap_negatives:
         uses["has moco.swap_negatives"] = "moco.swap_negatives=false"
     return uses
@@ -228,7 +233,8 @@ def _check(recipe: Recipe, source: str) -> None:
     """Refuse values that are of the right type and still make no run."""
     moco, memory, model = recipe.moco, recipe.memory, recipe.model
     views, optimizer = recipe.views, recipe.optimizer
-    shares = {f"views.{k}": getattr(views, k) for k in ("flip", "jitter", "gray", "blur")}
+    fractions = ("min_object", "flip", "jitter", "gray", "blur")
+    shares = {f"views.{k}": getattr(views, k) for k in fractions}
     shares |= {"moco.momentum": moco.momentum, "memory.momentum": memory.momentum}
     temperatures = {k: getattr(recipe, k).temperature for k in ("moco", "memory", "simclr")}
     low, high = views.crop_scale
@@ -240,6 +246,11 @@ def _check(recipe: Recipe, source: str) -> None:
         *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
         *((f"{k}.temperature must be positive", v > 0, v) for k, v in temperatures.items()),
         ("views.crop_scale must be 0 < low <= high <= 1", 0 < low <= high <= 1, (low, high)),
+        (
+            "views.min_object > 0 needs views.crop random",
+            not views.min_object or views.crop == "random",
+            views.crop,
+        ),
         ("views.size must be at least 8", views.size >= 8, views.size),
         ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
         ("views.jitter_strength must be >= 0", min(strength) >= 0, strength),
