@@ -1,4 +1,4 @@
-"""Show what the network will see: the very views of epoch 0, and pastes on every background."""
+"""Show what the network will see: the very views of an epoch, and pastes on every background."""
 
 import dataclasses
 import itertools
@@ -34,14 +34,14 @@ BLENDS: dict[Literal["none", "gaussian"], str] = {"none": "no blend", "gaussian"
 
 
 def view_sheet(source: ImageSet, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
-    """Draw a contact sheet of training views."""
+    """Draw a contact sheet of the training views of the first epoch with pastes."""
     # Shown as pictures, whatever space the network sees them in.
     recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, space="rgb"))
     views = ViewDataset(source, recipe, SampleSpec(masks=recipe.moco.swap_negatives))
     bank = BackgroundBank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
-    bank.load_epoch(0)
+    bank.load_epoch(recipe.paste.from_epoch)
     indices = _spread(source.indices, count)
-    samples = [views[(0, index)] for index in indices]
+    samples = [views[(recipe.paste.from_epoch, index)] for index in indices]
     columns = [_view_cells(samples, recipe, bank)]
     if recipe.moco.swap_negatives:
         columns.append(_swap_cells(samples, views, bank))

@@ -131,7 +131,7 @@ def _draw(
         require_drawn(stores, recipe.paste, name)
         view_sheet(source, recipe, stores).save(action.preview, format="PNG")
         swap = ", and the swap of the first" if recipe.moco.swap_negatives else ""
-        words = f"{action.preview}: image, mask, and both views of epoch 0{swap}"
+        words = f"{action.preview}: image, mask, and both views of epoch {recipe.paste.from_epoch}{swap}"
         print_result([words], {"preview": str(action.preview)}, as_json=as_json)
 
 

@@ -191,6 +191,7 @@ def view_draw(
         box = _random_box(shapes, top, left, views.crop_scale, height, width)
         if views.min_object and object_share:
             box = _box_with_object(box, object_share, views, numbers, height, width)
+    may_paste = epoch >= paste.from_epoch and (view == 0 or paste.views == "both")
     pasting = PasteUniforms(pasted, kind, level, pick, down, across, blended)
     return ViewDraw(
         box=box,
@@ -202,7 +203,9 @@ def view_draw(
             box=box,
             flip=flip < views.flip,
             side=views.size,
-        ),
+        )
+        if may_paste
+        else None,
         jitter="jitter" in views.order and jittered < views.jitter,
         brightness=_between(max(0.0, 1 - strength[0]), 1 + strength[0], brightness),
         contrast=_between(max(0.0, 1 - strength[1]), 1 + strength[1], contrast),

@@ -144,6 +144,11 @@ class PasteRecipe:
 
     #: Probability of a paste, for each view alone; 0 trains without copy-paste.
     probability: float = 0.3
+    #: First epoch with pastes, counted from 0; no view of an earlier one is pasted.
+    from_epoch: int = 0
+    #: Which views may be pasted: "both", or "query", the first alone, which is MoCo's query; of a
+    #: method with one view, that one.
+    views: Literal["both", "query"] = "both"
     #: Edge: "none": the mask as it is; "gaussian": blurred; "mix": one of both, equally often.
     blend: Literal["none", "gaussian", "mix"] = "mix"
     #: Sigma of that blur, in pixels of the image.
@@ -257,7 +262,7 @@ def _check(recipe: Recipe, source: str) -> None:
         ("views.jitter_strength's hue must be at most 0.5", strength[3] <= 0.5, strength),
         ("views.blur_sigma must be 0 < low <= high <= 1000", blurs, views.blur_sigma),
         *most_rules(recipe, MOST),
-        *paste_rules(recipe.paste),
+        *paste_rules(recipe.paste, optimizer.epochs),
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
         ("moco.swap_negatives = true needs method moco", swappable, recipe.method),
         ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
@@ -290,13 +295,19 @@ def most_rules(recipe: object, bounds: Mapping[str, float]) -> list[Rule]:
     ]
 
 
-def paste_rules(paste: PasteRecipe) -> list[Rule]:
-    """Return each rule of copy-paste, whether it holds, and the value."""
+def paste_rules(paste: PasteRecipe, epochs: int) -> list[Rule]:
+    """Return each rule of copy-paste in a run of so many epochs, whether it holds, and the value."""
     fractions = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
     weights = list(dataclasses.asdict(paste.backgrounds).values())
     finite = all(map(math.isfinite, weights))
+    starts = paste.from_epoch == 0 or 0 < paste.from_epoch < epochs
     return [
         *((f"paste.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in fractions.items()),
+        (
+            f"paste.from_epoch must be >= 0 and less than optimizer.epochs, {epochs}",
+            starts,
+            paste.from_epoch,
+        ),
         ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
         ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
         ("paste.backgrounds must be finite and >= 0", finite and min(weights) >= 0, weights),

@@ -1,6 +1,7 @@
 """Draws: pure functions of their key, each parameter alone, in the proportions asked for."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -133,6 +134,26 @@ def test_a_changed_setting_changes_its_own_parameter_only(recipe, field, value, 
         before, after = flat(draw(*pasting, sample=sample)), flat(draw(*recipes, sample=sample))
         seen |= {name for name in before if before[name] != after[name]}
     assert seen == changed
+
+
+@pytest.mark.parametrize(
+    ("late", "without"),
+    [
+        (PasteRecipe(probability=0.7, from_epoch=3), lambda key: key["epoch"] < 3),
+        (PasteRecipe(probability=0.7, views="query"), lambda key: key["view"] > 0),
+    ],
+    ids=["from epoch 3", "on the query"],
+)
+def test_views_without_pastes_are_those_of_probability_0_and_the_others_as_before(late, without):
+    always = PasteRecipe(probability=0.7)
+    pasted = set()
+    for epoch, view, sample in itertools.product(range(5), (0, 1), range(12)):
+        key = {"epoch": epoch, "view": view, "sample": sample}
+        one, usual = draw(paste=late, **key), draw(paste=always, **key)
+        none = draw(paste=PasteRecipe(probability=0.0), **key)
+        assert one == (none if without(key) else usual)
+        pasted.add((without(key), usual.paste is not None))
+    assert len(pasted) == 4
 
 
 def share_of_corner(box):
