@@ -48,9 +48,12 @@ def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
 
 
 LARS = ("optimizer.name=lars", "optimizer.by=step", "optimizer.warmup=0.5")
-#: For each method, what makes the small recipe one of its own.
+#: All that docs/train-recipes.md has from the literature.
+OPTIONS = ("moco.swap_negatives=true", "views.min_object=0.5", "paste.views=query")
+#: For each method, what makes the small recipe one of its own; and MoCo with its options.
 METHODS_SMALL = {
     "moco": (),
+    "moco-options": ("method=moco", *OPTIONS, "paste.from_epoch=1", "paste.probability=0.7"),
     "instdisc": ("memory.negatives=6",),
     "cmc": ("memory.negatives=6", "views.space=lab"),
     "simclr": ("model.head=simclr", "views.space=unit", *LARS),

@@ -59,6 +59,15 @@ def test_the_previews_are_pictures_and_need_no_run(made, tmp_path):
     ("more", "options", "status", "message"),
     [
         ([], {"masks": False}, 3, "pastes with probability 0.3 and needs --masks DIR, got none"),
+        (
+            ["--set", "moco.swap_negatives=true", "--set", "views.min_object=0.2"],
+            {"masks": False},
+            3,
+            "pastes with probability 0.3 and has views.min_object = 0.2 and has "
+            "moco.swap_negatives and needs --masks DIR, got none: make it with dilo-prep masks, "
+            "or train without by --set paste.probability=0 --set views.min_object=0 --set "
+            "moco.swap_negatives=false",
+        ),
         ([], {"recipe": "moco"}, 3, "those that dilo-train --recipe lists, got 'moco'"),
         (["--set", "views.siez=1"], {}, 3, "unknown key views.siez"),
         (
