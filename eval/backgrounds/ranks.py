@@ -164,7 +164,7 @@ def paired_ranks(by_name: Mapping[str, Ranks]) -> list[dict[str, object]]:
 
 
 def chance(
-    asked: NDArray[np.int64],
+    queried: NDArray[np.int64],
     photographs: NDArray[np.int64],
     donors: NDArray[np.int64],
     candidates: NDArray[np.int64],
@@ -173,7 +173,7 @@ def chance(
 
     Parameters
     ----------
-    asked : ndarray of shape (Q,), int64
+    queried : ndarray of shape (Q,), int64
         Number of the photograph of each image that is asked for.
     photographs : ndarray of shape (M,), int64
         Number of the photograph that each image of the folder is of.
@@ -189,7 +189,7 @@ def chance(
     """
     images, sizes = len(candidates), np.bincount(candidates, minlength=photographs.max() + 1)
     missed = np.zeros(images)  # by rank, that the photograph does not stand so early
-    of_size = np.bincount(sizes[np.unique(asked)])
+    of_size = np.bincount(sizes[np.unique(queried)])
     for size in np.flatnonzero(of_size):
         left = np.arange(images, 0, -1.0)
         missed += of_size[size] * np.cumprod(np.maximum(left - size, 0) / left)

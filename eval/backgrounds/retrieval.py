@@ -212,7 +212,7 @@ def query_features(
                 for name, encoder in encoders.items():
                     features = run_backbone(encoder, pictures, "fp32").cpu()
                     require_finite(encoder, features)
-                    vectors[name].append(features.unflatten(0, query.donors.shape))
+                    vectors[name].append(features.view(*query.donors.shape, -1))
                 donors.append(query.donors)
             positions += part
             failures += reasons
@@ -248,18 +248,18 @@ def rank_queries(
     donors: dict[str, NDArray[np.int64]] = {}
     for part in parts:
         rows = [row for row, position in enumerate(part.positions) if position in shared]
-        asked = photographs[[part.positions[row] for row in rows]]
+        queried = photographs[[part.positions[row] for row in rows]]
         shape = (len(rows), recipe.questions)
         for name, vectors in part.vectors.items():
             own, first = rank_photographs(
                 banks[name].vectors[:],
                 torch.from_numpy(photographs[candidates[name]]),
                 vectors[rows].flatten(0, 1),
-                torch.from_numpy(asked).repeat_interleave(recipe.questions),
+                torch.from_numpy(queried).repeat_interleave(recipe.questions),
                 device,
             )
             images = candidates[name][first.view(shape).numpy()]
-            ranks[name] = Ranks(own.view(shape).numpy(), images, asked)
+            ranks[name] = Ranks(own.view(shape).numpy(), images, queried)
             donors[name] = part.donors[rows].numpy()
     return Retrieval(
         folder=folder,
