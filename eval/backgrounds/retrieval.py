@@ -152,7 +152,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     say_skipped([*failures.items()], say, "photographs give no query", f"{TASK}.json")
     unread = {path: reason for bank in banks.values() for path, reason in bank.unreadable}
     record = {
-        **record_head(TASK, next(iter(encoders.values()))),
+        **record_head(TASK, encoders.values()),
         "inputs": {
             "images": listing(folder),
             "masks": {"folder": str(request.masks.resolve()), "digest": store.fingerprint},

@@ -216,14 +216,14 @@ def write_record(path: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
-    """Begin a record: the command, and which network was measured at which side of its crops."""
-    return {
-        "task": task,
-        "checkpoint": str(encoder.source),
-        "step": encoder.step,
-        "size": encoder.size,
-    }
+def record_head(task: str, encoders: Iterable["Encoder"]) -> dict[str, Any]:
+    """Begin a record: the command, and which network was measured at which side of its crops.
+
+    Of several networks, what is the same for all; null stands for what differs.
+    """
+    sources = [(str(e.source), e.step, e.size) for e in encoders]
+    shared = (values[0] if len(set(values)) == 1 else None for values in zip(*sources, strict=True))
+    return {"task": task, **dict(zip(("checkpoint", "step", "size"), shared, strict=True))}
 
 
 def skipped_images(images: Iterable[tuple[str, str]]) -> list[dict[str, str]]:

@@ -152,7 +152,7 @@ def fast_record(
 def _head(task: str, encoder: Encoder) -> dict[str, Any]:
     """Begin a record, with what else a linear layer depends on."""
     network = {"arch": encoder.model.arch, "space": encoder.space}
-    return record_head(task, encoder) | network
+    return record_head(task, [encoder]) | network
 
 
 def _accuracy(result: EpochResult) -> dict[str, Any]:

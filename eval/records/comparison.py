@@ -95,7 +95,7 @@ def comparisons(
     for (task, label), row in rows.items():
         key = frozenset((name, v.result.path) for name, v in row.items())
         if key not in alike:
-            records = {name: v.result.record for name, v in row.items()}
+            records = {name: v.record for name, v in row.items()}
             alike[key] = not incomparable(task, records, chosen=chosen)
         ordered = {name: row[name] for name in columns if name in row}
         pairs = _pairs(row, others[task, label])

@@ -59,6 +59,12 @@ class MetricValue:
         return self.spec.task
 
     @property
+    def record(self) -> Mapping[str, Any]:
+        """Return the record that it is from, as if it were of its own checkpoint alone."""
+        own = {key: self.words[key] for key in ("step", "size") if key in self.words}
+        return self.result.record | own
+
+    @property
     def unit(self) -> str:
         """Return the unit of the value."""
         return self.spec.unit
