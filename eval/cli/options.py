@@ -67,11 +67,6 @@ checkpoint_option = click.option(
     type=click.Path(exists=True, path_type=Path),
     help=_CHECKPOINT,
 )
-optional_checkpoint_option = click.option(
-    "--checkpoint",
-    type=click.Path(exists=True, path_type=Path),
-    help=f"{_CHECKPOINT} Not needed if features come from files.",
-)
 
 
 def _batch_option(default: int) -> Callable[[Command], Command]:
@@ -219,6 +214,20 @@ def _run_name(path: Path) -> str:
         if (folder / "checkpoints").is_dir():
             return folder.name
     return whole.name if whole.is_dir() else whole.stem
+
+
+def checkpoints_option(*, required: bool) -> Callable[[Command], Command]:
+    """Make the option of the commands that measure networks one by one: any number, named."""
+    return click.option(
+        "--checkpoint",
+        "checkpoints",
+        multiple=True,
+        required=required,
+        metavar="[NAME=]PATH",
+        callback=named_checkpoints,
+        help=f"{_CHECKPOINT} Given again, each has its own result, and they are compared image by "
+        f"image.{'' if required else ' Not needed if features come from files.'}",
+    )
 
 
 def classifiers_option(*, required: bool) -> Callable[[Command], Command]:

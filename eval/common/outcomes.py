@@ -1,15 +1,21 @@
-"""Outcomes image by image: shares of right ones, and how those of two networks differ."""
+"""Outcomes image by image: shares of right ones, how those of two networks differ, and records."""
 
+import base64
+import binascii
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dilo.eval.common.intervals import Z, wilson
+from dilo.eval.common.results import Evaluation
 from dilo.eval.common.tables import text_table
+from dilo.pipeline.images.names import escaped
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,110 @@ def mean_difference(differences: NDArray[np.float64]) -> Proportion:
     mean, n = float(differences.mean()), len(differences)
     reach = Z * math.sqrt(float(differences.var()) / n)
     return Proportion(100 * mean, 100 * (mean - reach), 100 * (mean + reach), n)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Which of some images a network was right about."""
+
+    #: Of these images, no others, in their order.
+    digest: str
+    #: Of shape (M,), bool.
+    right: NDArray[np.bool_]
+
+    def difference(self, other: "Outcomes") -> Proportion | None:
+        """Compute how much more often this network is right; None where images differ."""
+        if self.digest != other.digest or self.right.shape != other.right.shape:
+            return None
+        return mean_difference(self.right.astype(np.float64) - other.right.astype(np.float64))
+
+
+def outcomes_record(
+    digest: str, paths: Iterable[str], right: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, Any]:
+    """Gather what a record keeps of outcomes: a bit an image.
+
+    Parameters
+    ----------
+    digest : str
+        Of the names and sizes of all files of the folder, as `inputs.listing` has it.
+    paths : iterable of str
+        The images of them that could be read.
+    right : mapping of str to ndarray of shape (M,), bool
+        Which of these a network was right about, by what it was asked.
+
+    Returns
+    -------
+    dict
+        The number of "images", their "digest", and "right": by what was asked, the bits in base64,
+        the first image's being the highest of the first byte.
+    """
+    of_images = hashlib.sha256(digest.encode())
+    for path in paths:
+        of_images.update(f"\n{escaped(path)}".encode())
+    return {
+        "images": len(next(iter(right.values()))),
+        "digest": of_images.hexdigest(),
+        "right": {
+            key: base64.b64encode(np.packbits(values).tobytes()).decode()
+            for key, values in right.items()
+        },
+    }
+
+
+def read_outcomes(record: Mapping[str, Any]) -> dict[str, Outcomes]:
+    """Read the outcomes of a record by what was asked; of none, or of damaged ones, nothing."""
+    outcomes = record.get("outcomes")
+    if not isinstance(outcomes, Mapping) or not isinstance(outcomes.get("right"), Mapping):
+        return {}
+    images, digest = outcomes.get("images"), outcomes.get("digest")
+    if type(images) is not int or not isinstance(digest, str):
+        return {}
+    values = {str(key): _bits(text, images) for key, text in outcomes["right"].items()}
+    return {key: Outcomes(digest, right) for key, right in values.items() if right is not None}
+
+
+def _bits(text: object, images: int) -> NDArray[np.bool_] | None:
+    """Unpack a bit an image; None where there are more or fewer."""
+    try:
+        packed = base64.b64decode(text if isinstance(text, str) else "", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if images < 1 or len(packed) != -(-images // 8):
+        return None
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=images).astype(bool)
+
+
+def paired_outcomes(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Compare each pair of records, by name, on the test images that both are of."""
+    outcomes = {name: read_outcomes(record) for name, record in records.items()}
+    pairs = []
+    for (name, first), (other, second) in combinations(outcomes.items(), 2):
+        differences = {key: first[key].difference(second[key]) for key in first if key in second}
+        top1 = {key: vars(share) for key, share in differences.items() if share is not None}
+        pairs.append({"first": name, "second": other, "top1": top1})
+    return pairs
+
+
+def compared(evaluations: Mapping[str, Evaluation], label: str) -> Evaluation:
+    """Put evaluations of a task side by side, by the names of their checkpoints.
+
+    One alone stays as it is. `label` names a number of the pairs by what was asked, "{key}".
+    """
+    if len(evaluations) == 1:
+        return next(iter(evaluations.values()))
+    records = {name: evaluation.record for name, evaluation in evaluations.items()}
+    record = {"task": next(iter(records.values()))["task"], "checkpoints": records}
+    record["pairs"] = paired_outcomes(records)
+    lines: list[str] = []
+    for name, evaluation in evaluations.items():
+        lines += [f"{name}: {evaluation.record['checkpoint']}", *evaluation.table, ""]
+    differences = {
+        pair_name(pair): {label.format(key=key): share for key, share in pair["top1"].items()}
+        for pair in record["pairs"]
+    }
+    labels = dict.fromkeys(name for numbers in differences.values() for name in numbers)
+    return Evaluation(record, [*lines[:-1], *pair_table(differences, list(labels))])
 
 
 def pair_table(

@@ -209,6 +209,14 @@ def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
     return write_record(folder / f"{record['task']}.json", record)
 
 
+def write_in_run(record: Mapping[str, Any], checkpoint: Path | None, say: Say) -> None:
+    """Write a record into the run that its checkpoint is of, where it is of one, and say so."""
+    task = str(record["task"])
+    if checkpoint is not None and (folder := run_folder(task, checkpoint)):
+        folder = settled_folder(folder, record, say, of_run=True)
+        say(f"written to {write_result(folder, record)}")
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> Path:
     """Write a record, whole or not at all; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
