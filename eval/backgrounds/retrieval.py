@@ -44,6 +44,7 @@ from dilo.eval.features.loading import Loader
 from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
+from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped, find_rows
 from dilo.pipeline.store import MaskStore
@@ -170,7 +171,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     size = next(iter(encoders.values())).size
     shown = Queries(folder, store, selection, np.array(retrieval.positions), recipe, size)
     figure = retrieval_figure(shown, retrieval, request.query)
-    return _write(request, record, figure, say)
+    return _write(request, record, figure, per_image(retrieval), say)
 
 
 def _require_several(folder: LabelledFolder, recipe: QueryRecipe) -> None:
@@ -183,15 +184,21 @@ def _require_several(folder: LabelledFolder, recipe: QueryRecipe) -> None:
         )
 
 
-def _write(request: Request, record: dict[str, Any], figure: "Figure", say: Say) -> Evaluation:
-    """Write record, table and picture."""
+def _write(
+    request: Request, record: dict[str, Any], figure: "Figure", ranks: str, say: Say
+) -> Evaluation:
+    """Write record, tables and picture."""
     record["name"] = request.name or data_name(record["inputs"])
     lines = [heading(record), *table(record)]
     out = settled_folder(request.out, record, say, of_run=request.of_run)
     write_text(out / "table.txt", "\n".join(lines) + "\n")
+    write_text(out / "per-image.csv", ranks)
     write_figure(figure, out / "retrieval.png")
     write_result(out, record)  # last: it says that the others are there
-    say(f"{out}: {TASK}.json has all numbers, retrieval.png shows some queries")
+    say(
+        f"{out}: {TASK}.json has all numbers, per-image.csv each rank, retrieval.png shows some "
+        "queries"
+    )
     return Evaluation(record, lines)
 
 
@@ -269,6 +276,18 @@ def rank_queries(
         ranks={name: ranks[name] for name in banks},
         donors=donors,
     )
+
+
+def per_image(retrieval: Retrieval) -> str:
+    """Write the rank of each query's own photograph by each network, a line a query."""
+    names = [escaped(retrieval.folder.names[position]) for position in retrieval.positions]
+    ranks = np.stack([ranks.own for ranks in retrieval.ranks.values()], axis=2)
+    lines = [
+        (name, question, *own)
+        for name, of_image in zip(names, ranks.tolist(), strict=True)
+        for question, own in enumerate(of_image)
+    ]
+    return csv_text(("image", "question", *retrieval.ranks), lines)
 
 
 def retrieval_results(encoders: Mapping[str, Encoder], retrieval: Retrieval) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Retrieval across backgrounds: by networks that see the object alone, or the background alone."""
 
+import csv
 import json
 
 import numpy as np
@@ -193,6 +194,11 @@ def test_photographs_that_cannot_be_used_are_skipped_and_listed(tmp_path):
     out = run / "eval" / "backgrounds-retrieval"
     assert json.loads((out / "backgrounds-retrieval.json").read_text()) == record
     assert (out / "retrieval.png").stat().st_size > 1000
+    head, *lines = csv.reader((out / "per-image.csv").read_text().splitlines())
+    assert (head, len(lines)) == (["image", "question", "run"], COUNT - 1)
+    assert lines[0][:2] == ["01.png", "0"]
+    found = sum(rank == "1" for _, _, rank in lines)
+    assert 100 * found / len(lines) == result["top1"]["value"]
     again = invoke(main, *words, "--batch", 4)
     table = (out / "table.txt").read_text()
     assert again.stdout == table
