@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import h5py
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images import decode_reduced, read_file
 from dilo.pipeline.saliency import METHODS, MaskRecipe, Method
-from dilo.pipeline.store.maskrows import compress_mask
+from dilo.pipeline.store.maskrows import create_masks
 
 SIZE = 224
 #: Networks have weights and devices, and a benchmark of their own.
@@ -55,16 +58,29 @@ STAGES = (
         ("equations", f"dilo.pipeline.saliency.classical.{name}", "solve")
         for name in ("rbd", "mc", "mr")
     ),
-    ("compression", "__main__", "compress_mask"),
+    ("compression", "__main__", "write_mask"),
     ("grabcut", "dilo.pipeline.saliency.cuts.grabcut", "grabcut"),
 )
 REST = "method and the rest"
 
 
-def whole_mask(path: Path, recipe: MaskRecipe) -> bytes:
+def whole_mask(path: Path, recipe: MaskRecipe, masks: h5py.Dataset) -> None:
     """Make one row of a shard of one file."""
     image, _ = decode_reduced(read_file(path), recipe.side)
-    return compress_mask(recipe(image, SIZE))
+    write_mask(masks, recipe(image, SIZE))
+
+
+def write_mask(masks: h5py.Dataset, mask: NDArray[np.uint8]) -> None:
+    """Let HDF5 compress a mask, as it does in a shard, and write it."""
+    masks[0] = mask
+    masks.flush()
+
+
+@contextlib.contextmanager
+def mask_row() -> Iterator[h5py.Dataset]:
+    """Give a row of a shard to write masks to, in memory."""
+    with h5py.File("row.h5", "w", driver="core", backing_store=False) as file:
+        yield create_masks(file, 1, SIZE)
 
 
 def sample_jpegs(folder: Path) -> list[Path]:
@@ -121,7 +137,9 @@ def stopwatch(
             setattr(owner, name, function)
 
 
-def stage_table(recipe: MaskRecipe, files: list[Path], repeats: int) -> dict[str, float]:
+def stage_table(
+    work: Callable[[Path], object], files: list[Path], repeats: int
+) -> dict[str, float]:
     """Milliseconds a stage: of each file the fastest run, of these the median over files."""
     rows = []
     for file in files:
@@ -129,7 +147,7 @@ def stage_table(recipe: MaskRecipe, files: list[Path], repeats: int) -> dict[str
         for _ in range(repeats):
             with stopwatch(STAGES) as spent:
                 start = time.perf_counter()
-                whole_mask(file, recipe)
+                work(file)
                 whole = time.perf_counter() - start
             spent[REST] = whole - sum(spent.values())
             runs.append(spent)
@@ -141,11 +159,17 @@ def stage_table(recipe: MaskRecipe, files: list[Path], repeats: int) -> dict[str
 def measure(method: str, refine: str | None, files: list[Path], repeats: int) -> dict[str, Any]:
     """Gather what is printed of one method."""
     recipe = MaskRecipe.create(method, refine)
-    whole_mask(files[0], recipe)  # compiled and imported once, not an image
-    decode_ms = median_ms(lambda file: cv2.imread(str(file)), files, repeats)
-    wall, cpu = time.perf_counter(), time.process_time()
-    mask_ms = median_ms(lambda file: whole_mask(file, recipe), files, repeats)
-    threads = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    with mask_row() as masks:
+
+        def work(file: Path) -> None:
+            whole_mask(file, recipe, masks)
+
+        work(files[0])  # compiled and imported once, not an image
+        decode_ms = median_ms(lambda file: cv2.imread(str(file)), files, repeats)
+        wall, cpu = time.perf_counter(), time.process_time()
+        mask_ms = median_ms(work, files, repeats)
+        threads = (time.process_time() - cpu) / (time.perf_counter() - wall)
+        stages = stage_table(work, files, repeats)
     packages = ("numba", "numpy", "opencv-python-headless", "simplejpeg")
     name = f"{method}, {refine}" if refine else method
     return {
@@ -153,7 +177,7 @@ def measure(method: str, refine: str | None, files: list[Path], repeats: int) ->
         "ratio": round(mask_ms / decode_ms, 2),
         "mask_ms": round(mask_ms, 2),
         "decode_ms": round(decode_ms, 2),
-        "stages_ms": {k: round(v, 3) for k, v in stage_table(recipe, files, repeats).items()},
+        "stages_ms": {stage: round(ms, 3) for stage, ms in stages.items()},
         "images": len(files),
         "threads": round(threads, 2),
         "versions": {name: version(name) for name in packages},

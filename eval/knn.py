@@ -11,6 +11,7 @@ import torch
 
 from dilo.eval.common.inputs import data_name, listing
 from dilo.eval.common.machine import Machine
+from dilo.eval.common.outcomes import outcomes_record
 from dilo.eval.common.results import Evaluation, provenance, skipped_images
 from dilo.eval.features.extraction import width_of
 from dilo.eval.features.features import Features
@@ -190,7 +191,7 @@ def knn_record(
     Returns
     -------
     dict
-        Settings, counts and, for each k, accuracies in per cent.
+        Settings, counts and, for each k, accuracies in per cent and which images are right.
     """
     accuracies = knn_accuracy(
         bank.vectors,
@@ -219,6 +220,11 @@ def knn_record(
             }
             for accuracy in accuracies
         ],
+        "outcomes": outcomes_record(
+            queries.digest,
+            queries.paths,
+            {str(accuracy.k): accuracy.right.numpy() for accuracy in accuracies},
+        ),
         "classes": len(bank.classes),
         "precision": source.precision,
         "inputs": {"train": listing(bank), "test": listing(queries)},

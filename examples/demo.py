@@ -2,8 +2,8 @@
 
 The photographs are scikit-image's. Everything runs through the three programs, as on your own
 images, and each command is shown. MoCo is trained twice, with the paste and without it, all else
-equal. Then each network is asked: here is a photograph's foreground on a background that no
-training saw. Which photograph is it of?
+equal. Then each network is asked: here is a picture's foreground on a background that no training
+saw. Which photograph is it of?
 """
 
 import argparse
@@ -22,10 +22,6 @@ import skimage.data
 import torch
 from PIL import Image
 from torchvision.models import resnet18
-from torchvision.transforms import v2
-
-from dilo.train.copypaste import CopyPaste
-from dilo.train.masked import LoadWithMask
 
 Program = subprocess.Popen[str]
 
@@ -50,10 +46,10 @@ UNSEEN = {
     "stars": skimage.data.hubble_deep_field,
     "tissue": skimage.data.immunohistochemistry,
 }
-#: Pictures cut of each photograph for training, and questions asked about it.
-PICTURES, QUESTIONS = 24, 40
-#: Longest side of a picture, and side of a question, in pixels.
-PICTURE_SIDE, QUESTION_SIDE = 256, 128
+#: Pictures cut of each photograph, and questions asked about each picture.
+PICTURES, QUESTIONS = 24, 2
+#: Longest side of a picture, in pixels.
+PICTURE_SIDE = 256
 
 
 def main() -> None:
@@ -78,21 +74,21 @@ def main() -> None:
         *("dilo-prep", "backgrounds", "--kind", "textures", "--images", out / "unseen"),
         *("--out", textures, "--crops", 16),
     )
-    torch.manual_seed(options.seed)
-    ask(photographs, masks, textures, out / "questions" / "unseen")
-    ask(photographs, masks, "gray", out / "questions" / "gray")
-    unseen = find(out, "unseen", "found.png", "--pick", "successes")
-    gray = find(out, "gray", "found-gray.png")
+    unseen, gray = (
+        ask(out, backgrounds, out / "answers" / name, options.seed)
+        for name, backgrounds in (("unseen", textures), ("gray", "gray"))
+    )
+    shutil.copy(out / "answers" / "unseen" / "retrieval.png", out / "found.png")
     minutes, seconds = divmod(round(time.monotonic() - begin), 60)
     print(
-        f"\nDone in {minutes} min {seconds} s. A photograph's foreground, cropped anew, on another "
+        f"\nDone in {minutes} min {seconds} s. A picture's foreground, cropped anew, on another "
         f"background:\nhow often is the most similar picture one of the same photograph "
         f"(chance {100 / len(PHOTOGRAPHS):.0f} %)?\n\n"
         f"{'background':<44}{'untrained':>10}{'without paste':>15}{'with paste':>12}\n"
         + table_row("no network saw it (brick, grass, stars, ...)", unseen)
         + table_row("plain gray, as in training", gray)
         + f"\nLook at\n"
-        f"  {out / 'found.png'}   questions, and what each network finds\n"
+        f"  {out / 'found.png'}   some questions, and what each network finds\n"
         f"  {out / 'views.png'}   image, mask, and the views that a network is trained on\n"
         f"  {out / 'masks.png'}   image, mask, foreground\n"
         f"  {out / 'with-paste'}/   the run: checkpoints, losses (metrics.jsonl), recipe.toml"
@@ -165,40 +161,24 @@ def fast_precision() -> str:
     return "bf16" if fastest(torch.bfloat16) < 0.7 * fastest(torch.float32) else "fp32"
 
 
-def ask(photographs: Path, masks: Path, backgrounds: Path | str, folder: Path) -> None:
-    """Paste the foreground of each whole photograph onto backgrounds, and crop it anew."""
-    question = v2.Compose(
-        [
-            CopyPaste(1.0, backgrounds=backgrounds, blend="none", side=PICTURE_SIDE),
-            v2.RandomResizedCrop(QUESTION_SIDE, (0.5, 1.0)),
-            v2.RandomHorizontalFlip(),
-        ]
-    )
-    load = LoadWithMask(photographs, masks)
-    for name in PHOTOGRAPHS:
-        (folder / name).mkdir(parents=True)
-        sample = load(photographs / name / "00.jpg")
-        for number in range(QUESTIONS):
-            question(sample).save(folder / name / f"{number:02d}.png")
-
-
-def find(out: Path, background: str, picture: str, *options: object) -> list[float]:
-    """Let each network find the most similar picture: how often it is right, in per cent."""
+def ask(out: Path, backgrounds: object, answers: Path, seed: int) -> list[float]:
+    """Ask each network which photograph a foreground is of: how often it is right, in per cent."""
     checkpoints = {
         "with paste": out / "with-paste",
         "without paste": out / "without",
         "untrained": out / "without" / "checkpoints" / "step-00000000.pt",
     }
     record = run(
-        *("dilo-eval", "neighbors", "--images", out / "photographs", "--k", 1, *options),
-        *("--queries", out / "questions" / background, "--out", out / picture, "--json"),
+        *("dilo-eval", "backgrounds", "--retrieval", "--images", out / "photographs"),
+        *("--masks", out / "masks", "--backgrounds", backgrounds, "--same", "folder"),
+        *("--questions", QUESTIONS, "--seed", seed, "--out", answers, "--json"),
         *(
             word
             for name, path in checkpoints.items()
             for word in ("--checkpoint", f"{name}={path}")
         ),
     )
-    right = {one["name"]: one["precision"] for one in json.loads(record)["checkpoints"]}
+    right = {one["name"]: one["top1"]["value"] for one in json.loads(record)["results"]}
     return [right[name] for name in reversed(checkpoints)]
 
 

@@ -1,6 +1,8 @@
 """Draw the README's pictures from what the demo made: python examples/pictures.py --demo demo."""
 
 import argparse
+import csv
+import json
 import subprocess
 import sys
 import tempfile
@@ -15,8 +17,8 @@ from dilo.train.masked import LoadWithMask
 
 #: Photographs whose masks are good.
 SHOWN = ("coffee", "coins", "horse")
-#: Questions that only the network with the paste answers, of the seed 0.
-QUERIES = ("astronaut/27.png", "horse/31.png", "motorcycle/11.png")
+#: Questions that only the network with the paste answers.
+QUESTIONS = 3
 #: Width and height of a cell, and the gap between cells, in pixels.
 CELL, GAP = (200, 150), 6
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -52,22 +54,38 @@ def pastes(demo: Path) -> Image.Image:
 
 
 def answers(demo: Path) -> Image.Image:
-    """Draw some questions, and the picture that each network finds."""
+    """Draw some questions that only one network answers, and the picture that each finds."""
+    answered = demo / "answers" / "unseen"
+    record = json.loads((answered / "backgrounds-retrieval.json").read_text())
     networks = {
         "with paste": demo / "with-paste",
         "without paste": demo / "without",
         "untrained": demo / "without" / "checkpoints" / "step-00000000.pt",
     }
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "found.png"
-        command = [sys.executable, "-m", "dilo.eval", "neighbors", "--k", "1"]
-        command += ["--images", str(demo / "photographs"), "--out", str(picture)]
-        command += ["--queries", str(demo / "questions" / "unseen")]
+        command = [sys.executable, "-m", "dilo.eval", "backgrounds", "--retrieval", "--out", folder]
+        command += ["--images", str(demo / "photographs"), "--masks", str(demo / "masks")]
+        command += ["--backgrounds", str(demo / "textures"), "--same", "folder"]
         command += [f"--checkpoint={name}={path}" for name, path in networks.items()]
-        command += [f"--query={query}" for query in QUERIES]
+        command += [f"--{option}={record[option]}" for option in ("seed", "questions")]
+        command += [f"--query={path}" for path in only_with_paste(answered)]
         subprocess.run(command, check=True)
-        with Image.open(picture) as image:
+        with Image.open(Path(folder) / "retrieval.png") as image:
             return image.convert("RGB")
+
+
+def only_with_paste(answered: Path) -> list[str]:
+    """Choose pictures whose first question only one network answers, each of another photograph."""
+    with (answered / "per-image.csv").open(newline="") as file:
+        ranks = [line for line in csv.DictReader(file) if line["question"] == "0"]
+    chosen = [
+        line["image"]
+        for line in ranks
+        if [int(line[name]) == 1 for name in ("with paste", "without paste", "untrained")]
+        == [True, False, False]
+    ]
+    by_photograph = {path.partition("/")[0]: path for path in chosen}
+    return [by_photograph[name] for name in sorted(by_photograph)][:QUESTIONS]
 
 
 def save(page: Image.Image, name: str) -> None:

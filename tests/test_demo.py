@@ -1,13 +1,12 @@
 """The demo: its pictures, questions and table; the training is the programs', tested elsewhere."""
 
 import importlib.util
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 from support.cli import invoke
+from support.probes import write_small
 
 from dilo.pipeline.cli import main as prep
 
@@ -22,24 +21,25 @@ def demo():
     return module
 
 
-def test_questions_are_pastes_that_differ_and_that_a_seed_repeats(demo, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "PHOTOGRAPHS", {"coffee": demo.PHOTOGRAPHS["coffee"]})
-    monkeypatch.setattr(demo, "PICTURES", 1)
-    monkeypatch.setattr(demo, "QUESTIONS", 3)
-    photographs, masks = tmp_path / "photographs", tmp_path / "masks"
-    demo.cut_photographs(photographs)
-    invoke(prep, "masks", "--images", photographs, "--out", masks, "--backend", "threading")
-    for folder in ("first", "again"):
-        torch.manual_seed(0)
-        demo.ask(photographs, masks, "gray", tmp_path / folder)
-    first, again = (
-        [np.asarray(Image.open(path)) for path in sorted((tmp_path / folder).rglob("*.png"))]
-        for folder in ("first", "again")
-    )
-    assert len(first) == 3
-    assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
-    assert not np.array_equal(first[0], first[1])
-    assert first[0].shape == (demo.QUESTION_SIDE, demo.QUESTION_SIDE, 3)
+def test_networks_are_asked_by_the_program_and_their_answers_read(demo, tmp_path, monkeypatch):
+    photographs = {name: demo.PHOTOGRAPHS[name] for name in ("coffee", "rocket")}
+    monkeypatch.setattr(demo, "PHOTOGRAPHS", photographs)
+    monkeypatch.setattr(demo, "PICTURES", 2)
+    demo.cut_photographs(tmp_path / "photographs")
+    options = ("--images", tmp_path / "photographs", "--out", tmp_path / "masks")
+    invoke(prep, "masks", *options, "--backend", "threading")
+    for run, steps in (("with-paste", 7), ("without", 7), ("without", 0)):
+        write_small(tmp_path / run / "checkpoints" / f"step-{steps:08d}.pt")
+    shares = demo.ask(tmp_path, "gray", tmp_path / "answers", 0)
+    record = json.loads((tmp_path / "answers" / "backgrounds-retrieval.json").read_text())
+    assert (record["photographs"], record["candidates"], record["questions"]) == (2, 4, 2)
+    assert [result["name"] for result in record["results"]] == [
+        "with paste",
+        "without paste",
+        "untrained",
+    ]
+    assert shares == [result["top1"]["value"] for result in reversed(record["results"])]
+    assert (tmp_path / "answers" / "retrieval.png").exists()
 
 
 def test_no_background_of_a_question_is_a_photograph_of_the_training(demo):

@@ -55,10 +55,10 @@ def find_challenge(root: Path, wanted: tuple[str, ...] = ()) -> Challenge:
     folders = {}
     for name in chosen:
         folder = root / name / "val"
-        if (found := _classes(folder)) != classes or len(classes) != NINE:
+        if (present := _classes(folder)) != classes or len(classes) != NINE:
             raise DiloError(
                 f"{folder} must hold the {NINE} class folders of ImageNet-9, the same in every "
-                f"variation, got {len(found)} ({first_few(found)}): unpack the release again"
+                f"variation, got {len(present)} ({first_few(present)}): unpack the release again"
             )
         folders[name] = labelled_folder(folder, classes=classes)
     return Challenge(root, classes, folders)

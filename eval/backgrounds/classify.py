@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -120,15 +121,16 @@ class Answers:
     background_labels: Tensor | None = None
 
     @property
-    def right(self) -> Tensor:
+    def right(self) -> NDArray[np.bool_]:
         """Tell which are right.
 
         Returns
         -------
-        Tensor of shape (M,), bool
+        ndarray of shape (M,), bool
             True where the answer is the foreground's class.
         """
-        return self.predictions == self.labels
+        right: NDArray[np.bool_] = (self.predictions == self.labels).numpy()
+        return right
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,10 +92,10 @@ class BackgroundDonors:
         Returns
         -------
         ndarray of shape (N,), int64
-            All donors of the class that `background_labels` says, but for the image itself.
+            All donors of the class that `background_class` says, but for the image itself.
         """
-        background_labels, numbers = self._drawn(position, kind)
-        members = self.members[background_labels]
+        label, numbers = self._drawn(position, kind)
+        members = self.members[label]
         members = members[members != position]
         drawn: NDArray[np.int64] = members[permutation(numbers, len(members))]
         return drawn

@@ -30,6 +30,7 @@ from dilo.eval.common.results import (
     Evaluation,
     Say,
     provenance,
+    record_head,
     say_skipped,
     settled_folder,
     skipped_images,
@@ -159,7 +160,7 @@ def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: 
             failures += judged.failures
     answers = [dict(by_name[classifier_under_test.name]) for classifier_under_test in candidates]
     record = {
-        **_first(candidates),
+        **record_head("backgrounds", (c.classifier.encoder for c in candidates)),
         "mode": "folder",
         "inputs": {
             "images": listing(folder),
@@ -207,7 +208,7 @@ def evaluate_challenge(
         running = replace(setup.running, progress=progress.advance)
         judged = classify_challenge(candidates, challenge, running, side=side, limit=setup.limit)
     record = {
-        **_first(candidates),
+        **record_head("backgrounds", (c.classifier.encoder for c in candidates)),
         "mode": "challenge",
         "inputs": {"images": keyed(root, _files(challenge))},
         "images": str(root),
@@ -244,11 +245,6 @@ def _say_how(
                 resized.setdefault(shape, []).append(name)
     for (height, width), names in resized.items():
         say(f"{width} x {height} px are resized to {side} x {side}: images of {', '.join(names)}")
-
-
-def _first(candidates: Sequence[ClassifierUnderTest]) -> dict[str, Any]:
-    """Begin a record with what every one begins with; of several classifiers, the first."""
-    return {"task": "backgrounds", **_source(candidates[0].classifier)}
 
 
 def _source(classifier: Classifier) -> dict[str, Any]:

@@ -1,45 +1,23 @@
 """What answers say of the reliance on backgrounds: shares in percent, with 95 % intervals."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from dilo.eval.backgrounds.classify import Answers
-from dilo.eval.common.intervals import Z, wilson
+from dilo.eval.common.intervals import Z
+from dilo.eval.common.outcomes import (
+    Proportion,
+    interval_cell,
+    mean_difference,
+    pair_name,
+    pair_table,
+    proportion,
+)
 from dilo.eval.common.tables import text_table
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """A share of images, or a difference of two, in percent."""
-
-    #: The share.
-    value: float
-    #: Its 95 % interval.
-    low: float
-    #: Its 95 % interval.
-    high: float
-    #: How many it is a share of.
-    images: int
-
-
-def proportion(hits: Tensor) -> Proportion | None:
-    """Compute the share of hits, one an image, with Wilson's interval; None of no images.
-
-    Parameters
-    ----------
-    hits : Tensor of shape (M,), bool
-        Which images are hits.
-    """
-    if not (n := len(hits)):
-        return None
-    count = int(hits.sum())
-    low, high = wilson(count, n)
-    return Proportion(100 * count / n, low, high, n)
 
 
 def background_gap(same: Answers, rand: Answers) -> Proportion | None:
@@ -50,41 +28,17 @@ def background_gap(same: Answers, rand: Answers) -> Proportion | None:
     .. [1] K. Xiao, L. Engstrom, A. Ilyas and A. Madry, "Noise or Signal: The Role of Image
        Backgrounds in Object Recognition", ICLR 2021: BG-Gap.
     """
-    first, second = same.right.double(), rand.right.double()
+    first, second = same.right.astype(np.float64), rand.right.astype(np.float64)
     if not len(first) or not len(second):
         return None
     if paired(same, rand):
         return mean_difference(first - second)
     gap = float(first.mean() - second.mean())
-    variance = sum(float(right.var(unbiased=False)) / len(right) for right in (first, second))
+    variance = sum(float(right.var()) / len(right) for right in (first, second))
     reach = Z * math.sqrt(variance)
     return Proportion(
         100 * gap, 100 * (gap - reach), 100 * (gap + reach), min(len(first), len(second))
     )
-
-
-def mean_difference(differences: Tensor) -> Proportion:
-    """Average differences, one an image, with the normal interval of their mean.
-
-    Parameters
-    ----------
-    differences : Tensor of shape (M,), float64
-        Of two outcomes of each image, 0 or 1, or of two such differences; at least one.
-
-    Returns
-    -------
-    Proportion
-        In points. Of two outcomes, zero outside its interval is what McNemar's test, without its
-        correction for continuity, calls a difference at 5 %.
-
-    References
-    ----------
-    .. [1] A. Agresti, "Categorical Data Analysis", 2nd edition, 2002, section 10.1: comparing
-       dependent proportions.
-    """
-    mean, n = float(differences.mean()), len(differences)
-    reach = Z * math.sqrt(float(differences.var(unbiased=False)) / n)
-    return Proportion(100 * mean, 100 * (mean - reach), 100 * (mean + reach), n)
 
 
 def background_match_rate(answers: Answers) -> Proportion | None:
@@ -92,7 +46,7 @@ def background_match_rate(answers: Answers) -> Proportion | None:
     if answers.background_labels is None:
         return None
     other = answers.background_labels != answers.labels
-    return proportion((answers.predictions == answers.background_labels)[other])
+    return proportion((answers.predictions == answers.background_labels)[other].numpy())
 
 
 def retained_rate(original: Answers, answers: Answers) -> Proportion | None:
@@ -127,12 +81,15 @@ def reliance_metrics(by_variation: Mapping[str, Answers]) -> dict[str, object]:
     return record
 
 
-def paired_metrics(found: Mapping[str, Mapping[str, Answers]]) -> list[dict[str, object]]:
+def paired_metrics(by_name: Mapping[str, Mapping[str, Answers]]) -> list[dict[str, object]]:
     """Compare each pair of classifiers, by name, on the images that both were shown."""
     pairs: list[dict[str, object]] = []
-    for (name, first), (other, second) in combinations(found.items(), 2):
+    for (name, first), (other, second) in combinations(by_name.items(), 2):
         common = [v for v in first if v in second and paired(first[v], second[v])]
-        differences = {v: first[v].right.double() - second[v].right.double() for v in common}
+        differences = {
+            v: first[v].right.astype(np.float64) - second[v].right.astype(np.float64)
+            for v in common
+        }
         pair: dict[str, object] = {"first": name, "second": other}
         pair["top1"] = {v: vars(mean_difference(values)) for v, values in differences.items()}
         gaps = [differences[v] for v in ("mixed_same", "mixed_rand") if v in differences]
@@ -179,31 +136,6 @@ def table(record: Mapping[str, Any]) -> list[str]:
         pair_name(pair): {**pair["top1"], **({"BG-gap": gap} if gap else {})} for pair, gap in gaps
     }
     return [*lines, *pair_table(pairs, list(MEANINGS))]
-
-
-def pair_table(
-    pairs: Mapping[str, Mapping[str, Mapping[str, float]]], names: Sequence[str]
-) -> list[str]:
-    """Write the differences of each pair, a row a measure, in the order of `names`."""
-    rows = [
-        [name, *(interval_cell(d[name]) if name in d else "-" for d in pairs.values())]
-        for name in names
-        if any(name in differences for differences in pairs.values())
-    ]
-    if not rows:
-        return []
-    title = "differences on the same images, in points, with their paired 95 % intervals:"
-    return ["", title, *text_table(["", *pairs], rows)]
-
-
-def pair_name(pair: Mapping[str, Any]) -> str:
-    """Name a difference."""
-    return f"{pair['first']} less {pair['second']}"
-
-
-def interval_cell(share: Mapping[str, float]) -> str:
-    """Write a share or a difference with its interval."""
-    return f"{share['value']:.1f} ({share['low']:.1f} to {share['high']:.1f})"
 
 
 def _cells(result: Mapping[str, Any]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Queries: the foreground of a photograph, cropped anew, on the background of another image."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -30,11 +31,12 @@ HELD = 0.5
 
 
 class Query(NamedTuple):
-    """A query; or B of them, stacked."""
+    """The N queries of an image; or of B of them, stacked."""
 
-    #: RGB; of shape (3, S, S), uint8.
+    #: RGB; of shape (N, 3, S, S), uint8.
     pictures: Tensor
-    #: Position in the folder of the image that lent the background, -1 for none; int64.
+    #: Position in the folder of the image that lent each background, -1 for none; of shape (N,),
+    #: int64.
     donors: Tensor
 
 
@@ -46,8 +48,12 @@ class QueryRecipe:
     seed: int = 0
     #: Least share of an image's area in a crop; 1 takes the evaluation crop, never mirrored.
     crop: float = 0.5
-    #: Those of the other images, a gray level, or what a store holds.
+    #: Those of the other photographs, a gray level, or what a store holds.
     backgrounds: Literal["images", "gray"] | BackgroundStore = "images"
+    #: What is one photograph: an image, or all images of a folder.
+    same: Literal["image", "folder"] = "image"
+    #: Queries of each image.
+    questions: int = 1
 
     @property
     def background_words(self) -> str:
@@ -55,13 +61,27 @@ class QueryRecipe:
         store = self.backgrounds
         return store if isinstance(store, str) else f"{store.kind} {store.fingerprint}"
 
-    def draw(self, key: int, view: int, shape: tuple[int, ...], size: int) -> ViewDraw:
-        """Draw the crop of an image, as training does."""
+    def photograph(self, path: str) -> str:
+        """Name the photograph that an image is of, by its path below the folder of all."""
+        folder, _, _ = path.rpartition("/")
+        return folder if folder and self.same == "folder" else path
+
+    def photographs(self, paths: Iterable[str]) -> NDArray[np.int64]:
+        """Give each of M images the number of its photograph."""
+        numbers: dict[str, int] = {}
+        return np.array(
+            [numbers.setdefault(self.photograph(path), len(numbers)) for path in paths], np.int64
+        )
+
+    def draw(
+        self, key: int, view: int, shape: tuple[int, ...], size: int, question: int = 0
+    ) -> ViewDraw:
+        """Draw the crop of an image for one of its queries, as training does."""
         views = ViewsRecipe(size=size, crop_scale=(self.crop, 1.0))
         if self.crop == 1:
             views = ViewsRecipe(size=size, crop="center", flip=0)
         plain = PasteRecipe(probability=0)
-        place = {"sample": key, "view": view, "epoch": 0}
+        place = {"sample": key, "view": view, "epoch": question}
         return view_draw(views, plain, seed=self.seed, **place, height=shape[0], width=shape[1])
 
 
@@ -107,17 +127,26 @@ class Queries(Dataset[tuple[int, Query | str]]):
         except ImageError as error:
             require_access(error, path)
             return position, str(error)
-        background, donor = self._background(position)
-        if background is None:
-            return position, "no other image gives a background"
-        view, alpha = self._foreground(position, image)
-        picture = paste(view[None] / 255, alpha[None] / 255, background[None] / 255)[0]
-        return position, Query((255 * picture).round().to(torch.uint8), torch.tensor(donor))
+        pictures, donors = [], []
+        for question in range(self.recipe.questions):
+            background, donor = self._background(position, question)
+            if background is None:
+                return position, "no other image gives a background"
+            view, alpha = self._foreground(position, image, question)
+            picture = paste(view[None] / 255, alpha[None] / 255, background[None] / 255)[0]
+            pictures.append((255 * picture).round().to(torch.uint8))
+            donors.append(donor)
+        return position, Query(torch.stack(pictures), torch.tensor(donors))
 
-    def _foreground(self, position: int, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    def _foreground(
+        self, position: int, image: NDArray[np.uint8], question: int
+    ) -> tuple[Tensor, Tensor]:
         """Crop an image and its mask alike: the first crop that holds enough of the foreground."""
         mask, key = self._mask(position), path_key(self.folder.names[position])
-        draws = (self.recipe.draw(key, view, image.shape, self.size) for view in range(CROP_TRIES))
+        draws = (
+            self.recipe.draw(key, view, image.shape, self.size, question)
+            for view in range(CROP_TRIES)
+        )
         draw = next((draw for draw in draws if held(mask, draw, image.shape) >= HELD), None)
         if draw is None:
             draw = QueryRecipe(crop=1).draw(key, 0, image.shape, self.size)
@@ -125,24 +154,32 @@ class Queries(Dataset[tuple[int, Query | str]]):
         pixels, weights = np.array(view), np.array(alpha)
         return torch.from_numpy(pixels).permute(2, 0, 1), torch.from_numpy(weights)[None]
 
-    def _background(self, position: int) -> tuple[Tensor | None, int]:
+    def _background(self, position: int, question: int) -> tuple[Tensor | None, int]:
         """Draw backgrounds until one can be had, and say which image lent it."""
         key = path_key(self.folder.names[position])
-        uniform = generator(self.recipe.seed, QUERY, key).random((BACKGROUND_TRIES, 2))
+        numbers = generator(self.recipe.seed, QUERY, key, question)
+        uniform = numbers.random((BACKGROUND_TRIES, 2))
         source = self.recipe.backgrounds
         if source == "gray":
             return torch.full((3, 1, 1), int(255 * uniform[0, 0]), dtype=torch.uint8), -1
         for pick, offset in uniform.tolist():
             if isinstance(source, BackgroundStore):
                 row = int(pick * len(source))
-                if source.source(row) != self.folder.names[position]:
+                if self._is_other(source.source(row), position):
                     pixels = square_crop(source[row], offset, self.size)
                     return torch.from_numpy(pixels).permute(2, 0, 1), -1
                 continue
             donor = int(self.selection.positions[int(pick * len(self.selection.positions))])
-            if donor != position and (background := self._lent(donor)) is not None:
+            if not self._is_other(self.folder.names[donor], position):
+                continue
+            if (background := self._lent(donor)) is not None:
                 return background, donor
         return None, -1
+
+    def _is_other(self, path: str, position: int) -> bool:
+        """Check whether an image by its path is of another photograph than one of the folder."""
+        name = self.recipe.photograph
+        return name(path) != name(self.folder.names[position])
 
     def _lent(self, donor: int) -> Tensor | None:
         """Take the background of an image, if it gives one."""

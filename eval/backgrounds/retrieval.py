@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dilo.eval.backgrounds.classify import RunOptions
@@ -43,8 +44,9 @@ from dilo.eval.features.loading import Loader
 from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
+from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.names import escaped, find_rows
 from dilo.pipeline.store import MaskStore
 from dilo.train.data.crop import compile_crops
 
@@ -67,7 +69,9 @@ class Request:
     #: The store of their masks.
     masks: Path
     recipe: QueryRecipe
-    #: So many queries at most, spread evenly; None for all.
+    #: Paths of the images whose queries are shown; none for some, spread evenly.
+    query: Sequence[str] = ()
+    #: So many images are asked for at most, spread evenly; None for all.
     limit: int | None = None
     #: Folder of the results; made if it is missing.
     out: Path
@@ -82,13 +86,13 @@ class Request:
 class QueryFeatures:
     """Queries of one size, as the networks of this size see them."""
 
-    #: Position of each query's photograph in the folder.
+    #: Position in the folder of each of the Q images asked for.
     positions: list[int]
-    #: The same of the photograph that lent the background; -1 for none; of shape (Q,), int64.
+    #: The same of what lent the background of its N queries; -1 for none; of shape (Q, N), int64.
     donors: Tensor
-    #: By the name of the network; each of shape (Q, D), float32.
+    #: By the name of the network; each of shape (Q, N, D), float32.
     vectors: dict[str, Tensor]
-    #: Positions of those that could not be made, and why.
+    #: Positions of images whose queries could not be made, and why.
     failures: list[tuple[int, str]]
 
 
@@ -120,6 +124,8 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         for name, path in request.checkpoints
     }
     folder, store = any_folder(request.images, say=say), MaskStore(request.masks)
+    _require_several(folder, recipe)
+    find_rows(request.query, folder.names, folder.root)
     selection = select(folder, store)
     for reason, count in Counter(reason for _, reason in selection.skipped).items():
         say(f"{request.images}: {count} of {len(folder.names)} images give no query: {reason}")
@@ -127,7 +133,8 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     loader = Loader(machine, say)
     banks = {name: loader.load(encoder, folder) for name, encoder in encoders.items()}
     positions = evenly_spaced(selection.positions, request.limit)
-    running = RunOptions(batch=machine.batch, workers=machine.workers, device=device)
+    batch = max(1, machine.batch // recipe.questions)
+    running = RunOptions(batch=batch, workers=machine.workers, device=device)
     parts = [
         query_features(
             {name: encoder for name, encoder in encoders.items() if encoder.size == size},
@@ -137,7 +144,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         )
         for size in sorted({encoder.size for encoder in encoders.values()})
     ]
-    retrieval = rank_queries(folder, banks, parts, device)
+    retrieval = rank_queries(folder, recipe, banks, parts, device)
     failures = {
         escaped(folder.names[position]): reason
         for part in parts
@@ -146,7 +153,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     say_skipped([*failures.items()], say, "photographs give no query", f"{TASK}.json")
     unread = {path: reason for bank in banks.values() for path, reason in bank.unreadable}
     record = {
-        **record_head(TASK, next(iter(encoders.values()))),
+        **record_head(TASK, encoders.values()),
         "inputs": {
             "images": listing(folder),
             "masks": {"folder": str(request.masks.resolve()), "digest": store.fingerprint},
@@ -155,24 +162,43 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         "seed": recipe.seed,
         "crop": recipe.crop,
         "backgrounds": recipe.background_words,
+        "same": recipe.same,
+        "questions": recipe.questions,
         **retrieval_results(encoders, retrieval),
         "skipped": skipped_images((dict(selection.skipped) | unread | failures).items()),
         **provenance(started),
     }
     size = next(iter(encoders.values())).size
     shown = Queries(folder, store, selection, np.array(retrieval.positions), recipe, size)
-    return _write(request, record, retrieval_figure(shown, retrieval), say)
+    figure = retrieval_figure(shown, retrieval, request.query)
+    return _write(request, record, figure, per_image(retrieval), say)
 
 
-def _write(request: Request, record: dict[str, Any], figure: "Figure", say: Say) -> Evaluation:
-    """Write record, table and picture."""
+def _require_several(folder: LabelledFolder, recipe: QueryRecipe) -> None:
+    """Refuse images that are all of one photograph, which nobody could miss."""
+    if len(np.unique(recipe.photographs(folder.names))) < 2:
+        each = "folders" if recipe.same == "folder" else "images"
+        raise DiloError(
+            f"--images {folder.root} must hold at least 2 {each}, each of another photograph, got "
+            "1: there is nothing to be told apart"
+        )
+
+
+def _write(
+    request: Request, record: dict[str, Any], figure: "Figure", ranks: str, say: Say
+) -> Evaluation:
+    """Write record, tables and picture."""
     record["name"] = request.name or data_name(record["inputs"])
     lines = [heading(record), *table(record)]
     out = settled_folder(request.out, record, say, of_run=request.of_run)
     write_text(out / "table.txt", "\n".join(lines) + "\n")
+    write_text(out / "per-image.csv", ranks)
     write_figure(figure, out / "retrieval.png")
     write_result(out, record)  # last: it says that the others are there
-    say(f"{out}: {TASK}.json has all numbers, retrieval.png shows some queries")
+    say(
+        f"{out}: {TASK}.json has all numbers, per-image.csv each rank, retrieval.png shows some "
+        "queries"
+    )
     return Evaluation(record, lines)
 
 
@@ -186,14 +212,14 @@ def query_features(
     vectors: dict[str, list[Tensor]] = {name: [] for name in encoders}
     for encoder in encoders.values():
         prepare(encoder, running.device)
-    with Progress(len(queries), "queries", say) as progress:
+    with Progress(len(queries), "images asked for", say) as progress:
         for part, query, reasons in running.batches(queries, collate):
             if query is not None:
-                pictures = query.pictures.to(running.device)
+                pictures = query.pictures.flatten(0, 1).to(running.device)
                 for name, encoder in encoders.items():
                     features = run_backbone(encoder, pictures, "fp32").cpu()
                     require_finite(encoder, features)
-                    vectors[name].append(features)
+                    vectors[name].append(features.view(*query.donors.shape, -1))
                 donors.append(query.donors)
             positions += part
             failures += reasons
@@ -211,38 +237,69 @@ def query_features(
 
 def rank_queries(
     folder: LabelledFolder,
+    recipe: QueryRecipe,
     banks: Mapping[str, Features],
     parts: Sequence[QueryFeatures],
     device: torch.device,
 ) -> Retrieval:
     """Rank all photographs for the queries that every network was shown."""
-    places = {path: position for position, path in enumerate(folder.names)}
+    position_of = {path: position for position, path in enumerate(folder.names)}
+    candidates = {
+        name: np.array([position_of[path] for path in bank.paths]) for name, bank in banks.items()
+    }
     shared = set.intersection(
-        *(set(part.positions) for part in parts),
-        *({places[path] for path in bank.paths} for bank in banks.values()),
+        *(set(part.positions) for part in parts), *(set(p.tolist()) for p in candidates.values())
     )
+    photographs = recipe.photographs(folder.names)
     ranks: dict[str, Ranks] = {}
-    donors: dict[str, Tensor] = {}
+    donors: dict[str, NDArray[np.int64]] = {}
     for part in parts:
-        rows = torch.tensor([row for row, p in enumerate(part.positions) if p in shared])
-        wanted = torch.tensor(part.positions)[rows]
+        rows = [row for row, position in enumerate(part.positions) if position in shared]
+        queried = photographs[[part.positions[row] for row in rows]]
+        shape = (len(rows), recipe.questions)
         for name, vectors in part.vectors.items():
-            bank = banks[name]
-            in_bank = torch.full((len(folder.names) + 1,), -1)  # the last for no donor, -1
-            in_bank[[places[path] for path in bank.paths]] = torch.arange(len(bank.paths))
-            ranks[name] = rank_photographs(bank.vectors[:], vectors[rows], in_bank[wanted], device)
-            donors[name] = in_bank[part.donors[rows]]
-    first = next(iter(banks.values()))
-    by_name = {name: ranks[name] for name in banks}
-    return Retrieval(folder, first.paths, sorted(shared), by_name, donors)
+            own, first = rank_photographs(
+                banks[name].vectors[:],
+                torch.from_numpy(photographs[candidates[name]]),
+                vectors[rows].flatten(0, 1),
+                torch.from_numpy(queried).repeat_interleave(recipe.questions),
+                device,
+            )
+            images = candidates[name][first.view(shape).numpy()]
+            ranks[name] = Ranks(own.view(shape).numpy(), images, queried)
+            donors[name] = part.donors[rows].numpy()
+    return Retrieval(
+        folder=folder,
+        photographs=photographs,
+        candidates=next(iter(candidates.values())),
+        positions=sorted(shared),
+        ranks={name: ranks[name] for name in banks},
+        donors=donors,
+    )
+
+
+def per_image(retrieval: Retrieval) -> str:
+    """Write the rank of each query's own photograph by each network, a line a query."""
+    names = [escaped(retrieval.folder.names[position]) for position in retrieval.positions]
+    ranks = np.stack([ranks.own for ranks in retrieval.ranks.values()], axis=2)
+    lines = [
+        (name, question, *own)
+        for name, of_image in zip(names, ranks.tolist(), strict=True)
+        for question, own in enumerate(of_image)
+    ]
+    return csv_text(("image", "question", *retrieval.ranks), lines)
 
 
 def retrieval_results(encoders: Mapping[str, Encoder], retrieval: Retrieval) -> dict[str, Any]:
     """Gather what was found."""
-    photographs = len(retrieval.bank)
+    photographs, first = retrieval.photographs, next(iter(retrieval.ranks))
+    candidates = photographs[retrieval.candidates]
     return {
-        "photographs": photographs,
-        "chance": chance(photographs),
+        "candidates": len(candidates),
+        "photographs": len(np.unique(candidates)),
+        "chance": chance(
+            retrieval.ranks[first].photographs, photographs, retrieval.donors[first], candidates
+        ),
         "results": [
             {
                 "name": name,
@@ -250,7 +307,7 @@ def retrieval_results(encoders: Mapping[str, Encoder], retrieval: Retrieval) -> 
                 "step": encoder.step,
                 "size": encoder.size,
                 "images": len(retrieval.positions),
-                **rank_metrics(retrieval.ranks[name], retrieval.donors[name]),
+                **rank_metrics(retrieval.ranks[name], photographs, retrieval.donors[name]),
             }
             for name, encoder in encoders.items()
         ],

@@ -1,78 +1,78 @@
 """Queries and the photograph that each network finds for them, as a figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
 from dilo.eval.backgrounds.queries import Queries
 from dilo.eval.backgrounds.ranks import Ranks
 from dilo.eval.common.panels import Block, Panel, panel_figure
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.features.pictures import picture
-from dilo.pipeline.images.names import Names, short_names
+from dilo.pipeline.images.names import Names, find_rows, short_names
 
 if TYPE_CHECKING:  # an extra: who draws nothing needs none of it
     from matplotlib.figure import Figure
 
-#: Queries of the figure.
+#: Images asked for in the figure.
 SHOWN = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Retrieval:
-    """What networks find for the same queries."""
+    """What networks find for the same queries, N of each of Q images."""
 
-    #: The photographs.
+    #: All images.
     folder: LabelledFolder
-    #: Those that could be read, by the rows of the ranks.
-    bank: Names
-    #: Position of each query's photograph in the folder.
+    #: Number of the photograph that each is of; of shape (M,), int64.
+    photographs: NDArray[np.int64]
+    #: Position in the folder of each image that can be found; of shape (C,), int64.
+    candidates: NDArray[np.int64]
+    #: The same of each image that is asked for.
     positions: list[int]
     #: By the name of the network.
     ranks: Mapping[str, Ranks]
-    #: Row of the photograph that lent each background, -1 for none; of shape (Q,), int64.
-    donors: Mapping[str, Tensor]
+    #: The same of the image that lent each background, -1 for none; of shape (Q, N), int64.
+    donors: Mapping[str, NDArray[np.int64]]
+
+    def rows(self, paths: Sequence[str]) -> list[int]:
+        """Find images that are asked for by their paths; without any, some that lie evenly."""
+        count, root = len(self.positions), self.folder.root
+        if not paths:
+            return [round(float(row)) for row in np.linspace(0, count - 1, min(count, SHOWN))]
+        names = Names(self.folder.names[position] for position in self.positions)
+        return find_rows(paths, names, root, f"an image in {root} that is asked for")
 
 
-def retrieval_figure(queries: Queries, retrieval: Retrieval) -> "Figure":
-    """Draw a row a query: its photograph, the query, and what each network finds first."""
-    count = len(retrieval.positions)
-    places = [round(float(at)) for at in np.linspace(0, count - 1, min(count, SHOWN))]
-    folder = retrieval.folder
-    own = [retrieval.positions[place] for place in places]
-    first = {
-        name: [_position(retrieval, ranks, place) for place in places]
-        for name, ranks in retrieval.ranks.items()
-    }
+def retrieval_figure(queries: Queries, retrieval: Retrieval, paths: Sequence[str] = ()) -> "Figure":
+    """Draw a row an image: itself, its first query, and what each network finds first."""
+    rows, folder = retrieval.rows(paths), retrieval.folder
+    own = [retrieval.positions[row] for row in rows]
+    first = {name: ranks.first[rows, 0].tolist() for name, ranks in retrieval.ranks.items()}
     files = short_names(folder.names[at] for at in {*own, *chain.from_iterable(first.values())})
-    shown = [item for _, item in (queries[place] for place in places)]
+    items = [item for _, item in (queries[row] for row in rows)]
     pictures = [
         picture(folder, position)
         if isinstance(item, str)  # readable a moment ago
-        else item.pictures.permute(1, 2, 0).numpy()
-        for position, item in zip(own, shown, strict=True)
+        else item.pictures[0].permute(1, 2, 0).numpy()
+        for position, item in zip(own, items, strict=True)
     ]
     blocks = [
         Block("photograph", "", [[_photograph(folder, position, files)] for position in own]),
         Block("query", f"{queries.size} px", [[Panel(pixels)] for pixels in pictures]),
     ]
     for name, ranks in retrieval.ranks.items():
-        note = f"finds {100 * float((ranks.own == 1).double().mean()):.1f} % of all first"
-        rows = [
-            [_answer(folder, position, files, int(ranks.own[place]))]
-            for position, place in zip(first[name], places, strict=True)
+        share = 100 * float(ranks.shares(ranks.own == 1).mean())
+        answers = [
+            [_answer(folder, position, files, int(ranks.own[row, 0]))]
+            for position, row in zip(first[name], rows, strict=True)
         ]
-        blocks.append(Block(name, note, rows))
+        blocks.append(Block(name, f"finds {share:.1f} % of all first", answers))
     return panel_figure(blocks)
-
-
-def _position(retrieval: Retrieval, ranks: Ranks, place: int) -> int:
-    """Tell which photograph of the folder a network finds most similar to a query."""
-    return retrieval.folder.names.index(retrieval.bank[int(ranks.first[place])])
 
 
 def _photograph(folder: LabelledFolder, position: int, files: Mapping[str, str]) -> Panel:

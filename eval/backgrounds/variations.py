@@ -170,11 +170,11 @@ class Variations(Dataset[tuple[int, Layers | str]]):
             return position, str(error)
         backgrounds = []
         for kind in MIXED:
-            background_labels = self._background(position, kind)
-            if background_labels is None:
+            background = self._background(position, kind)
+            if background is None:
                 name = self.folder.classes[self.donors.background_class(position, kind)]
                 return position, f"no other image of {name} gives a background"
-            backgrounds.append(background_labels)
+            backgrounds.append(background)
         return position, Layers(image, alpha, torch.stack(backgrounds))
 
     def _crops(self, position: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """`dilo-eval backgrounds`: how far classifiers rely on backgrounds."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
@@ -14,7 +14,15 @@ from dilo.eval.cli.options import (
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, out_option, say, user_errors
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    json_option,
+    option_group,
+    out_option,
+    say,
+    user_errors,
+)
 from dilo.pipeline.common.extras import require, require_torch
 
 #: Variations of a folder with masks, and those that only the challenge has; repeated here, since
@@ -32,6 +40,44 @@ def _background_source(
     raise click.BadParameter(f"must be images, gray or the folder of a store, got {value!r}")
 
 
+#: The options of --retrieval alone, by the names of their values; None, or none, where not given.
+QUERIES = {
+    "crop": click.option(
+        "--crop",
+        type=click.FloatRange(0, 1, min_open=True),
+        show_default="0.5",
+        help="For --retrieval: least share of an image in a crop; 1 neither crops nor mirrors.",
+    ),
+    "backgrounds": click.option(
+        "--backgrounds",
+        metavar="images|gray|STORE",
+        callback=_background_source,
+        show_default="images",
+        help="For --retrieval: those of the other photographs, plain gray, or what `dilo-prep "
+        "backgrounds` made.",
+    ),
+    "same": click.option(
+        "--same",
+        type=click.Choice(["image", "folder"]),
+        show_default="image",
+        help="For --retrieval: what is one photograph: an image, or all images of a folder, such "
+        "as frames of a video.",
+    ),
+    "questions": click.option(
+        "--questions",
+        type=click.IntRange(min=1),
+        show_default="1",
+        help="For --retrieval: queries of each image, each with another crop and background.",
+    ),
+    "query": click.option(
+        "--query",
+        multiple=True,
+        metavar="PATH",
+        help="For --retrieval: show this image in the picture; may be given again.",
+    ),
+}
+
+
 @click.command("backgrounds")
 @classifiers_option(required=True)
 @click.option(
@@ -39,20 +85,7 @@ def _background_source(
     is_flag=True,
     help="Find photographs by their foregrounds on other backgrounds; needs no classifier.",
 )
-@click.option(
-    "--crop",
-    type=click.FloatRange(0, 1, min_open=True),
-    show_default="0.5",
-    help="For --retrieval: least share of an image in a crop; 1 neither crops nor mirrors.",
-)
-@click.option(
-    "--backgrounds",
-    metavar="images|gray|STORE",
-    callback=_background_source,
-    show_default="images",
-    help="For --retrieval: those of the other images, plain gray, or what `dilo-prep backgrounds` "
-    "made.",
-)
+@option_group("queries", dict, QUERIES)
 @click.option("--challenge", type=EXISTING, help="A release of the Backgrounds Challenge.")
 @click.option(
     "--mapping",
@@ -90,8 +123,7 @@ def _background_source(
 def command(
     classifiers: Named,
     retrieval: bool,
-    crop: float | None,
-    backgrounds: str | None,
+    queries: dict[str, Any],
     challenge: Path | None,
     mapping: Path | None,
     images: Path | None,
@@ -124,8 +156,7 @@ def command(
             classifiers,
             images,
             masks,
-            crop,
-            backgrounds,
+            {option: value for option, value in queries.items() if value},
             seed=seed,
             limit=limit,
             out=out,
@@ -134,8 +165,8 @@ def command(
             as_json=as_json,
         )
         return
-    if crop is not None or backgrounds is not None:
-        raise click.UsageError("--crop and --backgrounds are for --retrieval only")
+    if given := [f"--{option}" for option, value in queries.items() if value]:
+        raise click.UsageError(f"{given[0]} is for --retrieval only")
     _demand_one_source(challenge, images, masks, variations, mapping)
     require_torch("dilo-eval")
     from dilo.eval.backgrounds.evaluation import Request, evaluate
@@ -165,8 +196,7 @@ def _retrieve(
     checkpoints: Named,
     images: Path | None,
     masks: Path | None,
-    crop: float | None,
-    backgrounds: str | None,
+    queries: dict[str, Any],
     *,
     seed: int,
     limit: int | None,
@@ -188,16 +218,15 @@ def _retrieve(
     folder = result_folder(TASK, out, checkpoints[0][1] if len(checkpoints) == 1 else None)
     require_outside(folder, (images, masks))
     require_ours(out, TASK)
-    source: Literal["images", "gray"] | BackgroundStore
-    if backgrounds is None or backgrounds == "images":
-        source = "images"
-    else:
-        source = "gray" if backgrounds == "gray" else BackgroundStore(backgrounds)
+    if queries.get("backgrounds") not in (None, "images", "gray"):
+        queries["backgrounds"] = BackgroundStore(queries["backgrounds"])
+    shown = queries.pop("query", ())
     request = Request(
         checkpoints=checkpoints,
         images=images,
         masks=masks,
-        recipe=QueryRecipe(seed=seed, crop=0.5 if crop is None else crop, backgrounds=source),
+        recipe=QueryRecipe(seed=seed, **queries),
+        query=shown,
         limit=limit,
         out=folder,
         of_run=out is None,

@@ -1,5 +1,6 @@
 """`dilo-eval knn`: the evaluation that trains nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,15 +8,16 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    checkpoints_option,
     layer_option,
     machine_options,
     name_option,
-    optional_checkpoint_option,
     positive,
     print_evaluation,
     require_parent,
 )
 from dilo.eval.common.machine import Machine
+from dilo.pipeline.cli.naming import Named
 from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.cli.outputs import JSON_FILE
 from dilo.pipeline.common.extras import require_torch
@@ -25,7 +27,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 
 
 @click.command("knn")
-@optional_checkpoint_option
+@checkpoints_option(required=False)
 @click.option(
     "--train",
     required=True,
@@ -73,11 +75,11 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @out_option(
     type=JSON_FILE,
     callback=require_parent,
-    help="Write the same JSON to this file too.",
+    help="Write the same JSON to this file too; with one checkpoint only.",
 )
 @user_errors
 def command(
-    checkpoint: Path | None,
+    checkpoints: Named,
     train: Path,
     test: Path,
     protocol: str,
@@ -95,29 +97,23 @@ def command(
     The frozen network turns each image into features; nothing is trained. More than 2 GiB of
     features go through a file, in --cache or, for the time of the command, in TMPDIR. An image
     that cannot be read is skipped and reported. The result of a run is also written to
-    RUN/eval/knn; of a checkpoint that is not its newest, to RUN/eval/knn-step-N.
+    RUN/eval/knn; of a checkpoint that is not its newest, to RUN/eval/knn-step-N. Several
+    checkpoints are compared by the paired differences of their accuracies.
     """
     if train.samefile(test):
         raise click.BadParameter(
             "must not be the images of --train: every image would find itself", param_hint="--test"
         )
-    if checkpoint is None and (train.is_dir() or test.is_dir()):
-        raise click.UsageError("--checkpoint must be given, unless --train and --test are files.")
+    _require_fitting(checkpoints, train, test, out)
     require_torch("dilo-eval")
     from dilo.eval import knn
-    from dilo.eval.common.results import (
-        require_record,
-        run_folder,
-        settled_file,
-        settled_folder,
-        write_record,
-        write_result,
-    )
+    from dilo.eval.common.outcomes import compared
+    from dilo.eval.common.results import require_record, settled_file, write_in_run, write_record
 
     if out is not None:
         require_record("--out", out, "knn")
     request = knn.Request(
-        checkpoint=checkpoint,
+        checkpoint=None,
         train=train,
         test=test,
         machine=machine,
@@ -128,11 +124,34 @@ def command(
         cache=cache,
         name=name,
     )
-    evaluation = knn.evaluate(request, say)
-    record = evaluation.record
-    print_evaluation(evaluation, as_json=as_json)
+    if len(checkpoints) < 2:
+        request = replace(request, checkpoint=checkpoints[0][1] if checkpoints else None)
+        evaluation = knn.evaluate(request, say)
+        print_evaluation(evaluation, as_json=as_json)
+        if out is not None:
+            write_record(settled_file(out, evaluation.record, say), evaluation.record)
+        write_in_run(evaluation.record, request.checkpoint, say)
+        return
+    evaluations = {}
+    for checkpoint_name, checkpoint in checkpoints:
+        evaluation = knn.evaluate(replace(request, checkpoint=checkpoint), say)
+        write_in_run(evaluation.record, checkpoint, say)
+        evaluations[checkpoint_name] = evaluation
+    print_evaluation(compared(evaluations, "top-1, k = {key}"), as_json=as_json)
+
+
+def _require_fitting(checkpoints: Named, train: Path, test: Path, out: Path | None) -> None:
+    """Refuse options that mean nothing together."""
+    if not checkpoints and (train.is_dir() or test.is_dir()):
+        raise click.UsageError("--checkpoint must be given, unless --train and --test are files.")
+    if len(checkpoints) < 2:
+        return
+    if train.is_file() or test.is_file():
+        raise click.UsageError(
+            "A file of features is of one network: give several --checkpoint with class folders."
+        )
     if out is not None:
-        write_record(settled_file(out, record, say), record)
-    if checkpoint is not None and (usual := run_folder("knn", checkpoint)):
-        folder = settled_folder(usual, record, say, of_run=True)
-        say(f"written to {write_result(folder, record)}")
+        raise click.UsageError(
+            "--out is for one checkpoint: of several, those of runs write to their runs, and "
+            "--json prints all."
+        )

@@ -1,19 +1,21 @@
 """`dilo-eval linear`: the linear probe, by a protocol or, with --fast, in minutes."""
 
 import os
+import re
 from pathlib import Path
 
 import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
-    checkpoint_option,
+    checkpoints_option,
     machine_options,
     name_option,
     positive,
     print_evaluation,
 )
 from dilo.eval.common.machine import Machine
+from dilo.pipeline.cli.naming import Named
 from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 from dilo.train.runtime.launch import is_first, quiet
@@ -22,9 +24,12 @@ from dilo.train.runtime.signals import PREEMPTED
 #: As `dilo.eval.linear.protocols.PROTOCOLS` has them, without loading what they stand beside.
 NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
 
+#: What a folder in --out may be called.
+FOLDER_NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,63}", re.ASCII)
+
 
 @click.command("linear")
-@checkpoint_option
+@checkpoints_option(required=True)
 @click.option(
     "--train",
     required=True,
@@ -77,7 +82,8 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
 @out_option(
     type=FOLDER,
     show_default="RUN/eval/linear, or linear-fast",
-    help="Folder of the result: the record, the classifier, the state to resume from.",
+    help="Folder of the result: the record, the classifier, the state to resume from; of several "
+    "checkpoints, OUT/NAME.",
 )
 @machine_options("batch")
 @name_option
@@ -86,7 +92,7 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
 @user_errors
 def command(
     ctx: click.Context,
-    checkpoint: Path,
+    checkpoints: Named,
     train: Path,
     test: Path,
     protocol: str | None,
@@ -103,7 +109,8 @@ def command(
     """Train a linear layer on the frozen backbone, and report its accuracy.
 
     Run an interrupted command again to resume it; torchrun -m dilo.eval linear shares the work.
-    An image that cannot be read is skipped and reported.
+    An image that cannot be read is skipped and reported. Several checkpoints have a layer each,
+    one after the other, and are compared by the paired differences of their accuracies.
 
     \b
     Exit status:
@@ -114,29 +121,48 @@ def command(
       75  interrupted by a signal; the same command resumes from there
     """
     _require_two_folders(train, test)
+    _require_folder_names(checkpoints, out)
     _require_fitting_options(train, test, protocol, lr, fast=fast)
     require_torch("dilo-eval")
-    from dilo.eval.linear.evaluation import Request, evaluate
+    from dilo.eval.common.outcomes import compared
+    from dilo.eval.linear.evaluation import Request, evaluate_each
 
-    request = Request(
-        checkpoint=checkpoint,
-        train=train,
-        test=test,
-        machine=machine,
-        out=out,
-        protocol=protocol,
-        fast=fast,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
-        seed=seed,
-        name=name,
-    )
-    evaluation = evaluate(request, say if is_first() else quiet)
+    requests = {
+        checkpoint_name: Request(
+            checkpoint=checkpoint,
+            train=train,
+            test=test,
+            machine=machine,
+            out=out if out is None or len(checkpoints) == 1 else out / checkpoint_name,
+            protocol=protocol,
+            fast=fast,
+            epochs=epochs,
+            batch=batch,
+            lr=lr,
+            seed=seed,
+            name=name,
+        )
+        for checkpoint_name, checkpoint in checkpoints
+    }
+    evaluations = evaluate_each(requests, say if is_first() else quiet)
+    *_, last = evaluations.values()
+    preempted = last.record.get("preempted", False)
     if is_first():
+        evaluation = last if preempted else compared(evaluations, "top-1")
         print_evaluation(evaluation, as_json=as_json)
-    if evaluation.record.get("preempted"):
+    if preempted:
         ctx.exit(PREEMPTED)
+
+
+def _require_folder_names(checkpoints: Named, out: Path | None) -> None:
+    """Refuse names of several checkpoints that cannot be those of folders in --out."""
+    for name, _ in checkpoints:
+        if out is not None and len(checkpoints) > 1 and not FOLDER_NAME.fullmatch(name):
+            raise click.BadParameter(
+                f"names must be letters, digits, '.', '_' and '-', for folders in --out, got "
+                f"{name!r}: give NAME=PATH",
+                param_hint="--checkpoint",
+            )
 
 
 def _require_two_folders(train: Path, test: Path) -> None:

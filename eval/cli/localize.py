@@ -13,6 +13,7 @@ from dilo.eval.cli.options import (
     named_folders,
     print_evaluation,
     require_outside,
+    workers_option,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
@@ -52,6 +53,31 @@ SETTINGS = {
 }
 
 
+def _side(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    """Refuse squares in which nothing can be told apart."""
+    if value is not None and value < LEAST_SIDE:
+        raise click.BadParameter(
+            f"must be at least {LEAST_SIDE} px, got {value}: objects must keep a shape in which "
+            "maps can hit or miss"
+        )
+    return value
+
+
+#: Least side of the squares, in pixels.
+LEAST_SIDE = 8
+SIZE_OPTION = click.option(
+    "--size",
+    type=int,
+    callback=_side,
+    show_default="of the classifiers' trainings the largest, or 224",
+    help="Side of the squares that images, truth and maps are squashed to, in pixels; at least "
+    f"{LEAST_SIDE}.",
+)
+WORKERS_OPTION = workers_option(
+    "Processes that score maps, and threads that read images; 0 and 1 score in the main process."
+)
+
+
 @click.command("localize")
 @classifiers_option(required=False)
 @click.option(
@@ -69,7 +95,7 @@ SETTINGS = {
     help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, or a folder of XML as ImageNet's.",
 )
 @option_group("settings", dict, SETTINGS)
-@machine_options("precision", batch=32)
+@machine_options("precision", batch=32, size=SIZE_OPTION, workers=WORKERS_OPTION)
 @out_option(
     type=FOLDER,
     show_default="RUN/eval/localize, if the only checkpoint is of a run",

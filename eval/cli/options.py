@@ -67,11 +67,6 @@ checkpoint_option = click.option(
     type=click.Path(exists=True, path_type=Path),
     help=_CHECKPOINT,
 )
-optional_checkpoint_option = click.option(
-    "--checkpoint",
-    type=click.Path(exists=True, path_type=Path),
-    help=f"{_CHECKPOINT} Not needed if features come from files.",
-)
 
 
 def _batch_option(default: int) -> Callable[[Command], Command]:
@@ -85,13 +80,17 @@ def _batch_option(default: int) -> Callable[[Command], Command]:
     )
 
 
-workers_option = click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    callback=_worker_count,
-    show_default=f"{DEFAULT_WORKERS_HELP} 8",
-    help="Processes that decode; 0 decodes in the main one.",
-)
+def workers_option(words: str) -> Callable[[Command], Command]:
+    """Make --workers; `words` say what they do."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        callback=_worker_count,
+        show_default=f"{DEFAULT_WORKERS_HELP} 8",
+        help=words,
+    )
+
+
 device_option = click.option(
     "--device",
     default="auto",
@@ -119,7 +118,7 @@ arch_option = click.option(
     help="The network, if the file does not say: resnet50, or timm:NAME.",
 )
 _MACHINE = {
-    "workers": workers_option,
+    "workers": workers_option("Processes that decode; 0 decodes in the main one."),
     "device": device_option,
     "precision": precision_option,
     "size": size_option,
@@ -127,9 +126,14 @@ _MACHINE = {
 }
 
 
-def machine_options(*without: str, batch: int = 256) -> Callable[[Command], Command]:
-    """Make the options of a network that looks at images, one argument "machine" of the command."""
-    options = {"batch": _batch_option(batch), **_MACHINE}
+def machine_options(
+    *without: str, batch: int = 256, **others: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """Make the options of a network that looks at images, one argument "machine" of the command.
+
+    `others` are options, by name, that stand in place of the usual ones.
+    """
+    options = {"batch": _batch_option(batch), **_MACHINE, **others}
     options = {name: option for name, option in options.items() if name not in without}
     return option_group("machine", Machine, options)
 
@@ -210,6 +214,20 @@ def _run_name(path: Path) -> str:
         if (folder / "checkpoints").is_dir():
             return folder.name
     return whole.name if whole.is_dir() else whole.stem
+
+
+def checkpoints_option(*, required: bool) -> Callable[[Command], Command]:
+    """Make the option of the commands that measure networks one by one: any number, named."""
+    return click.option(
+        "--checkpoint",
+        "checkpoints",
+        multiple=True,
+        required=required,
+        metavar="[NAME=]PATH",
+        callback=named_checkpoints,
+        help=f"{_CHECKPOINT} Given again, each has its own result, and they are compared image by "
+        f"image.{'' if required else ' Not needed if features come from files.'}",
+    )
 
 
 def classifiers_option(*, required: bool) -> Callable[[Command], Command]:

@@ -40,7 +40,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("results.*.size", "results.*.images"),
     ),
     "backgrounds-retrieval": (
-        *("seed", "crop", "backgrounds", "results.*.size", "results.*.images"),
+        *("seed", "crop", "backgrounds", "same", "questions"),
+        *("results.*.size", "results.*.images"),
     ),
     "neighbors": (
         *("images.count", "query_images.count", "k", "pick", "layer", "class", "gradients"),

@@ -209,6 +209,14 @@ def write_result(folder: Path, record: Mapping[str, Any]) -> Path:
     return write_record(folder / f"{record['task']}.json", record)
 
 
+def write_in_run(record: Mapping[str, Any], checkpoint: Path | None, say: Say) -> None:
+    """Write a record into the run that its checkpoint is of, where it is of one, and say so."""
+    task = str(record["task"])
+    if checkpoint is not None and (folder := run_folder(task, checkpoint)):
+        folder = settled_folder(folder, record, say, of_run=True)
+        say(f"written to {write_result(folder, record)}")
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> Path:
     """Write a record, whole or not at all; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,14 +224,14 @@ def write_record(path: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def record_head(task: str, encoder: "Encoder") -> dict[str, Any]:
-    """Begin a record: the command, and which network was measured at which side of its crops."""
-    return {
-        "task": task,
-        "checkpoint": str(encoder.source),
-        "step": encoder.step,
-        "size": encoder.size,
-    }
+def record_head(task: str, encoders: Iterable["Encoder"]) -> dict[str, Any]:
+    """Begin a record: the command, and which network was measured at which side of its crops.
+
+    Of several networks, what is the same for all; null stands for what differs.
+    """
+    sources = [(str(e.source), e.step, e.size) for e in encoders]
+    shared = (values[0] if len(set(values)) == 1 else None for values in zip(*sources, strict=True))
+    return {"task": task, **dict(zip(("checkpoint", "step", "size"), shared, strict=True))}
 
 
 def skipped_images(images: Iterable[tuple[str, str]]) -> list[dict[str, str]]:

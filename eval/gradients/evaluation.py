@@ -125,7 +125,7 @@ def gradients_record(
     """Gather classifiers, and for each image class, score and probability by each of them."""
     first = next(iter(explainers.values()))
     return {
-        **record_head("gradients", first.classifier.encoder),
+        **record_head("gradients", (e.classifier.encoder for e in explainers.values())),
         "class": first.rule,
         "images": str(first.folder.root),
         "classifiers": [

@@ -1,6 +1,8 @@
 """The linear evaluation from a request to a record: by a protocol, or in minutes."""
 
+import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from dilo.eval.models.classifier import CLASSIFIER
 from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
+from dilo.train.runtime import distributed
 from dilo.train.runtime.launch import is_first
 from dilo.train.runtime.options import RunOptions
 
@@ -62,14 +65,37 @@ class Request:
         return "linear-fast" if self.fast else "linear"
 
 
+def evaluate_each(requests: Mapping[str, Request], say: Say) -> dict[str, Evaluation]:
+    """Evaluate one after the other, by their names; the last is the one that a signal came in."""
+    for request in requests.values():  # now, not after hours of work for another
+        _result_place(request)
+    evaluations = {}
+    with contextlib.ExitStack() as stack:
+        if len(requests) > 1:  # a group of processes that was left cannot be joined again
+            device, _ = next(iter(requests.values())).machine.choose()
+            stack.enter_context(distributed.init_process_group(device))
+        for name, request in requests.items():
+            if len(requests) > 1:
+                say(f"{name}: {request.checkpoint}")
+            evaluations[name] = evaluate(request, say)
+            if evaluations[name].record.get("preempted"):
+                break
+    return evaluations
+
+
+def _result_place(request: Request) -> Path:
+    """Choose the folder of the result, unless something else lies there."""
+    require_ours(request.out, request.task)
+    return result_folder(request.task, request.out, request.checkpoint)
+
+
 def evaluate(request: Request, say: Say) -> Evaluation:
     """Train a linear layer on the frozen backbone, and write its classifier and record.
 
     Under torchrun, every rank calls it; the result of all but the first is empty. Where a signal
     came, the record says "preempted", and the same request resumes.
     """
-    folder = result_folder(request.task, request.out, request.checkpoint)
-    require_ours(request.out, request.task)
+    folder = _result_place(request)
     machine = request.machine
     encoder = load_encoder(request.checkpoint, arch=machine.arch, size=machine.size)
     evaluation = _evaluate_fast if request.fast else _evaluate_by_protocol

@@ -10,7 +10,7 @@ import torch
 from dilo.eval.features.features import Features
 from dilo.eval.linear.results import fast_record
 from dilo.eval.linear.saving import write_classifier
-from dilo.eval.linear.scoring import per_class, topk_accuracy, true_class_ranks
+from dilo.eval.linear.scoring import true_class_ranks
 from dilo.eval.linear.sweep import SweepConfig, sweep
 from dilo.eval.models.encoder import Encoder
 
@@ -33,9 +33,7 @@ def fast_probe(
     result = sweep(bank.vectors, bank.labels, classes, config, device=device, progress=progress)
     weight, bias = result.weight.to(device), result.bias.to(device)
     ranks = true_class_ranks(weight, bias, queries.vectors, queries.labels)
-    accuracy = topk_accuracy(ranks)
-    class_accuracy = per_class(ranks, queries.labels, bank.classes)
-    record = fast_record(encoder, bank, queries, config, result, accuracy, class_accuracy)
+    record = fast_record(encoder, bank, queries, config, result, ranks)
     folder = folder(record) if callable(folder) else folder
     folder.mkdir(parents=True, exist_ok=True)
     path = write_classifier(
@@ -44,7 +42,7 @@ def fast_probe(
         (result.weight, result.bias),
         bank.classes,
         epoch=config.epochs,
-        best_acc1=accuracy.top1,
+        best_acc1=record["last"]["top1"],
         about={"protocol": {"name": "fast", **dataclasses.asdict(config)}, "seed": config.seed},
     )
     return record | {"classifier": str(path)}

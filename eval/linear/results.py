@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from dilo.eval.common.inputs import listing
+from dilo.eval.common.outcomes import outcomes_record
 from dilo.eval.common.results import record_head, skipped_images
 from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.linear.protocols import Protocol, deviations
-from dilo.eval.linear.scoring import TopkAccuracy
+from dilo.eval.linear.scoring import per_class, topk_accuracy
 from dilo.eval.linear.sweep import SweepConfig, SweepResult
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.images.names import escaped
@@ -42,6 +45,8 @@ class ProbeResult:
     curve: tuple[EpochResult, ...]
     #: Top-1 of each class after the last epoch, in per cent.
     per_class: dict[str, float] = field(default_factory=dict)
+    #: Which test images are right then, as `outcomes_record` has it.
+    outcomes: dict[str, Any] = field(default_factory=dict)
     #: Classes of the layer.
     classes: int = 0
     #: Images that could be read.
@@ -103,6 +108,7 @@ def linear_record(
         "best": _accuracy(result.best),
         "last": _accuracy(result.curve[-1]),
         "per_class": result.per_class,
+        "outcomes": result.outcomes,
         "classes": result.classes,
         "train_images": result.train_images,
         "test_images": result.test_images,
@@ -118,14 +124,14 @@ def fast_record(
     queries: Features,
     config: SweepConfig,
     result: SweepResult,
-    accuracy: TopkAccuracy,
-    per_class: dict[str, float],
+    ranks: Tensor,
 ) -> dict[str, Any]:
     """Gather what --json prints of a sweep over features made once.
 
-    `bank` and `queries` are of the training and of the test images; `accuracy` is of the best layer
-    on the latter, `per_class` its top-1 of each class.
+    `bank` and `queries` are of the training and of the test images; `ranks` are those that the best
+    layer gives the true classes of the latter.
     """
+    accuracy = topk_accuracy(ranks)
     return {
         **_head("linear-fast", encoder),
         "fast": True,
@@ -140,7 +146,8 @@ def fast_record(
         "held_out_noise": result.noise,
         "near_the_best": result.near,
         "last": {"epoch": config.epochs, "top1": accuracy.top1, "top5": accuracy.top5},
-        "per_class": per_class,
+        "per_class": per_class(ranks, queries.labels, bank.classes),
+        "outcomes": last_outcomes(queries.digest, queries.paths, ranks),
         "classes": len(bank.classes),
         "train_images": len(bank.labels),
         "test_images": len(queries.labels),
@@ -149,10 +156,15 @@ def fast_record(
     }
 
 
+def last_outcomes(digest: str, paths: Iterable[str], ranks: Tensor) -> dict[str, Any]:
+    """Gather which test images the last layer is right about, by the ranks of their classes."""
+    return outcomes_record(digest, paths, {"last": (ranks < 1).numpy()})
+
+
 def _head(task: str, encoder: Encoder) -> dict[str, Any]:
     """Begin a record, with what else a linear layer depends on."""
     network = {"arch": encoder.model.arch, "space": encoder.space}
-    return record_head(task, encoder) | network
+    return record_head(task, [encoder]) | network
 
 
 def _accuracy(result: EpochResult) -> dict[str, Any]:

@@ -23,7 +23,12 @@ from dilo.eval.linear.data import (
 )
 from dilo.eval.linear.layer import LinearClassifier
 from dilo.eval.linear.protocols import Protocol, learning_rate
-from dilo.eval.linear.results import EpochResult, ProbeResult, unreadable_reasons
+from dilo.eval.linear.results import (
+    EpochResult,
+    ProbeResult,
+    last_outcomes,
+    unreadable_reasons,
+)
 from dilo.eval.linear.saving import STATE, fitting_folder, read_state, write_classifier, write_state
 from dilo.eval.linear.scoring import per_class, topk_accuracy
 from dilo.eval.models.encoder import Encoder
@@ -297,9 +302,11 @@ class _Session:
         check_frozen(self.encoder, self.settings["backbone"])
         ranks, test = self._ranks(), self.test.folder
         read = ranks != UNREAD
+        paths = [test.names[position] for position in read.nonzero().flatten().tolist()]
         result = ProbeResult(
             curve=tuple(self.curve),
             per_class=per_class(ranks[read], test.labels[read], test.classes),
+            outcomes=last_outcomes(self.settings["test"], paths, ranks[read]),
             classes=len(self.train.classes),
             train_images=len(self.train.names) - len(self.unreadable),
             test_images=int(read.sum()),

@@ -39,16 +39,16 @@ class Annotation:
 
 def read_annotations(path: Path) -> Mapping[str, Annotation]:
     """Read the boxes of many images."""
-    found = _xml_folder(path) if path.is_dir() else _csv_file(path)
-    if not found:
+    annotations = _xml_folder(path) if path.is_dir() else _csv_file(path)
+    if not annotations:
         wanted = "XML files" if path.is_dir() else f"lines {','.join(HEAD)}"
         raise DiloError(f"--boxes {path} must hold {wanted}, got none: check the path")
-    return found
+    return annotations
 
 
 def _csv_file(path: Path) -> dict[str, Annotation]:
     """Read a CSV file, and name the line that is none."""
-    found: dict[str, list[Box]] = {}
+    boxes_by_key: dict[str, list[Box]] = {}
     try:
         text = read_text(path, MAX_TABLE)
     except ContentError as error:
@@ -60,25 +60,25 @@ def _csv_file(path: Path) -> dict[str, Annotation]:
                 continue
             if len(row) != len(HEAD):
                 raise ValueError(f"must be {','.join(HEAD)}, got {','.join(row)[:200]}")
-            found.setdefault(_key(row[0]), []).append(_box(row[1:]))
+            boxes_by_key.setdefault(_key(row[0]), []).append(_box(row[1:]))
     except (ValueError, csv.Error) as error:
         raise DiloError(f"--boxes {path}, line {lines.line_num}: {error}") from error
-    return {key: Annotation(boxes, None) for key, boxes in found.items()}
+    return {key: Annotation(boxes, None) for key, boxes in boxes_by_key.items()}
 
 
 def _xml_folder(folder: Path) -> dict[str, Annotation]:
     """Read the XML files of a folder, and name the one that is none."""
-    found = {}
+    annotations = {}
     for name in find_files(folder, (".xml",)):
         path = folder / name
         try:
             key = escaped(str(PurePosixPath(name).with_suffix("")))
-            found[key] = _xml(ElementTree.fromstring(read_bytes(path)))
+            annotations[key] = _xml(ElementTree.fromstring(read_bytes(path)))
         except (ElementTree.ParseError, ValueError) as error:
             raise DiloError(
                 f"--boxes {path} must be an annotation in the format of PASCAL VOC, got: {error}"
             ) from error
-    return found
+    return annotations
 
 
 def _xml(root: ElementTree.Element) -> Annotation:

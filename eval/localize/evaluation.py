@@ -43,10 +43,10 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     truth: Truth = (
         MaskTruth(request.truth, request.images) if request.truth else BoxTruth(_boxes(request))
     )
-    known = list(truth.keys)
-    photographs = find_images_of_truth(request.images, known, of=truth.where)
+    truth_keys = list(truth.keys)
+    photographs = find_images_of_truth(request.images, truth_keys, of=truth.where)
     methods = [
-        open_masks(name, folder, known, option="--maps", of=truth.where)
+        open_masks(name, folder, truth_keys, option="--maps", of=truth.where)
         for name, folder in request.maps
     ]
     keys, missing = _common(request, photographs, truth, methods)
@@ -140,11 +140,13 @@ def _networks(
     classes = _class_folders([photographs.files[key] for key in keys])
     networks = []
     for name, classifier in classifiers:
-        known, rule, reason = known_classes(
+        class_rows, rule, reason = known_classes(
             classifier, sorted(set(classes)), f"--images {request.images}", request.rule
         )
         say(f"{name}: maps of the {rule} class" + (f", as {reason}" if reason else ""))
-        networks.append(ClassifierMaps(name, classifier.to(device), request.methods, known, rule))
+        networks.append(
+            ClassifierMaps(name, classifier.to(device), request.methods, class_rows, rule)
+        )
     return networks
 
 

@@ -168,10 +168,11 @@ class Dataset:
 
     def _map(self, method: MaskSource, key: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Read a map, and refuse one of another picture than the image."""
-        found = method.source.read(method.pairs[key])
-        if not same_proportions(found.shape, shape[:2]):
+        saliency = method.source.read(method.pairs[key])
+        height, width = saliency.shape
+        if not same_proportions((height, width), shape[:2]):
             raise DiloError(
                 f"its map in {method.source.folder} must have the image's proportions, "
-                f"{shape[1]} x {shape[0]}, or be square, got {found.shape[1]} x {found.shape[0]}"
+                f"{shape[1]} x {shape[0]}, or be square, got {width} x {height}"
             )
-        return stretch_mask(found, (self.size, self.size))
+        return stretch_mask(saliency, (self.size, self.size))

@@ -169,8 +169,8 @@ def threshold_overlaps(
     for level in [*np.unique(cut[cut > 0]).tolist(), CUTS]:
         if start < CUTS:
             boxes, first = contour_boxes(cut > start)
-            found = overlaps(boxes, truths).max(axis=1)
-            largest[start:level], anyone[start:level] = found[first], found.max()
+            ious = overlaps(boxes, truths).max(axis=1)
+            largest[start:level], anyone[start:level] = ious[first], ious.max()
         start = level
     return largest, anyone
 

@@ -74,9 +74,9 @@ def _top1(row: MethodResult) -> float | None:
 
 def _top1_loc(row: MethodResult) -> float | None:
     """Count the images whose class is predicted and whose box is right."""
-    right = row.score.predicted_right
-    both = [box and known for box, known in zip(_corloc(row), right, strict=bool(right))]
-    return _per_cent(both) if right else None
+    predicted = row.score.predicted_right
+    both = [box and one for box, one in zip(_corloc(row), predicted, strict=bool(predicted))]
+    return _per_cent(both) if predicted else None
 
 
 METRICS: tuple[Metric[MethodResult], ...] = (

@@ -24,8 +24,8 @@ class ClassifierMaps:
     methods: Sequence[Attribution]
     #: The classifier's row for each class folder; None where the images tell no class that it
     #: knows.
-    known: Mapping[str, int] | None
-    #: Of which class; "true" takes `known`.
+    class_rows: Mapping[str, int] | None
+    #: Of which class; "true" takes `class_rows`.
     rule: ClassRule
 
     def maps(self, samples: Sequence[Sample]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -54,9 +54,9 @@ class ClassifierMaps:
 
     def true_rows(self, samples: Sequence[Sample]) -> list[int]:
         """Find the rows of the true classes."""
-        if self.known is None:
+        if self.class_rows is None:
             return []
-        return [self.known[class_of(sample.path)] for sample in samples]
+        return [self.class_rows[class_of(sample.path)] for sample in samples]
 
     def class_name(self, row: int) -> str:
         """Name a class."""

@@ -31,6 +31,7 @@ from dilo.eval.localize.request import Request
 from dilo.eval.localize.score import MethodScores, maps_of
 from dilo.eval.localize.scoring import Scores, computed_maps
 from dilo.pipeline.common.files import atomic_write, write_text
+from dilo.pipeline.common.printing import counted
 from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped, short_names
@@ -84,20 +85,21 @@ def notes(record: dict[str, Any]) -> list[str]:
     """Say what a reader of the numbers should know."""
     lines = []
     if count := record["truths_without_image"]:
-        lines.append(f"{count} truths are of no image, and not used")
+        lines.append(f"{counted(count, 'truth is', 'truths are')} of no image, and not used")
     unpaired = [image for image in record["skipped"] if image["reason"] == NO_PAIR]
     if unpaired:
-        lines.append(f"{len(unpaired)} images have {NO_PAIR}, and are skipped")
+        lines.append(f"{counted(len(unpaired), 'image is', 'images are')} skipped: {NO_PAIR}")
     if damaged := [image for image in record["skipped"] if image["reason"] != NO_PAIR]:
-        lines.append(f"{len(damaged)} images cannot be scored and are skipped:")
+        lines.append(f"{counted(len(damaged), 'image is', 'images are')} skipped:")
         lines += [f"  {image['path']}: {image['reason']}" for image in damaged[:NAMED]]
         if len(damaged) > NAMED:
             lines.append(f"  and {len(damaged) - NAMED} more; localize.json names all")
     for row in record["methods"]:
         if count := row["constant_maps"]:
+            have = counted(count, "map has", "maps have")
             lines.append(
-                f"{row['name']}: {count} maps have one value alone, or one that is not finite; "
-                "they count as zero everywhere"
+                f"{row['name']}: {have} one value alone, or one that is not finite, which counts "
+                "as zero everywhere"
             )
     return lines
 

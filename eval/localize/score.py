@@ -138,14 +138,14 @@ class MethodScores:
     #: Pixels of all images; of shape (2, 1001), int64.
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, BINS), np.int64))
 
-    def add(self, found: MapScore) -> None:
+    def add(self, score: MapScore) -> None:
         """Count one more image."""
-        self.energy.append(found.energy)
-        self.pointing.append(found.pointing)
-        self.overlap.append(found.overlap)
-        self.constant.append(found.constant)
-        self.right += found.right
-        self.pixels += found.pixels
+        self.energy.append(score.energy)
+        self.pointing.append(score.pointing)
+        self.overlap.append(score.overlap)
+        self.constant.append(score.constant)
+        self.right += score.right
+        self.pixels += score.pixels
 
     def order(self) -> list[int]:
         """Rank the images."""

@@ -54,13 +54,13 @@ def score_all(
         ):
             for start in range(0, len(keys), batch):
                 part = keys[start : start + batch]
-                found = list(readers.map(dataset.read, part))
+                items = list(readers.map(dataset.read, part))
                 skipped += [
                     (escaped(dataset.files[key]), reason)
-                    for key, reason in zip(part, found, strict=True)
+                    for key, reason in zip(part, items, strict=True)
                     if isinstance(reason, str)
                 ]
-                if samples := [sample for sample in found if isinstance(sample, Sample)]:
+                if samples := [sample for sample in items if isinstance(sample, Sample)]:
                     computed = computed_maps(networks, samples, rows)
                     calls = map(joblib.delayed(score_sample), samples, computed)
                     for score_map in scorers(calls):

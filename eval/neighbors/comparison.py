@@ -65,9 +65,8 @@ class Comparison:
 
     def record(self, shown: list[int]) -> dict[str, Any]:
         """Gather what was found: how good each checkpoint is, and the shown queries' images."""
-        first = self.results[0].encoder
         return {
-            **record_head("neighbors", first),
+            **record_head("neighbors", (one.encoder for one in self.results)),
             "k": self.k,
             "vote": {"k": self.results[0].voters, "temperature": TEMPERATURE},
             "images": {"folder": str(self.bank.root), "count": len(self.bank.names)},

@@ -1,7 +1,8 @@
 """One metric of several runs: which is best, and whether that is more than chance."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from dilo.eval.common.inputs import data_name
@@ -19,7 +20,7 @@ class Comparison:
     values: dict[str, MetricValue]
     #: Whether the records agree in what they must agree in.
     comparable: bool = True
-    #: The 95 % intervals of first - second that a record has of the same images, by two runs.
+    #: The 95 % intervals of first - second on the same images, by two runs.
     pairs: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
 
     @property
@@ -62,12 +63,23 @@ class Comparison:
         return "tied" if any(mine is other for other in within) else ""
 
     def difference_interval(self, first: MetricValue, second: MetricValue) -> Interval | None:
-        """Take the interval of first - second that a record has, or compute it from theirs."""
+        """Take the paired interval of first - second, or else compute it from their own."""
+        return self.paired_interval(first, second) or difference_interval(first, second)
+
+    def paired_interval(self, first: MetricValue, second: MetricValue) -> Interval | None:
+        """Take the interval of first - second on the same images; None where it is not known."""
         if interval := self.pairs.get((first.column, second.column)):
             return interval
         if interval := self.pairs.get((second.column, first.column)):
             return -interval[1], -interval[0]
-        return difference_interval(first, second)
+        return None
+
+    def differences(self) -> Iterator[tuple[MetricValue, MetricValue, Interval]]:
+        """List the pairs of runs that were measured alike, on the same images."""
+        if self.comparable:
+            for first, second in combinations(self.values.values(), 2):
+                if interval := self.paired_interval(first, second):
+                    yield first, second, interval
 
 
 def difference_interval(first: MetricValue, second: MetricValue) -> Interval | None:
@@ -95,7 +107,7 @@ def comparisons(
     for (task, label), row in rows.items():
         key = frozenset((name, v.result.path) for name, v in row.items())
         if key not in alike:
-            records = {name: v.result.record for name, v in row.items()}
+            records = {name: v.record for name, v in row.items()}
             alike[key] = not incomparable(task, records, chosen=chosen)
         ordered = {name: row[name] for name in columns if name in row}
         pairs = _pairs(row, others[task, label])
@@ -106,10 +118,18 @@ def comparisons(
 def _pairs(
     row: Mapping[str, MetricValue], values: Iterable[MetricValue]
 ) -> dict[tuple[str, str], Interval]:
-    """Find the paired intervals of a row: of any record that has the row's very values.
+    """Find the paired intervals of a row, by the outcomes of its values or by a record of pairs.
 
-    A run may have a record of its own, and stand beside others in a second one.
+    Any record that has the row's very values does: a run may have a record of its own, and stand
+    beside others in a second one.
     """
+    by_outcomes = {
+        (first.column, second.column): (share.low, share.high)
+        for first, second in combinations(row.values(), 2)
+        if first.outcomes
+        and second.outcomes
+        and (share := first.outcomes.difference(second.outcomes))
+    }
     by_record: dict[Path, dict[str, str]] = {}
     records = {}
     for value in values:
@@ -117,7 +137,7 @@ def _pairs(
             columns = by_record.setdefault(value.result.path, {})
             columns[value.words.get("name", "")] = value.column
             records[value.result.path] = value
-    return {
+    return by_outcomes | {
         (columns[first], columns[second]): interval
         for path, columns in by_record.items()
         for first, second, interval in paired_intervals(records[path])

@@ -53,6 +53,8 @@ CONDITIONS = (
     ConditionSpec("seed", "seed of the queries", ("backgrounds-retrieval",)),
     ConditionSpec("crop", "least share of an image in a crop", ("backgrounds-retrieval",)),
     ConditionSpec("backgrounds", "backgrounds", ("backgrounds-retrieval",)),
+    ConditionSpec("same", "what is one photograph", ("backgrounds-retrieval",)),
+    ConditionSpec("questions", "queries of an image", ("backgrounds-retrieval",)),
     # Of equal folders, --limit takes a part.
     ConditionSpec("results.*.images", "number of images", ("backgrounds", "backgrounds-retrieval")),
 )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from dilo.eval.common.intervals import Interval, wilson
 from dilo.eval.common.lookup import find_in
+from dilo.eval.common.outcomes import Outcomes, read_outcomes
 from dilo.eval.records.reading import Result, Source, number
 
 Better = Literal["more", "less"] | None
@@ -31,6 +32,8 @@ class MetricSpec:
     #: Where it stands: in the table of all tasks too, in the section of its task alone, or as one
     #: of many classes.
     section: Literal["first", "task", "class"] = "first"
+    #: Under what the record keeps which images are right, as `Outcomes`; None where it does not.
+    outcomes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,19 @@ class MetricValue:
     images: int | None
     #: The record that it is from.
     result: Result
+    #: Which images it counts, where the record keeps that.
+    outcomes: Outcomes | None = None
 
     @property
     def task(self) -> str:
         """Return the command whose record holds it."""
         return self.spec.task
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Return the record that it is from, as if it were of its own checkpoint alone."""
+        own = {key: self.words[key] for key in ("step", "size") if key in self.words}
+        return self.result.record | own
 
     @property
     def unit(self) -> str:
@@ -114,14 +125,22 @@ BACKGROUND_RATES: tuple[tuple[str, str, dict[str, Better]], ...] = (
 
 
 METRICS = (
-    MetricSpec("knn", "results.*.top1", "kNN top-1, k = {k}", images="test_images"),
+    MetricSpec("knn", "results.*.top1", "kNN top-1, k = {k}", images="test_images", outcomes="{k}"),
     MetricSpec("knn", "results.*.top5", "kNN top-5, k = {k}", images="test_images", section="task"),
     MetricSpec("knn", "results.*.per_class.*", "kNN top-1 of {key}, k = {k}", section="class"),
-    MetricSpec("linear", "last.top1", "linear top-1, last epoch", images="test_images"),
+    MetricSpec(
+        "linear",
+        "last.top1",
+        "linear top-1, last epoch",
+        images="test_images",
+        outcomes="last",
+    ),
     MetricSpec("linear", "best.top1", "linear top-1, best epoch", images="test_images"),
     MetricSpec("linear", "last.top5", "linear top-5, last epoch", images="test_images"),
     MetricSpec("linear", "per_class.*", "linear top-1 of {key}", section="class"),
-    MetricSpec("linear-fast", "last.top1", "fast linear top-1", images="test_images"),
+    MetricSpec(
+        "linear-fast", "last.top1", "fast linear top-1", images="test_images", outcomes="last"
+    ),
     MetricSpec(
         "linear-fast", "last.top5", "fast linear top-5", images="test_images", section="task"
     ),
@@ -223,6 +242,7 @@ def _values(
         # Maps that no network made belong to no run.
         if not is_baseline(words) and words.get("method") != "maps"
     ]
+    outcomes = read_outcomes(result.record) if spec.outcomes else {}
     alone = source.is_run and len({_owner(words) for _, words in items}) == 1
     for item, words in items:
         measured = item if isinstance(item, Mapping) else {"value": item, "images": count}
@@ -237,6 +257,7 @@ def _values(
                 interval=_interval(measured, value, images, spec.unit),
                 images=images,
                 result=result,
+                outcomes=outcomes.get((spec.outcomes or "").format_map(_Words(words))),
             )
 
 

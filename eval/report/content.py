@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from dilo.eval.common.intervals import Interval
@@ -123,9 +124,15 @@ class ReportData:
         values = [value for value in self.values if _holds(data, value)]
         return comparisons(values, columns, chosen=self.chosen)
 
+    def differences(self) -> Iterator[tuple[MetricValue, MetricValue, Interval]]:
+        """List the paired differences of all data sets."""
+        for part in chain.from_iterable(self.sets.values()):
+            for row in self.comparisons(part, self.columns(part)):
+                yield from row.differences()
+
     def conditions(self, rows: Sequence[Comparison]) -> list[Condition]:
         """List how the values of some rows, all of a task, were measured."""
-        records = {v.column: v.result.record for row in rows for v in row.values.values()}
+        records = {v.column: v.record for row in rows for v in row.values.values()}
         return conditions(rows[0].first.task, records) if rows else []
 
     def warnings(self, task: str) -> list[str]:

@@ -10,7 +10,7 @@ from dilo.eval.records.metrics import MEASURES, MetricValue, is_baseline
 from dilo.eval.records.reading import Source, number
 from dilo.eval.report.content import NOTHING, Cell, Figure, ReportData, Table, heading
 from dilo.eval.report.plots import Line, dots_plot, lines_plot
-from dilo.eval.report.summary import metric_table
+from dilo.eval.report.summary import difference_table, metric_table
 
 #: Classes of a plot, at most: those in which runs differ most.
 CLASSES = 40
@@ -48,6 +48,8 @@ def task_section(data: ReportData, task: str) -> TaskSection | None:
         caption = f"On {part.name}" if several else ""
         if shown := [row for row in rows if row.first.spec.section != "class"]:
             section.tables.append(metric_table([(None, shown)], columns, caption))
+            if table := difference_table(shown, columns, caption):
+                section.tables.append(table)
         for draw in PLOTS.get(task, ()):
             section.figures += draw(data, part, rows)
         section.figures += _per_class(data, part, rows)

@@ -76,6 +76,19 @@ def make_report(request: Request, say: Say) -> dict[str, Any]:
         "page": str(request.out / REPORT),
         "runs": data.names,
         "numbers": rows,
+        "differences": [
+            {
+                "first": first.column,
+                "second": second.column,
+                "task": first.task,
+                "data": data.data_name(first),
+                "name": first.label,
+                "value": first.value - second.value,
+                "low": interval[0],
+                "high": interval[1],
+            }
+            for first, second, interval in data.differences()
+        ],
         "notes": notes,
     }
 

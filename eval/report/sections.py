@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dilo.eval.common.lookup import find_in
 from dilo.eval.records.reading import Source, number
 from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.content import (
@@ -277,8 +278,8 @@ def provenance_table(data: ReportData) -> Table | None:
             source.name,
             result.task,
             Cell(str(result.path), code=True),
-            Cell(word(result.record.get("checkpoint", result.record.get("truth"))), code=True),
-            _counted(result.record, "step", ",.0f", ""),
+            Cell(_checkpoints(result.record), code=True),
+            _steps(result.record),
             _counted(result.record, "seconds", ",.1f", "\u00a0s"),
             versions_words(result.record.get("versions")),
         ]
@@ -287,6 +288,35 @@ def provenance_table(data: ReportData) -> Table | None:
     ]
     head = ["of", "task", "record", "checkpoint", "step", "time", "versions"]
     return Table(head, rows, numbers=False) if rows else None
+
+
+#: Where records of several checkpoints say what each is.
+EACH = ("results", "methods", "checkpoints", "classifiers")
+
+
+def _each(record: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """List what a record of several checkpoints says of each, by their names."""
+    return {
+        words.get("name", ""): value
+        for place in EACH
+        for value, words in find_in(record, [place, "*", key])
+        if value is not None
+    }
+
+
+def _checkpoints(record: Mapping[str, Any]) -> str:
+    """Name the checkpoint of a record, or each of several; of masks, the truth."""
+    several = dict.fromkeys(map(word, _each(record, "checkpoint").values()))
+    return word(record.get("checkpoint") or ", ".join(several) or record.get("truth"))
+
+
+def _steps(record: Mapping[str, Any]) -> str:
+    """Say the step of the checkpoint of a record, or of each of several."""
+    if number(record.get("step")) is not None:
+        return _counted(record, "step", ",.0f", "")
+    steps = {name: number(step) for name, step in _each(record, "step").items()}
+    each = [f"{name} {step:,.0f}" for name, step in steps.items() if step is not None]
+    return ", ".join(each) or NOTHING
 
 
 def _counted(record: Mapping[str, Any], key: str, form: str, unit: str) -> str:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from dilo.eval.common.intervals import Interval
 from dilo.eval.records.comparison import Comparison
+from dilo.eval.records.metrics import MetricValue
 from dilo.eval.records.reading import Source
 from dilo.eval.records.tasks import TASKS
 from dilo.eval.report.content import (
@@ -10,12 +12,15 @@ from dilo.eval.report.content import (
     Cell,
     ReportData,
     Table,
+    count_of,
     heading,
     span,
     unbroken,
     written,
 )
 
+#: Runs of which every pair is shown.
+MOST_PAIRED = 6
 #: Letters of a digest that are shown.
 DIGEST = 12
 #: Signs of how a run stands, and what they mean.
@@ -71,6 +76,41 @@ def headline_table(data: ReportData) -> Table | None:
             if rows:
                 groups.append((Cell(name, link=task), rows))
     return metric_table(groups, data.names) if groups else None
+
+
+def difference_table(
+    comparisons: Sequence[Comparison], columns: Sequence[str], caption: str = ""
+) -> Table | None:
+    """Write a row a pair of runs that saw the same images, below each metric; None without pairs.
+
+    Of many runs, the pairs with the best one.
+    """
+    rows: list[list[Cell | str]] = []
+    for comparison in comparisons:
+        pairs = list(comparison.differences())
+        if len(columns) > MOST_PAIRED and (ranked := comparison.ranked()):
+            pairs = [pair for pair in pairs if any(value is ranked[0] for value in pair[:2])]
+        if pairs:
+            rows.append([Cell(unbroken(comparison.first.label))])
+            rows += [_difference(*pair) for pair in pairs]
+    if not rows:
+        return None
+    words = "Differences on the same images, in points, with their paired 95 % intervals"
+    head = ["", "difference", "from", "to", "images"]
+    caption = f"{caption}: {words}" if caption else words
+    return Table(head, rows, caption, legend="bold: zero lies outside the interval")
+
+
+def _difference(first: MetricValue, second: MetricValue, interval: Interval) -> list[Cell | str]:
+    """Write how two runs differ."""
+    low, high = interval
+    return [
+        f"{first.column} less {second.column}",
+        Cell(f"{first.value - second.value:+.1f}", strong=low > 0 or high < 0),
+        f"{low:+.1f}",
+        f"{high:+.1f}",
+        count_of(first.images),
+    ]
 
 
 def metric_table(

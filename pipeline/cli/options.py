@@ -284,7 +284,8 @@ class Program(click.Group):
             sys.exit(status if isinstance(status, int) else 0)
         except click.ClickException as error:
             vars(error)["message"] = printable(error.message)
-            error.show()
+            with _unheard_if_full():
+                error.show()
             sys.exit(error.exit_code)
         except click.Abort:  # Ctrl-C before a command began
             UserError("interrupted; the same command resumes").show()
@@ -311,9 +312,16 @@ def settings_of(
 
 
 def say(line: str) -> None:
-    """Print words for people, on standard error; a log that is full or closed ends no work."""
-    try:
+    """Print words for people, on standard error."""
+    with _unheard_if_full():
         click.echo(printable(line), err=True)
+
+
+@contextlib.contextmanager
+def _unheard_if_full() -> Iterator[None]:
+    """Write to standard error: one that is full or closed ends no work, and changes no status."""
+    try:
+        yield
     except OSError:
         _lead_nowhere(sys.stderr)
 

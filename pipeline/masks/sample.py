@@ -12,7 +12,7 @@ from dilo.pipeline.compute.failures import FailureRecorder, Unread, refuse
 from dilo.pipeline.compute.shard import ShardOpener, process_rows
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.store.maskrows import MaskRows, compress_mask
+from dilo.pipeline.store.maskrows import MaskRows, compressed_size
 from dilo.pipeline.store.plan import Plan
 
 #: Images of a sample: as many as these seconds allow, within these bounds.
@@ -84,9 +84,7 @@ def take_sample(
             failed |= {
                 path: reason for path, reason in zip(rows.path, rows.error, strict=True) if reason
             }
-            total_bytes += sum(
-                len(compress_mask(mask)) + ROW_BYTES + longest for mask in rows.masks
-            )
+            total_bytes += sum(compressed_size(mask) + ROW_BYTES + longest for mask in rows.masks)
             count, now = count + len(rows.path), clock()
     if 2 * len(unread) > count:  # what failed at once says nothing of what the others take
         refuse(images, unread)

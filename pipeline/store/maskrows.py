@@ -39,15 +39,7 @@ class MaskRows(ImageRows):
 
     def _write(self, file: h5py.File) -> None:
         """Write the masks, each in a chunk of its own."""
-        side = self.masks.shape[1]
-        masks = file.create_dataset(
-            "masks",
-            shape=self.masks.shape,
-            dtype=np.uint8,
-            chunks=(1, side, side),
-            compression="gzip",
-            compression_opts=1,
-        )
+        masks = create_masks(file, *self.masks.shape[:2])
         for row, mask in enumerate(self.masks):
             masks[row] = mask
 
@@ -58,14 +50,25 @@ class MaskRows(ImageRows):
         return {"masks": (masks, "uint8"), "coverage": ((count,), "float32")}
 
 
-def compress_mask(mask: NDArray[np.uint8]) -> bytes:
-    """Compress a mask to about the size that it has in a shard.
+def create_masks(file: h5py.File, count: int, side: int) -> h5py.Dataset:
+    """Create the data set of some masks, which HDF5 compresses as they are written.
 
-    Shards are compressed by HDF5 itself: ISA-L's output for one and the same mask was seen to
-    differ now and then, and equal stores are to be equal byte for byte.
+    Not ISA-L, whose output for one and the same mask was seen to differ now and then: equal stores
+    are to be equal byte for byte.
     """
-    chunk: bytes = isal_zlib.compress(mask, 1)
-    return chunk
+    return file.create_dataset(
+        "masks",
+        shape=(count, side, side),
+        dtype=np.uint8,
+        chunks=(1, side, side),
+        compression="gzip",
+        compression_opts=1,
+    )
+
+
+def compressed_size(mask: NDArray[np.uint8]) -> int:
+    """Estimate the bytes of a mask in a shard, by ISA-L, which is faster than HDF5."""
+    return len(isal_zlib.compress(mask, 1))
 
 
 def is_direct(masks: h5py.Dataset) -> bool:

@@ -29,6 +29,13 @@ def test_a_result_that_cannot_be_written_is_an_error(photographs, tmp_path):
     assert "Traceback" not in ended.stderr
 
 
+def test_a_wrong_command_line_whose_error_cannot_be_written_exits_with_2():
+    ended = subprocess.run(
+        ["bash", "-c", 'exec "$@" 2>/dev/full', "bash", *command("nonsense")], check=False
+    )
+    assert ended.returncode == 2
+
+
 def test_a_name_that_the_output_cannot_encode_is_escaped(tmp_path):
     words = command("doctor", tmp_path / "猫")
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}

@@ -1,7 +1,7 @@
 """Weighted nearest neighbours: an evaluation that trains nothing, every k in one pass."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,12 +21,15 @@ class Accuracy:
         Per cent of the queries.
     per_class : tuple of float or None
         `top1` of the queries of each class; None for a class that no query is of.
+    right : Tensor of shape (Q,), bool
+        Of which queries the true class is the first; on the CPU.
     """
 
     k: int
     top1: float
     top5: float
     per_class: tuple[float | None, ...]
+    right: Tensor = field(compare=False, repr=False)
 
 
 def knn_accuracy(
@@ -91,28 +94,33 @@ def knn_accuracy(
     similarities, rows = nearest(bank, queries, k=max(ks), chunk=chunk, device=device)
     bank_labels, truth = bank_labels.to(rows.device), query_labels.to(rows.device)
     totals = torch.bincount(truth, minlength=classes)
-    correct = {k: torch.zeros_like(totals) for k in ks}
+    right: dict[int, list[Tensor]] = {k: [] for k in ks}
     among_five = dict.fromkeys(ks, 0)
     for start in range(0, len(queries), chunk):
         block = slice(start, start + chunk)
         votes = bank_labels[rows[block]]
-        for k in correct:
+        for k in right:
             scores = knn_scores(
                 similarities[block, :k], votes[:, :k], temperature=temperature, classes=classes
             )
             rank = _rank(scores, truth[block])
-            correct[k] += torch.bincount(truth[block][rank < 1], minlength=classes)
+            right[k].append(rank < 1)
             among_five[k] += int((rank < 5).sum())
     percent = 100 / len(queries)
-    return tuple(
-        Accuracy(
-            k,
-            int(correct[k].sum()) * percent,
-            among_five[k] * percent,
-            _class_accuracies(correct[k], totals),
+    accuracies = []
+    for k in ks:
+        hits = torch.cat(right[k])
+        correct = torch.bincount(truth[hits], minlength=classes)
+        accuracies.append(
+            Accuracy(
+                k,
+                int(correct.sum()) * percent,
+                among_five[k] * percent,
+                _class_accuracies(correct, totals),
+                hits.cpu(),
+            )
         )
-        for k in ks
-    )
+    return tuple(accuracies)
 
 
 def _class_accuracies(hits: Tensor, totals: Tensor) -> tuple[float | None, ...]:

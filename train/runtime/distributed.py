@@ -50,7 +50,7 @@ def init_process_group(device: torch.device) -> Iterator[torch.device]:
         If there is no GPU for this process, or another process failed.
     """
     if launched_ranks() == 1 or distributed.is_initialized():
-        yield device
+        yield local_device(device)
         return
     device = local_device(device)
     if device.type == "cuda":

@@ -30,8 +30,9 @@ from dilo.eval.backgrounds.classify import (
     predict_all,
 )
 from dilo.eval.backgrounds.draws import BackgroundDonors
-from dilo.eval.backgrounds.metrics import background_gap, background_match_rate, proportion
+from dilo.eval.backgrounds.metrics import background_gap, background_match_rate
 from dilo.eval.backgrounds.variations import VARIATIONS, Variations, select
+from dilo.eval.common.outcomes import proportion
 from dilo.eval.features.folders import labelled_folder
 from dilo.eval.models.classifier import Classifier
 from dilo.pipeline.errors import CheckpointError, DiloError

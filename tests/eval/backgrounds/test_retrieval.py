@@ -1,5 +1,6 @@
 """Retrieval across backgrounds: by networks that see the object alone, or the background alone."""
 
+import csv
 import json
 
 import numpy as np
@@ -62,7 +63,7 @@ def retrieve(images, masks, *networks, sizes=(SIZE,), **recipe):
         queries = queries_of(images, masks, size, **recipe)
         parts.append(query_features(those, queries, RunOptions(batch=5, device=CPU), print))
     banks = {n: extract_features(e, queries.folder) for n, e in encoders.items()}
-    retrieval = rank_queries(queries.folder, banks, parts, CPU)
+    retrieval = rank_queries(queries.folder, queries.recipe, banks, parts, CPU)
     return retrieval_results(encoders, retrieval), retrieval
 
 
@@ -92,12 +93,43 @@ def test_pictures_of_a_store_lie_behind_and_none_of_the_photograph_itself(tmp_pa
     images, masks = scenes(tmp_path, count=3)
     store = BackgroundStore(built(images, tmp_path / "store", BackgroundRecipe(kind="images")))
     queries = queries_of(images, masks, crop=1, backgrounds=store)
-    corners = [queries[index][1].pictures[:, 0, 0].int() for index in range(3)]
+    corners = [queries[index][1].pictures[0, :, 0, 0].int() for index in range(3)]
     photographs = [decode(images / f"{number:02d}.png")[0, 0].astype(int) for number in range(3)]
     for number, corner in enumerate(corners):
         near = [np.abs(corner.numpy() - colour).max() < 8 for colour in photographs]  # by JPEG
         assert sum(near) == 1
         assert not near[number]
+
+
+def test_images_of_a_folder_are_one_photograph_none_of_which_lends_a_background(tmp_path):
+    flat, _ = scenes(tmp_path, count=6)
+    images, names = tmp_path / "folders", [f"{number % 3}/{number}.png" for number in range(6)]
+    for number, name in enumerate(names):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes((flat / f"{number % 3:02d}.png").read_bytes())
+    masks = mask_store(tmp_path / "their-masks", dict.fromkeys(sorted(names), object_mask()))
+    recipe = {"same": "folder", "questions": 5}
+    record, retrieval = retrieve(images, masks, Middle(), Border(), crop=1, **recipe)
+    middle, border = record["results"]
+    assert (record["candidates"], record["photographs"], middle["images"]) == (6, 3, 6)
+    assert (middle["top1"]["value"], middle["top1"]["images"]) == (100.0, 3)
+    assert border["finds_background"]["value"] == 100.0
+    donors = retrieval.donors[f"Middle {SIZE}"]
+    assert donors.shape == (6, 5)
+    assert len(np.unique(donors)) == 6
+    own = np.array(retrieval.positions)[:, None]
+    assert (retrieval.photographs[donors] != retrieval.photographs[own]).all()
+    # Of an image alone, the copy in its folder is another photograph that is as similar.
+    alone, _ = retrieve(images, masks, Middle(), crop=1)
+    assert alone["results"][0]["top1"]["value"] == 0.0
+
+
+def test_the_first_query_of_an_image_is_that_of_one_alone(tmp_path):
+    paths = scenes(tmp_path)
+    several, alone = queries_of(*paths, questions=3)[4][1], queries_of(*paths)[4][1]
+    assert several.pictures.shape == (3, 3, SIZE, SIZE)
+    assert torch.equal(several.pictures[:1], alone.pictures)
+    assert not torch.equal(several.pictures[0], several.pictures[1])
 
 
 def test_networks_of_two_sizes_are_asked_for_the_same_photographs(tmp_path):
@@ -106,7 +138,7 @@ def test_networks_of_two_sizes_are_asked_for_the_same_photographs(tmp_path):
     assert (small["size"], large["size"]) == (SIZE, 2 * SIZE)
     assert small["images"] == large["images"] == COUNT
     first, second = retrieval.donors.values()
-    assert torch.equal(first, second)
+    assert np.array_equal(first, second)
 
 
 def test_queries_are_the_same_whoever_is_asked_and_another_seed_draws_others(tmp_path):
@@ -130,7 +162,7 @@ def test_a_crop_holds_half_of_the_foreground(tmp_path):
     assert (min(shares), max(shares)) == (0, 1)  # so that draws must be chosen from
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     for position in range(COUNT):
-        _, alpha = queries._foreground(position, image)
+        _, alpha = queries._foreground(position, image, 0)
         assert alpha.float().mean() / 255 > 0.9 * 0.5 * 64 / SIDE**2
 
 
@@ -162,6 +194,11 @@ def test_photographs_that_cannot_be_used_are_skipped_and_listed(tmp_path):
     out = run / "eval" / "backgrounds-retrieval"
     assert json.loads((out / "backgrounds-retrieval.json").read_text()) == record
     assert (out / "retrieval.png").stat().st_size > 1000
+    head, *lines = csv.reader((out / "per-image.csv").read_text().splitlines())
+    assert (head, len(lines)) == (["image", "question", "run"], COUNT - 1)
+    assert lines[0][:2] == ["01.png", "0"]
+    found = sum(rank == "1" for _, _, rank in lines)
+    assert 100 * found / len(lines) == result["top1"]["value"]
     again = invoke(main, *words, "--batch", 4)
     table = (out / "table.txt").read_text()
     assert again.stdout == table
@@ -173,7 +210,7 @@ def test_photographs_that_cannot_be_used_are_skipped_and_listed(tmp_path):
     [
         (("--retrieval", "--images", "."), "--retrieval needs --images DIR and"),
         (("--retrieval", "--variations", "no_fg"), "not --challenge, --mapping or --variations"),
-        (("--crop", "0.5"), "are for --retrieval only"),
+        (("--crop", "0.5"), "--crop is for --retrieval only"),
         (("--retrieval", "--backgrounds", "grey"), "must be images, gray or the folder"),
     ],
     ids=["without", "variations", "crop", "backgrounds"],

@@ -53,6 +53,8 @@ def test_colours_are_told_apart_by_a_network_that_learned_nothing(data):
     inputs = record.pop("inputs")
     assert inputs["train"]["folder"] == str(data / "train")
     assert inputs["train"]["digest"] != inputs["test"]["digest"]
+    outcomes = record.pop("outcomes")
+    assert (outcomes["images"], outcomes["right"]) == (6, {"1": "/A==", "20": "/A=="})
     assert record == {
         "task": "knn",
         "precision": "fp32",
@@ -405,3 +407,36 @@ def test_an_earlier_checkpoint_of_a_run_has_a_result_of_its_own(data):
     assert [path.parent.name for path in records] == ["knn", "knn-step-0"]
     names = [json.loads(path.read_text())["name"] for path in records]
     assert names == ["colours", data.name]
+
+
+def test_several_checkpoints_have_results_of_their_own_and_are_compared(data):
+    write_checkpoint(data / "run" / "checkpoints" / "step-00000000.pt")
+    untrained = ("--checkpoint", f"untrained={data / 'run' / 'checkpoints' / 'step-00000000.pt'}")
+    result = evaluate(data, *untrained, "--k", "1")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"run: {data / 'run' / 'checkpoints' / 'step-00000007.pt'}"
+    assert lines[-2].strip() == "run less untrained"
+    assert lines[-1].split(maxsplit=4)[3:] == ["1", "0.0 (0.0 to 0.0)"]
+    records = sorted((data / "run" / "eval").glob("*/knn.json"))
+    assert [path.parent.name for path in records] == ["knn", "knn-step-0"]
+    record = json.loads(evaluate(data, *untrained, "--k", "1", "--json").stdout)
+    assert record["task"] == "knn"
+    assert list(record["checkpoints"]) == ["run", "untrained"]
+    assert record["checkpoints"]["run"] == json.loads(records[0].read_text())
+    assert record["pairs"][0]["top1"]["1"]["images"] == 6
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param((), "each PATH must have its own name, got run twice", id="names"),
+        pytest.param(("--out", "knn.json"), "--out is for one checkpoint", id="out"),
+        pytest.param(("--test", "test.h5"), "A file of features is of one network", id="file"),
+    ],
+)
+def test_what_several_checkpoints_cannot_have_exits_with_2(data, monkeypatch, more, words):
+    monkeypatch.chdir(data)
+    (data / "test.h5").touch()
+    name = "" if words.startswith("each") else "other="
+    result = evaluate(data, "--checkpoint", f"{name}{data / 'run'}", *more, status=2)
+    assert words in " ".join(result.stderr.split())

@@ -252,3 +252,56 @@ def test_a_fast_probe_of_other_settings_goes_beside_with_its_classifier(data):
         main, "gradients", "--checkpoint", data / "run", "--images", data / "test", status=3
     )
     assert f"linear-fast-{data.name}" in result.stderr
+
+
+def several(data):
+    """Name a second checkpoint of the run."""
+    untrained = write_small(data / "run" / "checkpoints" / "step-00000000.pt", step=0)
+    return "--checkpoint", f"untrained={untrained}"
+
+
+@pytest.mark.parametrize("fast", [(), ("--fast",)])
+def test_several_checkpoints_have_a_layer_each_and_are_compared(data, fast):
+    more = ("--fast", "--epochs", 2) if fast else SHORT
+    task = "linear-fast" if fast else "linear"
+    result = evaluate(data, *several(data), *more, "--json")
+    record = json.loads(result.stdout)
+    below = data / "run" / "eval"
+    for name, folder in (("run", task), ("untrained", f"{task}-step-0")):
+        assert record["checkpoints"][name] == json.loads(
+            (below / folder / f"{task}.json").read_text()
+        )
+    (pair,) = record["pairs"]
+    assert (pair["first"], pair["second"]) == ("run", "untrained")
+    assert pair["top1"]["last"]["images"] == 6
+    outcomes = record["checkpoints"]["run"]["outcomes"]
+    assert (outcomes["images"], outcomes["right"]) == (6, {"last": "/A=="})
+
+
+def test_several_are_resumed_where_they_were_interrupted(data, monkeypatch):
+    untrained = several(data)
+    evaluate(data, *SHORT)
+    with monkeypatch.context() as patch:
+        came = property(lambda self: "SIGUSR1", lambda self, value: None)
+        patch.setattr(StopSignal, "name", came, False)
+        evaluate(data, *untrained, *SHORT, status=75)
+    table = evaluate(data, *untrained, *SHORT)
+    assert "resuming from epoch 6.00" in table.stderr
+    assert "resuming from epoch 0.33" in table.stderr
+    assert table.stdout.splitlines()[-1].split(maxsplit=1) == ["top-1", "0.0 (0.0 to 0.0)"]
+
+
+def test_several_go_to_folders_of_their_names_in_out(data):
+    write_small(data / "foreign.pt")
+    given = ("--checkpoint", f"a={data / 'foreign.pt'}", "--fast", "--epochs", 1)
+    evaluate(data, *given, "--out", data / "out")
+    assert sorted(path.name for path in (data / "out").iterdir()) == ["a", "run"]
+    assert (data / "out" / "a" / "linear-fast.json").exists()
+    # Before any work, a place is looked for, for each.
+    words = evaluate(data, *given, status=3).stderr
+    assert "--out must say where the result goes" in words
+    assert not (data / "run" / "eval").exists()
+    bad = ("--checkpoint", f"../b={data / 'foreign.pt'}", "--out", data / "out")
+    assert "names must be letters, digits" in " ".join(
+        evaluate(data, *bad, status=2).stderr.split()
+    )

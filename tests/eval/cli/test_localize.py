@@ -44,6 +44,11 @@ def test_a_run_s_result_lies_below_the_run(objects):
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
+        (
+            ["--maps", "{0}/perfect", "--truth", "{0}/masks", "--size", "7"],
+            2,
+            "must be at least 8 px, got 7",
+        ),
         (["--truth", "{0}/masks"], 2, "give --checkpoint or --maps, which make or hold the maps"),
         (["--maps", "{0}/perfect"], 2, "give either --truth or --boxes, which say where"),
         (

@@ -25,6 +25,7 @@ def outcome(tmp_path):
     return ProbeResult(
         curve=CURVE,
         per_class={"ant": 50.0, "bee": 20.0},
+        outcomes={"images": 4},
         classes=10,
         train_images=11,
         test_images=4,
@@ -61,6 +62,7 @@ def test_the_record_has_the_protocol_the_curve_and_both_ends(outcome, tmp_path):
         "best": {"epoch": 1, "top1": 40.0, "top5": 80.0},
         "last": {"epoch": 2, "top1": 35.0, "top5": 90.0},
         "per_class": {"ant": 50.0, "bee": 20.0},
+        "outcomes": {"images": 4},
         "classes": 10,
         "train_images": 11,
         "test_images": 4,

@@ -140,7 +140,7 @@ def test_boxes_take_the_place_of_masks_but_for_the_pixels(objects):
     numbers = record["methods"][0]["numbers"]
     assert (numbers["pixel_ap"], numbers["corloc"], numbers["energy_inside"]) == (None, 100, 100)
     assert (record["truth_kind"], record["truths_without_image"]) == ("boxes", 1)
-    assert "1 truths are of no image, and not used" in said
+    assert "1 truth is of no image, and not used" in said
     assert "pixel-precision-recall.png" not in written(objects)
 
 
@@ -157,7 +157,7 @@ def test_an_image_without_truth_or_map_is_an_error_unless_allowed(objects, folde
     record, said = run(objects, allow_missing=True)
     assert record["images"] == 3
     assert record["skipped"] == [{"path": "bee/1.jpg", "reason": "no truth or no map"}]
-    assert "1 images have no truth or no map, and are skipped" in said
+    assert "1 image is skipped: no truth or no map" in said
 
 
 def test_maps_without_an_image_in_common_are_refused(objects):
@@ -175,10 +175,10 @@ def test_skipped_images_and_maps_that_say_nothing_are_said(objects):
     record, said = run(objects)
     assert record["images"] == 3
     assert [image["path"] for image in record["skipped"]] == ["ant/1.jpg"]
-    assert "1 images cannot be scored and are skipped:" in said
+    assert "1 image is skipped:" in said
     assert any(line.startswith("  ant/1.jpg: ") for line in said)
     assert record["methods"][0]["constant_maps"] == 1
-    assert any(line.startswith("perfect: 1 maps have one value alone") for line in said)
+    assert any(line.startswith("perfect: 1 map has one value alone") for line in said)
 
 
 def test_a_scoring_of_other_maps_goes_beside_and_replaces_no_file(objects):

@@ -179,7 +179,7 @@ def test_where_all_is_as_it_should_be_nothing_is_said():
 def test_of_many_skipped_images_the_first_are_named():
     skipped = [{"path": f"{i}.jpg", "reason": "broken"} for i in range(NAMED + 2)]
     lines = notes({**CLEAN, "skipped": skipped})
-    assert lines[0] == "12 images cannot be scored and are skipped:"
+    assert lines[0] == "12 images are skipped:"
     assert lines[1:-1] == [f"  {i}.jpg: broken" for i in range(NAMED)]
     assert lines[-1] == "  and 2 more; localize.json names all"
     assert len(notes({**CLEAN, "skipped": skipped[:NAMED]})) == 1 + NAMED

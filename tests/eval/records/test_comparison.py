@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from dilo.eval.common.intervals import difference, wilson
+from dilo.eval.common.outcomes import mean_difference, outcomes_record
 from dilo.eval.records.comparison import Comparison, comparisons, data_sets, difference_interval
 from dilo.eval.records.metrics import MetricSpec, MetricValue, metric_values
 from dilo.eval.records.reading import Result, Source
@@ -94,6 +97,57 @@ def test_a_paired_interval_stands_in_place_of_that_of_independent_shares():
     other = shares | {"a": {"value": 61.0, "images": 200}}
     (of_others,) = comparisons([*alone, *backgrounds_values(both, other, [pair])], ["a", "b"])
     assert of_others.mark("a") == "tied"
+
+
+def knn_run(name, right, digest="12ab", **more):
+    """Make a run with a record of kNN that says which images are right."""
+    record = {"task": "knn", "test_images": len(right), **more}
+    record["results"] = [{"k": 20, "top1": 100 * right.mean()}]
+    record["outcomes"] = outcomes_record(digest, map(str, range(len(right))), {"20": right})
+    source = Source(name, Path(name))
+    source.results.append(Result("knn", Path(name) / "knn.json", record))
+    return source
+
+
+def test_records_of_single_runs_are_compared_image_by_image_where_images_are_the_same(tmp_path):
+    first, second = np.arange(400) < 220, np.arange(400) < 200
+    runs = {"a": knn_run("a", first), "b": knn_run("b", second), "c": knn_run("c", second, "34cd")}
+    for source in runs.values():
+        (tmp_path / source.name).mkdir()
+        path = tmp_path / source.name / "knn.json"
+        path.touch()
+        source.results[:] = [Result("knn", path, source.results[0].record)]
+    values = metric_values(list(runs.values()), [])
+    (both,) = comparisons(values, ["a", "b"])
+    assert [both.mark(name) for name in "ab"] == ["best", ""]
+    ((more, less, interval),) = both.differences()
+    expected = mean_difference(first.astype(float) - second.astype(float))
+    assert (more.column, less.column, interval) == ("a", "b", (expected.low, expected.high))
+    # Of other images, of as many, the two are independent.
+    (apart,) = comparisons(values, ["a", "c"])
+    assert [apart.mark(name) for name in "ac"] == ["tied", "tied"]
+    assert list(apart.differences()) == []
+
+
+def test_records_that_were_measured_differently_have_no_differences(tmp_path):
+    path = tmp_path / "knn.json"
+    path.touch()
+    right = np.arange(40) < 20
+    runs = [knn_run("a", right, size=64), knn_run("b", ~right, size=96)]
+    for source in runs:
+        source.results[:] = [Result("knn", path, source.results[0].record)]
+    (both,) = comparisons(metric_values(runs, []), ["a", "b"])
+    assert list(both.differences()) == []
+
+
+def test_each_of_several_checkpoints_of_a_record_has_a_step_of_its_own():
+    shares = {"a": {"value": 60.0, "images": 200}, "b": {"value": 55.0, "images": 200}}
+    values = backgrounds_values(Path("one/backgrounds.json"), shares)
+    for value, step in zip(values, ("7", "9"), strict=True):
+        value.words["step"] = step
+    (row,) = comparisons(values, ["a", "b"])
+    assert [value.record["step"] for value in row.values.values()] == ["7", "9"]
+    assert not row.comparable
 
 
 def test_a_run_alone_or_without_the_number_has_no_mark():

@@ -1,8 +1,10 @@
 """Sections of tasks: their tables and plots, baselines, and what is said of protocols."""
 
+import numpy as np
 import pytest
 from support.reports import backgrounds, knn, linear, localize, picture, saliency, write_json
 
+from dilo.eval.common.outcomes import outcomes_record
 from dilo.eval.records.reading import Result, Source, read_source
 from dilo.eval.report import evaluations
 from dilo.eval.report.content import Cell, ReportData
@@ -89,6 +91,23 @@ def test_a_linear_probe_says_its_protocol_and_draws_its_epochs(tmp_path, drawn):
     lines, _ = drawn[0]
     assert lines[0].across == list(range(1, 21))
     assert lines[0].up[15] == 60.0
+
+
+def test_pairs_of_runs_on_the_same_images_have_a_table_of_their_differences(tmp_path, drawn):
+    def record(share):
+        right = np.arange(400) < 4 * share
+        outcomes = outcomes_record("12ab", map(str, range(400)), {"20": right})
+        return knn(share) | {"test_images": 400, "outcomes": outcomes}
+
+    data = report_data(tmp_path, a=record(55.0), b=record(50.0), c=knn(40.0))
+    _, table = task_section(data, "knn").tables
+    assert rows(table) == {
+        "kNN top-1, k\u00a0=\u00a020": [],
+        "a less b": ["+5.0", "+2.9", "+7.1", "400"],
+    }
+    assert table.rows[1][1].strong
+    ((first, second, _),) = data.differences()
+    assert (first.column, second.column) == ("a", "b")
 
 
 def test_each_data_set_has_a_table_and_a_plot(tmp_path, drawn):

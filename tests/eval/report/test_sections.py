@@ -1,9 +1,11 @@
 """What runs are, what differs between their recipes, and which data they had."""
 
-from dilo.eval.records.reading import Source
+from dilo.eval.records.reading import Result, Source
 from dilo.eval.report.content import Cell, ReportData
 from dilo.eval.report.pictures import ImageStore
-from dilo.eval.report.sections import recipes, runs_table
+from dilo.eval.report.sections import provenance_table, recipes, runs_table
+
+STEPS = (("dilo", 7), ("moco", 9000), ("resnet", None))
 
 
 def of(*runs):
@@ -48,6 +50,22 @@ def test_masks_are_named_by_how_they_were_made(tmp_path):
     section = recipes(of(Source("a", tmp_path, facts=facts), Source("b", tmp_path)))
     words = f"rbd, refined by grabcut, 64 px digest {'5' * 12}"
     assert rows(section["data"]) == {"masks": [words, "none"]}
+
+
+def test_a_record_of_several_checkpoints_says_the_step_of_each(tmp_path):
+    each = [{"name": name, "checkpoint": f"{name}.pt", "step": step} for name, step in STEPS]
+    several = {"task": "backgrounds", "checkpoint": None, "step": None, "results": each}
+    alone = {"task": "knn", "checkpoint": "c.pt", "step": 1200}
+    source = Source("a", tmp_path)
+    for record in (several, alone):
+        path = tmp_path / record["task"]
+        path.touch()
+        source.results.append(Result(record["task"], path, record))
+    cells = {row[1]: [row[3].text, row[4]] for row in provenance_table(of(source)).rows}
+    assert cells == {
+        "knn": ["c.pt", "1,200"],
+        "backgrounds": ["dilo.pt, moco.pt, resnet.pt", "dilo 7, moco 9,000"],
+    }
 
 
 def test_a_run_says_how_far_it_is(tmp_path):

@@ -24,7 +24,7 @@ from dilo.pipeline.masks.estimate import SHARD_BYTES, Estimate, estimate
 from dilo.pipeline.masks.sample import ROW_BYTES, Sample
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.create import plan_store
-from dilo.pipeline.store.maskrows import compress_mask
+from dilo.pipeline.store.maskrows import compressed_size
 
 RBD = MaskRecipe.create("rbd")
 FAKE = fake_maker(Fake(), 32)
@@ -52,7 +52,7 @@ def test_every_field_follows_from_the_clock_and_the_recipe(images, tmp_path, mon
     monkeypatch.setattr(sample, "TARGET_SECONDS", 1e9)
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32, shard_size=6)
     found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=3, clock=ticking(0.5))
-    row = len(compress_mask(np.full((32, 32), 7, np.uint8))) + ROW_BYTES + len("class0/000.jpg")
+    row = compressed_size(np.full((32, 32), 7, np.uint8)) + ROW_BYTES + len("class0/000.jpg")
     assert found.sample == Sample(20, 10.0, 20 * row, {})
     assert (found.shards, found.images, found.workers) == (4, 20, 3)
     assert found.seconds == pytest.approx(20 * 0.5 / 3)
