@@ -90,8 +90,8 @@ def _entries(path: Path, content: object, name: str) -> Iterator[tuple[str, dict
     entries = content.get(name) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ContentError(
-            f'{path} must be annotations in COCO\'s format, with a list "{name}", got none: is it a '
-            "file instances_*.json?"
+            f'{path} must be annotations in COCO\'s format, with a list "{name}", got none: is '
+            "it a file instances_*.json?"
         )
     for number, entry in enumerate(entries):
         where = f"{path}, {name}[{number}]"

@@ -139,7 +139,11 @@ def _fault(entry: object, images: Mapping[int | str, Annotated], labels: Mapping
         )
     box = entry.get("bbox", [0, 0, 0, 0] if mask else None)
     numbers = [*box, entry.get("score")] if isinstance(box, list) else []
-    if len(numbers) != 5 or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
+    if (
+        len(numbers) != 5
+        or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+        or min(numbers[2:4]) < 0
+    ):
         return (
             "must have bbox, x, y, width and height in pixels, and a score, got "
             f"{str(box)[:100]} and {entry.get('score')!r}"
