@@ -1,13 +1,13 @@
-"""Boxes that people drew: a CSV file, or XML as PASCAL VOC and ImageNet release it."""
+"""Boxes that people drew: a CSV file, XML as of PASCAL VOC and ImageNet, or JSON as of COCO."""
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from xml.etree import ElementTree
 
+from dilo.eval.common.coco import read_coco_annotations
+from dilo.eval.common.voc import Box, parse_voc, read_box
 from dilo.pipeline.common.textfiles import read_bytes, read_text
 from dilo.pipeline.errors import ContentError, DiloError
 from dilo.pipeline.images.listing import EXTENSIONS, find_files
@@ -20,12 +20,6 @@ MAX_TABLE = 2**30
 HEAD = ["path", "x0", "y0", "x1", "y1"]
 
 
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-Box = tuple[float, float, float, float]
-
-
 @dataclass(frozen=True)
 class Annotation:
     """The boxes of an image."""
@@ -35,10 +29,16 @@ class Annotation:
     #: Width and height of the image that they were drawn on, where the file says so; the image at
     #: hand may be a smaller copy of it.
     size: tuple[float, float] | None
+    #: Of each box, whether its object is difficult or truncated; empty where no file says so.
+    hard: Sequence[bool] = ()
+    #: How the file counts the first column and row: VOC from 1.
+    first: int = 0
 
 
 def read_annotations(path: Path) -> Mapping[str, Annotation]:
     """Read the boxes of many images."""
+    if path.suffix.lower() == ".json":
+        return _coco_file(path)
     annotations = _xml_folder(path) if path.is_dir() else _csv_file(path)
     if not annotations:
         wanted = "XML files" if path.is_dir() else f"lines {','.join(HEAD)}"
@@ -60,7 +60,7 @@ def _csv_file(path: Path) -> dict[str, Annotation]:
                 continue
             if len(row) != len(HEAD):
                 raise ValueError(f"must be {','.join(HEAD)}, got {','.join(row)[:200]}")
-            boxes_by_key.setdefault(_key(row[0]), []).append(_box(row[1:]))
+            boxes_by_key.setdefault(_key(row[0]), []).append(read_box(row[1:]))
     except (ValueError, csv.Error) as error:
         raise DiloError(f"--boxes {path}, line {lines.line_num}: {error}") from error
     return {key: Annotation(boxes, None) for key, boxes in boxes_by_key.items()}
@@ -73,44 +73,42 @@ def _xml_folder(folder: Path) -> dict[str, Annotation]:
         path = folder / name
         try:
             key = escaped(str(PurePosixPath(name).with_suffix("")))
-            annotations[key] = _xml(ElementTree.fromstring(read_bytes(path)))
-        except (ElementTree.ParseError, ValueError) as error:
+            annotations[key] = _xml(read_bytes(path))
+        except ValueError as error:
             raise DiloError(
                 f"--boxes {path} must be an annotation in the format of PASCAL VOC, got: {error}"
             ) from error
     return annotations
 
 
-def _xml(root: ElementTree.Element) -> Annotation:
+def _xml(content: bytes) -> Annotation:
     """Read the boxes of an image, and the size of what they were drawn on."""
-    boxes = [
-        _box([box.findtext(corner, "") for corner in _CORNERS])
-        for box in root.findall("object/bndbox")
-    ]
-    width, height = (_number(root.findtext(f"size/{side}", "0")) for side in ("width", "height"))
-    return Annotation(boxes, (width, height) if width > 0 and height > 0 else None)
+    read = parse_voc(content)
+    boxed = [(each.box, each.difficult or each.truncated) for each in read.objects if each.box]
+    boxes, hard = [box for box, _ in boxed], [one for _, one in boxed]
+    return Annotation(boxes, read.size, hard, first=1)
+
+
+def _coco_file(path: Path) -> dict[str, Annotation]:
+    """Read a file in COCO's format, without crowds, its boxes in whole pixels."""
+    try:
+        content = read_coco_annotations(path)
+    except ContentError as error:
+        raise DiloError(f"--boxes {error}") from error
+    annotations = {}
+    for image in content.images.values():
+        boxes = []
+        for each in content.objects[image.id]:
+            x, y, width, height = each.box
+            x0, y0, x1, y1 = map(round, (x, y, x + width, y + height))
+            # Its last column and row belong to a box.
+            box = (max(x0, 0), max(y0, 0), max(x1 - 1, x0, 0), max(y1 - 1, y0, 0))
+            boxes += [] if each.crowd else [box]
+        annotations[_key(image.path)] = Annotation(boxes, (image.width, image.height))
+    return annotations
 
 
 def _key(path: str) -> str:
     """Take the extension of an image off its path."""
     pure = PurePosixPath(path)
     return escaped(str(pure.with_suffix("") if pure.suffix.lower() in EXTENSIONS else pure))
-
-
-def _box(words: Sequence[str]) -> Box:
-    """Read four numbers that are a box."""
-    x0, y0, x1, y1 = map(_number, words)
-    if not (0 <= x0 <= x1 and 0 <= y0 <= y1):
-        raise ValueError(f"a box must have 0 <= x0 <= x1 and 0 <= y0 <= y1, got {words}")
-    return x0, y0, x1, y1
-
-
-def _number(word: str) -> float:
-    """Read a number that is finite."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"a coordinate must be a number, got {word!r}")
-    return value
