@@ -7,15 +7,16 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from torch import Tensor, nn
 
-from dilo.eval.models.build import add_head, infer_model, load_network
-from dilo.eval.models.formats import read_weights
-from dilo.eval.models.layouts import CheckpointWeights, find_backbones, nested_get
+from dilo.eval.models.build import load_network
 from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.augment.color import to_color_space
 from dilo.train.engine.checkpoint import list_checkpoints
 from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
+from dilo.train.weights.architecture import add_head, infer_model
+from dilo.train.weights.formats import read_weights
+from dilo.train.weights.layouts import CheckpointWeights, find_backbones, nested_get
 
 #: What of a network is evaluated: what it pools, or what its projection head makes of that.
 Layer = Literal["pooled", "embedding"]

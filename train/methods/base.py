@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dilo.train.networks.weights import PREFIX
+from dilo.train.weights.loading import PREFIX
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from dilo.train.data.loader import sample_bytes
 from dilo.train.engine.checkpoint import save_torch_file
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
-from dilo.train.networks.torchfile import read
-from dilo.train.networks.weights import state_dict_of
 from dilo.train.recipes.saliency_recipe import SaliencyRecipe
 from dilo.train.runtime.options import RunOptions
 from dilo.train.saliency.basnet import BASNet, load_encoder
@@ -23,6 +21,8 @@ from dilo.train.saliency.model import SaliencyModel, make_model
 from dilo.train.saliency.networks import training_format
 from dilo.train.saliency.pairs import ImageMaskPairs
 from dilo.train.saliency.score import MaskScorer
+from dilo.train.weights.loading import state_dict_of
+from dilo.train.weights.torchfile import read
 
 #: The weights alone, at the end of a run.
 WEIGHTS = "network.pth"

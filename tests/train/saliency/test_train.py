@@ -17,11 +17,11 @@ from support.runs import losses, machine
 from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
 from dilo.train.data.draws import CROPS
 from dilo.train.engine import checkpoint
-from dilo.train.networks.torchfile import read
 from dilo.train.saliency import train
 from dilo.train.saliency.model import SaliencyModel, make_model
 from dilo.train.saliency.score import MaskScorer
 from dilo.train.saliency.train import WEIGHTS, Data, train_saliency
+from dilo.train.weights.torchfile import read
 
 
 @pytest.fixture(scope="module")

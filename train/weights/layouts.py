@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.eval.models import detectron2
 from dilo.pipeline.errors import CheckpointError, first_few
 from dilo.train.networks.timm_encoder import TIMM
-from dilo.train.networks.torchfile import shown
-from dilo.train.networks.weights import unwrapped
+from dilo.train.weights import detectron2
+from dilo.train.weights.loading import unwrapped
+from dilo.train.weights.torchfile import shown
 
 #: A part of a name that says: a moving average of another network in the same file.
 _AVERAGE = re.compile(r"(?:^|_)(?:ema|momentum|swa|averaged?|target)(?:_|$)|^encoder_k$", re.I)
