@@ -11,7 +11,7 @@ from dilo.eval.models.build import load_network
 from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.augment.color import to_color_space
-from dilo.train.engine.checkpoint import list_checkpoints
+from dilo.train.engine.checkpoint import checkpoint_file
 from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
 from dilo.train.weights.architecture import add_head, infer_model
@@ -212,22 +212,6 @@ def _training(content: object) -> dict[str, int | str]:
     facts["epoch"] = facts["epoch"] or _count(nested_get(content, "dilo", "epoch"))
     facts |= {name: _text(nested_get(content, "dilo", name)) for name in _DIGESTS}
     return {name: value for name, value in facts.items() if value not in (None, "")}
-
-
-def checkpoint_file(path: Path) -> Path:
-    """Find the file that a path stands for: of a run, its newest checkpoint."""
-    return newest_checkpoint(path) if path.is_dir() else path
-
-
-def newest_checkpoint(run: Path) -> Path:
-    """Find the checkpoint with the highest step in the folder of a run."""
-    checkpoints = list_checkpoints(run)
-    if not checkpoints:
-        raise CheckpointError(
-            f"{run} must be a checkpoint or the folder of a run, but there is no "
-            f"{run / 'checkpoints' / 'step-*.pt'}: give the file itself, or train first"
-        )
-    return checkpoints[0][1]
 
 
 def _text(value: object) -> str | None:

@@ -258,6 +258,22 @@ def list_checkpoints(run: Path) -> list[tuple[int, Path]]:
     return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
 
 
+def checkpoint_file(path: Path) -> Path:
+    """Find the file that a path stands for: of a run, its newest checkpoint."""
+    return newest_checkpoint(path) if path.is_dir() else path
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """Find the checkpoint with the highest step in the folder of a run."""
+    checkpoints = list_checkpoints(run)
+    if not checkpoints:
+        raise CheckpointError(
+            f"{run} must be a checkpoint or the folder of a run, but there is no "
+            f"{run / 'checkpoints' / 'step-*.pt'}: give the file itself, or train first"
+        )
+    return checkpoints[0][1]
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint that dilo-train wrote."""
     try:
