@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ DAMAGED = "damaged"
 
 #: Steps that no run takes, and the name of a file has no room for.
 _MOST_STEPS = 10**8
+#: The one setting that may grow, once a run is finished.
+_EPOCHS = "optimizer.epochs"
 _REMEDY = "move it elsewhere to resume from the one before, or give another --out"
 _NAME = re.compile(r"^step-(\d{8})\.pt$")
 
@@ -61,12 +63,16 @@ class Checkpoints:
     scaler: torch.amp.GradScaler
     #: What else a checkpoint says of the run, as plain values that nothing is compared with.
     notes: Mapping[str, Any] = field(default_factory=dict)
+    #: How the run came about, which each checkpoint takes over from the one before: `extended`, at
+    #: which steps it had finished, after how many epochs, and was given more.
+    history: dict[str, Any] = field(default_factory=dict)
 
     def save(self, step: int, epoch: int, *, keep_every: int = 0) -> Path:
         """Publish a checkpoint, and remove those that are no longer needed."""
         path = checkpoint_path(self.run, step)
         path.parent.mkdir(parents=True, exist_ok=True)
         meta = {"format": FORMAT_VERSION, "step": step, "epoch": epoch, **self.data, **self.notes}
+        meta |= self.history
         content = {
             "epoch": epoch,
             "arch": self.recipe.model.arch,
@@ -95,7 +101,13 @@ class Checkpoints:
             return None
         content = contents.pop(path) if path in contents else load(path)
         self.restore(content)
+        self.history.update(self._history_of(content["dilo"]))
         return int(content["dilo"]["step"])
+
+    def extended_from(self, step: int) -> int | None:
+        """Return after how many epochs the run was finished, if at this step it was given more."""
+        last = self.history.get("extended", [{}])[-1]
+        return last["epochs"] if last.get("step") == step else None
 
     def restore(self, content: Mapping[str, Any]) -> None:
         """Load the state of a checkpoint."""
@@ -158,12 +170,40 @@ class Checkpoints:
         stored = flat(_plain(defaults)) | flat(saved["recipe"])
         stored |= {name: saved.get(name, "") for name in self.data}
         for key in (*expected, *(key for key in stored if key not in expected)):
+            if key == _EPOCHS and self._extends(saved):
+                continue
             if key not in expected or key not in stored or stored[key] != expected[key]:
                 was, now = _in_words(key, stored, saved), _in_words(key, expected, self.notes)
-                raise CheckpointError(
-                    f"{path} was made with {key} = {was}, asked for {now}: "
-                    f"a run resumes with its own settings; give another --out for a new run"
+                rule = (
+                    self._epochs_rule(saved) if key == _EPOCHS else "resumes with its own settings"
                 )
+                raise CheckpointError(
+                    f"{path} was made with {key} = {was}, asked for {now}: a run {rule}; give "
+                    "another --out for a new run"
+                )
+
+    def _extends(self, saved: Mapping[str, Any]) -> bool:
+        """Check whether a run is finished and given more epochs."""
+        before = _epochs_of(saved)
+        return before is not None and before <= saved["epoch"] < self.recipe.optimizer.epochs
+
+    def _epochs_rule(self, saved: Mapping[str, Any]) -> str:
+        """Say why a run cannot have another number of epochs."""
+        before = _epochs_of(saved)
+        if before is None or before > self.recipe.optimizer.epochs:
+            return "can be extended, not shortened"
+        return (
+            f"can be extended when it is finished, and this one is at epoch {saved['epoch']}: "
+            f"finish it first, with {_EPOCHS} = {before}"
+        )
+
+    def _history_of(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Read how a run came about, and add that it is extended, where it is."""
+        extended = saved.get("extended")
+        extended = extended if _are_extensions(extended) else []
+        if self._extends(saved):
+            extended = [*extended, {"step": saved["step"], "epochs": _epochs_of(saved)}]
+        return {"extended": extended} if extended else {}
 
 
 def _in_words(key: str, values: Mapping[str, Any], notes: Mapping[str, Any]) -> str:
@@ -171,6 +211,22 @@ def _in_words(key: str, values: Mapping[str, Any], notes: Mapping[str, Any]) -> 
     if key == "masks" and values.get(key) and (words := notes.get("mask_store")):
         return f"{words} (digest {values[key][:12]})"
     return repr(values[key]) if key in values else "nothing"
+
+
+def _epochs_of(saved: Mapping[str, Any]) -> int | None:
+    """Read for how many epochs a checkpoint's run was to be; None where it says no such number."""
+    epochs = flat(saved["recipe"]).get(_EPOCHS)
+    return epochs if type(epochs) is int else None
+
+
+def _are_extensions(value: object) -> TypeGuard[list[dict[str, int]]]:
+    """Check that what a checkpoint says of extensions is what `Checkpoints` wrote."""
+    return isinstance(value, list) and all(
+        isinstance(entry, dict)
+        and entry.keys() == {"step", "epochs"}
+        and all(_is_step_count(number) for number in entry.values())
+        for entry in value
+    )
 
 
 def _require_state(content: Mapping[str, Any]) -> None:

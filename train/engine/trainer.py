@@ -37,7 +37,7 @@ from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claim_run
 from dilo.train.engine.memory import advice_on_memory, advice_on_parts
-from dilo.train.engine.optim import describe_rate, learning_rate
+from dilo.train.engine.optim import describe_extension, describe_rate, learning_rate
 from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.monitor.metrics import MetricsLogger, has_evaluation, require_tensorboard
 from dilo.train.monitor.run_info import note_failure, write_run_info
@@ -128,6 +128,12 @@ class Task(ABC):
         """Return facts for run.json, and a line for the log: where the rate comes from."""
         facts = {"images": len(self.source.indices), "images_in_folder": self.source.in_folder}
         return facts, describe_rate(self.recipe.optimizer)
+
+    def describe_extension(self, before: int, step: int) -> str:
+        """Say what becomes of a run that was finished after `before` epochs and is given more."""
+        optimizer = self.recipe.optimizer
+        earlier = dataclasses.replace(optimizer, epochs=before)
+        return describe_extension(earlier, optimizer, step, self.steps_per_epoch)
 
     def finish(self, run: Path) -> None:
         """Write what is wanted of the trained model, on rank 0, when all steps are taken."""
@@ -293,8 +299,11 @@ def fit(
             save()
         elif start:
             say(f"resuming from step {start} of {steps}")
+            if before := checkpoints.extended_from(start):
+                say(task.describe_extension(before, start))
         facts, summary = task.describe()
         facts = {"step": start, "steps": steps, **facts, "data": dict(task.data)}
+        facts |= checkpoints.history
         facts |= {"device": device_name(machine.device), "world_size": distributed.world_size()}
         if distributed.rank() == 0:
             write_run_info(run, task.recipe, facts | {"precision": machine.precision})

@@ -122,6 +122,15 @@ class SaliencyTask(Task):
         facts, line = super().describe()
         return facts | {"skipped": list(self.pairs.skipped)}, line
 
+    def describe_extension(self, before: int, step: int) -> str:
+        """Say also what becomes of the teacher's share, which grows over the whole run."""
+        line, noise = super().describe_extension(before, step), self.recipe.noise
+        if not (noise.teacher and noise.trust):
+            return line
+        epochs, begin = self.recipe.optimizer.epochs, noise.trust_from
+        share = noise.trust * (before - begin) / (epochs - begin)
+        return f"{line}; the teacher's share falls from {noise.trust:g} to {share:.3g}, and rises again"
+
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
     ) -> tuple[dict[str, Any], str]:
