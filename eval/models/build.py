@@ -11,7 +11,7 @@ from dilo.pipeline.errors import CheckpointError, RecipeError
 from dilo.train.networks.encoder import build_network
 from dilo.train.networks.timm_encoder import TIMM
 from dilo.train.recipes.recipe import ModelRecipe
-from dilo.train.weights.layouts import CheckpointWeights
+from dilo.train.weights.layouts import CheckpointWeights, unnumbered
 from dilo.train.weights.loading import load_weights
 
 
@@ -40,9 +40,7 @@ def _filled(
 ) -> nn.Module:
     """Build a backbone, with its head if there is one to fill, and fill it."""
     if head is not None:
-        if model.head == "linear":  # PyContrast numbers the layers of this head, too
-            head = {name.removeprefix("0."): value for name, value in head.items()}
-        weights = weights | {f"fc.{name}": value for name, value in head.items()}
+        weights = weights | {f"fc.{name}": value for name, value in unnumbered(head).items()}
     what = f"{source} as a {model.arch} with the {model.stem} stem must have all its layers"
     advice = "name another architecture with --arch, or take another checkpoint"
     if not model.arch.startswith(TIMM):

@@ -64,7 +64,7 @@ class Encoder:
         The recipe of its training, as the file has it; empty where it has none.
     training : mapping of str to int or str
         What else the file says of its training: "epoch", and of ours the digests of "images",
-        "masks" and "backgrounds".
+        "masks" and "backgrounds", and the file that it began with, "init".
     layer : {"pooled", "embedding"}
         What `network` gives.
     part : str or None
@@ -211,7 +211,16 @@ def _training(content: object) -> dict[str, int | str]:
     facts: dict[str, int | str | None] = {"epoch": _count(nested_get(content, "epoch"))}
     facts["epoch"] = facts["epoch"] or _count(nested_get(content, "dilo", "epoch"))
     facts |= {name: _text(nested_get(content, "dilo", name)) for name in _DIGESTS}
+    facts["init"] = _initial(nested_get(content, "dilo", "init"))
     return {name: value for name, value in facts.items() if value not in (None, "")}
+
+
+def _initial(init: object) -> str | None:
+    """Name the weights that a training began with, as a checkpoint or an export of ours does."""
+    if not isinstance(init, Mapping):
+        return _text(init)
+    file, digest = _text(init.get("file")), _text(init.get("sha256"))
+    return f"{file}, SHA-256 {digest}" if file and digest else None
 
 
 def _text(value: object) -> str | None:

@@ -30,6 +30,8 @@ DAMAGED = "damaged"
 
 #: Steps that no run takes, and the name of a file has no room for.
 _MOST_STEPS = 10**8
+#: What is said of the weights that a run began with.
+_INIT = ("file", "sha256", "layout", "taken")
 #: The one setting that may grow, once a run is finished.
 _EPOCHS = "optimizer.epochs"
 _REMEDY = "move it elsewhere to resume from the one before, or give another --out"
@@ -63,8 +65,11 @@ class Checkpoints:
     scaler: torch.amp.GradScaler
     #: What else a checkpoint says of the run, as plain values that nothing is compared with.
     notes: Mapping[str, Any] = field(default_factory=dict)
-    #: How the run came about, which each checkpoint takes over from the one before: `extended`, at
-    #: which steps it had finished, after how many epochs, and was given more.
+    #: SHA-256 of the file that the run is asked to begin with; empty for none, or the same.
+    initial: str = ""
+    #: How the run came about, which each checkpoint takes over from the one before: `init`, the
+    #: weights that it began with, and `extended`, at which steps it had finished, after how many
+    #: epochs, and was given more.
     history: dict[str, Any] = field(default_factory=dict)
 
     def save(self, step: int, epoch: int, *, keep_every: int = 0) -> Path:
@@ -154,6 +159,7 @@ class Checkpoints:
             if damaged and not step:
                 break
             self._require_same(path, content["dilo"])
+            self._require_same_initial(path, content["dilo"])
             remove_leftovers(path.parent)
             _set_aside_damaged(damaged, path, say)
             contents[path] = content
@@ -182,6 +188,18 @@ class Checkpoints:
                     "another --out for a new run"
                 )
 
+    def _require_same_initial(self, path: Path, saved: Mapping[str, Any]) -> None:
+        """Refuse to go on with a run that began with other weights than it is asked to."""
+        init = _init_of(saved)
+        if self.initial and self.initial != init.get("sha256"):
+            began = (
+                f"with {init['file']}, SHA-256 {init['sha256'][:12]}" if init else "without --init"
+            )
+            raise CheckpointError(
+                f"{path} is of a run that began {began}, asked for weights of SHA-256 "
+                f"{self.initial[:12]}: omit --init to resume it, or give another --out"
+            )
+
     def _extends(self, saved: Mapping[str, Any]) -> bool:
         """Check whether a run is finished and given more epochs."""
         before = _epochs_of(saved)
@@ -203,7 +221,8 @@ class Checkpoints:
         extended = extended if _are_extensions(extended) else []
         if self._extends(saved):
             extended = [*extended, {"step": saved["step"], "epochs": _epochs_of(saved)}]
-        return {"extended": extended} if extended else {}
+        history = {"init": _init_of(saved), "extended": extended}
+        return {name: value for name, value in history.items() if value}
 
 
 def _in_words(key: str, values: Mapping[str, Any], notes: Mapping[str, Any]) -> str:
@@ -217,6 +236,14 @@ def _epochs_of(saved: Mapping[str, Any]) -> int | None:
     """Read for how many epochs a checkpoint's run was to be; None where it says no such number."""
     epochs = flat(saved["recipe"]).get(_EPOCHS)
     return epochs if type(epochs) is int else None
+
+
+def _init_of(saved: Mapping[str, Any]) -> dict[str, str]:
+    """Read which weights a checkpoint's run began with; empty where it does not say so whole."""
+    init = saved.get("init")
+    init = init if isinstance(init, Mapping) else {}
+    facts = {name: init[name] for name in _INIT if isinstance(init.get(name), str)}
+    return facts if len(facts) == len(_INIT) else {}
 
 
 def _are_extensions(value: object) -> TypeGuard[list[dict[str, int]]]:

@@ -87,6 +87,8 @@ class Task(ABC):
     data: Mapping[str, str]
     #: What else a checkpoint says of the run, in plain values.
     notes: Mapping[str, Any] = {}
+    #: SHA-256 of the file that a new run begins with; empty where there is none.
+    initial: str = ""
     #: Epochs from one evaluation to the next; 0 for none.
     eval_every: int = 0
 
@@ -128,6 +130,10 @@ class Task(ABC):
         """Return facts for run.json, and a line for the log: where the rate comes from."""
         facts = {"images": len(self.source.indices), "images_in_folder": self.source.in_folder}
         return facts, describe_rate(self.recipe.optimizer)
+
+    def begin(self, say: Callable[[str], None]) -> dict[str, Any]:
+        """Bring the model to where a new run begins; return what its checkpoints say of that."""
+        return {}  # it is there, unless a task says otherwise
 
     def describe_extension(self, before: int, step: int) -> str:
         """Say what becomes of a run that was finished after `before` epochs and is given more."""
@@ -246,6 +252,7 @@ def fit(
         optimizer=task.optimizer,
         scaler=optimization.scaler,
         notes=task.notes,
+        initial=task.initial,
     )
     logger = MetricsLogger(run, machine)
 
@@ -296,6 +303,7 @@ def fit(
         step = start = resumed or 0
         # A checkpoint first: records without one would be those of a run that lost its own.
         if resumed is None:
+            checkpoints.history.update(task.begin(say))
             save()
         elif start:
             say(f"resuming from step {start} of {steps}")

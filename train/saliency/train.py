@@ -129,7 +129,9 @@ class SaliencyTask(Task):
             return line
         epochs, begin = self.recipe.optimizer.epochs, noise.trust_from
         share = noise.trust * (before - begin) / (epochs - begin)
-        return f"{line}; the teacher's share falls from {noise.trust:g} to {share:.3g}, and rises again"
+        return (
+            f"{line}; the teacher's share falls from {noise.trust:g} to {share:.3g} and rises again"
+        )
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]
