@@ -18,9 +18,9 @@ from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.features.loading import Loader, open_source
 from dilo.eval.models.encoder import Encoder, Layer, load_encoder
-from dilo.eval.models.layouts import nested_get
 from dilo.pipeline.errors import DiloError
 from dilo.train.monitor.knn import knn_accuracy
+from dilo.train.weights.layouts import nested_get
 
 #: Where a recipe has the temperature of its method.
 _TEMPERATURES = {"instdisc": "memory", "cmc": "memory", "moco": "moco", "simclr": "simclr"}

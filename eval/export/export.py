@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from dilo.eval.export.model_card import card_of, json_copy, write_card
-from dilo.eval.models.detectron2 import to_detectron2
 from dilo.eval.models.encoder import Encoder
-from dilo.eval.models.formats import METADATA_KEY
 from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import DiloError
 from dilo.train.networks.timm_encoder import TIMM, TimmEncoder
 from dilo.train.recipes.recipe import ARCHITECTURES
+from dilo.train.weights.detectron2 import to_detectron2
+from dilo.train.weights.formats import METADATA_KEY
 
 Weights = dict[str, Tensor]
 

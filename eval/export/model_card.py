@@ -189,6 +189,8 @@ def _origin(encoder: Encoder, run: Source | None) -> dict[str, Any]:
             "epoch": encoder.training.get("epoch"),
             **digests,
             "mask_store": run.facts.get("mask_store") if run else None,
+            "init": encoder.training.get("init"),
+            "extended": run.facts.get("extended") if run else None,
         }
     )
 

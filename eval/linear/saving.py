@@ -12,8 +12,8 @@ from dilo.eval.models.classifier import CLASSIFIER
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.networks.torchfile import read
-from dilo.train.networks.weights import PREFIX
+from dilo.train.weights.loading import PREFIX
+from dilo.train.weights.torchfile import read
 
 #: Where a probe stands, beside its result.
 STATE = PROBE

@@ -38,10 +38,10 @@ from dilo.pipeline.images.labels import sorted_by_number
 from dilo.train.data.crop import compile_crops
 from dilo.train.data.loader import make_loader, prefetch_to_device
 from dilo.train.engine.claim import Claim, claim_run
-from dilo.train.networks.torchfile import reason_of
 from dilo.train.runtime import distributed
 from dilo.train.runtime.options import RunOptions
 from dilo.train.runtime.signals import StopSignal
+from dilo.train.weights.torchfile import reason_of
 
 #: A loss is looked at, which waits for the device, once in so many steps.
 LOOK_EVERY = 50

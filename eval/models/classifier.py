@@ -9,15 +9,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from dilo.eval.models.encoder import Encoder, checkpoint_file, encoder_of
-from dilo.eval.models.formats import read_weights
-from dilo.eval.models.layouts import CheckpointWeights, find_backbones, nested_get
+from dilo.eval.models.encoder import Encoder, encoder_of
 from dilo.eval.models.synsets import SYNSETS
 from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError, DiloError, first_few
 from dilo.pipeline.images.labels import are_numbers, sorted_classes
+from dilo.train.engine.checkpoint import checkpoint_file
 from dilo.train.networks.timm_encoder import TimmEncoder
-from dilo.train.networks.weights import load_weights
+from dilo.train.weights.formats import read_weights
+from dilo.train.weights.layouts import CheckpointWeights, find_backbones, nested_get
+from dilo.train.weights.loading import load_weights
 
 #: What `dilo-eval linear` calls its file.
 CLASSIFIER = "classifier.pth"

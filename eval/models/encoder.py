@@ -7,15 +7,16 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from torch import Tensor, nn
 
-from dilo.eval.models.build import add_head, infer_model, load_network
-from dilo.eval.models.formats import read_weights
-from dilo.eval.models.layouts import CheckpointWeights, find_backbones, nested_get
+from dilo.eval.models.build import load_network
 from dilo.eval.models.two_stream import SingleStream, TwoStream
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.augment.color import to_color_space
-from dilo.train.engine.checkpoint import list_checkpoints
+from dilo.train.engine.checkpoint import checkpoint_file
 from dilo.train.networks.encoder import feature_map
 from dilo.train.recipes.recipe import ModelRecipe, ViewsRecipe
+from dilo.train.weights.architecture import add_head, infer_model
+from dilo.train.weights.formats import read_weights
+from dilo.train.weights.layouts import CheckpointWeights, find_backbones, nested_get
 
 #: What of a network is evaluated: what it pools, or what its projection head makes of that.
 Layer = Literal["pooled", "embedding"]
@@ -63,7 +64,7 @@ class Encoder:
         The recipe of its training, as the file has it; empty where it has none.
     training : mapping of str to int or str
         What else the file says of its training: "epoch", and of ours the digests of "images",
-        "masks" and "backgrounds".
+        "masks" and "backgrounds", and the file that it began with, "init".
     layer : {"pooled", "embedding"}
         What `network` gives.
     part : str or None
@@ -210,23 +211,16 @@ def _training(content: object) -> dict[str, int | str]:
     facts: dict[str, int | str | None] = {"epoch": _count(nested_get(content, "epoch"))}
     facts["epoch"] = facts["epoch"] or _count(nested_get(content, "dilo", "epoch"))
     facts |= {name: _text(nested_get(content, "dilo", name)) for name in _DIGESTS}
+    facts["init"] = _initial(nested_get(content, "dilo", "init"))
     return {name: value for name, value in facts.items() if value not in (None, "")}
 
 
-def checkpoint_file(path: Path) -> Path:
-    """Find the file that a path stands for: of a run, its newest checkpoint."""
-    return newest_checkpoint(path) if path.is_dir() else path
-
-
-def newest_checkpoint(run: Path) -> Path:
-    """Find the checkpoint with the highest step in the folder of a run."""
-    checkpoints = list_checkpoints(run)
-    if not checkpoints:
-        raise CheckpointError(
-            f"{run} must be a checkpoint or the folder of a run, but there is no "
-            f"{run / 'checkpoints' / 'step-*.pt'}: give the file itself, or train first"
-        )
-    return checkpoints[0][1]
+def _initial(init: object) -> str | None:
+    """Name the weights that a training began with, as a checkpoint or an export of ours does."""
+    if not isinstance(init, Mapping):
+        return _text(init)
+    file, digest = _text(init.get("file")), _text(init.get("sha256"))
+    return f"{file}, SHA-256 {digest}" if file and digest else None
 
 
 def _text(value: object) -> str | None:

@@ -21,7 +21,13 @@ from dilo.eval.report.content import (
     word,
 )
 from dilo.eval.report.pictures import first_of_each_folder
-from dilo.eval.report.summary import DIGEST, digest
+from dilo.eval.report.summary import (
+    DIGEST,
+    digest,
+    extension_words,
+    initial_digest,
+    initial_words,
+)
 from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import ContentError
 from dilo.train.monitor.plot import plot_runs
@@ -56,6 +62,10 @@ def runs_table(data: ReportData) -> Table:
         ("commit", lambda run: _commit(run.facts.get("commit"))),
         ("versions", lambda run: versions_words(run.facts.get("versions"))),
     )
+    if any(map(initial_digest, data.runs)):
+        rows = (*rows, ("began with", initial_words))
+    if any(map(extension_words, data.runs)):
+        rows = (*rows, ("extended", lambda run: extension_words(run) or "no"))
     cells = [[head, *(value(run) for run in data.runs)] for head, value in rows]
     return Table(["", *data.names], cells, numbers=False)
 

@@ -16,6 +16,7 @@ from dilo.eval.report.content import (
     heading,
     span,
     unbroken,
+    word,
     written,
 )
 
@@ -40,6 +41,16 @@ def warnings(data: ReportData) -> list[str]:
     if len(set(digests.values())) > 1:
         words = ", ".join(f"{name} {value[:DIGEST]}" for name, value in digests.items())
         each.append(f"training: the runs had different lists of images (digests {words}).")
+    described = [run for run in data.runs if run.facts]
+    if len({initial_digest(run) for run in described}) > 1:
+        words = ", ".join(f"{run.name} {initial_words(run)}" for run in described)
+        each.append(f"training: the runs began with different weights ({words}).")
+    each += [
+        f"training: {run.name} was extended {words}, and its cosine with it: a run of as many "
+        "epochs from the beginning has other learning rates."
+        for run in data.runs
+        if (words := extension_words(run)) and run.recipe.get("optimizer.schedule") == "cosine"
+    ]
     return each + [words for run in data.runs for words in _step_warnings(run)]
 
 
@@ -48,6 +59,30 @@ def digest(run: Source, kind: str) -> str:
     digests = run.facts.get("data")
     value = digests.get(kind) if isinstance(digests, dict) else None
     return value if isinstance(value, str) else ""
+
+
+def initial_digest(run: Source) -> str:
+    """Return the SHA-256 of the file that a run began with; empty for none."""
+    init = run.facts.get("init")
+    return str(init.get("sha256", "")) if isinstance(init, dict) else ""
+
+
+def initial_words(run: Source) -> str:
+    """Name the file that a run began with."""
+    init = run.facts.get("init")
+    if not isinstance(init, dict):
+        return "at random"
+    return f"{word(init.get('file'))} {initial_digest(run)[:DIGEST]}"
+
+
+def extension_words(run: Source) -> str:
+    """Say between which numbers of epochs a run was extended; nothing where it was not."""
+    extended = run.facts.get("extended")
+    entries = extended if isinstance(extended, list) else []
+    numbers = [count_of(entry.get("epochs")) for entry in entries if isinstance(entry, dict)]
+    if not numbers:
+        return ""
+    return f"from {' to '.join([*numbers, run.recipe.get('optimizer.epochs', NOTHING)])} epochs"
 
 
 def _step_warnings(run: Source) -> list[str]:

@@ -66,13 +66,15 @@ def trained_side(path: Path) -> int | None:
     return side if type(side) is int and 0 < side <= _MAX_SIDE else None
 
 
-def weights_digest(file: Path) -> str:
+def weights_digest(file: Path, option: str = "--weights") -> str:
     """Digest weights, which tells them from all others, wherever they lie.
 
     Parameters
     ----------
     file : Path
         The file.
+    option : str, default "--weights"
+        Which names it, for messages.
 
     Returns
     -------
@@ -89,4 +91,4 @@ def weights_digest(file: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         require_access(error, file)
-        raise CheckpointError(f"--weights {file}: cannot be read: {error.strerror}") from error
+        raise CheckpointError(f"{option} {file}: cannot be read: {error.strerror}") from error

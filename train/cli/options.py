@@ -33,6 +33,7 @@ class DataOptions:
     name: str | None
     masks: Path | None
     backgrounds: tuple[Path, ...]
+    init: Path | None
     out: Path | None
     overrides: tuple[str, ...]
 
@@ -162,6 +163,13 @@ data_options = option_group(
             "--masks", type=EXISTING, help="Store of their masks, by dilo-prep masks."
         ),
         "backgrounds": backgrounds_option,
+        "init": click.option(
+            "--init",
+            type=click.Path(exists=True, path_type=Path),
+            metavar="FILE|RUN",
+            help="Begin with these weights: a checkpoint of any program that dilo-eval reads, or "
+            "the newest of a run. Optimiser, schedule and queue begin anew.",
+        ),
         "out": out_option(type=FOLDER, help="Folder of the run: written, or resumed."),
         "overrides": set_option,
     },

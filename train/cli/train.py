@@ -65,7 +65,7 @@ def run(
     from dilo.train.engine.pretrain import train
 
     out = required(data.out, "--out")
-    result = train(recipe, source, out, machine, log, backgrounds=stores)
+    result = train(recipe, source, out, machine, log, backgrounds=stores, init=data.init)
     return report(result, log, as_json=as_json)
 
 

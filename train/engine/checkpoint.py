@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -16,10 +16,10 @@ from dilo.pipeline.common.files import atomic_write, remove_leftovers
 from dilo.pipeline.errors import REMEDIES, CheckpointError, first_few, require_access, system_errno
 from dilo.train.methods.base import TrainableModel
 from dilo.train.monitor.run_info import RECORDS
-from dilo.train.networks.torchfile import read, reason_of
 from dilo.train.recipes.saliency_recipe import RunRecipe
 from dilo.train.recipes.schema import flat
 from dilo.train.runtime import distributed
+from dilo.train.weights.torchfile import read, reason_of
 
 #: Version of what stands under "dilo" in a checkpoint.
 FORMAT_VERSION = 1
@@ -30,6 +30,10 @@ DAMAGED = "damaged"
 
 #: Steps that no run takes, and the name of a file has no room for.
 _MOST_STEPS = 10**8
+#: What is said of the weights that a run began with.
+_INIT = ("file", "sha256", "layout", "taken")
+#: The one setting that may grow, once a run is finished.
+_EPOCHS = "optimizer.epochs"
 _REMEDY = "move it elsewhere to resume from the one before, or give another --out"
 _NAME = re.compile(r"^step-(\d{8})\.pt$")
 
@@ -61,12 +65,19 @@ class Checkpoints:
     scaler: torch.amp.GradScaler
     #: What else a checkpoint says of the run, as plain values that nothing is compared with.
     notes: Mapping[str, Any] = field(default_factory=dict)
+    #: SHA-256 of the file that the run is asked to begin with; empty for none, or the same.
+    initial: str = ""
+    #: How the run came about, which each checkpoint takes over from the one before: `init`, the
+    #: weights that it began with, and `extended`, at which steps it had finished, after how many
+    #: epochs, and was given more.
+    history: dict[str, Any] = field(default_factory=dict)
 
     def save(self, step: int, epoch: int, *, keep_every: int = 0) -> Path:
         """Publish a checkpoint, and remove those that are no longer needed."""
         path = checkpoint_path(self.run, step)
         path.parent.mkdir(parents=True, exist_ok=True)
         meta = {"format": FORMAT_VERSION, "step": step, "epoch": epoch, **self.data, **self.notes}
+        meta |= self.history
         content = {
             "epoch": epoch,
             "arch": self.recipe.model.arch,
@@ -95,7 +106,13 @@ class Checkpoints:
             return None
         content = contents.pop(path) if path in contents else load(path)
         self.restore(content)
+        self.history.update(self._history_of(content["dilo"]))
         return int(content["dilo"]["step"])
+
+    def extended_from(self, step: int) -> int | None:
+        """Return after how many epochs the run was finished, if at this step it was given more."""
+        last = self.history.get("extended", [{}])[-1]
+        return last["epochs"] if last.get("step") == step else None
 
     def restore(self, content: Mapping[str, Any]) -> None:
         """Load the state of a checkpoint."""
@@ -142,6 +159,7 @@ class Checkpoints:
             if damaged and not step:
                 break
             self._require_same(path, content["dilo"])
+            self._require_same_initial(path, content["dilo"])
             remove_leftovers(path.parent)
             _set_aside_damaged(damaged, path, say)
             contents[path] = content
@@ -158,12 +176,53 @@ class Checkpoints:
         stored = flat(_plain(defaults)) | flat(saved["recipe"])
         stored |= {name: saved.get(name, "") for name in self.data}
         for key in (*expected, *(key for key in stored if key not in expected)):
+            if key == _EPOCHS and self._extends(saved):
+                continue
             if key not in expected or key not in stored or stored[key] != expected[key]:
                 was, now = _in_words(key, stored, saved), _in_words(key, expected, self.notes)
-                raise CheckpointError(
-                    f"{path} was made with {key} = {was}, asked for {now}: "
-                    f"a run resumes with its own settings; give another --out for a new run"
+                rule = (
+                    self._epochs_rule(saved) if key == _EPOCHS else "resumes with its own settings"
                 )
+                raise CheckpointError(
+                    f"{path} was made with {key} = {was}, asked for {now}: a run {rule}; give "
+                    "another --out for a new run"
+                )
+
+    def _require_same_initial(self, path: Path, saved: Mapping[str, Any]) -> None:
+        """Refuse to go on with a run that began with other weights than it is asked to."""
+        init = _init_of(saved)
+        if self.initial and self.initial != init.get("sha256"):
+            began = (
+                f"with {init['file']}, SHA-256 {init['sha256'][:12]}" if init else "without --init"
+            )
+            raise CheckpointError(
+                f"{path} is of a run that began {began}, asked for weights of SHA-256 "
+                f"{self.initial[:12]}: omit --init to resume it, or give another --out"
+            )
+
+    def _extends(self, saved: Mapping[str, Any]) -> bool:
+        """Check whether a run is finished and given more epochs."""
+        before = _epochs_of(saved)
+        return before is not None and before <= saved["epoch"] < self.recipe.optimizer.epochs
+
+    def _epochs_rule(self, saved: Mapping[str, Any]) -> str:
+        """Say why a run cannot have another number of epochs."""
+        before = _epochs_of(saved)
+        if before is None or before > self.recipe.optimizer.epochs:
+            return "can be extended, not shortened"
+        return (
+            f"can be extended when it is finished, and this one is at epoch {saved['epoch']}: "
+            f"finish it first, with {_EPOCHS} = {before}"
+        )
+
+    def _history_of(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Read how a run came about, and add that it is extended, where it is."""
+        extended = saved.get("extended")
+        extended = extended if _are_extensions(extended) else []
+        if self._extends(saved):
+            extended = [*extended, {"step": saved["step"], "epochs": _epochs_of(saved)}]
+        history = {"init": _init_of(saved), "extended": extended}
+        return {name: value for name, value in history.items() if value}
 
 
 def _in_words(key: str, values: Mapping[str, Any], notes: Mapping[str, Any]) -> str:
@@ -171,6 +230,30 @@ def _in_words(key: str, values: Mapping[str, Any], notes: Mapping[str, Any]) -> 
     if key == "masks" and values.get(key) and (words := notes.get("mask_store")):
         return f"{words} (digest {values[key][:12]})"
     return repr(values[key]) if key in values else "nothing"
+
+
+def _epochs_of(saved: Mapping[str, Any]) -> int | None:
+    """Read for how many epochs a checkpoint's run was to be; None where it says no such number."""
+    epochs = flat(saved["recipe"]).get(_EPOCHS)
+    return epochs if type(epochs) is int else None
+
+
+def _init_of(saved: Mapping[str, Any]) -> dict[str, str]:
+    """Read which weights a checkpoint's run began with; empty where it does not say so whole."""
+    init = saved.get("init")
+    init = init if isinstance(init, Mapping) else {}
+    facts = {name: init[name] for name in _INIT if isinstance(init.get(name), str)}
+    return facts if len(facts) == len(_INIT) else {}
+
+
+def _are_extensions(value: object) -> TypeGuard[list[dict[str, int]]]:
+    """Check that what a checkpoint says of extensions is what `Checkpoints` wrote."""
+    return isinstance(value, list) and all(
+        isinstance(entry, dict)
+        and entry.keys() == {"step", "epochs"}
+        and all(_is_step_count(number) for number in entry.values())
+        for entry in value
+    )
 
 
 def _require_state(content: Mapping[str, Any]) -> None:
@@ -256,6 +339,22 @@ def list_checkpoints(run: Path) -> list[tuple[int, Path]]:
         raise
     matches = [(_NAME.match(name), folder / name) for name in names]
     return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
+
+
+def checkpoint_file(path: Path) -> Path:
+    """Find the file that a path stands for: of a run, its newest checkpoint."""
+    return newest_checkpoint(path) if path.is_dir() else path
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """Find the checkpoint with the highest step in the folder of a run."""
+    checkpoints = list_checkpoints(run)
+    if not checkpoints:
+        raise CheckpointError(
+            f"{run} must be a checkpoint or the folder of a run, but there is no "
+            f"{run / 'checkpoints' / 'step-*.pt'}: give the file itself, or train first"
+        )
+    return checkpoints[0][1]
 
 
 def load(path: Path) -> dict[str, Any]:

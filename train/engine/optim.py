@@ -167,6 +167,38 @@ def learning_rate(optimizer: OptimizerRecipe, step: int, steps_per_epoch: int) -
     return rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
+def describe_extension(
+    before: OptimizerRecipe, now: OptimizerRecipe, step: int, steps_per_epoch: int
+) -> str:
+    """Describe what a schedule makes of a finished run that is given more epochs.
+
+    Examples
+    --------
+    >>> from dilo.train.recipes.recipe import OptimizerRecipe
+    >>> moco = {"lr": 0.03, "schedule": "step", "milestones": (120, 160)}
+    >>> before, now = (OptimizerRecipe(epochs=epochs, **moco) for epochs in (200, 300))
+    >>> describe_extension(before, now, 20_000, 100)
+    'extended from 200 to 300 epochs: the learning rate stays at 0.0003, past all milestones'
+    """
+    last = learning_rate(before, step - 1, steps_per_epoch)
+    first = learning_rate(now, step, steps_per_epoch)
+    change = f"stays at {first:.3g}"
+    if first != last:
+        verb, up = ("jumps", "up ") if first > last else ("falls", "")
+        change = f"{verb} from {last:.3g} {up}to {first:.3g}"
+    line = f"extended from {before.epochs} to {now.epochs} epochs: the learning rate {change}"
+    if now.schedule == "cosine":
+        return (
+            f"{line}, where the cosine over {now.epochs} epochs is, and falls to 0 again; a run of "
+            f"{now.epochs} epochs from the beginning has other rates"
+        )
+    if now.schedule == "constant":
+        return line
+    ahead = [str(epoch) for epoch in now.milestones if before.epochs < epoch < now.epochs]
+    course = f"and is divided by 10 at epoch {', '.join(ahead)}" if ahead else "past all milestones"
+    return f"{line}, {course}"
+
+
 def describe_rate(optimizer: OptimizerRecipe) -> str:
     """Describe where the base rate comes from.
 

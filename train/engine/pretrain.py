@@ -15,6 +15,7 @@ from dilo.train.augment.views import augment
 from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset, ViewParams
 from dilo.train.data.images import ImageSet
 from dilo.train.data.loader import sample_bytes
+from dilo.train.engine.initial import InitialWeights, load_initial
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
 from dilo.train.methods import make_method
@@ -34,14 +35,20 @@ def train(
     say: Callable[[str], None],
     *,
     backgrounds: Stores | None = None,
+    init: Path | None = None,
 ) -> Result:
     """Train by a recipe, from the beginning or from the run's newest checkpoint.
 
-    Under torchrun, every rank calls it with the same arguments.
+    A new run begins with the weights of `init`, a file or another run. Under torchrun, every rank
+    calls it with the same arguments.
     """
     stores = backgrounds or {}
+    initial = InitialWeights.find(init) if init else None
     return launch(
-        lambda options, tell: Pretraining(recipe, source, options, stores, tell), run, machine, say
+        lambda options, tell: Pretraining(recipe, source, options, stores, tell, initial),
+        run,
+        machine,
+        say,
     )
 
 
@@ -60,6 +67,8 @@ class Pretraining(Task):
         What is pasted on.
     say : callable
         Told what is odd about the classes.
+    initial : InitialWeights, optional
+        What a new run begins with.
 
     Raises
     ------
@@ -75,6 +84,7 @@ class Pretraining(Task):
         machine: RunOptions,
         stores: Stores,
         say: Callable[[str], None],
+        initial: InitialWeights | None = None,
     ) -> None:
         _require_shares(recipe, machine)
         self.recipe: Recipe = recipe
@@ -107,6 +117,7 @@ class Pretraining(Task):
             # Other labels than those by which classes that are whole numbers once stood as text.
             "class_order": "numbers" if sorted_by_number(classes) else "",
         }
+        self._initial, self.initial = initial, initial.sha256 if initial else ""
         self.notes = {"classes": classes}  # the list of images decides them
         if source.store:
             self.notes |= {"mask_store": source.store.plan.describe()}
@@ -115,6 +126,15 @@ class Pretraining(Task):
         if machine.knn_every:
             placement = machine.device, machine.workers, machine.knn_test
             self.monitor = KnnMonitor(source, recipe, *placement)
+
+    def begin(self, say: Callable[[str], None]) -> dict[str, Any]:
+        """Load the weights that the run is asked to begin with."""
+        if self._initial is None:
+            return {}
+        record, lines = load_initial(self._initial, self.method, self.recipe)
+        for line in lines:
+            say(line)
+        return {"init": record}
 
     def inputs(self, batch: CropBatch, step: int, part: int) -> ViewBatch:
         """Augment a batch on the device, with labels and masks only if the method needs them."""

@@ -37,7 +37,7 @@ from dilo.train.engine import checkpoint
 from dilo.train.engine.checkpoint import Checkpoints
 from dilo.train.engine.claim import Claim, claim_run
 from dilo.train.engine.memory import advice_on_memory, advice_on_parts
-from dilo.train.engine.optim import describe_rate, learning_rate
+from dilo.train.engine.optim import describe_extension, describe_rate, learning_rate
 from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.monitor.metrics import MetricsLogger, has_evaluation, require_tensorboard
 from dilo.train.monitor.run_info import note_failure, write_run_info
@@ -87,6 +87,8 @@ class Task(ABC):
     data: Mapping[str, str]
     #: What else a checkpoint says of the run, in plain values.
     notes: Mapping[str, Any] = {}
+    #: SHA-256 of the file that a new run begins with; empty where there is none.
+    initial: str = ""
     #: Epochs from one evaluation to the next; 0 for none.
     eval_every: int = 0
 
@@ -128,6 +130,16 @@ class Task(ABC):
         """Return facts for run.json, and a line for the log: where the rate comes from."""
         facts = {"images": len(self.source.indices), "images_in_folder": self.source.in_folder}
         return facts, describe_rate(self.recipe.optimizer)
+
+    def begin(self, say: Callable[[str], None]) -> dict[str, Any]:
+        """Bring the model to where a new run begins; return what its checkpoints say of that."""
+        return {}  # it is there, unless a task says otherwise
+
+    def describe_extension(self, before: int, step: int) -> str:
+        """Say what becomes of a run that was finished after `before` epochs and is given more."""
+        optimizer = self.recipe.optimizer
+        earlier = dataclasses.replace(optimizer, epochs=before)
+        return describe_extension(earlier, optimizer, step, self.steps_per_epoch)
 
     def finish(self, run: Path) -> None:
         """Write what is wanted of the trained model, on rank 0, when all steps are taken."""
@@ -240,6 +252,7 @@ def fit(
         optimizer=task.optimizer,
         scaler=optimization.scaler,
         notes=task.notes,
+        initial=task.initial,
     )
     logger = MetricsLogger(run, machine)
 
@@ -290,11 +303,15 @@ def fit(
         step = start = resumed or 0
         # A checkpoint first: records without one would be those of a run that lost its own.
         if resumed is None:
+            checkpoints.history.update(task.begin(say))
             save()
         elif start:
             say(f"resuming from step {start} of {steps}")
+            if before := checkpoints.extended_from(start):
+                say(task.describe_extension(before, start))
         facts, summary = task.describe()
         facts = {"step": start, "steps": steps, **facts, "data": dict(task.data)}
+        facts |= checkpoints.history
         facts |= {"device": device_name(machine.device), "world_size": distributed.world_size()}
         if distributed.rank() == 0:
             write_run_info(run, task.recipe, facts | {"precision": machine.precision})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dilo.train.augment.swaps import Swaps
-from dilo.train.networks.weights import PREFIX
+from dilo.train.weights.loading import PREFIX
 
 
 @dataclass(frozen=True)
@@ -184,3 +184,14 @@ class Method(TrainableModel):
             ``encoder_q``, unless a method says otherwise.
         """
         return (self.encoder_q,)
+
+    def key_encoders(self) -> tuple[nn.Module, ...]:
+        """Return the networks that follow `encoders` slowly, one each, or none.
+
+        Returns
+        -------
+        tuple of Module
+            They begin with the same weights, or with a file's moving averages; none, unless a
+            method says otherwise.
+        """
+        return ()

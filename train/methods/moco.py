@@ -54,6 +54,16 @@ class MoCo(Method):
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.int64))
         self._keys: list[Tensor] = []
 
+    def key_encoders(self) -> tuple[nn.Module, ...]:
+        """Return the key encoder.
+
+        Returns
+        -------
+        tuple of Module
+            It alone.
+        """
+        return (self.encoder_k,)
+
     def begin_step(self) -> None:
         """Move the key encoder towards the query encoder as the last step left it."""
         ema_update(self.encoder_k, self.encoder_q, self.momentum)

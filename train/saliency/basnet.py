@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from dilo.train.networks.weights import load_weights
+from dilo.train.weights.loading import load_weights
 
 #: Sides of the images are multiples of this: five halvings.
 STRIDE = 32

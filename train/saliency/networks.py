@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from dilo.pipeline.errors import CheckpointError
 from dilo.pipeline.saliency.weights import weights_file
-from dilo.train.networks.torchfile import read, shown
-from dilo.train.networks.weights import load_weights, state_dict_of
 from dilo.train.saliency.basnet import BASNet
 from dilo.train.saliency.unet import UNet
+from dilo.train.weights.loading import load_weights, state_dict_of
+from dilo.train.weights.torchfile import read, shown
 
 #: Makes a network of a width. It maps standardised images (B, 3, H, W) to logits (B, 1, H, W), of
 #: which the first is its prediction; the first tensor of its state dict has `width` channels.

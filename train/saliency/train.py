@@ -13,8 +13,6 @@ from dilo.train.data.loader import sample_bytes
 from dilo.train.engine.checkpoint import save_torch_file
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Result, Task, launch
-from dilo.train.networks.torchfile import read
-from dilo.train.networks.weights import state_dict_of
 from dilo.train.recipes.saliency_recipe import SaliencyRecipe
 from dilo.train.runtime.options import RunOptions
 from dilo.train.saliency.basnet import BASNet, load_encoder
@@ -23,6 +21,8 @@ from dilo.train.saliency.model import SaliencyModel, make_model
 from dilo.train.saliency.networks import training_format
 from dilo.train.saliency.pairs import ImageMaskPairs
 from dilo.train.saliency.score import MaskScorer
+from dilo.train.weights.loading import state_dict_of
+from dilo.train.weights.torchfile import read
 
 #: The weights alone, at the end of a run.
 WEIGHTS = "network.pth"
@@ -121,6 +121,17 @@ class SaliencyTask(Task):
         """Return what is trained on, and where the rate comes from."""
         facts, line = super().describe()
         return facts | {"skipped": list(self.pairs.skipped)}, line
+
+    def describe_extension(self, before: int, step: int) -> str:
+        """Say also what becomes of the teacher's share, which grows over the whole run."""
+        line, noise = super().describe_extension(before, step), self.recipe.noise
+        if not (noise.teacher and noise.trust):
+            return line
+        epochs, begin = self.recipe.optimizer.epochs, noise.trust_from
+        share = noise.trust * (before - begin) / (epochs - begin)
+        return (
+            f"{line}; the teacher's share falls from {noise.trust:g} to {share:.3g} and rises again"
+        )
 
     def evaluate(
         self, step: int, epoch: int, between: Callable[[], object]

@@ -85,6 +85,8 @@ def test_a_card_says_what_the_network_is_and_takes_and_where_it_is_from(plain, t
         "masks": "b" * 64,
         "backgrounds": None,
         "mask_store": "rbd, refined by grabcut, 64 px",
+        "init": None,
+        "extended": None,
     }
     assert card["recipe"] == plain.recipe | {
         "views": {"size": 32, "crop_scale": [0.2, 1.0]},
@@ -171,12 +173,24 @@ def test_a_strangers_card_says_what_is_known(tmp_path):
     torch.save(content, tmp_path / "moco.pth.tar")
     card = export(load_encoder(tmp_path / "moco.pth.tar"), "moco", tmp_path / "out.pth")
     assert card["origin"] == {"checkpoint": "moco.pth.tar", "epoch": 200} | dict.fromkeys(
-        ("method", "step", "images", "masks", "backgrounds", "mask_store")
+        ("method", "step", "images", "masks", "backgrounds", "mask_store", "init", "extended")
     )
     assert (card["recipe"], card["numbers"]) == ({}, [])
     text = (tmp_path / "out.pth.card.md").read_text()
     assert "does not say how it was trained" in text
     assert "has no results of this checkpoint" in text
+
+
+def test_what_a_training_began_with_is_told_by_the_card_and_by_every_export(tmp_path):
+    content = checkpoint_content(trunk_state(stem="imagenet"))
+    init = {"file": "moco.pth", "sha256": "7" * 64, "layout": "MoCo", "taken": "backbone"}
+    content["dilo"]["init"] = init
+    torch.save(content, tmp_path / "c.pt")
+    path, words = tmp_path / "c.pt", f"moco.pth, SHA-256 {'7' * 64}"
+    for name in ("first.pth", "second.pth"):
+        card = export(load_encoder(path), "moco", tmp_path / name)
+        assert card["origin"]["init"] == words
+        path = tmp_path / name
 
 
 @pytest.mark.parametrize(("half", "seen", "width"), [("l", [0], 128), ("ab", [1, 2], 128)])

@@ -8,7 +8,7 @@ from dilo.eval.linear.saving import STATE, read_state, write_classifier, write_s
 from dilo.eval.models.classifier import load_classifier
 from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.networks.torchfile import read
+from dilo.train.weights.torchfile import read
 
 
 def write_pair(path, first, second):

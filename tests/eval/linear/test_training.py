@@ -18,9 +18,9 @@ from dilo.eval.models.classifier import load_classifier
 from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.engine.claim import claim_run
-from dilo.train.networks.torchfile import read
 from dilo.train.runtime import distributed
 from dilo.train.runtime.signals import StopSignal
+from dilo.train.weights.torchfile import read
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from support import foreign
 from support.checkpoints import checkpoint_content, model_of, trunk_state, write_checkpoint
 from torch import nn
 
-from dilo.eval.models.encoder import load_encoder, newest_checkpoint
+from dilo.eval.models.encoder import load_encoder
 from dilo.pipeline.errors import CheckpointError, RecipeError
 from dilo.train.augment.color import to_color_space
-from dilo.train.engine.checkpoint import checkpoint_path
+from dilo.train.engine.checkpoint import checkpoint_path, newest_checkpoint
 from dilo.train.networks.encoder import resnet
 
 

@@ -4,6 +4,7 @@ from dilo.eval.records.reading import Result, Source
 from dilo.eval.report.content import Cell, ReportData
 from dilo.eval.report.pictures import ImageStore
 from dilo.eval.report.sections import provenance_table, recipes, runs_table
+from dilo.eval.report.summary import warnings
 
 STEPS = (("dilo", 7), ("moco", 9000), ("resnet", None))
 
@@ -77,3 +78,22 @@ def test_a_run_says_how_far_it_is(tmp_path):
     assert table["images trained on"] == ["9,469", "\u2013"]
     assert table["device"] == ["cpu, fp32, 4 processes", "\u2013"]
     assert table["commit"] == ["\u2013", "\u2013"]
+
+
+def test_runs_that_began_with_other_weights_or_were_extended_are_told_apart(tmp_path):
+    init = {"file": "moco.pth", "sha256": "7" * 64}
+    recipe = {"optimizer.epochs": "30", "optimizer.schedule": "cosine"}
+    facts = {"init": init, "extended": [{"step": 60, "epochs": 10}, {"step": 120, "epochs": 20}]}
+    first = Source("a", tmp_path, facts=facts, recipe=recipe)
+    second = Source("b", tmp_path, facts={"init": None, "steps": 5}, recipe=recipe)
+    table, said = rows(runs_table(of(first, second))), warnings(of(first, second))
+    assert table["began with"] == ["moco.pth 777777777777", "at random"]
+    assert table["extended"] == ["from 10 to 20 to 30 epochs", "no"]
+    assert said == [
+        "training: the runs began with different weights (a moco.pth 777777777777, b at random).",
+        "training: a was extended from 10 to 20 to 30 epochs, and its cosine with it: a run of as "
+        "many epochs from the beginning has other learning rates.",
+    ]
+    plain = of(second)
+    assert not {"began with", "extended"} & rows(runs_table(plain)).keys()
+    assert warnings(plain) == []

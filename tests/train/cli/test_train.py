@@ -32,8 +32,8 @@ def command(tmp_path, monkeypatch):
     words = ["--images", images, "--recipe", "moco-v2-small", "--set", "paste.probability=0"]
     asked = {"result": RESULT}
 
-    def train(recipe, source, run, machine, say, *, backgrounds):
-        asked.update(run=run, machine=machine)
+    def train(recipe, source, run, machine, say, *, backgrounds, init):
+        asked.update(run=run, machine=machine, init=init)
         say("training")
         return types.SimpleNamespace(**asked["result"])
 
@@ -54,9 +54,10 @@ def test_the_options_reach_the_machine(command, tmp_path):
         3,
     ]
     more += ["--resume", "must", "--checkpoint-minutes", 2, "--keep-every", 5, "--max-minutes", 60]
+    more += ["--init", tmp_path]
     more += ["--log-every", 7, "--tensorboard", "--knn-every", 2, "--knn-test", tmp_path]
     invoke(main, *words, *more)
-    assert asked["run"] == tmp_path / "run"
+    assert (asked["run"], asked["init"]) == (tmp_path / "run", tmp_path)
     assert asked["machine"] == RunOptions(
         device=asked["machine"].device,
         workers=3,

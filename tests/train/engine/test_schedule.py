@@ -5,7 +5,12 @@ import math
 
 import pytest
 
-from dilo.train.engine.optim import base_rate, describe_rate, learning_rate
+from dilo.train.engine.optim import (
+    base_rate,
+    describe_extension,
+    describe_rate,
+    learning_rate,
+)
 from dilo.train.recipes.recipe import OptimizerRecipe
 
 
@@ -99,3 +104,31 @@ def test_the_rate_is_scaled_to_the_batch_and_says_how(values, rate, words):
 def test_a_constant_rate_rises_and_stays():
     found = rates(range(80), schedule="constant", warmup=2.0)
     assert found == pytest.approx([step / 20 for step in range(20)] + [1.0] * 60)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        pytest.param(
+            {"schedule": "cosine", "by": "step"},
+            "jumps from 0.000171 up to 0.111, where the cosine over 15 epochs is, and falls to 0 "
+            "again; a run of 15 epochs from the beginning has other rates",
+            id="cosine",
+        ),
+        pytest.param({"schedule": "constant"}, "stays at 0.444", id="constant"),
+        pytest.param(
+            {"milestones": (2, 12, 14, 20)},
+            "stays at 0.0444, and is divided by 10 at epoch 12, 14",
+            id="milestones ahead",
+        ),
+        pytest.param(
+            {"milestones": (10,)},
+            "falls from 0.444 to 0.0444, past all milestones",
+            id="a milestone at the end",
+        ),
+    ],
+)
+def test_what_a_schedule_makes_of_more_epochs_is_said(schedule, words):
+    before, now = (OptimizerRecipe(lr=4 / 9, epochs=n, **schedule) for n in (10, 15))
+    expected = f"extended from 10 to 15 epochs: the learning rate {words}"
+    assert describe_extension(before, now, 80, 8) == expected

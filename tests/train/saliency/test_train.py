@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,11 +18,11 @@ from support.runs import losses, machine
 from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
 from dilo.train.data.draws import CROPS
 from dilo.train.engine import checkpoint
-from dilo.train.networks.torchfile import read
 from dilo.train.saliency import train
 from dilo.train.saliency.model import SaliencyModel, make_model
 from dilo.train.saliency.score import MaskScorer
 from dilo.train.saliency.train import WEIGHTS, Data, train_saliency
+from dilo.train.weights.torchfile import read
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,15 @@ def test_a_run_goes_on_only_as_it_began(made, undisturbed, tmp_path):
     (other[1] / "003.png").unlink()
     with pytest.raises(CheckpointError, match="made with truth = "):
         taught(other, undisturbed, machine())
+
+
+def test_of_a_run_that_is_extended_the_teachers_share_is_said_too(made, tmp_path):
+    taught(made, tmp_path, machine(), "optimizer.epochs=1")
+    said = []
+    recipe = small("optimizer.epochs=2")
+    train_saliency(recipe, Data(pairs=pairs_of(made)), tmp_path, machine(), said.append)
+    words = "extended from 1 to 2 epochs: .*; the teacher's share falls from 0.5 to 0.167 and rises"
+    assert any(re.match(words, line) for line in said)
 
 
 def test_a_network_learns_what_stands_out_from_labels_and_from_a_store(made, tmp_path):

@@ -36,7 +36,7 @@ def kind_of(start: bytes) -> tuple[str, str]:
     if start[8:9] == b"{" and start[4:8] == bytes(4):
         return (
             "a file of safetensors",
-            "only dilo-eval reads those; elsewhere give one of torch.save",
+            "dilo-eval and --init read those; elsewhere give one of torch.save",
         )
     if start[:1] == b"\x80" and start[1:2] and start[1] <= 5:
         return "a pickle that torch.save did not write", _AGAIN

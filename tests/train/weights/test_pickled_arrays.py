@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from dilo.eval.models.pickled_arrays import read_arrays
 from dilo.pipeline.errors import CheckpointError
+from dilo.train.weights.pickled_arrays import read_arrays
 
 
 def content():

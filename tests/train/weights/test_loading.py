@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.networks.weights import load_weights
+from dilo.train.weights.loading import load_weights
 
 
 def made(device="cpu"):

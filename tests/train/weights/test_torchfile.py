@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from dilo.eval.models.foreign import read_foreign
 from dilo.pipeline.errors import AccessError, CheckpointError
-from dilo.train.networks.torchfile import read
+from dilo.train.weights.foreign import read_foreign
+from dilo.train.weights.torchfile import read
 
 
 class Call:

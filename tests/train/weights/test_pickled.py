@@ -8,10 +8,10 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from dilo.eval.models.foreign import read_foreign
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.networks.pickled import survey
-from dilo.train.networks.torchfile import read
+from dilo.train.weights.foreign import read_foreign
+from dilo.train.weights.pickled import survey
+from dilo.train.weights.torchfile import read
 
 both = pytest.mark.parametrize("reading", [read, read_foreign])
 
@@ -118,7 +118,7 @@ def test_values_nested_without_end_are_refused(tmp_path, reading, old):
 
 @both
 def test_few_bytes_that_stand_for_values_without_end_are_refused(tmp_path, reading, monkeypatch):
-    monkeypatch.setattr("dilo.train.networks.torchfile._MOST_VALUES", 1000)
+    monkeypatch.setattr("dilo.train.weights.torchfile._MOST_VALUES", 1000)
     laugh = [0] * 10
     for _ in range(9):
         laugh = [laugh] * 10

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 
-from dilo.train.networks.torchfile import (
+from dilo.train.weights.torchfile import (
     DROPPED,
     Budget,
     begins_as_legacy,

@@ -19,8 +19,8 @@ from torch import Tensor
 from dilo.pipeline.common.printing import printable
 from dilo.pipeline.common.textfiles import without_waiting
 from dilo.pipeline.errors import CheckpointError, require_access
-from dilo.train.networks.filekinds import kind_of, kind_of_archive
-from dilo.train.networks.pickled import survey
+from dilo.train.weights.filekinds import kind_of, kind_of_archive
+from dilo.train.weights.pickled import survey
 
 #: How torch.save began a file before torch 1.6: with a number, pickled.
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

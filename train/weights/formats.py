@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from dilo.eval.models.foreign import read_foreign
-from dilo.eval.models.pickled_arrays import read_arrays
 from dilo.pipeline.common.textfiles import parse_json
 from dilo.pipeline.errors import CheckpointError, require_access
-from dilo.train.networks.torchfile import begins_as_legacy, read_start, reason_of
+from dilo.train.weights.foreign import read_foreign
+from dilo.train.weights.pickled_arrays import read_arrays
+from dilo.train.weights.torchfile import begins_as_legacy, read_start, reason_of
 
 #: How a pickle of the protocols 2 to 5 begins.
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))

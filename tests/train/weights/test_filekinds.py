@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from dilo.eval.models.foreign import read_foreign
 from dilo.pipeline.errors import CheckpointError
-from dilo.train.networks.torchfile import read
+from dilo.train.weights.foreign import read_foreign
+from dilo.train.weights.torchfile import read
 
 
 def zipped(**members):

@@ -8,13 +8,13 @@ from support.foreign import network, saved, under
 from torch import nn
 from torch.nn.functional import normalize
 
-from dilo.eval.models.detectron2 import to_detectron2
 from dilo.eval.models.encoder import load_encoder
-from dilo.eval.models.layouts import find_backbones, head_of, shape_of
 from dilo.pipeline.errors import CheckpointError
 from dilo.train.augment.color import to_color_space
 from dilo.train.networks.encoder import pooled_features, resnet
 from dilo.train.recipes.recipe import ModelRecipe
+from dilo.train.weights.detectron2 import to_detectron2
+from dilo.train.weights.layouts import find_backbones, head_of, shape_of
 
 PREFIXES = (
     "module.encoder_q.",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dilo.pipeline.errors import CheckpointError, require_access
-from dilo.train.networks.torchfile import reason_of
+from dilo.train.weights.torchfile import reason_of
 
 #: Element types that weights have: float, signed, unsigned, bool, with their bytes.
 _ELEMENTS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")

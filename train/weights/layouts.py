@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilo.eval.models import detectron2
 from dilo.pipeline.errors import CheckpointError, first_few
 from dilo.train.networks.timm_encoder import TIMM
-from dilo.train.networks.torchfile import shown
-from dilo.train.networks.weights import unwrapped
+from dilo.train.weights import detectron2
+from dilo.train.weights.loading import unwrapped
+from dilo.train.weights.torchfile import shown
 
 #: A part of a name that says: a moving average of another network in the same file.
 _AVERAGE = re.compile(r"(?:^|_)(?:ema|momentum|swa|averaged?|target)(?:_|$)|^encoder_k$", re.I)
@@ -35,6 +35,19 @@ PAIRS = (
 
 #: Where PyContrast keeps the heads, which others keep in the backbone, as `fc`.
 _HEADS = {"encoder.": "head.", "encoder1.": "head1.", "encoder2.": "head2."}
+
+
+#: Who keeps a backbone under which prefix.
+_PROGRAMS = {
+    "encoder_q.": "MoCo",
+    "encoder_q.0.": "mmselfsup",
+    "base_encoder.": "MoCo v3",
+    "encoder.l_to_ab.": "CMC",
+    "l_to_ab.": "dilo",
+    "encoder1.": "PyContrast",
+    "encoder.": "PyContrast, CMC or SimSiam",
+    "backbone.": "lightly, solo-learn or mmselfsup",
+}
 
 
 #: What else stands beside the layers of a backbone that ends in no `fc` alone.
@@ -95,14 +108,20 @@ class _State:
 
 
 def find_backbones(
-    content: object, source: Path, arch: str | None = None, part: str | None = None
+    content: object,
+    source: Path,
+    arch: str | None = None,
+    part: str | None = None,
+    *,
+    arch_option: str = "--arch",
 ) -> CheckpointWeights:
     """Take the tensors of the trained backbones, under torchvision's names, and of their heads.
 
     In every dictionary of the file, wrappers are taken out of the names; then the shortest
     prefix counts under which a whole backbone lies. Of a network and its moving average, the
     network is taken. `arch` names the network where the file does not, and `part` where in the
-    file it lies, by one or more parts of its place, as "teacher".
+    file it lies, by one or more parts of its place, as "teacher". `arch_option` is how a user
+    names another network.
     """
     name = arch or declared_arch(content) or ""
     of_timm = _timm_names(name)
@@ -136,8 +155,33 @@ def find_backbones(
     raise CheckpointError(
         f"{source} must hold a {kind} under one prefix{where}, as {first}.weight and its other "
         f"layers; got {first_few([*map(shown, most)]) or 'no tensor'}: rename its keys, "
-        "or name another architecture with --arch"
+        f"or name another architecture with {arch_option}"
     )
+
+
+def find_average(content: object, arch: str | None = None) -> CheckpointWeights | None:
+    """Take the moving average of a network, as MoCo's key encoder; None unless there is one."""
+    of_timm = _timm_names(arch or declared_arch(content) or "")
+    places = [
+        (state, prefix)
+        for state in _states(content)
+        for prefix in _prefixes(state.tensors, of_timm)
+        if _averages(_label(state, prefix))
+    ]
+    averages = _different([(place, _backbone(*place, of_timm)) for place in places])
+    return averages[0][1] if len(averages) == 1 else None
+
+
+def layout_of(content: object, weights: CheckpointWeights) -> str:
+    """Name whose layout a file has, as far as its keys tell."""
+    if nested_get(content, "dilo") is not None:
+        return "dilo"
+    if any(detectron2.MARK in state.tensors for state in _states(content)):
+        return "detectron2"
+    if weights.prefix:
+        prefix = shown(weights.prefix)
+        return _PROGRAMS.get(weights.prefix, f"a program that writes {prefix}*")
+    return "timm" if _begins(weights.backbones[0], _TRUNK) else "torchvision"
 
 
 def declared_arch(content: object) -> str | None:
@@ -351,6 +395,13 @@ def head_of(weights: Mapping[str, Tensor]) -> tuple[str, int, int] | None:
     if len(matrices) <= 2:
         return ("linear", "mlp")[len(matrices) - 1], len(matrices), dim
     return None
+
+
+def unnumbered(head: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the tensors of a head as ours are, whose one linear layer PyContrast numbers."""
+    if head.keys() <= {"0.weight", "0.bias"}:
+        return {name.removeprefix("0."): value for name, value in head.items()}
+    return head
 
 
 def nested_get(content: object, *keys: str) -> Any:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dilo.eval.models.formats import read_weights
 from dilo.pipeline.errors import AccessError, CheckpointError
+from dilo.train.weights.formats import read_weights
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}
 
