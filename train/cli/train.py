@@ -207,12 +207,8 @@ def _source(
     """Find images and masks, and log how many are used."""
     from dilo.train.data.images import find_image_set
 
-    if recipe.paste.probability and masks is None:
-        raise DiloError(
-            f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
-            f"--masks DIR, got none: make it with dilo-prep masks, or train without copy-paste by "
-            f"--set paste.probability=0"
-        )
+    if masks is None:
+        require_no_paste(recipe, name)
     source = find_image_set(images, masks, recipe.paste.min_coverage, say=log)
     skipped, never_pasted = len(source.names) - len(source.indices), source.never_pasted
     bound = recipe.paste.min_coverage
@@ -228,6 +224,16 @@ def _source(
     for line in _negatives_warnings(recipe, len(source.indices)):
         log(line)
     return source
+
+
+def require_no_paste(recipe: "Recipe", name: str) -> None:
+    """Refuse a recipe that pastes, where there are no masks."""
+    if recipe.paste.probability:
+        raise DiloError(
+            f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
+            f"--masks DIR, got none: make it with dilo-prep masks, or train without copy-paste by "
+            f"--set paste.probability=0"
+        )
 
 
 def _negatives_warnings(recipe: "Recipe", images: int) -> list[str]:

@@ -90,6 +90,10 @@ class Claimant:
         return started == self.started if started or not _is_hidden(self.pid) else None
 
 
+class Claimed(DiloError):
+    """Another process, which lives, has the folder."""
+
+
 class Claim:
     """The right to train in a folder, which others respect while signs of life come.
 
@@ -114,7 +118,7 @@ class Claim:
             if last_seen and last_seen[0] == other and beat > last_seen[1]:
                 alive = True
             if alive:
-                raise DiloError(_refusal_message(self._path, other))
+                raise Claimed(_refusal_message(self._path, other))
             if alive is False or silent >= PATIENCE:
                 self._remove(other)
                 continue
@@ -200,6 +204,19 @@ def claim_run(
             if created:
                 with contextlib.suppress(OSError):  # there is something in it, as should be
                     folder.rmdir()
+
+
+def holder(folder: Path) -> Claimant | None:
+    """Find who works in a folder now; None where nobody does, as far as can be seen."""
+    path = folder / CLAIM
+    other = Claimant.of(path)
+    if other is None:
+        return None
+    alive = other.lives()
+    if alive is None:  # of another machine, whose clock may be another
+        with contextlib.suppress(FileNotFoundError):
+            alive = abs(time.time() - path.stat().st_mtime) < PATIENCE
+    return other if alive else None
 
 
 def _describe(other: Claimant | None) -> str:
