@@ -1,9 +1,18 @@
 """The file of a campaign: what it says, and what is refused in it."""
 
+import re
+from pathlib import Path
+
 import pytest
 from support.campaigns import FILE, load
 
 from dilo.pipeline.errors import DiloError
+from dilo.train.campaign.commands import option_words
+from dilo.train.campaign.file import load_campaign
+from dilo.train.recipes import load_recipe, published
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = sorted(ROOT.glob("examples/campaign-*.toml"))
 
 
 def test_an_arm_stands_over_the_options_of_all_key_by_key(tmp_path):
@@ -63,3 +72,30 @@ def test_what_must_be_a_table_is_refused_where_it_is_none(tmp_path):
 def test_a_file_without_arms_is_refused(tmp_path):
     with pytest.raises(DiloError, match=r"arms must be at least one, \[arms.NAME\]"):
         load(tmp_path, "seeds = [0]\n[arms]\n")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_campaigns_of_recipes_that_there_are(path):
+    campaign = load_campaign(path)
+    for options in campaign.arms.values():
+        recipe = load_recipe(options["recipe"], option_words({"set": options.get("set", {})})[1::2])
+        assert bool(recipe.paste.probability) == ("masks" in options)
+
+
+def test_the_example_of_table_2a_has_its_rows_with_their_masks():
+    campaign = load_campaign(ROOT / "examples" / "campaign-table2a.toml")
+    rows = [published(options["recipe"]) for options in campaign.arms.values()]
+    assert [row.table for row in rows] == ["2a"] * 5
+    assert [row.masks and f"masks/{row.masks}" for row in rows] == [
+        options.get("masks") for options in campaign.arms.values()
+    ]
+    assert "protocol" not in campaign.evaluations["linear"].options  # which is the paper's
+
+
+def test_the_file_of_the_page_is_a_campaign(tmp_path):
+    page = (ROOT / "docs" / "train-campaign.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
+    campaign = load(tmp_path, text)
+    crops = campaign.arms["crops"]
+    recipe = load_recipe(crops["recipe"], option_words({"set": crops["set"]})[1::2])
+    assert (recipe.optimizer.epochs, recipe.paste.backgrounds.crops) == (20, 1)
