@@ -34,6 +34,16 @@ class Outcome:
     reason: str
 
 
+@dataclass(frozen=True)
+class TrainingState:
+    """What dilo-train leaves in the file ``state`` of a run."""
+
+    #: "running", "preempted", "stopped", "done" or "failed"; empty where there is none.
+    word: str
+    #: When it was written, in ns.
+    time: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a run is."""
@@ -94,7 +104,7 @@ def progress_of(run: Run) -> Progress:
         elif outcome.status:
             states[command.name], reasons[command.name] = "failed", outcome.reason
         elif command is run.train:
-            trained = _state_file(run) == "done"
+            trained = state_of(run).word == "done"
             states[command.name] = "done" if trained else "missing"
         else:
             # Of a training that was extended since, it has to be measured again.
@@ -154,26 +164,21 @@ def steps_of(run: Run) -> int:
     return steps if isinstance(steps, int) else 0
 
 
-def is_unfinished(run: Run) -> bool:
-    """Check whether a training that ended did so before its last step, as it was asked to."""
-    return _state_file(run) in ("preempted", "stopped")
+def state_of(run: Run) -> TrainingState:
+    """Read the word that dilo-train leaves for scripts."""
+    path = run.folder / "state"
+    try:
+        return TrainingState(read_text(path).strip(), path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return TrainingState("", 0)
+    except (ContentError, OSError) as error:
+        require_access(error, path)
+        return TrainingState("", 0)
 
 
 def _outcome_path(logs: Path, command: Command) -> Path:
     """Name the file of how a command ended."""
     return logs / f"{command.name}.json"
-
-
-def _state_file(run: Run) -> str:
-    """Read the word that dilo-train leaves for scripts."""
-    path = run.folder / "state"
-    try:
-        return read_text(path).strip()
-    except FileNotFoundError:
-        return ""
-    except (ContentError, OSError) as error:
-        require_access(error, path)
-        return ""
 
 
 def _share(run: Run) -> float | None:

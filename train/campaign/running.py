@@ -26,10 +26,10 @@ from dilo.train.campaign.commands import (
 from dilo.train.campaign.file import Campaign
 from dilo.train.campaign.progress import (
     forget_outcome,
-    is_unfinished,
     log_path,
     progress_of,
     read_outcome,
+    state_of,
     steps_of,
     write_outcome,
 )
@@ -99,15 +99,16 @@ class Runner:
             return True
         try:
             with claim_run(run.logs, self.say, self.stop):
-                if other := holder(run.folder):
-                    raise Claimed(f"{run.folder} is trained by process {other.pid} on {other.host}")
+                if holder(run.folder):  # which somebody trains by hand
+                    raise Claimed
                 # Read anew: another process may have done something until a moment ago.
                 for command in progress_of(run).to_do():
                     if self.stop.name or not self._is_due(run, command):
                         break
                     self._run(run, command)
-        except Claimed as error:
-            self.say(f"{run.name} is passed over: {error}")
+        except Claimed:
+            other = holder(run.logs) or holder(run.folder) or "another process"
+            self.say(f"{run.name} is passed over: {other}, has it")
             return False
         return True
 
@@ -119,8 +120,11 @@ class Runner:
         """Run a command of a run, and leave how it ended."""
         forget_outcome(run.logs, command)
         self.say(f"{run.name}: {command.line()}")
+        before = state_of(run)
         ended = self.execute(command, log_path(run.logs, command))
-        stopped = command is run.train and is_unfinished(run)
+        after = state_of(run)
+        # What it was asked to do; torchrun has the status 1 for it, and a state of before is none.
+        stopped = after != before and after.word in ("preempted", "stopped")
         if self.stop.name or stopped or ended.status == PREEMPTED:
             return  # nothing failed: the next start resumes it
         write_outcome(
@@ -183,6 +187,7 @@ class Runner:
         started, last = time.monotonic(), [""]
         with open(log, "a", encoding="utf-8") as file:
             file.write(f"$ {command.line()}\n")
+            file.flush()
             process = subprocess.Popen(
                 [sys.executable, "-IS", "-c", _TIED, str(os.getpid()), *command.argv()],
                 cwd=self.folder,

@@ -179,19 +179,17 @@ def _check(content: "Campaign", folder: Path) -> None:
     with contextlib.chdir(folder):
         for name, options in content.arms.items():
             with _said_of(f"{content.source}: arms.{name}"):
+                for key in ("images", "recipe"):
+                    if not isinstance(options.get(key), str):
+                        raise DiloError(f"{key} must be given, in [train] or in the arm, got none")
                 _parse("dilo-train", programs["dilo-train"], options, [])
-                recipe_name = options.get("recipe")
-                if recipe_name is None:
-                    raise DiloError("recipe must be given, in [train] or in the arm, got none")
-                changes = dict(options.get(SET, {}))
+                changes = options.get(SET, {})
                 if "seed" in changes:
                     raise DiloError("set.seed must not be given: the seeds are those of `seeds`")
                 words = option_words({SET: changes})[1::2]
-                recipe = load_recipe(recipe_name, [*words, f"seed={content.seeds[-1]}"])
-                if "images" not in options:
-                    raise DiloError("images must be given, in [train] or in the arm, got none")
+                recipe = load_recipe(options["recipe"], [*words, f"seed={content.seeds[-1]}"])
                 if not options.get("masks"):
-                    require_no_paste(recipe, recipe_name)
+                    require_no_paste(recipe, options["recipe"])
         evaluations = {
             f"evaluate.{name}": (evaluation.command, evaluation.options, ["--checkpoint", "."])
             for name, evaluation in content.evaluations.items()
@@ -278,7 +276,7 @@ def _status_lines(all_progress: "Sequence[Progress]") -> list[str]:
         if progress.states["train"] != "done" and progress.share is not None:
             words[0] += f" ({progress.share:.0%} are kept)"
         if progress.holder:
-            words.append(f"process {progress.holder.pid} on {progress.holder.host} has it")
+            words.append(f"{progress.holder}, has it")
         lines.append(f"  {progress.run.name:<{width}}  {', '.join(words)}")
         for command in progress.run.commands():
             if command.name in progress.reasons:

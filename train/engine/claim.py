@@ -48,6 +48,9 @@ class Claimant:
     #: A random word.
     token: str
 
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
     @classmethod
     def here(cls) -> Self:
         """Name this process."""
@@ -221,9 +224,7 @@ def holder(folder: Path) -> Claimant | None:
 
 def _describe(other: Claimant | None) -> str:
     """Describe another training in words."""
-    if other is None:
-        return "a program that is not known"
-    return f"process {other.pid} on {other.host}, since {other.since}"
+    return "a program that is not known" if other is None else str(other)
 
 
 def _refusal_message(path: Path, other: Claimant | None) -> str:

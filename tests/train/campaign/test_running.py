@@ -86,6 +86,15 @@ def test_a_run_that_fails_stops_no_other_and_is_tried_again(folder):
     assert calls(folder) == retried + ENDING
 
 
+def test_a_run_that_was_interrupted_once_and_is_refused_later_has_failed(folder):
+    change(folder, "[arms.paste]\n", "")
+    change(folder, "photos", "broken")
+    run = folder / "out" / "runs" / "moco-0"
+    run.mkdir(parents=True)
+    (run / "state").write_text("preempted\n")
+    assert [progress_of(run).state for run in run_campaign(folder, silent)] == ["failed"]
+
+
 def test_an_evaluation_that_fails_stops_neither_the_next_nor_the_next_run(folder):
     change(folder, "[evaluate.knn]", "[evaluate.knn]\nbroken = true\n[evaluate.localize]")
     runs = run_campaign(folder, silent)
@@ -135,7 +144,7 @@ def test_a_run_of_another_process_is_passed_over_and_the_others_are_run(folder):
         progress = progress_of(runs[0])
         assert (progress.state, progress.holder.pid) == ("running", os.getpid())
     assert calls(folder)[:-2] == ALL[2:]
-    assert any(line.startswith("moco-0 is passed over: ") for line in said)
+    assert any(line.startswith(f"moco-0 is passed over: process {os.getpid()}") for line in said)
     run_campaign(folder, silent)
     assert calls(folder) == ALL[:2] + ENDING
 
@@ -144,8 +153,8 @@ def test_a_run_that_another_training_has_is_passed_over(folder):
     said = []
     with claim_run(folder / "out" / "runs" / "moco-0", silent, StopSignal()):
         run_campaign(folder, said.append)
-    words = f"moco-0 is passed over: {folder}/out/runs/moco-0 is trained by process {os.getpid()}"
-    assert any(line.startswith(words) for line in said)
+    words = f"moco-0 is passed over: process {os.getpid()} on "
+    assert any(line.startswith(words) and line.endswith(", has it") for line in said)
 
 
 def test_a_signal_is_handed_to_the_training_and_nothing_counts_as_failed(folder):
@@ -186,6 +195,12 @@ def test_a_campaign_killed_with_9_lets_its_training_write_a_checkpoint_and_is_re
     runs = run_campaign(folder, silent)
     assert [progress_of(run).state for run in runs] == ["done"] * 2
     assert calls(folder)[:2] == ["train moco-0", "knn moco-0"]
+
+
+def test_no_program_runs_code_that_lies_in_the_folder_of_the_data(folder):
+    (folder / "json.py").write_text("raise SystemExit('code of a data set')")
+    runs = run_campaign(folder, silent)
+    assert [progress_of(run).state for run in runs] == ["done"] * 2
 
 
 def test_how_a_command_ended_is_left_for_people_and_scripts(folder):
