@@ -211,12 +211,25 @@ def test_every_script_that_computes_keeps_compiled_code_for_the_next_task_of_its
 
 def test_every_script_of_the_page_is_tested_here():
     assert shutil.which("bash")
-    assert set(named_scripts()) == {*SYSTEMS, "masks.sbatch", "rounds.sbatch", "train.sbatch"}
+    assert set(named_scripts()) == {
+        *SYSTEMS,
+        *("masks.sbatch", "rounds.sbatch", "train.sbatch", "campaign.sbatch"),
+    }
 
 
 @pytest.mark.parametrize(("status", "requeued"), [(75, True), (0, False), (3, False)])
-def test_the_training_script_queues_again_when_it_was_preempted_and_only_then(
-    folder, monkeypatch, status, requeued
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("train.sbatch", "1 1 2 n1 --images /data/train --masks"),
+        (
+            "campaign.sbatch",
+            "    campaign campaign.toml --data /data --out /data/campaign --num-tasks",
+        ),
+    ],
+)
+def test_a_training_script_queues_again_when_it_was_preempted_and_only_then(
+    folder, monkeypatch, script, words, status, requeued
 ):
     """Slurm and the trainer are stand-ins; the trainer itself is tried in tests/train."""
     programs = {
@@ -227,12 +240,12 @@ def test_the_training_script_queues_again_when_it_was_preempted_and_only_then(
     for name, text in programs.items():
         (folder / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
         (folder / "bin" / name).chmod(0o755)
-    (folder / "train.sbatch").write_text(named_scripts()["train.sbatch"])
+    (folder / script).write_text(named_scripts()[script])
     variables = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_NTASKS": "2", "SLURM_JOB_ID": "7"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    ended = subprocess.run(["bash", "train.sbatch"], check=False)
+    ended = subprocess.run(["bash", script], check=False)
     assert ended.returncode == status
-    assert (folder / "told").read_text().startswith("1 1 2 n1 --images /data/train --masks")
+    assert (folder / "told").read_text().startswith(words)
     asked = folder / "asked"
     assert (asked.read_text() if asked.exists() else "") == ("requeue 7\n" if requeued else "")

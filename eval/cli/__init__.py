@@ -13,6 +13,7 @@ from dilo.eval.cli import (
     neighbors,
     report,
     saliency,
+    table,
 )
 from dilo.pipeline.cli.options import Program
 
@@ -43,5 +44,6 @@ for _module in (
     neighbors,
     report,
     saliency,
+    table,
 ):
     main.add_command(_module.command)

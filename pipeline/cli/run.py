@@ -136,6 +136,19 @@ class RunOptions:
         return current_task(self.num_tasks, self.task_id)
 
 
+num_tasks_option = click.option(
+    "--num-tasks",
+    metavar="N|auto",
+    callback=_num_tasks,
+    help="Compute one task's share of N, in a job array. auto: take N from Slurm, LSF or SGE.",
+)
+task_id_option = click.option(
+    "--task-id",
+    type=click.IntRange(min=0),
+    show_default="from the batch system",
+    help="Number of this task, from 0.",
+)
+
 sharding_options = option_group(
     "options",
     RunOptions,
@@ -152,19 +165,8 @@ sharding_options = option_group(
         "scheduler": click.option(
             "--scheduler", help="Address of the Dask scheduler or the Ray cluster."
         ),
-        "num_tasks": click.option(
-            "--num-tasks",
-            metavar="N|auto",
-            callback=_num_tasks,
-            help="Compute one task's share of N, in a job array. auto: take N from Slurm, LSF or "
-            "SGE.",
-        ),
-        "task_id": click.option(
-            "--task-id",
-            type=click.IntRange(min=0),
-            show_default="from the batch system",
-            help="Number of this task, from 0.",
-        ),
+        "num_tasks": num_tasks_option,
+        "task_id": task_id_option,
         "plan_only": click.option(
             "--plan-only",
             is_flag=True,

@@ -1,4 +1,4 @@
-"""Which share of a store is this process's: the tasks of a batch array, found by themselves."""
+"""Which share of the work is this process's: the tasks of a batch array, found by themselves."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ _SYSTEMS = (
 
 @dataclass(frozen=True)
 class ArrayTask:
-    """One of several processes that share a store."""
+    """One of several processes that share the work: the shards of a store, runs of a campaign."""
 
     #: Which one, from 0.
     index: int
@@ -65,18 +65,18 @@ class ArrayTask:
     #: What said so.
     source: str = "--task-id"
 
-    def select(self, shards: Sequence[int]) -> list[int]:
-        """Pick this task's shards; the shares of all tasks are disjoint and make up the whole."""
-        return [shard for shard in shards if shard % self.count == self.index]
+    def select(self, numbers: Sequence[int]) -> list[int]:
+        """Pick this task's share; the shares of all tasks are disjoint and make up the whole."""
+        return [number for number in numbers if number % self.count == self.index]
 
     def line(self) -> str:
         """Format which task this is, and by what."""
         return f"task {self.index} of {self.count}, counted from 0, by {self.source}"
 
 
-def tasks_of(shards: Sequence[int], count: int) -> list[int]:
-    """List the tasks of an array, from 0, that have some of these shards in their shares."""
-    return sorted({shard % count for shard in shards})
+def tasks_of(numbers: Sequence[int], count: int) -> list[int]:
+    """List the tasks of an array, from 0, that have some of these numbers in their shares."""
+    return sorted({number % count for number in numbers})
 
 
 def current_task(

@@ -3,6 +3,7 @@
 import click
 
 from dilo.pipeline.cli.options import json_option, user_errors
+from dilo.train.cli.campaign import campaign
 from dilo.train.cli.doctor import doctor
 from dilo.train.cli.mistyped import PretrainingProgram
 from dilo.train.cli.options import (
@@ -25,7 +26,7 @@ from dilo.train.cli.saliency import saliency
     cls=PretrainingProgram,
     invoke_without_command=True,
     no_args_is_help=True,
-    subcommand_metavar="[doctor | plot [NAME=]RUN ... | saliency]",
+    subcommand_metavar="[campaign FILE | doctor | plot [NAME=]RUN ... | saliency]",
 )
 @click.version_option(package_name="dilo", prog_name="dilo-train")
 @data_options
@@ -49,8 +50,8 @@ def main(
     time: the same command resumes from the newest checkpoint, with the same steps as without
     the interruption. RUN/checkpoints holds the newest two checkpoints and the untrained
     network; RUN/metrics.jsonl the losses; RUN/recipe.toml every setting; RUN/run.json the
-    machine and versions. `dilo-train plot` draws the curves. `dilo-train saliency` trains a
-    network that makes masks.
+    machine and versions. `dilo-train plot` draws the curves. `dilo-train campaign` trains and
+    evaluates many runs by one file. `dilo-train saliency` trains a network that makes masks.
 
     Results go to standard output, as text or, with --json, as JSON alone. Progress, notes and
     warnings go to standard error.
@@ -70,6 +71,7 @@ def main(
         ctx.exit(run(data, computing, keeping, watching, action, as_json=as_json))
 
 
+main.add_command(campaign)
 main.add_command(doctor)
 main.add_command(plot)
 main.add_command(saliency)

@@ -207,13 +207,9 @@ def _source(
 ) -> "ImageSet":
     """Find images and masks, and log how many are used."""
     from dilo.train.data.images import find_image_set
-    from dilo.train.recipes.recipe import uses_of_masks
 
-    if masks is None and (uses := uses_of_masks(recipe)):
-        raise DiloError(
-            f"recipe {name} {' and '.join(uses)} and needs --masks DIR, got none: make it with "
-            f"dilo-prep masks, or train without by --set {' --set '.join(uses.values())}"
-        )
+    if masks is None:
+        require_no_masks(recipe, name)
     source = find_image_set(images, masks, recipe.paste.min_coverage, say=log)
     skipped, never_pasted = len(source.names) - len(source.indices), source.never_pasted
     bound = recipe.paste.min_coverage
@@ -229,6 +225,17 @@ def _source(
     for line in _negatives_warnings(recipe, len(source.indices)):
         log(line)
     return source
+
+
+def require_no_masks(recipe: "Recipe", name: str) -> None:
+    """Refuse a recipe that uses masks where none are given."""
+    from dilo.train.recipes.recipe import uses_of_masks
+
+    if uses := uses_of_masks(recipe):
+        raise DiloError(
+            f"recipe {name} {' and '.join(uses)} and needs --masks DIR, got none: make it with "
+            f"dilo-prep masks, or train without by --set {' --set '.join(uses.values())}"
+        )
 
 
 def _negatives_warnings(recipe: "Recipe", images: int) -> list[str]:

@@ -48,6 +48,9 @@ class Claimant:
     #: A random word.
     token: str
 
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
     @classmethod
     def here(cls) -> Self:
         """Name this process."""
@@ -90,6 +93,10 @@ class Claimant:
         return started == self.started if started or not _is_hidden(self.pid) else None
 
 
+class Claimed(DiloError):
+    """Another process, which lives, has the folder."""
+
+
 class Claim:
     """The right to train in a folder, which others respect while signs of life come.
 
@@ -114,7 +121,7 @@ class Claim:
             if last_seen and last_seen[0] == other and beat > last_seen[1]:
                 alive = True
             if alive:
-                raise DiloError(_refusal_message(self._path, other))
+                raise Claimed(_refusal_message(self._path, other))
             if alive is False or silent >= PATIENCE:
                 self._remove(other)
                 continue
@@ -202,11 +209,22 @@ def claim_run(
                     folder.rmdir()
 
 
+def holder(folder: Path) -> Claimant | None:
+    """Find who works in a folder now; None where nobody does, as far as can be seen."""
+    path = folder / CLAIM
+    other = Claimant.of(path)
+    if other is None:
+        return None
+    alive = other.lives()
+    if alive is None:  # of another machine, whose clock may be another
+        with contextlib.suppress(FileNotFoundError):
+            alive = abs(time.time() - path.stat().st_mtime) < PATIENCE
+    return other if alive else None
+
+
 def _describe(other: Claimant | None) -> str:
     """Describe another training in words."""
-    if other is None:
-        return "a program that is not known"
-    return f"process {other.pid} on {other.host}, since {other.since}"
+    return "a program that is not known" if other is None else str(other)
 
 
 def _refusal_message(path: Path, other: Claimant | None) -> str:

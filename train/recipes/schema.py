@@ -55,7 +55,8 @@ def require_keys(kind: type, values: Mapping[str, Any], source: str, section: st
     for key, field in fields.items():
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and key not in values:
-            raise RecipeError(f"{source}: [{section}] must have the key {key}, got none")
+            where = f"[{section}] " if section else ""
+            raise RecipeError(f"{source}: {where}must have the key {key}, got none")
 
 
 def _section(
@@ -88,6 +89,8 @@ def _rule(hint: Any) -> str:
     """Describe what a field takes."""
     if typing.get_origin(hint) is Literal:
         return f"one of {', '.join(map(repr, typing.get_args(hint)))}"
+    if typing.get_origin(hint) is Mapping:
+        return "a table"
     return str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__
 
 
