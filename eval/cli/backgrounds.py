@@ -6,6 +6,7 @@ from typing import Literal
 import click
 
 from dilo.eval.cli.options import (
+    Narrowing,
     classifiers_option,
     machine_options,
     name_option,
@@ -14,7 +15,16 @@ from dilo.eval.cli.options import (
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
-from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, out_option, say, user_errors
+from dilo.pipeline.cli.options import (
+    EXISTING,
+    FOLDER,
+    json_option,
+    option_group,
+    out_option,
+    say,
+    user_errors,
+)
+from dilo.pipeline.cli.selection import narrowing_options
 from dilo.pipeline.common.extras import require, require_torch
 
 #: Variations of a folder with masks, and those that only the challenge has; repeated here, since
@@ -64,6 +74,7 @@ def _background_source(
     type=EXISTING,
     help="Class folders, to make the variations of; any folder for --retrieval.",
 )
+@option_group("narrowing", Narrowing, narrowing_options(limit=False))
 @click.option("--masks", type=EXISTING, help="The store that dilo-prep masks made of them.")
 @click.option(
     "--seed",
@@ -95,6 +106,7 @@ def command(
     challenge: Path | None,
     mapping: Path | None,
     images: Path | None,
+    narrowing: Narrowing,
     masks: Path | None,
     seed: int,
     variations: tuple[str, ...],
@@ -123,6 +135,7 @@ def command(
         _retrieve(
             classifiers,
             images,
+            narrowing,
             masks,
             crop,
             backgrounds,
@@ -148,7 +161,7 @@ def command(
         classifiers=classifiers,
         challenge=challenge,
         mapping=mapping,
-        images=images,
+        images=None if images is None else narrowing.train(images),
         masks=masks,
         seed=seed,
         variations=variations,
@@ -164,6 +177,7 @@ def command(
 def _retrieve(
     checkpoints: Named,
     images: Path | None,
+    narrowing: Narrowing,
     masks: Path | None,
     crop: float | None,
     backgrounds: str | None,
@@ -195,7 +209,7 @@ def _retrieve(
         source = "gray" if backgrounds == "gray" else BackgroundStore(backgrounds)
     request = Request(
         checkpoints=checkpoints,
-        images=images,
+        images=narrowing.train(images),
         masks=masks,
         recipe=QueryRecipe(seed=seed, crop=0.5 if crop is None else crop, backgrounds=source),
         limit=limit,

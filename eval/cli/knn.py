@@ -7,6 +7,7 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    Narrowing,
     layer_option,
     machine_options,
     name_option,
@@ -14,6 +15,7 @@ from dilo.eval.cli.options import (
     positive,
     print_evaluation,
     require_parent,
+    two_narrowing_options,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
@@ -38,6 +40,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     type=IMAGES_OR_FEATURES,
     help="Class folders, or a file of features: the images to classify.",
 )
+@two_narrowing_options
 @click.option(
     "--protocol",
     type=click.Choice(["dilo", "instdisc", "moco", "lightly", "solo"]),
@@ -80,6 +83,7 @@ def command(
     checkpoint: Path | None,
     train: Path,
     test: Path,
+    narrowing: Narrowing,
     protocol: str,
     layer: "Layer | None",
     ks: tuple[int, ...],
@@ -118,8 +122,8 @@ def command(
         require_record("--out", out, "knn")
     request = knn.Request(
         checkpoint=checkpoint,
-        train=train,
-        test=test,
+        train=narrowing.train(train),
+        test=narrowing.test(test),
         machine=machine,
         protocol=protocol,
         layer=layer,

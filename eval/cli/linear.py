@@ -7,11 +7,13 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    Narrowing,
     checkpoint_option,
     machine_options,
     name_option,
     positive,
     print_evaluation,
+    two_narrowing_options,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
@@ -37,6 +39,7 @@ NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
     type=IMAGES_OR_FEATURES,
     help="Class folders, or with --fast a file of features: to classify.",
 )
+@two_narrowing_options
 @click.option(
     "--protocol",
     type=click.Choice(NAMES),
@@ -89,6 +92,7 @@ def command(
     checkpoint: Path,
     train: Path,
     test: Path,
+    narrowing: Narrowing,
     protocol: str | None,
     fast: bool,
     epochs: int | None,
@@ -120,8 +124,8 @@ def command(
 
     request = Request(
         checkpoint=checkpoint,
-        train=train,
-        test=test,
+        train=narrowing.train(train),
+        test=narrowing.test(test),
         machine=machine,
         out=out,
         protocol=protocol,

@@ -1,7 +1,7 @@
 """`dilo-eval localize`: how much of a map lies on the object."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,11 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.selection import images_options
 from dilo.pipeline.common.extras import require, require_torch
+
+if TYPE_CHECKING:
+    from dilo.pipeline.images.selection import ImageSelection
 
 #: The options that the request takes as they are.
 SETTINGS = {
@@ -61,7 +65,7 @@ SETTINGS = {
     callback=named_folders,
     help="Maps made elsewhere: a store of dilo-prep, or a folder of PNGs; may be given again.",
 )
-@click.option("--images", type=EXISTING, required=True, help="The images, at any depth.")
+@images_options("The images, at any depth.")
 @click.option("--truth", type=EXISTING, help="PNGs, white where the object is.")
 @click.option(
     "--boxes",
@@ -80,7 +84,7 @@ SETTINGS = {
 def command(
     classifiers: Named,
     maps: Named,
-    images: Path,
+    images: "ImageSelection",
     truth: Path | None,
     boxes: Path | None,
     settings: dict[str, Any],
@@ -108,7 +112,7 @@ def command(
 
     alone = classifiers[0][1] if len(classifiers) == 1 else None
     place = result_folder("localize", out, alone)
-    require_outside(place, (images, truth, boxes, *(folder for _, folder in maps)))
+    require_outside(place, (images.root, truth, boxes, *(folder for _, folder in maps)))
     require_ours(out, "localize")
     request = Request(
         classifiers=classifiers,

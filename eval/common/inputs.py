@@ -65,9 +65,18 @@ NAMED = (
 )
 
 
-def listing(source: "LabelledFolder | Features") -> dict[str, str]:
-    """Say which images a result is of: their folder, and the digest of their names and sizes."""
-    return {"folder": str(source.root.resolve()), "digest": source.digest}
+def listing(source: "LabelledFolder | Features") -> dict[str, Any]:
+    """Say which images a result is of: their folder, and the digest of their names and sizes.
+
+    Of a part of the folder, also the options that say which.
+    """
+    images = {"folder": str(source.root.resolve()), "digest": source.digest}
+    return images | selected(source.options)
+
+
+def selected(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Say which options narrowed the images, if any did."""
+    return {"selection": dict(options)} if options else {}
 
 
 def keyed(folder: Path, keys: Iterable[str], *more: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_same_picture, white
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import PLAN
@@ -231,9 +231,13 @@ class ImagesOfTruth:
     files: Mapping[str, str]
 
 
-def find_images_of_truth(folder: Path, truths: list[str], *, of: str = "--truth") -> ImagesOfTruth:
+def find_images_of_truth(
+    images: Path | ImageSelection, truths: list[str], *, of: str = "--truth"
+) -> ImagesOfTruth:
     """Find the images of ground truths, by path or by file name, whatever the extension."""
-    names = sorted(find_images(folder), key=lambda name: not name.lower().endswith(".png"))
+    selection = ImageSelection.of(images)
+    folder = selection.root
+    names = sorted(selection.names(), key=lambda name: not name.lower().endswith(".png"))
     by_key = {escaped(name.rpartition(".")[0]): name for name in names}
     pairs = match_by_name(truths, list(by_key), f"--images {folder}", of=of)
     return ImagesOfTruth(folder, {truth: by_key[key] for truth, key in pairs.items()})

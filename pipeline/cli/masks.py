@@ -21,15 +21,15 @@ from dilo.pipeline.cli.run import (
     RunOptions,
     make_store,
     plan_run,
-    selection_options,
     shard_size_option,
     sharding_options,
     size_option,
 )
+from dilo.pipeline.cli.selection import selection_options
 
 if TYPE_CHECKING:
-    from dilo.pipeline.images.listing import ImageSelection
     from dilo.pipeline.images.names import Names
+    from dilo.pipeline.images.selection import ImageSelection
     from dilo.pipeline.masks.network import InferenceSettings
     from dilo.pipeline.saliency import MaskRecipe
     from dilo.pipeline.store.plan import Plan

@@ -9,7 +9,6 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from dilo.pipeline.common.textfiles import read_lines
@@ -53,7 +52,7 @@ def find_images(
     if not root.is_dir():
         raise DiloError(f"images must be in a folder, got {root}: no such folder")
     globs = list(include)
-    matches = _matcher(globs)
+    matches = matcher(globs)
     lines, count = bytearray(), 0
     unread: Counter[str] = Counter()
     for name in _walk(os.path.join(root, ""), EXTENSIONS | _UNREAD_EXTENSIONS):
@@ -73,7 +72,7 @@ def find_images(
         )
     if say is not None and note:
         say(f"{root}: {note}")
-    return _names_or_error(lines, globs, f"{count} images in {root}")
+    return names_or_error(lines, globs, f"{count} images in {root}")
 
 
 def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
@@ -105,7 +104,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
     nothing. Files need no extension, and are not looked for.
     """
     globs = list(include)
-    matches = _matcher(globs)
+    matches = matcher(globs)
     bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]
     lines, line_numbers, count = bytearray(), array("q"), 0
     with contextlib.closing(read_lines(file)) as raw_lines:
@@ -127,7 +126,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
                 line_numbers.append(number)
     if not count:
         raise DiloError(f"a list must name images, one per line, got {file}, which names none")
-    names = _names_or_error(lines, globs, f"{count} images in {file}")
+    names = names_or_error(lines, globs, f"{count} images in {file}")
     if (repeated := names.first_repeated()) is not None:
         first = line_numbers[names.index(names[repeated])]
         raise DiloError(
@@ -146,8 +145,8 @@ def is_nonempty_folder(folder: Path) -> bool:
         return False
 
 
-def _matcher(globs: list[str]) -> Callable[[str], bool]:
-    """Make the function that checks whether one of some globs matches a path."""
+def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Make the function that checks whether one of some globs matches a path, or there is none."""
     tests = [("/" in glob, re.compile(fnmatch.translate(glob)).match) for glob in globs]
 
     def matches(path: str) -> bool:
@@ -157,7 +156,7 @@ def _matcher(globs: list[str]) -> Callable[[str], bool]:
     return matches if tests else lambda path: True
 
 
-def _names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
+def names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
     """Make names of lines; refuse globs that matched none."""
     if not lines:
         raise DiloError(
@@ -253,29 +252,3 @@ def _relative(name: str, bases: list[str]) -> str:
     if not path or ".." in parts or "\0" in path:
         raise ValueError(f"must be a path below --images {bases[0]}, got {escaped(name)}")
     return path
-
-
-#: Called now and then with the number of images so far.
-OnProgress = Callable[[int], object]
-#: Called with a line that a user should read.
-Say = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class ImageSelection:
-    """Which images a store is of."""
-
-    #: Folder of images.
-    root: Path
-    #: A list of images, as `read_list` reads it; unless given, all below the folder.
-    list_file: Path | None = None
-    #: Only images that match one of these globs, as `find_images` compares them.
-    include: tuple[str, ...] = ()
-    #: Only the first so many of them.
-    limit: int | None = None
-
-    def names(self, on_progress: OnProgress | None = None, say: Say | None = None) -> Names:
-        """List their paths below the folder, in the order of a store's rows."""
-        if self.list_file is not None:
-            return read_list(self.list_file, self.root, self.include)[: self.limit]
-        return find_images(self.root, self.include, on_progress=on_progress, say=say)[: self.limit]

@@ -10,8 +10,8 @@ from support.stores import create_mask_store
 from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore

@@ -164,7 +164,7 @@ class ViewDataset(Dataset[CropSample]):
                 draw, skipped = dataclasses.replace(draw, paste=None), skipped + 1
             needs_mask = bool(draw.paste) or self.spec.masks
             if needs_mask and mask is None and store is not None:
-                mask = mask_to_alpha(store[index], self.recipe.paste)
+                mask = mask_to_alpha(self.source.mask(index), self.recipe.paste)
             view_mask = mask if needs_mask else None
             pixels, alpha = crop(image, view_mask, draw, self.recipe.views.size)
             images.append(pixels)

@@ -405,3 +405,38 @@ def test_an_earlier_checkpoint_of_a_run_has_a_result_of_its_own(data):
     assert [path.parent.name for path in records] == ["knn", "knn-step-0"]
     names = [json.loads(path.read_text())["name"] for path in records]
     assert names == ["colours", data.name]
+
+
+def test_a_list_of_classes_narrows_both_folders_and_is_in_the_record(data):
+    (data / "classes.txt").write_text("bee\n")
+    write_class_folders(data / "train" / "more", ("cat",), each=2)
+    result = evaluate(data, "--list", str(data / "classes.txt"), "--json", "--k", "1")
+    record = json.loads(result.stdout)
+    assert (record["train_images"], record["test_images"], record["classes"]) == (12, 3, 1)
+    options = {"list": str(data / "classes.txt")}
+    assert record["inputs"]["train"]["selection"] == options
+    assert "selection" not in record["inputs"]["test"]
+    skipped = "3 of 6 images skipped: of none of the 1 classes of the selected training images"
+    assert skipped in result.stderr
+
+
+def test_globs_and_limits_narrow_both_folders(data):
+    result = evaluate(data, "--include", "bee/*", "--limit", "2", "--json", "--k", "1")
+    record = json.loads(result.stdout)
+    assert (record["train_images"], record["test_images"]) == (2, 2)
+    options = {"include": ["bee/*"], "limit": 2}
+    assert [record["inputs"][name]["selection"] for name in ("train", "test")] == [options] * 2
+
+
+def test_a_file_of_features_is_not_narrowed_but_keeps_what_narrowed_its_images(data):
+    features = data / "train.h5"
+    arguments = ["features", "--checkpoint", str(data / "run"), "--images", str(data / "train")]
+    arguments += ["--limit", "5", "--out", str(features), "--device", "cpu", "--workers", "0"]
+    invoke(main, *arguments)
+    more = ["knn", "--train", str(features), "--test", str(data / "test"), "--device", "cpu"]
+    more += ["--checkpoint", str(data / "run"), "--workers", "0", "--k", "1", "--json"]
+    record = json.loads(invoke(main, *more).stdout)
+    assert record["inputs"]["train"]["selection"] == {"limit": 5}
+    refused = CliRunner().invoke(main, [*more, "--limit", "3"])
+    assert refused.exit_code == 3
+    assert "--limit 3 must narrow a folder of images, got the file of features" in refused.stderr

@@ -18,7 +18,7 @@ from dilo.pipeline.backgrounds.windows import largest_windows
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import ImageSelection
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.store.status import status
 
 

@@ -13,8 +13,8 @@ from support.stores import create_mask_store
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.computed import (
     MethodSource,
     make_masks,

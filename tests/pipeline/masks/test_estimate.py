@@ -16,8 +16,8 @@ from support.stores import create_mask_store
 from dilo.pipeline.compute.arrays import ArrayTask
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks import sample
 from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe
 from dilo.pipeline.masks.estimate import SHARD_BYTES, Estimate, estimate
