@@ -41,7 +41,6 @@ from dilo.eval.models.classifier import Classifier, load_classifier
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.store import MaskStore
 
@@ -242,7 +241,7 @@ def _say_how(
     resized: dict[tuple[int, ...], list[str]] = {}
     for name, folder in folders.items():
         with contextlib.suppress(ImageError):  # which is reported with the others
-            shape = decode(folder.root / folder.names[0]).shape[:2]
+            shape = folder.decode(0).shape[:2]
             if shape != (side, side):
                 resized.setdefault(shape, []).append(name)
     for (height, width), names in resized.items():

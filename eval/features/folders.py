@@ -6,14 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dilo.eval.common.inputs import digest_of_files
+from dilo.eval.common.inputs import digest_of_sizes
 from dilo.eval.common.results import Say
 from dilo.pipeline.images.labels import class_remarks, labels_of, names_of_classes
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import ImageSource, open_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,18 @@ class LabelledFolder:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
+    def images(self) -> ImageSource:
+        """Open the images; not before one is read, for features alone need none."""
+        return open_images(self.root)
+
+    def decode(self, row: int) -> NDArray[np.uint8]:
+        """Read an image, RGB, of shape (H, W, 3)."""
+        return self.images.decode(self.names[row])
+
+    @cached_property
     def digest(self) -> str:
         """Digest the names of the images and the sizes of their files, as records have it."""
-        return digest_of_files(self.root, self.names)
+        return digest_of_sizes(self.names, self.images.size)
 
     def class_name(self, row: int) -> str | None:
         """Name the class of an image; None where there are no classes."""

@@ -28,7 +28,6 @@ from dilo.eval.gradients.figure import gradient_figure
 from dilo.eval.models.classifier import load_classifier
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped, find_rows
 from dilo.pipeline.images.selection import ImageSelection
 
@@ -106,7 +105,7 @@ def readable_images(
         if len(chosen) == count:
             break
         try:
-            decode(folder.root / folder.names[row])
+            folder.decode(row)
             chosen.append(row)
         except ImageError as error:
             failures.append((escaped(folder.names[row]), str(error)))

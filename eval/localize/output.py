@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from dilo.eval.attribution.heatmaps import levels, normalized, overlay
-from dilo.eval.common.inputs import data_name, keyed, masks_listing, selected
+from dilo.eval.common.inputs import data_name, keyed, keyed_images, masks_listing, selected
 from dilo.eval.common.metrics import definitions, metric_table, metric_values
 from dilo.eval.common.plots import draw_line, empty_axes, save_plot
 from dilo.eval.common.results import provenance, skipped_images, write_image
@@ -64,7 +64,7 @@ def record_of(
         "pointing_tolerance": tolerance_of(dataset.size),
         "image_folder": str(request.folder),
         "inputs": {
-            "images": keyed(request.folder, dataset.files.values())
+            "images": keyed_images(dataset.photographs.images, dataset.files.values())
             | selected(request.selection.options()),
             "truth": keyed(dataset.truth.path, dataset.truth.keys),
             "maps": [masks_listing(method.source) for method in dataset.methods],

@@ -193,7 +193,7 @@ def make_store(
     share = (task.select if task else list)(range(plan.shards))
     try:
         pace = build_store(
-            ShardBuilder(images.root.absolute(), out, source),
+            ShardBuilder(images.open(out).absolute(), out, source),
             plan,
             share,
             jobs=options.jobs,

@@ -167,6 +167,11 @@ def names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
     return Names.of_text(lines)
 
 
+def has_extension(name: str, extensions: Collection[str]) -> bool:
+    """Check whether a path ends in one of some extensions, in any case."""
+    return _extension(name) in extensions
+
+
 def _extension(name: str) -> str:
     """Return the extension of a path, in small letters."""
     return name[name.rfind(".") :].lower()

@@ -1,4 +1,4 @@
-"""Which images of a folder are used: all, those of a list, those that match, the first."""
+"""Which images of a source are used: all, those of a list, those that match, the first."""
 
 import shlex
 from collections.abc import Callable
@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.listing import find_images, matcher, names_or_error, read_list
+from dilo.pipeline.images.listing import (
+    EXTENSIONS,
+    has_extension,
+    matcher,
+    names_or_error,
+    read_list,
+)
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.source import ImageSource, open_images
 
 #: Called now and then with the number of images so far.
 OnProgress = Callable[[int], object]
@@ -22,7 +29,7 @@ Say = Callable[[str], object]
 class ImageSelection:
     """Which images are used."""
 
-    #: Folder of images.
+    #: What --images names: a folder of images, or another source of them.
     root: Path
     #: A list of images, as `read_list` reads it; unless given, all below the folder. Its lines may
     #: also be folders, whose images are all taken, or file names alone, which are looked for.
@@ -59,11 +66,15 @@ class ImageSelection:
                 words += [f"--{name}", shlex.quote(str(each))]
         return " ".join(words)
 
+    def open(self, store: Path | None = None) -> ImageSource:
+        """Open the images; a `store` of them may keep what makes that quick."""
+        return open_images(self.root, store)
+
     def names(self, on_progress: OnProgress | None = None, say: Say | None = None) -> Names:
         """List their paths below the folder, in the order of a store's rows."""
 
         def find() -> Names:
-            return find_images(self.root, self.include, on_progress=on_progress, say=say)
+            return self.open().find(self.include, on_progress=on_progress, say=say)
 
         return (find() if self.list_file is None else self._listed(find))[: self.limit]
 
@@ -89,10 +100,10 @@ class ImageSelection:
 
     def _names_no_paths(self, lines: Names) -> bool:
         """Check whether some lines name folders, or files that lie in folders, not paths."""
-        paths = [self.root / line for line in lines]
-        if any(path.is_file() for path in paths):
+        if any("/" in line and has_extension(line, EXTENSIONS) for line in lines):
             return False
-        return any(path.is_dir() for path in paths) or all("/" not in line for line in lines)
+        images = self.open()
+        return all(images.size(line) < 0 for line in lines)
 
 
 def _resolve(lines: Names, names: Names, file: Path) -> Names | None:

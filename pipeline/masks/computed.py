@@ -180,7 +180,7 @@ def make_masks(
             check_weights(recipe, file, names)
     create_store(store, plan, names)
     build_store(
-        ShardBuilder(selection.root.absolute(), store, MethodSource(inference)),
+        ShardBuilder(selection.open(store).absolute(), store, MethodSource(inference)),
         plan,
         jobs=workers,
         before_start=lambda: precompile(recipe, say or (lambda line: None)),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.pipeline.images import decode
 from dilo.train.data.crop import crop, mask_to_alpha
 from dilo.train.data.draws import GRAY, PasteDraw, ViewDraw, view_draw
 from dilo.train.data.images import ImageSet, first_readable
@@ -189,7 +188,7 @@ class ViewDataset(Dataset[CropSample]):
     def read(self, index: int) -> tuple[NDArray[np.uint8], int]:
         """Read an image, or the next one if it cannot be read; return its row of `indices` too."""
         source = self.source
-        return first_readable(source, index, lambda i: decode(source.folder / source.names[i]))
+        return first_readable(source, index, lambda i: source.images.decode(source.names[i]))
 
 
 def collate(samples: Sequence[CropSample]) -> CropBatch:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError, require_access
-from dilo.pipeline.images.folder import require_images, whereabouts
-from dilo.pipeline.images.listing import count_images
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.presence import require_images
 from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.rows import FAILED
 
@@ -24,8 +24,8 @@ COUNTING = 3.0
 class ImageSet:
     """The images of a run, and their masks."""
 
-    #: Folder of the images.
-    folder: Path
+    #: Where they are read.
+    images: ImageSource
     #: Their paths, in order; a sample's number is its position here.
     names: Names
     #: Positions of the images to train on.
@@ -41,6 +41,11 @@ class ImageSet:
     selection: ImageSelection | None = None
     #: Row of the store for each image, -1 where it has none; None where they are the same.
     rows: NDArray[np.int64] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Return what --images names, for messages."""
+        return self.images.path
 
     @property
     def is_narrowed(self) -> bool:
@@ -97,12 +102,12 @@ def find_image_set(
     Of a selection, these are the images that are selected; with masks, those to train on have one.
     """
     selection = ImageSelection.of(images)
-    folder = selection.root
+    source = selection.open(masks)
     if masks is None:
         names = selection.names(say=say)
         count = len(names)
         has_mask = np.zeros(count, bool)
-        return ImageSet(folder, names, np.arange(count), has_mask, None, selection=selection)
+        return ImageSet(source, names, np.arange(count), has_mask, None, selection=selection)
     store = MaskStore(masks)
     status, coverage = store.columns("status", "coverage")
     made = status != FAILED
@@ -121,14 +126,14 @@ def find_image_set(
             f"of {len(names)}, such as {escaped(names[0])}: make masks of these images"
         )
     first = names[int(usable[0])]
-    if not (folder / first).exists():
+    if source.size(first) < 0:
         raise DiloError(
-            f"{option} {masks} must be of the images of --images {folder}: "
-            f"its first image, {escaped(first)}, is not there: {whereabouts(folder, first)}"
+            f"{option} {masks} must be of the images of --images {source.path}: "
+            f"its first image, {escaped(first)}, is not there: {source.whereabouts(first)}"
         )
-    require_images(folder, names, rows=usable.tolist())
-    in_folder = None if selection.is_narrowed else count_images(folder, COUNTING)
-    return ImageSet(folder, names, usable, pasteable, store, in_folder, selection, rows)
+    require_images(source, names, rows=usable.tolist())
+    in_folder = None if selection.is_narrowed else source.count(COUNTING)
+    return ImageSet(source, names, usable, pasteable, store, in_folder, selection, rows)
 
 
 def _rows_of(names: Names, store_names: Names) -> NDArray[np.int64]:
@@ -154,7 +159,7 @@ def first_readable(
         try:
             return load(int(usable[row])), row
         except ImageError as error:
-            require_access(error, source.folder / names[int(usable[row])])
+            require_access(error, source.images.location(names[int(usable[row])]))
             reason = str(error)
     raise DiloError(
         f"--images {source.folder}: {MAX_SUBSTITUTES} images from "

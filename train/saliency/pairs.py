@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_same_picture
@@ -51,7 +50,7 @@ class ImageMaskPairs:
 
     def read(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Read an image and its mask."""
-        image = decode(self.source.folder / self.source.names[position])
+        image = self.source.images.decode(self.source.names[position])
         if self.source.store is not None:
             return image, self.source.mask(position)
         row = int(np.searchsorted(self.source.indices, position))
@@ -131,7 +130,7 @@ def _pairs_of_folder(images: ImageSelection, truth: Path, option: str) -> ImageM
     has_mask[usable] = True
     skipped = _skipped_lines(names, {f"without a mask in {truth}": ~has_mask})
     skipped += (*passed_over, *remarks(truth, list(pngs.values())))
-    source = ImageSet(images.root, names, usable, has_mask, None, selection=images)
+    source = ImageSet(images.open(), names, usable, has_mask, None, selection=images)
     return ImageMaskPairs(source, Names(pngs.values()), truth, skipped)
 
 

@@ -9,6 +9,7 @@ import pytest
 from support.photographs import photograph_folder
 
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.computed import make_masks
@@ -17,8 +18,8 @@ from dilo.train.data.images import MAX_SUBSTITUTES, find_image_set, first_readab
 
 
 def listed(usable):
-    names = Names(f"{number}.jpg" for number in range(40))
-    return SimpleNamespace(folder=Path("photos"), names=names, indices=np.array(usable))
+    names, images = Names(f"{number}.jpg" for number in range(40)), FolderSource(Path("photos"))
+    return SimpleNamespace(images=images, folder=images.path, names=names, indices=np.array(usable))
 
 
 def reading(broken):
