@@ -24,7 +24,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
-from dilo.pipeline.cli.selection import narrowing_options
+from dilo.pipeline.cli.selection import IMAGES, narrowing_options
 from dilo.pipeline.common.extras import require, require_torch
 
 #: Variations of a folder with masks, and those that only the challenge has; repeated here, since
@@ -71,7 +71,7 @@ def _background_source(
 )
 @click.option(
     "--images",
-    type=EXISTING,
+    type=IMAGES,
     help="Class folders, to make the variations of; any folder for --retrieval.",
 )
 @option_group("narrowing", Narrowing, narrowing_options(limit=False))

@@ -101,11 +101,13 @@ def command(
     that cannot be read is skipped and reported. The result of a run is also written to
     RUN/eval/knn; of a checkpoint that is not its newest, to RUN/eval/knn-step-N.
     """
-    if train.samefile(test):
+    from dilo.pipeline.images.source import holds_images
+
+    if train.resolve() == test.resolve():
         raise click.BadParameter(
             "must not be the images of --train: every image would find itself", param_hint="--test"
         )
-    if checkpoint is None and (train.is_dir() or test.is_dir()):
+    if checkpoint is None and (holds_images(train) or holds_images(test)):
         raise click.UsageError("--checkpoint must be given, unless --train and --test are files.")
     require_torch("dilo-eval")
     from dilo.eval import knn

@@ -158,7 +158,9 @@ def _require_fitting_options(
     train: Path, test: Path, protocol: str | None, lr: float | None, *, fast: bool
 ) -> None:
     """Refuse options that mean nothing together."""
-    if not fast and (train.is_file() or test.is_file()):
+    from dilo.pipeline.images.source import holds_images
+
+    if not fast and not (holds_images(train) and holds_images(test)):
         raise click.UsageError("A file of features is for --fast only: give class folders.")
     if fast and protocol:
         raise click.UsageError("--protocol cannot be given with --fast, which follows none.")

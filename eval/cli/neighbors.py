@@ -130,7 +130,7 @@ def command(
     else:
         require_ours(out, "neighbors")
     place = result_folder("neighbors", out, checkpoints[0][1] if len(checkpoints) == 1 else None)
-    require_outside(place, (path for path in (images, queries) if path and path.is_dir()))
+    require_outside(place, (path for path in (images, queries) if path is not None))
     request = Request(
         checkpoints=checkpoints,
         images=narrowing.train(images),

@@ -19,15 +19,15 @@ from dilo.pipeline.cli.options import (
     option_group,
     print_result,
 )
-from dilo.pipeline.cli.selection import LIST, make_selection, narrowing_options
+from dilo.pipeline.cli.selection import IMAGES, LIST, make_selection, narrowing_options
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
 
 if TYPE_CHECKING:
     from dilo.eval.common.results import Evaluation
     from dilo.pipeline.images.selection import ImageSelection
 
-#: A folder of images, or a file of their features.
-IMAGES_OR_FEATURES = click.Path(exists=True, path_type=Path)
+#: Images, or a file of their features.
+IMAGES_OR_FEATURES = IMAGES
 
 
 def positive(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:

@@ -14,6 +14,7 @@ from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import holds_images
 
 
 def open_source(
@@ -28,7 +29,7 @@ def open_source(
     """
     selection = ImageSelection.of(images)
     path, classes = selection.root, None if train is None else train.classes
-    if path.is_dir():
+    if holds_images(path):
         skip_others = train is not None and bool(train.options)
         return labelled_folder(selection, classes=classes, skip_others=skip_others, say=say)
     require_whole(selection)

@@ -35,6 +35,7 @@ from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import find_rows
 from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import holds_images
 
 #: The picture in a folder of results.
 PICTURE = "neighbors.png"
@@ -167,7 +168,7 @@ def _folders(
 def _is_same(queries: Path | ImageSelection, images: Path | ImageSelection) -> bool:
     """Check whether the queries are the very images that are looked among."""
     first, second = ImageSelection.of(queries), ImageSelection.of(images)
-    return first.root.samefile(second.root) and first.options() == second.options()
+    return first.root.resolve() == second.root.resolve() and first.options() == second.options()
 
 
 def _listed(
@@ -178,7 +179,7 @@ def _listed(
 ) -> LabelledFolder:
     """List the images of a folder, or those that a file has features of; by a bank's classes."""
     selection = ImageSelection.of(images)
-    if selection.root.is_dir():
+    if holds_images(selection.root):
         if bank is None:
             return any_folder(selection, say=say)
         skip_others = bool(bank.options)

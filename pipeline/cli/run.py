@@ -182,6 +182,8 @@ def make_store(
     from dilo.pipeline.store.create import create_store
 
     create_store(out, plan, names)
+    content = images.open(out)
+    content.keep(out)
     # Workers of a cluster were started in folders of their own.
     out = out.absolute()
     if options.plan_only:
@@ -193,7 +195,7 @@ def make_store(
     share = (task.select if task else list)(range(plan.shards))
     try:
         pace = build_store(
-            ShardBuilder(images.open(out).absolute(), out, source),
+            ShardBuilder(content.absolute(), out, source),
             plan,
             share,
             jobs=options.jobs,

@@ -1,16 +1,37 @@
 """The options that say which images a command uses, the same in all three programs."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dilo.pipeline.cli.options import EXISTING, Command, option_group
+from dilo.pipeline.cli.options import Command, option_group
 
 if TYPE_CHECKING:
     from dilo.pipeline.images.selection import ImageSelection
 
+
+class _ImagesPath(click.Path):
+    """A folder of images, an archive, or a folder in one."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check that it is there; what lies in an archive is looked for when that is opened."""
+        from dilo.pipeline.images.archives import split_path
+
+        if not os.path.exists(value) and split_path(Path(value)) is not None:
+            return Path(value)
+        return super().convert(value, param, ctx)
+
+
+#: What --images names, and what a file may stand for.
+IMAGES = _ImagesPath()
+#: What they are, for help texts.
+IMAGES_HELP = "Folder of images, at any depth; or a tar, a folder of tars, or a zip."
 #: A list of images.
 LIST = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -62,14 +83,14 @@ def make_selection(
 
 
 def images_options(
-    help_text: str, *, limit: bool = True, type_: Any = EXISTING
+    help_text: str = IMAGES_HELP, *, limit: bool = True
 ) -> Callable[[Command], Command]:
     """Make --images and what narrows it, as one argument `images`."""
-    images = click.option("--images", type=type_, required=True, help=help_text)
+    images = click.option("--images", type=IMAGES, required=True, help=help_text)
     return option_group(
         "images", make_selection, {"images": images, **narrowing_options(limit=limit)}
     )
 
 
 #: Those of the commands that make a store.
-selection_options = images_options("Folder of images; searched recursively.")
+selection_options = images_options()

@@ -21,6 +21,7 @@ from dilo.pipeline.cli.options import (
     user_errors,
 )
 from dilo.pipeline.cli.outputs import PNG_FILE
+from dilo.pipeline.cli.selection import IMAGES
 from dilo.pipeline.common.printing import counted, failure_lines
 from dilo.pipeline.errors import first_few
 
@@ -72,7 +73,7 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @click.argument("store", type=EXISTING)
 @click.option(
     "--images",
-    type=EXISTING,
+    type=IMAGES,
     help="Also read every image of this folder, and check that it is the one the store was made "
     "from.",
 )
@@ -161,7 +162,7 @@ def _fault_lines(
 @click.argument("stores", type=EXISTING, nargs=-1, required=True, metavar="STORE...")
 @click.option(
     "--images",
-    type=EXISTING,
+    type=IMAGES,
     help="Folder of the images; for backgrounds optional: shows their windows in the images.",
 )
 @out_option(type=PNG_FILE, required=True, help="Picture to write: FILE.png.")

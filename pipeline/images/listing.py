@@ -8,7 +8,7 @@ import re
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dilo.pipeline.common.textfiles import read_lines
@@ -22,7 +22,7 @@ EXTENSIONS = frozenset(
     )
 )
 #: Of pictures that are not read; how many are passed over is said.
-_UNREAD_EXTENSIONS = frozenset(
+UNREAD_EXTENSIONS = frozenset(
     (
         *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".tga", ".exr", ".hdr", ".ico"),
         *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dds", ".jxr", ".raw"),
@@ -55,8 +55,8 @@ def find_images(
     matches = matcher(globs)
     lines, count = bytearray(), 0
     unread: Counter[str] = Counter()
-    for name in _walk(os.path.join(root, ""), EXTENSIONS | _UNREAD_EXTENSIONS):
-        if (extension := _extension(name)) in _UNREAD_EXTENSIONS:
+    for name in _walk(os.path.join(root, ""), EXTENSIONS | UNREAD_EXTENSIONS):
+        if (extension := extension_of(name)) in UNREAD_EXTENSIONS:
             unread[extension] += matches(name)
             continue
         count += 1
@@ -64,15 +64,20 @@ def find_images(
             on_progress(count)
         if matches(name):
             lines += escaped(name).encode() + b"\n"
-    note = _unread_note(unread)
+    note = unread_note(unread)
     if not count:
-        raise DiloError(
-            f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {root}: none found"
-            + (f"; {note}" if note else "")
-        )
+        raise none_found(root, note)
     if say is not None and note:
         say(f"{root}: {note}")
     return names_or_error(lines, globs, f"{count} images in {root}")
+
+
+def none_found(path: Path, note: str = "") -> DiloError:
+    """Make the error of a folder or an archive without images."""
+    return DiloError(
+        f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {path}: none found"
+        + (f"; {note}" if note else "")
+    )
 
 
 def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
@@ -167,22 +172,18 @@ def names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
     return Names.of_text(lines)
 
 
-def has_extension(name: str, extensions: Collection[str]) -> bool:
-    """Check whether a path ends in one of some extensions, in any case."""
-    return _extension(name) in extensions
-
-
-def _extension(name: str) -> str:
+def extension_of(name: str) -> str:
     """Return the extension of a path, in small letters."""
     return name[name.rfind(".") :].lower()
 
 
-def _unread_note(counts: Counter[str]) -> str:
+def unread_note(counts: Mapping[str, int]) -> str:
     """Count in words the pictures that are not read, by extension; nothing where there are none."""
-    if not (total := counts.total()):
+    counter = +Counter(counts)
+    if not (total := counter.total()):
         return ""
-    kinds = ", ".join(f"{kind} ({n})" for kind, n in counts.most_common() if n)
-    kinds = kinds.partition(" ")[0] if len(+counts) == 1 else kinds
+    kinds = ", ".join(f"{kind} ({n})" for kind, n in counter.most_common())
+    kinds = kinds.partition(" ")[0] if len(counter) == 1 else kinds
     return f"{total} file{'s' * (total > 1)} skipped: {kinds}, which are not read"
 
 
@@ -229,7 +230,7 @@ def _sort_key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS)
     name = entry.name
     if name.startswith("."):
         return ""
-    image = _extension(name) in extensions
+    image = extension_of(name) in extensions
     try:
         if entry.is_dir():
             return f"{name}/"

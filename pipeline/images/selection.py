@@ -9,7 +9,7 @@ from typing import Any
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.listing import (
     EXTENSIONS,
-    has_extension,
+    extension_of,
     matcher,
     names_or_error,
     read_list,
@@ -70,11 +70,16 @@ class ImageSelection:
         """Open the images; a `store` of them may keep what makes that quick."""
         return open_images(self.root, store)
 
-    def names(self, on_progress: OnProgress | None = None, say: Say | None = None) -> Names:
+    def names(
+        self,
+        on_progress: OnProgress | None = None,
+        say: Say | None = None,
+        store: Path | None = None,
+    ) -> Names:
         """List their paths below the folder, in the order of a store's rows."""
 
         def find() -> Names:
-            return self.open().find(self.include, on_progress=on_progress, say=say)
+            return self.open(store).find(self.include, on_progress=on_progress, say=say)
 
         return (find() if self.list_file is None else self._listed(find))[: self.limit]
 
@@ -100,7 +105,7 @@ class ImageSelection:
 
     def _names_no_paths(self, lines: Names) -> bool:
         """Check whether some lines name folders, or files that lie in folders, not paths."""
-        if any("/" in line and has_extension(line, EXTENSIONS) for line in lines):
+        if any("/" in line and extension_of(line) in EXTENSIONS for line in lines):
             return False
         images = self.open()
         return all(images.size(line) < 0 for line in lines)

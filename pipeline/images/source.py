@@ -42,6 +42,14 @@ class ImageSource(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            type(other) is type(self) and isinstance(other, ImageSource) and other.path == self.path
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.path))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
@@ -169,13 +177,20 @@ class ImageSource(ABC):
         return type(self)(self.path.absolute())
 
 
+def holds_images(path: Path) -> bool:
+    """Check whether a path is a folder or an archive, rather than a file of something else."""
+    from dilo.pipeline.images.archives import is_archive
+
+    return path.is_dir() or is_archive(path)
+
+
 def open_images(path: Path, store: Path | None = None) -> ImageSource:
     """Open what `--images` names.
 
     Parameters
     ----------
     path : Path
-        A folder of images.
+        A folder of images; a tar, a zip, or a folder in one; a folder of tars.
     store : Path, optional
         A store of these images, which may keep what is needed to read them quickly.
 
@@ -189,6 +204,14 @@ def open_images(path: Path, store: Path | None = None) -> ImageSource:
     DiloError
         If it is none of these.
     """
+    # Each kind imports this module.
+    from dilo.pipeline.images.archives import ArchiveSource, archives_in, split_path
     from dilo.pipeline.images.folder import FolderSource
 
-    return FolderSource(path)
+    if path.is_dir():
+        files = archives_in(path)
+        return ArchiveSource(path, path, files, store=store) if files else FolderSource(path)
+    if (parts := split_path(path)) is not None:
+        archive, inner = parts
+        return ArchiveSource(path, archive, [""], inner, store)
+    return FolderSource(path)  # which says that it is not there

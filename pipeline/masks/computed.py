@@ -179,8 +179,10 @@ def make_masks(
         if not (store / PLAN).exists():
             check_weights(recipe, file, names)
     create_store(store, plan, names)
+    content = selection.open(store)
+    content.keep(store)
     build_store(
-        ShardBuilder(selection.open(store).absolute(), store, MethodSource(inference)),
+        ShardBuilder(content.absolute(), store, MethodSource(inference)),
         plan,
         jobs=workers,
         before_start=lambda: precompile(recipe, say or (lambda line: None)),

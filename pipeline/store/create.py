@@ -73,7 +73,7 @@ def plan_store(
     existing = Plan.load_retyped(store) if (store / PLAN).exists() else None
     names = _load_list(store, existing) if reuse_list and existing else None
     if names is None:
-        names = ImageSelection.of(images).names(on_progress, say)
+        names = ImageSelection.of(images).names(on_progress, say, store)
     if shard_size is None:
         shard_size = existing.shard_size if existing else _default_shard_size(spec, names)
     plan = spec.plan(names, shard_size)

@@ -18,7 +18,7 @@ from dilo.pipeline.cli.options import (
     print_result,
 )
 from dilo.pipeline.cli.outputs import PNG_FILE
-from dilo.pipeline.cli.selection import make_selection, narrowing_options
+from dilo.pipeline.cli.selection import IMAGES, IMAGES_HELP, make_selection, narrowing_options
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
 
 if TYPE_CHECKING:
@@ -175,9 +175,7 @@ data_options = option_group(
     "data",
     DataOptions,
     {
-        "images": click.option(
-            "--images", type=EXISTING, help="Folder of images; searched recursively."
-        ),
+        "images": click.option("--images", type=IMAGES, help=IMAGES_HELP),
         **narrowing_options(),
         "name": recipe_option(_listing, _names),
         "masks": click.option(
@@ -309,7 +307,7 @@ watching_options = option_group(
         ),
         "knn_test": click.option(
             "--knn-test",
-            type=EXISTING,
+            type=IMAGES,
             show_default="a tenth of at most 10,000 training images",
             help="Class folders of test images for --knn-every.",
         ),

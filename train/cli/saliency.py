@@ -16,7 +16,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
-from dilo.pipeline.cli.selection import make_selection, narrowing_options
+from dilo.pipeline.cli.selection import IMAGES, IMAGES_HELP, make_selection, narrowing_options
 from dilo.pipeline.common.printing import counted
 from dilo.train.cli.mistyped import SaliencyCommand
 from dilo.train.cli.options import (
@@ -86,8 +86,8 @@ data_options = option_group(
     {
         "images": click.option(
             "--images",
-            type=EXISTING,
-            help="Folder of images; searched recursively. Needed to train.",
+            type=IMAGES,
+            help=f"{IMAGES_HELP} Needed to train.",
         ),
         **narrowing_options(),
         "truth": click.option(
@@ -108,7 +108,7 @@ data_options = option_group(
         ),
         "overrides": set_option,
         "test_images": click.option(
-            "--test-images", type=EXISTING, help="Test images, never trained on."
+            "--test-images", type=IMAGES, help="Test images, never trained on."
         ),
         "test_truth": click.option(
             "--test-truth", type=EXISTING, help="Masks by people: PNGs named like the test images."

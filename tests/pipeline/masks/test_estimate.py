@@ -192,9 +192,8 @@ def test_the_bytes_foretold_are_those_of_the_run(tmp_path):
     store = tmp_path / "store"
     options = {"recipe": RBD, "size": 224, "shard_size": 8}
     plan, names = planned(tmp_path / "images", store, **options)
-    foretold = estimate(
-        tmp_path / "images", store, plan, names, open_recipe(RBD, 224, names), jobs=1
-    ).bytes
+    images, maker = FolderSource(tmp_path / "images"), open_recipe(RBD, 224, names)
+    foretold = estimate(images, store, plan, names, maker, jobs=1).bytes
     assert not store.exists()
     create_mask_store(tmp_path / "images", store, **options)
     for shard in range(plan.shards):
