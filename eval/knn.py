@@ -19,6 +19,7 @@ from dilo.eval.features.folders import LabelledFolder
 from dilo.eval.features.loading import Loader, open_source
 from dilo.eval.models.encoder import Encoder, Layer, load_encoder
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.train.monitor.knn import knn_accuracy
 from dilo.train.weights.layouts import nested_get
 
@@ -73,9 +74,9 @@ class Request:
 
     #: Not needed where both `train` and `test` are files of features.
     checkpoint: Path | None
-    #: Class folders, or a file of features.
-    train: Path
-    test: Path
+    #: Class folders, or some of their images, or a file of features.
+    train: Path | ImageSelection
+    test: Path | ImageSelection
     machine: Machine
     protocol: str = "dilo"
     #: These override the protocol.
@@ -95,7 +96,7 @@ def evaluate(request: Request, say: Callable[[str], None]) -> Evaluation:
     layer = request.layer or preset.layer
     device, _ = request.machine.choose()
     train = open_source(request.train, say)
-    test = open_source(request.test, say, train.classes)
+    test = open_source(request.test, say, train)
     choose_ks(request.ks, preset.ks, len(train.labels))  # now, not after an hour of reading
     encoder = None
     if request.checkpoint is not None:

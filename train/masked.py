@@ -8,8 +8,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from dilo.pipeline.errors import ImageError, require_access
-from dilo.pipeline.images import decode
-from dilo.pipeline.images.folder import lexists, whereabouts
+from dilo.pipeline.images.source import open_images
 from dilo.pipeline.store import MaskStore
 
 
@@ -36,11 +35,11 @@ class LoadWithMask:
     """
 
     def __init__(self, images: Path | str, masks: MaskStore | Path | str) -> None:
-        self.images = Path(images).absolute()
+        self.images = open_images(Path(images).absolute())
         self.store = masks if isinstance(masks, MaskStore) else MaskStore(masks)
 
     def __repr__(self) -> str:
-        return f"LoadWithMask({str(self.images)!r}, {str(self.store.folder)!r})"
+        return f"LoadWithMask({str(self.images.path)!r}, {str(self.store.folder)!r})"
 
     def __call__(self, path: Path | str) -> tuple[Image.Image, tv_tensors.Mask]:
         """Open one.
@@ -69,16 +68,16 @@ class LoadWithMask:
         StoreError
             If its shard is missing or damaged.
         """
-        name = Path(os.path.relpath(os.path.abspath(path), self.images)).as_posix()
+        name = Path(os.path.relpath(os.path.abspath(path), self.images.path)).as_posix()
         try:
             mask = tv_tensors.Mask(torch.from_numpy(self.store[name]))
         except KeyError as error:
             first = self.store.names[0]
-            hint = "" if lexists(self.images / first) else whereabouts(self.images, first)
-            words = f"{error.args[0]}; images {self.images}: {hint}" if hint else error.args[0]
+            hint = "" if self.images.has(first) else self.images.whereabouts(first)
+            words = f"{error.args[0]}; images {self.images.path}: {hint}" if hint else error.args[0]
             raise KeyError(words) from None
         try:
-            return Image.fromarray(decode(path)), mask
+            return Image.fromarray(self.images.decode(name)), mask
         except ImageError as error:
             require_access(error, path)
             raise ImageError(f"{path}: {error}", error.errno) from error

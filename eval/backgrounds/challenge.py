@@ -14,7 +14,6 @@ from torchvision.transforms import functional
 from dilo.eval.features.folders import LabelledFolder, labelled_folder
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, ImageError, first_few
-from dilo.pipeline.images import decode
 from dilo.train.data.evaluation import Item
 
 #: Folders of a release, but for the masks of the foregrounds.
@@ -69,13 +68,13 @@ def _classes(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
 
 
-def frame(path: Path, side: int) -> Tensor:
-    """Read an image as the challenge shows it: no crop, and no resizing unless it must be.
+def frame(pixels: NDArray[np.uint8], side: int) -> Tensor:
+    """Make of an image what the challenge shows: no crop, and no resizing unless it must be.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    pixels : ndarray of shape (H, W, 3), uint8
+        RGB.
     side : int
         Side of the result, in pixels.
 
@@ -83,17 +82,12 @@ def frame(path: Path, side: int) -> Tensor:
     -------
     Tensor of shape (3, side, side), uint8
         RGB; the very pixels where the image is of this size, else squashed to it, antialiased.
-
-    Raises
-    ------
-    ImageError
-        If it cannot be read.
     """
-    image = Image.fromarray(decode(path))
+    image = Image.fromarray(pixels)
     if image.size != (side, side):
         image = functional.resize(image, [side, side])
-    pixels: Tensor = functional.pil_to_tensor(image)
-    return pixels
+    frame: Tensor = functional.pil_to_tensor(image)
+    return frame
 
 
 class Frames(Dataset[Item]):
@@ -118,7 +112,7 @@ class Frames(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         position = int(self.positions[index])
         try:
-            return position, frame(self.folder.root / self.folder.names[position], self.side)
+            return position, frame(self.folder.decode(position), self.side)
         except ImageError as error:
             return position, str(error)
 

@@ -42,7 +42,7 @@ from dilo.eval.models.classifier import Classifier, load_classifier
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.store import MaskStore
 
 
@@ -56,8 +56,8 @@ class Request:
     challenge: Path | None = None
     #: From ImageNet's classes to the challenge's.
     mapping: Path | None = None
-    #: Class folders.
-    images: Path | None = None
+    #: Class folders, or some of their images.
+    images: Path | ImageSelection | None = None
     #: The store of their masks.
     masks: Path | None = None
     #: Which backgrounds are drawn.
@@ -133,18 +133,20 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     return Evaluation(record, lines)
 
 
-def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: Say) -> Findings:
+def evaluate_folder(
+    setup: Setup, images: Path | ImageSelection, masks: Path, *, seed: int, say: Say
+) -> Findings:
     """Judge classifiers by variations that are made of a folder and its masks."""
     folder, store = labelled_folder(images, say=say), MaskStore(masks)
     candidates = [
-        of_folder(name, classifier, folder.classes, str(images)).to(setup.running.device)
+        of_folder(name, classifier, folder.classes, str(folder.root)).to(setup.running.device)
         for name, classifier in setup.classifiers
     ]
     selection = select(folder, store)
     donors = BackgroundDonors.of(folder.names, folder.labels.numpy(), selection.positions, seed)
     positions = evenly_spaced(selection.positions, setup.limit)
     for reason, count in Counter(reason for _, reason in selection.skipped).items():
-        say(f"{images}: {count} of {len(folder.names)} images skipped: {reason}")
+        say(f"{folder.root}: {count} of {len(folder.names)} images skipped: {reason}")
     by_name: dict[str, Mapping[str, Any]] = {}
     failures: list[tuple[str, str]] = []
     sizes = sorted(
@@ -166,7 +168,7 @@ def evaluate_folder(setup: Setup, images: Path, masks: Path, *, seed: int, say: 
             "images": listing(folder),
             "masks": {"folder": str(masks.resolve()), "digest": store.fingerprint},
         },
-        "images": str(images),
+        "images": str(folder.root),
         "masks": str(masks),
         "masks_fingerprint": store.fingerprint,
         "seed": seed,
@@ -240,7 +242,7 @@ def _say_how(
     resized: dict[tuple[int, ...], list[str]] = {}
     for name, folder in folders.items():
         with contextlib.suppress(ImageError):  # which is reported with the others
-            shape = decode(folder.root / folder.names[0]).shape[:2]
+            shape = folder.decode(0).shape[:2]
             if shape != (side, side):
                 resized.setdefault(shape, []).append(name)
     for (height, width), names in resized.items():

@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilo.eval.backgrounds.draws import QUERY, path_key
-from dilo.eval.backgrounds.variations import Selection, read_crops, without_object
+from dilo.eval.backgrounds.variations import Selection, crop_both, without_object
 from dilo.eval.features.folders import LabelledFolder
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.common.rng import generator
 from dilo.pipeline.errors import ImageError, require_access
-from dilo.pipeline.images import decode
 from dilo.pipeline.store import MaskStore
 from dilo.train.augment.backgrounds import square_crop
 from dilo.train.augment.paste import paste
@@ -121,11 +120,10 @@ class Queries(Dataset[tuple[int, Query | str]]):
 
     def __getitem__(self, index: int) -> tuple[int, Query | str]:
         position = int(self.positions[index])
-        path = self.folder.root / self.folder.names[position]
         try:
-            image = decode(path)
+            image = self.folder.decode(position)
         except ImageError as error:
-            require_access(error, path)
+            require_access(error, self.folder.images.location(self.folder.names[position]))
             return position, str(error)
         pictures, donors = [], []
         for question in range(self.recipe.questions):
@@ -183,9 +181,9 @@ class Queries(Dataset[tuple[int, Query | str]]):
 
     def _lent(self, donor: int) -> Tensor | None:
         """Take the background of an image, if it gives one."""
-        path = self.folder.root / self.folder.names[donor]
         try:
-            return without_object(*read_crops(path, self._mask(donor), self.size))
+            crops = crop_both(self.folder.decode(donor), self._mask(donor), self.size)
+            return without_object(*crops)
         except ImageError:
             return None  # reported where it is asked for itself
 

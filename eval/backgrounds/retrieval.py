@@ -47,6 +47,7 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.common.tables import csv_text
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped, find_rows
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.store import MaskStore
 from dilo.train.data.crop import compile_crops
 
@@ -64,8 +65,8 @@ class Request:
 
     #: Name and file, or run, of each checkpoint; names differ.
     checkpoints: Sequence[tuple[str, Path]]
-    #: The photographs, in class folders or not.
-    images: Path
+    #: The photographs, in class folders or not: a folder, or some of its images.
+    images: Path | ImageSelection
     #: The store of their masks.
     masks: Path
     recipe: QueryRecipe
@@ -128,7 +129,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     find_rows(request.query, folder.names, folder.root)
     selection = select(folder, store)
     for reason, count in Counter(reason for _, reason in selection.skipped).items():
-        say(f"{request.images}: {count} of {len(folder.names)} images give no query: {reason}")
+        say(f"{folder.root}: {count} of {len(folder.names)} images give no query: {reason}")
     compile_crops(say)
     loader = Loader(machine, say)
     banks = {name: loader.load(encoder, folder) for name, encoder in encoders.items()}
@@ -158,7 +159,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
             "images": listing(folder),
             "masks": {"folder": str(request.masks.resolve()), "digest": store.fingerprint},
         },
-        "images": str(request.images),
+        "images": str(folder.root),
         "seed": recipe.seed,
         "crop": recipe.crop,
         "backgrounds": recipe.background_words,

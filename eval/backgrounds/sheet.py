@@ -67,7 +67,7 @@ def challenge_sheet(
             position = int(answers.positions[row])
             caption += _answers(candidates, by_classifier, name, position, challenge.classes)
             try:
-                pixels = frame(folder.root / folder.names[position], side)
+                pixels = frame(folder.decode(position), side)
                 cells.append(Picture(pixels.permute(1, 2, 0).numpy(), caption))
             except ImageError:  # readable a moment ago
                 cells.append(Picture(BLANK, caption))

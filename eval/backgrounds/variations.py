@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from dilo.eval.features.folders import LabelledFolder
 from dilo.pipeline.backgrounds.cropping import tile
 from dilo.pipeline.backgrounds.windows import largest_windows
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.store import MaskStore
@@ -179,8 +177,8 @@ class Variations(Dataset[tuple[int, Layers | str]]):
 
     def _crops(self, position: int) -> tuple[Tensor, Tensor]:
         """Read an image and its mask, and crop both alike."""
-        path = self.folder.root / self.folder.names[position]
-        return read_crops(path, self.store[int(self.rows[position])], self.size)
+        mask = self.store[int(self.rows[position])]
+        return crop_both(self.folder.decode(position), mask, self.size)
 
     def _background(self, position: int, kind: str) -> Tensor | None:
         """Take the background of the first donor that has one."""
@@ -195,13 +193,15 @@ class Variations(Dataset[tuple[int, Layers | str]]):
         return None
 
 
-def read_crops(path: Path, mask: NDArray[np.uint8], size: int) -> tuple[Tensor, Tensor]:
-    """Read an image, and take the evaluation crop of it and of its mask.
+def crop_both(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], size: int
+) -> tuple[Tensor, Tensor]:
+    """Take the evaluation crop of an image and of its mask.
 
     Parameters
     ----------
-    path : Path
-        The image.
+    image : ndarray of shape (H, W, 3), uint8
+        RGB.
     mask : ndarray of shape (h, w), uint8
         Of the image squashed to this size.
     size : int
@@ -213,13 +213,7 @@ def read_crops(path: Path, mask: NDArray[np.uint8], size: int) -> tuple[Tensor, 
         RGB.
     mask : Tensor of shape (1, size, size), uint8
         Its saliency, 0 to 255.
-
-    Raises
-    ------
-    ImageError
-        If the image cannot be read.
     """
-    image = decode(path)
     return center_crop(image, size), center_crop(stretch_mask(mask, image.shape), size)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from dilo.eval.cli.options import (
+    Narrowing,
     classifiers_option,
     machine_options,
     name_option,
@@ -23,6 +24,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.selection import IMAGES, narrowing_options
 from dilo.pipeline.common.extras import require, require_torch
 
 #: Variations of a folder with masks, and those that only the challenge has; repeated here, since
@@ -94,9 +96,10 @@ QUERIES = {
 )
 @click.option(
     "--images",
-    type=EXISTING,
+    type=IMAGES,
     help="Class folders, to make the variations of; any folder for --retrieval.",
 )
+@option_group("narrowing", Narrowing, narrowing_options(limit=False))
 @click.option("--masks", type=EXISTING, help="The store that dilo-prep masks made of them.")
 @click.option(
     "--seed",
@@ -127,6 +130,7 @@ def command(
     challenge: Path | None,
     mapping: Path | None,
     images: Path | None,
+    narrowing: Narrowing,
     masks: Path | None,
     seed: int,
     variations: tuple[str, ...],
@@ -155,6 +159,7 @@ def command(
         _retrieve(
             classifiers,
             images,
+            narrowing,
             masks,
             {option: value for option, value in queries.items() if value},
             seed=seed,
@@ -179,7 +184,7 @@ def command(
         classifiers=classifiers,
         challenge=challenge,
         mapping=mapping,
-        images=images,
+        images=None if images is None else narrowing.train(images),
         masks=masks,
         seed=seed,
         variations=variations,
@@ -195,6 +200,7 @@ def command(
 def _retrieve(
     checkpoints: Named,
     images: Path | None,
+    narrowing: Narrowing,
     masks: Path | None,
     queries: dict[str, Any],
     *,
@@ -223,7 +229,7 @@ def _retrieve(
     shown = queries.pop("query", ())
     request = Request(
         checkpoints=checkpoints,
-        images=images,
+        images=narrowing.train(images),
         masks=masks,
         recipe=QueryRecipe(seed=seed, **queries),
         query=shown,

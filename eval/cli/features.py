@@ -14,23 +14,20 @@ from dilo.eval.cli.options import (
     require_parent,
 )
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import EXISTING, json_option, out_option, say, user_errors
+from dilo.pipeline.cli.options import json_option, out_option, say, user_errors
 from dilo.pipeline.cli.outputs import HDF5_FILE
+from dilo.pipeline.cli.selection import images_options
 from dilo.pipeline.common.extras import require_torch
 from dilo.pipeline.common.printing import counted
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.models.encoder import Layer
+    from dilo.pipeline.images.selection import ImageSelection
 
 
 @click.command("features")
 @checkpoint_option
-@click.option(
-    "--images",
-    required=True,
-    type=EXISTING,
-    help="A folder of images, at any depth; classes are stored if all are in class folders.",
-)
+@images_options("A folder of images, at any depth; classes are stored if all are in class folders.")
 @out_option(
     required=True,
     type=HDF5_FILE,
@@ -43,7 +40,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @user_errors
 def command(
     checkpoint: Path,
-    images: Path,
+    images: "ImageSelection",
     out: Path,
     layer: "Layer | None",
     machine: Machine,

@@ -18,7 +18,6 @@ from dilo.eval.cli.options import (
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
 from dilo.pipeline.cli.options import (
-    EXISTING,
     FOLDER,
     json_option,
     out_option,
@@ -26,15 +25,17 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.selection import images_options
 from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.eval.attribution.maps import Attribution, ClassRule
+    from dilo.pipeline.images.selection import ImageSelection
 
 
 @click.command("gradients")
 @classifiers_option(required=True)
-@click.option("--images", required=True, type=EXISTING, help="The images, at any depth.")
+@images_options("The images, at any depth.")
 @click.option(
     "--method",
     "methods",
@@ -58,7 +59,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
 @user_errors
 def command(
     classifiers: Named,
-    images: Path,
+    images: "ImageSelection",
     methods: "tuple[Attribution, ...]",
     rule: "ClassRule | None",
     query: tuple[str, ...],
@@ -82,7 +83,7 @@ def command(
     from dilo.eval.gradients.evaluation import Request, evaluate
 
     folder = result_folder("gradients", out, classifiers[0][1] if len(classifiers) == 1 else None)
-    require_outside(folder, (images,))
+    require_outside(folder, (images.root,))
     require_ours(out, "gradients")
     request = Request(
         classifiers=classifiers,

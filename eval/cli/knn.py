@@ -8,6 +8,7 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    Narrowing,
     checkpoints_option,
     layer_option,
     machine_options,
@@ -15,6 +16,7 @@ from dilo.eval.cli.options import (
     positive,
     print_evaluation,
     require_parent,
+    two_narrowing_options,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
@@ -40,6 +42,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     type=IMAGES_OR_FEATURES,
     help="Class folders, or a file of features: the images to classify.",
 )
+@two_narrowing_options
 @click.option(
     "--protocol",
     type=click.Choice(["dilo", "instdisc", "moco", "lightly", "solo"]),
@@ -82,6 +85,7 @@ def command(
     checkpoints: Named,
     train: Path,
     test: Path,
+    narrowing: Narrowing,
     protocol: str,
     layer: "Layer | None",
     ks: tuple[int, ...],
@@ -100,7 +104,7 @@ def command(
     RUN/eval/knn; of a checkpoint that is not its newest, to RUN/eval/knn-step-N. Several
     checkpoints are compared by the paired differences of their accuracies.
     """
-    if train.samefile(test):
+    if train.resolve() == test.resolve():
         raise click.BadParameter(
             "must not be the images of --train: every image would find itself", param_hint="--test"
         )
@@ -114,8 +118,8 @@ def command(
         require_record("--out", out, "knn")
     request = knn.Request(
         checkpoint=None,
-        train=train,
-        test=test,
+        train=narrowing.train(train),
+        test=narrowing.test(test),
         machine=machine,
         protocol=protocol,
         layer=layer,
@@ -142,11 +146,13 @@ def command(
 
 def _require_fitting(checkpoints: Named, train: Path, test: Path, out: Path | None) -> None:
     """Refuse options that mean nothing together."""
-    if not checkpoints and (train.is_dir() or test.is_dir()):
+    from dilo.pipeline.images.source import holds_images
+
+    if not checkpoints and (holds_images(train) or holds_images(test)):
         raise click.UsageError("--checkpoint must be given, unless --train and --test are files.")
     if len(checkpoints) < 2:
         return
-    if train.is_file() or test.is_file():
+    if not (holds_images(train) and holds_images(test)):
         raise click.UsageError(
             "A file of features is of one network: give several --checkpoint with class folders."
         )

@@ -8,11 +8,13 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    Narrowing,
     checkpoints_option,
     machine_options,
     name_option,
     positive,
     print_evaluation,
+    two_narrowing_options,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
@@ -42,6 +44,7 @@ FOLDER_NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,63}", re.ASCII)
     type=IMAGES_OR_FEATURES,
     help="Class folders, or with --fast a file of features: to classify.",
 )
+@two_narrowing_options
 @click.option(
     "--protocol",
     type=click.Choice(NAMES),
@@ -95,6 +98,7 @@ def command(
     checkpoints: Named,
     train: Path,
     test: Path,
+    narrowing: Narrowing,
     protocol: str | None,
     fast: bool,
     epochs: int | None,
@@ -130,8 +134,8 @@ def command(
     requests = {
         checkpoint_name: Request(
             checkpoint=checkpoint,
-            train=train,
-            test=test,
+            train=narrowing.train(train),
+            test=narrowing.test(test),
             machine=machine,
             out=out if out is None or len(checkpoints) == 1 else out / checkpoint_name,
             protocol=protocol,
@@ -180,7 +184,9 @@ def _require_fitting_options(
     train: Path, test: Path, protocol: str | None, lr: float | None, *, fast: bool
 ) -> None:
     """Refuse options that mean nothing together."""
-    if not fast and (train.is_file() or test.is_file()):
+    from dilo.pipeline.images.source import holds_images
+
+    if not fast and not (holds_images(train) and holds_images(test)):
         raise click.UsageError("A file of features is for --fast only: give class folders.")
     if fast and protocol:
         raise click.UsageError("--protocol cannot be given with --fast, which follows none.")

@@ -26,10 +26,12 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.selection import images_options
 from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:
     from dilo.eval.common.results import Evaluation
+    from dilo.pipeline.images.selection import ImageSelection
 
 #: The options that the request takes as they are.
 SETTINGS = {
@@ -53,22 +55,6 @@ SETTINGS = {
         "--no-plots", is_flag=True, help="Do not draw the plot, which needs matplotlib."
     ),
     "no_sheets": click.option("--no-sheets", is_flag=True, help="Do not draw sheets of examples."),
-}
-
-#: The options of --discovery alone.
-DISCOVERY = {
-    "list_file": click.option(
-        "--list",
-        "list_file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="With --discovery: only these images, one a line, such as VOC's trainval.txt.",
-    ),
-    "no_hard": click.option(
-        "--no-hard",
-        is_flag=True,
-        help="With --discovery: objects that are difficult or truncated do not count.",
-    ),
 }
 
 
@@ -112,7 +98,7 @@ WORKERS_OPTION = workers_option(
     help="Find one object an image by the rule of LOST: of --maps by the largest component, of "
     "--checkpoint, which needs no classifier, by its features. Needs --boxes.",
 )
-@click.option("--images", type=EXISTING, required=True, help="The images, at any depth.")
+@images_options("The images, at any depth.")
 @click.option("--truth", type=EXISTING, help="PNGs, white where the object is.")
 @click.option(
     "--boxes",
@@ -120,7 +106,11 @@ WORKERS_OPTION = workers_option(
     help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, a folder of XML as VOC's and "
     "ImageNet's, or a file instances_*.json as COCO's.",
 )
-@option_group("discovered", dict, DISCOVERY)
+@click.option(
+    "--no-hard",
+    is_flag=True,
+    help="With --discovery: objects that are difficult or truncated do not count.",
+)
 @option_group("settings", dict, SETTINGS)
 @machine_options("precision", batch=32, size=SIZE_OPTION, workers=WORKERS_OPTION)
 @out_option(
@@ -134,10 +124,10 @@ def command(
     classifiers: Named,
     maps: Named,
     discovery: bool,
-    images: Path,
+    images: "ImageSelection",
     truth: Path | None,
     boxes: Path | None,
-    discovered: dict[str, Any],
+    no_hard: bool,
     settings: dict[str, Any],
     machine: Machine,
     out: Path | None,
@@ -153,19 +143,20 @@ def command(
         raise click.UsageError("give --checkpoint or --maps, which make or hold the maps")
     if (truth is None) == (boxes is None):
         raise click.UsageError("give either --truth or --boxes, which say where the objects are")
-    if not discovery and any(discovered.values()):
-        raise click.UsageError("give --list and --no-hard with --discovery alone")
+    if no_hard and not discovery:
+        raise click.UsageError("give --no-hard with --discovery alone")
     require_torch("dilo-eval")
     task = "discovery" if discovery else "localize"
     from dilo.eval.common.results import require_ours, result_folder
 
     alone = classifiers[0][1] if len(classifiers) == 1 else None
     place = result_folder(task, out, alone)
-    require_outside(place, (images, truth, boxes, *(folder for _, folder in maps)))
+    require_outside(place, (images.root, truth, boxes, *(folder for _, folder in maps)))
     require_ours(out, task)
     shared: dict[str, Any] = {"maps": maps, "images": images, "out": place, "of_run": out is None}
     if discovery:
-        evaluation = _discover(classifiers, boxes, machine, settings, {**discovered, **shared})
+        shared["no_hard"] = no_hard
+        evaluation = _discover(classifiers, boxes, machine, settings, shared)
         print_evaluation(evaluation, as_json=as_json)
         return
     plots = not settings.pop("no_plots")

@@ -7,6 +7,7 @@ import click
 
 from dilo.eval.cli.options import (
     IMAGES_OR_FEATURES,
+    Narrowing,
     class_option,
     count_option,
     layer_option,
@@ -19,7 +20,15 @@ from dilo.eval.cli.options import (
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
-from dilo.pipeline.cli.options import json_option, out_option, query_option, say, user_errors
+from dilo.pipeline.cli.options import (
+    json_option,
+    option_group,
+    out_option,
+    query_option,
+    say,
+    user_errors,
+)
+from dilo.pipeline.cli.selection import narrowing_options
 from dilo.pipeline.common.extras import require, require_torch
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
@@ -52,6 +61,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     show_default="--images, each without itself",
     help="The images to find neighbours of: a folder or a file of features.",
 )
+@option_group("narrowing", Narrowing, narrowing_options(other="--queries"))
 @click.option(
     "--k", default=3, show_default=True, type=click.IntRange(min=1), help="Neighbours to show."
 )
@@ -89,6 +99,7 @@ def command(
     checkpoints: Named,
     images: Path,
     queries: Path | None,
+    narrowing: Narrowing,
     k: int,
     pick: "Pick | None",
     query: tuple[str, ...],
@@ -119,11 +130,11 @@ def command(
     else:
         require_ours(out, "neighbors")
     place = result_folder("neighbors", out, checkpoints[0][1] if len(checkpoints) == 1 else None)
-    require_outside(place, (path for path in (images, queries) if path and path.is_dir()))
+    require_outside(place, (path for path in (images, queries) if path is not None))
     request = Request(
         checkpoints=checkpoints,
-        images=images,
-        queries=queries,
+        images=narrowing.train(images),
+        queries=None if queries is None else narrowing.test(queries),
         k=k,
         pick=pick,
         query=query,

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ from dilo.pipeline.cli.options import (
     option_group,
     print_result,
 )
+from dilo.pipeline.cli.selection import IMAGES, LIST, make_selection, narrowing_options
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
 
 if TYPE_CHECKING:
     from dilo.eval.common.results import Evaluation
+    from dilo.pipeline.images.selection import ImageSelection
 
-#: A folder of images, or a file of their features.
-IMAGES_OR_FEATURES = click.Path(exists=True, path_type=Path)
+#: Images, or a file of their features.
+IMAGES_OR_FEATURES = IMAGES
 
 
 def positive(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -61,6 +64,43 @@ def _worker_count(ctx: click.Context, parameter: click.Parameter, value: int | N
 
 
 _CHECKPOINT = "A checkpoint of any program, or the folder of a run, for its newest one."
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """Which images of two folders are used: those of one folder decide the classes."""
+
+    list_file: Path | None
+    include: tuple[str, ...]
+    limit: int | None = None
+    test_list: Path | None = None
+
+    def train(self, images: Path) -> "ImageSelection":
+        """Return which images of the first folder are used."""
+        return make_selection(images, self.list_file, self.include, self.limit)
+
+    def test(self, images: Path) -> "ImageSelection":
+        """Return which images of the second folder are used."""
+        return make_selection(images, self.test_list, self.include, self.limit)
+
+
+#: Those of --train and --test, as one argument "narrowing" of the command.
+two_narrowing_options = option_group(
+    "narrowing",
+    Narrowing,
+    {
+        **narrowing_options("--train", other="--test"),
+        "test_list": click.option(
+            "--test-list",
+            type=LIST,
+            metavar="FILE",
+            help="The same for --test. Without it, if --train is narrowed, test images of other "
+            "classes are skipped.",
+        ),
+    },
+)
+
+
 checkpoint_option = click.option(
     "--checkpoint",
     required=True,

@@ -14,6 +14,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.selection import IMAGES
 from dilo.pipeline.common.extras import require
 
 
@@ -28,7 +29,7 @@ from dilo.pipeline.common.extras import require
 )
 @click.option("--truth", type=EXISTING, required=True, help="PNGs, white where the object is.")
 @out_option(type=FOLDER, required=True, help="Folder for tables, plots and sheets.")
-@click.option("--images", type=EXISTING, help="The images, to show them on the sheets.")
+@click.option("--images", type=IMAGES, help="The images, to show them on the sheets.")
 @click.option(
     "--allow-missing",
     is_flag=True,

@@ -4,14 +4,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from dilo.eval.common.lookup import find_in
+from dilo.pipeline.images.folder import file_size
 from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.source import ImageSource
 
 if TYPE_CHECKING:  # torch takes seconds to import, and scores of masks need none of it
     from dilo.eval.features.features import Features
@@ -67,14 +68,29 @@ NAMED = (
 )
 
 
-def listing(source: "LabelledFolder | Features") -> dict[str, str]:
-    """Say which images a result is of: their folder, and the digest of their names and sizes."""
-    return {"folder": str(source.root.resolve()), "digest": source.digest}
+def listing(source: "LabelledFolder | Features") -> dict[str, Any]:
+    """Say which images a result is of: their folder, and the digest of their names and sizes.
+
+    Of a part of the folder, also the options that say which.
+    """
+    images = {"folder": str(source.root.resolve()), "digest": source.digest}
+    return images | selected(source.options)
+
+
+def selected(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Say which options narrowed the images, if any did."""
+    return {"selection": dict(options)} if options else {}
 
 
 def keyed(folder: Path, keys: Iterable[str], *more: str) -> dict[str, str]:
     """Say as `listing` does which files of a folder, or entries of a file, a result is of."""
     return {"folder": str(folder.resolve()), "digest": digest_of_files(folder, sorted(keys), *more)}
+
+
+def keyed_images(images: ImageSource, names: Iterable[str]) -> dict[str, str]:
+    """Say as `listing` does which images of a source a result is of."""
+    digest = digest_of_sizes(sorted(names), images.size)
+    return {"folder": str(images.path.resolve()), "digest": digest}
 
 
 def masks_listing(source: Any) -> dict[str, str]:
@@ -100,27 +116,43 @@ def digest_of_files(folder: Path, names: Sequence[str], *more: str) -> str:
     str
         SHA-256, as 64 hexadecimal digits.
     """
-    digest = hashlib.sha256(json.dumps([*more, _size(folder)]).encode())
+    return digest_of_sizes(
+        names, lambda name: file_size(folder / name), *more, whole=file_size(folder)
+    )
+
+
+def digest_of_sizes(
+    names: Sequence[str], size: Callable[[str], int], *more: str, whole: int = -1
+) -> str:
+    """Digest names and sizes, as `digest_of_files` does.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Relative paths, in the order that counts.
+    size : callable
+        Returns the bytes of a file by its name; -1 if there is none.
+    *more : str
+        What else belongs to them.
+    whole : int, default -1
+        Bytes of the one file in which the names stand; -1 if they are of files.
+
+    Returns
+    -------
+    str
+        SHA-256, as 64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps([*more, whole]).encode())
     blocks = [range(len(names))[at : at + BLOCK] for at in range(0, len(names), BLOCK)]
+
+    def sized(block: range) -> bytes:
+        lines = (f"{size(name)} {escaped(name)}\n" for name in (names[at] for at in block))
+        return "".join(lines).encode()
+
     with ThreadPoolExecutor(THREADS) as pool:  # of a network's disk each answer takes a while
-        for block in pool.map(lambda block: _sized(folder, [names[at] for at in block]), blocks):
-            digest.update(block)
+        for lines in pool.map(sized, blocks):
+            digest.update(lines)
     return digest.hexdigest()
-
-
-def _sized(folder: Path, names: Sequence[str]) -> bytes:
-    """Write names with the sizes of their files."""
-    lines = (f"{_size(folder / name)} {escaped(name)}\n" for name in names)
-    return "".join(lines).encode()
-
-
-def _size(path: Path) -> int:
-    """Tell the size of a file; -1 of a folder, and of what is not there."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return -1
-    return status.st_size if S_ISREG(status.st_mode) else -1
 
 
 def inputs_of(record: Mapping[str, Any], *, of_run: bool) -> dict[str, Any] | None:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_same_picture, white
 from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import PLAN
@@ -225,18 +225,21 @@ def _first_double(values: Iterable[str]) -> str | None:
 class ImagesOfTruth:
     """The images that masks are of, to show beside them."""
 
-    #: Where they are.
-    folder: Path
+    #: Where they are read.
+    images: ImageSource
     #: Relative paths by the key of the ground truth; not every one need have an image.
     files: Mapping[str, str]
 
 
-def find_images_of_truth(folder: Path, truths: list[str], *, of: str = "--truth") -> ImagesOfTruth:
+def find_images_of_truth(
+    images: Path | ImageSelection, truths: list[str], *, of: str = "--truth"
+) -> ImagesOfTruth:
     """Find the images of ground truths, by path or by file name, whatever the extension."""
-    names = sorted(find_images(folder), key=lambda name: not name.lower().endswith(".png"))
+    selection = ImageSelection.of(images)
+    names = sorted(selection.names(), key=lambda name: not name.lower().endswith(".png"))
     by_key = {escaped(name.rpartition(".")[0]): name for name in names}
-    pairs = match_by_name(truths, list(by_key), f"--images {folder}", of=of)
-    return ImagesOfTruth(folder, {truth: by_key[key] for truth, key in pairs.items()})
+    pairs = match_by_name(truths, list(by_key), f"--images {selection.root}", of=of)
+    return ImagesOfTruth(selection.open(), {truth: by_key[key] for truth, key in pairs.items()})
 
 
 def read_or_blank(photographs: ImagesOfTruth, image: str) -> NDArray[np.uint8]:
@@ -245,6 +248,6 @@ def read_or_blank(photographs: ImagesOfTruth, image: str) -> NDArray[np.uint8]:
     if image not in photographs.files:
         return empty_axes
     try:
-        return decode(photographs.folder / photographs.files[image])
+        return photographs.images.decode(photographs.files[image])
     except ImageError:
         return empty_axes

@@ -67,7 +67,7 @@ def extract_batches(
     device = device or torch.device("cpu")
     prepare(encoder, device)
     loading: Any = make_loader(
-        EvalImages(folder.root, folder.names, encoder.size),
+        EvalImages(folder.images, folder.names, encoder.size),
         batches,
         workers=workers,
         pin=device.type == "cuda",

@@ -1,8 +1,8 @@
 """A folder of images and a backbone to one matrix of features."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,6 +44,8 @@ class Features:
         Of the names and sizes of all images, those skipped too, as `LabelledFolder.digest` is.
     source : FeatureSource
         Which weights made them, and how.
+    options : mapping of str to object
+        As `LabelledFolder` has them.
     """
 
     root: Path
@@ -54,6 +56,7 @@ class Features:
     unreadable: tuple[tuple[str, str], ...]
     digest: str
     source: FeatureSource
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -99,6 +102,7 @@ class Features:
             tuple((escaped(folder.names[position]), reason) for position, reason in failures),
             folder.digest,
             source,
+            folder.options,
         )
 
     def with_classes(self, classes: Sequence[str]) -> "Features":

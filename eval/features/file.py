@@ -1,7 +1,8 @@
 """A file of features: plain HDF5, published whole, read some rows at a time."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ from dilo.eval.features.features import Features
 from dilo.eval.features.provenance import FeatureSource
 from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.common.plainhdf5 import Declared, require_plain, require_regular
+from dilo.pipeline.common.textfiles import parse_json
 from dilo.pipeline.errors import DiloError, require_access
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.store.rows import fixed_utf8
@@ -46,6 +48,7 @@ ATTRIBUTES = (
     "dilo",
     "folder",
     "images",
+    "selection",
     *(field.name for field in fields(FeatureSource)),
 )
 
@@ -222,6 +225,7 @@ def open_features(path: Path) -> Features:
             tuple((path.decode(), why.decode()) for path, why in file["unreadable"][:].tolist()),
             _word(file.attrs["images"]),
             _source(file.attrs),
+            _options(file.attrs),
         )
 
 
@@ -286,8 +290,19 @@ def _attributes(features: Features) -> dict[str, str | int]:
         "dilo": version("dilo"),
         "folder": str(features.root.absolute()),
         "images": features.digest,
+        **({"selection": json.dumps(dict(features.options))} if features.options else {}),
         **source,
     }
+
+
+def _options(attributes: h5py.AttributeManager) -> Mapping[str, Any]:
+    """Read the options that narrowed the images; none where they are all of their folder."""
+    if "selection" not in attributes:
+        return {}
+    options = parse_json(_word(attributes["selection"]), "selection")
+    if not isinstance(options, dict):
+        raise TypeError(f"a selection that is no object: {options!r}")
+    return options
 
 
 def _source(attributes: h5py.AttributeManager) -> FeatureSource:

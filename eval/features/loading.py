@@ -13,14 +13,26 @@ from dilo.eval.features.resume import ResumableExtraction
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import holds_images
 
 
 def open_source(
-    path: Path, say: Say, classes: tuple[str, ...] | None = None
+    images: Path | ImageSelection,
+    say: Say,
+    train: LabelledFolder | Features | None = None,
 ) -> LabelledFolder | Features:
-    """List the images of a folder, or open a file of features; by given classes or their own."""
-    if path.is_dir():
-        return labelled_folder(path, classes=classes, say=say)
+    """List the images of a folder, or open a file of features.
+
+    Classes are their own, or those of the training images; if these are a part of their folder,
+    images of other classes are left out.
+    """
+    selection = ImageSelection.of(images)
+    path, classes = selection.root, None if train is None else train.classes
+    if holds_images(path):
+        skip_others = train is not None and bool(train.options)
+        return labelled_folder(selection, classes=classes, skip_others=skip_others, say=say)
+    require_whole(selection)
     features = open_features(path)
     if not features.classes:
         raise DiloError(
@@ -28,6 +40,15 @@ def open_source(
             "make it of a folder of class folders"
         )
     return features if classes is None else features.with_classes(classes)
+
+
+def require_whole(selection: ImageSelection) -> None:
+    """Refuse to narrow the images of a file of features."""
+    if selection.is_narrowed:
+        raise DiloError(
+            f"{selection.describe()} must narrow a folder of images, got the file of features "
+            f"{selection.root}: give the option to dilo-eval features, which makes such files"
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from dilo.eval.common.panels import PIXELS
 from dilo.eval.features.folders import LabelledFolder
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.sheets import BLANK
 from dilo.train.data.evaluation import center_crop
 
@@ -27,6 +26,6 @@ def picture(folder: LabelledFolder, row: int) -> NDArray[np.uint8]:
         Its evaluation crop; blank where it can be read no more.
     """
     try:
-        return center_crop(decode(folder.root / folder.names[row]), PIXELS).permute(1, 2, 0).numpy()
+        return center_crop(folder.decode(row), PIXELS).permute(1, 2, 0).numpy()
     except ImageError:
         return BLANK

@@ -229,6 +229,7 @@ class ResumableExtraction:
             tuple(pair for part in parts for pair in part.unreadable),
             self._folder.digest,
             self._source,
+            self._folder.options,
         )
         require_rows(features)
         return features

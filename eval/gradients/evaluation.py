@@ -28,8 +28,8 @@ from dilo.eval.gradients.figure import gradient_figure
 from dilo.eval.models.classifier import load_classifier
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped, find_rows
+from dilo.pipeline.images.selection import ImageSelection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class Request:
 
     #: Name and file, or run, of each classifier; names differ.
     classifiers: Sequence[tuple[str, Path]]
-    #: Folder of the images.
-    images: Path
+    #: The images: a folder, or some of its images.
+    images: Path | ImageSelection
     #: Which maps to make.
     methods: Sequence[Attribution]
     #: Of which class; None takes the true one where the classifier knows it.
@@ -74,7 +74,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     if not rows:
         order = np.random.default_rng(request.seed).permutation(len(folder.names)).tolist()
         rows, failures = readable_images(folder, order, request.count)
-        skipped = [(str(request.images / path), reason) for path, reason in failures]
+        skipped = [(str(folder.root / path), reason) for path, reason in failures]
         say_skipped(skipped, say)
     explanations = {
         name: explain_images(explainer, rows, request.methods)
@@ -105,7 +105,7 @@ def readable_images(
         if len(chosen) == count:
             break
         try:
-            decode(folder.root / folder.names[row])
+            folder.decode(row)
             chosen.append(row)
         except ImageError as error:
             failures.append((escaped(folder.names[row]), str(error)))

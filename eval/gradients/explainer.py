@@ -153,7 +153,7 @@ def explain_images(
     for start in range(0, len(rows), _BATCH):
         block = rows[start : start + _BATCH]
         names = Names(explainer.folder.names[row] for row in block)
-        crops = EvalImages(explainer.folder.root, names, explainer.classifier.encoder.size)
+        crops = EvalImages(explainer.folder.images, names, explainer.classifier.encoder.size)
         _, pixels, failures = collate([crops[i] for i in range(len(block))])
         for place, reason in failures:
             raise DiloError(

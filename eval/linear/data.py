@@ -16,7 +16,6 @@ from dilo.eval.linear.scoring import true_class_ranks
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import Names
 from dilo.train.data.crop import crop
 from dilo.train.data.draws import sample_order, view_draw
@@ -66,7 +65,7 @@ class TrainingCrops(Dataset[Crop]):
         if position == NONE:
             return empty
         try:
-            image = decode(self._folder.root / self._folder.names[position])
+            image = self._folder.decode(position)
         except ImageError:
             return empty
         draw = view_draw(

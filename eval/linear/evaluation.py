@@ -30,6 +30,7 @@ from dilo.eval.models.classifier import CLASSIFIER
 from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.train.runtime import distributed
 from dilo.train.runtime.launch import is_first
 from dilo.train.runtime.options import RunOptions
@@ -40,9 +41,9 @@ class Request:
     """What a linear layer is to learn, and how."""
 
     checkpoint: Path
-    #: Class folders; with `fast` also files of features.
-    train: Path
-    test: Path
+    #: Class folders, or some of their images; with `fast` also files of features.
+    train: Path | ImageSelection
+    test: Path | ImageSelection
     machine: Machine
     #: Folder of the result; None for that of the run.
     out: Path | None = None
@@ -106,7 +107,13 @@ def _evaluate_by_protocol(request: Request, encoder: Encoder, folder: Path, say:
     """Train by a protocol, from the beginning or from where it was interrupted."""
     started = time.monotonic()
     train = labelled_folder(request.train, say=say)
-    test = labelled_folder(request.test, classes=train.classes)
+    skip_others = bool(train.options)
+    test = labelled_folder(
+        request.test,
+        classes=train.classes,
+        skip_others=skip_others,
+        say=say if skip_others else None,
+    )
     protocol = with_overrides(
         PROTOCOLS[request.protocol or "paper"],
         epochs=request.epochs,
@@ -152,10 +159,10 @@ def _evaluate_fast(request: Request, encoder: Encoder, folder: Path, say: Say) -
     """Make features once, and try many learning rates on them."""
     started = time.monotonic()
     train = open_source(request.train, say)
-    test = open_source(request.test, say, train.classes)
+    test = open_source(request.test, say, train)
     if len(train.classes) < 2:
         raise DiloError(
-            f"{request.train} must hold at least 2 classes, got {len(train.classes)}: there is "
+            f"{train.root} must hold at least 2 classes, got {len(train.classes)}: there is "
             "nothing to classify"
         )
     config = SweepConfig(seed=request.seed)

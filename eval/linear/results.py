@@ -71,7 +71,7 @@ class ProbeResult:
 
 def unreadable_reasons(folder: LabelledFolder, positions: Iterable[int]) -> list[tuple[str, str]]:
     """Read images again that could not be read, for the reasons, which ranks do not exchange."""
-    images = EvalImages(folder.root, folder.names, 1)
+    images = EvalImages(folder.images, folder.names, 1)
     reasons = []
     for position in positions:
         _, reason = images[position]

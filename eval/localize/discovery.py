@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.eval.common.boxdrawing import FOUND, TRUE, draw_boxes
-from dilo.eval.common.inputs import data_name, keyed, masks_listing
+from dilo.eval.common.inputs import data_name, keyed, keyed_images, masks_listing, selected
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.metrics import Metric, definitions, metric_table, metric_values
 from dilo.eval.common.pairing import ImagesOfTruth, MaskSource, find_images_of_truth, open_masks
@@ -35,10 +35,9 @@ from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.common.tables import csv_text
-from dilo.pipeline.common.textfiles import read_text
 from dilo.pipeline.errors import CheckpointError, DiloError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped, short_names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.images.sheets import Picture, fit, sheet
 from dilo.pipeline.masks.files import same_proportions
 
@@ -60,12 +59,10 @@ class DiscoveryRequest:
     checkpoints: Sequence[tuple[str, Path]]
     #: Name and folder of masks.
     maps: Sequence[tuple[str, Path]]
-    #: Folder of the images.
-    images: Path
+    #: The images: a folder, or some of its images.
+    images: Path | ImageSelection
     #: XML, CSV or JSON.
     boxes: Path
-    #: Names of the images to take, one a line; None for all that have boxes.
-    list_file: Path | None
     #: Whether to leave out objects that are difficult or truncated.
     no_hard: bool
     #: Whether to skip images without a file or a mask.
@@ -79,6 +76,11 @@ class DiscoveryRequest:
     #: What to call the result; None for the name of the images' folder.
     name: str | None
     machine: Machine
+
+    @property
+    def selection(self) -> ImageSelection:
+        """Return which images are searched."""
+        return ImageSelection.of(self.images)
 
 
 @dataclass(eq=False)
@@ -126,12 +128,15 @@ def evaluate_discovery(request: DiscoveryRequest, say: Say) -> Evaluation:
     """Find one object an image by each way, compare with the boxes, and write the result."""
     started = time.monotonic()
     truth = read_annotations(request.boxes)
-    keys = listed(request.list_file, list(truth)) if request.list_file else list(truth)
-    photographs = find_images_of_truth(request.images, keys, of=f"--boxes {request.boxes}")
+    photographs = find_images_of_truth(
+        request.selection, list(truth), of=f"--boxes {request.boxes}"
+    )
+    _require_boxes(request, photographs)
+    keys = [*photographs.files] if request.selection.is_narrowed else [*truth]
     masks = [open_masks(*one, keys, option="--maps", of="--boxes") for one in request.maps]
     keys, missing = _complete(request, keys, photographs, masks)
     finders = [*_networks(request), *map(_of_masks, masks), *_baselines()]
-    say(f"{request.images}: {len(keys)} images, one box of each, against {request.boxes}")
+    say(f"{photographs.images.path}: {len(keys)} images, one box of each, against {request.boxes}")
     with Progress(len(keys), "images", say) as progress:
         scored, skipped = _score(request, photographs, truth, keys, finders, progress.advance)
     skipped = [*((key, "no image or no mask") for key in missing), *skipped]
@@ -147,27 +152,6 @@ def evaluate_discovery(request: DiscoveryRequest, say: Say) -> Evaluation:
     write_result(out, record)  # last: it says that all the others are there
     say(f"{out}: table.txt has these numbers, discovery.json more, per-image.csv the boxes")
     return Evaluation(record, table)
-
-
-def listed(list_file: Path, keys: Sequence[str]) -> list[str]:
-    """Choose among images those of a list, such as VOC's trainval.txt or the 20k of COCO."""
-    by_name = {key.rpartition("/")[2]: key for key in keys} | {key: key for key in keys}
-    chosen: dict[str, int] = {}
-    for number, line in enumerate(read_text(list_file).splitlines(), 1):
-        if not (word := line.strip()):
-            continue
-        stem, dot, extension = word.rpartition(".")
-        plain = stem if dot and "/" not in extension else word
-        key = next((by_name[n] for n in (plain, plain.rpartition("/")[2]) if n in by_name), None)
-        if key is None:
-            raise DiloError(
-                f"--list {list_file}, line {number}: must be an image that has boxes, such as "
-                f"{keys[0]}, got {word[:100]!r}"
-            )
-        chosen.setdefault(key, number)
-    if not chosen:
-        raise DiloError(f"--list {list_file} must name images, one a line, got none")
-    return list(chosen)
 
 
 def true_sides(annotation: Annotation, shape: tuple[int, int], *, no_hard: bool = False) -> Sides:
@@ -218,6 +202,19 @@ def plain_overlaps(box: Sides, others: Sides) -> NDArray[np.float64]:
     return shares
 
 
+def _require_boxes(request: DiscoveryRequest, photographs: ImagesOfTruth) -> None:
+    """Refuse a list that names images without boxes, unless they may be missing."""
+    if request.selection.list_file is None or request.allow_missing:
+        return
+    boxed = set(photographs.files.values())
+    if unboxed := [name for name in request.selection.names() if name not in boxed]:
+        raise DiloError(
+            f"--list {request.selection.list_file} must name images that have boxes, got "
+            f"{len(unboxed)} without, such as {escaped(unboxed[0])}: remove them, or give "
+            "--allow-missing"
+        )
+
+
 def _complete(
     request: DiscoveryRequest,
     keys: Sequence[str],
@@ -231,9 +228,9 @@ def _complete(
     missing = sorted(set(keys) - set(kept))
     if missing and not request.allow_missing:
         raise DiloError(
-            f"each image of {request.list_file or request.boxes} must be in --images "
-            f"{request.images} and have its mask, got {len(missing)} without ({missing[0]}): add "
-            "what is missing, give --list with the images to take, or --allow-missing"
+            f"each image of --boxes {request.boxes} must be in --images {request.selection.root} "
+            f"and have its mask, got {len(missing)} without ({missing[0]}): add what is missing, "
+            "give --list with the images to take, or --allow-missing"
         )
     return kept, missing
 
@@ -297,7 +294,7 @@ def _score(
 
     def read(key: str) -> tuple[NDArray[np.uint8], Sides] | str:
         try:
-            image = decode(photographs.folder / photographs.files[key])
+            image = photographs.images.decode(photographs.files[key])
         except DiloError as error:
             return str(error)
         sides = true_sides(truth[key], image.shape[:2], no_hard=request.no_hard)
@@ -317,7 +314,7 @@ def _score(
     if not scored:
         path, reason = skipped[0]
         raise DiloError(
-            f"--images {request.images} must hold images that can be scored, but none of "
+            f"--images {request.selection.root} must hold images that can be scored, but none of "
             f"{len(skipped)} can, the first being {path} ({reason}): check the files"
         )
     return scored, skipped
@@ -355,7 +352,8 @@ def _record(
         "checkpoint": str(networks[0].source) if len(networks) == 1 else None,
         "step": networks[0].step if len(networks) == 1 else None,
         "inputs": {
-            "images": keyed(request.images, [photographs.files[key] for key in scored]),
+            "images": keyed_images(photographs.images, [photographs.files[key] for key in scored])
+            | selected(request.selection.options()),
             "truth": keyed(request.boxes, scored),
             "maps": [masks_listing(mask.source) for mask in masks],
         },
@@ -390,7 +388,7 @@ def _write_texts(
 ) -> None:
     """Write the table, and each box."""
     out.mkdir(parents=True, exist_ok=True)
-    head = f"{len(scored)} images of {request.images} against --boxes {request.boxes}"
+    head = f"{len(scored)} images of {photographs.images.path} against --boxes {request.boxes}"
     write_text(out / "table.txt", "".join(f"{line}\n" for line in (head, "", *table)))
     lines: list[tuple[object, ...]] = [
         (finder.name, escaped(photographs.files[key]), *map(float, box), overlap)
@@ -416,7 +414,7 @@ def _sheet(
         cells = []
         for number, place in enumerate(places, 1):
             path = photographs.files[scored[place]]
-            pixels = decode(photographs.folder / path)
+            pixels = photographs.images.decode(path)
             sides = np.array([pixels.shape[1], pixels.shape[0]] * 2)
             picture = fit(pixels, CELL)
             shape = (pixels.shape[0], pixels.shape[1])

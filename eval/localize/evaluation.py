@@ -26,7 +26,6 @@ from dilo.eval.localize.scoring import BASELINES, Scores, score_all
 from dilo.eval.models.classifier import Classifier, load_classifier
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import escaped
 
 #: Side of the maps where no classifier says another: that of the published numbers.
@@ -41,10 +40,10 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     """Score maps against truth, and write tables, a plot and sheets."""
     started = time.monotonic()
     truth: Truth = (
-        MaskTruth(request.truth, request.images) if request.truth else BoxTruth(_boxes(request))
+        MaskTruth(request.truth, request.folder) if request.truth else BoxTruth(_boxes(request))
     )
     truth_keys = list(truth.keys)
-    photographs = find_images_of_truth(request.images, truth_keys, of=truth.where)
+    photographs = find_images_of_truth(request.selection, truth_keys, of=truth.where)
     methods = [
         open_masks(name, folder, truth_keys, option="--maps", of=truth.where)
         for name, folder in request.maps
@@ -58,7 +57,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     dataset = Dataset(photographs, truth, methods, request.machine.size or max(sizes, default=SIZE))
     networks = _networks(request, classifiers, photographs, keys, say)
     say(
-        f"{request.images}: {len(keys)} images, squashed to {dataset.size} px, against "
+        f"{request.folder}: {len(keys)} images, squashed to {dataset.size} px, against "
         f"{truth.where}; pointing tolerates {tolerance_of(dataset.size):.3g} px"
     )
     for line in [
@@ -106,15 +105,13 @@ def _common(
     # By the name without extension: a PNG beside a JPEG of its name is a mask of it, not an image.
     taken = {photographs.files[key].rpartition(".")[0] for key in keys}
     missing = [
-        escaped(name)
-        for name in find_images(request.images)
-        if name.rpartition(".")[0] not in taken
+        escaped(name) for name in request.selection.names() if name.rpartition(".")[0] not in taken
     ]
     if missing and not request.allow_missing:
         named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         maps = "".join(f", and a map in {method.source.folder}" for method in methods)
         raise DiloError(
-            f"each image of --images {request.images} must have its truth in {truth.where}{maps}, "
+            f"each image of --images {request.folder} must have its truth in {truth.where}{maps}, "
             f"got {len(missing)} without ({named}): add what is missing, or give "
             "--allow-missing to score the others"
         )
@@ -141,7 +138,7 @@ def _networks(
     networks = []
     for name, classifier in classifiers:
         class_rows, rule, reason = known_classes(
-            classifier, sorted(set(classes)), f"--images {request.images}", request.rule
+            classifier, sorted(set(classes)), f"--images {request.folder}", request.rule
         )
         say(f"{name}: maps of the {rule} class" + (f", as {reason}" if reason else ""))
         networks.append(

@@ -13,7 +13,6 @@ from dilo.eval.common.pairing import ImagesOfTruth, MaskSource, PngFolder
 from dilo.eval.localize.annotations import Annotation, read_annotations
 from dilo.eval.localize.boxes import Boxes, components, filled, scaled
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.resizing import squash, stretch_mask
 from dilo.pipeline.masks.files import same_proportions
 
@@ -144,8 +143,8 @@ class Dataset:
 
     @property
     def folder(self) -> Path:
-        """Say where the images are."""
-        return self.photographs.folder
+        """Say where the images are, for messages."""
+        return self.photographs.images.path
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -156,7 +155,7 @@ class Dataset:
         """Read an image and all that is known of it."""
         path = self.files[key]
         try:
-            image = decode(self.folder / path)
+            image = self.photographs.images.decode(path)
             objects = self.truth.objects(key, image.shape, self.size)
             stored = [self._map(method, key, image.shape) for method in self.methods]
         except DiloError as error:

@@ -12,7 +12,7 @@ from scipy.ndimage import binary_erosion
 
 from dilo.eval.attribution.heatmaps import levels, normalized, overlay
 from dilo.eval.common.boxdrawing import FOUND, TRUE
-from dilo.eval.common.inputs import data_name, keyed, masks_listing
+from dilo.eval.common.inputs import data_name, keyed, keyed_images, masks_listing, selected
 from dilo.eval.common.metrics import definitions, metric_table, metric_values
 from dilo.eval.common.plots import draw_line, empty_axes, save_plot
 from dilo.eval.common.results import provenance, skipped_images, write_image
@@ -64,9 +64,10 @@ def record_of(
         "step": step,
         "size": dataset.size,
         "pointing_tolerance": tolerance_of(dataset.size),
-        "image_folder": str(request.images),
+        "image_folder": str(request.folder),
         "inputs": {
-            "images": keyed(request.images, dataset.files.values()),
+            "images": keyed_images(dataset.photographs.images, dataset.files.values())
+            | selected(request.selection.options()),
             "truth": keyed(dataset.truth.path, dataset.truth.keys),
             "maps": [masks_listing(method.source) for method in dataset.methods],
         },
@@ -114,7 +115,7 @@ def write_texts(
     """Write the files that are one for all maps: table, images, plot."""
     out = request.out
     out.mkdir(parents=True, exist_ok=True)
-    head = f"{len(scores.keys)} images of {request.images}, {dataset.size} px, against"
+    head = f"{len(scores.keys)} images of {request.folder}, {dataset.size} px, against"
     lines = [f"{head} {dataset.truth.where}", "", *table(rows)]
     write_text(out / "table.txt", "".join(f"{line}\n" for line in lines))
     images = [escaped(dataset.files[key]) for key in scores.keys]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dilo.eval.attribution.maps import Attribution, ClassRule
 from dilo.eval.common.machine import Machine
+from dilo.pipeline.images.selection import ImageSelection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +17,8 @@ class Request:
     classifiers: Sequence[tuple[str, Path]]
     #: Name and folder of maps made elsewhere.
     maps: Sequence[tuple[str, Path]]
-    #: Folder of the images.
-    images: Path
+    #: The images: a folder, or some of its images.
+    images: Path | ImageSelection
     #: Folder of masks; this or boxes.
     truth: Path | None
     #: A CSV file or a folder of XML.
@@ -40,3 +41,13 @@ class Request:
     plots: bool
     #: Whether to draw the sheets.
     sheets: bool
+
+    @property
+    def selection(self) -> ImageSelection:
+        """Return which images are scored."""
+        return ImageSelection.of(self.images)
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the images."""
+        return self.selection.root

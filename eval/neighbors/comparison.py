@@ -150,4 +150,6 @@ def compare(
 
 def _readable(features: Features) -> LabelledFolder:
     """List the images that have features."""
-    return LabelledFolder(features.root, features.paths, features.labels, features.classes)
+    return LabelledFolder(
+        features.root, features.paths, features.labels, features.classes, features.options
+    )

@@ -24,7 +24,7 @@ from dilo.eval.common.tables import text_table
 from dilo.eval.features.features import Features
 from dilo.eval.features.file import open_features
 from dilo.eval.features.folders import LabelledFolder, any_folder, labelled_folder
-from dilo.eval.features.loading import Loader
+from dilo.eval.features.loading import Loader, require_whole
 from dilo.eval.gradients.explainer import Explainer, explain_images
 from dilo.eval.models.classifier import load_classifier
 from dilo.eval.models.encoder import Layer, load_encoder
@@ -34,6 +34,8 @@ from dilo.eval.neighbors.search import candidate_count
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import find_rows
+from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import holds_images
 
 #: The picture in a folder of results.
 PICTURE = "neighbors.png"
@@ -47,10 +49,10 @@ class Request:
 
     #: Name and file, or run, of each checkpoint; names differ.
     checkpoints: Sequence[tuple[str, Path]]
-    #: The images to look among: a folder, or a file of features.
-    images: Path
+    #: The images to look among: a folder, or some of its images, or a file of features.
+    images: Path | ImageSelection
     #: The images to look for, likewise; None for those of `images`.
-    queries: Path | None
+    queries: Path | ImageSelection | None
     #: Neighbours of each.
     k: int
     #: Which queries to show; None for any.
@@ -150,10 +152,10 @@ def _folders(
     Features that lie in files are put into `loaded`.
     """
     bank, queries = _listed(request.images, loaded, say), None
-    if request.queries is not None and not request.queries.samefile(request.images):
+    if request.queries is not None and not _is_same(request.queries, request.images):
         queries = _listed(request.queries, loaded, say)
         if bank.classes and queries.classes:
-            queries = _listed(request.queries, loaded, say, bank.classes)
+            queries = _listed(request.queries, loaded, say, bank)
     for folder in (bank, queries):
         if folder is not None and not folder.classes and request.pick not in (None, "random"):
             raise DiloError(
@@ -163,20 +165,36 @@ def _folders(
     return bank, queries
 
 
+def _is_same(queries: Path | ImageSelection, images: Path | ImageSelection) -> bool:
+    """Check whether the queries are the very images that are looked among."""
+    first, second = ImageSelection.of(queries), ImageSelection.of(images)
+    return first.root.resolve() == second.root.resolve() and first.options() == second.options()
+
+
 def _listed(
-    path: Path,
+    images: Path | ImageSelection,
     loaded: dict[LabelledFolder, Features],
     say: Say,
-    classes: tuple[str, ...] | None = None,
+    bank: LabelledFolder | None = None,
 ) -> LabelledFolder:
-    """List the images of a folder, or those that a file has features of."""
-    if path.is_dir():
-        if classes is None:
-            return any_folder(path, say=say)
-        return labelled_folder(path, classes=classes)
-    features = open_features(path)
-    features = features if classes is None else features.with_classes(classes)
-    folder = LabelledFolder(features.root, features.paths, features.labels, features.classes)
+    """List the images of a folder, or those that a file has features of; by a bank's classes."""
+    selection = ImageSelection.of(images)
+    if holds_images(selection.root):
+        if bank is None:
+            return any_folder(selection, say=say)
+        skip_others = bool(bank.options)
+        return labelled_folder(
+            selection,
+            classes=bank.classes,
+            skip_others=skip_others,
+            say=say if skip_others else None,
+        )
+    require_whole(selection)
+    features = open_features(selection.root)
+    features = features if bank is None else features.with_classes(bank.classes)
+    folder = LabelledFolder(
+        features.root, features.paths, features.labels, features.classes, features.options
+    )
     loaded[folder] = features
     return folder
 

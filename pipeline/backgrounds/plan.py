@@ -7,8 +7,8 @@ import numpy as np
 
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import IMAGES
 from dilo.pipeline.store.status import require_complete

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,9 @@ from PIL import Image, ImageDraw
 from dilo.pipeline.backgrounds.cropping import tile
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.errors import ImageError
-from dilo.pipeline.images.decoding import decode
 from dilo.pipeline.images.names import short_names
 from dilo.pipeline.images.sheets import BLANK, CELL, WHITE, Picture, fit, sheet
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store.backgroundrows import Box
 
 #: Cells in a row of either sheet.
@@ -33,7 +32,9 @@ def crop_sheet(store: BackgroundStore, *, count: int, seed: int) -> Image.Image:
     return _lay_out([_crop_cell(store, index, captions[store.source(index)]) for index in indices])
 
 
-def window_sheet(store: BackgroundStore, images: Path, *, count: int, seed: int) -> Image.Image:
+def window_sheet(
+    store: BackgroundStore, images: ImageSource, *, count: int, seed: int
+) -> Image.Image:
     """Draw a contact sheet of where backgrounds lie in their images.
 
     Each image is whole, its windows outlined, beside the one in yellow; a texture is repeated,
@@ -63,11 +64,11 @@ def _draw_distinct_images(store: BackgroundStore, seed: int) -> Iterator[tuple[i
 
 
 def _image_cells(
-    store: BackgroundStore, images: Path, index: int, siblings: range, caption: str
+    store: BackgroundStore, images: ImageSource, index: int, siblings: range, caption: str
 ) -> list[Picture]:
     """Make the two cells of an image: itself with its windows, and the background shown."""
     try:
-        image = decode(images / store.source(index))
+        image = images.decode(store.source(index))
     except ImageError as error:
         return [Picture(BLANK, str(error)), _crop_cell(store, index, caption)]
     others = [store.box(i) for i in siblings if i != index]

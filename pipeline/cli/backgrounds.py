@@ -10,14 +10,14 @@ from dilo.pipeline.cli.run import (
     RunOptions,
     make_store,
     plan_run,
-    selection_options,
     shard_size_option,
     sharding_options,
 )
+from dilo.pipeline.cli.selection import selection_options
 
 if TYPE_CHECKING:
     from dilo.pipeline.backgrounds.recipe import Kind
-    from dilo.pipeline.images.listing import ImageSelection
+    from dilo.pipeline.images.selection import ImageSelection
 
 #: The options of each kind, and their defaults.
 _KIND_OPTIONS: dict[str, dict[str, Any]] = {

@@ -21,15 +21,16 @@ from dilo.pipeline.cli.run import (
     RunOptions,
     make_store,
     plan_run,
-    selection_options,
     shard_size_option,
     sharding_options,
     size_option,
 )
+from dilo.pipeline.cli.selection import selection_options
 
 if TYPE_CHECKING:
-    from dilo.pipeline.images.listing import ImageSelection
     from dilo.pipeline.images.names import Names
+    from dilo.pipeline.images.selection import ImageSelection
+    from dilo.pipeline.images.source import ImageSource
     from dilo.pipeline.masks.network import InferenceSettings
     from dilo.pipeline.saliency import MaskRecipe
     from dilo.pipeline.store.plan import Plan
@@ -107,7 +108,7 @@ def masks(
     inference, options = network.inference_settings(recipe, options)
     plan, names = plan_run(images, out, mask_spec(recipe, size), shard_size, options)
     if dry_run:
-        _dry_run(images.root, out, plan, names, recipe, inference, options)
+        _dry_run(images.open(out), out, plan, names, recipe, inference, options)
         return
     require_weights(recipe, inference, out, names, options)
     make_store(
@@ -162,7 +163,7 @@ def import_masks(
 
 
 def _dry_run(
-    images: Path,
+    images: "ImageSource",
     store: Path,
     plan: "Plan",
     names: "Names",

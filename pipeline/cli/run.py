@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from dilo.pipeline.cli.options import (
-    EXISTING,
     UserError,
     jobs_option,
     json_option,
@@ -21,49 +20,11 @@ from dilo.pipeline.cli.stores import report_and_exit
 if TYPE_CHECKING:
     from dilo.pipeline.compute.arrays import ArrayTask
     from dilo.pipeline.compute.shard import RowSource
-    from dilo.pipeline.images.listing import ImageSelection
     from dilo.pipeline.images.names import Names
+    from dilo.pipeline.images.selection import ImageSelection
     from dilo.pipeline.store.create import StoreSpec
     from dilo.pipeline.store.plan import Plan
 
-
-def _selection(
-    images: Path, list_file: Path | None, include: tuple[str, ...], limit: int | None
-) -> "ImageSelection":
-    """Make the argument; its module imports too much for --help."""
-    from dilo.pipeline.images.listing import ImageSelection
-
-    return ImageSelection(images, list_file, include, limit)
-
-
-#: --images and what narrows it, as one argument `images`.
-selection_options = option_group(
-    "images",
-    _selection,
-    {
-        "images": click.option(
-            "--images", type=EXISTING, required=True, help="Folder of images; searched recursively."
-        ),
-        "list_file": click.option(
-            "--list",
-            "list_file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            metavar="FILE",
-            help="Use these images, in this order: paths below --images, one per line, as in a "
-            "store's images.txt.",
-        ),
-        "include": click.option(
-            "--include",
-            multiple=True,
-            metavar="GLOB",
-            help="Use only images that match: '*.png' is compared with file names, 'n01*/*' with "
-            "paths below --images. May be repeated.",
-        ),
-        "limit": click.option(
-            "--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N of them."
-        ),
-    },
-)
 
 size_option = click.option(
     "--size",
@@ -223,6 +184,8 @@ def make_store(
     from dilo.pipeline.store.create import create_store
 
     create_store(out, plan, names)
+    content = images.open(out)
+    content.keep(out)
     # Workers of a cluster were started in folders of their own.
     out = out.absolute()
     if options.plan_only:
@@ -234,7 +197,7 @@ def make_store(
     share = (task.select if task else list)(range(plan.shards))
     try:
         pace = build_store(
-            ShardBuilder(images.root.absolute(), out, source),
+            ShardBuilder(content.absolute(), out, source),
             plan,
             share,
             jobs=options.jobs,

@@ -21,12 +21,14 @@ from dilo.pipeline.cli.options import (
     user_errors,
 )
 from dilo.pipeline.cli.outputs import PNG_FILE
+from dilo.pipeline.cli.selection import IMAGES
 from dilo.pipeline.common.printing import counted, failure_lines
 from dilo.pipeline.errors import first_few
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from dilo.pipeline.images.source import ImageSource
     from dilo.pipeline.store.plan import Plan
     from dilo.pipeline.store.verify import Changes
 
@@ -71,7 +73,7 @@ def status(store: Path, missing: bool, num_tasks: int | None, as_json: bool) -> 
 @click.argument("store", type=EXISTING)
 @click.option(
     "--images",
-    type=EXISTING,
+    type=IMAGES,
     help="Also read every image of this folder, and check that it is the one the store was made "
     "from.",
 )
@@ -88,7 +90,8 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
     """Read every shard of STORE again, and check every byte of it against its digest."""
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.compute.executors import run_shards
-    from dilo.pipeline.images.folder import require_images
+    from dilo.pipeline.images.presence import require_images
+    from dilo.pipeline.images.source import open_images
     from dilo.pipeline.store.plan import Plan, load_names
     from dilo.pipeline.store.verify import (
         Changes,
@@ -100,18 +103,19 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 
     plan = Plan.load(store)
     names = load_names(store, plan)
-    if images is not None:
-        require_images(images, names)
+    source = None if images is None else open_images(images, store).absolute()
+    if source is not None:
+        require_images(source, names)
     checks, count = [], 0
     with Progress(plan.images, "images", say, steady=True) as progress:
-        for check in run_shards(Verifier(store, images), range(plan.shards), jobs=jobs):
+        for check in run_shards(Verifier(store, source), range(plan.shards), jobs=jobs):
             count += len(check.faults)
             progress.advance(check.images, f"{count} faults")
             checks.append(check)
     checks.sort(key=lambda check: check.shard)
     changes = sum((check.changes for check in checks), Changes())
-    if images is not None:
-        require_right_folder(images, changes)
+    if source is not None:
+        require_right_folder(source, changes)
     faults = [fault for check in checks for fault in check.faults]
     missing = [check.shard for check in checks if not check.exists]
     if not as_json:  # also where the repair is refused
@@ -158,7 +162,7 @@ def _fault_lines(
 @click.argument("stores", type=EXISTING, nargs=-1, required=True, metavar="STORE...")
 @click.option(
     "--images",
-    type=EXISTING,
+    type=IMAGES,
     help="Folder of the images; for backgrounds optional: shows their windows in the images.",
 )
 @out_option(type=PNG_FILE, required=True, help="Picture to write: FILE.png.")
@@ -189,6 +193,7 @@ def preview(
     that are not in all stores are skipped. The same seed selects the same images.
     """
     from dilo.pipeline.common.files import atomic_write
+    from dilo.pipeline.images.source import open_images
     from dilo.pipeline.store.plan import Plan
 
     if len(stores) > 1 or Plan.load(stores[0]).kind == "masks":
@@ -196,18 +201,24 @@ def preview(
             raise click.UsageError(
                 "a preview of masks needs the folder of their images: give --images DIR"
             )
-        picture = _draw_masks(stores, images, query, count=count, seed=seed)
+        picture = _draw_masks(stores, open_images(images, stores[0]), query, count=count, seed=seed)
     elif query:
         raise click.UsageError("--query needs a store of masks, got a store of backgrounds")
     else:
-        picture = _draw_backgrounds(stores[0], images, count=count, seed=seed)
+        source = None if images is None else open_images(images, stores[0])
+        picture = _draw_backgrounds(stores[0], source, count=count, seed=seed)
     with atomic_write(out) as part:
         picture.save(part, format="PNG")
     print_result([f"{out}: {picture.width} x {picture.height} pixels"])
 
 
 def _draw_masks(
-    stores: tuple[Path, ...], images: Path, query: tuple[str, ...], *, count: int, seed: int
+    stores: tuple[Path, ...],
+    images: "ImageSource",
+    query: tuple[str, ...],
+    *,
+    count: int,
+    seed: int,
 ) -> "Image":
     """Draw the masks of a store, or of several side by side."""
     from dilo.pipeline.images.names import find_rows
@@ -216,7 +227,7 @@ def _draw_masks(
     comparison = Comparison.open(stores)
     names = comparison.names
     rule = f"an image of {' and '.join(map(str, stores))}"
-    selection = [names[row] for row in find_rows(query, names, images, rule)]
+    selection = [names[row] for row in find_rows(query, names, images.path, rule)]
     selection = selection or choose_images(names, count=count, seed=seed)
     _say_unread(images, selection)
     if len(stores) == 1:
@@ -227,15 +238,17 @@ def _draw_masks(
     return comparison.sheet(images, selection)
 
 
-def _say_unread(images: Path, selection: list[str]) -> None:
+def _say_unread(images: "ImageSource", selection: list[str]) -> None:
     """Refuse a folder that holds none of the images that are shown, or say how many it lacks."""
-    from dilo.pipeline.images.folder import require_any
+    from dilo.pipeline.images.presence import require_any
 
     if unread := require_any(images, selection):
         say(f"{unread} of {len(selection)} images cannot be read: the sheet shows why")
 
 
-def _draw_backgrounds(store: Path, images: Path | None, *, count: int, seed: int) -> "Image":
+def _draw_backgrounds(
+    store: Path, images: "ImageSource | None", *, count: int, seed: int
+) -> "Image":
     """Draw the backgrounds of a store, or where they lie in their images."""
     from dilo.pipeline.backgrounds.preview import crop_sheet, window_sheet
     from dilo.pipeline.backgrounds.store import BackgroundStore

@@ -3,16 +3,14 @@
 import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from isal import isal_zlib
 
 from dilo.pipeline.errors import REMEDIES, SHORTAGE_ERRNOS, AccessError, DiloError, ImageError
-from dilo.pipeline.images.decoding import TRANSIENT_ERRNOS, read_file
-from dilo.pipeline.images.folder import can_open, whereabouts
-from dilo.pipeline.images.listing import is_nonempty_folder
+from dilo.pipeline.images.decoding import TRANSIENT_ERRNOS
 from dilo.pipeline.images.names import escaped, unescaped
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store.rows import ImageRows
 
 #: What the operating system says where a disk has gone, rather than a file.
@@ -50,8 +48,8 @@ class Unread(NamedTuple):
 class FailureRecorder:
     """Reads the images of a shard, has rows made of them, records failures; thread-safe."""
 
-    #: Folder that the paths are relative to.
-    images: Path
+    #: The images.
+    images: ImageSource
     #: What makes the rows, for the message.
     method: str
     #: Those that are made.
@@ -97,7 +95,7 @@ class FailureRecorder:
 
     def _read(self, row: int) -> bytes:
         """Read a file."""
-        content = read_file(self.images / unescaped(self.rows.path[row]))
+        content = self.images.read(unescaped(self.rows.path[row]))
         self.rows.bytes[row] = len(content)
         self.rows.file_crc32[row] = isal_zlib.crc32(content)
         return content
@@ -125,16 +123,16 @@ class FailureRecorder:
         own_names = set(self.rows.path)
         candidates = [names[position] for position in positions]
         others = [name for name in candidates if escaped(name) not in own_names]
-        readable = sum(can_open(self.images / name) for name in others)
+        readable = sum(self.images.open_error(name) is None for name in others)
         return 2 * readable >= len(others) > 0
 
     def _require_disk(self, row: int, error: ImageError) -> None:
         """Stop where not an image but its disk or the machine is at fault."""
         path = unescaped(self.rows.path[row])
-        folder = (self.images / path).parent
-        if error.errno in _DISK_GONE and not is_nonempty_folder(folder):
+        lost = self.images.lost(path) if error.errno in _DISK_GONE else None
+        if lost is not None:
             raise DiloError(
-                f"{folder} must hold {path!r} of the store's list, got nothing there: is the disk "
+                f"{lost} must hold {path!r} of the store's list, got nothing there: is the disk "
                 f"mounted? Finished shards are kept; run the same command to resume"
             ) from error
         if error.errno not in _UNREAD_ERRNOS:
@@ -147,14 +145,16 @@ class FailureRecorder:
             refuse(self.images, unread)
 
 
-def refuse(images: Path, unread: Sequence[Unread]) -> NoReturn:
+def refuse(images: ImageSource, unread: Sequence[Unread]) -> NoReturn:
     """Raise an error for images that cannot be read now, of which there is one or more."""
     path, reason, code = unread[-1]
-    problem = f"{images}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
+    problem = (
+        f"{images.path}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
+    )
     advice = "finished shards are kept, and the same command resumes"
     if code in REMEDIES:
         # What is kept, the command says.
         raise AccessError(f"{problem}: {REMEDIES[code]}; the same command resumes", code)
     if code in TRANSIENT_ERRNOS:
         raise DiloError(f"{problem}: fix the disk; {advice}")
-    raise DiloError(f"{problem}; {advice}: {whereabouts(images, path)}")
+    raise DiloError(f"{problem}; {advice}: {images.whereabouts(path)}")

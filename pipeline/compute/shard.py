@@ -14,6 +14,7 @@ from dilo.pipeline.compute.batches import BatchProcessor, Throughput, process_in
 from dilo.pipeline.compute.failures import FailureRecorder
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store.maskrows import MaskRows
 from dilo.pipeline.store.plan import Plan, cached_names, shard_path
 from dilo.pipeline.store.rows import ImageRows
@@ -82,8 +83,8 @@ class Outcome:
 class ShardBuilder:
     """Builds the shards of a planned store, anywhere: its `build` is the task of a worker."""
 
-    #: Folder that the store's paths are relative to.
-    images: Path
+    #: The images, which the store names.
+    images: ImageSource
     #: The store; its plan says the rest.
     store: Path
     #: Who makes the rows.

@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,7 @@ def read_file(path: Path | str) -> bytes:
         If it cannot be read; its `errno` says what the operating system said.
     """
     try:
-        return _read_with_retries(path)
+        return with_retries(lambda: _read_regular_file(path))
     except OSError as error:
         # Without the path: what a shard records must not tell where it was made.
         raise ImageError(error.strerror or _one_line(error), error.errno) from error
@@ -211,16 +212,22 @@ def _decode(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple[
         raise ImageError(_one_line(error)) from error
 
 
-def _read_with_retries(path: Path | str) -> bytes:
-    """Read a file, again after a pause where the error may pass."""
+def with_retries(read: Callable[[], bytes]) -> bytes:
+    """Read, again after a pause where the error may pass."""
     for pause in RETRY_DELAYS:
         try:
-            return _read_regular_file(path)
+            return read()
         except OSError as error:
             if error.errno not in TRANSIENT_ERRNOS:
                 raise
         time.sleep(pause)
-    return _read_regular_file(path)
+    return read()
+
+
+def require_readable_size(size: int) -> None:
+    """Refuse a file that would not fit into a worker's memory."""
+    if size > MAX_BYTES:
+        raise ImageError(f"a file must have at most {MAX_BYTES} bytes, got {size}")
 
 
 def _read_regular_file(path: Path | str) -> bytes:
@@ -229,8 +236,7 @@ def _read_regular_file(path: Path | str) -> bytes:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a regular file but a pipe or a device")
-        if status.st_size > MAX_BYTES:
-            raise ImageError(f"a file must have at most {MAX_BYTES} bytes, got {status.st_size}")
+        require_readable_size(status.st_size)
         return file.readall()
 
 

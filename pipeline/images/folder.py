@@ -1,18 +1,77 @@
-"""Whether a folder of images is the one that a store was made of: looked at before all else."""
+"""A folder of images, as a source of them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from stat import S_ISREG
 
-from dilo.pipeline.errors import StoreError, require_access
-from dilo.pipeline.images.names import escaped
+from dilo.pipeline.errors import require_access
+from dilo.pipeline.images.decoding import read_file
+from dilo.pipeline.images.listing import count_images, find_images, is_nonempty_folder
+from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.source import ImageSource
 
-#: Images that are looked for: the first of the list, and others spread over it.
-FIRST, SPREAD = 8, 24
 #: Levels by which a folder may lie above or below the right one.
 _MAX_LEVELS = 3
 #: Folders in a folder that are looked into.
 _MAX_FOLDERS = 1000
+
+
+class FolderSource(ImageSource):
+    """Image files below a folder, at any depth."""
+
+    def find(
+        self,
+        include: Iterable[str] = (),
+        *,
+        on_progress: Callable[[int], object] | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Names:
+        """List the image files, as `find_images` does."""
+        return find_images(self.path, include, on_progress=on_progress, say=say)
+
+    def read(self, name: str) -> bytes:
+        """Read a file."""
+        return read_file(self.path / name)
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a regular file; -1 of a folder, and of what is not there."""
+        return file_size(self.path / name)
+
+    def has(self, name: str) -> bool:
+        """Check whether there is a file, or a link, by a name."""
+        return lexists(self.path / name)
+
+    def open_error(self, name: str) -> OSError | None:
+        """Return why a file cannot be opened; None if it can."""
+        return _open_error(self.path / name)
+
+    def may_differ(self, name: str, size: int, since: float) -> bool:
+        """Check whether a file has other bytes than once, or was written since."""
+        status = os.stat(self.path / name)
+        return status.st_size != size or (size != 0 and status.st_mtime > since)
+
+    def count(self, seconds: float) -> int | None:
+        """Count the image files, if that is soon done."""
+        return count_images(self.path, seconds)
+
+    def lost(self, name: str) -> Path | None:
+        """Return the folder of an image, if it is gone or empty."""
+        folder = (self.path / name).parent
+        return None if is_nonempty_folder(folder) else folder
+
+    def whereabouts(self, name: str) -> str:
+        """Suggest what to do where the folder lacks an image of a store: it may be a level off."""
+        return whereabouts(self.path, name)
+
+
+def file_size(path: Path) -> int:
+    """Return the bytes of a regular file; -1 of a folder, and of what is not there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return -1
+    return status.st_size if S_ISREG(status.st_mode) else -1
 
 
 def lexists(image: Path) -> bool:
@@ -23,49 +82,6 @@ def lexists(image: Path) -> bool:
         require_access(error, image)
         return False
     return True
-
-
-def can_open(image: Path) -> bool:
-    """Check whether a file is there and may be read."""
-    return _open_error(image) is None
-
-
-def require_images(
-    images: Path,
-    names: Sequence[str],
-    option: str = "--images",
-    *,
-    rows: Sequence[int] | None = None,
-) -> None:
-    """Refuse a folder that is not the one that a store was made of, by some of its images."""
-    rows = range(len(names)) if rows is None else rows
-    count = len(rows)
-    first = range(min(FIRST, count))
-    spread = {(2 * i + 1) * count // (2 * SPREAD) for i in range(SPREAD)}
-    positions = sorted({*first, *spread})
-    missing = [position for position in positions if not lexists(images / names[rows[position]])]
-    if 2 * len(missing) > len(positions) or set(first) <= set(missing):
-        name = names[rows[missing[0]]]
-        raise StoreError(
-            f"{option} {images} must hold the images of the store, but {escaped(name)} and "
-            f"{len(missing) - 1} more of {len(positions)} checked are missing; nothing was "
-            f"changed: {whereabouts(images, name)}"
-        )
-
-
-def require_any(images: Path, names: Sequence[str], option: str = "--images") -> int:
-    """Refuse a folder in which none of some images can be opened, and count those that cannot."""
-    errors = [error for name in names if (error := _open_error(images / name)) is not None]
-    if len(errors) == len(names):
-        path = images / names[0]
-        require_access(errors[0], path)
-        first = escaped(names[0])
-        rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise StoreError(
-            f"{option} {images} must hold the images to be shown, got no {first}{rest}: "
-            f"{whereabouts(images, names[0])}"
-        )
-    return len(errors)
 
 
 def _open_error(image: Path) -> OSError | None:

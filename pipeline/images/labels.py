@@ -60,6 +60,12 @@ def class_remarks(classes: Sequence[str], source: str) -> list[str]:
     return lines
 
 
+def names_of_classes(names: Names, classes: Iterable[str]) -> Names:
+    """Leave out the images that are in the folder of none of some classes."""
+    wanted = set(classes)
+    return Names(name for name in names if name.partition("/")[0] in wanted)
+
+
 def labels_of(names: Names, source: str, *, classes: Sequence[str] | None = None) -> Labels:
     """Find the class of each image, numbered by `classes`, or by the images' own, sorted."""
     folders: dict[str, None] = {}

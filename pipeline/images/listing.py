@@ -8,8 +8,7 @@ import re
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dilo.pipeline.common.textfiles import read_lines
@@ -23,7 +22,7 @@ EXTENSIONS = frozenset(
     )
 )
 #: Of pictures that are not read; how many are passed over is said.
-_UNREAD_EXTENSIONS = frozenset(
+UNREAD_EXTENSIONS = frozenset(
     (
         *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".tga", ".exr", ".hdr", ".ico"),
         *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dds", ".jxr", ".raw"),
@@ -53,11 +52,11 @@ def find_images(
     if not root.is_dir():
         raise DiloError(f"images must be in a folder, got {root}: no such folder")
     globs = list(include)
-    matches = _matcher(globs)
+    matches = matcher(globs)
     lines, count = bytearray(), 0
     unread: Counter[str] = Counter()
-    for name in _walk(os.path.join(root, ""), EXTENSIONS | _UNREAD_EXTENSIONS):
-        if (extension := _extension(name)) in _UNREAD_EXTENSIONS:
+    for name in _walk(os.path.join(root, ""), EXTENSIONS | UNREAD_EXTENSIONS):
+        if (extension := extension_of(name)) in UNREAD_EXTENSIONS:
             unread[extension] += matches(name)
             continue
         count += 1
@@ -65,15 +64,20 @@ def find_images(
             on_progress(count)
         if matches(name):
             lines += escaped(name).encode() + b"\n"
-    note = _unread_note(unread)
+    note = unread_note(unread)
     if not count:
-        raise DiloError(
-            f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {root}: none found"
-            + (f"; {note}" if note else "")
-        )
+        raise none_found(root, note)
     if say is not None and note:
         say(f"{root}: {note}")
-    return _names_or_error(lines, globs, f"{count} images in {root}")
+    return names_or_error(lines, globs, f"{count} images in {root}")
+
+
+def none_found(path: Path, note: str = "") -> DiloError:
+    """Make the error of a folder or an archive without images."""
+    return DiloError(
+        f"a folder must hold images ({' '.join(sorted(EXTENSIONS))}), got {path}: none found"
+        + (f"; {note}" if note else "")
+    )
 
 
 def find_files(root: Path, extensions: Collection[str]) -> Iterator[str]:
@@ -105,7 +109,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
     nothing. Files need no extension, and are not looked for.
     """
     globs = list(include)
-    matches = _matcher(globs)
+    matches = matcher(globs)
     bases = [os.path.join(base, "") for base in (os.path.abspath(root), os.path.realpath(root))]
     lines, line_numbers, count = bytearray(), array("q"), 0
     with contextlib.closing(read_lines(file)) as raw_lines:
@@ -127,7 +131,7 @@ def read_list(file: Path, root: Path, include: Iterable[str] = ()) -> Names:
                 line_numbers.append(number)
     if not count:
         raise DiloError(f"a list must name images, one per line, got {file}, which names none")
-    names = _names_or_error(lines, globs, f"{count} images in {file}")
+    names = names_or_error(lines, globs, f"{count} images in {file}")
     if (repeated := names.first_repeated()) is not None:
         first = line_numbers[names.index(names[repeated])]
         raise DiloError(
@@ -146,8 +150,8 @@ def is_nonempty_folder(folder: Path) -> bool:
         return False
 
 
-def _matcher(globs: list[str]) -> Callable[[str], bool]:
-    """Make the function that checks whether one of some globs matches a path."""
+def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Make the function that checks whether one of some globs matches a path, or there is none."""
     tests = [("/" in glob, re.compile(fnmatch.translate(glob)).match) for glob in globs]
 
     def matches(path: str) -> bool:
@@ -157,7 +161,7 @@ def _matcher(globs: list[str]) -> Callable[[str], bool]:
     return matches if tests else lambda path: True
 
 
-def _names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
+def names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
     """Make names of lines; refuse globs that matched none."""
     if not lines:
         raise DiloError(
@@ -168,17 +172,18 @@ def _names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
     return Names.of_text(lines)
 
 
-def _extension(name: str) -> str:
+def extension_of(name: str) -> str:
     """Return the extension of a path, in small letters."""
     return name[name.rfind(".") :].lower()
 
 
-def _unread_note(counts: Counter[str]) -> str:
+def unread_note(counts: Mapping[str, int]) -> str:
     """Count in words the pictures that are not read, by extension; nothing where there are none."""
-    if not (total := counts.total()):
+    counter = +Counter(counts)
+    if not (total := counter.total()):
         return ""
-    kinds = ", ".join(f"{kind} ({n})" for kind, n in counts.most_common() if n)
-    kinds = kinds.partition(" ")[0] if len(+counts) == 1 else kinds
+    kinds = ", ".join(f"{kind} ({n})" for kind, n in counter.most_common())
+    kinds = kinds.partition(" ")[0] if len(counter) == 1 else kinds
     return f"{total} file{'s' * (total > 1)} skipped: {kinds}, which are not read"
 
 
@@ -225,7 +230,7 @@ def _sort_key(entry: os.DirEntry[str], extensions: Collection[str] = EXTENSIONS)
     name = entry.name
     if name.startswith("."):
         return ""
-    image = _extension(name) in extensions
+    image = extension_of(name) in extensions
     try:
         if entry.is_dir():
             return f"{name}/"
@@ -253,29 +258,3 @@ def _relative(name: str, bases: list[str]) -> str:
     if not path or ".." in parts or "\0" in path:
         raise ValueError(f"must be a path below --images {bases[0]}, got {escaped(name)}")
     return path
-
-
-#: Called now and then with the number of images so far.
-OnProgress = Callable[[int], object]
-#: Called with a line that a user should read.
-Say = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class ImageSelection:
-    """Which images a store is of."""
-
-    #: Folder of images.
-    root: Path
-    #: A list of images, as `read_list` reads it; unless given, all below the folder.
-    list_file: Path | None = None
-    #: Only images that match one of these globs, as `find_images` compares them.
-    include: tuple[str, ...] = ()
-    #: Only the first so many of them.
-    limit: int | None = None
-
-    def names(self, on_progress: OnProgress | None = None, say: Say | None = None) -> Names:
-        """List their paths below the folder, in the order of a store's rows."""
-        if self.list_file is not None:
-            return read_list(self.list_file, self.root, self.include)[: self.limit]
-        return find_images(self.root, self.include, on_progress=on_progress, say=say)[: self.limit]

@@ -14,8 +14,8 @@ from dilo.pipeline.compute.shard import ShardBuilder, ShardOpener, per_image_wor
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images.decoding import decode_reduced
-from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.gpus import require_gpus
 from dilo.pipeline.masks.network import (
     InferenceSettings,
@@ -165,7 +165,7 @@ def make_masks(
     >>> store["a/b.jpg"].shape  # doctest: +SKIP
     (224, 224)
     """
-    selection = images if isinstance(images, ImageSelection) else ImageSelection(Path(images))
+    selection = ImageSelection.of(images)
     weights = Path(weights) if weights is not None else None
     recipe = recipe_by_weights(method, refine, settings or {}, weights)
     spec, store = mask_spec(recipe, size), Path(out).absolute()
@@ -179,8 +179,10 @@ def make_masks(
         if not (store / PLAN).exists():
             check_weights(recipe, file, names)
     create_store(store, plan, names)
+    content = selection.open(store)
+    content.keep(store)
     build_store(
-        ShardBuilder(selection.root.absolute(), store, MethodSource(inference)),
+        ShardBuilder(content.absolute(), store, MethodSource(inference)),
         plan,
         jobs=workers,
         before_start=lambda: precompile(recipe, say or (lambda line: None)),

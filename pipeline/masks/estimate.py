@@ -14,6 +14,7 @@ from dilo.pipeline.common.printing import counted, failure_lines
 from dilo.pipeline.compute.arrays import ArrayTask
 from dilo.pipeline.compute.shard import ShardOpener
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.masks.sample import Sample, spread_rows, take_sample
 from dilo.pipeline.store.plan import PLAN, Plan
 from dilo.pipeline.store.status import missing_shards
@@ -105,7 +106,7 @@ class Estimate:
 
 
 def estimate(
-    images: Path,
+    images: ImageSource,
     store: Path,
     plan: Plan,
     names: Names,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.pipeline.errors import ImageError, StoreError
-from dilo.pipeline.images.decoding import decode
 from dilo.pipeline.images.names import Names, escaped, short_names
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import BLANK, Picture, fit, sheet, text_cell
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.masks.imported import IMPORTED
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan
@@ -41,7 +41,7 @@ def choose_images(names: Sequence[str], *, count: int, seed: int) -> list[str]:
     return [names[index] for index in sorted(chosen.tolist())]
 
 
-def mask_sheet(store: MaskStore, images: Path, chosen: Sequence[str]) -> Image.Image:
+def mask_sheet(store: MaskStore, images: ImageSource, chosen: Sequence[str]) -> Image.Image:
     """Draw a contact sheet of a store: two images a row, each as image, mask, foreground."""
     captions = short_names(chosen)
     triples = [_triple(store, images, name, captions[name]) for name in chosen]
@@ -49,11 +49,11 @@ def mask_sheet(store: MaskStore, images: Path, chosen: Sequence[str]) -> Image.I
     return sheet([[picture for triple in pair for picture in triple] for pair in pairs])
 
 
-def _triple(store: MaskStore, images: Path, name: str, caption: str) -> list[Picture]:
+def _triple(store: MaskStore, images: ImageSource, name: str, caption: str) -> list[Picture]:
     """Make the three cells of one image."""
     mask = store[name]
     try:
-        image = decode(images / name)
+        image = images.decode(name)
     except ImageError as error:
         return [Picture(BLANK, caption), Picture(BLANK, str(error)), Picture(BLANK)]
     return [
@@ -117,7 +117,7 @@ class Comparison:
             for store, title in zip(self.stores, titles, strict=True)
         ]
 
-    def sheet(self, images: Path, chosen: Sequence[str]) -> Image.Image:
+    def sheet(self, images: ImageSource, chosen: Sequence[str]) -> Image.Image:
         """Draw a row an image: the image, then its mask in each store, or why there is none."""
         reasons = [_failure_reasons(store, chosen) for store in self.stores]
         captions = short_names(chosen)
@@ -128,13 +128,13 @@ class Comparison:
         return sheet(rows, column_titles=["image", *self.titles()], shrink_rows=True)
 
     def _row(
-        self, images: Path, name: str, caption: str, reasons: list[str | None]
+        self, images: ImageSource, name: str, caption: str, reasons: list[str | None]
     ) -> list[Picture]:
         """Make the cells of one image."""
         failures = [None if reason is None else Picture(text_cell(reason)) for reason in reasons]
         try:
             # As the sheet will scale it: a thousand whole photographs would fill the memory.
-            image = np.asarray(fit(decode(images / name)))
+            image = np.asarray(fit(images.decode(name)))
         except ImageError as error:
             blanks = [cell or Picture(text_cell("")) for cell in failures]
             return [Picture(text_cell(str(error)), caption), *blanks]

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -12,6 +11,7 @@ from dilo.pipeline.compute.failures import FailureRecorder, Unread, refuse
 from dilo.pipeline.compute.shard import ShardOpener, process_rows
 from dilo.pipeline.compute.worker import single_threaded
 from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store.maskrows import MaskRows, compressed_size
 from dilo.pipeline.store.plan import Plan
 
@@ -58,7 +58,7 @@ def spread_rows(plan: Plan, shards: Sequence[int], limit: int = MAX_IMAGES) -> l
 
 
 def take_sample(
-    images: Path,
+    images: ImageSource,
     names: Sequence[str],
     method: str,
     opener: ShardOpener,
@@ -92,7 +92,7 @@ def take_sample(
 
 
 def _make_rows(
-    images: Path, names: Sequence[str], method: str, opener: ShardOpener
+    images: ImageSource, names: Sequence[str], method: str, opener: ShardOpener
 ) -> tuple[MaskRows, FailureRecorder]:
     """Make masks of the first image, or of the first batch."""
     batch = opener(range(1), [names[0]]).batch

@@ -8,8 +8,8 @@ from typing import Any
 
 from dilo.pipeline.common.files import remove_leftovers, write_if_absent, write_text
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import ImageSelection, OnProgress, Say
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection, OnProgress, Say
 from dilo.pipeline.store.plan import (
     IMAGES,
     MAX_SHARD,
@@ -73,8 +73,7 @@ def plan_store(
     existing = Plan.load_retyped(store) if (store / PLAN).exists() else None
     names = _load_list(store, existing) if reuse_list and existing else None
     if names is None:
-        selection = images if isinstance(images, ImageSelection) else ImageSelection(images)
-        names = selection.names(on_progress, say)
+        names = ImageSelection.of(images).names(on_progress, say, store)
     if shard_size is None:
         shard_size = existing.shard_size if existing else _default_shard_size(spec, names)
     plan = spec.plan(names, shard_size)

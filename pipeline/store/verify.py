@@ -22,9 +22,10 @@ from dilo.pipeline.errors import (
     StoreError,
     require_access,
 )
-from dilo.pipeline.images.decoding import read_file
-from dilo.pipeline.images.folder import lexists, require_images, whereabouts
+from dilo.pipeline.images.folder import lexists
 from dilo.pipeline.images.names import escaped, unescaped
+from dilo.pipeline.images.presence import require_images
+from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store.plan import PLAN, Plan, cached_names, load_names, shard_path
 from dilo.pipeline.store.shardfile import DIGEST, matches_digest, reading_shard
 
@@ -96,8 +97,8 @@ class Verifier:
 
     #: The store.
     store: Path
-    #: Folder of the images; if given, each is read and compared with the one that was read.
-    images: Path | None = None
+    #: The images; if given, each is read and compared with the one that was read.
+    images: ImageSource | None = None
 
     def __call__(self, shard: int) -> Check:
         """Re-read one shard."""
@@ -138,7 +139,9 @@ def find_faults(store: Path, plan: Plan, shard: int, expected: list[str]) -> lis
     return []
 
 
-def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = False) -> Changes:
+def compare_images(
+    images: ImageSource, store: Path, shard: int, *, thorough: bool = False
+) -> Changes:
     """Compare the images of a finished shard with those that were read for it.
 
     If `thorough`, each image is read; otherwise only those that are as large as they were but were
@@ -151,12 +154,12 @@ def compare_images(images: Path, store: Path, shard: int, *, thorough: bool = Fa
     changes = Changes(sum(size > 0 for size in columns[0].tolist()))
     for name, size, crc in zip(names, *(column.tolist() for column in columns), strict=True):
         if size >= 0:  # else it was not read
-            _compare_image(images / unescaped(name), name, (size, crc), since, changes)
+            _compare_image(images, name, (size, crc), since, changes)
     return changes
 
 
 def require_unchanged(
-    images: Path,
+    images: ImageSource,
     store: Path,
     shards: list[int],
     *,
@@ -171,24 +174,24 @@ def require_unchanged(
             total += changes
             advance()
     if total.lost:
-        raise StoreError(f"--images {images}: {_describe_lost(images, total)}")
+        raise StoreError(f"--images {images.path}: {_describe_lost(images, total)}")
     if total.mostly_changed:
         raise StoreError(_describe_other_folder(store, total))
     if total.changed:
         raise StoreError(
-            f"--images {images}: {len(total.changed)} images must be those that the store was "
+            f"--images {images.path}: {len(total.changed)} images must be those that the store was "
             f"made of, got others, such as {min(total.changed)!r}: dilo-prep verify {store} "
-            f"--images {images} --repair moves their shards aside, to be rebuilt; or give a "
+            f"--images {images.path} --repair moves their shards aside, to be rebuilt; or give a "
             f"new folder"
         )
 
 
-def _describe_lost(images: Path, changes: Changes) -> str:
+def _describe_lost(images: ImageSource, changes: Changes) -> str:
     """Describe which images are not there, or cannot be read now."""
     if changes.absent:
         return (
             f"{len(changes.absent)} of {changes.checked} images are missing, such as "
-            f"{changes.absent[0]!r}: {whereabouts(images, unescaped(changes.absent[0]))}"
+            f"{changes.absent[0]!r}: {images.whereabouts(unescaped(changes.absent[0]))}"
         )
     name, reason = next(iter(changes.unread.items()))
     return (
@@ -198,18 +201,20 @@ def _describe_lost(images: Path, changes: Changes) -> str:
 
 
 def _compare_image(
-    image: Path, name: str, recorded: tuple[int, int], since: float, changes: Changes
+    images: ImageSource, name: str, recorded: tuple[int, int], since: float, changes: Changes
 ) -> None:
     """Record in `changes` an image that is another than that which was read, or is lost."""
     size, crc32 = recorded
+    path = unescaped(name)
     try:
-        status = os.stat(image)
-        if status.st_size == size and (size == 0 or status.st_mtime <= since):
+        if not images.may_differ(path, size, since):
             return
-        content = read_file(image)
+        content = images.read(path)
     except (OSError, ImageError) as error:
         if error.errno in SHORTAGE_ERRNOS:
-            raise AccessError(f"{image}: {error}: {REMEDIES[error.errno]}", error.errno) from error
+            raise AccessError(
+                f"{images.location(path)}: {error}: {REMEDIES[error.errno]}", error.errno
+            ) from error
         if not size:  # what could not be read then may stay so
             return
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
@@ -221,11 +226,11 @@ def _compare_image(
         changes.changed.append(name)
 
 
-def require_right_folder(images: Path, changes: Changes) -> None:
+def require_right_folder(images: ImageSource, changes: Changes) -> None:
     """Refuse to say anything of a store by a folder that most of its images are not in."""
     if 2 * changes.lost > changes.checked:
         reason = _describe_lost(images, changes)
-        raise StoreError(f"--images {images}: nothing was moved: {reason}")
+        raise StoreError(f"--images {images.path}: nothing was moved: {reason}")
 
 
 def move_damaged(store: Path, plan: Plan, checks: list[Check]) -> list[Path]:

@@ -12,6 +12,7 @@ from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.images.folder import FolderSource
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,8 @@ def test_a_shard_built_apart_is_the_shard_of_an_undisturbed_run(
     images, masks, undisturbed, tmp_path
 ):
     run(*crops(images, masks, tmp_path / "store", "--plan-only"))
-    IsolatedBuilder(ShardBuilder(images, tmp_path / "store", BackgroundSource(masks))).build(7)
+    IsolatedBuilder(
+        ShardBuilder(FolderSource(images), tmp_path / "store", BackgroundSource(masks))
+    ).build(7)
     name = "shard-00007.h5"
     assert (tmp_path / "store" / name).read_bytes() == undisturbed[name]

@@ -10,8 +10,9 @@ from support.stores import create_mask_store
 from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.compute.shard import ShardBuilder
-from dilo.pipeline.images.listing import ImageSelection
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
@@ -24,7 +25,7 @@ def masks_of(images: Path, store: Path) -> MaskStore:
     """Make masks of 32 x 32."""
     plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        ShardBuilder(images, store, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(shard)
     return MaskStore(store)
 
 
@@ -53,7 +54,9 @@ def built(
 ) -> Path:
     """Make a store."""
     plan = planned(images, store, recipe, size=size)
-    builder = ShardBuilder(images, store, BackgroundSource(masks.folder if masks else None))
+    builder = ShardBuilder(
+        FolderSource(images), store, BackgroundSource(masks.folder if masks else None)
+    )
     for shard in range(plan.shards):
         builder.build(shard)
     return store

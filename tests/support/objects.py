@@ -11,6 +11,7 @@ from support.runs import losses
 from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.engine import checkpoint
@@ -54,7 +55,7 @@ def store_of(images: Path, store: Path) -> Path:
     """Make the store of their masks by RBD."""
     plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
-        ShardBuilder(images, store, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(shard)
     return store
 
 

@@ -11,6 +11,7 @@ from support.photographs import photograph_folder
 from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.train.data.images import find_image_set
@@ -43,7 +44,7 @@ def photographs_and_masks(root: Path, count: int = 13) -> tuple[Path, Path]:
     images, store = photograph_folder(root / "images", count), root / "masks"
     plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32, shard_size=1)
     for shard in range(plan.shards):
-        ShardBuilder(images, store, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(shard)
     return images, store
 
 

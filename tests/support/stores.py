@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dilo.pipeline.images.listing import ImageSelection
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.computed import mask_spec
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.create import StoreSpec, create_store, plan_store

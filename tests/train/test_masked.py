@@ -74,6 +74,6 @@ def test_a_file_that_is_no_image_and_one_that_may_not_be_read_now_are_named(made
         def decode(path, error=error):
             raise error
 
-        monkeypatch.setattr("dilo.train.masked.decode", decode)
+        monkeypatch.setattr("dilo.pipeline.images.folder.read_file", decode)
         with pytest.raises(kind, match=re.escape(str(path))):
             load(path)

@@ -78,7 +78,7 @@ def _image_cells(views: ViewDataset, index: int) -> tuple[NDArray[np.uint8], lis
     index = int(views.source.indices[row])
     cells = [Picture(image, escaped(views.source.names[index]).rsplit("/", 1)[-1])]
     if views.source.store is not None:
-        cells.append(mask_picture(views.source.store[index], image))
+        cells.append(mask_picture(views.source.mask(index), image))
     return image, cells
 
 
@@ -133,7 +133,7 @@ def _paste_cells(views: ViewDataset, bank: BackgroundBank, index: int) -> list[P
     if views.source.store is None:
         return cells
     recipe = views.recipe
-    alpha = mask_to_alpha(views.source.store[index], recipe.paste)
+    alpha = mask_to_alpha(views.source.mask(index), recipe.paste)
     pixels = torch.tensor(image).permute(2, 0, 1) / 255
     uniform = PasteUniforms(0.0, *np.random.default_rng((recipe.seed, index)).random(6).tolist())
     for kind in (GRAY, *bank.counts):

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from dilo.pipeline.cli.options import EXISTING, json_option, print_result, user_errors
+from dilo.pipeline.cli.selection import IMAGES, IMAGES_HELP
 from dilo.pipeline.compute.workercount import default_workers
 from dilo.train.cli.options import accumulate_option, set_option, workers_option
 
 
 @click.command()
-@click.option("--images", type=EXISTING, help="Folder of images, at any depth.")
+@click.option("--images", type=IMAGES, help=IMAGES_HELP)
 @click.option("--masks", type=EXISTING, help="Mask store that dilo-prep masks made of the images.")
 @click.option("--recipe", "name", default="moco-v2", show_default=True, metavar="NAME")
 @set_option

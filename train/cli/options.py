@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,7 +18,13 @@ from dilo.pipeline.cli.options import (
     print_result,
 )
 from dilo.pipeline.cli.outputs import PNG_FILE
+from dilo.pipeline.cli.selection import IMAGES, IMAGES_HELP, make_selection, narrowing_options
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP
+
+if TYPE_CHECKING:
+    from dilo.pipeline.images.selection import ImageSelection
+
+Value = TypeVar("Value")
 
 PICTURE = PNG_FILE
 #: Stands for a --recipe without a name.
@@ -30,12 +36,20 @@ class DataOptions:
     """What to train, on what, and where to leave it."""
 
     images: Path | None
+    list_file: Path | None
+    include: tuple[str, ...]
+    limit: int | None
     name: str | None
     masks: Path | None
     backgrounds: tuple[Path, ...]
     init: Path | None
     out: Path | None
     overrides: tuple[str, ...]
+
+    def selection(self) -> "ImageSelection":
+        """Return which images are trained on; refuse --images left out."""
+        images = required(self.images, "--images")
+        return make_selection(images, self.list_file, self.include, self.limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +92,13 @@ class Action:
     pastes: Path | None
     bench: bool
     print_recipe: bool
+
+
+def required(value: Value | None, option: str) -> Value:
+    """Refuse an option left out, in click's words, which `plot` and --print must not meet."""
+    if value is None:
+        raise click.UsageError(f"Missing option '{option}'.")
+    return value
 
 
 def recipe_option(
@@ -155,9 +176,8 @@ data_options = option_group(
     "data",
     DataOptions,
     {
-        "images": click.option(
-            "--images", type=EXISTING, help="Folder of images; searched recursively."
-        ),
+        "images": click.option("--images", type=IMAGES, help=IMAGES_HELP),
+        **narrowing_options(),
         "name": recipe_option(_listing, _names),
         "masks": click.option(
             "--masks", type=EXISTING, help="Store of their masks, by dilo-prep masks."
@@ -295,7 +315,7 @@ watching_options = option_group(
         ),
         "knn_test": click.option(
             "--knn-test",
-            type=EXISTING,
+            type=IMAGES,
             show_default="a tenth of at most 10,000 training images",
             help="Class folders of test images for --knn-every.",
         ),

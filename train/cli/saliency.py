@@ -16,6 +16,7 @@ from dilo.pipeline.cli.options import (
     say,
     user_errors,
 )
+from dilo.pipeline.cli.selection import IMAGES, IMAGES_HELP, make_selection, narrowing_options
 from dilo.pipeline.common.printing import counted
 from dilo.train.cli.mistyped import SaliencyCommand
 from dilo.train.cli.options import (
@@ -28,13 +29,15 @@ from dilo.train.cli.options import (
     log_every_option,
     print_option,
     recipe_option,
+    required,
     set_option,
     tensorboard_option,
 )
-from dilo.train.cli.train import report, required, run_options, show_recipe
+from dilo.train.cli.train import report, run_options, show_recipe
 from dilo.train.runtime.launch import is_first, quiet
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from dilo.pipeline.images.selection import ImageSelection
     from dilo.train.saliency.pairs import ImageMaskPairs
 
 
@@ -43,6 +46,9 @@ class SaliencyDataOptions:
     """What to train on what, and where to leave it."""
 
     images: Path | None
+    list_file: Path | None
+    include: tuple[str, ...]
+    limit: int | None
     truth: Path | None
     backgrounds: tuple[Path, ...]
     out: Path | None
@@ -52,6 +58,11 @@ class SaliencyDataOptions:
     test_images: Path | None
     test_truth: Path | None
     test_every: int
+
+    def selection(self) -> "ImageSelection":
+        """Return which images are trained on; refuse --images left out."""
+        images = required(self.images, "--images")
+        return make_selection(images, self.list_file, self.include, self.limit)
 
 
 def _listing() -> str:
@@ -75,9 +86,10 @@ data_options = option_group(
     {
         "images": click.option(
             "--images",
-            type=EXISTING,
-            help="Folder of images; searched recursively. Needed to train.",
+            type=IMAGES,
+            help=f"{IMAGES_HELP} Needed to train.",
         ),
+        **narrowing_options(),
         "truth": click.option(
             "--truth",
             type=EXISTING,
@@ -96,7 +108,7 @@ data_options = option_group(
         ),
         "overrides": set_option,
         "test_images": click.option(
-            "--test-images", type=EXISTING, help="Test images, never trained on."
+            "--test-images", type=IMAGES, help="Test images, never trained on."
         ),
         "test_truth": click.option(
             "--test-truth", type=EXISTING, help="Masks by people: PNGs named like the test images."
@@ -158,7 +170,7 @@ def saliency(
         recipe = recipe_of(SALIENCY, options.name, options.overrides)
         show_recipe(recipe, options.name, options.overrides, as_json=as_json)
         return
-    images, truth = required(options.images, "--images"), required(options.truth, "--truth")
+    images, truth = options.selection(), required(options.truth, "--truth")
     out = required(options.out, "--out")
     from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.saliency.pairs import find_pairs

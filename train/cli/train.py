@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,19 +12,25 @@ from dilo.pipeline.cli.options import print_result, say
 from dilo.pipeline.common.printing import printable
 from dilo.pipeline.compute.workercount import default_workers
 from dilo.pipeline.errors import DiloError
-from dilo.train.cli.options import Action, Computing, DataOptions, Keeping, Watching
+from dilo.train.cli.options import (
+    Action,
+    Computing,
+    DataOptions,
+    Keeping,
+    Watching,
+    required,
+)
 from dilo.train.runtime.launch import is_first, launched_ranks, quiet
 from dilo.train.runtime.signals import PREEMPTED
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from dilo.pipeline.images.selection import ImageSelection
     from dilo.train.augment.backgrounds import Stores
     from dilo.train.data.images import ImageSet
     from dilo.train.engine.trainer import Result
     from dilo.train.recipes.recipe import Recipe
     from dilo.train.recipes.saliency_recipe import RunRecipe
     from dilo.train.runtime.options import RunOptions
-
-Value = TypeVar("Value")
 
 
 def run(
@@ -43,7 +49,7 @@ def run(
         name = required(data.name, "--recipe")
         show_recipe(load_recipe(name, data.overrides), name, data.overrides, as_json=as_json)
         return 0
-    images, name = required(data.images, "--images"), required(data.name, "--recipe")
+    images, name = data.selection(), required(data.name, "--recipe")
     if watching.knn_test and not watching.knn_every:
         raise click.UsageError("--knn-test needs --knn-every K.")
     first = is_first()
@@ -82,13 +88,6 @@ def _require_one_process(action: Action, *, first: bool) -> None:
             )
 
 
-def required(value: Value | None, option: str) -> Value:
-    """Refuse an option left out, in click's words, which `plot` and --print must not meet."""
-    if value is None:
-        raise click.UsageError(f"Missing option '{option}'.")
-    return value
-
-
 def show_recipe(recipe: "RunRecipe", name: str, overrides: Sequence[str], *, as_json: bool) -> None:
     """Print a recipe on standard output, as TOML that --recipe takes and people can read."""
     from dilo.train.recipes import recipe_text
@@ -107,7 +106,7 @@ def show_recipe(recipe: "RunRecipe", name: str, overrides: Sequence[str], *, as_
 
 def _draw(
     action: Action,
-    images: Path,
+    images: "ImageSelection",
     data: DataOptions,
     recipe: "Recipe",
     log: Callable[[str], None],
@@ -131,7 +130,8 @@ def _draw(
         require_drawn(stores, recipe.paste, name)
         view_sheet(source, recipe, stores).save(action.preview, format="PNG")
         swap = ", and the swap of the first" if recipe.moco.swap_negatives else ""
-        words = f"{action.preview}: image, mask, and both views of epoch {recipe.paste.from_epoch}{swap}"
+        views = f"both views of epoch {recipe.paste.from_epoch}{swap}"
+        words = f"{action.preview}: image, mask, and {views}"
         print_result([words], {"preview": str(action.preview)}, as_json=as_json)
 
 
@@ -203,7 +203,11 @@ def report(result: "Result", log: Callable[[str], None], *, as_json: bool) -> in
 
 
 def _source(
-    images: Path, masks: Path | None, recipe: "Recipe", name: str, log: Callable[[str], None]
+    images: "ImageSelection",
+    masks: Path | None,
+    recipe: "Recipe",
+    name: str,
+    log: Callable[[str], None],
 ) -> "ImageSet":
     """Find images and masks, and log how many are used."""
     from dilo.train.data.images import find_image_set
@@ -211,7 +215,7 @@ def _source(
     if masks is None:
         require_no_masks(recipe, name)
     source = find_image_set(images, masks, recipe.paste.min_coverage, say=log)
-    skipped, never_pasted = len(source.names) - len(source.indices), source.never_pasted
+    skipped, never_pasted = source.unreadable, source.never_pasted
     bound = recipe.paste.min_coverage
     log(
         source.share()

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.pipeline.images import decode
 from dilo.train.data.crop import crop, mask_to_alpha, object_share
 from dilo.train.data.draws import GRAY, Box, PasteDraw, ViewDraw, view_draw
 from dilo.train.data.images import ImageSet, first_readable
@@ -177,8 +176,9 @@ class ViewDataset(Dataset[CropSample]):
 
     def _alpha(self, index: int) -> NDArray[np.uint8] | None:
         """Read the mask of an image as the alpha of its pastes; None without a store."""
-        store = self.source.store
-        return None if store is None else mask_to_alpha(store[index], self.recipe.paste)
+        if self.source.store is None:
+            return None
+        return mask_to_alpha(self.source.mask(index), self.recipe.paste)
 
     def _draw(
         self,
@@ -204,7 +204,7 @@ class ViewDataset(Dataset[CropSample]):
     def read(self, index: int) -> tuple[NDArray[np.uint8], int]:
         """Read an image, or the next one if it cannot be read; return its row of `indices` too."""
         source = self.source
-        return first_readable(source, index, lambda i: decode(source.folder / source.names[i]))
+        return first_readable(source, index, lambda i: source.images.decode(source.names[i]))
 
 
 def collate(samples: Sequence[CropSample]) -> CropBatch:

@@ -1,7 +1,6 @@
 """Images as evaluations see them: the middle of each, or all of it, or why it cannot be read."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +12,9 @@ from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
 from dilo.pipeline.errors import ImageError, require_access
-from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.resizing import squash
+from dilo.pipeline.images.source import ImageSource
 
 Item = tuple[int, Tensor | str]
 
@@ -43,8 +42,8 @@ class EvalImages(Dataset[Item]):
 
     Parameters
     ----------
-    root : Path
-        Folder of the images.
+    images : ImageSource
+        Where they are read.
     names : Names
         Their relative paths.
     size : int
@@ -55,12 +54,12 @@ class EvalImages(Dataset[Item]):
 
     def __init__(
         self,
-        root: Path,
+        images: ImageSource,
         names: Names,
         size: int,
         crop: Callable[[NDArray[np.uint8], int], Tensor] = center_crop,
     ) -> None:
-        self._root = root
+        self._images = images
         self._names = names
         self._size = size
         self._crop = crop
@@ -69,12 +68,12 @@ class EvalImages(Dataset[Item]):
         return len(self._names)
 
     def __getitem__(self, position: int) -> Item:
-        path = self._root / self._names[position]
+        name = self._names[position]
         try:
-            image = decode(path)
+            image = self._images.decode(name)
         except ImageError as error:
             # Left out where it is no image; not where the system does not give it now.
-            require_access(error, path)
+            require_access(error, self._images.location(name))
             return position, str(error)
         return position, self._crop(image, self._size)
 

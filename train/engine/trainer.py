@@ -128,7 +128,12 @@ class Task(ABC):
 
     def describe(self) -> tuple[dict[str, Any], str]:
         """Return facts for run.json, and a line for the log: where the rate comes from."""
-        facts = {"images": len(self.source.indices), "images_in_folder": self.source.in_folder}
+        facts: dict[str, Any] = {
+            "images": len(self.source.indices),
+            "images_in_folder": self.source.in_folder,
+        }
+        if self.source.selection is not None and self.source.is_narrowed:
+            facts["selection"] = self.source.selection.options()
         return facts, describe_rate(self.recipe.optimizer)
 
     def begin(self, say: Callable[[str], None]) -> dict[str, Any]:

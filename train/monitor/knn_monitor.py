@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.labels import labels_of
-from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.labels import labels_of, names_of_classes
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.source import ImageSource, open_images
 from dilo.train.augment.color import to_color_space
 from dilo.train.data.draws import evaluation_order
 from dilo.train.data.evaluation import EvalImages, Item
@@ -39,7 +39,7 @@ BATCH = 64
 class _Subset:
     """Images and their classes: the bank, or the queries."""
 
-    folder: Path
+    images: ImageSource
     names: Names
     labels: Tensor
 
@@ -104,7 +104,7 @@ class KnnMonitor:
         if test is None:
             self._queries = _subset(source, positions[:query_count], labels.numbers)
         else:
-            self._queries = _test_subset(test, source.folder, self._classes)
+            self._queries = _test_subset(test, source, self._classes)
         self.k = min(K, len(self._bank.names))
 
     def evaluate(
@@ -154,7 +154,7 @@ class KnnMonitor:
         first = distributed.rank() * per_rank
         positions = [min(position, count - 1) for position in range(first, first + per_rank)]
         loading: Any = make_loader(
-            EvalImages(subset.folder, subset.names, self._size),
+            EvalImages(subset.images, subset.names, self._size),
             in_order(positions, BATCH),
             workers=self._workers,
             pin=self._device.type == "cuda",
@@ -181,19 +181,25 @@ def _subset(source: ImageSet, positions: NDArray[np.int64], numbers: NDArray[np.
     """Select some of the training images, in the order of their paths."""
     positions = np.sort(positions)
     names = Names(source.names[int(position)] for position in positions)
-    return _Subset(source.folder, names, torch.from_numpy(numbers[positions]))
+    return _Subset(source.images, names, torch.from_numpy(numbers[positions]))
 
 
-def _test_subset(test: Path, images: Path, classes: Sequence[str]) -> _Subset:
-    """Take all images of a folder, by the classes of the training images."""
-    if test.resolve() == images.resolve():
+def _test_subset(test: Path, source: ImageSet, classes: Sequence[str]) -> _Subset:
+    """Take all images of a folder, by the classes of the training images.
+
+    If these are a part of their folder, images of other classes are left out.
+    """
+    if test.resolve() == source.folder.resolve():
         raise DiloError(
             f"--knn-test must be another folder than --images, got {test}: else every image finds "
             "itself; without --knn-test, a part of the images is used for testing"
         )
-    names = find_images(test)
+    images = open_images(test)
+    names = images.find()
+    if source.is_narrowed:
+        names = names_of_classes(names, classes) or names
     labels = labels_of(names, f"--knn-test {test}", classes=classes)
-    return _Subset(test, names, torch.from_numpy(labels.numbers))
+    return _Subset(images, names, torch.from_numpy(labels.numbers))
 
 
 def _collate(size: int, items: list[Item]) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Images and what is to be found in them: masks of people in a folder, or those of a store."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import find_images
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.files import mask_files, read_mask, remarks, require_same_picture
 from dilo.pipeline.masks.imported import match_masks
 from dilo.pipeline.store import MaskStore
@@ -50,9 +50,9 @@ class ImageMaskPairs:
 
     def read(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Read an image and its mask."""
-        image = decode(self.source.folder / self.source.names[position])
+        image = self.source.images.decode(self.source.names[position])
         if self.source.store is not None:
-            return image, self.source.store[position]
+            return image, self.source.mask(position)
         row = int(np.searchsorted(self.source.indices, position))
         mask = read_mask(self.folder / (self.pngs or ())[row])
         require_same_picture(mask.shape, (image.shape[0], image.shape[1]))
@@ -72,22 +72,32 @@ def squash_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def find_pairs(
-    images: Path, truth: Path, min_coverage: float = 0.0, *, option: str = "--truth"
+    images: Path | ImageSelection,
+    truth: Path,
+    min_coverage: float = 0.0,
+    *,
+    option: str = "--truth",
 ) -> ImageMaskPairs:
     """Pair the images of a folder with masks."""
+    selection = ImageSelection.of(images)
     if (truth / "plan.json").exists():
-        return _pairs_of_store(images, truth, min_coverage, option)
-    return _pairs_of_folder(images, truth, option)
+        return _pairs_of_store(selection, truth, min_coverage, option)
+    return _pairs_of_folder(selection, truth, option)
 
 
-def _pairs_of_store(images: Path, truth: Path, min_coverage: float, option: str) -> ImageMaskPairs:
+def _pairs_of_store(
+    images: ImageSelection, truth: Path, min_coverage: float, option: str
+) -> ImageMaskPairs:
     """Pair images with the masks of a store, but those that failed, are empty or too small."""
     source = find_image_set(images, truth, min_coverage, option=option)
     store = MaskStore(truth)
     status, coverage = store.columns("status", "coverage")
-    failed, empty = status == FAILED, coverage == 0
+    unlisted = np.zeros(len(source.names), bool)
+    if source.rows is not None:
+        status, coverage, unlisted = status[source.rows], coverage[source.rows], source.rows < 0
+    failed, empty = (status == FAILED) & ~unlisted, (coverage == 0) & ~unlisted
     has_mask = source.has_mask & ~failed
-    too_small = ~(has_mask | failed | empty)
+    too_small = ~(has_mask | failed | empty | unlisted)
     if not has_mask.any():
         raise DiloError(
             f"{option} {truth} must have masks that cover at least {min_coverage:g} of the image, "
@@ -97,30 +107,31 @@ def _pairs_of_store(images: Path, truth: Path, min_coverage: float, option: str)
     skipped = _skipped_lines(
         source.names,
         {
+            f"without a mask in {truth}": unlisted,
             "for which no mask could be made": failed,
             "whose mask is empty": empty & ~failed,
             f"whose mask covers under {min_coverage:g}": too_small,
         },
     )
     usable = np.flatnonzero(has_mask)
-    origin = source.store, source.in_folder
-    usable_source = ImageSet(source.folder, source.names, usable, has_mask, *origin)
+    usable_source = dataclasses.replace(source, indices=usable, has_mask=has_mask)
     return ImageMaskPairs(usable_source, None, truth, skipped)
 
 
-def _pairs_of_folder(images: Path, truth: Path, option: str) -> ImageMaskPairs:
+def _pairs_of_folder(images: ImageSelection, truth: Path, option: str) -> ImageMaskPairs:
     """Find the mask of each image by its name."""
     passed_over: list[str] = []
-    names = find_images(images, say=passed_over.append)
-    pngs = match_masks(names, mask_files(truth, images), f"{option} {truth} must be a store, or")
+    names = images.names(say=passed_over.append)
+    pngs = match_masks(
+        names, mask_files(truth, images.root), f"{option} {truth} must be a store, or"
+    )
     usable = np.array(list(pngs), np.int64)
     has_mask = np.zeros(len(names), bool)
     has_mask[usable] = True
     skipped = _skipped_lines(names, {f"without a mask in {truth}": ~has_mask})
     skipped += (*passed_over, *remarks(truth, list(pngs.values())))
-    return ImageMaskPairs(
-        ImageSet(images, names, usable, has_mask, None), Names(pngs.values()), truth, skipped
-    )
+    source = ImageSet(images.open(), names, usable, has_mask, None, selection=images)
+    return ImageMaskPairs(source, Names(pngs.values()), truth, skipped)
 
 
 def _skipped_lines(names: Names, reasons: dict[str, NDArray[np.bool_]]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from support.reliance import NINE, challenge_folder, in_to_in9
 
 from dilo.eval.backgrounds.challenge import Frames, find_challenge, frame, read_mapping
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images import decode
 
 
 def test_the_variations_that_are_there_are_found_with_nine_classes(tmp_path):
@@ -42,11 +43,11 @@ def test_another_layout_is_refused(tmp_path):
 def test_images_of_the_right_size_are_shown_untouched_and_others_squashed(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    assert (frame(tmp_path / "x.png", 8).permute(1, 2, 0).numpy() == pixels).all()
+    assert (frame(decode(tmp_path / "x.png"), 8).permute(1, 2, 0).numpy() == pixels).all()
     wide = np.zeros((8, 32, 3), np.uint8)
     wide[:, 16:] = 255
     Image.fromarray(wide).save(tmp_path / "y.png")
-    squashed = frame(tmp_path / "y.png", 16)
+    squashed = frame(decode(tmp_path / "y.png"), 16)
     assert squashed.shape == (3, 16, 16)
     assert int(squashed[:, :, :7].max()) == 0
     assert int(squashed[:, :, 9:].min()) == 255

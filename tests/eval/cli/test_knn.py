@@ -440,3 +440,38 @@ def test_what_several_checkpoints_cannot_have_exits_with_2(data, monkeypatch, mo
     name = "" if words.startswith("each") else "other="
     result = evaluate(data, "--checkpoint", f"{name}{data / 'run'}", *more, status=2)
     assert words in " ".join(result.stderr.split())
+
+
+def test_a_list_of_classes_narrows_both_folders_and_is_in_the_record(data):
+    (data / "classes.txt").write_text("bee\n")
+    write_class_folders(data / "train" / "more", ("cat",), each=2)
+    result = evaluate(data, "--list", str(data / "classes.txt"), "--json", "--k", "1")
+    record = json.loads(result.stdout)
+    assert (record["train_images"], record["test_images"], record["classes"]) == (12, 3, 1)
+    options = {"list": str(data / "classes.txt")}
+    assert record["inputs"]["train"]["selection"] == options
+    assert "selection" not in record["inputs"]["test"]
+    skipped = "3 of 6 images skipped: of none of the 1 classes of the selected training images"
+    assert skipped in result.stderr
+
+
+def test_globs_and_limits_narrow_both_folders(data):
+    result = evaluate(data, "--include", "bee/*", "--limit", "2", "--json", "--k", "1")
+    record = json.loads(result.stdout)
+    assert (record["train_images"], record["test_images"]) == (2, 2)
+    options = {"include": ["bee/*"], "limit": 2}
+    assert [record["inputs"][name]["selection"] for name in ("train", "test")] == [options] * 2
+
+
+def test_a_file_of_features_is_not_narrowed_but_keeps_what_narrowed_its_images(data):
+    features = data / "train.h5"
+    arguments = ["features", "--checkpoint", str(data / "run"), "--images", str(data / "train")]
+    arguments += ["--limit", "5", "--out", str(features), "--device", "cpu", "--workers", "0"]
+    invoke(main, *arguments)
+    more = ["knn", "--train", str(features), "--test", str(data / "test"), "--device", "cpu"]
+    more += ["--checkpoint", str(data / "run"), "--workers", "0", "--k", "1", "--json"]
+    record = json.loads(invoke(main, *more).stdout)
+    assert record["inputs"]["train"]["selection"] == {"limit": 5}
+    refused = CliRunner().invoke(main, [*more, "--limit", "3"])
+    assert refused.exit_code == 3
+    assert "--limit 3 must narrow a folder of images, got the file of features" in refused.stderr

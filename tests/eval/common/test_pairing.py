@@ -11,6 +11,7 @@ from support.runs import photographs_and_masks
 
 from dilo.eval.common.pairing import PngFolder, StoredMasks, match_by_name, open_masks
 from dilo.pipeline.errors import DiloError, StoreError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.store.plan import shard_path
 
 
@@ -96,7 +97,7 @@ def test_a_store_knows_which_images_failed(tmp_path):
     images, folder = photographs_and_masks(tmp_path, 4)
     (images / "class0" / "002.jpg").write_bytes(b"no picture")
     shard_path(folder, 1).unlink()
-    ShardBuilder(images, folder, MethodSource()).build(1)
+    ShardBuilder(FolderSource(images), folder, MethodSource()).build(1)
     stored = StoredMasks(folder)
     assert stored.failed == {"class0/002"}
     assert not stored.read("class0/002").any()

@@ -13,8 +13,7 @@ from torchvision.models import resnet18
 
 from dilo.eval.cli.localize import command
 from dilo.eval.localize.annotations import Annotation, read_annotations
-from dilo.eval.localize.discovery import listed, plain_overlaps, true_sides
-from dilo.pipeline.errors import DiloError
+from dilo.eval.localize.discovery import plain_overlaps, true_sides
 
 EASY = ("cat", 11, 11, 50, 40, "<truncated>0</truncated><difficult>0</difficult>")
 HARD = ("dog", 1, 1, 80, 60, "<truncated>1</truncated><difficult>0</difficult>")
@@ -77,7 +76,7 @@ def test_without_hard_objects_images_that_have_no_others_do_not_count(voc, tmp_p
 def test_features_of_any_network_find_boxes_and_a_list_says_on_which_images(voc, tmp_path):
     torch.manual_seed(0)
     torch.save(resnet18().state_dict(), tmp_path / "random.pth")
-    (tmp_path / "list.txt").write_text("3\nVOC2007/JPEGImages/1.jpg\n")
+    (tmp_path / "list.txt").write_text("3\n1.jpg\n")
     result = discover(
         *(voc, "--checkpoint", tmp_path / "random.pth", "--list", tmp_path / "list.txt"),
         *("--out", tmp_path / "out", "--json"),
@@ -132,25 +131,20 @@ def test_overlaps_are_of_edges_without_a_pixel_more():
     np.testing.assert_allclose(plain_overlaps(box, others), [1 / 3, 0])
 
 
-def test_a_list_may_name_images_with_folders_and_extensions(tmp_path):
-    (tmp_path / "list.txt").write_text("a/2.jpg\n\n3\nb/1.v2.png\n3\n")
-    assert listed(tmp_path / "list.txt", ["a/1", "a/2", "3", "1.v2"]) == ["a/2", "3", "1.v2"]
-    (tmp_path / "list.txt").write_text("3\n4 -1\n")
-    with pytest.raises(DiloError) as error:
-        listed(tmp_path / "list.txt", ["1", "3"])
-    assert str(error.value) == (
-        f"--list {tmp_path}/list.txt, line 2: must be an image that has boxes, such as 1, got "
-        "'4 -1'"
-    )
-    (tmp_path / "list.txt").write_text("\n")
-    with pytest.raises(DiloError, match="must name images, one a line, got none"):
-        listed(tmp_path / "list.txt", ["1"])
+def test_a_list_that_names_an_image_without_boxes_is_refused(voc, tmp_path):
+    (voc / "Annotations" / "1.xml").unlink()
+    (tmp_path / "list.txt").write_text("1\n3\n")
+    usual = (voc, "--maps", tmp_path / "masks", "--no-sheets", "--out", tmp_path / "out")
+    words = discover(*usual, "--list", tmp_path / "list.txt", status=3).stderr
+    assert (
+        f"--list {tmp_path}/list.txt must name images that have boxes, got 1 without, such as 1.jpg"
+    ) in words
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--no-hard"], "give --list and --no-hard with --discovery alone"),
+        (["--no-hard"], "give --no-hard with --discovery alone"),
         (["--discovery", "--size", "64"], "give --discovery without --size and --class"),
         (["--discovery", "--class", "true"], "give --discovery without --size and --class"),
     ],

@@ -14,6 +14,7 @@ from dilo.eval.common.sheets import sheet_names
 from dilo.eval.saliency.evaluation import Request, evaluate
 from dilo.eval.saliency.metrics import METRICS
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.folder import FolderSource
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_an_image_that_failed_is_scored_by_its_zero_mask_and_said(tmp_path):
         save(tmp_path / "truth" / f"{path.stem}.png", disc(shape, 12))
     (images / "class0" / "000.jpg").write_bytes(b"no picture")
     shard_path(store, 0).unlink()
-    ShardBuilder(images, store, MethodSource()).build(0)
+    ShardBuilder(FolderSource(images), store, MethodSource()).build(0)
     record, said = run(tmp_path, "masks", images=images)
     (method,) = record["methods"]
     assert (record["images"], method["failed"]) == (2, ["000"])

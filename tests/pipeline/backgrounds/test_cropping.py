@@ -18,7 +18,8 @@ from dilo.pipeline.backgrounds.windows import largest_windows
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import ImageSelection
+from dilo.pipeline.images.folder import FolderSource
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.store.status import status
 
 
@@ -136,7 +137,9 @@ def test_images_in_another_order_than_their_masks_get_the_same_crops(images, mas
     recipe = crops_by(masks)
     plan = planned(ImageSelection(images, tmp_path / "list"), tmp_path / "store", recipe)
     for shard in range(plan.shards):
-        ShardBuilder(images, tmp_path / "store", BackgroundSource(masks.folder)).build(shard)
+        ShardBuilder(
+            FolderSource(images), tmp_path / "store", BackgroundSource(masks.folder)
+        ).build(shard)
     some = BackgroundStore(tmp_path / "store")
     every = BackgroundStore(built(images, tmp_path / "every", recipe, masks))
     crops = {every.source(i): every[i] for i in range(len(every))}
@@ -214,17 +217,22 @@ def test_windows_of_a_texture_have_the_size_though_the_texture_is_smaller(images
 def test_other_masks_than_those_of_the_plan_are_refused(images, masks, tmp_path):
     planned(ImageSelection(images), tmp_path / "store", crops_by(masks))
     with pytest.raises(DiloError, match="holds crops: dilo-prep backgrounds --masks STORE resumes"):
-        ShardBuilder(images, tmp_path / "store", BackgroundSource()).build(0)
+        ShardBuilder(FolderSource(images), tmp_path / "store", BackgroundSource()).build(0)
     other = masks_of(images / "class0", tmp_path / "other")
     with pytest.raises(StoreError, match=r"must be the masks that .* was planned with, of finger"):
-        ShardBuilder(images, tmp_path / "store", BackgroundSource(other.folder)).build(0)
+        ShardBuilder(
+            FolderSource(images), tmp_path / "store", BackgroundSource(other.folder)
+        ).build(0)
 
 
 def test_an_image_that_kills_costs_its_own_backgrounds_and_no_others(images, masks, tmp_path):
     recipe = crops_by(masks, count=10)
     every = BackgroundStore(built(images, tmp_path / "every", recipe, masks))
     planned(masks_selection(images, masks), tmp_path / "store", recipe)
-    builder, begun = ShardBuilder(images, tmp_path / "store", BackgroundSource(masks.folder)), []
+    builder, begun = (
+        ShardBuilder(FolderSource(images), tmp_path / "store", BackgroundSource(masks.folder)),
+        [],
+    )
     builder.build(0, on_row=begun.append)
     (tmp_path / "store" / "shard-00000.h5").unlink()
     builder.try_row(0, begun[1])

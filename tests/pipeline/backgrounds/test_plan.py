@@ -6,7 +6,7 @@ from support.photographs import photograph_folder
 
 from dilo.pipeline.backgrounds.plan import open_complete_masks, require_masks, with_masks
 from dilo.pipeline.errors import StoreError
-from dilo.pipeline.images.listing import ImageSelection
+from dilo.pipeline.images.selection import ImageSelection
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from dilo.pipeline.backgrounds.preview import (
     crop_sheet,
     window_sheet,
 )
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 
 STEP = CELL + GAP
@@ -111,7 +112,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders(drawn, tmp_path):
     store = Store(*((f"c{i}/a.png", (40, 40), (9, 9, 9), (0, 0, 20, 20)) for i in range(2)))
     crop_sheet(store, count=2, seed=0)
     assert [cell.caption for cell in drawn[0]] == ["20 x 20  c0/a.png", "20 x 20  c1/a.png"]
-    window_sheet(store, store.written(tmp_path), count=2, seed=0)
+    window_sheet(store, FolderSource(store.written(tmp_path)), count=2, seed=0)
     assert [cell.caption for cell in drawn[0][::2]] == ["c0/a.png", "c1/a.png"]
 
 
@@ -122,14 +123,17 @@ def test_a_white_crop_is_seen_on_white_paper():
 
 
 def test_a_store_of_nothing_says_so(drawn, tmp_path):
-    for _ in crop_sheet(Store(), count=9, seed=0), window_sheet(Store(), tmp_path, count=9, seed=0):
+    for _ in (
+        crop_sheet(Store(), count=9, seed=0),
+        window_sheet(Store(), FolderSource(tmp_path), count=9, seed=0),
+    ):
         assert [[picture.caption for picture in row] for row in drawn] == [["no backgrounds"]]
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), WINDOW_LINE, (127, 127, 127)])
 def test_a_window_is_outlined_where_it_lies_on_any_ground(tmp_path, colour):
     store = Store(("a.png", (200, 400), colour, (50, 100, 100, 250)))
-    cell = _cell(window_sheet(store, store.written(tmp_path), count=1, seed=0), 0)
+    cell = _cell(window_sheet(store, FolderSource(store.written(tmp_path)), count=1, seed=0), 0)
     # 400 pixels become 160, and the picture's 80 rows begin at row 40.
     if colour != WINDOW_LINE:
         assert _extent(cell, WINDOW_LINE) == (60, 99, 40, 139)
@@ -143,7 +147,7 @@ def test_beside_an_image_is_what_was_cut_from_it(tmp_path):
     store = Store(("a.png", (200, 400), (0, 0, 0), (50, 100, 50, 50)))
     folder = store.written(tmp_path)
     store.rows = (("a.png", (200, 400), (1, 200, 3), (50, 100, 50, 50)),)
-    canvas = window_sheet(store, folder, count=1, seed=0)
+    canvas = window_sheet(store, FolderSource(folder), count=1, seed=0)
     assert _extent(_cell(canvas, 1), (1, 200, 3)) == (1, CELL - 2, 1, CELL - 2)
 
 
@@ -156,7 +160,7 @@ def test_an_image_comes_once_with_all_its_windows(tmp_path):
     )
     folder, yellow = store.written(tmp_path), set()
     for seed in range(20):
-        canvas = window_sheet(store, folder, count=9, seed=seed)
+        canvas = window_sheet(store, FolderSource(folder), count=9, seed=seed)
         assert canvas.size == (6 * STEP + GAP, STEP + CAPTION + GAP)
         cell = _cell(canvas, 2)
         first, last, left, right = _extent(cell, WINDOW_LINE)
@@ -180,7 +184,7 @@ def test_an_image_comes_once_with_all_its_windows(tmp_path):
 )
 def test_a_texture_goes_on_paler_as_far_as_its_window(tmp_path, box, extent, within, beyond):
     store = Store(("a.png", (40, 40), (100, 0, 40), box))
-    cell = _cell(window_sheet(store, store.written(tmp_path), count=1, seed=0), 0)
+    cell = _cell(window_sheet(store, FolderSource(store.written(tmp_path)), count=1, seed=0), 0)
     assert _extent(cell, WINDOW_LINE) == extent
     assert cell[within].tolist() == [100, 0, 40]
     assert cell[beyond].tolist() == [177, 127, 147]
@@ -188,7 +192,7 @@ def test_a_texture_goes_on_paler_as_far_as_its_window(tmp_path, box, extent, wit
 
 def test_three_images_stand_in_a_row(tmp_path):
     store = _many(7)
-    canvas = window_sheet(store, store.written(tmp_path), count=4, seed=0)
+    canvas = window_sheet(store, FolderSource(store.written(tmp_path)), count=4, seed=0)
     assert canvas.size == (6 * STEP + GAP, 2 * (STEP + CAPTION) + GAP)
 
 
@@ -201,7 +205,7 @@ def test_an_image_that_cannot_be_read_is_a_blank_with_the_reason(drawn, tmp_path
     folder = store.written(tmp_path)
     (folder / "c" / "gone.png").unlink()
     (folder / "c" / "broken.png").write_bytes(b"words")
-    window_sheet(store, folder, count=3, seed=0)
+    window_sheet(store, FolderSource(folder), count=3, seed=0)
     (pictures,) = drawn
     assert [picture.caption for picture in pictures] == [
         *("not an image", "10 x 20  broken.png"),
@@ -214,5 +218,5 @@ def test_an_image_that_cannot_be_read_is_a_blank_with_the_reason(drawn, tmp_path
 @pytest.mark.parametrize("box", [(0, 0, 1, 1), (39_999, 0, 1, 1), (0, 0, 40_000, 1)])
 def test_a_window_thinner_than_a_line_is_drawn_all_the_same(tmp_path, box):
     store = Store(("a.png", (40_000, 2), (0, 0, 0), box))
-    cell = _cell(window_sheet(store, store.written(tmp_path), count=1, seed=0), 0)
+    cell = _cell(window_sheet(store, FolderSource(store.written(tmp_path)), count=1, seed=0), 0)
     assert (cell == WINDOW_LINE).all(axis=2).any()

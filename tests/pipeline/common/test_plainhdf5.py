@@ -16,6 +16,7 @@ from support.shards import PATHS, plan, rows
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, StoreError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.export import export_shard, prepare_export
@@ -194,7 +195,7 @@ def test_a_shard_that_the_system_does_not_give_is_neither_damaged_nor_moved(
     with pytest.raises(AccessError):
         Verifier(store)(0)
     with pytest.raises(AccessError):  # nor is it a reason to compute anew
-        ShardBuilder(store, store, MethodSource()).build(0)
+        ShardBuilder(FolderSource(store), store, MethodSource()).build(0)
 
 
 def test_where_too_many_files_are_open_the_shards_that_are_held_are_closed(store, monkeypatch):

@@ -11,6 +11,7 @@ from dilo.pipeline.compute import batches
 from dilo.pipeline.compute.batches import BatchProcessor, process_in_batches
 from dilo.pipeline.compute.failures import FailureRecorder
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.saliency.networkmasks import NetworkInput
 from dilo.pipeline.store.maskrows import MaskRows
 
@@ -73,7 +74,9 @@ def made(tmp_path, monkeypatch):
         for name, content in zip(names, contents, strict=True):
             if content is not None:
                 (folder / name).write_bytes(content)
-        attempts = FailureRecorder(folder, "net", MaskRows.empty(names, 4), skip or {})
+        attempts = FailureRecorder(
+            FolderSource(folder), "net", MaskRows.empty(names, 4), skip or {}
+        )
         network = Network(**options)
         network.rows = attempts.rows
         network.batch = processor(network, attempts.rows)
@@ -191,7 +194,7 @@ def test_a_batch_is_given_to_the_device_while_another_computes_and_their_time_co
     names = [f"{row}.jpg" for row in range(4)]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
-    recorder = FailureRecorder(tmp_path, "net", MaskRows.empty(names, 4))
+    recorder = FailureRecorder(FolderSource(tmp_path), "net", MaskRows.empty(names, 4))
     network, both = Network(2, in_flight=2), threading.Barrier(2, timeout=30)
     maps = network.maps
 
@@ -213,7 +216,7 @@ def test_no_more_is_read_ahead_than_the_device_will_soon_take(tmp_path, monkeypa
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     monkeypatch.setattr(batches, "decode_content", lambda content: begun.append(1) or decode(b"x"))
-    attempts = FailureRecorder(tmp_path, "net", MaskRows.empty(names, 4))
+    attempts = FailureRecorder(FolderSource(tmp_path), "net", MaskRows.empty(names, 4))
     network = Network(4, 3)
     maps = network.maps
     network.maps = lambda prepared, paths: (

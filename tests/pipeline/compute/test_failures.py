@@ -14,6 +14,7 @@ from dilo.pipeline.compute.failures import FailureRecorder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
 from dilo.pipeline.images import decoding
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.sample import take_sample
@@ -25,7 +26,7 @@ from dilo.pipeline.store.maskrows import MaskRows
 def attempts(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"content")
     rows = MaskRows.empty(["a.jpg", "gone.jpg", "a.jpg"], 4)
-    return FailureRecorder(tmp_path, "rbd", rows, {2: "it kills"})
+    return FailureRecorder(FolderSource(tmp_path), "rbd", rows, {2: "it kills"})
 
 
 def raising(error):
@@ -78,10 +79,10 @@ def test_images_that_the_system_does_not_give_do_not_become_a_store_of_failures(
     folder, store = planned
     refusing(monkeypatch, number)
     with pytest.raises(AccessError, match=rf"images could not be read, .*{os.strerror(number)}"):
-        ShardBuilder(folder, store, MethodSource()).build(0)
+        ShardBuilder(FolderSource(folder), store, MethodSource()).build(0)
     names = Names.read(store / "images.txt")
     with pytest.raises(AccessError, match=os.strerror(number)):  # a dry run says no time either
-        take_sample(folder, names, "fake", fake_maker(Fake(), 32))
+        take_sample(FolderSource(folder), names, "fake", fake_maker(Fake(), 32))
     assert not list(store.glob("shard-*"))
 
 
@@ -90,7 +91,7 @@ def test_a_single_image_that_nobody_may_read_is_a_row_that_failed(planned, monke
     folder, store = planned
     refusing(monkeypatch, number, lambda path: path.endswith(("class0/000.jpg", "class0/002.jpg")))
     assert (
-        list(ShardBuilder(folder, store, MethodSource()).build(0).failed.values())
+        list(ShardBuilder(FolderSource(folder), store, MethodSource()).build(0).failed.values())
         == [os.strerror(number)] * 2
     )
 
@@ -100,7 +101,7 @@ def test_a_machine_that_is_short_of_something_blames_no_image(planned, monkeypat
     folder, store = planned
     refusing(monkeypatch, number, lambda path: path.endswith("class0/000.jpg"))
     with pytest.raises(AccessError, match=rf"{os.strerror(number)}: ") as refusal:
-        ShardBuilder(folder, store, MethodSource()).build(0)
+        ShardBuilder(FolderSource(folder), store, MethodSource()).build(0)
     assert pickle.loads(pickle.dumps(refusal.value)).errno == number
     assert not list(store.glob("shard-*"))
 
@@ -121,5 +122,5 @@ def test_a_folder_of_other_files_does_not_become_a_store_of_failures(planned):
     with pytest.raises(
         DiloError, match=r"images could not be read.*is it the folder that the store"
     ):
-        ShardBuilder(folder, store, MethodSource()).build(0)
+        ShardBuilder(FolderSource(folder), store, MethodSource()).build(0)
     assert not list(store.glob("shard-*"))

@@ -9,6 +9,7 @@ from dilo.pipeline.compute import isolation
 from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 
@@ -18,7 +19,7 @@ def planned(root):
     create_mask_store(
         images, root / "store", recipe=MaskRecipe.create("rbd"), size=16, shard_size=4
     )
-    return ShardBuilder(images, root / "store", MethodSource())
+    return ShardBuilder(FolderSource(images), root / "store", MethodSource())
 
 
 def test_a_shard_built_apart_is_the_shard_built_at_home(tmp_path):
@@ -64,7 +65,9 @@ def test_only_what_kills_is_recorded(tmp_path, monkeypatch):
     mark(images / "class1" / "red.png")
     recipe = MaskRecipe.create("crashing")
     create_mask_store(images, tmp_path / "store", recipe=recipe, size=16, shard_size=4)
-    outcome = IsolatedBuilder(ShardBuilder(images, tmp_path / "store", MethodSource())).build(0)
+    outcome = IsolatedBuilder(
+        ShardBuilder(FolderSource(images), tmp_path / "store", MethodSource())
+    ).build(0)
     assert outcome.failed == {
         "class1/red.png": "killed the process that computed it, twice: SIGSEGV"
     }

@@ -14,9 +14,10 @@ from support.shards import plan as plan_of_masks
 from support.stores import create_mask_store
 
 from dilo.pipeline.backgrounds.cropping import BackgroundSource
-from dilo.pipeline.compute import failures
 from dilo.pipeline.compute.shard import ShardBuilder, per_image_work
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
+from dilo.pipeline.images import folder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.masks.imported import ImportSource
 from dilo.pipeline.masks.network import InferenceSettings
@@ -36,7 +37,7 @@ def test_a_row_records_size_and_checksum_of_the_file_that_was_read(planned):
     images, store = planned
     (images / "class0" / "000.jpg").write_bytes(b"no image")
     (images / "class0" / "002.jpg").unlink()
-    outcome = ShardBuilder(images, store, MethodSource()).build(0)
+    outcome = ShardBuilder(FolderSource(images), store, MethodSource()).build(0)
     assert outcome.failed == {
         "class0/000.jpg": "not an image",
         "class0/002.jpg": "No such file or directory",
@@ -49,7 +50,7 @@ def test_a_row_records_size_and_checksum_of_the_file_that_was_read(planned):
 
 def test_a_shard_that_is_there_is_not_built_again(planned):
     images, store = planned
-    builder = ShardBuilder(images, store, MethodSource())
+    builder = ShardBuilder(FolderSource(images), store, MethodSource())
     first = builder.build(1)
     before = (store / "shard-00001.h5").stat()
     (images / "class1" / "001.jpg").write_bytes(b"no image")
@@ -62,7 +63,7 @@ def test_a_folder_of_images_that_is_gone_or_empty_stops_the_run(planned):
     images.rename(images.with_name("elsewhere"))
     for _ in range(2):
         with pytest.raises(DiloError, match=r"class0 must hold .* is the disk mounted\? Finished"):
-            ShardBuilder(images, store, MethodSource()).build(0)
+            ShardBuilder(FolderSource(images), store, MethodSource()).build(0)
         (images / "class0").mkdir(parents=True, exist_ok=True)
     assert not list(store.glob("shard-*"))
 
@@ -70,7 +71,7 @@ def test_a_folder_of_images_that_is_gone_or_empty_stops_the_run(planned):
 def test_a_row_that_is_broken_is_not_tried(planned):
     images, store = planned
     begun = []
-    outcome = ShardBuilder(images, store, MethodSource()).build(
+    outcome = ShardBuilder(FolderSource(images), store, MethodSource()).build(
         0, on_row=begun.append, skip={1: "it kills"}
     )
     assert begun == [0, 1, 2]
@@ -124,19 +125,19 @@ def test_a_disk_that_fails_stops_the_run_but_one_bad_sector_does_not(tmp_path, m
     images = photograph_folder(tmp_path / "images", 16)
     recipe = MaskRecipe.create("rbd")
     create_mask_store(images, tmp_path / "store", recipe=recipe, size=16, shard_size=16)
-    read, bad = failures.read_file, {"class0/000.jpg"}
+    read, bad = folder.read_file, {"class0/000.jpg"}
 
     def failing(path):
         if path.relative_to(images).as_posix() in bad:
             raise ImageError("Input/output error", errno.EIO)
         return read(path)
 
-    monkeypatch.setattr(failures, "read_file", failing)
-    assert ShardBuilder(images, tmp_path / "store", MethodSource()).build(0).failed == {
-        "class0/000.jpg": "Input/output error"
-    }
+    monkeypatch.setattr(folder, "read_file", failing)
+    assert ShardBuilder(FolderSource(images), tmp_path / "store", MethodSource()).build(
+        0
+    ).failed == {"class0/000.jpg": "Input/output error"}
     (tmp_path / "store" / "shard-00000.h5").unlink()
     bad |= {path.relative_to(images).as_posix() for path in images.rglob("*.jpg")}
     with pytest.raises(DiloError, match=r"10 images could not .*: Input/output error: the disk"):
-        ShardBuilder(images, tmp_path / "store", MethodSource()).build(0)
+        ShardBuilder(FolderSource(images), tmp_path / "store", MethodSource()).build(0)
     assert not list((tmp_path / "store").glob("shard-*"))

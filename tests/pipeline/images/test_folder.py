@@ -7,7 +7,8 @@ import pytest
 from support.stores import even_images, even_store
 
 from dilo.pipeline.errors import AccessError, DiloError, StoreError
-from dilo.pipeline.images.folder import require_images, whereabouts
+from dilo.pipeline.images.folder import FolderSource, whereabouts
+from dilo.pipeline.images.presence import require_images
 from dilo.train.data.images import find_image_set
 from dilo.train.masked import LoadWithMask
 
@@ -21,13 +22,13 @@ def root(tmp_path):
 
 def test_a_folder_that_lacks_a_few_is_the_right_one_and_one_that_lacks_most_is_not(root):
     for lost in range(6):
-        require_images(root, NAMES)
+        require_images(FolderSource(root), NAMES)
         (root / NAMES[2 * lost]).unlink()
     (root / NAMES[1]).unlink()
     with pytest.raises(
         StoreError, match=r"a/0.png and 6 more of 12 checked are missing; .*mounted"
     ):
-        require_images(root, NAMES)
+        require_images(FolderSource(root), NAMES)
 
 
 def test_a_folder_that_lacks_the_first_is_not_the_right_one(tmp_path):
@@ -36,7 +37,7 @@ def test_a_folder_that_lacks_the_first_is_not_the_right_one(tmp_path):
     for name in names[20:]:
         (root / name).touch()
     with pytest.raises(StoreError, match=r"000.png and 7 more of 30 checked"):
-        require_images(root, names)
+        require_images(FolderSource(root), names)
 
 
 def test_training_with_the_folder_below_or_above_is_told_the_right_one(root, tmp_path):
@@ -57,4 +58,4 @@ def test_a_folder_that_may_not_be_looked_into_is_not_called_the_wrong_one(root, 
 
     monkeypatch.setattr(os, "lstat", refusing)
     with pytest.raises(AccessError, match=r"Permission denied: .*chmod"):
-        require_images(root, NAMES)
+        require_images(FolderSource(root), NAMES)

@@ -9,6 +9,7 @@ from support.photographs import photograph_folder
 from support.stores import even_images, even_store
 
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP
 from dilo.pipeline.masks.preview import Comparison
 
@@ -33,7 +34,7 @@ def test_a_row_is_an_image_and_its_mask_in_every_store_in_the_order_given(tmp_pa
     one = even_store(tmp_path / "one", dict(zip(NAMES, (10, 20, 30), strict=True)))
     levels = dict(zip(reversed(NAMES), (130, 120, 110), strict=True))
     two = even_store(tmp_path / "two", levels, method="gs", size=12)
-    sheet = Comparison.open([two, one]).sheet(images, NAMES)
+    sheet = Comparison.open([two, one]).sheet(FolderSource(images), NAMES)
     assert sheet.size == (3 * (CELL + GAP) + GAP, 3 * (CELL + CAPTION + GAP) + CAPTION + 2 * GAP)
     assert centres(sheet) == [
         [(255, 0, 0), gray(110), gray(10)],
@@ -82,7 +83,7 @@ def test_every_column_has_its_head_cut_to_its_width(tmp_path):
     stores = [
         even_store(tmp_path / name, dict.fromkeys(NAMES, 9)) for name in ("short", "long" * 20)
     ]
-    pixels = np.asarray(Comparison.open(stores).sheet(images, NAMES[:1]))
+    pixels = np.asarray(Comparison.open(stores).sheet(FolderSource(images), NAMES[:1]))
     for line, headed in enumerate([(True, True, True), (False, True, True)]):
         top = GAP + line * CAPTION
         for column, there in enumerate(headed):
@@ -99,7 +100,7 @@ def test_what_failed_is_a_blank_with_its_reason_and_no_mask(tmp_path):
     levels = (10, reason, 30)
     one = even_store(tmp_path / "one", dict(zip(NAMES, levels, strict=True)))
     two = even_store(tmp_path / "two", dict.fromkeys(NAMES, 250), method="gs")
-    sheet = Comparison.open([one, two]).sheet(images, NAMES)
+    sheet = Comparison.open([one, two]).sheet(FolderSource(images), NAMES)
     sound = [[(255, 0, 0), gray(10), gray(250)], [(235, 0, 20), None, gray(250)]]
     for found, expected in zip(centres(sheet), sound, strict=False):
         assert [e is None or f == e for f, e in zip(found, expected, strict=True)] == [True] * 3

@@ -13,8 +13,9 @@ from support.stores import create_mask_store
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
-from dilo.pipeline.images.listing import ImageSelection
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.computed import (
     MethodSource,
     make_masks,
@@ -39,7 +40,8 @@ def build_all(images, store, **options):
         images, store, **({"recipe": RBD, "size": 32, "shard_size": 2} | options)
     )
     return plan, [
-        ShardBuilder(images, store, MethodSource()).build(shard) for shard in range(plan.shards)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(shard)
+        for shard in range(plan.shards)
     ]
 
 
@@ -94,7 +96,7 @@ def test_bytes_depend_on_the_plan_alone(images, tmp_path):
     moved = shutil.copytree(images, tmp_path / "elsewhere")
     plan = create_mask_store(moved, tmp_path / "b", recipe=RBD, size=32, shard_size=2)
     for shard in reversed(range(plan.shards)):
-        ShardBuilder(moved, tmp_path / "b", MethodSource()).build(shard)
+        ShardBuilder(FolderSource(moved), tmp_path / "b", MethodSource()).build(shard)
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
@@ -184,14 +186,14 @@ def test_a_plan_of_another_version_is_refused_in_a_sentence(images, tmp_path):
     numbers["patches"] = numbers.pop("superpixels")
     path.write_text(dataclasses.replace(plan, parameters=numbers).text())
     with pytest.raises(StoreError, match=r"does not make: patches must be one of .*: use the ver"):
-        ShardBuilder(images, tmp_path / "store", MethodSource()).build(0)
+        ShardBuilder(FolderSource(images), tmp_path / "store", MethodSource()).build(0)
 
 
 def test_a_store_is_made_and_continued_by_one_call(images, tmp_path):
     for shard in range(
         create_mask_store(images, tmp_path / "a", recipe=RBD, size=32, shard_size=3).shards
     ):
-        ShardBuilder(images, tmp_path / "a", MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), tmp_path / "a", MethodSource()).build(shard)
     lines = []
     store = make_masks(
         str(images), tmp_path / "b", size=32, shard_size=3, workers=2, say=lines.append

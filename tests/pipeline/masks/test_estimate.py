@@ -16,8 +16,9 @@ from support.stores import create_mask_store
 from dilo.pipeline.compute.arrays import ArrayTask
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import ImageSelection
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks import sample
 from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe
 from dilo.pipeline.masks.estimate import SHARD_BYTES, Estimate, estimate
@@ -51,7 +52,9 @@ def test_every_field_follows_from_the_clock_and_the_recipe(images, tmp_path, mon
     monkeypatch.setattr(joblib, "cpu_count", lambda: 16)
     monkeypatch.setattr(sample, "TARGET_SECONDS", 1e9)
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32, shard_size=6)
-    found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=3, clock=ticking(0.5))
+    found = estimate(
+        FolderSource(images), tmp_path / "s", plan, names, FAKE, jobs=3, clock=ticking(0.5)
+    )
     row = compressed_size(np.full((32, 32), 7, np.uint8)) + ROW_BYTES + len("class0/000.jpg")
     assert found.sample == Sample(20, 10.0, 20 * row, {})
     assert (found.shards, found.images, found.workers) == (4, 20, 3)
@@ -70,7 +73,9 @@ def test_more_workers_than_cores_or_shards_save_no_time(images, tmp_path, monkey
 
     def taken(cores):
         monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
-        return estimate(images, tmp_path / "s", plan, names, FAKE, jobs=50, clock=ticking(1e-3))
+        return estimate(
+            FolderSource(images), tmp_path / "s", plan, names, FAKE, jobs=50, clock=ticking(1e-3)
+        )
 
     assert taken(64).workers == 2
     assert taken(1).workers == 1
@@ -80,7 +85,7 @@ def test_more_workers_than_cores_or_shards_save_no_time(images, tmp_path, monkey
 def test_a_task_of_an_array_is_told_its_share(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32, shard_size=3)
     options = {"jobs": 1, "clock": ticking(1e-3), "task": ArrayTask(2, 4)}
-    found = estimate(images, tmp_path / "s", plan, names, FAKE, **options)
+    found = estimate(FolderSource(images), tmp_path / "s", plan, names, FAKE, **options)
     assert (found.shards, found.images) == (2, 3 + 2)  # shards 2 and 6
     assert found.report_lines(max_failures=3)[0] == "20 images in 7 shards; to do: 5 images in 2"
     assert found.sample.images == 5
@@ -88,7 +93,7 @@ def test_a_task_of_an_array_is_told_its_share(images, tmp_path):
 
 def test_a_cluster_is_told_its_core_hours_alone(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
-    found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=1, cluster=True)
+    found = estimate(FolderSource(images), tmp_path / "s", plan, names, FAKE, jobs=1, cluster=True)
     assert (found.workers, found.seconds) == (None, None)
     assert any(
         "time: depends on the cluster's size; 0.0" in line
@@ -99,7 +104,7 @@ def test_a_cluster_is_told_its_core_hours_alone(images, tmp_path):
 def test_what_gpus_compute_is_counted_in_their_hours(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
     options = {"jobs": 1, "unit": "GPU", "clock": ticking(1e-3)}
-    found = estimate(images, tmp_path / "s", plan, names, FAKE, **options)
+    found = estimate(FolderSource(images), tmp_path / "s", plan, names, FAKE, **options)
     assert any(line.endswith("each on one GPU") for line in found.report_lines(max_failures=3))
     assert any(line.endswith(" GPU-hours") for line in found.report_lines(max_failures=3))
     assert found.as_dict()["gpu_hours"] == found.hours
@@ -110,16 +115,16 @@ def test_what_is_done_is_not_counted_and_nothing_is_written(images, tmp_path):
     store = tmp_path / "store"
     options = {"recipe": RBD, "size": 32, "shard_size": 5}
     create_mask_store(images, store, **options)
-    ShardBuilder(images, store, MethodSource()).build(1)
+    ShardBuilder(FolderSource(images), store, MethodSource()).build(1)
     before = content(tmp_path)
     plan, names = planned(images, store, recipe=RBD, size=32)
-    found = estimate(images, store, plan, names, FAKE, jobs=1)
+    found = estimate(FolderSource(images), store, plan, names, FAKE, jobs=1)
     assert content(tmp_path) == before
     assert (found.shards, found.images) == (3, 15)
     assert found.report_lines(max_failures=3)[0] == "20 images in 4 shards; to do: 15 images in 3"
     for shard in (0, 2, 3):
-        ShardBuilder(images, store, MethodSource()).build(shard)
-    done = estimate(images, store, plan, names, FAKE, jobs=1)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(shard)
+    done = estimate(FolderSource(images), store, plan, names, FAKE, jobs=1)
     assert (done.shards, done.images, done.seconds, done.bytes) == (0, 0, 0, 0)
     assert len(done.report_lines(max_failures=3)) == 2
 
@@ -159,7 +164,7 @@ def test_the_tasks_of_an_array_take_the_list_that_is_there(images, tmp_path):
 
 def test_what_does_not_fit_is_warned_of(images, tmp_path):
     plan, names = planned(images, tmp_path / "s", recipe=RBD, size=32)
-    found = estimate(images, tmp_path / "s", plan, names, FAKE, jobs=1)
+    found = estimate(FolderSource(images), tmp_path / "s", plan, names, FAKE, jobs=1)
     assert not any(line.startswith("warning") for line in found.report_lines(max_failures=3))
     full = replace(found, bytes=3_000_000_000, free=2_000_000)
     assert full.report_lines(max_failures=3)[-1] == (
@@ -187,12 +192,11 @@ def test_the_bytes_foretold_are_those_of_the_run(tmp_path):
     store = tmp_path / "store"
     options = {"recipe": RBD, "size": 224, "shard_size": 8}
     plan, names = planned(tmp_path / "images", store, **options)
-    foretold = estimate(
-        tmp_path / "images", store, plan, names, open_recipe(RBD, 224, names), jobs=1
-    ).bytes
+    images, maker = FolderSource(tmp_path / "images"), open_recipe(RBD, 224, names)
+    foretold = estimate(images, store, plan, names, maker, jobs=1).bytes
     assert not store.exists()
     create_mask_store(tmp_path / "images", store, **options)
     for shard in range(plan.shards):
-        ShardBuilder(tmp_path / "images", store, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(tmp_path / "images"), store, MethodSource()).build(shard)
     written = sum(path.stat().st_size for path in store.iterdir())
     assert foretold == pytest.approx(written, rel=0.05)

@@ -18,6 +18,7 @@ from support.stores import create_mask_store
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.masks import export
@@ -40,7 +41,7 @@ def made(tmp_path_factory):
 def store_of(images, folder):
     plan = create_mask_store(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        ShardBuilder(images, folder, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), folder, MethodSource()).build(shard)
     return folder
 
 

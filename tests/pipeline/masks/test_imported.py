@@ -11,6 +11,7 @@ from support.photographs import photograph_folder
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.masks.files import read_mask
 from dilo.pipeline.masks.imported import ImportSource
@@ -173,7 +174,7 @@ def test_a_disk_of_masks_that_is_gone_stops_the_run_and_records_no_failure(image
     png.rename(tmp_path / "elsewhere")
     for _ in range(2):
         with pytest.raises(DiloError, match=r"--png .* got nothing there: is the disk mounted"):
-            ShardBuilder(images, store, ImportSource(png)).build(0)
+            ShardBuilder(FolderSource(images), store, ImportSource(png)).build(0)
         png.mkdir(exist_ok=True)
     assert not list(store.glob("shard-*"))
 

@@ -14,6 +14,7 @@ from dilo.pipeline.compute.isolation import IsolatedBuilder
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks import network
 from dilo.pipeline.masks.computed import MethodSource, make_masks
 from dilo.pipeline.masks.network import InferenceSettings
@@ -34,7 +35,9 @@ def planned(images, store, method, *, refine=None, shard_size=9, **run):
     weights = gain(images.parent / "weights.pt")
     recipe = MaskRecipe.create(method, refine, weights=weights_digest(weights))
     create_mask_store(images, store, recipe=recipe, shard_size=shard_size)
-    return ShardBuilder(images, store, MethodSource(InferenceSettings(weights, **run)))
+    return ShardBuilder(
+        FolderSource(images), store, MethodSource(InferenceSettings(weights, **run))
+    )
 
 
 def shard(store, number=0):

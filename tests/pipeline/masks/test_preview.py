@@ -7,6 +7,7 @@ from support.photographs import photograph_folder
 from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.resizing import stretch_mask
 from dilo.pipeline.images.sheets import CAPTION, CELL, GAP, Picture, sheet, text_cell
 from dilo.pipeline.masks import preview
@@ -42,9 +43,11 @@ def test_a_store_is_shown_with_its_failures(tmp_path, count, rows):
     store = tmp_path / "store"
     plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=32)
     for shard in range(plan.shards):
-        ShardBuilder(images, store, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(shard)
     masks = MaskStore(store)
-    picture = mask_sheet(masks, images, choose_images(masks.names, count=count, seed=0))
+    picture = mask_sheet(
+        masks, FolderSource(images), choose_images(masks.names, count=count, seed=0)
+    )
     assert picture.height == rows * (CELL + CAPTION + GAP) + GAP
     assert np.asarray(picture).std() > 10
 
@@ -61,10 +64,10 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, monkeypatch
         (tmp_path / "images" / name).parent.mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "images" / name)
     create_mask_store(tmp_path / "images", tmp_path / "s", recipe=MaskRecipe.create("rbd"), size=8)
-    ShardBuilder(tmp_path / "images", tmp_path / "s", MethodSource()).build(0)
+    ShardBuilder(FolderSource(tmp_path / "images"), tmp_path / "s", MethodSource()).build(0)
     stores = Comparison.open([tmp_path / "s"])
-    mask_sheet(stores.stores[0], tmp_path / "images", list(stores.names))
-    stores.sheet(tmp_path / "images", list(stores.names))
+    mask_sheet(stores.stores[0], FolderSource(tmp_path / "images"), list(stores.names))
+    stores.sheet(FolderSource(tmp_path / "images"), list(stores.names))
     assert captions[0][::3] == captions[1][::2] == ["ant/1.png", "bee/1.png"]
 
 

@@ -5,6 +5,7 @@ from support.fakes import Fake, fake_maker, ticking
 from support.networks import gain
 from support.photographs import photograph_folder
 
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.masks.computed import mask_spec, open_recipe
 from dilo.pipeline.masks.network import InferenceSettings
@@ -23,7 +24,9 @@ def test_a_sample_ends_when_its_time_is_up_but_not_before_a_few(tmp_path, step, 
     images = photograph_folder(tmp_path / "images", 40)
     names = sorted(str(path.relative_to(images)) for path in images.rglob("*.jpg"))
     recipe = Fake()
-    found = take_sample(images, names, "fake", fake_maker(recipe, 32), clock=ticking(step))
+    found = take_sample(
+        FolderSource(images), names, "fake", fake_maker(recipe, 32), clock=ticking(step)
+    )
     assert found.images == recipe.calls == done
     assert found.seconds == pytest.approx(done * step)
 
@@ -32,7 +35,7 @@ def test_images_without_a_mask_are_told_with_their_reasons(tmp_path):
     images = photograph_folder(tmp_path / "images", 2)
     (images / "bad.jpg").write_bytes(b"no image")
     names = ["bad.jpg", "class0/000.jpg", "class1/001.jpg"]
-    found = take_sample(images, names, "fake", fake_maker(Fake({2}), 32))
+    found = take_sample(FolderSource(images), names, "fake", fake_maker(Fake({2}), 32))
     assert found.failed == {
         "bad.jpg": "not an image",
         "class1/001.jpg": "fake failed: ZeroDivisionError: by nothing",
@@ -52,7 +55,7 @@ def test_a_network_s_sample_is_of_whole_batches_after_one_that_does_not_count(tm
         return make(rows, paths)
 
     make = open_recipe(recipe, 32, Names(names), InferenceSettings(weights, batch=4))
-    found = take_sample(images, names, "net", maker, clock=ticking(0.001))
+    found = take_sample(FolderSource(images), names, "net", maker, clock=ticking(0.001))
     assert (found.images, found.failed) == (11, {})
     assert [count for count in batches if count > 1] == [4, 4, 4, 3]
     assert found.seconds == pytest.approx(0.003)
@@ -70,6 +73,6 @@ def test_rows_are_spread_evenly_over_what_is_to_do_and_each_is_met_once():
 
 
 def test_an_empty_sample_takes_nothing(tmp_path):
-    found = take_sample(tmp_path, [], "fake", fake_maker(Fake(), 32))
+    found = take_sample(FolderSource(tmp_path), [], "fake", fake_maker(Fake(), 32))
     assert found == Sample(0, 0.0, 0, {})
     assert (found.seconds_each, found.bytes_each) == (0.0, 0.0)

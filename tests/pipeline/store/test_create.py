@@ -6,7 +6,7 @@ import pytest
 from support.photographs import photograph_folder
 
 from dilo.pipeline.errors import DiloError, StoreError
-from dilo.pipeline.images.listing import ImageSelection
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.masks.computed import mask_spec
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.create import create_store, plan_store

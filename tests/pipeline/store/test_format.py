@@ -14,6 +14,7 @@ from support.stores import create_mask_store
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore
@@ -38,7 +39,7 @@ def store(tmp_path, monkeypatch):
     (images / "class1" / "broken.jpg").write_bytes(b"no")
     plan = create_mask_store(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=5)
     for shard in range(plan.shards):
-        ShardBuilder(images, folder, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), folder, MethodSource()).build(shard)
     monkeypatch.chdir(tmp_path)
     return MaskStore(folder)
 

@@ -14,6 +14,7 @@ from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store import MaskStore, reader
@@ -27,7 +28,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     plan = create_mask_store(images, folder, recipe=MaskRecipe.create("rbd"), size=32, shard_size=3)
     for shard in range(plan.shards):
-        ShardBuilder(images, folder, MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), folder, MethodSource()).build(shard)
     return folder
 
 

@@ -6,6 +6,7 @@ from support.photographs import photograph_folder
 from support.stores import create_mask_store
 
 from dilo.pipeline.compute.shard import ShardBuilder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.store.status import format_ranges, missing_shards, status
@@ -24,7 +25,7 @@ def half_done(root, *, broken):
     recipe = MaskRecipe.create("rbd", "grabcut")
     plan = create_mask_store(images, root / "store", recipe=recipe, size=16, shard_size=1)
     for shard in range(0, plan.shards, 2):
-        ShardBuilder(images, root / "store", MethodSource()).build(shard)
+        ShardBuilder(FolderSource(images), root / "store", MethodSource()).build(shard)
     return root / "store", plan
 
 

@@ -20,9 +20,11 @@ from dilo.pipeline import cli
 from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import AccessError, ImageError, StoreError
+from dilo.pipeline.images import folder
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
 from dilo.pipeline.saliency import MaskRecipe
-from dilo.pipeline.store import MaskStore, verify
+from dilo.pipeline.store import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.shardfile import write_shard
 from dilo.pipeline.store.status import status
@@ -122,7 +124,7 @@ def made(tmp_path):
     store = tmp_path / "store"
     plan = create_mask_store(images, store, recipe=MaskRecipe.create("rbd"), size=16, shard_size=4)
     for number in range(plan.shards):
-        ShardBuilder(images, store, MethodSource()).build(number)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(number)
     return images, store, plan
 
 
@@ -148,23 +150,23 @@ def replace_by_nothing(path):
 @pytest.mark.parametrize("change", [rewrite, rewrite_in_the_same_size])
 def test_an_image_that_changed_since_is_named(made, change):
     images, store, _ = made
-    require_unchanged(images, store, [0, 1])
+    require_unchanged(FolderSource(images), store, [0, 1])
     change(images / "class0" / "000.jpg")
-    assert compare_images(images, store, 0) == Changes(4, ["class0/000.jpg"])
+    assert compare_images(FolderSource(images), store, 0) == Changes(4, ["class0/000.jpg"])
     with pytest.raises(StoreError, match=r"1 images must be .* 'class0/000.jpg': dilo-prep verify"):
-        require_unchanged(images, store, [0, 1])
-    found = Verifier(store, images)(0)
+        require_unchanged(FolderSource(images), store, [0, 1])
+    found = Verifier(store, FolderSource(images))(0)
     assert found.faults == ["shard-00000.h5: class0/000.jpg: the image changed since"]
 
 
 def test_an_image_that_is_not_there_is_no_fault_of_its_shard_and_moves_nothing(made):
     images, store, plan = made
     (images / "class0" / "000.jpg").unlink()
-    check = Verifier(store, images)(0)
+    check = Verifier(store, FolderSource(images))(0)
     assert (check.faults, check.changes) == ([], Changes(4, absent=["class0/000.jpg"]))
     assert move_damaged(store, plan, [check]) == []
     with pytest.raises(StoreError, match=r"1 of \d images are missing, such as 'class0"):
-        require_unchanged(images, store, [0, 1])
+        require_unchanged(FolderSource(images), store, [0, 1])
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
@@ -175,21 +177,21 @@ def test_an_image_that_cannot_be_read_now_is_no_fault_of_its_shard(made, monkeyp
     def refusing(path):
         raise ImageError(os.strerror(number), number)
 
-    monkeypatch.setattr(verify, "read_file", refusing)
+    monkeypatch.setattr(folder, "read_file", refusing)
     if number == errno.EMFILE:  # of a machine that is short of something, nothing is said
         with pytest.raises(AccessError, match=r"000.jpg: Too many open files: .*ulimit -n"):
-            Verifier(store, images)(0)
+            Verifier(store, FolderSource(images))(0)
         return
-    check = Verifier(store, images)(0)
+    check = Verifier(store, FolderSource(images))(0)
     assert check.faults == []
     assert check.changes.unread["class0/000.jpg"] == os.strerror(number)
     assert move_damaged(store, plan, [check]) == []
     with pytest.raises(
         StoreError, match=f"must be readable, got 'class0/000.jpg': {os.strerror(number)}"
     ):
-        require_unchanged(images, store, [0, 1])
+        require_unchanged(FolderSource(images), store, [0, 1])
     with pytest.raises(StoreError, match=r"nothing was moved: .* must be readable"):
-        require_right_folder(images, check.changes)
+        require_right_folder(FolderSource(images), check.changes)
 
 
 def other_names(images):
@@ -220,7 +222,7 @@ def test_the_wrong_folder_is_refused_in_one_sentence_before_anything_is_read(mad
     assert "are missing; nothing was changed: " in said
     assert content(store) == before
     with pytest.raises(StoreError, match="must hold the images of the store"):
-        require_unchanged(images, store, [0, 1])
+        require_unchanged(FolderSource(images), store, [0, 1])
 
 
 def test_a_folder_a_level_off_is_named_with_the_right_one(made):
@@ -235,13 +237,13 @@ def test_other_images_by_the_same_names_do_not_cost_the_shards(made):
     for path in images.rglob("*.jpg"):
         if not path.is_symlink():
             rewrite(path)
-    checks = [Verifier(store, images)(shard) for shard in range(plan.shards)]
+    checks = [Verifier(store, FolderSource(images))(shard) for shard in range(plan.shards)]
     assert sum(len(check.faults) for check in checks) == 7
     with pytest.raises(StoreError, match="got other images by the same names, 7 of 7: nothing was"):
         move_damaged(store, plan, checks)
     assert not (store / "damaged").exists()
     with pytest.raises(StoreError, match="give that folder, or make a fresh store of this one"):
-        require_unchanged(images, store, [0, 1])
+        require_unchanged(FolderSource(images), store, [0, 1])
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "file"])
@@ -295,7 +297,9 @@ def test_a_store_that_is_not_whole_is_one_line_and_its_faults_are_twenty_at_most
 def test_an_image_that_could_not_be_read_and_now_can_has_changed(made):
     images, store, _ = made
     (images / "class0" / "nowhere").write_bytes(b"something")
-    found = compare_images(images, store, 1) + compare_images(images, store, 0)
+    found = compare_images(FolderSource(images), store, 1) + compare_images(
+        FolderSource(images), store, 0
+    )
     assert (found.changed, found.absent, found.unread) == (["class0/gone.jpg"], [], {})
 
 
@@ -305,7 +309,7 @@ def test_a_copy_of_the_images_is_no_change(made, tmp_path):
     for path in copied.rglob("*.jpg"):
         if not path.is_symlink():
             later(path)
-    require_unchanged(copied, store, [0, 1])
+    require_unchanged(FolderSource(copied), store, [0, 1])
 
 
 def test_a_damaged_shard_is_read_or_refused_in_a_sentence_by_everything(made):
@@ -316,8 +320,8 @@ def test_a_damaged_shard_is_read_or_refused_in_a_sentence_by_everything(made):
         lambda: status(store),
         lambda: MaskStore(store).batch(range(4)),
         lambda: MaskStore(store).columns("status", "shape"),
-        lambda: compare_images(images, store, 0),
-        lambda: ShardBuilder(images, store, MethodSource()).build(0),
+        lambda: compare_images(FolderSource(images), store, 0),
+        lambda: ShardBuilder(FolderSource(images), store, MethodSource()).build(0),
     )
     said = []
     for position in range(3, len(sound), 97):
@@ -338,7 +342,7 @@ def test_a_shard_of_before_the_checksums_is_refused_in_a_sentence(made):
     with h5py.File(store / "shard-00000.h5", "r+") as file:
         del file["bytes"]
     with pytest.raises(StoreError, match=r"shard-00000.h5 must be a whole shard, got: .*--repair"):
-        require_unchanged(images, store, [0, 1])
+        require_unchanged(FolderSource(images), store, [0, 1])
 
 
 def test_shards_at_fault_are_moved_aside_and_made_anew(made):
@@ -350,7 +354,7 @@ def test_shards_at_fault_are_moved_aside_and_made_anew(made):
         assert move_damaged(store, plan, [check for check in checks if check.faults]) == [
             store / "damaged" / place
         ]
-        ShardBuilder(images, store, MethodSource()).build(1)
+        ShardBuilder(FolderSource(images), store, MethodSource()).build(1)
         assert (store / "shard-00001.h5").read_bytes() == sound
     assert not Verifier(store)(1).faults
 

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
+from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.names import Names
 from dilo.train.augment.color import normalise
 from dilo.train.data.evaluation import EvalImages, center_crop, squashed
@@ -40,7 +41,7 @@ def test_squashed_is_all_of_the_image_at_the_side_of_a_crop(tmp_path):
     halves = np.zeros((20, 60, 3), np.uint8)
     halves[:, 30:, 0] = 255  # of which a middle crop would show a third
     Image.fromarray(halves).save(tmp_path / "a.png")
-    position, crop = EvalImages(tmp_path, Names(["a.png"]), 8, squashed)[0]
+    position, crop = EvalImages(FolderSource(tmp_path), Names(["a.png"]), 8, squashed)[0]
     assert position == 0
     assert crop.shape == (3, 8, 8)
     assert crop[0].tolist() == [[0] * 4 + [255] * 4] * 8

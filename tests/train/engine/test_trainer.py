@@ -244,13 +244,13 @@ def test_a_signal_during_a_read_out_gives_it_up_and_the_next_start_makes_up_for_
 def test_an_image_that_the_system_does_not_give_now_ends_the_run_in_words(
     source, tmp_path, monkeypatch
 ):
-    import dilo.train.data.dataset as module
     from dilo.pipeline.errors import ImageError
+    from dilo.pipeline.images import folder
 
-    def decode(path):
+    def read(path):
         raise ImageError("Too many open files", 24)
 
-    monkeypatch.setattr(module, "decode", decode)
+    monkeypatch.setattr(folder, "read_file", read)
     with pytest.raises(AccessError, match=r"\.png: Too many open files: .*ulimit -n 4096"):
         train(RECIPE, source, tmp_path, machine(), silent)
     assert (tmp_path / "state").read_text() == "failed\n"

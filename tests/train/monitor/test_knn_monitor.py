@@ -15,8 +15,8 @@ from support.runs import small_recipe
 from torch import nn
 
 from dilo.pipeline.errors import AccessError, DiloError, ImageError
+from dilo.pipeline.images import folder
 from dilo.train.augment.color import normalise
-from dilo.train.data import evaluation
 from dilo.train.data.draws import EVALUATION
 from dilo.train.data.evaluation import center_crop
 from dilo.train.data.images import find_image_set
@@ -127,10 +127,10 @@ def test_unreadable_images_are_left_out(tmp_path, network):
 def test_an_image_that_the_system_does_not_give_now_is_no_broken_one(
     folders, network, monkeypatch, workers
 ):
-    def decode(path):
+    def read(path):
         raise ImageError("Input/output error", errno.EIO)
 
-    monkeypatch.setattr(evaluation, "decode", decode)
+    monkeypatch.setattr(folder, "read_file", read)
     monitor = KnnMonitor(find_image_set(folders[0], None), RECIPE, CPU, workers)
     with pytest.raises(AccessError, match=r"\.png: Input/output error: the disk does not answer"):
         monitor.top1((network,))

@@ -1,0 +1,429 @@
+"""Images in archives: a tar, a folder of tars, a tar of tars, a zip. Read by offset.
+
+The index (`archiveindex`) says where each image lies. It is made once: kept in a cache of this
+user, and beside a store that is made of the images, for other machines.
+"""
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from dilo.pipeline.common.cachefolder import cache_folder
+from dilo.pipeline.common.printing import counted
+from dilo.pipeline.errors import DiloError, ImageError, require_access
+from dilo.pipeline.images.archiveindex import (
+    DEFLATED,
+    INDEX,
+    RAW,
+    REASONS,
+    Index,
+    Listing,
+    archives_digest,
+    make_index,
+)
+from dilo.pipeline.images.decoding import require_readable_size, with_retries
+from dilo.pipeline.images.listing import (
+    EXTENSIONS,
+    find_files,
+    matcher,
+    names_or_error,
+    none_found,
+    unread_note,
+)
+from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.signatures import kind_of
+from dilo.pipeline.images.source import ImageSource
+from dilo.pipeline.images.tars import COMPRESSED_TARS, is_tar, list_tar
+from dilo.pipeline.images.zips import (
+    HEADER,
+    STARTS,
+    data_offset,
+    inflate,
+    list_zip,
+    require_checksum,
+)
+
+#: What archives in a folder are called.
+ENDINGS = (".tar", ".zip")
+#: Archives that a process holds open; a thousand would be more files than it may.
+MAX_OPEN: Final = 64
+#: Bytes of a file by which it is recognized.
+_HEAD = 512
+#: What kinds of compressed files are decompressed with, by the words of `kind_of`.
+_PROGRAMS = {"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz", "zstd": "unzstd"}
+#: Folders named where an archive holds no image in the one that was asked for.
+_NAMED = 5
+_GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
+
+
+def archives_in(folder: Path) -> tuple[str, ...]:
+    """List the archives in a folder that holds no images of its own, at any depth; else none."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                lower = entry.name.lower()
+                if lower.startswith("."):
+                    continue
+                if lower.endswith((*ENDINGS, *COMPRESSED_TARS)) and entry.is_file():
+                    found.append(entry.name)
+                elif lower.endswith(tuple(EXTENSIONS)) and entry.is_file():
+                    return ()
+        if found and next(find_files(folder, EXTENSIONS), None) is None:
+            return tuple(sorted(found))
+    except (OSError, DiloError):  # whoever lists the folder says it
+        pass
+    return ()
+
+
+def split_path(path: Path) -> tuple[Path, str] | None:
+    """Split a path into an archive and a folder in it; None if no part of it is a file."""
+    for parent in (path, *path.parents):
+        try:
+            if parent.is_file():
+                inner = path.relative_to(parent).as_posix()
+                return parent, "" if inner == "." else f"{inner}/"
+            if parent.exists():
+                return None
+        except OSError:
+            return None
+    return None
+
+
+def is_archive(path: Path) -> bool:
+    """Check whether a path is an archive, or leads into one; also one that is not read."""
+    if (parts := split_path(path)) is None:
+        return False
+    archive, inner = parts
+    if inner:
+        return True
+    try:
+        with archive.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return head.startswith(STARTS) or is_tar(head) or "archive" in kind_of(head)
+
+
+def archive_kind(path: Path, head: bytes) -> str:
+    """Recognize an archive by its first bytes: "tar" or "zip"; refuse all else."""
+    if head.startswith(STARTS):
+        return "zip"
+    if is_tar(head):
+        return "tar"
+    kind = kind_of(head)
+    program = next((program for word, program in _PROGRAMS.items() if word in kind), None)
+    if program is not None:
+        raise DiloError(
+            f"--images must be a plain tar, for images are read from the middle of it, got {path}, "
+            f"which is compressed: decompress it with {program}"
+        )
+    raise DiloError(
+        f"--images must be a folder of images, a tar, a folder of tars or a zip, got {path}, which "
+        f"is {kind or 'none of these'}"
+    )
+
+
+class ArchiveSource(ImageSource):
+    """Images in one archive, or in those of a folder.
+
+    Parameters
+    ----------
+    path : Path
+        What the user named: an archive, a folder in one, or a folder of archives.
+    root : Path
+        The archive, or the folder of archives.
+    files : sequence of str
+        Archives of the folder; of a single archive, an empty name.
+    inner : str, default ""
+        Folder in the archive, with a slash behind it; names are relative to it.
+    store : Path, optional
+        A store of the images, which may have the index.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        root: Path,
+        files: Sequence[str],
+        inner: str = "",
+        store: Path | None = None,
+    ) -> None:
+        super().__init__(path)
+        self._root, self._files, self._inner, self._store = root, tuple(files), inner, store
+        self._digest = archives_digest(self._files, [_stat(self._archive(f)) for f in self._files])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ArchiveSource) and (
+            (self.path, self._digest) == (other.path, other._digest)
+        )
+
+    def __hash__(self) -> int:
+        return hash((super().__hash__(), self._digest))
+
+    def absolute(self) -> Self:
+        """Return it for a process in another folder."""
+        paths = self.path.absolute(), self._root.absolute()
+        store = None if self._store is None else self._store.absolute()
+        return type(self)(*paths, self._files, self._inner, store)
+
+    def find(
+        self,
+        include: Iterable[str] = (),
+        *,
+        on_progress: Callable[[int], object] | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Names:
+        """List the images, as those of the extracted folder."""
+        index, globs = self._index(on_progress), list(include)
+        if len(index.names) and not globs and not self._inner and not index.unread:
+            return index.names
+        matches, lines, count = matcher(globs), bytearray(), 0
+        for name in index.names:
+            if name.startswith(self._inner):
+                count += 1
+                if matches(name := name[len(self._inner) :]):
+                    lines += escaped(name).encode() + b"\n"
+        note = unread_note(index.unread)
+        if not count:
+            raise none_found(self.path, note or self._folders_note(index))
+        if say is not None and note:
+            say(f"{self.path}: {note}")
+        return names_or_error(lines, globs, f"{counted(count, 'image')} in {self.path}")
+
+    def read(self, name: str) -> bytes:
+        """Read an image from its archive."""
+        index = self._index()
+        row = index.row(self._inner + name)
+        if row < 0:
+            raise ImageError(os.strerror(errno.ENOENT), errno.ENOENT)
+        kind = int(index.kind[row])
+        if kind in REASONS:
+            raise ImageError(REASONS[kind])
+        require_readable_size(int(index.size[row]))
+        place = int(index.offset[row]), int(index.stored[row])
+        archive = int(index.archive[row])
+        path = self._archive(self._files[archive])
+        state = int(index.file_size[archive]), int(index.file_time[archive])
+        try:
+            if kind == RAW:
+                return with_retries(lambda: _read_at(path, state, *place))
+            content = with_retries(lambda: _read_packed(path, state, *place))
+        except OSError as error:
+            if error.errno in _GONE:
+                raise DiloError(
+                    f"{path} must hold {escaped(name)!r} of the list of images, got nothing there: "
+                    "is the disk mounted?"
+                ) from error
+            raise ImageError(error.strerror or str(error), error.errno) from error
+        if kind == DEFLATED:
+            content = inflate(content, int(index.size[row]))
+        require_checksum(content, int(index.crc[row]))
+        return content
+
+    def size(self, name: str) -> int:
+        """Return the bytes of an image file; -1 if there is none."""
+        index = self._index()
+        row = index.row(self._inner + name)
+        return -1 if row < 0 else int(index.size[row])
+
+    def may_differ(self, name: str, size: int, since: float) -> bool:
+        """Check whether an image has other bytes than once, or its archive was written since."""
+        if (error := self.open_error(name)) is not None:
+            raise error
+        index = self._index()
+        row = index.row(self._inner + name)
+        written = int(index.file_time[index.archive[row]]) / 1e9
+        return int(index.size[row]) != size or (size != 0 and written > since)
+
+    def labels(self, names: Names) -> Sequence[str] | None:
+        """Return the class of each image, if a .cls file beside each names it."""
+        index = self._index()
+        if not len(index.labels):
+            return None
+        rows = [index.row(self._inner + name) for name in names]
+        numbers = [-1 if row < 0 else int(index.label[row]) for row in rows]
+        return None if min(numbers, default=-1) < 0 else [index.labels[n] for n in numbers]
+
+    def lost(self, name: str) -> Path | None:
+        """Return the archives, if they are gone."""
+        return None if self._root.exists() else self._root
+
+    def whereabouts(self, name: str) -> str:
+        """Suggest what to do where there is no image of a store: it may be a level off."""
+        index = self._index()
+        if self._inner and index.row(name) >= 0:
+            return f"the store was made of the whole archive: give {self._root}"
+        for folder in self._folders(index):
+            if index.row(f"{self._inner}{folder}/{name}") >= 0:
+                return f"the store was made of a folder in it: give {self.path / folder}"
+        return super().whereabouts(name)
+
+    def keep(self, store: Path) -> None:
+        """Keep the index beside a store, unless it is there."""
+        index = self._index()
+        self._store = store
+        if Index.load(store / INDEX, self._digest) is None:
+            index.save(store / INDEX)
+
+    def _archive(self, file: str) -> Path:
+        """Return the path of an archive."""
+        return self._root / file if file else self._root
+
+    def _folders(self, index: Index) -> list[str]:
+        """List the folders at the top of what is read."""
+        start = len(self._inner)
+        names = (name[start:] for name in index.names if name.startswith(self._inner))
+        return list(dict.fromkeys(name.partition("/")[0] for name in names if "/" in name))
+
+    def _folders_note(self, index: Index) -> str:
+        """Name the folders that an archive has instead of the one that was asked for."""
+        folders = dict.fromkeys(name.partition("/")[0] for name in index.names if "/" in name)
+        named = ", ".join(map(escaped, list(folders)[:_NAMED]))
+        return f"folders in {self._root}: {named}" if self._inner and named else ""
+
+    def _index(self, on_progress: Callable[[int], object] | None = None) -> Index:
+        """Return the index: that of this process, of a file, or a new one."""
+        key = str(self._root.absolute()), self._digest
+        with _LOCK:
+            if key not in _INDEXES:
+                _INDEXES[key] = self._load() or self._make(on_progress)
+                while len(_INDEXES) > _MAX_INDEXES:
+                    _INDEXES.popitem(last=False)
+            return _INDEXES[key]
+
+    def _load(self) -> Index | None:
+        """Read the index from beside the store, or from the cache."""
+        for file in (self._store and self._store / INDEX, self._cache_file()):
+            if file is not None and (index := Index.load(file, self._digest)) is not None:
+                return index
+        return None
+
+    def _cache_file(self) -> Path | None:
+        """Name the file of the index in this user's cache; None where there can be no cache."""
+        folder = cache_folder("images")
+        name = hashlib.sha256(os.fsencode(self._root.absolute())).hexdigest()[:32]
+        return None if folder is None else folder / f"{name}.npz"
+
+    def _make(self, on_progress: Callable[[int], object] | None) -> Index:
+        """List the archives, and keep the index in the cache, if that can be written."""
+        listings, stats = [], []
+        for file in self._files:
+            listing, state = _list(self._archive(file), on_progress)
+            if len(self._files) > 1 or file:
+                listing.place("", Path(file).stem)
+            listings.append(listing)
+            stats.append(state)
+        index = make_index(self._files, listings, stats, f"--images {self._root}")
+        if index.digest() != self._digest:
+            raise DiloError(_being_written(self._root))
+        cached = self._cache_file()
+        if cached is not None:
+            with contextlib.suppress(OSError):  # a full disk: the next process makes it again
+                index.save(cached)
+        return index
+
+
+#: Indexes of this process, by where the archives are and their digest.
+_INDEXES: OrderedDict[tuple[str, str], Index] = OrderedDict()
+_MAX_INDEXES: Final = 8
+_LOCK = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Give a process that was forked a lock that no thread of its parent holds."""
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    """Return the bytes of an archive, and when it was written."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        require_access(error, path)
+        raise DiloError(f"{path} must be an archive of images: {error.strerror}") from error
+    return status.st_size, status.st_mtime_ns
+
+
+def _list(
+    path: Path, on_progress: Callable[[int], object] | None
+) -> tuple[Listing, tuple[int, int]]:
+    """List the images of an archive; also return its size and time."""
+    state = _stat(path)
+    try:
+        with path.open("rb") as file:
+            kind = archive_kind(path, file.read(_HEAD))
+            file.seek(0)
+            listing = (list_zip if kind == "zip" else list_tar)(file, str(path), on_progress)
+    except OSError as error:
+        require_access(error, path)
+        raise DiloError(f"{path} must be readable, got: {error}") from error
+    if _stat(path) != state:
+        raise DiloError(_being_written(path))
+    return listing, state
+
+
+def _being_written(path: Path) -> str:
+    """Write that archives changed while they were listed."""
+    return (
+        f"{path} must stay as it is while it is listed, but it was written to: run the same "
+        "command when it is complete"
+    )
+
+
+class _Archive:
+    """An archive that is open; closed when nobody holds it any more, in no thread."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        descriptor = getattr(self, "descriptor", -1)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+#: One handle an archive and process; the others share what they read by fork, for `pread` moves
+#: no position.
+_opened = functools.lru_cache(MAX_OPEN)(_Archive)
+
+
+def _read_at(path: Path, state: tuple[int, int], offset: int, count: int) -> bytes:
+    """Read bytes of an archive, which must be as it was listed."""
+    try:
+        archive = _opened(str(path))
+        status = os.fstat(archive.descriptor)
+        if (status.st_size, status.st_mtime_ns) != state:
+            _opened.cache_clear()
+            raise DiloError(
+                f"{path} must stay as it was when its images were listed, but it was written to "
+                "since: run the same command again, which lists it anew"
+            )
+        content = os.pread(archive.descriptor, count, offset)
+        while len(content) < count and (
+            more := os.pread(archive.descriptor, count - len(content), offset + len(content))
+        ):
+            content += more
+    except OSError:
+        _opened.cache_clear()  # a disk that came back has other handles
+        raise
+    if len(content) < count:
+        raise ImageError("its archive ends before it does")
+    return content
+
+
+def _read_packed(path: Path, state: tuple[int, int], offset: int, count: int) -> bytes:
+    """Read the bytes of a member of a zip, behind its header."""
+    header = _read_at(path, state, offset, HEADER)
+    return _read_at(path, state, offset + data_offset(header), count)

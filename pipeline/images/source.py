@@ -1,0 +1,217 @@
+"""A source of images: what `--images` names. It answers two questions: which names, what content.
+
+`open_images` finds out what a path is and opens it. Whoever reads images holds an `ImageSource`,
+and never joins a folder and a name: ``source.find()`` lists the names, ``source.read(name)`` gives
+the bytes of a file, ``source.decode(name)`` its pixels.
+
+- Names are those of the folder that one would get by extracting: paths with forward slashes, sorted
+  by code point. So plan, masks, draws and losses are the same bytes from a folder and an archive.
+- `read` raises `ImageError` where one image is at fault: it becomes a row with a reason. Its
+  `errno` is what the system said, if it said anything; then the image may be sound. Where the whole
+  source is at fault, such as an archive that was changed, another `DiloError` ends the work.
+- A source is small when pickled, and works after fork and spawn and in threads: what it opens, it
+  opens where it is first needed, once a process.
+
+To add a kind, write a subclass that has `find`, `read` and `size`, and recognize it in
+`open_images`.
+"""
+
+import errno
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dilo.pipeline.images.decoding import decode_content
+from dilo.pipeline.images.names import Names
+
+
+class ImageSource(ABC):
+    """Images by name.
+
+    Parameters
+    ----------
+    path : Path
+        What the user named: a folder, or a file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            type(other) is type(self) and isinstance(other, ImageSource) and other.path == self.path
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.path))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @abstractmethod
+    def find(
+        self,
+        include: Iterable[str] = (),
+        *,
+        on_progress: Callable[[int], object] | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Names:
+        """List the images, as `find_images` lists those of a folder.
+
+        Parameters
+        ----------
+        include : iterable of str
+            Globs, of which one must match; without any, all images are listed.
+        on_progress : callable, optional
+            Called now and then with the number of images so far.
+        say : callable, optional
+            Writes a line for people, on what is passed over.
+
+        Returns
+        -------
+        Names
+            Sorted by code point.
+
+        Raises
+        ------
+        DiloError
+            If there are none, or the source cannot be read.
+        """
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Read the content of an image file.
+
+        Parameters
+        ----------
+        name : str
+            One of those that `find` lists, or of a list.
+
+        Returns
+        -------
+        bytes
+            Its content, for `decode_content`.
+
+        Raises
+        ------
+        ImageError
+            If this image cannot be read; its `errno` says what the system said.
+        DiloError
+            If the source as a whole cannot be.
+        """
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Return the bytes of an image file, as an extracted one has them; -1 if there is none."""
+
+    def decode(self, name: str) -> NDArray[np.uint8]:
+        """Read an image as RGB.
+
+        Parameters
+        ----------
+        name : str
+            As for `read`.
+
+        Returns
+        -------
+        ndarray of shape (H, W, 3), uint8
+            As `dilo.pipeline.images.decode` gives it.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read, or is no sound image.
+        """
+        return decode_content(self.read(name))
+
+    def has(self, name: str) -> bool:
+        """Check whether there is something by a name, sound or not."""
+        return self.size(name) >= 0
+
+    def open_error(self, name: str) -> OSError | None:
+        """Return why an image cannot be opened; None if it can."""
+        if self.has(name):
+            return None
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.location(name)))
+
+    def may_differ(self, name: str, size: int, since: float) -> bool:
+        """Check whether an image may be another than one of so many bytes that was there once.
+
+        `since` is the time of then, in seconds. Raises `OSError` where there is none now.
+        """
+        if (error := self.open_error(name)) is not None:
+            raise error
+        return self.size(name) != size or (size != 0 and os.stat(self.path).st_mtime > since)
+
+    def count(self, seconds: float) -> int | None:
+        """Count the images, as `find` lists them, if that is soon done; None where it is not."""
+        return len(self.find())
+
+    def labels(self, names: Names) -> Sequence[str] | None:
+        """Return the class of each image, if the source itself says it of all; else None."""
+        return None
+
+    def location(self, name: str) -> Path:
+        """Return the path of an image, for messages."""
+        return self.path / name
+
+    def lost(self, name: str) -> Path | None:
+        """Return what should hold an image, if that is gone as a whole, as with a lost disk."""
+        return None
+
+    def whereabouts(self, name: str) -> str:
+        """Suggest what to do where an image of a store is missing."""
+        return "are they the images that the store was made of, and is their disk mounted?"
+
+    def keep(self, store: Path) -> None:
+        """Keep beside a store what other machines need to read the images quickly."""
+        return  # nothing, unless a kind says otherwise
+
+    def absolute(self) -> Self:
+        """Return it for a process in another folder."""
+        return type(self)(self.path.absolute())
+
+
+def holds_images(path: Path) -> bool:
+    """Check whether a path is a folder or an archive, rather than a file of something else."""
+    from dilo.pipeline.images.archives import is_archive
+
+    return path.is_dir() or is_archive(path)
+
+
+def open_images(path: Path, store: Path | None = None) -> ImageSource:
+    """Open what `--images` names.
+
+    Parameters
+    ----------
+    path : Path
+        A folder of images; a tar, a zip, or a folder in one; a folder of tars.
+    store : Path, optional
+        A store of these images, which may keep what is needed to read them quickly.
+
+    Returns
+    -------
+    ImageSource
+        The images.
+
+    Raises
+    ------
+    DiloError
+        If it is none of these.
+    """
+    # Each kind imports this module.
+    from dilo.pipeline.images.archives import ArchiveSource, archives_in, split_path
+    from dilo.pipeline.images.folder import FolderSource
+
+    if path.is_dir():
+        files = archives_in(path)
+        return ArchiveSource(path, path, files, store=store) if files else FolderSource(path)
+    if (parts := split_path(path)) is not None:
+        archive, inner = parts
+        return ArchiveSource(path, archive, [""], inner, store)
+    return FolderSource(path)  # which says that it is not there
