@@ -80,8 +80,16 @@ class QueryRecipe:
         if self.crop == 1:
             views = ViewsRecipe(size=size, crop="center", flip=0)
         plain = PasteRecipe(probability=0)
-        place = {"sample": key, "view": view, "epoch": question}
-        return view_draw(views, plain, seed=self.seed, **place, height=shape[0], width=shape[1])
+        return view_draw(
+            views,
+            plain,
+            seed=self.seed,
+            epoch=question,
+            sample=key,
+            view=view,
+            height=shape[0],
+            width=shape[1],
+        )
 
 
 class Queries(Dataset[tuple[int, Query | str]]):

@@ -129,9 +129,9 @@ def _draw(
     elif action.preview is not None:
         require_drawn(stores, recipe.paste, name)
         view_sheet(source, recipe, stores).save(action.preview, format="PNG")
-        swap = ", and the swap of the first" if recipe.moco.swap_negatives else ""
-        views = f"both views of epoch {recipe.paste.from_epoch}{swap}"
-        words = f"{action.preview}: image, mask, and {views}"
+        swap = ", with the swap of the first" if recipe.moco.swap_negatives else ""
+        epoch = recipe.paste.from_epoch
+        words = f"{action.preview}: image, mask, and both views of epoch {epoch}{swap}"
         print_result([words], {"preview": str(action.preview)}, as_json=as_json)
 
 

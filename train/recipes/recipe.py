@@ -296,7 +296,7 @@ def most_rules(recipe: object, bounds: Mapping[str, float]) -> list[Rule]:
 
 
 def paste_rules(paste: PasteRecipe, epochs: int) -> list[Rule]:
-    """Return each rule of copy-paste in a run of so many epochs, if it holds, and the value."""
+    """Return each rule of copy-paste in so many epochs, whether it holds, and the value."""
     fractions = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
     weights = list(dataclasses.asdict(paste.backgrounds).values())
     finite = all(map(math.isfinite, weights))
