@@ -207,7 +207,5 @@ def test_without_any_swap_the_loss_is_that_of_the_queue():
     output = MoCo(recipe, DATA)(dataclasses.replace(step_of(views()), swaps=none))
     assert torch.equal(output.loss, MoCo(RECIPE, DATA)(step_of(views())).loss)
     assert output.scalars["swap"] == output.scalars["swap_accuracy"] == 0
-    with pytest.raises(
-        ValueError, match=r"swaps must be given with moco\.swap_negatives, got none"
-    ):
+    with pytest.raises(ValueError, match=r"swaps must be given with moco.swap_negatives, got none"):
         MoCo(recipe, DATA)(step_of(views()))
