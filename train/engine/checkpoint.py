@@ -17,7 +17,7 @@ from dilo.pipeline.errors import REMEDIES, CheckpointError, first_few, require_a
 from dilo.train.methods.base import TrainableModel
 from dilo.train.monitor.run_info import RECORDS
 from dilo.train.networks.torchfile import read, reason_of
-from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.recipe import RunRecipe
 from dilo.train.recipes.schema import flat
 from dilo.train.runtime import distributed
 
