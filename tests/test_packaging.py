@@ -135,7 +135,7 @@ def test_the_versions_tested_are_pinned_and_allowed():
     names = {name.lower().replace("_", "-") for name in pinned}
     options = setup_cfg()
     required = options["options"]["install_requires"]
-    for extra in ("train", "eval", "tensorboard", "dev"):
+    for extra in ("train", "eval", "detection", "tensorboard", "dev"):
         required += options["options.extras_require"][extra]
     lines = [line for line in required.splitlines() if line.strip() and "#" not in line]
     for line in lines:

@@ -2,12 +2,11 @@
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from xml.etree import ElementTree
 
+from dilo.eval.common.voc import Box, parse_voc, read_box
 from dilo.pipeline.common.textfiles import read_bytes, read_text
 from dilo.pipeline.errors import ContentError, DiloError
 from dilo.pipeline.images.listing import EXTENSIONS, find_files
@@ -18,12 +17,6 @@ MAX_TABLE = 2**30
 
 
 HEAD = ["path", "x0", "y0", "x1", "y1"]
-
-
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ def _csv_file(path: Path) -> dict[str, Annotation]:
                 continue
             if len(row) != len(HEAD):
                 raise ValueError(f"must be {','.join(HEAD)}, got {','.join(row)[:200]}")
-            found.setdefault(_key(row[0]), []).append(_box(row[1:]))
+            found.setdefault(_key(row[0]), []).append(read_box(row[1:]))
     except (ValueError, csv.Error) as error:
         raise DiloError(f"--boxes {path}, line {lines.line_num}: {error}") from error
     return {key: Annotation(boxes, None) for key, boxes in found.items()}
@@ -73,44 +66,21 @@ def _xml_folder(folder: Path) -> dict[str, Annotation]:
         path = folder / name
         try:
             key = escaped(str(PurePosixPath(name).with_suffix("")))
-            found[key] = _xml(ElementTree.fromstring(read_bytes(path)))
-        except (ElementTree.ParseError, ValueError) as error:
+            found[key] = _xml(read_bytes(path))
+        except ValueError as error:
             raise DiloError(
                 f"--boxes {path} must be an annotation in the format of PASCAL VOC, got: {error}"
             ) from error
     return found
 
 
-def _xml(root: ElementTree.Element) -> Annotation:
+def _xml(content: bytes) -> Annotation:
     """Read the boxes of an image, and the size of what they were drawn on."""
-    boxes = [
-        _box([box.findtext(corner, "") for corner in _CORNERS])
-        for box in root.findall("object/bndbox")
-    ]
-    width, height = (_number(root.findtext(f"size/{side}", "0")) for side in ("width", "height"))
-    return Annotation(boxes, (width, height) if width > 0 and height > 0 else None)
+    read = parse_voc(content)
+    return Annotation([each.box for each in read.objects if each.box is not None], read.size)
 
 
 def _key(path: str) -> str:
     """Take the extension of an image off its path."""
     pure = PurePosixPath(path)
     return escaped(str(pure.with_suffix("") if pure.suffix.lower() in EXTENSIONS else pure))
-
-
-def _box(words: Sequence[str]) -> Box:
-    """Read four numbers that are a box."""
-    x0, y0, x1, y1 = map(_number, words)
-    if not (0 <= x0 <= x1 and 0 <= y0 <= y1):
-        raise ValueError(f"a box must have 0 <= x0 <= x1 and 0 <= y0 <= y1, got {words}")
-    return x0, y0, x1, y1
-
-
-def _number(word: str) -> float:
-    """Read a number that is finite."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"a coordinate must be a number, got {word!r}")
-    return value

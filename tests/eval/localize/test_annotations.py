@@ -59,7 +59,7 @@ def test_a_line_that_is_no_box_is_named(tmp_path, line, words):
     [
         ("<annotation><object>", "x.xml must be an annotation in the format of PASCAL VOC, got: "),
         (XML.format(name="x", width="wide"), "got: a coordinate must be a number, got 'wide'"),
-        ("<a><object><bndbox/></object></a>", "got: a coordinate must be a number, got ''"),
+        ("<a><object><bndbox/></object></a>", "got: line 1: a coordinate must be a number, got ''"),
     ],
 )
 def test_a_file_that_is_no_annotation_is_named(tmp_path, content, words):
