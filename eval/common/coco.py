@@ -1,7 +1,7 @@
 """Annotations in COCO's format: one JSON file for all images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,23 +54,14 @@ class CocoAnnotations:
 def read_coco_annotations(path: Path) -> CocoAnnotations:
     """Read and check a file of annotations; raise ContentError, with the entry that is wrong."""
     content = read_json(path, MAX_JSON)
-    lists = {}
-    for name in ("images", "categories", "annotations"):
-        lists[name] = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(lists[name], list):
-            raise ContentError(
-                f'{path} must be annotations in COCO\'s format, with a list "{name}", got none: '
-                "is it a file instances_*.json?"
-            )
     images: dict[int | str, CocoImage] = {}
-    categories: dict[int, str] = {}
-    objects: dict[int | str, list[CocoObject]] = {}
-    for where, entry in _entries(path, "images", lists["images"]):
+    for where, entry in _entries(path, content, "images"):
         image = _image(entry, where)
         if image.id in images:
             raise ContentError(f"{where}: an image must stand once, got the id {image.id!r} twice")
-        images[image.id], objects[image.id] = image, []
-    for where, entry in _entries(path, "categories", lists["categories"]):
+        images[image.id] = image
+    categories: dict[int, str] = {}
+    for where, entry in _entries(path, content, "categories"):
         number, name = entry.get("id"), entry.get("name")
         if type(number) is not int or not isinstance(name, str) or number in categories:
             raise ContentError(
@@ -78,29 +69,35 @@ def read_coco_annotations(path: Path) -> CocoAnnotations:
                 f"got {number!r} and {name!r}"
             )
         categories[number] = name
-    for where, entry in _entries(path, "annotations", lists["annotations"]):
+    objects: dict[int | str, list[CocoObject]] = {image_id: [] for image_id in images}
+    for where, entry in _entries(path, content, "annotations"):
         where = f"{where} (id {entry.get('id')!r})"
-        image_id = entry.get("image_id")
+        image_id, category = entry.get("image_id"), entry.get("category_id")
         if not isinstance(image_id, int | str) or image_id not in images:
             raise ContentError(
                 f'{where}: an annotation must be of an image in "images", got image_id {image_id!r}'
             )
-        found = _object(entry, where, images[image_id])
-        if found.category not in categories:
+        if type(category) is not int or category not in categories:
             raise ContentError(
-                f'{where}: its class must be in "categories", got category_id {found.category!r}'
+                f'{where}: its class must be in "categories", got category_id {category!r}'
             )
-        objects[image_id].append(found)
+        objects[image_id].append(_object(entry, where, images[image_id]))
     return CocoAnnotations(images, categories, objects)
 
 
-def _entries(path: Path, name: str, entries: list[Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Say where each entry of a list stands; refuse what is no object of JSON."""
-    named = [(f"{path}, {name}[{number}]", entry) for number, entry in enumerate(entries)]
-    for where, entry in named:
+def _entries(path: Path, content: object, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the entries of a list, and say where each stands."""
+    entries = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ContentError(
+            f'{path} must be annotations in COCO\'s format, with a list "{name}", got none: is '
+            "it a file instances_*.json?"
+        )
+    for number, entry in enumerate(entries):
+        where = f"{path}, {name}[{number}]"
         if not isinstance(entry, dict):
             raise ContentError(f"{where}: must be an object of JSON, got {str(entry)[:100]}")
-    return named
+        yield where, entry
 
 
 def _image(entry: Mapping[str, Any], where: str) -> CocoImage:
@@ -144,12 +141,13 @@ def _object(entry: Mapping[str, Any], where: str, image: CocoImage) -> CocoObjec
             f"{where}: a box must lie in its image, {image.path} of {image.width} x "
             f"{image.height} px, got x {x:g}, y {y:g}, width {width:g}, height {height:g}"
         )
-    category, crowd = entry.get("category_id"), entry.get("iscrowd", 0)
-    if type(category) is not int or crowd not in (0, 1):
-        raise ContentError(
-            f"{where}: category_id must be a whole number and iscrowd 0 or 1, got {category!r} "
-            f"and {crowd!r}"
-        )
+    crowd = entry.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise ContentError(f"{where}: iscrowd must be 0 or 1, got {crowd!r}")
     return CocoObject(
-        (x, y, width, height), category, bool(crowd), entry.get("segmentation"), where
+        box=(x, y, width, height),
+        category=entry["category_id"],
+        crowd=bool(crowd),
+        segmentation=entry.get("segmentation"),
+        where=where,
     )

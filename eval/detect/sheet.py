@@ -1,0 +1,170 @@
+"""A sheet of the images on which a detector did best, middling and worst: true boxes and found."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pycocotools.mask import decode as decode_rle
+from pycocotools.mask import frPyObjects, merge
+
+from dilo.eval.common.results import write_image
+from dilo.eval.common.sheets import best_median_worst
+from dilo.eval.detect.annotations import Annotated, DetectionSet, Polygons, Rle
+from dilo.eval.detect.detections import Detections
+from dilo.eval.detect.voc_metric import average_precision, class_curve
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images import decode
+from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.sheets import SMALL, WHITE, Picture, fit, font, sheet, text_cell
+
+#: Side of a picture, in pixels.
+CELL = 280
+#: Detections that are drawn: from this score on, but at least and at most so many.
+SCORE, FEWEST, MOST = 0.5, 3, 20
+#: Okabe and Ito's green and orange on a photograph: what is true, and what was found.
+TRUE, FOUND = (0, 255, 160), (255, 120, 0)
+#: How much of a mask's colour covers the picture.
+OPACITY = 0.4
+#: Pixels by which boxes of two classes are moved apart, more than a side of any image.
+_APART = 1e6
+
+
+def write_sheet(path: Path, data: DetectionSet, found: Sequence[Detections]) -> None:
+    """Draw the best, median and worst images, their objects in green, what is found in orange.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG to write.
+    data : DetectionSet
+        The images.
+    found : sequence of Detections
+        At most one for each image.
+    """
+    by_image = {each.image_id: each for each in found}
+    nothing = Detections(0, np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+    pairs = [(image, by_image.get(image.image_id, nothing)) for image in data.images]
+    pairs = [pair for pair in pairs if _countable(pair[0]).any()] or pairs
+    scores = [image_precision(*pair) for pair in pairs]
+    order = np.argsort(-np.array(scores), kind="stable").tolist()
+    rows = [
+        [
+            cell
+            for place, at in enumerate(places, 1)
+            for cell in _cells(f"{kind} {place}", scores[at], *pairs[at], data.classes)
+        ]
+        for kind, places in best_median_worst(order).items()
+    ]
+    write_image(path, sheet(rows, cell=CELL, shrink_rows=True))
+
+
+def image_precision(image: Annotated, found: Detections) -> float:
+    """Score the detections on one image, to rank it among others.
+
+    Parameters
+    ----------
+    image : Annotated
+        The image and its objects.
+    found : Detections
+        Of this image.
+
+    Returns
+    -------
+    float
+        Average precision by VOC's area, over the detections of all classes in one order and the
+        overlaps 0.5, 0.55 ... 0.95; per cent. 0 where there is no object to be found.
+    """
+    count = int(_countable(image).sum())
+    if count == 0:
+        return 0.0
+    # Boxes of two classes lie apart, so that all can be matched at once.
+    one = replace(
+        image,
+        boxes=image.boxes + _APART * image.labels[:, None],
+        labels=np.zeros_like(image.labels),
+        difficult=~_countable(image),
+    )
+    other = replace(
+        found,
+        boxes=found.boxes + _APART * found.labels[:, None],
+        labels=np.zeros_like(found.labels),
+    )
+    return float(average_precision(class_curve([(one, other)], 0, count), points=False).mean())
+
+
+def _countable(image: Annotated) -> NDArray[np.bool_]:
+    """Tell which objects are to be found."""
+    return ~(image.difficult | image.crowd)
+
+
+def _cells(
+    rank: str, precision: float, image: Annotated, found: Detections, classes: Sequence[str]
+) -> list[Picture]:
+    """Draw an image twice: with its objects, and with what was found."""
+    name = f"{rank}: {escaped(image.path.name)}"
+    try:
+        pixels = decode(image.path)
+    except ImageError as error:
+        reason = Picture(text_cell(str(error), cell=CELL), name)
+        return [reason, reason]
+    names = [classes[label] for label in image.labels.tolist()]
+    hard = zip(names, _countable(image).tolist(), strict=True)
+    words = [name if countable else f"({name})" for name, countable in hard]
+    true = _drawn(pixels, image.boxes, words, image.segmentation, TRUE)
+    order = np.argsort(-found.scores, kind="stable")
+    above = int((found.scores >= SCORE).sum())
+    shown = order[: min(max(above, FEWEST), MOST)].tolist()
+    words = [f"{classes[found.labels[at]]} {found.scores[at]:.2f}" for at in shown]
+    masks = None if found.masks is None else [found.masks[at] for at in shown]
+    drawn = _drawn(pixels, found.boxes[shown], words, masks, FOUND)
+    caption = f"AP {precision:.0f}; drawn: {len(shown)} of {len(order)} found"
+    return [Picture(true, name), Picture(drawn, caption)]
+
+
+def _drawn(
+    pixels: NDArray[np.uint8],
+    boxes: NDArray[np.floating],
+    words: Sequence[str],
+    masks: Sequence[Polygons | Rle] | None,
+    colour: tuple[int, int, int],
+) -> NDArray[np.uint8]:
+    """Draw boxes, their words and masks on an image at the size of a cell."""
+    small = fit(pixels, CELL)
+    height, width = pixels.shape[:2]
+    if masks:
+        any_mask = np.any([_full_mask(mask, height, width) for mask in masks], axis=0)
+        shape = Image.fromarray(any_mask).resize(small.size, Image.Resampling.NEAREST)
+        opacity = Image.fromarray(np.asarray(shape).astype(np.uint8) * round(255 * OPACITY))
+        small.paste(colour, (0, 0), opacity)
+    draw = ImageDraw.Draw(small)
+    scale = np.array([small.width / width, small.height / height] * 2)
+    scaled = np.clip(boxes * scale, 0, np.array([*small.size, *small.size]) - 1).round()
+    for box in scaled.tolist():
+        draw.rectangle(box, outline=colour, width=2)
+    for box, word in zip(scaled.tolist(), words, strict=True):  # on top of all boxes
+        _write(draw, box, word, small.width)
+    return np.asarray(small)
+
+
+def _write(draw: ImageDraw.ImageDraw, box: Sequence[float], word: str, width: int) -> None:
+    """Write a word above a box or, at the picture's edge, in it."""
+    _, top, right, bottom = draw.textbbox((0, 0), word, font(SMALL))
+    x = max(0, min(box[0], width - right - 3))
+    y = box[1] - bottom - 2 if box[1] > bottom + 2 else box[1]
+    draw.rectangle((x, y + top - 1, x + right + 3, y + bottom + 1), fill=(0, 0, 0))
+    draw.text((x + 2, y), word, fill=WHITE, font=font(SMALL))
+
+
+def _full_mask(mask: Polygons | Rle, height: int, width: int) -> NDArray[np.bool_]:
+    """Paint a mask at the size of its image."""
+    if isinstance(mask, tuple):
+        outlines = [points.tolist() for points in mask if len(points) >= 6]
+        if not outlines:
+            return np.zeros((height, width), bool)
+        codes = merge(frPyObjects(outlines, height, width))
+    else:
+        codes = frPyObjects(mask, height, width) if isinstance(mask["counts"], list) else mask
+    return np.asarray(decode_rle(codes)).astype(bool)
