@@ -220,12 +220,17 @@ def launch(
     run: Path,
     machine: RunOptions,
     say: Callable[[str], None],
+    *,
+    fixed_shapes: bool = True,
 ) -> Result:
-    """Join the other ranks, note signals, and train what is made for this process's device."""
+    """Join the other ranks, note signals, and train what is made for this process's device.
+
+    `fixed_shapes` says that each step has the shapes of the one before.
+    """
     with (
         distributed.init_process_group(machine.device) as device,
         StopSignal() as interruption,
-        kernel_choice(deterministic=machine.deterministic),
+        kernel_choice(deterministic=machine.deterministic, trials=fixed_shapes),
         advice_on_memory("this training", device, lambda: "use a device with more free memory"),
     ):
         machine = dataclasses.replace(machine, device=device)
