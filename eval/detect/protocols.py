@@ -48,6 +48,9 @@ class Protocol:
     comparable: bool = True
 
 
+#: Values that are written one by one; of more, the first and the last.
+_SHOWN = 4
+
 _VOC_ROWS = (
     Published("random", "MoCo", (33.8, 60.2, 33.1)),
     Published("supervised", "MoCo repository", (53.5, 81.3, 58.8)),
@@ -318,6 +321,8 @@ def describe(protocol: Protocol, recipe: DetectionRecipe) -> str:
 
 def _words(value: object) -> str:
     """Write a value, or several."""
+    if isinstance(value, tuple | list) and len(value) > _SHOWN:
+        return f"{_words(value[0])} to {_words(value[-1])} ({len(value)} values)"
     if isinstance(value, tuple | list):
         return ", ".join(map(_words, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"

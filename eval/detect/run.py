@@ -145,8 +145,9 @@ def _train(
         network=task.model.detector,
         classes=job.train.classes,
         recipe=recipe,
+        protocol=job.protocol,
         space=encoder.space,
         width=float(encoder.model.width),
     )
-    distributed.on_rank_zero(lambda: write_detector(folder / DETECTOR, detector, job.protocol))
+    distributed.on_rank_zero(lambda: write_detector(folder / DETECTOR, detector))
     return ""

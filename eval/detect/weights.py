@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from dilo.eval.detect.models import empty_backbone, make_detector
+from dilo.eval.detect.protocols import PROTOCOLS
 from dilo.eval.detect.recipe import DetectionRecipe, detection_recipe
 from dilo.eval.detect.samples import input_shape, resize
 from dilo.pipeline.errors import CheckpointError
@@ -34,6 +36,8 @@ class Detector:
     #: Names, by label from 0.
     classes: tuple[str, ...]
     recipe: DetectionRecipe
+    #: The name of the protocol that it was trained by.
+    protocol: str
     #: The colours that it sees, as `views.space` of a recipe names them.
     space: str = "rgb"
     #: Channels of the backbone's layers, as a factor of the usual ones.
@@ -68,7 +72,7 @@ class Detector:
         return result
 
 
-def write_detector(path: Path, detector: Detector, protocol: str) -> None:
+def write_detector(path: Path, detector: Detector) -> None:
     """Write a detector as `load_detector` reads it."""
     recipe = json.loads(json.dumps(dataclasses.asdict(detector.recipe)))
     content = {
@@ -77,7 +81,7 @@ def write_detector(path: Path, detector: Detector, protocol: str) -> None:
         "dilo": {
             "format": FORMAT_VERSION,
             "kind": "detector",
-            "protocol": protocol,
+            "protocol": detector.protocol,
             "recipe": recipe,
             "classes": list(detector.classes),
             "space": detector.space,
@@ -106,9 +110,41 @@ def load_detector(path: Path) -> Detector:
         If the file is damaged, or holds something else.
     """
     content = _mapping(read(path))
-    about = _mapping(content.get("dilo"))
-    if about.get("kind") != "detector":
+    if not _is_detector(content):
         raise CheckpointError(f"{path} must be a detector that dilo-eval detect wrote")
+    return _of_content(path, content)
+
+
+def detector_in(path: Path) -> Detector | None:
+    """Read a detector as `load_detector` does; None where a file holds something else.
+
+    Parameters
+    ----------
+    path : Path
+        Any checkpoint.
+
+    Returns
+    -------
+    Detector or None
+        Ready to detect, on the CPU.
+    """
+    if path.suffix != Path(DETECTOR).suffix or not path.is_file():
+        return None
+    try:
+        content = _mapping(read(path))
+    except CheckpointError:
+        return None
+    return _of_content(path, content) if _is_detector(content) else None
+
+
+def _is_detector(content: Mapping[str, Any]) -> bool:
+    """Tell whether a file is of a detector."""
+    return _mapping(content.get("dilo")).get("kind") == "detector"
+
+
+def _of_content(path: Path, content: Mapping[str, Any]) -> Detector:
+    """Build a detector, and fill it with the weights of its file."""
+    about = _mapping(content.get("dilo"))
     if about.get("format") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} must have format {FORMAT_VERSION}, got {about.get('format')!r}: load it with "
@@ -122,12 +158,15 @@ def load_detector(path: Path) -> Detector:
             f"{path} must say its {recipe.model.classes} classes and its colours, as dilo-eval "
             "detect writes them"
         )
+    protocol = about.get("protocol")
+    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
+        raise CheckpointError(f"{path} must say a protocol that is known, got {protocol!r}")
     if not isinstance(width, float) or not 0 < width <= 64:
         raise CheckpointError(f"{path} must say its width, got {width!r}")
     network = make_detector(empty_backbone(recipe.model, width), recipe.model, space=space)
     weights = {str(name): value for name, value in _mapping(content.get("state_dict")).items()}
     load_weights(network, weights, f"{path} must have all layers", "take another file")
-    return Detector(network.eval(), tuple(classes), recipe, space, width)
+    return Detector(network.eval(), tuple(classes), recipe, protocol, space, width)
 
 
 def _mapping(value: object) -> dict[str, Any]:
