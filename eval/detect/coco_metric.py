@@ -67,9 +67,7 @@ def coco_scores(data: DetectionSet, found: Sequence[Detections], kind: Kind = "b
             key: _per_cent(value) for key, value in zip(NUMBERS, evaluation.stats, strict=False)
         },
         per_class=per_class,
-        remarks=(
-            f"no object of {first_few(empty)} is in the images, and the means are of the others",
-        )
+        remarks=(f"classes without an object: {first_few(empty)}; the means are of the others",)
         if empty
         else (),
     )

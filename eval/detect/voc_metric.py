@@ -79,8 +79,8 @@ def voc_scores(
         precisions[label] = average_precision(curve, points=points)
         empty += [name] if count == 0 else []
     remarks = (
-        f"{first_few(empty)} {'have' if len(empty) > 1 else 'has'} no object to be found, and "
-        + ("counts as 0 in every mean" if points else "leaves no mean"),
+        f"classes without an object to be found: {first_few(empty)}; "
+        + ("each counts as 0 in every mean" if points else "there is no mean"),
     )
     return ApScores(
         rule=RULES[data.rule] + (", rounded as detectron2 does" if as_detectron2 else ""),
