@@ -83,6 +83,8 @@ def share_statistics(network: nn.Module) -> nn.Module:
         return network
     layer = SharedStatistics(network.num_features, network.eps, network.momentum)
     layer.load_state_dict(network.state_dict())
+    for ours, theirs in zip(layer.parameters(), network.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
     return layer
 
 
