@@ -1,7 +1,7 @@
 """`dilo-eval localize`: how much of a map lies on the object."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,9 @@ from dilo.pipeline.cli.options import (
 )
 from dilo.pipeline.common.extras import require, require_torch
 
+if TYPE_CHECKING:
+    from dilo.eval.common.results import Evaluation
+
 #: The options that the request takes as they are.
 SETTINGS = {
     "methods": click.option(
@@ -51,6 +54,22 @@ SETTINGS = {
     "no_sheets": click.option("--no-sheets", is_flag=True, help="Do not draw sheets of examples."),
 }
 
+#: The options of --discovery alone.
+DISCOVERY = {
+    "list_file": click.option(
+        "--list",
+        "list_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="With --discovery: only these images, one a line, such as VOC's trainval.txt.",
+    ),
+    "no_hard": click.option(
+        "--no-hard",
+        is_flag=True,
+        help="With --discovery: objects that are difficult or truncated do not count.",
+    ),
+}
+
 
 @click.command("localize")
 @classifiers_option(required=False)
@@ -61,13 +80,21 @@ SETTINGS = {
     callback=named_folders,
     help="Maps made elsewhere: a store of dilo-prep, or a folder of PNGs; may be given again.",
 )
+@click.option(
+    "--discovery",
+    is_flag=True,
+    help="Find one object an image by the rule of LOST: of --maps by the largest component, of "
+    "--checkpoint, which needs no classifier, by its features. Needs --boxes.",
+)
 @click.option("--images", type=EXISTING, required=True, help="The images, at any depth.")
 @click.option("--truth", type=EXISTING, help="PNGs, white where the object is.")
 @click.option(
     "--boxes",
     type=click.Path(exists=True, path_type=Path),
-    help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, or a folder of XML as ImageNet's.",
+    help="Instead of --truth: a CSV file of path,x0,y0,x1,y1, a folder of XML as VOC's and "
+    "ImageNet's, or a file instances_*.json as COCO's.",
 )
+@option_group("discovered", dict, DISCOVERY)
 @option_group("settings", dict, SETTINGS)
 @machine_options("precision", batch=32)
 @out_option(
@@ -80,9 +107,11 @@ SETTINGS = {
 def command(
     classifiers: Named,
     maps: Named,
+    discovery: bool,
     images: Path,
     truth: Path | None,
     boxes: Path | None,
+    discovered: dict[str, Any],
     settings: dict[str, Any],
     machine: Machine,
     out: Path | None,
@@ -98,30 +127,65 @@ def command(
         raise click.UsageError("give --checkpoint or --maps, which make or hold the maps")
     if (truth is None) == (boxes is None):
         raise click.UsageError("give either --truth or --boxes, which say where the objects are")
+    if not discovery and any(discovered.values()):
+        raise click.UsageError("give --list and --no-hard with --discovery alone")
     require_torch("dilo-eval")
+    task = "discovery" if discovery else "localize"
+    from dilo.eval.common.results import require_ours, result_folder
+
+    alone = classifiers[0][1] if len(classifiers) == 1 else None
+    place = result_folder(task, out, alone)
+    require_outside(place, (images, truth, boxes, *(folder for _, folder in maps)))
+    require_ours(out, task)
+    shared = {"maps": maps, "images": images, "out": place, "of_run": out is None}
+    if discovery:
+        evaluation = _discover(classifiers, boxes, machine, settings, {**discovered, **shared})
+        print_evaluation(evaluation, as_json=as_json)
+        return
     plots = not settings.pop("no_plots")
     if plots:
         require("dilo-eval localize", ("matplotlib",), "eval", instead=", or give --no-plots")
-    from dilo.eval.common.results import require_ours, result_folder
     from dilo.eval.localize.evaluation import evaluate
     from dilo.eval.localize.request import Request
 
-    alone = classifiers[0][1] if len(classifiers) == 1 else None
-    place = result_folder("localize", out, alone)
-    require_outside(place, (images, truth, boxes, *(folder for _, folder in maps)))
-    require_ours(out, "localize")
     request = Request(
         classifiers=classifiers,
-        maps=maps,
-        images=images,
         truth=truth,
         boxes=boxes,
-        out=place,
-        of_run=out is None,
         plots=plots,
         sheets=not settings.pop("no_sheets"),
         methods=tuple(dict.fromkeys(settings.pop("methods"))),
         machine=machine,
         **settings,
+        **shared,
     )
     print_evaluation(evaluate(request, say), as_json=as_json)
+
+
+def _discover(
+    checkpoints: Named,
+    boxes: Path | None,
+    machine: Machine,
+    settings: dict[str, Any],
+    others: dict[str, Any],
+) -> "Evaluation":
+    """Find one object an image, instead of scoring maps."""
+    if boxes is None:
+        raise click.UsageError("give --boxes with --discovery, whose rule compares boxes")
+    if machine.size is not None or settings["rule"] is not None:
+        raise click.UsageError(
+            "give --discovery without --size and --class: images keep their size, and no class is "
+            "asked for"
+        )
+    from dilo.eval.localize.discovery import DiscoveryRequest, evaluate_discovery
+
+    request = DiscoveryRequest(
+        checkpoints=checkpoints,
+        boxes=boxes,
+        sheets=not settings["no_sheets"],
+        name=settings["name"],
+        allow_missing=settings["allow_missing"],
+        machine=machine,
+        **others,
+    )
+    return evaluate_discovery(request, say)

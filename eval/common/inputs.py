@@ -35,6 +35,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("images", "skipped.*.path", "truth_kind", "size"),
         *("methods.*.method", "methods.*.class"),
     ),
+    "discovery": ("images", "no_hard", "skipped.*.path", "methods.*.method"),
     "backgrounds": (
         *("mode", "masks_fingerprint", "seed", "judged_classes", "side", "mapping", "backgrounds"),
         *("results.*.size", "results.*.images"),

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from pycocotools.mask import decode as decode_rle
 from pycocotools.mask import frPyObjects, merge
 
+from dilo.eval.common.boxdrawing import FOUND, TRUE, draw_boxes
 from dilo.eval.common.results import write_image
 from dilo.eval.common.sheets import best_median_worst
 from dilo.eval.detect.annotations import Annotated, DetectionSet, Polygons, Rle
@@ -18,14 +19,12 @@ from dilo.eval.detect.voc_metric import average_precision, class_curve
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.images.sheets import SMALL, WHITE, Picture, fit, font, sheet, text_cell
+from dilo.pipeline.images.sheets import Picture, fit, sheet, text_cell
 
 #: Side of a picture, in pixels.
 CELL = 280
 #: Detections that are drawn: from this score on, but at least and at most so many.
 SCORE, FEWEST, MOST = 0.5, 3, 20
-#: Okabe and Ito's green and orange on a photograph: what is true, and what was found.
-TRUE, FOUND = (0, 255, 160), (255, 120, 0)
 #: How much of a mask's colour covers the picture.
 OPACITY = 0.4
 #: Pixels by which boxes of two classes are moved apart, more than a side of any image.
@@ -139,23 +138,8 @@ def _drawn(
         shape = Image.fromarray(any_mask).resize(small.size, Image.Resampling.NEAREST)
         opacity = Image.fromarray(np.asarray(shape).astype(np.uint8) * round(255 * OPACITY))
         small.paste(colour, (0, 0), opacity)
-    draw = ImageDraw.Draw(small)
-    scale = np.array([small.width / width, small.height / height] * 2)
-    scaled = np.clip(boxes * scale, 0, np.array([*small.size, *small.size]) - 1).round()
-    for box in scaled.tolist():
-        draw.rectangle(box, outline=colour, width=2)
-    for box, word in zip(scaled.tolist(), words, strict=True):  # on top of all boxes
-        _write(draw, box, word, small.width)
+    draw_boxes(small, boxes / np.array([width, height] * 2), colour, words)
     return np.asarray(small)
-
-
-def _write(draw: ImageDraw.ImageDraw, box: Sequence[float], word: str, width: int) -> None:
-    """Write a word above a box or, at the picture's edge, in it."""
-    _, top, right, bottom = draw.textbbox((0, 0), word, font(SMALL))
-    x = max(0, min(box[0], width - right - 3))
-    y = box[1] - bottom - 2 if box[1] > bottom + 2 else box[1]
-    draw.rectangle((x, y + top - 1, x + right + 3, y + bottom + 1), fill=(0, 0, 0))
-    draw.text((x + 2, y), word, fill=WHITE, font=font(SMALL))
 
 
 def _full_mask(mask: Polygons | Rle, height: int, width: int) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Boxes that people drew: a CSV file, or XML as PASCAL VOC and ImageNet release it."""
+"""Boxes that people drew: a CSV file, XML as of PASCAL VOC and ImageNet, or JSON as of COCO."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from dilo.eval.common.coco import read_coco_annotations
 from dilo.eval.common.voc import Box, parse_voc, read_box
 from dilo.pipeline.common.textfiles import read_bytes, read_text
 from dilo.pipeline.errors import ContentError, DiloError
@@ -28,10 +29,16 @@ class Annotation:
     #: Width and height of the image that they were drawn on, where the file says so; the image at
     #: hand may be a smaller copy of it.
     size: tuple[float, float] | None
+    #: Of each box, whether its object is difficult or truncated; empty where no file says so.
+    hard: Sequence[bool] = ()
+    #: How the file counts the first column and row: VOC from 1.
+    first: int = 0
 
 
 def read_annotations(path: Path) -> Mapping[str, Annotation]:
     """Read the boxes of many images."""
+    if path.suffix.lower() == ".json":
+        return _coco_file(path)
     found = _xml_folder(path) if path.is_dir() else _csv_file(path)
     if not found:
         wanted = "XML files" if path.is_dir() else f"lines {','.join(HEAD)}"
@@ -77,7 +84,28 @@ def _xml_folder(folder: Path) -> dict[str, Annotation]:
 def _xml(content: bytes) -> Annotation:
     """Read the boxes of an image, and the size of what they were drawn on."""
     read = parse_voc(content)
-    return Annotation([each.box for each in read.objects if each.box is not None], read.size)
+    boxed = [(each.box, each.difficult or each.truncated) for each in read.objects if each.box]
+    boxes, hard = [box for box, _ in boxed], [one for _, one in boxed]
+    return Annotation(boxes, read.size, hard, first=1)
+
+
+def _coco_file(path: Path) -> dict[str, Annotation]:
+    """Read a file in COCO's format, without crowds, its boxes in whole pixels."""
+    try:
+        content = read_coco_annotations(path)
+    except ContentError as error:
+        raise DiloError(f"--boxes {error}") from error
+    found = {}
+    for image in content.images.values():
+        boxes = []
+        for each in content.objects[image.id]:
+            x, y, width, height = each.box
+            x0, y0, x1, y1 = map(round, (x, y, x + width, y + height))
+            # Its last column and row belong to a box.
+            box = (max(x0, 0), max(y0, 0), max(x1 - 1, x0, 0), max(y1 - 1, y0, 0))
+            boxes += [] if each.crowd else [box]
+        found[_key(image.path)] = Annotation(boxes, (image.width, image.height))
+    return found
 
 
 def _key(path: str) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from dilo.eval.attribution.heatmaps import levels, normalized, overlay
+from dilo.eval.common.boxdrawing import FOUND, TRUE
 from dilo.eval.common.inputs import data_name, keyed, masks_listing
 from dilo.eval.common.metrics import definitions, metric_table, metric_values
 from dilo.eval.common.plots import draw_line, empty_axes, save_plot
@@ -214,13 +215,6 @@ def per_image(rows: Sequence[MethodResult], images: Sequence[str]) -> str:
 
 
 CELL = 200
-
-
-#: Okabe and Ito's green and orange on a photograph: what is true, and what the map says.
-TRUE = (0, 255, 160)
-
-
-FOUND = (255, 120, 0)
 
 
 def example_sheet(

@@ -32,7 +32,7 @@ INPUTS = (
     ConditionSpec("inputs.test", "test images"),
     ConditionSpec("inputs.images", "images"),
     ConditionSpec("inputs.queries", "query images"),
-    ConditionSpec("inputs.truth", "ground truth", ("localize",)),
+    ConditionSpec("inputs.truth", "ground truth", ("localize", "discovery")),
     ConditionSpec("inputs.masks", "masks", ("backgrounds", "backgrounds-retrieval")),
 )
 
@@ -48,6 +48,7 @@ CONDITIONS = (
     ConditionSpec("temperature", "temperature", ("knn",)),
     ConditionSpec("classes", "classes"),
     ConditionSpec("truth_kind", "kind of ground truth", ("localize",)),
+    ConditionSpec("no_hard", "difficult and truncated objects left out", ("discovery",)),
     ConditionSpec("mode", "source of the variations", ("backgrounds",)),
     ConditionSpec("seed", "seed of the variations", ("backgrounds",)),
     ConditionSpec("seed", "seed of the queries", ("backgrounds-retrieval",)),

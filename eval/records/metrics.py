@@ -136,6 +136,18 @@ METRICS = (
         )
         for key, words, of_images in MEASURES
     ),
+    MetricSpec(
+        "discovery",
+        "methods.*.numbers.corloc",
+        "CorLoc of one box an image, by {method}",
+        images="images",
+    ),
+    MetricSpec(
+        "discovery",
+        "methods.*.numbers.overlap",
+        "mean IoU of one box an image, by {method}",
+        section="task",
+    ),
     *(
         MetricSpec(
             "backgrounds",

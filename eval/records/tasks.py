@@ -53,6 +53,7 @@ TASKS = {
         "--images DIR --truth DIR",
         (("--images", "inputs.images.folder"), ("--truth", "inputs.truth.folder")),
     ),
+    "discovery": Task("Object discovery", ""),
     "backgrounds": Task(
         "Reliance on backgrounds",
         "dilo-eval backgrounds --checkpoint RUN",

@@ -116,7 +116,7 @@ def _require_something(run: Source) -> None:
 
 
 #: Tasks of the page after localisation.
-AFTER_MAPS = ("backgrounds", "backgrounds-retrieval", "neighbors")
+AFTER_MAPS = ("discovery", "backgrounds", "backgrounds-retrieval", "neighbors")
 
 
 def page(title: str, data: ReportData) -> str:

@@ -31,9 +31,9 @@ def test_xml_is_read_at_any_depth_with_the_size_it_was_drawn_on(tmp_path):
     (tmp_path / "none.xml").write_text("<annotation></annotation>")
     boxes = [(1, 2, 30, 40), (5, 5, 6, 7)]
     assert read_annotations(tmp_path) == {
-        "n01/n01_7": Annotation(boxes, (100, 50)),
-        "none": Annotation([], None),
-        "val_1": Annotation(boxes, None),
+        "n01/n01_7": Annotation(boxes, (100, 50), [False, False], first=1),
+        "none": Annotation([], None, [], first=1),
+        "val_1": Annotation(boxes, None, [False, False], first=1),
     }
 
 
