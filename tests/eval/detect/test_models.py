@@ -103,8 +103,6 @@ def test_every_batch_norm_is_shared_and_new_layers_begin_as_the_protocol_says():
     masks = detector.roi_heads.mask_predictor
     assert not masks.conv5_mask.bias.any()
     assert float(masks.mask_fcn_logits.weight.std()) == pytest.approx(0.001, rel=0.1)
-    moco = small_detector(small_recipe("coco-fpn-1x-moco").model)
-    assert sum(isinstance(each, nn.BatchNorm2d) for each in moco.modules()) == 21 + 8
 
 
 def test_the_same_seed_gives_the_same_new_layers_and_leaves_torchs_own_numbers_alone():
