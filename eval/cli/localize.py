@@ -137,7 +137,7 @@ def command(
     place = result_folder(task, out, alone)
     require_outside(place, (images, truth, boxes, *(folder for _, folder in maps)))
     require_ours(out, task)
-    shared = {"maps": maps, "images": images, "out": place, "of_run": out is None}
+    shared: dict[str, Any] = {"maps": maps, "images": images, "out": place, "of_run": out is None}
     if discovery:
         evaluation = _discover(classifiers, boxes, machine, settings, {**discovered, **shared})
         print_evaluation(evaluation, as_json=as_json)

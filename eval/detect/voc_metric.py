@@ -218,7 +218,8 @@ def average_precision(curve: Curve, *, points: bool) -> NDArray[np.float64]:
 
 def _from_one(boxes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Count boxes from 1, the last pixel included, as VOC's files do."""
-    return boxes.astype(np.float64) + np.array([1.0, 1.0, 0.0, 0.0])
+    moved: NDArray[np.float64] = boxes.astype(np.float64) + np.array([1.0, 1.0, 0.0, 0.0])
+    return moved
 
 
 def _as_text(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import label
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad
@@ -14,6 +15,8 @@ from dilo.pipeline.errors import CheckpointError, RecipeError
 CANDIDATES = 100
 #: Pixels of a cell: the last stage of a ResNet is dilated so.
 STRIDE = 16
+#: Pixels of the longer side, at most: each cell is compared with each other one.
+LONGEST = 1024
 #: ImageNet's mean colour, with which an image is filled up to whole cells: 0 to the network.
 MEAN = (0.485, 0.456, 0.406)
 
@@ -26,7 +29,7 @@ def feature_box(encoder: Encoder, image: NDArray[np.uint8]) -> NDArray[np.float6
     encoder : Encoder
         A network that `dilate` was called on.
     image : ndarray of shape (H, W, 3), uint8
-        As it is, whatever its size.
+        As it is; one that is longer than 1024 px is shrunk to that.
 
     Returns
     -------
@@ -40,6 +43,10 @@ def feature_box(encoder: Encoder, image: NDArray[np.uint8]) -> NDArray[np.float6
     """
     height, width = image.shape[:2]
     device = next(encoder.network.parameters()).device
+    shrink = min(1.0, LONGEST / max(height, width))
+    if shrink < 1:
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        image = np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
     mean = torch.tensor(MEAN, device=device)[:, None, None]
     filled = pad(pixels - mean, (0, -width % STRIDE, 0, -height % STRIDE)) + mean
@@ -53,7 +60,8 @@ def feature_box(encoder: Encoder, image: NDArray[np.uint8]) -> NDArray[np.float6
         ) from error
     mask = seed_component(cells)
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    down, across = filled.shape[2] / mask.shape[0], filled.shape[3] / mask.shape[1]
+    down = filled.shape[2] / mask.shape[0] * height / image.shape[0]
+    across = filled.shape[3] / mask.shape[1] * width / image.shape[1]
     return np.array(
         [
             columns[0] * across,

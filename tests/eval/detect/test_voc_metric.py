@@ -130,15 +130,21 @@ def test_detections_equal_to_the_truth_score_100(rule):
     assert list(numbers.values()) == pytest.approx([100, 100, 100])
 
 
-def test_a_second_detection_of_an_object_is_wrong_and_a_difficult_one_is_nothing():
-    image = annotated("a", [(0, 0, 10, 10), (30, 30, 50, 50)], [14, 14], [False, True])
-    boxes = np.array([(30, 30, 50, 50), (0, 0, 10, 10), (0, 0, 10, 10)], np.float32)
-    found = Detections("a", boxes, np.array([0.9, 0.8, 0.7]), np.array([14, 14, 14]))
-    numbers = voc_scores(set_of([image]), [found]).per_class["person"]
-    assert numbers == {"AP": 100.0, "AP50": 100.0, "AP75": 100.0}
-    first = Detections("a", boxes + np.float32(20), np.array([0.9, 0.8, 0.7]), found.labels)
-    numbers = voc_scores(set_of([image]), [first]).per_class["person"]
-    assert numbers["AP50"] == 0.0
+def person_precision(image, boxes):
+    scores = np.linspace(0.9, 0.5, len(boxes))
+    found = Detections("a", np.array(boxes, np.float32), scores, np.full(len(boxes), 14))
+    return voc_scores(set_of([image]), [found]).per_class["person"]["AP50"]
+
+
+def test_a_second_detection_of_an_object_is_wrong_and_that_of_a_difficult_one_is_nothing():
+    first, second, hard = (0, 0, 10, 10), (20, 20, 30, 30), (30, 30, 50, 50)
+    image = annotated("a", [first, second, hard], [14, 14, 14], [False, False, True])
+    assert person_precision(image, [first, second]) == pytest.approx(100)
+    assert person_precision(image, [hard, first, hard, second]) == pytest.approx(100)
+    # Precision is 1 up to a recall of 0.5, which 6 of 11 points have, and then 2 / 3.
+    assert person_precision(image, [first, first, second]) == pytest.approx(
+        100 * (6 + 5 * 2 / 3) / 11
+    )
 
 
 def test_the_overlap_must_be_above_the_threshold_not_at_it():

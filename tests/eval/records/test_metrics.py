@@ -50,6 +50,24 @@ def test_a_share_of_images_has_their_number_and_its_interval(of):
     assert found["mine", "PxAP, cam of the true class"].interval is None
 
 
+def test_discovery_is_a_share_of_images_of_features_and_of_masks_without_baselines(of):
+    rows = [
+        {"name": name, "method": method, "baseline": baseline, "numbers": {"corloc": value}}
+        for name, method, baseline, value in (
+            ("mine", "features", False, 40.0),
+            ("rbd", "masks", False, 35.0),
+            ("baseline: whole image", "baseline", True, 20.0),
+        )
+    ]
+    found = of({"task": "discovery", "images": 50, "methods": rows})
+    by_features = found["mine", "CorLoc of one box an image, by features"]
+    assert (by_features.value, by_features.images) == (40.0, 50)
+    assert by_features.interval == wilson(20, 50)
+    assert {label for _, label in found} == {
+        f"CorLoc of one box an image, by {method}" for method in ("features", "masks")
+    }
+
+
 def test_an_interval_of_the_record_is_taken_as_it_is(of):
     found = of(backgrounds("x", gap=5.0))["mine", "BG-gap"]
     assert (found.value, found.interval, found.images) == (5.0, (4.0, 6.0), 800)
@@ -101,6 +119,8 @@ def test_baselines_and_maps_of_no_network_are_no_numbers_of_a_run(of):
 
 #: Every number, which way is better, and why: written by hand, not taken from the table.
 DIRECTIONS = {
+    ("discovery", "methods.*.numbers.corloc"): "more",
+    ("discovery", "methods.*.numbers.overlap"): "more",
     ("knn", "results.*.top1"): "more",  # right answers
     ("knn", "results.*.top5"): "more",
     ("knn", "results.*.per_class.*"): "more",
