@@ -41,6 +41,7 @@ def detection_record(
     first = measured["box"][0]
     return {
         **record_head("detect", encoder),
+        "size": recipe.data.side,
         "space": encoder.space,
         "protocol": protocol.name,
         "about": protocol.about,

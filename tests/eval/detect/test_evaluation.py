@@ -12,11 +12,15 @@ from support.probes import write_small
 
 from dilo.eval.cli.detect import command
 from dilo.eval.cli.export import command as export
+from dilo.eval.common.lookup import find_in
 from dilo.eval.detect import run
 from dilo.eval.detect.detections import read_detections
 from dilo.eval.detect.evaluation import SETTINGS
 from dilo.eval.detect.voc_data import read_voc
 from dilo.eval.detect.weights import load_detector
+from dilo.eval.records.conditions import CONDITIONS
+from dilo.eval.records.metrics import metric_values
+from dilo.eval.records.reading import read_source
 from dilo.train.runtime.signals import PREEMPTED
 
 OBJECTS = [("cat", 5, 5, 50, 45, ""), ("dog", 30, 10, 75, 55, "")]
@@ -62,7 +66,7 @@ def test_a_run_gets_a_record_a_detector_its_detections_and_a_sheet(backbone, voc
     assert set(record["results"]["box"]) == {"AP", "AP50", "AP75"}
     assert record["results"]["box"]["AP"]["std"] is None
     assert len(record["per_class"]["box"]) == 20
-    assert record["inputs"]["test"]["folder"].endswith("VOCdevkit")
+    assert record["inputs"]["test"]["folder"].endswith("VOC2007")
     place = folder / "seed-0"
     test = read_voc(voc, 2007, "test", subset=True)
     assert len(read_detections(place / run.DETECTIONS, test)) == 2
@@ -71,6 +75,13 @@ def test_a_run_gets_a_record_a_detector_its_detections_and_a_sheet(backbone, voc
     assert detector.classes == test.classes
     found = detector.detect(np.zeros((60, 80, 3), np.uint8))
     assert set(found) == {"boxes", "scores", "labels"}
+    source = read_source("run", backbone, is_run=True)
+    labels = {value.label for value in metric_values([source], [])}
+    assert {f"detection {name} of boxes" for name in ("AP", "AP50", "AP75")} <= labels
+    assert "detection AP of cat" in labels
+    for condition in CONDITIONS:
+        if "detect" in condition.tasks:
+            assert list(find_in(record, condition.path.split(".")))
     lines = detect(backbone, voc).stdout
     assert "MoCo v1, 200 epochs (MoCo repository)    55.9      81.5      62.6" in lines
     assert "the published rows are for orientation" in lines
@@ -148,8 +159,10 @@ def test_bad_input_ends_in_a_sentence(tmp_path, voc):
     assert "must hold" in detect(checkpoint, tmp_path, *out, status=3).stderr
     unknown = detect(checkpoint, voc, *out, "--set", "model.roi=3", status=3).stderr
     assert "unknown key model.roi" in unknown
-    pair = write_small(tmp_path / "other.pt")
-    assert "for detection, got" in detect(pair, voc, *out, status=3).stderr
+    small_stem = write_small(tmp_path / "other.pt")
+    assert "for detection, whose cells are 4 px apart, got the stem for small images" in (
+        detect(small_stem, voc, *out, status=3).stderr
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -25,6 +25,14 @@ from dilo.pipeline.errors import CheckpointError
 from dilo.train.recipes.recipe import ModelRecipe
 
 shared = pytest.mark.skipif(not DETECTION.is_dir(), reason="needs the shared images")
+#: Of `small_losses`.
+SMALL_LOSSES = {
+    "loss_classifier": 4.3956604,
+    "loss_box_reg": 0.1133339,
+    "loss_mask": 0.6924553,
+    "loss_objectness": 0.0030862,
+    "loss_rpn_box_reg": 0.0000083,
+}
 #: Standard deviation of these weights; of others, that of He.
 SMALL = ("cls_score", "bbox_pred", "cls_logits", "mask_fcn_logits")
 
@@ -92,17 +100,49 @@ def test_losses_are_those_of_detectron2(kind, protocol):
     assert {name: float(loss) for name, loss in losses.items()} == pytest.approx(golden, abs=1e-5)
 
 
+def small_losses():
+    """Compute the losses of a small detector with masks, of weights and images by formulas."""
+    recipe = dataclasses.replace(
+        small_recipe("coco-c4-2x").model, anchors=100_000, rois=4096, proposed=(40, 20)
+    )
+    detector = small_detector(recipe)
+    fill(detector)
+    numbers = np.random.Generator(np.random.Philox(key=7))
+    images = [
+        torch.from_numpy(255 * numbers.random((3, 70, w)).astype(np.float32)) for w in (90, 64)
+    ]
+    square = np.array([10.0, 10, 40, 10, 40, 50, 10, 50])
+    targets = [
+        {
+            "boxes": torch.tensor([[10.0, 10, 40, 50]]),
+            "labels": torch.tensor([label]),
+            "polygons": ((square,),),
+        }
+        for label in (3, 80)
+    ]
+    with torch.no_grad():
+        (losses,) = in_groups(
+            lambda part: detector(*part), [(images, targets)], [torch.Generator()]
+        )
+    return {name: loss.item() for name, loss in losses.items()}
+
+
+def test_losses_of_a_small_detector_are_the_same_by_every_torchvision():
+    """Compare with numbers of torchvision 0.29, when the test above held."""
+    assert small_losses() == pytest.approx(SMALL_LOSSES, abs=1e-5)
+
+
 def test_every_batch_norm_is_shared_and_new_layers_begin_as_the_protocol_says():
     detector = small_detector(small_recipe("coco-fpn-1x").model)
     norms = [each for each in detector.modules() if isinstance(each, nn.BatchNorm2d)]
     assert all(type(each) is SharedStatistics for each in norms)
     assert len(norms) == 21 + 8 + 4 + 4  # backbone, pyramid, box head, mask head
     predictor = detector.roi_heads.box_predictor
-    assert float(predictor.cls_score.weight.std()) == pytest.approx(0.01, rel=0.1)
-    assert float(predictor.bbox_pred.weight.std()) == pytest.approx(0.001, rel=0.1)
+    assert predictor.cls_score.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert predictor.bbox_pred.weight.std().item() == pytest.approx(0.001, rel=0.1)
     masks = detector.roi_heads.mask_predictor
     assert not masks.conv5_mask.bias.any()
-    assert float(masks.mask_fcn_logits.weight.std()) == pytest.approx(0.001, rel=0.1)
+    assert masks.mask_fcn_logits.weight.std().item() == pytest.approx(0.001, rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_new_layers_and_leaves_torchs_own_numbers_alone():

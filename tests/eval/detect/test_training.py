@@ -132,6 +132,25 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(data):
         assert all(value.isfinite().all() for value in load(path)["state_dict"].values())
 
 
+def test_in_half_precision_boxes_and_losses_are_in_full(data):
+    half = dataclasses.replace(CPU, precision="bf16")
+    one = task(data, machine=half)
+    batch = next(iter(one.loader(0)))
+    seen = []
+    predictor = one.model.detector.roi_heads.box_predictor
+    handle = predictor.register_forward_hook(
+        lambda layer, inputs, outputs: seen.append((inputs[0].dtype, outputs[1].dtype))
+    )
+    step = Optimization(one.model, one.optimizer, half)
+    output = step.step([one.inputs(batch, 0, 0)], 1, 0.01)
+    handle.remove()
+    assert seen == [(torch.bfloat16, torch.float32)] * 2
+    assert output.loss.dtype == torch.float32
+    full = task(data).model
+    expected = full(task(data).inputs(batch, 0, 0)).loss
+    assert output.loss.item() == pytest.approx(expected.item(), rel=0.05)
+
+
 def test_statistics_are_measured_over_further_batches(data):
     trained = task(data)
     norm = trained.model.detector.roi_heads.box_head.norm
