@@ -109,7 +109,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         _say_all(protocol, recipe, train, test, say)
         settings = _settings(request, weights, train, test, recipe, precision)
         folder = distributed.on_rank_zero(lambda: _claimed_folder(folder, settings, request, say))
-        if train.name and (request.fraction is not None or request.list_file is not None):
+        if request.fraction is not None or request.list_file is not None:
             distributed.on_rank_zero(lambda: write_list(folder / LABELLED, train))
         job = Job(
             checkpoint=request.checkpoint,
