@@ -4,6 +4,7 @@ import click
 
 from dilo.eval.cli import (
     backgrounds,
+    detect,
     export,
     features,
     gradients,
@@ -29,12 +30,13 @@ def main() -> None:
       2   the command line is wrong
       3   could not continue; the message says why and what to do
       70  a bug of dilo; the message says what to report
-    `linear` alone: 75, interrupted by a signal; the same command resumes
+    `linear` and `detect`: 75, interrupted by a signal; the same command resumes
     """
 
 
 for _module in (
     backgrounds,
+    detect,
     export,
     features,
     gradients,

@@ -8,6 +8,7 @@ from dilo.eval.cli.options import arch_option, checkpoint_option, require_parent
 from dilo.pipeline.cli.options import json_option, out_option, print_result, say, user_errors
 from dilo.pipeline.cli.outputs import WEIGHTS_FILE
 from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.errors import DiloError
 
 
 @click.command("export")
@@ -47,11 +48,26 @@ def command(
 
     A card beside it says what the network is and takes, how to load it, how and on what it was
     trained, and its results. Existing files of these names are replaced.
+
+    A detector.pth of `dilo-eval detect` is written whole, for detectron2, with its settings.
     """
     require_torch("dilo-eval")
+    from dilo.eval.detect.export import export_detector, write_backbone_config
+    from dilo.eval.detect.weights import detector_in
     from dilo.eval.export.export import export
     from dilo.eval.models.encoder import load_encoder
 
+    if detector := detector_in(checkpoint):
+        if form != "detectron2":
+            raise DiloError(
+                f"{checkpoint} is a detector, for --format detectron2 alone, got {form}: it has "
+                "torchvision's names as it is, and examples/load_detector.py loads it"
+            )
+        written = export_detector(detector, out)
+        lines = [f"{out}: {written['tensors']} tensors of {checkpoint}, for {form}"]
+        lines.append(f"{written['config']}: its settings")
+        print_result(lines, {"out": str(out), **written}, as_json=as_json)
+        return
     encoder = load_encoder(checkpoint, arch=arch, part=part)
     card = export(encoder, form, out, half=half)
     if encoder.space != "rgb" and form not in ("moco", "safetensors"):
@@ -61,4 +77,6 @@ def command(
         f"{out}: {card['tensors']} tensors of {encoder.source}, for {form}",
         f"{out}.card.md: {', '.join(tasks) or 'no results'}",
     ]
+    if form == "detectron2" and (config := write_backbone_config(encoder, out)):
+        lines.append(f"{config}: settings of detectron2 for VOC, by the protocol voc-24k")
     print_result(lines, {"out": str(out), **card}, as_json=as_json)

@@ -32,6 +32,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         ("linear", "linear-fast"),
         ("train_images", "test_images", "classes", "protocol", "size", "precision", "seed"),
     ),
+    "detect": ("protocol", "deviations", "train_images", "test_images", "precision", "seeds"),
     "localize": (
         *("images", "skipped.*.path", "truth_kind", "size"),
         *("methods.*.method", "methods.*.class"),

@@ -1,7 +1,6 @@
 """A backbone for other programs: torchvision, timm, detectron2, safetensors, MoCo's own scripts."""
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import DiloError
 from dilo.train.networks.timm_encoder import TIMM, TimmEncoder
 from dilo.train.recipes.recipe import ARCHITECTURES
-from dilo.train.weights.detectron2 import to_detectron2
+from dilo.train.weights.detectron2 import to_detectron2, write_arrays
 from dilo.train.weights.formats import METADATA_KEY
 
 Weights = dict[str, Tensor]
@@ -29,10 +28,6 @@ FORMATS = ("torchvision", "timm", "detectron2", "safetensors", "moco")
 
 #: What MoCo's scripts look for.
 _MOCO = "module.encoder_q."
-
-
-#: Where numpy 2 keeps what an array is pickled with, and where all versions look for it.
-_NUMPY_2, _NUMPY = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
 
 
 def export(encoder: Encoder, form: str, out: Path, *, half: str | None = None) -> dict[str, Any]:
@@ -131,9 +126,7 @@ def _write_moco(weights: Weights, metadata: Metadata, path: Path) -> int:
 def _write_detectron2(weights: Weights, metadata: Metadata, path: Path) -> int:
     """Write the pickle of MoCo's converter, for numpy of any version."""
     named = {name: value.numpy() for name, value in to_detectron2(weights).items()}
-    content = {"model": named, "__author__": "dilo", "matching_heuristics": True}
-    # Protocol 3 spells names in lines, and the first array's stands before all values.
-    path.write_bytes(pickle.dumps(content, protocol=3).replace(_NUMPY_2, _NUMPY, 1))
+    write_arrays(path, named, matching_heuristics=True)
     return len(named)
 
 

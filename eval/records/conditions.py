@@ -47,6 +47,8 @@ CONDITIONS = (
     ConditionSpec("size", "side of the crops, pixels"),
     ConditionSpec("temperature", "temperature", ("knn",)),
     ConditionSpec("classes", "classes"),
+    ConditionSpec("deviations", "deviations from the protocol", ("detect",)),
+    ConditionSpec("precision", "precision", ("detect",)),
     ConditionSpec("truth_kind", "kind of ground truth", ("localize",)),
     ConditionSpec("no_hard", "difficult and truncated objects left out", ("discovery",)),
     ConditionSpec("mode", "source of the variations", ("backgrounds",)),

@@ -147,6 +147,17 @@ METRICS = (
     MetricSpec("linear-fast", "per_class.*", "fast linear top-1 of {key}", section="class"),
     *(
         MetricSpec(
+            "detect",
+            f"results.{kind}.{key}",
+            f"detection {key} of {words}",
+            section="first" if key == "AP" else "task",
+        )
+        for kind, words in (("box", "boxes"), ("mask", "masks"))
+        for key in ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    ),
+    MetricSpec("detect", "per_class.box.*", "detection AP of {key}", section="class"),
+    *(
+        MetricSpec(
             "localize",
             f"methods.*.numbers.{key}",
             f"{words}, {{method}} of the {{class}} class",

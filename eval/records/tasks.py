@@ -47,6 +47,7 @@ TASKS = {
         "Linear probe", "dilo-eval linear --checkpoint RUN", "--train DIR --test DIR", TRAINED
     ),
     "linear-fast": Task("Fast linear probe", ""),
+    "detect": Task("Detection", "dilo-eval detect --checkpoint RUN", "--voc DIR"),
     "localize": Task(
         "Localisation",
         "dilo-eval localize --checkpoint RUN",

@@ -54,10 +54,12 @@ def task_section(data: ReportData, task: str) -> TaskSection | None:
             section.figures += draw(data, part, rows)
         section.figures += _per_class(data, part, rows)
         section.conditions += conditions_table(data, rows, caption)
-    if task == "linear":
+    if task in ("linear", "detect"):
         section.notes = [_protocol(source, r.record) for source, r in data.records(task)]
     elif task == "linear-fast":
         section.notes = [FAST]
+    if task == "detect":
+        section.tables += _published_tables(data)
     return section if section.tables or section.figures else None
 
 
@@ -90,6 +92,30 @@ def _protocol(source: Source, record: Mapping[str, Any]) -> str:
     if isinstance(deviations, list) and deviations:
         words += f": {', '.join(map(str, deviations))}"
     return words
+
+
+def _published_tables(data: ReportData) -> list[Table]:
+    """Show what others got by the protocols of detection."""
+    rows: dict[str, list[list[str]]] = {}
+    for _, result in data.records("detect"):
+        name, published = result.record.get("protocol"), result.record.get("published")
+        if isinstance(name, str) and isinstance(published, list) and published:
+            rows[name] = [_published_row(row) for row in published if isinstance(row, dict)]
+    head = ["", *(f"{kind} {name}" for kind in ("box", "mask") for name in ("AP", "AP50", "AP75"))]
+    return [
+        Table(head, cells, f"Published, by {name}: ResNet-50 of ImageNet")
+        for name, cells in rows.items()
+    ]
+
+
+def _published_row(row: Mapping[str, Any]) -> list[str]:
+    """Write a row of somebody's table."""
+    cells = []
+    for kind in ("box", "mask"):
+        values = row.get(kind)
+        numbers = values if isinstance(values, list) and len(values) == 3 else [None] * 3
+        cells += [f"{x:.1f}" if isinstance(x, int | float) else NOTHING for x in numbers]
+    return [f"{row.get('backbone', '?')} ({row.get('source', '?')})", *cells]
 
 
 def _named(words: str, data: ReportData, part: DataSet) -> str:

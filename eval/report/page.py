@@ -128,7 +128,9 @@ def _require_something(run: Source) -> None:
         )
 
 
-#: Tasks of the page after localisation.
+#: Tasks of the page before localisation.
+BEFORE_MAPS = ("knn", "linear", "linear-fast", "detect")
+#: Tasks of the page after it.
 AFTER_MAPS = ("discovery", "backgrounds", "backgrounds-retrieval", "neighbors")
 
 
@@ -136,7 +138,7 @@ def page(title: str, data: ReportData) -> str:
     """Fill the template of the page: HTML that needs nothing else."""
     # Those of tasks in the order of the page; what has nothing to show is not there.
     tasks = [
-        *(evaluations.task_section(data, task) for task in ("knn", "linear", "linear-fast")),
+        *(evaluations.task_section(data, task) for task in BEFORE_MAPS),
         evaluations.localisation_section(data),
         *(evaluations.task_section(data, task) for task in AFTER_MAPS),
         evaluations.masks_section(data),

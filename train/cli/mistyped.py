@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import click
 
 from dilo.pipeline.cli.options import Program
-from dilo.train.recipes.recipe import Recipe
-from dilo.train.recipes.saliency_recipe import RunRecipe, SaliencyRecipe
+from dilo.train.recipes.recipe import Recipe, RunRecipe
+from dilo.train.recipes.saliency_recipe import SaliencyRecipe
 from dilo.train.recipes.schema import flat
 
 #: What other programs call keys of recipes.

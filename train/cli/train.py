@@ -28,8 +28,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
     from dilo.train.augment.backgrounds import Stores
     from dilo.train.data.images import ImageSet
     from dilo.train.engine.trainer import Result
-    from dilo.train.recipes.recipe import Recipe
-    from dilo.train.recipes.saliency_recipe import RunRecipe
+    from dilo.train.recipes.recipe import Recipe, RunRecipe
     from dilo.train.runtime.options import RunOptions
 
 

@@ -85,6 +85,19 @@ def _value(draw: ViewDraw, name: str) -> Any:
     return getattr(draw, name)
 
 
+class BatchCounts(NamedTuple):
+    """What the record of a training says of a batch of this rank."""
+
+    #: Images of it.
+    images: int
+    #: Images that could not be read and were replaced.
+    unreadable: int = 0
+    #: Views of the images that may be pasted; how many are; how many would be but for their mask.
+    views: int = 0
+    pastes: int = 0
+    skipped: int = 0
+
+
 class CropBatch(NamedTuple):
     """The crops of a batch: the first view of every sample, then, if wanted, the second."""
 
@@ -101,6 +114,17 @@ class CropBatch(NamedTuple):
     skipped: Tensor
     #: How many images could not be read and were replaced by a later one.
     unreadable: Tensor
+
+    def counts(self) -> BatchCounts:
+        """Count what is in it."""
+        pastes = self.parameters.paste
+        return BatchCounts(
+            images=len(self.samples),
+            unreadable=int(self.unreadable.item()),
+            views=len(pastes),
+            pastes=int(pastes.sum().item()),
+            skipped=int(self.skipped.item()),
+        )
 
 
 class CropSample(NamedTuple):

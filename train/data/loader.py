@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.dataset import collate
 from dilo.train.data.draws import sample_order
-from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.recipe import RunRecipe
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import move
 from dilo.train.runtime.signals import SIGNALS, ignore_stop_signals

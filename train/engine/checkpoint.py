@@ -16,7 +16,7 @@ from dilo.pipeline.common.files import atomic_write, remove_leftovers
 from dilo.pipeline.errors import REMEDIES, CheckpointError, first_few, require_access, system_errno
 from dilo.train.methods.base import TrainableModel
 from dilo.train.monitor.run_info import RECORDS
-from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.recipe import RunRecipe
 from dilo.train.recipes.schema import flat
 from dilo.train.runtime import distributed
 from dilo.train.weights.torchfile import read, reason_of

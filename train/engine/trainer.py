@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
 from dilo.train.augment.loops import compile_loops
 from dilo.train.data.crop import compile_crops
-from dilo.train.data.dataset import CropBatch
 from dilo.train.data.images import ImageSet
 from dilo.train.data.loader import (
+    COPIED,
     BatchSampler,
     make_loader,
     micro_batches,
@@ -41,7 +41,7 @@ from dilo.train.engine.optim import describe_extension, describe_rate, learning_
 from dilo.train.methods.base import StepOutput, TrainableModel
 from dilo.train.monitor.metrics import MetricsLogger, has_evaluation, require_tensorboard
 from dilo.train.monitor.run_info import note_failure, write_run_info
-from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.recipe import RunRecipe
 from dilo.train.runtime import distributed
 from dilo.train.runtime.devices import DTYPES, device_name, kernel_choice
 from dilo.train.runtime.options import RunOptions
@@ -91,9 +91,13 @@ class Task(ABC):
     initial: str = ""
     #: Epochs from one evaluation to the next; 0 for none.
     eval_every: int = 0
+    #: What of a batch is copied to the device while the step before it is taken.
+    copied: Sequence[str] = COPIED
+    #: What to try where the loss is no number.
+    remedy: str = "try a lower optimizer.lr"
 
     @abstractmethod
-    def inputs(self, batch: CropBatch, step: int, part: int) -> object:
+    def inputs(self, batch: Any, step: int, part: int) -> object:
         """Turn a batch, or a part of one, into what the model takes, on the device."""
 
     @abstractmethod
@@ -104,6 +108,12 @@ class Task(ABC):
 
         `between` is called before each batch, on all ranks as often; what it raises gives it up.
         """
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Compile what this process and its workers will run, before they start."""
+        compile_crops(say)
+        if self.machine.device.type == "cpu":
+            compile_loops(say)
 
     def batches(self, step: int) -> BatchSampler:
         """Make the order of this rank's batches from a step on."""
@@ -121,6 +131,11 @@ class Task(ABC):
     def allows_parts(self, parts: int) -> bool:
         """Check whether a batch can be taken in so many parts, on as many ranks as there are."""
         return self.recipe.optimizer.batch % (parts * distributed.world_size()) == 0
+
+    def advice_on_memory(self) -> str:
+        """Say how a step could have room on the device."""
+        batch, parts = self.recipe.optimizer.batch, self.machine.accumulate
+        return advice_on_parts(batch, parts, self.allows_parts)
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of the step that follows `step` steps."""
@@ -222,12 +237,17 @@ def launch(
     run: Path,
     machine: RunOptions,
     say: Callable[[str], None],
+    *,
+    fixed_shapes: bool = True,
 ) -> Result:
-    """Join the other ranks, note signals, and train what is made for this process's device."""
+    """Join the other ranks, note signals, and train what is made for this process's device.
+
+    `fixed_shapes` says that each step has the shapes of the one before.
+    """
     with (
         distributed.init_process_group(machine.device) as device,
         StopSignal() as interruption,
-        kernel_choice(deterministic=machine.deterministic),
+        kernel_choice(deterministic=machine.deterministic, trials=fixed_shapes),
         advice_on_memory("this training", device, lambda: "use a device with more free memory"),
     ):
         machine = dataclasses.replace(machine, device=device)
@@ -259,7 +279,7 @@ def fit(
         notes=task.notes,
         initial=task.initial,
     )
-    logger = MetricsLogger(run, machine)
+    logger = MetricsLogger(run, machine, task.remedy)
 
     def save() -> None:
         """Write a checkpoint of this very step, if it is sound and the run is still this one's."""
@@ -296,10 +316,6 @@ def fit(
         """Return the name of the signal that came."""
         return interruption.name or "on another rank"
 
-    def advice() -> str:
-        """Say how a batch could have room on the device."""
-        return advice_on_parts(images, machine.accumulate, task.allows_parts)
-
     room_for_step = f"a step on {images} images, taken in {counted(machine.accumulate, 'part')}"
     with contextlib.ExitStack() as life:
         claim = life.enter_context(claim_run(run, say, interruption))
@@ -329,9 +345,7 @@ def fit(
         )
         with contextlib.ExitStack() as stack:
             if evaluation_owed or start < steps:
-                compile_crops(say)
-                if machine.device.type == "cpu":
-                    compile_loops(say)
+                task.prepare(say)
                 logger.open(stack, start)
             begin = last_save = time.monotonic()
             if evaluation_owed:
@@ -340,13 +354,14 @@ def fit(
             bar = Progress(remaining * images, "images", say)
             if remaining:
                 stack.enter_context(bar)
-            loading = prefetch_to_device(task.loader(start) if remaining else (), machine.device)
+            batches_left = task.loader(start) if remaining else ()
+            loading = prefetch_to_device(batches_left, machine.device, task.copied)
             batches = stack.enter_context(contextlib.closing(loading))
             for parts in micro_batches(batches, machine.accumulate):
                 epoch, rate = step // per_epoch, task.learning_rate(step)
                 logger.waits.end()
                 inputs = (task.inputs(p.batch, step, part) for part, p in enumerate(parts))
-                with advice_on_memory(room_for_step, machine.device, advice):
+                with advice_on_memory(room_for_step, machine.device, task.advice_on_memory):
                     output = optimization.step(inputs, len(parts), rate)
                 step += 1
 

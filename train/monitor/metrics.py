@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import parse_json, read_bytes
 from dilo.pipeline.errors import DiloError
-from dilo.train.data.dataset import CropBatch
+from dilo.train.data.dataset import BatchCounts
 from dilo.train.data.loader import Prefetched
 from dilo.train.methods.base import StepOutput
 from dilo.train.runtime import distributed
@@ -23,6 +23,13 @@ from dilo.train.runtime.options import RunOptions
 METRICS = "metrics.jsonl"
 #: Bytes of the longest record of a training that is read: tens of millions of lines.
 MAX_METRICS = 2**32
+
+
+class Counted(Protocol):
+    """A batch that says what is in it."""
+
+    def counts(self) -> BatchCounts:
+        """Count what is in it."""
 
 
 class ThroughputMeter:
@@ -70,9 +77,10 @@ class ThroughputMeter:
         values = {
             "images_per_second": round(self._images / seconds, 1),
             "data_wait": round(min(self._wait_seconds / seconds, 1.0), 4),
-            "paste_rate": round(self._pastes / max(self._views, 1), 4),
-            "skipped_pastes": self._skipped,
         }
+        if self._views:
+            values["paste_rate"] = round(self._pastes / self._views, 4)
+            values["skipped_pastes"] = self._skipped
         self._start()
         return values
 
@@ -231,6 +239,8 @@ class MetricsLogger:
         Folder of the run.
     machine : RunOptions
         What to write.
+    remedy : str
+        What to try where the loss is no number.
 
     Attributes
     ----------
@@ -244,8 +254,10 @@ class MetricsLogger:
         What a GPU waited since the last line.
     """
 
-    def __init__(self, run: Path, machine: RunOptions) -> None:
-        self._run, self._machine = run, machine
+    def __init__(
+        self, run: Path, machine: RunOptions, remedy: str = "try a lower optimizer.lr"
+    ) -> None:
+        self._run, self._machine, self._remedy = run, machine, remedy
         self.loss, self.unreadable, self.meter = math.nan, 0, ThroughputMeter()
         self.waits = DeviceWaits(machine.device)
         self._writers: list[MetricsFile | TensorBoardFile] = []
@@ -263,17 +275,16 @@ class MetricsLogger:
             stack.enter_context(contextlib.closing(writer))
         self.meter = ThroughputMeter()
 
-    def count(self, parts: Iterable[Prefetched[CropBatch]], loss: Tensor) -> None:
+    def count(self, parts: Iterable[Prefetched[Counted]], loss: Tensor) -> None:
         """Count a step: of all ranks' images, but this one's views."""
         self._losses.append(loss)
         for part in parts:
-            batch = part.batch
-            self.unreadable += int(batch.unreadable.item())
-            images = len(batch.samples) * distributed.world_size()
-            pastes = batch.parameters.paste
-            counts = len(pastes), int(pastes.sum().item()), int(batch.skipped.item())
+            counts = part.batch.counts()
+            self.unreadable += counts.unreadable
+            images = counts.images * distributed.world_size()
             on_cpu = self._machine.device.type == "cpu"
-            self.meter.batch(images, part.wait_seconds if on_cpu else 0.0, *counts)
+            wait = part.wait_seconds if on_cpu else 0.0
+            self.meter.batch(images, wait, counts.views, counts.pastes, counts.skipped)
 
     def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
         """Write a line of a step; reading its numbers waits for the device."""
@@ -307,5 +318,5 @@ class MetricsLogger:
                 f"the loss must stay a number, got {losses[nonfinite[0]].item()} at step "
                 f"{first + nonfinite[0]} with learning rate {rate:g} (recorded last: "
                 f"{last or 'nothing since the start'}): the checkpoints before are kept; "
-                f"try a lower optimizer.lr"
+                f"{self._remedy}"
             )

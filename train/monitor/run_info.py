@@ -21,7 +21,7 @@ from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.compute.workercount import usable_cores
 from dilo.train.monitor.metrics import METRICS
 from dilo.train.recipes import recipe_text
-from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.recipe import RunRecipe
 
 
 def git_commit(file: Path = Path(__file__)) -> str | None:

@@ -17,6 +17,7 @@ __all__ = [
     "RecipeEntry",
     "listing",
     "load_recipe",
+    "override_value",
     "published",
     "recipe_list",
     "recipe_of",
@@ -72,7 +73,7 @@ def recipe_of(kind: RecipeKind[RecipeT], name: str, overrides: Sequence[str] = (
     """
     file = read_recipe(name, kind)
     for override in overrides:
-        _override(file.values, override)
+        override_value(file.values, override)
     return kind.make(file.values, file.source)
 
 
@@ -102,7 +103,7 @@ def published(name: str) -> PaperResult | None:
     return read_recipe(name).published
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def override_value(values: dict[str, Any], override: str) -> None:
     """Set one value, given as section.key=value."""
     key, equals, word = override.partition("=")
     if not equals:

@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from dilo.pipeline.errors import RecipeError, near
 from dilo.train.recipes.schema import Rule, check_rules, from_plain
@@ -225,6 +225,32 @@ def uses_of_masks(recipe: Recipe) -> dict[str, str]:
     if recipe.moco.swap_negatives:
         uses["has moco.swap_negatives"] = "moco.swap_negatives=false"
     return uses
+
+
+class NetworkChoice(Protocol):
+    """What of any training names its network."""
+
+    @property
+    def arch(self) -> str:
+        """Name the network."""
+
+
+class RunRecipe(Protocol):
+    """What any training goes by: a frozen dataclass of plain values, each with a default."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def seed(self) -> int:
+        """Give the seed of everything random."""
+
+    @property
+    def model(self) -> NetworkChoice:
+        """Give the network."""
+
+    @property
+    def optimizer(self) -> OptimizerRecipe:
+        """Give the optimiser, the batch and the number of epochs."""
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:

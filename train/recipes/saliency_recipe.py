@@ -3,13 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from dilo.train.recipes.files import RecipeKind, read_recipe, shipped_recipes
 from dilo.train.recipes.recipe import (
     OptimizerRecipe,
     PasteRecipe,
-    Recipe,
     ViewsRecipe,
     most_rules,
     optimizer_rules,
@@ -128,10 +127,6 @@ class SaliencyRecipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     optimizer: SaliencyOptimizerRecipe = field(default_factory=SaliencyOptimizerRecipe)
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)
-
-
-#: What any training goes by.
-RunRecipe: TypeAlias = Recipe | SaliencyRecipe
 
 
 def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:

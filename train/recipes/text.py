@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dilo.train.recipes.saliency_recipe import RunRecipe
+from dilo.train.recipes.recipe import RunRecipe
 
 
 def recipe_text(recipe: RunRecipe, *, comments: bool = False) -> str:
@@ -14,7 +14,7 @@ def recipe_text(recipe: RunRecipe, *, comments: bool = False) -> str:
 
     Parameters
     ----------
-    recipe : Recipe or SaliencyRecipe
+    recipe : RunRecipe
         What to write.
     comments : bool
         Whether to write above each key and each section what it means.

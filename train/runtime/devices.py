@@ -132,8 +132,10 @@ def describe_device(device: torch.device, precision: Precision, ranks: int) -> s
 
 
 @contextlib.contextmanager
-def kernel_choice(*, deterministic: bool) -> Iterator[None]:
+def kernel_choice(*, deterministic: bool, trials: bool = True) -> Iterator[None]:
     """Let torch choose the fastest kernels by trial, or those that always add in one order.
+
+    Without `trials`, it chooses by rules: where each step has other shapes, trials never end.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def kernel_choice(*, deterministic: bool) -> Iterator[None]:
         os.environ.setdefault(_CUBLAS, ":4096:8")  # read when the first matrix is multiplied
         torch.use_deterministic_algorithms(True)
         cudnn.benchmark, cudnn.deterministic = False, True
-    elif not cudnn.deterministic:
+    elif trials and not cudnn.deterministic:
         # Shapes do not change while a network trains: trying kernels out costs seconds, once.
         cudnn.benchmark = True
     try:

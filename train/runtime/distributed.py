@@ -222,6 +222,26 @@ def on_rank_zero(function: Callable[[], Value]) -> Value:
     return cast(Value, outcome[0])
 
 
+def gather_values(value: Value) -> list[Value]:
+    """Share a plain value of each rank with all others.
+
+    Parameters
+    ----------
+    value : value
+        Of this rank; whatever pickle writes.
+
+    Returns
+    -------
+    list
+        One a rank, in their order; the same on all.
+    """
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
 def _message_device() -> torch.device:
     """Choose where messages lie: on the CPU, but in a group of NCCL alone that a user has made."""
     return torch.device("cpu" if "cpu:" in distributed.get_backend_config() else "cuda")

@@ -1,8 +1,13 @@
-"""What detectron2 calls the layers of a ResNet, and torchvision's names for them."""
+"""What detectron2 calls the layers of a ResNet, torchvision's names for them, and its files."""
 
+import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 Value = TypeVar("Value")
 
@@ -36,6 +41,21 @@ _FROM: _Table = (
     (r"\.shortcut\.norm\.", ".downsample.1."),
     (r"\.shortcut\.", ".downsample.0."),
 )
+
+
+#: Where numpy 2 keeps what an array is pickled with, and where all versions look for it.
+_NUMPY_2, _NUMPY = b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **more: object) -> None:
+    """Write the pickle from which detectron2 reads weights, for numpy of any version.
+
+    `more` is what else it is told, such as ``matching_heuristics`` of a backbone alone.
+    """
+    named = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    content = {"model": named, "__author__": "dilo", **more}
+    # Protocol 3 spells names in lines, and the first array's stands before all values.
+    path.write_bytes(pickle.dumps(content, protocol=3).replace(_NUMPY_2, _NUMPY, 1))
 
 
 def to_detectron2(weights: Mapping[str, Value]) -> dict[str, Value]:
