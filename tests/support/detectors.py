@@ -1,6 +1,5 @@
 """Detectors so small that a step takes a blink."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,3 @@ def write_backbone(path: Path, seed: int = 0, width: float = WIDTH) -> Path:
 def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     """Tell whether two state dicts are equal to the last bit."""
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
-
-
-def without_seed(recipe: DetectionRecipe) -> dict[str, Any]:
-    """Give a recipe as nested values, but for its seed."""
-    return {k: v for k, v in dataclasses.asdict(recipe).items() if k != "seed"}

@@ -83,6 +83,7 @@ def golden_images(kind):
 
 
 @shared
+@pytest.mark.timeout(1200)  # ResNet-50 on a busy machine
 @pytest.mark.parametrize(("kind", "protocol"), [("c4", "voc-24k"), ("fpn", "coco-fpn-1x")])
 def test_losses_are_those_of_detectron2(kind, protocol):
     golden = json.loads((DETECTION / "golden.json").read_text())[kind]["losses"]

@@ -49,6 +49,14 @@ def change(folder, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
+def start(folder):
+    """Start the campaign in a process of its own."""
+    path = os.pathsep.join([str(folder / "programs"), str(Path(__file__).parents[2])])
+    words = [sys.executable, "-c", SCRIPT, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+
+
 def wait_for(path):
     """Wait until a program has written a file."""
     while not path.exists():
@@ -149,6 +157,20 @@ def test_a_run_of_another_process_is_passed_over_and_the_others_are_run(folder):
     assert calls(folder) == ALL[:2] + ENDING
 
 
+def test_two_campaigns_at_once_do_each_run_once_and_both_end(folder):
+    change(folder, "[0]", "[0, 1]")
+    processes = [start(folder) for _ in range(2)]
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    done = calls(folder)
+    runs = [f"{arm}-{seed}" for seed in (0, 1) for arm in ("moco", "paste")]
+    single = sorted(line for line in done if line.startswith(("train", "knn")))
+    assert single == sorted(f"{what} {run}" for what in ("train", "knn") for run in runs)
+    # The last to end has seen the runs of both.
+    assert "table moco-0 moco-1 paste-0 paste-1" in done[-3:]
+
+
 def test_a_run_that_another_training_has_is_passed_over(folder):
     said = []
     with claim_run(folder / "out" / "runs" / "moco-0", silent, StopSignal()):
@@ -178,11 +200,7 @@ def test_a_signal_is_handed_to_the_training_and_nothing_counts_as_failed(folder)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's end")
 def test_a_campaign_killed_with_9_lets_its_training_write_a_checkpoint_and_is_resumed(folder):
     change(folder, "photos", "slow")
-    path = os.pathsep.join([str(folder / "programs"), str(Path(__file__).parents[2])])
-    words = [sys.executable, "-c", SCRIPT, str(folder)]
-    process = subprocess.Popen(
-        words, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
-    )
+    process = start(folder)
     run = folder / "out" / "runs" / "moco-0"
     wait_for(run / "begun")
     process.kill()
