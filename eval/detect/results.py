@@ -40,7 +40,7 @@ def detection_record(
     measured = {kind: [each for each in parts if each] for kind, parts in kinds.items()}
     first = measured["box"][0]
     return {
-        **record_head("detect", encoder),
+        **record_head("detect", [encoder]),
         "size": recipe.data.side,
         "space": encoder.space,
         "protocol": protocol.name,
