@@ -73,15 +73,16 @@ class Narrowing:
     list_file: Path | None
     include: tuple[str, ...]
     limit: int | None = None
+    labels: tuple[Path, ...] = ()
     test_list: Path | None = None
 
     def train(self, images: Path) -> "ImageSelection":
         """Return which images of the first folder are used."""
-        return make_selection(images, self.list_file, self.include, self.limit)
+        return make_selection(images, self.list_file, self.include, self.limit, self.labels)
 
     def test(self, images: Path) -> "ImageSelection":
         """Return which images of the second folder are used."""
-        return make_selection(images, self.test_list, self.include, self.limit)
+        return make_selection(images, self.test_list, self.include, self.limit, self.labels)
 
 
 #: Those of --train and --test, as one argument "narrowing" of the command.

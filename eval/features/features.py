@@ -17,6 +17,7 @@ from dilo.eval.features.provenance import FeatureSource
 from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.errors import DiloError, first_few
 from dilo.pipeline.images.names import Names, escaped
+from dilo.pipeline.images.selection import is_narrowed
 from dilo.train.monitor.nearest import Matrix
 from dilo.train.runtime.devices import Precision
 
@@ -57,6 +58,11 @@ class Features:
     digest: str
     source: FeatureSource
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Check whether they are of a part of the folder, by a user's choice."""
+        return is_narrowed(self.options)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:

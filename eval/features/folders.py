@@ -1,6 +1,6 @@
 """Images below a folder, and their classes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,15 @@ from torch import Tensor
 
 from dilo.eval.common.inputs import digest_of_sizes
 from dilo.eval.common.results import Say
-from dilo.pipeline.images.labels import class_remarks, labels_of, names_of_classes
+from dilo.pipeline.images.labels import (
+    Labels,
+    class_remarks,
+    labels_digest,
+    labels_of,
+    of_classes,
+)
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.selection import ImageSelection, is_narrowed
 from dilo.pipeline.images.source import ImageSource, open_images
 
 
@@ -34,7 +40,9 @@ class LabelledFolder:
     classes : tuple of str
         Names of the classes; empty where images lie outside class folders.
     options : mapping of str to object
-        Those that narrowed the images, by their names; empty where these are all of the folder.
+        Those that narrowed the images or named their classes, by their names.
+    labels_digest : str
+        Of the classes, if they do not follow from the folders of the images.
     """
 
     root: Path
@@ -42,6 +50,12 @@ class LabelledFolder:
     labels: Tensor
     classes: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    labels_digest: str = ""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Check whether they are a part of the folder, by a user's choice."""
+        return is_narrowed(self.options)
 
     @cached_property
     def images(self) -> ImageSource:
@@ -55,7 +69,8 @@ class LabelledFolder:
     @cached_property
     def digest(self) -> str:
         """Digest the names of the images and the sizes of their files, as records have it."""
-        return digest_of_sizes(self.names, self.images.size)
+        more = [self.labels_digest] if self.labels_digest else []
+        return digest_of_sizes(self.names, self.images.size, *more)
 
     def class_name(self, row: int) -> str | None:
         """Name the class of an image; None where there are no classes."""
@@ -94,14 +109,20 @@ def labelled_folder(
         folder is not among `classes`.
     """
     selection = ImageSelection.of(images)
-    names = selection.names(say=say)
+    root, names = selection.root, selection.names(say=say)
+    class_names = selection.class_names(names)
     if skip_others and classes is not None:
-        names = _names_of_classes(names, classes, selection.root, say)
-    labels = labels_of(names, str(selection.root), classes=classes)
+        count = len(names)
+        names, class_names = of_classes(names, class_names, classes, str(root))
+        if say is not None and len(names) < count:
+            say(
+                f"{root}: {count - len(names)} of {count} images skipped: of none of the "
+                f"{len(classes)} classes of the selected training images"
+            )
+    labels = labels_of(names, str(root), classes=classes, class_names=class_names)
     if say is not None and classes is None:
-        _say_all(say, class_remarks(labels.classes, str(selection.root)))
-    numbers = torch.from_numpy(labels.numbers)
-    return LabelledFolder(selection.root, names, numbers, labels.classes, selection.options())
+        _say_all(say, class_remarks(labels.classes, str(root)))
+    return _labelled(selection, names, labels, class_names)
 
 
 def any_folder(images: Path | ImageSelection, *, say: Say | None = None) -> LabelledFolder:
@@ -125,27 +146,24 @@ def any_folder(images: Path | ImageSelection, *, say: Say | None = None) -> Labe
         If there is no image.
     """
     selection = ImageSelection.of(images)
-    root, names, options = selection.root, selection.names(say=say), selection.options()
-    if all("/" in name for name in names):
-        labels = labels_of(names, str(root))
-        if say is not None:
-            _say_all(say, class_remarks(labels.classes, str(root)))
-        numbers = torch.from_numpy(labels.numbers)
-        return LabelledFolder(root, names, numbers, labels.classes, options)
-    return LabelledFolder(root, names, torch.full((len(names),), -1), (), options)
+    root, names = selection.root, selection.names(say=say)
+    class_names = selection.class_names(names)
+    if class_names is None and not all("/" in name for name in names):
+        unlabelled = Labels(np.full(len(names), -1), ())
+        return _labelled(selection, names, unlabelled, None)
+    labels = labels_of(names, str(root), class_names=class_names)
+    if say is not None:
+        _say_all(say, class_remarks(labels.classes, str(root)))
+    return _labelled(selection, names, labels, class_names)
 
 
-def _names_of_classes(names: Names, classes: tuple[str, ...], root: Path, say: Say | None) -> Names:
-    """Leave out the images of other classes, and say how many; all stay where none would."""
-    kept = names_of_classes(names, classes)
-    if not kept:
-        return names
-    if say is not None and len(kept) < len(names):
-        say(
-            f"{root}: {len(names) - len(kept)} of {len(names)} images skipped: of none of the "
-            f"{len(classes)} classes of the selected training images"
-        )
-    return kept
+def _labelled(
+    selection: ImageSelection, names: Names, labels: Labels, class_names: Sequence[str] | None
+) -> LabelledFolder:
+    """Put images and their classes together."""
+    numbers = torch.from_numpy(labels.numbers)
+    options, digest = selection.options(), labels_digest(class_names)
+    return LabelledFolder(selection.root, names, numbers, labels.classes, options, digest)
 
 
 def _say_all(say: Say, lines: Iterable[str]) -> None:

@@ -30,7 +30,7 @@ def open_source(
     selection = ImageSelection.of(images)
     path, classes = selection.root, None if train is None else train.classes
     if holds_images(path):
-        skip_others = train is not None and bool(train.options)
+        skip_others = train is not None and train.is_narrowed
         return labelled_folder(selection, classes=classes, skip_others=skip_others, say=say)
     require_whole(selection)
     features = open_features(path)

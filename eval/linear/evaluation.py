@@ -81,7 +81,7 @@ def _evaluate_by_protocol(request: Request, encoder: Encoder, folder: Path, say:
     """Train by a protocol, from the beginning or from where it was interrupted."""
     started = time.monotonic()
     train = labelled_folder(request.train, say=say)
-    skip_others = bool(train.options)
+    skip_others = train.is_narrowed
     test = labelled_folder(
         request.test,
         classes=train.classes,

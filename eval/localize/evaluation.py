@@ -26,7 +26,7 @@ from dilo.eval.localize.scoring import BASELINES, Scores, score_all
 from dilo.eval.models.classifier import Classifier, load_classifier
 from dilo.pipeline.common.progress import Progress
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.names import escaped
+from dilo.pipeline.images.names import Names, escaped
 
 #: Side of the maps where no classifier says another: that of the published numbers.
 SIZE = 224
@@ -74,7 +74,7 @@ def evaluate(request: Request, say: Say) -> Evaluation:
             workers=request.machine.workers,
             progress=progress.advance,
         )
-    rows = _rows(dataset, networks, scores)
+    rows = _rows(request, dataset, networks, scores)
     record = record_of(request, dataset, rows, scores, missing, started)
     for line in notes(record):
         say(line)
@@ -134,28 +134,31 @@ def _networks(
     if not classifiers:
         return []
     device, _ = request.machine.choose()
-    classes = _class_folders([photographs.files[key] for key in keys])
+    classes = _classes(request, [photographs.files[key] for key in keys])
     networks = []
     for name, classifier in classifiers:
         known, rule, reason = known_classes(
-            classifier, sorted(set(classes)), f"--images {request.folder}", request.rule
+            classifier, sorted(set(classes.values())), f"--images {request.folder}", request.rule
         )
         say(f"{name}: maps of the {rule} class" + (f", as {reason}" if reason else ""))
-        networks.append(ClassifierMaps(name, classifier.to(device), request.methods, known, rule))
+        networks.append(
+            ClassifierMaps(name, classifier.to(device), request.methods, known, rule, classes)
+        )
     return networks
 
 
-def _class_folders(paths: Sequence[str]) -> list[str]:
-    """Tell the class folder of each image; nothing where one lies outside any."""
-    classes = [class_of(path) for path in paths]
-    return classes if all(classes) else []
+def _classes(request: Request, paths: Sequence[str]) -> dict[str, str]:
+    """Find the class of each image; nothing where one has none."""
+    names = request.selection.class_names(Names(paths))
+    classes = [*map(class_of, paths)] if names is None else names
+    return dict(zip(paths, classes, strict=True)) if all(classes) else {}
 
 
 def _rows(
-    dataset: Dataset, networks: Sequence[ClassifierMaps], scores: Scores
+    request: Request, dataset: Dataset, networks: Sequence[ClassifierMaps], scores: Scores
 ) -> list[MethodResult]:
     """Name what was scored."""
-    classes = _class_folders([dataset.files[key] for key in scores.keys])
+    classes = list(_classes(request, [dataset.files[key] for key in scores.keys]).values())
     given: list[dict[str, Any]] = [
         {
             "name": f"{network.name} {method}",

@@ -1,7 +1,7 @@
 """Maps that classifiers make: of the true class where it is known, else of what they predict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ class ClassifierMaps:
     known: Mapping[str, int] | None
     #: Of which class; "true" takes `known`.
     rule: ClassRule
+    #: The class of each image by its path, where its first folder is not its class.
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     def maps(self, samples: Sequence[Sample]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Make the maps of some images.
@@ -56,7 +58,8 @@ class ClassifierMaps:
         """Find the rows of the true classes."""
         if self.known is None:
             return []
-        return [self.known[class_of(sample.path)] for sample in samples]
+        paths = [sample.path for sample in samples]
+        return [self.known[self.classes.get(path) or class_of(path)] for path in paths]
 
     def class_name(self, row: int) -> str:
         """Name a class."""

@@ -182,7 +182,7 @@ def _listed(
     if holds_images(selection.root):
         if bank is None:
             return any_folder(selection, say=say)
-        skip_others = bool(bank.options)
+        skip_others = bank.is_narrowed
         return labelled_folder(
             selection,
             classes=bank.classes,

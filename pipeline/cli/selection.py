@@ -39,11 +39,12 @@ LIST = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def narrowing_options(
-    folder: str = "--images", *, other: str = "", limit: bool = True
+    folder: str = "--images", *, other: str = "", limit: bool = True, labels: bool = True
 ) -> dict[str, Callable[[Any], Any]]:
-    """Make --list, --include and --limit, by the names of their values.
+    """Make --list, --include, --limit and --labels, by the names of their values.
 
-    `folder` is the option that they narrow; --include and --limit narrow the `other` too.
+    `folder` is the option that they narrow; --include, --limit and --labels are for the `other`
+    too. Those that a command has no use for are left out.
     """
     paths = f"{folder} or {other}" if other else folder
     options = {
@@ -68,8 +69,17 @@ def narrowing_options(
             metavar="N",
             help="Use only the first N of them" + (", of each." if other else "."),
         ),
+        "labels": click.option(
+            "--labels",
+            type=LIST,
+            multiple=True,
+            metavar="FILE",
+            help="The classes of images that lie in no class folders: lines of name and class, "
+            "LOC_val_solution.csv or ILSVRC2012_validation_ground_truth.txt. May be repeated.",
+        ),
     }
-    return {name: option for name, option in options.items() if limit or name != "limit"}
+    omitted = {name for name, wanted in (("limit", limit), ("labels", labels)) if not wanted}
+    return {name: option for name, option in options.items() if name not in omitted}
 
 
 def make_selection(
@@ -77,22 +87,23 @@ def make_selection(
     list_file: Path | None = None,
     include: tuple[str, ...] = (),
     limit: int | None = None,
+    labels: tuple[Path, ...] = (),
 ) -> "ImageSelection":
     """Make the argument; its module imports too much for --help."""
     from dilo.pipeline.images.selection import ImageSelection
 
-    return ImageSelection(images, list_file, include, limit)
+    return ImageSelection(images, list_file, include, limit, labels)
 
 
 def images_options(
-    help_text: str = IMAGES_HELP, *, limit: bool = True
+    help_text: str = IMAGES_HELP, *, labels: bool = True
 ) -> Callable[[Command], Command]:
     """Make --images and what narrows it, as one argument `images`."""
     images = click.option("--images", type=IMAGES, required=True, help=help_text)
     return option_group(
-        "images", make_selection, {"images": images, **narrowing_options(limit=limit)}
+        "images", make_selection, {"images": images, **narrowing_options(labels=labels)}
     )
 
 
 #: Those of the commands that make a store.
-selection_options = images_options()
+selection_options = images_options(labels=False)

@@ -1,5 +1,7 @@
 """The classes of images: each image is of the class that its first folder names."""
 
+import hashlib
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -60,30 +62,62 @@ def class_remarks(classes: Sequence[str], source: str) -> list[str]:
     return lines
 
 
-def names_of_classes(names: Names, classes: Iterable[str]) -> Names:
-    """Leave out the images that are in the folder of none of some classes."""
-    wanted = set(classes)
-    return Names(name for name in names if name.partition("/")[0] in wanted)
-
-
-def labels_of(names: Names, source: str, *, classes: Sequence[str] | None = None) -> Labels:
-    """Find the class of each image, numbered by `classes`, or by the images' own, sorted."""
-    folders: dict[str, None] = {}
+def folder_classes(names: Names, source: str) -> list[str]:
+    """Take the first folder of each image for its class; refuse an image outside any."""
+    classes = []
     for name in names:
         folder, slash, _ = name.partition("/")
         if not slash:
             raise DiloError(
                 f"{source} must hold a folder for each class, got the image {escaped(name)} "
-                "outside any: move it into the folder of its class"
+                "outside any: move it into the folder of its class, or name the classes of the "
+                "images in a file by --labels FILE"
             )
-        folders[folder] = None
+        classes.append(sys.intern(folder))
+    return classes
+
+
+def labels_of(
+    names: Names,
+    source: str,
+    *,
+    classes: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Labels:
+    """Find the class of each image, numbered by `classes`, or by the images' own, sorted.
+
+    `class_names` has the class of each; unless given, it is the first folder of the image.
+    """
+    own = folder_classes(names, source) if class_names is None else class_names
+    present = dict.fromkeys(own)
     numbers = {
-        name: i for i, name in enumerate(sorted_classes(folders) if classes is None else classes)
+        name: i for i, name in enumerate(sorted_classes(present) if classes is None else classes)
     }
-    if unknown := sorted(folders.keys() - numbers.keys()):
+    if unknown := sorted(present.keys() - numbers.keys()):
+        advice = "rename or remove these folders" if class_names is None else "check their labels"
         raise DiloError(
             f"classes of {source} must be among the {len(numbers)} of the training images, "
-            f"got {first_few(unknown)}: rename or remove these folders"
+            f"got {first_few(unknown)}: {advice}"
         )
-    labels = np.fromiter((numbers[name.partition("/")[0]] for name in names), np.int64, len(names))
+    labels = np.fromiter((numbers[name] for name in own), np.int64, len(names))
     return Labels(labels, tuple(numbers))
+
+
+def of_classes(
+    names: Names, class_names: Sequence[str] | None, classes: Sequence[str], source: str
+) -> tuple[Names, Sequence[str] | None]:
+    """Leave out the images of other classes, and their classes; all stay where none would."""
+    known = set(classes)
+    own = folder_classes(names, source) if class_names is None else class_names
+    kept = [row for row, name in enumerate(own) if name in known]
+    if not kept or len(kept) == len(names):
+        return names, class_names
+    labels = None if class_names is None else [class_names[row] for row in kept]
+    return Names(names[row] for row in kept), labels
+
+
+def labels_digest(class_names: Sequence[str] | None) -> str:
+    """Digest classes that do not follow from the names of their images; empty if they do."""
+    if class_names is None:
+        return ""
+    return hashlib.sha256("\n".join(class_names).encode(errors="surrogateescape")).hexdigest()

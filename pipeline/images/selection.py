@@ -1,12 +1,13 @@
 """Which images of a source are used: all, those of a list, those that match, the first."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images.labelfile import classes_by_files
 from dilo.pipeline.images.listing import (
     EXTENSIONS,
     extension_of,
@@ -38,6 +39,8 @@ class ImageSelection:
     include: tuple[str, ...] = ()
     #: Only the first so many of them.
     limit: int | None = None
+    #: Files that name the classes of images that lie in no class folders.
+    labels: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, images: "Path | str | ImageSelection") -> "ImageSelection":
@@ -47,14 +50,15 @@ class ImageSelection:
     @property
     def is_narrowed(self) -> bool:
         """Check whether it may leave out images of the folder."""
-        return bool(self.options())
+        return is_narrowed(self.options())
 
     def options(self) -> dict[str, Any]:
-        """Return the options that narrow it, by their names, for records."""
+        """Return the options that narrow it or name its classes, by their names, for records."""
         options = {
             "list": None if self.list_file is None else str(self.list_file),
             "include": list(self.include),
             "limit": self.limit,
+            "labels": [str(file) for file in self.labels],
         }
         return {name: value for name, value in options.items() if value}
 
@@ -62,6 +66,8 @@ class ImageSelection:
         """Write the options that narrow it as they were given: "--limit 100"."""
         words: list[str] = []
         for name, value in self.options().items():
+            if name == "labels":
+                continue
             for each in value if isinstance(value, list) else [value]:
                 words += [f"--{name}", shlex.quote(str(each))]
         return " ".join(words)
@@ -82,6 +88,11 @@ class ImageSelection:
             return self.open(store).find(self.include, on_progress=on_progress, say=say)
 
         return (find() if self.list_file is None else self._listed(find))[: self.limit]
+
+    def class_names(self, names: Names) -> Sequence[str] | None:
+        """Find the class of each image, by a file or by the source; None if folders name them."""
+        classes = classes_by_files(self.labels, names, str(self.root))
+        return self.open().labels(names) if classes is None else classes
 
     def names_among(self, names: Names, source: str) -> Names:
         """List their paths where those of the folder are known already; `source` says of what."""
@@ -109,6 +120,11 @@ class ImageSelection:
             return False
         images = self.open()
         return all(images.size(line) < 0 for line in lines)
+
+
+def is_narrowed(options: Mapping[str, Any]) -> bool:
+    """Check whether options of a selection may leave out images."""
+    return bool(options.keys() - {"labels"})
 
 
 def _resolve(lines: Names, names: Names, file: Path) -> Names | None:

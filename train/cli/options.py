@@ -39,6 +39,7 @@ class DataOptions:
     list_file: Path | None
     include: tuple[str, ...]
     limit: int | None
+    labels: tuple[Path, ...]
     name: str | None
     masks: Path | None
     backgrounds: tuple[Path, ...]
@@ -48,7 +49,7 @@ class DataOptions:
     def selection(self) -> "ImageSelection":
         """Return which images are trained on; refuse --images left out."""
         images = required(self.images, "--images")
-        return make_selection(images, self.list_file, self.include, self.limit)
+        return make_selection(images, self.list_file, self.include, self.limit, self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)

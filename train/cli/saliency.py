@@ -89,7 +89,7 @@ data_options = option_group(
             type=IMAGES,
             help=f"{IMAGES_HELP} Needed to train.",
         ),
-        **narrowing_options(),
+        **narrowing_options(labels=False),
         "truth": click.option(
             "--truth",
             type=EXISTING,

@@ -1,6 +1,6 @@
 """The images of a run with their masks, and what stands in for one that cannot be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +51,10 @@ class ImageSet:
     def is_narrowed(self) -> bool:
         """Check whether they are a part of the folder, by a user's choice."""
         return self.selection is not None and self.selection.is_narrowed
+
+    def class_names(self) -> Sequence[str] | None:
+        """Find the class of each image, by a file or by the source; None if folders name them."""
+        return None if self.selection is None else self.selection.class_names(self.names)
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         """Read the mask of an image of a run with masks."""

@@ -7,7 +7,13 @@ from typing import Any, cast
 import torch
 
 from dilo.pipeline.errors import DiloError, RecipeError
-from dilo.pipeline.images.labels import Labels, class_remarks, labels_of, sorted_by_number
+from dilo.pipeline.images.labels import (
+    Labels,
+    class_remarks,
+    labels_digest,
+    labels_of,
+    sorted_by_number,
+)
 from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
 from dilo.train.augment.views import augment
 from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset
@@ -103,6 +109,7 @@ class Pretraining(Task):
             "backgrounds": fingerprints(stores),
             # Other labels than those by which classes that are whole numbers once stood as text.
             "class_order": "numbers" if sorted_by_number(classes) else "",
+            "labels": labels_digest(source.class_names()) if classes else "",
         }
         self.notes = {"classes": classes}  # the list of images decides them
         if source.store:
@@ -158,7 +165,9 @@ def _make_method(recipe: Recipe, source: ImageSet) -> tuple[Method, SampleSpec]:
     reason: DiloError | None = None
     labels: Labels | None = None
     try:
-        labels = labels_of(source.names, f"--images {source.folder}")
+        labels = labels_of(
+            source.names, f"--images {source.folder}", class_names=source.class_names()
+        )
     except DiloError as error:
         reason = error
     data = TrainingSet(len(source.indices), len(labels.classes) if labels else 0)

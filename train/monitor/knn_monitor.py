@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.labels import labels_of, names_of_classes
+from dilo.pipeline.images.labels import labels_of, of_classes
 from dilo.pipeline.images.names import Names
-from dilo.pipeline.images.source import ImageSource, open_images
+from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import ImageSource
 from dilo.train.augment.color import to_color_space
 from dilo.train.data.draws import evaluation_order
 from dilo.train.data.evaluation import EvalImages, Item
@@ -92,7 +93,7 @@ class KnnMonitor:
         self._size, self._space = recipe.views.size, recipe.views.space
         self._device, self._workers = device, workers
         context = f"--knn-every needs classes: --images {source.folder}"
-        labels = labels_of(source.names, context)
+        labels = labels_of(source.names, context, class_names=source.class_names())
         if len(labels.classes) < 2:
             raise DiloError(f"{context} must hold two folders of classes, got {labels.classes[0]}")
         self._classes = labels.classes
@@ -194,11 +195,14 @@ def _test_subset(test: Path, source: ImageSet, classes: Sequence[str]) -> _Subse
             f"--knn-test must be another folder than --images, got {test}: else every image finds "
             "itself; without --knn-test, a part of the images is used for testing"
         )
-    images = open_images(test)
-    names = images.find()
+    own = source.selection
+    selection = ImageSelection(test, labels=own.labels if own is not None else ())
+    names, where = selection.names(), f"--knn-test {test}"
+    class_names = selection.class_names(names)
     if source.is_narrowed:
-        names = names_of_classes(names, classes) or names
-    labels = labels_of(names, f"--knn-test {test}", classes=classes)
+        names, class_names = of_classes(names, class_names, classes, where)
+    labels = labels_of(names, where, classes=classes, class_names=class_names)
+    images = selection.open()
     return _Subset(images, names, torch.from_numpy(labels.numbers))
 
 

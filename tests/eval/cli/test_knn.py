@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from support.archives import contents_of, tar_of
 from support.checkpoints import write_checkpoint
 from support.cli import invoke
 from support.features import chosen_features, small_checkpoint
@@ -440,3 +441,34 @@ def test_a_file_of_features_is_not_narrowed_but_keeps_what_narrowed_its_images(d
     refused = CliRunner().invoke(main, [*more, "--limit", "3"])
     assert refused.exit_code == 3
     assert "--limit 3 must narrow a folder of images, got the file of features" in refused.stderr
+
+
+def test_a_flat_folder_and_an_archive_have_their_classes_from_a_file(data):
+    flat, lines = {}, ["ImageId,PredictionString"]
+    for path in sorted((data / "test").glob("*/*.png")):
+        name = f"{path.parent.name}_{path.name}"
+        flat[name] = path.read_bytes()
+        lines.append(f"{path.parent.name}_{path.stem},{path.parent.name} 1 2 3 4")
+    tar_of(flat, data / "flat.tar")
+    (data / "solution.csv").write_text("\n".join(lines))
+    expected = json.loads(evaluate(data, "--json", "--k", "1").stdout)
+    test = ["--test", str(data / "flat.tar"), "--json", "--k", "1"]
+    refused = evaluate(data, *test, status=3).stderr
+    assert "got the image ant_0.png outside any" in refused
+    assert "in a file by --labels FILE" in refused
+    record = json.loads(evaluate(data, *test, "--labels", str(data / "solution.csv")).stdout)
+    assert record["results"] == expected["results"]
+    assert record["inputs"]["train"]["digest"] == expected["inputs"]["train"]["digest"]
+    labels = {"labels": [str(data / "solution.csv")]}
+    assert record["inputs"]["test"]["selection"] == labels
+
+
+def test_archives_are_the_folders_that_they_hold(data):
+    expected = json.loads(evaluate(data, "--json").stdout)
+    for part in ("train", "test"):
+        tar_of(contents_of(data / part), data / f"{part}.tar")
+    more = ["--train", str(data / "train.tar"), "--test", str(data / "test.tar"), "--json"]
+    record = json.loads(evaluate(data, *more).stdout)
+    assert record["results"] == expected["results"]
+    for part in ("train", "test"):
+        assert record["inputs"][part]["digest"] == expected["inputs"][part]["digest"]

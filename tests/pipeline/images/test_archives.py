@@ -105,7 +105,7 @@ def test_what_is_no_archive_is_refused_and_a_compressed_one_with_its_cure(tmp_pa
         with pytest.raises(DiloError, match=f"a.tar.{mode}, which is compressed: .* {program}$"):
             open_images(path).find()
         assert holds_images(path)
-    with pytest.raises(DiloError, match="a.tar.bz2, which is compressed"):
+    with pytest.raises(DiloError, match=r"a.tar.bz2, which is compressed"):
         open_images(tmp_path).find()
 
 

@@ -59,7 +59,7 @@ def test_a_sparse_member_is_a_row_with_its_reason(tmp_path):
         assert archive.next().issparse()
     images = open_images(path)
     assert list(images.find()) == ["a/1.jpg"]
-    with pytest.raises(ImageError, match="kept as a sparse file, .*: extract the archive"):
+    with pytest.raises(ImageError, match=r"kept as a sparse file, .*: extract the archive"):
         images.read("a/1.jpg")
 
 
