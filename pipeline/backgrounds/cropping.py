@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from dilo.pipeline.backgrounds.draws import TEXTURE, allot_windows, shuffled_order, texture_windows
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
@@ -17,14 +15,12 @@ from dilo.pipeline.common.rng import generator
 from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
 from dilo.pipeline.images.decoding import decode_content
+from dilo.pipeline.images.encoding import encode_reduced
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.store.backgroundrows import NO_WINDOW, NOT_NEEDED, BackgroundRows, Box
 from dilo.pipeline.store.maskstore import MaskStore
 from dilo.pipeline.store.plan import Plan
 from dilo.pipeline.store.rows import FAILED
-
-#: Half the colour in each direction, as cameras keep it: a fifth smaller, and decoded faster.
-_SUBSAMPLING = "420"
 
 
 class WindowFinder(Protocol):
@@ -103,7 +99,9 @@ def _background_function(
         pixels = decode_content(content)
         shape = (pixels.shape[0], pixels.shape[1])
         boxes = windows.boxes(row, shape, counts[row])
-        jpegs = [encode(_cut_window(pixels, box), plan.size, recipe.quality) for box in boxes]
+        jpegs = [
+            encode_reduced(_cut_window(pixels, box), plan.size, recipe.quality) for box in boxes
+        ]
         rows.shape[row], rows.boxes[row], rows.jpegs[row] = shape, boxes, jpegs
 
     return process_row
@@ -130,19 +128,6 @@ def tile(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     top, left, height, width = box
     rows = np.take(pixels, range(top, top + height), axis=0, mode="wrap")
     return np.take(rows, range(left, left + width), axis=1, mode="wrap")
-
-
-def encode(pixels: NDArray[np.uint8], side: int, quality: int) -> bytes:
-    """Reduce a background and make a JPEG of it."""
-    shorter = min(pixels.shape[:2])
-    if shorter > side:
-        height, width = ((2 * n * side + shorter) // (2 * shorter) for n in pixels.shape[:2])
-        reduced = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
-        pixels = np.asarray(reduced)
-    jpeg: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels), quality, "RGB", _SUBSAMPLING, fastdct=False
-    )
-    return jpeg
 
 
 class _WholeImages:

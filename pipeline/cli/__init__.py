@@ -2,7 +2,7 @@
 
 import click
 
-from dilo.pipeline.cli import backgrounds, doctor, masks, stores
+from dilo.pipeline.cli import backgrounds, doctor, masks, pack, stores
 from dilo.pipeline.cli.options import Program
 
 
@@ -28,6 +28,7 @@ for command in (
     masks.masks,
     masks.import_masks,
     backgrounds.backgrounds,
+    pack.pack,
     stores.status,
     stores.verify,
     stores.preview,

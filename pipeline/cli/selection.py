@@ -22,16 +22,18 @@ class _ImagesPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check that it is there; what lies in an archive is looked for when that is opened."""
         from dilo.pipeline.images.archives import split_path
+        from dilo.pipeline.images.packable import packable_kind
 
-        if not os.path.exists(value) and split_path(Path(value)) is not None:
-            return Path(value)
+        path = Path(value)
+        if not os.path.exists(path) and (split_path(path) is not None or packable_kind(path)):
+            return path
         return super().convert(value, param, ctx)
 
 
 #: What --images names, and what a file may stand for.
 IMAGES = _ImagesPath()
 #: What they are, for help texts.
-IMAGES_HELP = "Folder of images, at any depth; or a tar, a folder of tars, or a zip."
+IMAGES_HELP = "Folder of images, at any depth; or a tar, a folder of tars, a zip, or packed images."
 #: A list of images.
 LIST = click.Path(exists=True, dir_okay=False, path_type=Path)
 

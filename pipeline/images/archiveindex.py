@@ -31,12 +31,13 @@ FORMAT = 1
 INDEX = "images-index.npz"
 #: How the bytes of an image are kept: as they are, or behind the header of a zip; or why they are
 #: not read.
-RAW, STORED, DEFLATED, SPARSE, LINK, ENCRYPTED, COMPRESSED = range(7)
+RAW, STORED, DEFLATED, SPARSE, LINK, ENCRYPTED, COMPRESSED, FAILED = range(8)
 REASONS = {
     SPARSE: "kept as a sparse file, with its holes left out: extract the archive",
     LINK: "a link to what its archive does not hold",
     ENCRYPTED: "encrypted: extract the archive",
     COMPRESSED: "compressed otherwise than by deflate: extract the archive, or make it with zip -0",
+    FAILED: "it could not be packed: dilo-prep status of the packed images says why",
 }
 #: Characters of the longest class that a .cls file may name.
 MAX_LABEL = 200

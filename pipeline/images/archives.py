@@ -84,10 +84,12 @@ def archives_in(folder: Path) -> tuple[str, ...]:
 
 
 def split_path(path: Path) -> tuple[Path, str] | None:
-    """Split a path into an archive and a folder in it; None if no part of it is a file."""
+    """Split a path into an archive or packed images and a folder in it; None if no part is one."""
+    from dilo.pipeline.images.packed import is_packed  # which imports this module
+
     for parent in (path, *path.parents):
         try:
-            if parent.is_file():
+            if parent.is_file() or is_packed(parent):
                 inner = path.relative_to(parent).as_posix()
                 return parent, "" if inner == "." else f"{inner}/"
             if parent.exists():
@@ -312,15 +314,23 @@ class ArchiveSource(ImageSource):
         name = hashlib.sha256(os.fsencode(self._root.absolute())).hexdigest()[:32]
         return None if folder is None else folder / f"{name}.npz"
 
+    def _list(self, file: str, on_progress: Callable[[int], object] | None) -> Listing:
+        """List the images of an archive."""
+        listing = _list(self._archive(file), on_progress)
+        if file:  # one of several
+            listing.place("", Path(file).stem)
+        return listing
+
     def _make(self, on_progress: Callable[[int], object] | None) -> Index:
         """List the archives, and keep the index in the cache, if that can be written."""
         listings, stats = [], []
         for file in self._files:
-            listing, state = _list(self._archive(file), on_progress)
-            if len(self._files) > 1 or file:
-                listing.place("", Path(file).stem)
-            listings.append(listing)
+            path = self._archive(file)
+            state = _stat(path)
+            listings.append(self._list(file, on_progress))
             stats.append(state)
+            if _stat(path) != state:
+                raise DiloError(_being_written(path))
         index = make_index(self._files, listings, stats, f"--images {self._root}")
         if index.digest() != self._digest:
             raise DiloError(_being_written(self._root))
@@ -356,22 +366,16 @@ def _stat(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _list(
-    path: Path, on_progress: Callable[[int], object] | None
-) -> tuple[Listing, tuple[int, int]]:
-    """List the images of an archive; also return its size and time."""
-    state = _stat(path)
+def _list(path: Path, on_progress: Callable[[int], object] | None) -> Listing:
+    """List the images of an archive."""
     try:
         with path.open("rb") as file:
             kind = archive_kind(path, file.read(_HEAD))
             file.seek(0)
-            listing = (list_zip if kind == "zip" else list_tar)(file, str(path), on_progress)
+            return (list_zip if kind == "zip" else list_tar)(file, str(path), on_progress)
     except OSError as error:
         require_access(error, path)
         raise DiloError(f"{path} must be readable, got: {error}") from error
-    if _stat(path) != state:
-        raise DiloError(_being_written(path))
-    return listing, state
 
 
 def _being_written(path: Path) -> str:

@@ -114,6 +114,25 @@ def _unescape_byte(escape: re.Match[bytes]) -> bytes:
     raise ValueError(rf"a backslash must be written \\, another byte \xNN, got {excerpt}")
 
 
+def is_file_name(name: str) -> bool:
+    """Check whether a text can be the name of a file that is not hidden."""
+    return name.isprintable() and not name.startswith(".") and name != "" and "/" not in name
+
+
+def folder_names(classes: Sequence[str]) -> list[str]:
+    """Name a folder for each class: as it is called; where some cannot be, by their numbers.
+
+    Examples
+    --------
+    >>> folder_names(["great white shark", "tench"]), folder_names(["crane", "crane"])
+    (['great white shark', 'tench'], ['0', '1'])
+    """
+    if all(map(is_file_name, classes)) and len(set(classes)) == len(classes):
+        return list(classes)
+    digits = len(str(len(classes) - 1))
+    return [f"{number:0{digits}d}" for number in range(len(classes))]
+
+
 class Names(Sequence[str]):
     r"""An immutable sequence of file names, held as one buffer of lines.
 

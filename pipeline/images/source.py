@@ -26,6 +26,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.decoding import decode_content
 from dilo.pipeline.images.names import Names
 
@@ -190,7 +191,8 @@ def open_images(path: Path, store: Path | None = None) -> ImageSource:
     Parameters
     ----------
     path : Path
-        A folder of images; a tar, a zip, or a folder in one; a folder of tars.
+        A folder of images; a tar, a zip, or a folder in one; a folder of tars; images that
+        `dilo-prep pack` packed.
     store : Path, optional
         A store of these images, which may keep what is needed to read them quickly.
 
@@ -202,16 +204,25 @@ def open_images(path: Path, store: Path | None = None) -> ImageSource:
     Raises
     ------
     DiloError
-        If it is none of these.
+        If it is none of these, or of a kind that only `dilo-prep pack` reads.
     """
     # Each kind imports this module.
     from dilo.pipeline.images.archives import ArchiveSource, archives_in, split_path
     from dilo.pipeline.images.folder import FolderSource
+    from dilo.pipeline.images.packable import packable_kind
+    from dilo.pipeline.images.packed import is_packed, open_packed
 
-    if path.is_dir():
+    if kind := packable_kind(path):
+        raise DiloError(
+            f"--images {path} is {kind}, which is read in order, once: run dilo-prep pack --images "
+            f"{path} --out PACKED, then give --images PACKED"
+        )
+    if path.is_dir() and not is_packed(path):
         files = archives_in(path)
         return ArchiveSource(path, path, files, store=store) if files else FolderSource(path)
     if (parts := split_path(path)) is not None:
         archive, inner = parts
+        if archive.is_dir():
+            return open_packed(path, archive, inner, store)
         return ArchiveSource(path, archive, [""], inner, store)
     return FolderSource(path)  # which says that it is not there

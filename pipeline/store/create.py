@@ -31,13 +31,17 @@ class StoreSpec:
     method: str
     #: Every number of the method that decides a row.
     parameters: Mapping[str, Any]
-    #: Side of a mask, or of a background's shorter side, in pixels.
+    #: Side of a mask, or of the shorter side of a background or a packed image, in pixels.
     size: int
 
     @property
     def row_bytes(self) -> int:
         """Compute how many bytes of a worker's memory a row takes at most."""
         return int(self.size**2 * self.parameters.get("crops", 1))
+
+    def shard_size(self, names: Names) -> int:
+        """Choose how many images a shard holds, such that they fit into a worker's memory."""
+        return max(1, min(default_shard_size(len(names)), MAX_SHARD // self.row_bytes))
 
     def plan(self, names: Names, shard_size: int) -> Plan:
         """Return the plan of a store of these images."""
@@ -75,7 +79,7 @@ def plan_store(
     if names is None:
         names = ImageSelection.of(images).names(on_progress, say, store)
     if shard_size is None:
-        shard_size = existing.shard_size if existing else _default_shard_size(spec, names)
+        shard_size = existing.shard_size if existing else spec.shard_size(names)
     plan = spec.plan(names, shard_size)
     _check_shard_memory(plan, spec.row_bytes)
     _check_same_plan(store, plan, names)
@@ -99,11 +103,6 @@ def create_store(store: Path, plan: Plan, names: Names) -> None:
     except StoreError:  # a kill, or damage, between the plan and its list; this is the list
         write_text(store / IMAGES, names.text())
     remove_leftovers(store)
-
-
-def _default_shard_size(spec: StoreSpec, names: Names) -> int:
-    """Choose how many images a shard holds, such that they fit into a worker's memory."""
-    return max(1, min(default_shard_size(len(names)), MAX_SHARD // spec.row_bytes))
 
 
 def _check_shard_memory(plan: Plan, row_bytes: int) -> None:

@@ -19,7 +19,7 @@ from dilo.pipeline.images.names import Names
 FORMAT_VERSION = 2
 
 #: What a store may hold.
-Kind = Literal["masks", "backgrounds"]
+Kind = Literal["masks", "backgrounds", "images"]
 PLAN = "plan.json"
 IMAGES = "images.txt"
 #: Most that a plan may say: of pixels a side, of images, and of both together in the masks of a
@@ -47,7 +47,8 @@ class Plan:
     method: str
     #: Every constant of the method that changes a result.
     parameters: Mapping[str, Any]
-    #: Side of a mask, or most of the shorter side of a background, in pixels.
+    #: Side of a mask, or most of the shorter side of a background or a packed image, in pixels; 0
+    #: of images that are packed as they are.
     size: int
     #: Rows of a shard; the last may hold fewer.
     shard_size: int
@@ -134,7 +135,8 @@ class Plan:
         bounds = {"size": MAX_SIZE, "shard_size": MAX_IMAGES, "images": MAX_IMAGES}
         for name, maximum in bounds.items():
             count = getattr(self, name)
-            positive = type(count) is int and count >= 1
+            least = 0 if name == "size" and self.kind == "images" else 1
+            positive = type(count) is int and count >= least
             _require(positive, f"{name} must be a positive number", count)
             _require(count <= maximum, f"{name} must be at most {maximum}", count)
         method, digest, parameters = self.method, self.digest, self.parameters

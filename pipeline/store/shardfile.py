@@ -34,6 +34,8 @@ DAMAGE += (isal_zlib.error, OverflowError, MemoryError)
 _ANY_LAYOUT: Layout = {
     "masks": ((None, None, None), "uint8"),
     "coverage": ((None,), "float32"),
+    "content": ((None,), "uint8"),
+    "label": ((None,), None),
     "jpeg": ((None,), "uint8"),
     "offsets": ((None,), "int64"),
     "source": ((None,), "int32"),
@@ -147,7 +149,7 @@ class ShardSummary:
     failed: dict[str, str]
     #: How many images have each value of `status`.
     states: Counter[int]
-    #: How many backgrounds there are; 0 in a shard of masks.
+    #: How many backgrounds there are; 0 in a shard of another kind.
     backgrounds: int
 
     @property
@@ -164,5 +166,5 @@ def read_summary(store: Path, plan: Plan, shard: int) -> ShardSummary:
         if (status == FAILED).any():
             paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
             failed = {str(paths[i]): str(errors[i]) for i in np.flatnonzero(status == FAILED)}
-        backgrounds = len(file["offsets"]) - 1 if "offsets" in file else 0
+        backgrounds = len(file["source"]) if "source" in file else 0
         return ShardSummary(failed, Counter(status.tolist()), backgrounds)

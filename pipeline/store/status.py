@@ -90,7 +90,7 @@ def require_complete(store: Path, plan: Plan, label: str, purpose: str = "") -> 
     if missing := missing_shards(store, plan):
         raise StoreError(
             f"{label} must be whole{purpose}, got missing shards {format_ranges(missing)}: "
-            f"run the same dilo-prep {plan.kind} command to its end first"
+            f"run the same dilo-prep command to its end first"
         )
 
 

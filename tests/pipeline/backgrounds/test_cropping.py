@@ -11,13 +11,14 @@ from support.backgrounds import built, crops_by, masks_of, planned
 from support.photographs import photograph, photograph_folder
 
 from dilo.pipeline.backgrounds.counts import count_backgrounds
-from dilo.pipeline.backgrounds.cropping import BackgroundSource, encode, tile
+from dilo.pipeline.backgrounds.cropping import BackgroundSource, tile
 from dilo.pipeline.backgrounds.recipe import BackgroundRecipe
 from dilo.pipeline.backgrounds.store import BackgroundStore
 from dilo.pipeline.backgrounds.windows import largest_windows
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, StoreError
 from dilo.pipeline.images import decode
+from dilo.pipeline.images.encoding import encode_reduced
 from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.store.status import status
@@ -70,16 +71,18 @@ def test_the_shorter_side_is_reduced_to_the_size_and_never_enlarged():
         ((24, 90), 24, (24, 90)),
         ((10, 12), 24, (10, 12)),
     ):
-        jpeg = encode(photograph(0, *shape), size, 90)
+        jpeg = encode_reduced(photograph(0, *shape), size, 90)
         assert simplejpeg.decode_jpeg(jpeg, "RGB").shape == (*expected, 3)
     ramp = np.repeat(np.arange(0, 240, 2, dtype=np.uint8)[None, :, None], 60, axis=0)
-    small = simplejpeg.decode_jpeg(encode(np.repeat(ramp, 3, axis=2), 24, 100), "RGB")
+    small = simplejpeg.decode_jpeg(encode_reduced(np.repeat(ramp, 3, axis=2), 24, 100), "RGB")
     assert np.abs(small[:, 2:-2, 0] - (np.arange(48) * 5 + 1.5)[2:-2]).max() < 4
 
 
 def test_pixels_finer_than_the_size_are_averaged_away_rather_than_left_out():
     checkers = np.indices((96, 96)).sum(axis=0) % 2 * np.uint8(255)
-    small = simplejpeg.decode_jpeg(encode(np.dstack([checkers] * 3).astype(np.uint8), 24, 95))
+    small = simplejpeg.decode_jpeg(
+        encode_reduced(np.dstack([checkers] * 3).astype(np.uint8), 24, 95)
+    )
     assert np.abs(small.astype(int) - 127).max() < 8
 
 
