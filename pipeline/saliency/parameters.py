@@ -263,12 +263,12 @@ class GrabCutParameters:
     #: smallest or largest value. Halfway, so that the cut decides what the map is unsure of
     certain: float = 0.5
     #: A larger image is reduced to this side, in pixels, before it is cut
-    cut_side: int = 112
+    cut_side: int = 80
     #: Weight of a link between equal colours: 50 in the paper, at full size
     edge_weight: float = 15.0
     #: Colour models are fitted to the image at this side, if it is larger: neighbours repeat
     #: each other
-    model_side: int = 56
+    model_side: int = 40
     #: Pixels of that image each model needs, five for each of its five Gaussians
     smallest_model: int = 25
     #: Share of the pixels, beyond chance, whose colour alone must tell which side they are on, or
