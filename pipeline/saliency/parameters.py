@@ -262,9 +262,13 @@ class GrabCutParameters:
     #: Sure seeds lie further than this share of the way from Otsu's threshold to the map's
     #: smallest or largest value. Halfway, so that the cut decides what the map is unsure of
     certain: float = 0.5
-    #: Colour models are fitted to the image reduced this many times. Neighbours repeat each
-    #: other: a half takes a quarter of the time and is as good
-    model_reduction: int = 2
+    #: A larger image is reduced to this side, in pixels, before it is cut
+    cut_side: int = 80
+    #: Weight of a link between equal colours: 50 in the paper, at full size
+    edge_weight: float = 15.0
+    #: Colour models are fitted to the image at this side, if it is larger: neighbours repeat
+    #: each other
+    model_side: int = 40
     #: Pixels of that image each model needs, five for each of its five Gaussians
     smallest_model: int = 25
     #: Share of the pixels, beyond chance, whose colour alone must tell which side they are on, or
@@ -276,7 +280,9 @@ class GrabCutParameters:
     def __post_init__(self) -> None:
         """Refuse what OpenCV would stumble over."""
         require("certain", self.certain, at_least=0)
-        require("model_reduction", self.model_reduction, at_least=1, at_most=MAX_SIDE)
+        require("cut_side", self.cut_side, at_least=1, at_most=MAX_SIDE)
+        require("edge_weight", self.edge_weight, at_least=0)
+        require("model_side", self.model_side, at_least=1, at_most=MAX_SIDE)
         require("smallest_model", self.smallest_model, at_least=1, at_most=MAX_SIDE**2)
         require("told_apart", self.told_apart, at_least=0)
         require("seed", self.seed, at_least=0, at_most=2**31 - 1)

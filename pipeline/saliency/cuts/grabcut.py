@@ -1,14 +1,12 @@
 """Refine a saliency map by the image it came from: a GrabCut that the map seeds."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.saliency.cuts.colormodels import (
-    NO_RECTANGLE,
-    ColorModels,
-    color_models,
-    likelihood,
-)
+from dilo.pipeline.saliency.cuts.colormodels import ColorModels, color_models, likelihood
+from dilo.pipeline.saliency.cuts.mincut import minimum_cut, neighbor_weights
 from dilo.pipeline.saliency.parameters import GrabCutParameters
 from dilo.pipeline.saliency.values import otsu_threshold, stretch
 
@@ -42,7 +40,9 @@ def grabcut(
     Notes
     -----
     Colour models and cut are the paper's (section 3), once each, without its iteration. Ours
-    are the seeds, from a map in place of a user's strokes, and the weighted average.
+    are the seeds, from a map in place of a user's strokes, the reduced image, and the weighted
+    average. At half the size the paper's cut costs a sixth, and finds outlines as well if links
+    weigh less: a shorter outline has fewer of them, but each was between pixels that are alike.
 
     References
     ----------
@@ -67,12 +67,11 @@ def grabcut(
     models = _color_models(image, above, parameters)
     if models is None:
         return saliency
-    room = np.where(above, 1.0 - threshold, threshold)
-    unsure = np.abs(values - threshold) < parameters.certain * room
-    foreground = _grabcut(image, above, unsure, models)
+    foreground, weight = _cut(image, values, threshold, models, parameters)
+    unsure = _unsure(values, threshold, parameters.certain)
     # Towards the map's own extremes, so that a weak map stays weak.
-    target = np.where(foreground, saliency.max(), saliency.min())
-    weight = _confirmed_share(foreground, above, unsure)
+    low, high = saliency.min(), saliency.max()
+    target = low + (high - low) * np.where(unsure, foreground, above)
     refined: NDArray[np.float64] = saliency + weight * (target - saliency)
     return refined
 
@@ -81,12 +80,9 @@ def _color_models(
     image: NDArray[np.uint8], above: NDArray[np.bool_], parameters: GrabCutParameters
 ) -> ColorModels | None:
     """Fit both mixtures of Gaussians to a reduced image; None where they would say nothing."""
-    import cv2
-
-    side = max(1, len(image) // parameters.model_reduction)
-    small = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-    share = cv2.resize(above.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    inside = share > 0.5
+    side = min(len(image), parameters.model_side)
+    small = np.asarray(_resized(image, side), np.uint8)
+    inside = _resized(above.astype(np.float32), side) > 0.5
     count = int(inside.sum())
     if min(count, inside.size - count) < parameters.smallest_model:
         return None
@@ -98,23 +94,44 @@ def _color_models(
     return (background, foreground) if told_apart >= parameters.told_apart else None
 
 
-def _grabcut(
+def _cut(
     image: NDArray[np.uint8],
-    above: NDArray[np.bool_],
-    unsure: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    threshold: float,
     models: ColorModels,
-) -> NDArray[np.bool_]:
-    """Cut the image into background and foreground; only what is unsure may change sides."""
+    parameters: GrabCutParameters,
+) -> tuple[NDArray[np.float64], float]:
+    """Cut the reduced image; only what is unsure may change sides.
+
+    Returns the foreground at the size of the map, with values between 0 and 1 along its
+    outline, and the share of the unsure that it confirms.
+    """
+    side = min(len(image), parameters.cut_side)
+    small, coarse = np.asarray(_resized(image, side), np.uint8), _resized(values, side)
+    above, unsure = coarse > threshold, _unsure(coarse, threshold, parameters.certain)
+    pixels = small[unsure].astype(np.float64)
+    background_log, foreground_log = (
+        np.log(np.maximum(likelihood(pixels, model), np.finfo(np.float64).tiny)) for model in models
+    )
+    links = neighbor_weights(small, unsure, parameters.edge_weight)
+    foreground = minimum_cut(above, unsure, foreground_log - background_log, links)
+    smooth = _resized(foreground.astype(np.float64), len(image))
+    return smooth, _confirmed_share(foreground, above, unsure)
+
+
+def _resized(array: NDArray[Any], side: int) -> NDArray[Any]:
+    """Resize a square: the mean of what a pixel covers, or a value between its neighbours."""
     import cv2
 
-    seeds = np.where(
-        unsure,
-        np.where(above, cv2.GC_PR_FGD, cv2.GC_PR_BGD),
-        np.where(above, cv2.GC_FGD, cv2.GC_BGD),
-    ).astype(np.uint8)
-    cv2.grabCut(image, seeds, NO_RECTANGLE, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    foreground: NDArray[np.bool_] = (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
-    return foreground
+    way = cv2.INTER_AREA if side <= len(array) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(array, (side, side), interpolation=way))
+
+
+def _unsure(values: NDArray[np.float64], threshold: float, certain: float) -> NDArray[np.bool_]:
+    """Find the pixels that are too near to the threshold to be sure of their side."""
+    room = np.where(values > threshold, 1.0 - threshold, threshold)
+    unsure: NDArray[np.bool_] = np.abs(values - threshold) < certain * room
+    return unsure
 
 
 def _confirmed_share(

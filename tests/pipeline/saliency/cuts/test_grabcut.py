@@ -93,11 +93,12 @@ def test_too_few_pixels_for_a_color_model_leave_the_map(inverted):
     image = np.full((SIDE, SIDE, 3), 30, np.uint8)
     image[25:31, 25:31] = 220
     rough = np.zeros((SIDE, SIDE))
-    rough[24:32, 24:32] = 0.6  # 4 x 4 pixels of the reduced image
+    rough[24:32, 24:32] = 0.6  # 4 x 4 pixels of the image at half its side
     rough[26:30, 26:30] = 1.0
     rough = 1.0 - rough if inverted else rough
-    assert_array_equal(grabcut(image, rough, PARAMETERS), rough)
-    bold = dataclasses.replace(PARAMETERS, smallest_model=16)
+    halved = dataclasses.replace(PARAMETERS, model_side=SIDE // 2)
+    assert_array_equal(grabcut(image, rough, halved), rough)
+    bold = dataclasses.replace(halved, smallest_model=16)
     assert not np.array_equal(grabcut(image, rough, bold), rough)
 
 
@@ -213,6 +214,6 @@ def test_an_image_whose_colours_tell_nothing_leaves_the_map(image):
 
 
 def test_what_opencv_would_stumble_over_is_refused():
-    for name, value in (("certain", -1.0), ("model_reduction", 0), ("told_apart", np.nan)):
+    for name, value in (("certain", -1.0), ("model_side", 0), ("told_apart", np.nan)):
         with pytest.raises(ValueError, match=f"{name} must be at least"):
             dataclasses.replace(PARAMETERS, **{name: value})
