@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -127,13 +127,13 @@ _MACHINE = {
 
 
 def machine_options(
-    *without: str, batch: int = 256, **others: Callable[[Command], Command]
+    *without: str, batch: int = 256, **others: Callable[[Any], Any]
 ) -> Callable[[Command], Command]:
     """Make the options of a network that looks at images, one argument "machine" of the command.
 
     `others` are options, by name, that stand in place of the usual ones.
     """
-    options = {"batch": _batch_option(batch), **_MACHINE, **others}
+    options: dict[str, Callable[[Any], Any]] = {"batch": _batch_option(batch), **_MACHINE, **others}
     options = {name: option for name, option in options.items() if name not in without}
     return option_group("machine", Machine, options)
 
