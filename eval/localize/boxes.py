@@ -56,9 +56,9 @@ def components(mask: NDArray[np.bool_]) -> tuple[Boxes, NDArray[np.int64]]:
         Pixels of each.
     """
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    parts = stats[1:].astype(np.int64)  # the first is the background
-    boxes = np.concatenate([parts[:, :2], parts[:, :2] + parts[:, 2:4] - 1], axis=1)
-    return boxes, parts[:, 4]
+    foreground = stats[1:].astype(np.int64)  # the first is the background
+    first, sides = foreground[:, :2], foreground[:, 2:4]
+    return np.concatenate([first, first + sides - 1], axis=1), foreground[:, 4]
 
 
 def largest_component(mask: NDArray[np.bool_]) -> Boxes:
