@@ -8,7 +8,7 @@ are. This module reads the plan and the shards on its own, for stores lie above 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -23,10 +23,10 @@ from dilo.pipeline.common.textfiles import parse_json, read_bytes
 from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.images.archiveindex import FAILED, RAW, Listing
 from dilo.pipeline.images.archives import ArchiveSource
-from dilo.pipeline.images.names import unescaped
+from dilo.pipeline.images.names import Names, unescaped
 
 #: What plan.json calls such a store.
-KIND = "images"
+KIND: Final = "images"
 #: Datasets of a shard.
 DATASETS: dict[str, Declared] = {
     "content": ((None,), "uint8"),
@@ -53,9 +53,10 @@ class PackedSource(ArchiveSource):
     def _list(self, file: str, on_progress: Callable[[int], object] | None) -> Listing:
         """List the images of a shard by the places of their bytes."""
         path = self._archive(file)
-        fingerprint = hashlib.sha256(read_bytes(self._root / _PLAN, _MAX_PLAN_BYTES)).hexdigest()
         listing = Listing(on_progress=on_progress)
         try:
+            plan = read_bytes(self._root / _PLAN, _MAX_PLAN_BYTES)
+            fingerprint = hashlib.sha256(plan).hexdigest()
             require_regular(path)
             with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as shard:
                 require_attributes(shard, _ATTRIBUTES)
@@ -82,6 +83,8 @@ def _list_rows(shard: h5py.File, listing: Listing) -> None:
     lengths = np.diff(ends)
     if begin is None or not len(ends) or ends[0] or ends[-1] != len(content) or lengths.min() < 0:
         raise ContentError("files that do not lie end to end")
+    if fault := Names(map(unescaped, columns[0])).fault():
+        raise ContentError(fault)
     rows = zip(*columns, status, ends[:-1].tolist(), lengths.tolist(), strict=True)
     for path, label, failed, offset, length in rows:
         name = unescaped(path)
