@@ -179,7 +179,7 @@ class ImageSource(ABC):
 
 def holds_images(path: Path) -> bool:
     """Check whether a path is a folder or an archive, rather than a file of something else."""
-    from dilo.pipeline.images.archives import is_archive
+    from dilo.pipeline.images.archivekinds import is_archive
 
     return path.is_dir() or is_archive(path)
 
@@ -205,7 +205,8 @@ def open_images(path: Path, store: Path | None = None) -> ImageSource:
         If it is none of these.
     """
     # Each kind imports this module.
-    from dilo.pipeline.images.archives import ArchiveSource, archives_in, split_path
+    from dilo.pipeline.images.archivekinds import archives_in, split_path
+    from dilo.pipeline.images.archives import ArchiveSource
     from dilo.pipeline.images.folder import FolderSource
 
     if path.is_dir():
