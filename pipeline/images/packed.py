@@ -8,7 +8,7 @@ are. This module reads the plan and the shards on its own, for stores lie above 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,14 +19,13 @@ from dilo.pipeline.common.plainhdf5 import (
     require_datasets,
     require_regular,
 )
-from dilo.pipeline.common.textfiles import parse_json, read_bytes
+from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.images.archiveindex import FAILED, RAW, Listing
+from dilo.pipeline.images.archivekinds import MAX_PLAN_BYTES, PLAN, packed_plan
 from dilo.pipeline.images.archives import ArchiveSource
 from dilo.pipeline.images.names import Names, unescaped
 
-#: What plan.json calls such a store.
-KIND: Final = "images"
 #: Datasets of a shard.
 DATASETS: dict[str, Declared] = {
     "content": ((None,), "uint8"),
@@ -40,8 +39,6 @@ DATASETS: dict[str, Declared] = {
     "error": ((None,), None),
 }
 _ATTRIBUTES = ("format", "plan", "sha256")
-_PLAN = "plan.json"
-_MAX_PLAN_BYTES = 2**20
 #: What reading a damaged file raises: it depends on what its first broken part is taken for.
 _DAMAGE: Any = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 _DAMAGE += (OverflowError, MemoryError, ContentError)
@@ -55,7 +52,7 @@ class PackedSource(ArchiveSource):
         path = self._archive(file)
         listing = Listing(on_progress=on_progress)
         try:
-            plan = read_bytes(self._root / _PLAN, _MAX_PLAN_BYTES)
+            plan = read_bytes(self._root / PLAN, MAX_PLAN_BYTES)
             fingerprint = hashlib.sha256(plan).hexdigest()
             require_regular(path)
             with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as shard:
@@ -92,11 +89,6 @@ def _list_rows(shard: h5py.File, listing: Listing) -> None:
         listing.add_label(name, label.encode())
 
 
-def is_packed(folder: Path) -> bool:
-    """Check whether a folder is a store of packed images, finished or not."""
-    return _plan(folder).get("kind") == KIND
-
-
 def open_packed(
     path: Path, folder: Path, inner: str = "", store: Path | None = None
 ) -> PackedSource:
@@ -104,10 +96,10 @@ def open_packed(
 
     `path` is what the user named, `folder` the store, and `inner` the folder in it, with a slash.
     """
-    plan = _plan(folder)
+    plan = packed_plan(folder)
     images, size = plan.get("images"), plan.get("shard_size")
     if type(images) is not int or type(size) is not int or min(images, size) < 1:
-        raise StoreError(f"{folder / _PLAN} must be a plan that dilo-prep wrote, got no numbers")
+        raise StoreError(f"{folder / PLAN} must be a plan that dilo-prep wrote, got no numbers")
     shards = -(-images // size)
     existing = {entry.name for entry in folder.glob("shard-*.h5")}
     files = [f"shard-{shard:05d}.h5" for shard in range(min(shards, len(existing)))]
@@ -117,13 +109,3 @@ def open_packed(
             "same dilo-prep pack command to its end first"
         )
     return PackedSource(path, folder, files, inner, store)
-
-
-def _plan(folder: Path) -> dict[str, Any]:
-    """Read the plan of a store; empty where there is none."""
-    path = folder / _PLAN
-    try:
-        plan = parse_json(read_bytes(path, _MAX_PLAN_BYTES), path)
-    except (OSError, ContentError):
-        return {}
-    return plan if isinstance(plan, dict) else {}
