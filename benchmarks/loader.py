@@ -1,6 +1,6 @@
 """Time what a loader worker does to an image: one JSON line.
 
-    python benchmarks/loader.py [--images DIR]
+    python benchmarks/loader.py [--images DIR] [--packed STORE]...
 
 Measured is `ViewDataset` with `collate`: from the files of an image and its mask to the uint8 crops
 of two views and of their masks, with all their draws, by the recipe moco-v2. There it stops, for
@@ -13,7 +13,8 @@ transforms of the MoCo repository; two views. Same files, same run, one core; bo
 batches, which they take in turn. Times are CPU times, so that other programs count for little and
 hidden threads in full: means over images, of these medians over rounds. Files come from the page
 cache. The stages are timed in rounds of their own. Without --images it takes scikit-image's own
-photographs.
+photographs. --packed names the same images packed by dilo-prep pack: "packed" is what their crops
+take, in the same rounds and with the same masks.
 """
 
 import argparse
@@ -49,8 +50,8 @@ SIDE = 224
 BATCH = 25
 #: Stage, who owns the function that does it, and its name there.
 OURS = (
-    ("read", "dilo.pipeline.images.decoding", "read_file"),
-    ("decode", "dilo.pipeline.images.decoding", "_decoded"),
+    ("read", "dilo.pipeline.images.folder", "read_file"),
+    ("decode", "dilo.pipeline.images.source", "decode_content"),
     ("draw", "dilo.train.data.dataset", "view_draw"),
     ("read mask", "dilo.pipeline.store:MaskStore", "__getitem__"),
     ("crop image", "dilo.train.data.dataset", "crop"),
@@ -147,16 +148,22 @@ def prepared(images: Path, folder: Path) -> tuple[ImageSet, Yardstick]:
 class Contest:
     """What is timed, batch by batch."""
 
-    def __init__(self, images: Path, folder: Path) -> None:
+    def __init__(self, images: Path, folder: Path, packed: Sequence[Path] = ()) -> None:
         self.recipe = load_recipe("moco-v2", [])
         self.source, self.yardstick = prepared(images, folder)
         self.views = dataset.ViewDataset(self.source, self.recipe)
+        self.packed = {
+            store.name: dataset.ViewDataset(find_image_set(store, folder / "masks"), self.recipe)
+            for store in packed
+        }
         self.count = len(self.source.indices)
 
-    def crops(self, epoch: int, indices: Sequence[int]) -> dataset.CropBatch:
+    def crops(
+        self, epoch: int, indices: Sequence[int], views: dataset.ViewDataset | None = None
+    ) -> dataset.CropBatch:
         """Make a batch as a worker does."""
-        usable = self.source.indices
-        return dataset.collate([self.views[epoch, int(usable[index])] for index in indices])
+        usable, views = self.source.indices, views or self.views
+        return dataset.collate([views[epoch, int(usable[index])] for index in indices])
 
     def pillow(self, indices: Sequence[int]) -> Any:
         """Make a batch as the authors do."""
@@ -164,7 +171,7 @@ class Contest:
 
     def round(self, epoch: int) -> dict[str, float]:
         """Take turns with the batches of all images: milliseconds an image."""
-        spent = dict.fromkeys(("crops", "yardstick", "augment"), 0.0)
+        spent = dict.fromkeys(("crops", "yardstick", "augment", *self.packed), 0.0)
 
         def timed(name: str, work: Callable[..., Any], *arguments: Any) -> Any:
             begin = time.process_time()
@@ -175,6 +182,8 @@ class Contest:
         for first in range(0, self.count, BATCH):
             indices = range(first, min(first + BATCH, self.count))
             batch = timed("crops", self.crops, epoch, indices)
+            for name, views in self.packed.items():
+                timed(name, self.crops, epoch, indices, views)
             timed("yardstick", self.pillow, indices)
             timed("augment", augment, *batch[:3], self.recipe.views)
         return spent
@@ -196,9 +205,9 @@ class Contest:
         return {name: round(1000 * value / self.count, 3) for name, value in medians.items()}
 
 
-def measure(images: Path, folder: Path, rounds: int) -> dict[str, Any]:
+def measure(images: Path, folder: Path, rounds: int, packed: Sequence[Path] = ()) -> dict[str, Any]:
     """Gather what is printed."""
-    contest = Contest(images, folder)
+    contest = Contest(images, folder, packed)
     contest.round(0)  # compiled, imported and read once
     rows = [contest.round(epoch) for epoch in range(1, rounds + 1)]
     ms = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
@@ -216,6 +225,7 @@ def measure(images: Path, folder: Path, rounds: int) -> dict[str, Any]:
         "crops_ms": round(ms["crops"], 3),
         "augment_ms": round(ms["augment"], 3),
         "yardstick_ms": round(ms["yardstick"], 3),
+        "packed_ms": {name: round(ms[name], 3) for name in contest.packed},
         "stages_ms": contest.stages(OURS, lambda indices: contest.crops(1, indices), rounds),
         "yardstick_stages_ms": contest.stages(THEIRS, contest.pillow, 1),
         "images": contest.count,
@@ -230,6 +240,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--images", type=Path, help="folder of images, at any depth")
+    parser.add_argument(
+        "--packed", type=Path, action="append", default=[], help="the same images, packed"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     random.seed(0)
@@ -240,7 +253,8 @@ def main() -> None:
         if options.images is None:
             (folder / "images").mkdir()
             sample_jpegs(folder / "images")
-        print(json.dumps(measure(options.images or folder / "images", folder, options.rounds)))
+        images = options.images or folder / "images"
+        print(json.dumps(measure(images, folder, options.rounds, options.packed)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class _ImagesPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check that it is there; what lies in an archive is looked for when that is opened."""
-        from dilo.pipeline.images.archives import split_path
+        from dilo.pipeline.images.archivekinds import split_path
         from dilo.pipeline.images.packable import packable_kind
 
         path = Path(value)

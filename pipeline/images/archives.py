@@ -6,18 +6,18 @@ user, and beside a store that is made of the images, for other machines.
 
 import contextlib
 import errno
-import functools
 import hashlib
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from dilo.pipeline.common.cachefolder import cache_folder
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError, require_access
+from dilo.pipeline.images.archivebytes import Archive, read_at, read_packed
 from dilo.pipeline.images.archiveindex import (
     DEFLATED,
     INDEX,
@@ -28,109 +28,17 @@ from dilo.pipeline.images.archiveindex import (
     archives_digest,
     make_index,
 )
+from dilo.pipeline.images.archivekinds import HEAD, archive_kind
 from dilo.pipeline.images.decoding import require_readable_size, with_retries
-from dilo.pipeline.images.listing import (
-    EXTENSIONS,
-    find_files,
-    matcher,
-    names_or_error,
-    none_found,
-    unread_note,
-)
+from dilo.pipeline.images.listing import matcher, names_or_error, none_found, unread_note
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.images.signatures import kind_of
 from dilo.pipeline.images.source import ImageSource
-from dilo.pipeline.images.tars import COMPRESSED_TARS, is_tar, list_tar
-from dilo.pipeline.images.zips import (
-    HEADER,
-    STARTS,
-    data_offset,
-    inflate,
-    list_zip,
-    require_checksum,
-)
+from dilo.pipeline.images.tars import list_tar
+from dilo.pipeline.images.zips import inflate, list_zip, require_checksum
 
-#: What archives in a folder are called.
-ENDINGS = (".tar", ".zip")
-#: Archives that a process holds open; a thousand would be more files than it may.
-MAX_OPEN: Final = 64
-#: Bytes of a file by which it is recognized.
-_HEAD = 512
-#: What kinds of compressed files are decompressed with, by the words of `kind_of`.
-_PROGRAMS = {"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz", "zstd": "unzstd"}
 #: Folders named where an archive holds no image in the one that was asked for.
 _NAMED = 5
 _GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
-
-
-def archives_in(folder: Path) -> tuple[str, ...]:
-    """List the archives in a folder that holds no images of its own, at any depth; else none."""
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                lower = entry.name.lower()
-                if lower.startswith("."):
-                    continue
-                if lower.endswith((*ENDINGS, *COMPRESSED_TARS)) and entry.is_file():
-                    found.append(entry.name)
-                elif lower.endswith(tuple(EXTENSIONS)) and entry.is_file():
-                    return ()
-        if found and next(find_files(folder, EXTENSIONS), None) is None:
-            return tuple(sorted(found))
-    except (OSError, DiloError):  # whoever lists the folder says it
-        pass
-    return ()
-
-
-def split_path(path: Path) -> tuple[Path, str] | None:
-    """Split a path into an archive or packed images and a folder in it; None if no part is one."""
-    from dilo.pipeline.images.packed import is_packed  # which imports this module
-
-    for parent in (path, *path.parents):
-        try:
-            if parent.is_file() or is_packed(parent):
-                inner = path.relative_to(parent).as_posix()
-                return parent, "" if inner == "." else f"{inner}/"
-            if parent.exists():
-                return None
-        except OSError:
-            return None
-    return None
-
-
-def is_archive(path: Path) -> bool:
-    """Check whether a path is an archive, or leads into one; also one that is not read."""
-    if (parts := split_path(path)) is None:
-        return False
-    archive, inner = parts
-    if inner:
-        return True
-    try:
-        with archive.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError:
-        return False
-    return head.startswith(STARTS) or is_tar(head) or "archive" in kind_of(head)
-
-
-def archive_kind(path: Path, head: bytes) -> str:
-    """Recognize an archive by its first bytes: "tar" or "zip"; refuse all else."""
-    if head.startswith(STARTS):
-        return "zip"
-    if is_tar(head):
-        return "tar"
-    kind = kind_of(head)
-    program = next((program for word, program in _PROGRAMS.items() if word in kind), None)
-    if program is not None:
-        raise DiloError(
-            f"--images must be a plain tar, for images are read from the middle of it, got {path}, "
-            f"which is compressed: decompress it with {program}"
-        )
-    raise DiloError(
-        f"--images must be a folder of images, a tar, a folder of tars or a zip, got {path}, which "
-        f"is {kind or 'none of these'}"
-    )
 
 
 class ArchiveSource(ImageSource):
@@ -161,6 +69,8 @@ class ArchiveSource(ImageSource):
         super().__init__(path)
         self._root, self._files, self._inner, self._store = root, tuple(files), inner, store
         self._digest = archives_digest(self._files, [_stat(self._archive(f)) for f in self._files])
+        self._opened: Index | None = None
+        self._archives: list[Archive] = []
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ArchiveSource) and (
@@ -206,28 +116,27 @@ class ArchiveSource(ImageSource):
         row = index.row(self._inner + name)
         if row < 0:
             raise ImageError(os.strerror(errno.ENOENT), errno.ENOENT)
-        kind = int(index.kind[row])
+        kind = index.kind.item(row)
         if kind in REASONS:
             raise ImageError(REASONS[kind])
-        require_readable_size(int(index.size[row]))
-        place = int(index.offset[row]), int(index.stored[row])
-        archive = int(index.archive[row])
-        path = self._archive(self._files[archive])
-        state = int(index.file_size[archive]), int(index.file_time[archive])
+        size = index.size.item(row)
+        require_readable_size(size)
+        archive, place = self._archives[index.archive.item(row)], index.offset.item(row)
+        stored, read = index.stored.item(row), read_at if kind == RAW else read_packed
         try:
-            if kind == RAW:
-                return with_retries(lambda: _read_at(path, state, *place))
-            content = with_retries(lambda: _read_packed(path, state, *place))
+            content = with_retries(lambda: read(archive, place, stored))
         except OSError as error:
             if error.errno in _GONE:
                 raise DiloError(
-                    f"{path} must hold {escaped(name)!r} of the list of images, got nothing there: "
-                    "is the disk mounted?"
+                    f"{archive.path} must hold {escaped(name)!r} of the list of images, got "
+                    "nothing there: is the disk mounted?"
                 ) from error
             raise ImageError(error.strerror or str(error), error.errno) from error
+        if kind == RAW:
+            return content
         if kind == DEFLATED:
-            content = inflate(content, int(index.size[row]))
-        require_checksum(content, int(index.crc[row]))
+            content = inflate(content, size)
+        require_checksum(content, index.crc.item(row))
         return content
 
     def size(self, name: str) -> int:
@@ -293,13 +202,21 @@ class ArchiveSource(ImageSource):
 
     def _index(self, on_progress: Callable[[int], object] | None = None) -> Index:
         """Return the index: that of this process, of a file, or a new one."""
-        key = str(self._root.absolute()), self._digest
-        with _LOCK:
-            if key not in _INDEXES:
-                _INDEXES[key] = self._load() or self._make(on_progress)
-                while len(_INDEXES) > _MAX_INDEXES:
-                    _INDEXES.popitem(last=False)
-            return _INDEXES[key]
+        if self._opened is None:
+            key = str(self._root.absolute()), self._digest
+            with _LOCK:
+                if key not in _INDEXES:
+                    _INDEXES[key] = self._load() or self._make(on_progress)
+                    while len(_INDEXES) > _MAX_INDEXES:
+                        _INDEXES.popitem(last=False)
+                self._opened = index = _INDEXES[key]
+            columns = index.file_size.tolist(), index.file_time.tolist()
+            paths = [str(self._archive(file)) for file in self._files]
+            self._archives = [Archive(*fields) for fields in zip(paths, *columns, strict=True)]
+        return self._opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None, "_archives": []}
 
     def _load(self) -> Index | None:
         """Read the index from beside the store, or from the cache."""
@@ -370,7 +287,7 @@ def _list(path: Path, on_progress: Callable[[int], object] | None) -> Listing:
     """List the images of an archive."""
     try:
         with path.open("rb") as file:
-            kind = archive_kind(path, file.read(_HEAD))
+            kind = archive_kind(path, file.read(HEAD))
             file.seek(0)
             return (list_zip if kind == "zip" else list_tar)(file, str(path), on_progress)
     except OSError as error:
@@ -384,50 +301,3 @@ def _being_written(path: Path) -> str:
         f"{path} must stay as it is while it is listed, but it was written to: run the same "
         "command when it is complete"
     )
-
-
-class _Archive:
-    """An archive that is open; closed when nobody holds it any more, in no thread."""
-
-    def __init__(self, path: str) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        descriptor = getattr(self, "descriptor", -1)
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-#: One handle an archive and process; the others share what they read by fork, for `pread` moves
-#: no position.
-_opened = functools.lru_cache(MAX_OPEN)(_Archive)
-
-
-def _read_at(path: Path, state: tuple[int, int], offset: int, count: int) -> bytes:
-    """Read bytes of an archive, which must be as it was listed."""
-    try:
-        archive = _opened(str(path))
-        status = os.fstat(archive.descriptor)
-        if (status.st_size, status.st_mtime_ns) != state:
-            _opened.cache_clear()
-            raise DiloError(
-                f"{path} must stay as it was when its images were listed, but it was written to "
-                "since: run the same command again, which lists it anew"
-            )
-        content = os.pread(archive.descriptor, count, offset)
-        while len(content) < count and (
-            more := os.pread(archive.descriptor, count - len(content), offset + len(content))
-        ):
-            content += more
-    except OSError:
-        _opened.cache_clear()  # a disk that came back has other handles
-        raise
-    if len(content) < count:
-        raise ImageError("its archive ends before it does")
-    return content
-
-
-def _read_packed(path: Path, state: tuple[int, int], offset: int, count: int) -> bytes:
-    """Read the bytes of a member of a zip, behind its header."""
-    header = _read_at(path, state, offset, HEADER)
-    return _read_at(path, state, offset + data_offset(header), count)

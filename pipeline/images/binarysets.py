@@ -214,13 +214,12 @@ def _split(binary: BinarySet) -> _Split:
     parts = tuple(_read(file, layout.title, width) for file in files)
     classes = folder_names(_lines(binary.folder / layout.classes))
     count = sum(map(len, parts))
+    labels: list[int | None] = [None] * count
     if layout.label_files is None:
         labels = np.concatenate([part[:, layout.labels - 1] for part in parts]).tolist()
     elif binary.split in layout.label_files:
         file = binary.folder / layout.label_files[binary.split]
         labels = (_read(file, layout.title, 1)[:, 0].astype(int) - 1).tolist()
-    else:
-        labels = [None] * count
     if len(labels) != count or not all(x is None or 0 <= x < len(classes) for x in labels):
         raise DiloError(
             f"labels of {layout.title} in {binary.folder} must be of {len(classes)} classes, one "

@@ -245,10 +245,13 @@ class Names(Sequence[str]):
         if isinstance(value, str):
             line, positions = escaped(value).encode(), range(len(self))[start:stop]
             hashes, order = self._hash_table()
-            first, last = (int(np.searchsorted(hashes, hash(line), s)) for s in ("left", "right"))
-            for position in order[first:last].tolist():
+            wanted = hash(line)
+            place = int(hashes.searchsorted(wanted))
+            while place < len(hashes) and hashes.item(place) == wanted:
+                position: int = order.item(place)
                 if position in positions and self._line(position) == line:
-                    return int(position)
+                    return position
+                place += 1
         raise ValueError(f"must be one of {len(self)} names, got {value!r}")
 
     def __contains__(self, value: object) -> bool:

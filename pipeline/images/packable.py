@@ -13,9 +13,12 @@ from dilo.pipeline.images.source import ImageSource, open_images
 
 def packable_kind(path: Path) -> str:
     """Name what a path is that only `dilo-prep pack` reads; an empty string for all else."""
-    if find_parquet(path):
-        return "Parquet"
-    binary = find_binary_set(path)
+    try:
+        if find_parquet(path):
+            return "Parquet"
+        binary = find_binary_set(path)
+    except OSError:  # whoever lists the folder says it
+        return ""
     return "" if binary is None else f"{binary.title} in binary files"
 
 
@@ -24,6 +27,8 @@ def open_packable(path: Path, store: Path | None = None) -> ImageSource:
 
     Raises `DiloError` for what is neither.
     """
+    if not packable_kind(path):
+        return open_images(path, store)
     if files := find_parquet(path):
         return ParquetSource(path, files)
     if (binary := find_binary_set(path)) is not None:

@@ -19,14 +19,13 @@ from dilo.pipeline.common.plainhdf5 import (
     require_datasets,
     require_regular,
 )
-from dilo.pipeline.common.textfiles import parse_json, read_bytes
+from dilo.pipeline.common.textfiles import read_bytes
 from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.images.archiveindex import FAILED, RAW, Listing
+from dilo.pipeline.images.archivekinds import MAX_PLAN_BYTES, PLAN, packed_plan
 from dilo.pipeline.images.archives import ArchiveSource
-from dilo.pipeline.images.names import unescaped
+from dilo.pipeline.images.names import Names, unescaped
 
-#: What plan.json calls such a store.
-KIND = "images"
 #: Datasets of a shard.
 DATASETS: dict[str, Declared] = {
     "content": ((None,), "uint8"),
@@ -40,8 +39,6 @@ DATASETS: dict[str, Declared] = {
     "error": ((None,), None),
 }
 _ATTRIBUTES = ("format", "plan", "sha256")
-_PLAN = "plan.json"
-_MAX_PLAN_BYTES = 2**20
 #: What reading a damaged file raises: it depends on what its first broken part is taken for.
 _DAMAGE: Any = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 _DAMAGE += (OverflowError, MemoryError, ContentError)
@@ -53,9 +50,10 @@ class PackedSource(ArchiveSource):
     def _list(self, file: str, on_progress: Callable[[int], object] | None) -> Listing:
         """List the images of a shard by the places of their bytes."""
         path = self._archive(file)
-        fingerprint = hashlib.sha256(read_bytes(self._root / _PLAN, _MAX_PLAN_BYTES)).hexdigest()
         listing = Listing(on_progress=on_progress)
         try:
+            plan = read_bytes(self._root / PLAN, MAX_PLAN_BYTES)
+            fingerprint = hashlib.sha256(plan).hexdigest()
             require_regular(path)
             with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as shard:
                 require_attributes(shard, _ATTRIBUTES)
@@ -82,16 +80,13 @@ def _list_rows(shard: h5py.File, listing: Listing) -> None:
     lengths = np.diff(ends)
     if begin is None or not len(ends) or ends[0] or ends[-1] != len(content) or lengths.min() < 0:
         raise ContentError("files that do not lie end to end")
+    if fault := Names(map(unescaped, columns[0])).fault():
+        raise ContentError(fault)
     rows = zip(*columns, status, ends[:-1].tolist(), lengths.tolist(), strict=True)
     for path, label, failed, offset, length in rows:
         name = unescaped(path)
         listing.add(name, begin + offset, length, length, FAILED if failed else RAW)
         listing.add_label(name, label.encode())
-
-
-def is_packed(folder: Path) -> bool:
-    """Check whether a folder is a store of packed images, finished or not."""
-    return _plan(folder).get("kind") == KIND
 
 
 def open_packed(
@@ -101,10 +96,10 @@ def open_packed(
 
     `path` is what the user named, `folder` the store, and `inner` the folder in it, with a slash.
     """
-    plan = _plan(folder)
+    plan = packed_plan(folder)
     images, size = plan.get("images"), plan.get("shard_size")
     if type(images) is not int or type(size) is not int or min(images, size) < 1:
-        raise StoreError(f"{folder / _PLAN} must be a plan that dilo-prep wrote, got no numbers")
+        raise StoreError(f"{folder / PLAN} must be a plan that dilo-prep wrote, got no numbers")
     shards = -(-images // size)
     existing = {entry.name for entry in folder.glob("shard-*.h5")}
     files = [f"shard-{shard:05d}.h5" for shard in range(min(shards, len(existing)))]
@@ -114,13 +109,3 @@ def open_packed(
             "same dilo-prep pack command to its end first"
         )
     return PackedSource(path, folder, files, inner, store)
-
-
-def _plan(folder: Path) -> dict[str, Any]:
-    """Read the plan of a store; empty where there is none."""
-    path = folder / _PLAN
-    try:
-        plan = parse_json(read_bytes(path, _MAX_PLAN_BYTES), path)
-    except (OSError, ContentError):
-        return {}
-    return plan if isinstance(plan, dict) else {}

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -86,9 +86,9 @@ class ParquetSource(ImageSource):
             )
         self._files = tuple(files)
 
-    def absolute(self) -> "ParquetSource":
+    def absolute(self) -> Self:
         """Return it for a process in another folder."""
-        return ParquetSource(self.path.absolute(), [file.absolute() for file in self._files])
+        return type(self)(self.path.absolute(), [file.absolute() for file in self._files])
 
     def find(
         self,
@@ -170,7 +170,7 @@ class _Table:
 @functools.lru_cache(maxsize=1)
 def _table(path: Path, files: tuple[Path, ...], states: tuple[tuple[int, int], ...]) -> _Table:
     """List the rows of some files, once a process and state of them."""
-    groups, labels, paths = [], list[Any](), list[str]()
+    groups, labels, paths = list[tuple[Path, int, int]](), list[Any](), list[str]()
     classes: list[str] | None = None
     for file in files:
         try:
@@ -225,7 +225,7 @@ def _columns(schema: Any, file: Path) -> tuple[str, bool, str]:
         and field.type.get_field_index("bytes") >= 0
         and is_bytes(field.type.field("bytes").type)
     }
-    plain = {field.name: None for field in schema if is_bytes(field.type)}
+    plain = {field.name: False for field in schema if is_bytes(field.type)}
     columns = structs | plain
     column = next((name for name in _IMAGE_COLUMNS if name in columns), None)
     column = next(iter(columns)) if column is None and len(columns) == 1 else column
@@ -238,7 +238,7 @@ def _columns(schema: Any, file: Path) -> tuple[str, bool, str]:
     kind = schema.field(label).type if label else None
     if kind is not None and not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
         label = ""
-    return column, bool(columns[column]), label
+    return column, columns[column], label
 
 
 def _class_names(schema: Any, label: str) -> list[str] | None:

@@ -180,7 +180,7 @@ class ImageSource(ABC):
 
 def holds_images(path: Path) -> bool:
     """Check whether a path is a folder or an archive, rather than a file of something else."""
-    from dilo.pipeline.images.archives import is_archive
+    from dilo.pipeline.images.archivekinds import is_archive
 
     return path.is_dir() or is_archive(path)
 
@@ -207,10 +207,11 @@ def open_images(path: Path, store: Path | None = None) -> ImageSource:
         If it is none of these, or of a kind that only `dilo-prep pack` reads.
     """
     # Each kind imports this module.
-    from dilo.pipeline.images.archives import ArchiveSource, archives_in, split_path
+    from dilo.pipeline.images.archivekinds import archives_in, is_packed, split_path
+    from dilo.pipeline.images.archives import ArchiveSource
     from dilo.pipeline.images.folder import FolderSource
     from dilo.pipeline.images.packable import packable_kind
-    from dilo.pipeline.images.packed import is_packed, open_packed
+    from dilo.pipeline.images.packed import open_packed
 
     if kind := packable_kind(path):
         raise DiloError(

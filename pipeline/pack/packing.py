@@ -6,11 +6,11 @@ from typing import Self
 
 from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import StoreError
+from dilo.pipeline.images.archivekinds import PACKED
 from dilo.pipeline.images.decoding import decode_reduced
 from dilo.pipeline.images.encoding import encode_reduced
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.images.packable import open_packable
-from dilo.pipeline.images.packed import KIND
 from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store.create import StoreSpec
@@ -40,7 +40,7 @@ class PackRecipe:
         """Describe a store of images that are packed so."""
         parameters = {"version": VERSION} | ({"quality": self.quality} if self.short_side else {})
         method = JPEGS if self.short_side else FILES
-        return PackSpec(KIND, method, parameters, self.short_side, images)
+        return PackSpec(PACKED, method, parameters, self.short_side, images)
 
     @classmethod
     def from_plan(cls, plan: Plan, store: Path) -> Self:

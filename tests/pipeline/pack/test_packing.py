@@ -15,7 +15,7 @@ from support.photographs import photograph, photograph_folder
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.errors import DiloError, ImageError, StoreError
-from dilo.pipeline.images import archives
+from dilo.pipeline.images import archivebytes, archives
 from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.packed import PackedSource
 from dilo.pipeline.images.source import open_images
@@ -32,7 +32,7 @@ def folder(tmp_path):
 def _fresh():
     """Begin as a new process does."""
     archives._INDEXES.clear()
-    archives._opened.cache_clear()
+    archivebytes.open_handle.cache_clear()
 
 
 def pack(images, out, *more, status=0):

@@ -9,10 +9,12 @@ import h5py
 import numpy as np
 import pytest
 from support.backgrounds import built, crops_by, masks_of
+from support.cli import invoke
 from support.photographs import photograph_folder
 from support.stores import create_mask_store
 
 from dilo.pipeline.backgrounds.store import BackgroundStore
+from dilo.pipeline.cli import main
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.masks.computed import MethodSource
@@ -153,12 +155,34 @@ def test_the_reader_of_backgrounds_reads_what_the_store_reads(crops):
 
 
 def test_the_table_names_every_dataset_of_backgrounds(crops):
-    masks, backgrounds = PAGE.split("\n## Backgrounds\n")
+    masks, _, backgrounds = PAGE.split("\n## Packed images\n")[0].partition("\n## Backgrounds\n")
     own = dict(re.findall(ROW, backgrounds, flags=re.M))
     rows = dict(re.findall(ROW, masks, flags=re.M)) | own
     with h5py.File("crops/shard-00000.h5") as file:
         assert set(file) == set(rows) - {"masks", "coverage"}
         assert all(file[name].dtype == np.dtype(TYPES[own[name]]) for name in own)
+        assert all(dataset.chunks is None for dataset in file.values())
+
+
+def test_the_table_and_the_reader_of_packed_images_are_right(tmp_path, monkeypatch):
+    images = photograph_folder(tmp_path / "images", 5)
+    packed = ("--out", tmp_path / "packed", "--backend", "threading", "--workers", 1)
+    invoke(main, "pack", "--images", images, *packed)
+    monkeypatch.chdir(tmp_path)
+    assert run(block("python", "Packed images"))["jpeg"] == (
+        (images / FolderSource(images).find()[2]).read_bytes()
+    )
+    masks = PAGE.split("\n## Backgrounds\n")[0]
+    own = dict(re.findall(ROW, PAGE.split("\n## Packed images\n")[1], flags=re.M))
+    with h5py.File("packed/shard-00000.h5") as file:
+        assert set(file) == {*dict(re.findall(ROW, masks, flags=re.M)), *own} - {
+            "masks",
+            "coverage",
+        }
+        assert all(
+            kind == "string" or file[name].dtype == np.dtype(TYPES[kind])
+            for name, kind in own.items()
+        )
         assert all(dataset.chunks is None for dataset in file.values())
 
 
