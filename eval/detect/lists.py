@@ -117,13 +117,13 @@ def _published(
 
     They count the images of train2017 that have an object, by ascending id, from 0.
     """
-    shares = _by_number(content)
+    shares = _by_number(content, list_file)
     if fraction is None or round(100 * fraction, 6) not in shares:
         raise DiloError(
             f"--list {list_file} needs --fraction, one of "
             f"{', '.join(f'{share / 100:g}' for share in sorted(shares))}, got {fraction}"
         )
-    runs = _by_number(shares[round(100 * fraction, 6)])
+    runs = _by_number(shares[round(100 * fraction, 6)], list_file)
     places = runs.get(seed)
     if not isinstance(places, list) or not all(type(place) is int for place in places):
         raise DiloError(
@@ -139,11 +139,14 @@ def _published(
     return _part(data, places, f"{fraction:.4%}", seed)
 
 
-def _by_number(content: object) -> dict[float, Any]:
+def _by_number(content: object, list_file: Path) -> dict[float, Any]:
     """Read the keys of an object of JSON as numbers: "1" and "1.0" are the same."""
-    if not isinstance(content, Mapping):
-        raise DiloError(f"--list must have per cents, runs and positions, got {str(content)[:100]}")
     try:
-        return {float(key): value for key, value in content.items()}
-    except ValueError as error:
-        raise DiloError(f"--list must have numbers as its keys, got: {error}") from error
+        if isinstance(content, Mapping):
+            return {float(key): value for key, value in content.items()}
+    except ValueError:
+        pass
+    raise DiloError(
+        f"--list {list_file} must have positions by per cent and run, as COCO_supervision.txt, got "
+        f"{str(content)[:100]}"
+    )
