@@ -98,35 +98,31 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         classes=len(train.classes),
         values=request.values,
     )
-    options = RunOptions(
-        device=device,
-        workers=request.machine.workers,
-        precision=precision,
-        checkpoint_minutes=request.checkpoint_minutes,
-    )
+    settings = _settings(request, weights, train, test, recipe, precision)
     with distributed.init_process_group(device) as here, StopSignal() as interruption:
         say = say if distributed.rank() == 0 else distributed.no_log
         _say_all(protocol, recipe, train, test, say)
-        settings = _settings(request, weights, train, test, recipe, precision)
         folder = distributed.on_rank_zero(lambda: _claimed_folder(folder, settings, request, say))
         if request.fraction is not None or request.list_file is not None:
             distributed.on_rank_zero(lambda: write_list(folder / LABELLED, train))
+        machine = RunOptions(
+            device=here,
+            workers=request.machine.workers,
+            precision=precision,
+            checkpoint_minutes=request.checkpoint_minutes,
+        )
         job = Job(
-            checkpoint=request.checkpoint,
+            checkpoint=encoder.source,  # a run that is still trained may have another one soon
             arch=request.machine.arch,
             train=train,
             test=test,
             protocol=protocol.name,
-            machine=dataclasses.replace(options, device=here),
+            machine=machine,
         )
-        scores: list[Scores] = []
-        for seed in range(request.seed, request.seed + request.runs):
-            seeded = dataclasses.replace(recipe, seed=seed)
-            place = folder / f"seed-{seed}"
-            scores.append(train_and_score(job, seeded, place, say, interruption))
-            if signal := scores[-1].signal:
-                say(f"interrupted by {signal}; run the same command to resume")
-                return Evaluation({"task": "detect", "preempted": True, "signal": signal}, [])
+        scores = _train_all(job, recipe, folder, request.runs, say, interruption)
+        if signal := scores[-1].signal:
+            say(f"interrupted by {signal}; run the same command to resume")
+            return Evaluation({"task": "detect", "preempted": True, "signal": signal}, [])
         ranks = distributed.world_size()
         if distributed.rank():
             return Evaluation({}, [])
@@ -151,6 +147,25 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     seeds = ", ".join(f"seed-{each.seed}" for each in scores)
     say(f"{folder}: detect.json, and in {seeds}: {DETECTOR}, {DETECTIONS}, sheet.png")
     return Evaluation(record, detection_table(record))
+
+
+def _train_all(
+    job: Job,
+    recipe: DetectionRecipe,
+    folder: Path,
+    runs: int,
+    say: Say,
+    interruption: StopSignal,
+) -> list[Scores]:
+    """Train and score with one seed after another, up to a signal."""
+    scores: list[Scores] = []
+    for seed in range(recipe.seed, recipe.seed + runs):
+        seeded = dataclasses.replace(recipe, seed=seed)
+        place = folder / f"seed-{seed}"
+        scores.append(train_and_score(job, seeded, place, say, interruption))
+        if scores[-1].signal:
+            break
+    return scores
 
 
 def _read_sets(request: Request, protocol: Protocol) -> tuple[DetectionSet, DetectionSet]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dilo.eval.detect.annotations import DetectionSet
 from dilo.eval.detect.coco_metric import coco_scores
-from dilo.eval.detect.detections import Detections, read_detections, write_detections
+from dilo.eval.detect.detections import read_detections, write_detections
 from dilo.eval.detect.prediction import predict
 from dilo.eval.detect.recipe import DetectionRecipe
 from dilo.eval.detect.scores import ApScores
@@ -80,16 +80,17 @@ def train_and_score(
                 return Scores(seed=recipe.seed, signal=signal)
         except Abandoned:
             return Scores(seed=recipe.seed, signal=interruption.name or "on another rank")
-    found = distributed.on_rank_zero(lambda: read_detections(folder / DETECTIONS, job.test))
-    box, mask = distributed.on_rank_zero(lambda: score(job.test, found))
+    box, mask = distributed.on_rank_zero(
+        lambda: _score(job.test, folder / DETECTIONS, masks=recipe.model.masks)
+    )
     return Scores(seed=recipe.seed, box=box, mask=mask)
 
 
-def score(data: DetectionSet, found: list[Detections]) -> tuple[ApScores, ApScores | None]:
-    """Score boxes by the rule of the set, and masks by COCO's where there are any."""
+def _score(data: DetectionSet, path: Path, *, masks: bool) -> tuple[ApScores, ApScores | None]:
+    """Score the boxes of a file by the rule of the set, and masks by COCO's if there are any."""
+    found = read_detections(path, data)
     if data.rule != "coco":
         return voc_scores(data, found), None
-    masks = any(each.masks is not None for each in found)
     return coco_scores(data, found), coco_scores(data, found, "segm") if masks else None
 
 

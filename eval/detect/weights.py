@@ -163,7 +163,8 @@ def _of_content(path: Path, content: Mapping[str, Any]) -> Detector:
         raise CheckpointError(f"{path} must say a protocol that is known, got {protocol!r}")
     if not isinstance(width, float) or not 0 < width <= 64:
         raise CheckpointError(f"{path} must say its width, got {width!r}")
-    network = make_detector(empty_backbone(recipe.model, width), recipe.model, space=space)
+    with torch.device("meta"):  # no first weights, of which none would stay
+        network = make_detector(empty_backbone(recipe.model, width), recipe.model, space=space)
     weights = {str(name): value for name, value in _mapping(content.get("state_dict")).items()}
     load_weights(network, weights, f"{path} must have all layers", "take another file")
     return Detector(network.eval(), tuple(classes), recipe, protocol, space, width)
