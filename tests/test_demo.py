@@ -1,8 +1,6 @@
 """The demo: its pictures, questions and table; the training is the programs', tested elsewhere."""
 
-import importlib.util
-from pathlib import Path
-
+import demo
 import numpy as np
 import pytest
 import torch
@@ -11,18 +9,8 @@ from support.cli import invoke
 
 from dilo.pipeline.cli import main as prep
 
-ROOT = Path(__file__).parents[1]
 
-
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_questions_are_pastes_that_differ_and_that_a_seed_repeats(demo, tmp_path, monkeypatch):
+def test_questions_are_pastes_that_differ_and_that_a_seed_repeats(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "PHOTOGRAPHS", {"coffee": demo.PHOTOGRAPHS["coffee"]})
     monkeypatch.setattr(demo, "PICTURES", 1)
     monkeypatch.setattr(demo, "QUESTIONS", 3)
@@ -42,12 +30,12 @@ def test_questions_are_pastes_that_differ_and_that_a_seed_repeats(demo, tmp_path
     assert first[0].shape == (demo.QUESTION_SIDE, demo.QUESTION_SIDE, 3)
 
 
-def test_no_background_of_a_question_is_a_photograph_of_the_training(demo):
+def test_no_background_of_a_question_is_a_photograph_of_the_training():
     assert not demo.UNSEEN.keys() & demo.PHOTOGRAPHS.keys()
     assert not set(demo.UNSEEN.values()) & set(demo.PHOTOGRAPHS.values())
 
 
-def test_a_program_that_fails_ends_the_demo_with_its_status(demo):
+def test_a_program_that_fails_ends_the_demo_with_its_status():
     with pytest.raises(SystemExit) as ended:
         demo.run("dilo-prep", "status", "nowhere")
     assert ended.value.code == 2
