@@ -9,6 +9,7 @@ from support.gpu import FakeGpu
 from support.runs import METHODS_SMALL, method_recipe
 from torch import nn
 
+from dilo.train.augment.swaps import Swaps
 from dilo.train.engine.optim import make_optimizer
 from dilo.train.engine.trainer import Optimization
 from dilo.train.methods import make_method
@@ -18,12 +19,14 @@ from dilo.train.recipes import load_recipe
 from dilo.train.runtime.options import RunOptions
 
 BATCH = 8
+SWAPS = "moco.swap_negatives=true"
 PRODUCTS = {"addmm", "bmm", "convolution", "convolution_backward", "mm"}
 
 
 def taken(recipe, *, parts=1, step=0, **options):
     """Take a first step of a recipe, in parts and by any number; give what was noted of it."""
     model = make_method(recipe, TrainingSet(100, 10)).to(memory_format=torch.channels_last).train()
+    swapping = recipe.moco.swap_negatives
     views, size, samples = model.view_count, recipe.views.size, recipe.optimizer.batch // parts
     with FakeGpu() as gpu:
         gpu.put(model)
@@ -41,6 +44,7 @@ def taken(recipe, *, parts=1, step=0, **options):
                 part=part,
                 labels=numbers if model.needs_labels else None,
                 masks=masks.chunk(views) if model.needs_masks else (),
+                swaps=Swaps(images[:samples], numbers > 1) if swapping else None,
             )
             for part in range(parts)
         ]
@@ -58,6 +62,16 @@ def step_on_gpu(method, *overrides, **options):
 @pytest.mark.parametrize("method", METHODS_SMALL)
 def test_nothing_in_a_step_makes_the_cpu_wait(method):
     assert step_on_gpu(method).waits == []
+
+
+def test_swaps_take_one_more_forward_of_the_key_encoder_and_no_wait():
+    plain, swapping = (step_on_gpu("moco", *words) for words in ((), (SWAPS,)))
+    assert swapping.waits == []
+    extra = swapping.count() - plain.count()
+    network = method_recipe("moco", f"optimizer.batch={BATCH}")
+    layers = build_encoder(network).modules()
+    assert extra["convolution"] == sum(isinstance(layer, nn.Conv2d) for layer in layers)
+    assert "convolution_backward" not in extra
 
 
 def test_in_float16_and_in_parts_the_scaler_alone_waits_once_a_step():

@@ -1,23 +1,27 @@
-"""Show what the network will see: the very views of epoch 0, and pastes on every background."""
+"""Show what the network will see: the very views of an epoch, and pastes on every background."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import escaped
-from dilo.pipeline.images.sheets import Picture, sheet
+from dilo.pipeline.images.sheets import Picture, sheet, text_cell
 from dilo.pipeline.masks.preview import mask_picture
 from dilo.train.augment.backgrounds import BackgroundBank, Stores
 from dilo.train.augment.color import denormalise
 from dilo.train.augment.paste import paste_image
+from dilo.train.augment.swaps import swap_foregrounds
 from dilo.train.augment.views import augment
 from dilo.train.data.crop import mask_to_alpha
-from dilo.train.data.dataset import ViewDataset, collate
+from dilo.train.data.dataset import CropSample, SampleSpec, ViewDataset, collate
 from dilo.train.data.draws import GRAY, KINDS, PasteDraw, PasteUniforms, paste_draw
 from dilo.train.data.images import ImageSet
 from dilo.train.recipes.recipe import BackgroundsRecipe, Recipe
@@ -30,14 +34,22 @@ BLENDS: dict[Literal["none", "gaussian"], str] = {"none": "no blend", "gaussian"
 
 
 def view_sheet(source: ImageSet, recipe: Recipe, stores: Stores, *, count: int = 8) -> Image.Image:
-    """Draw a contact sheet of training views."""
+    """Draw a contact sheet of the training views of the first epoch with pastes."""
     # Shown as pictures, whatever space the network sees them in.
     recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, space="rgb"))
-    views = ViewDataset(source, recipe)
+    views = ViewDataset(source, recipe, SampleSpec(masks=recipe.moco.swap_negatives))
     bank = BackgroundBank(recipe.paste, stores, CPU, seed=recipe.seed, side=recipe.views.size)
-    bank.load_epoch(0)
-    samples = [_view_cells(views, bank, index) for index in _spread(source.indices, count)]
-    rows = [samples[i : i + ACROSS] for i in range(0, len(samples), ACROSS)]
+    bank.load_epoch(recipe.paste.from_epoch)
+    indices = _spread(source.indices, count)
+    samples = [views[(recipe.paste.from_epoch, index)] for index in indices]
+    columns = [_view_cells(samples, recipe, bank)]
+    if recipe.moco.swap_negatives:
+        columns.append(_swap_cells(samples, views, bank))
+    cells = [
+        [*_image_cells(views, index)[1], *itertools.chain(*parts)]
+        for index, *parts in zip(indices, *columns, strict=True)
+    ]
+    rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
     return sheet([[picture for sample in row for picture in sample] for row in rows])
 
 
@@ -70,17 +82,49 @@ def _image_cells(views: ViewDataset, index: int) -> tuple[NDArray[np.uint8], lis
     return image, cells
 
 
-def _view_cells(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
-    """Make the cells of one sample: image, mask, both views."""
-    cells = _image_cells(views, index)[1]
-    sample = views[(0, index)]
-    batch = collate([sample])
-    augmented = augment(batch.images, batch.masks, batch.parameters, views.recipe.views, bank)
-    pixels = denormalise(augmented).permute(0, 2, 3, 1).numpy()
-    for number, (view, draw) in enumerate(zip(pixels, sample.draws, strict=True)):
-        on = f", on {_background_name(draw.paste)}" if draw.paste else ""
-        cells.append(Picture(view, f"view {number}{on}"))
+def _view_cells(
+    samples: Sequence[CropSample], recipe: Recipe, bank: BackgroundBank
+) -> list[list[Picture]]:
+    """Make the cells of the views of each sample."""
+    batch = collate(samples)
+    pixels = _pixels(augment(batch.images, batch.masks, batch.parameters, recipe.views, bank))
+    cells: list[list[Picture]] = []
+    for place, sample in enumerate(samples):
+        views = enumerate(zip(pixels[place :: len(samples)], sample.draws, strict=True))
+        cells.append(
+            [
+                Picture(view, f"view {number}" + _on_background(draw.paste))
+                for number, (view, draw) in views
+            ]
+        )
     return cells
+
+
+def _swap_cells(
+    samples: Sequence[CropSample], views: ViewDataset, bank: BackgroundBank
+) -> list[list[Picture]]:
+    """Make the cell of the matched negative of each sample, in which the next gives its object."""
+    batch, count = collate(samples), len(samples)
+    swaps = swap_foregrounds(
+        batch.images[:count],
+        batch.masks[:count],
+        batch.parameters.rows(slice(count)),
+        views.recipe.views,
+        bank,
+        has_mask=torch.from_numpy(views.source.has_mask[views.source.indices])[batch.samples],
+        min_coverage=views.recipe.paste.min_coverage,
+        group=count,
+    )
+    return [
+        [Picture(view, "swap for view 0") if present else Picture(text_cell("no swap"))]
+        for view, present in zip(_pixels(swaps.views), swaps.present.tolist(), strict=True)
+    ]
+
+
+def _pixels(views: Tensor) -> NDArray[np.uint8]:
+    """Turn what a network sees into pictures."""
+    pixels: NDArray[np.uint8] = denormalise(views).permute(0, 2, 3, 1).numpy()
+    return pixels
 
 
 def _paste_cells(views: ViewDataset, bank: BackgroundBank, index: int) -> list[Picture]:
@@ -122,6 +166,11 @@ def _image_paste(
         side=recipe.views.size,
     )
     return cast(PasteDraw, draw)  # for it is certain to be pasted
+
+
+def _on_background(paste: PasteDraw | None) -> str:
+    """Say what a view is pasted on, if it is."""
+    return f", on {_background_name(paste)}" if paste else ""
 
 
 def _background_name(draw: PasteDraw) -> str:

@@ -130,7 +130,8 @@ def _draw(
     elif action.preview is not None:
         require_drawn(stores, recipe.paste, name)
         view_sheet(source, recipe, stores).save(action.preview, format="PNG")
-        words = f"{action.preview}: image, mask, and both views of epoch 0"
+        swap = ", and the swap of the first" if recipe.moco.swap_negatives else ""
+        words = f"{action.preview}: image, mask, and both views of epoch {recipe.paste.from_epoch}{swap}"
         print_result([words], {"preview": str(action.preview)}, as_json=as_json)
 
 
@@ -206,12 +207,12 @@ def _source(
 ) -> "ImageSet":
     """Find images and masks, and log how many are used."""
     from dilo.train.data.images import find_image_set
+    from dilo.train.recipes.recipe import uses_of_masks
 
-    if recipe.paste.probability and masks is None:
+    if masks is None and (uses := uses_of_masks(recipe)):
         raise DiloError(
-            f"recipe {name} pastes with probability {recipe.paste.probability:g} and needs "
-            f"--masks DIR, got none: make it with dilo-prep masks, or train without copy-paste by "
-            f"--set paste.probability=0"
+            f"recipe {name} {' and '.join(uses)} and needs --masks DIR, got none: make it with "
+            f"dilo-prep masks, or train without by --set {' --set '.join(uses.values())}"
         )
     source = find_image_set(images, masks, recipe.paste.min_coverage, say=log)
     skipped, never_pasted = len(source.names) - len(source.indices), source.never_pasted

@@ -85,6 +85,35 @@ def _mask_crop(
     return alpha
 
 
+def object_share(mask: NDArray[np.uint8], shape: tuple[int, int], box: Box) -> float:
+    """Measure how much of an object a box shows.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (h, w), uint8
+        Saliency, of the image squashed to this size.
+    shape : (int, int)
+        Height and width of the image.
+    box : (int, int, int, int)
+        Top, left, height, width, in pixels of the image.
+
+    Returns
+    -------
+    float
+        The share of the sum of the mask that lies in the box, in [0, 1]; 1 of an empty mask.
+    """
+    total = int(mask.sum())
+    rows = _covered(box[0], box[2], shape[0], mask.shape[0])
+    columns = _covered(box[1], box[3], shape[1], mask.shape[1])
+    return float(rows @ mask @ columns) / total if total else 1.0
+
+
+def _covered(start: int, length: int, available: int, cells: int) -> NDArray[np.float64]:
+    """Return how much of each cell of a line lies between two of its pixels."""
+    edges = np.arange(cells + 1) * (available / cells)
+    return np.diff(edges.clip(start, start + length)) * (cells / available)
+
+
 def mask_to_alpha(mask: NDArray[np.uint8], recipe: PasteRecipe) -> NDArray[np.uint8]:
     """Make the alpha of a paste out of a cached mask, before it is blurred or resized.
 

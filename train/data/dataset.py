@@ -1,7 +1,8 @@
 """Training data: an image and its mask to the crops of its views, and those of a batch."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilo.pipeline.images import decode
-from dilo.train.data.crop import crop, mask_to_alpha
-from dilo.train.data.draws import GRAY, PasteDraw, ViewDraw, view_draw
+from dilo.train.data.crop import crop, mask_to_alpha, object_share
+from dilo.train.data.draws import GRAY, Box, PasteDraw, ViewDraw, view_draw
 from dilo.train.data.images import ImageSet, first_readable
 from dilo.train.recipes.recipe import Recipe
 
@@ -153,18 +154,19 @@ class ViewDataset(Dataset[CropSample]):
         epoch, position = key
         image, row = self.read(position)
         index = int(self.source.indices[row])
-        store, pasteable = self.source.store, bool(self.source.has_mask[index])
-        mask: NDArray[np.uint8] | None = None
+        pasteable = bool(self.source.has_mask[index])
+        mask = self._alpha(index) if self.recipe.views.min_object and pasteable else None
+        share = None if mask is None else functools.partial(object_share, mask, image.shape[:2])
         images: list[NDArray[np.uint8]] = []
         masks: list[NDArray[np.uint8] | None] = []
         draws, skipped = [], 0
         for view in range(self.spec.views):
-            draw = self._draw(epoch, position, view, image.shape[:2])
+            draw = self._draw(epoch, position, view, image.shape[:2], share)
             if draw.paste and not pasteable:
                 draw, skipped = dataclasses.replace(draw, paste=None), skipped + 1
             needs_mask = bool(draw.paste) or self.spec.masks
-            if needs_mask and mask is None and store is not None:
-                mask = mask_to_alpha(store[index], self.recipe.paste)
+            if needs_mask and mask is None:
+                mask = self._alpha(index)
             view_mask = mask if needs_mask else None
             pixels, alpha = crop(image, view_mask, draw, self.recipe.views.size)
             images.append(pixels)
@@ -173,7 +175,19 @@ class ViewDataset(Dataset[CropSample]):
         label = -1 if self.spec.labels is None else int(self.spec.labels[index])
         return CropSample(images, masks, draws, row, label, skipped, int(index != position))
 
-    def _draw(self, epoch: int, sample: int, view: int, shape: Sequence[int]) -> ViewDraw:
+    def _alpha(self, index: int) -> NDArray[np.uint8] | None:
+        """Read the mask of an image as the alpha of its pastes; None without a store."""
+        store = self.source.store
+        return None if store is None else mask_to_alpha(store[index], self.recipe.paste)
+
+    def _draw(
+        self,
+        epoch: int,
+        sample: int,
+        view: int,
+        shape: Sequence[int],
+        share: Callable[[Box], float] | None,
+    ) -> ViewDraw:
         """Draw one view of an image of a shape (height, width)."""
         return view_draw(
             self.recipe.views,
@@ -184,6 +198,7 @@ class ViewDataset(Dataset[CropSample]):
             view=view,
             height=shape[0],
             width=shape[1],
+            object_share=share,
         )
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], int]:

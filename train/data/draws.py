@@ -4,6 +4,7 @@ import bisect
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -145,16 +146,22 @@ def view_draw(
     view: int,
     height: int,
     width: int,
+    object_share: Callable[[Box], float] | None = None,
 ) -> ViewDraw:
     """Draw one view of one image.
+
+    `object_share` measures how much of the image's object a box shows, for `min_object`; None for
+    an image without a mask, of which every box serves.
 
     Notes
     -----
     Every parameter takes its own place in one vector of uniform numbers, whether it is
     needed or not. So a changed probability changes no other parameter.
     """
-    # A new parameter takes a new last place: the others, and so past runs, stay as they are.
-    uniform = generator(seed, VIEW, view, sample, epoch).random(2 * TRIES + 19).tolist()
+    numbers = generator(seed, VIEW, view, sample, epoch)
+    # A new parameter takes a new last place: the others, and so past runs, stay as they are. The
+    # places from here on are those of `_box_with_object`, 22 for each of 9 boxes.
+    uniform = numbers.random(2 * TRIES + 19).tolist()
     (
         *shapes,
         top,
@@ -182,6 +189,9 @@ def view_draw(
         box = _center_box(height, width)
     else:
         box = _random_box(shapes, top, left, views.crop_scale, height, width)
+        if views.min_object and object_share:
+            box = _box_with_object(box, object_share, views, numbers, height, width)
+    may_paste = epoch >= paste.from_epoch and (view == 0 or paste.views == "both")
     pasting = PasteUniforms(pasted, kind, level, pick, down, across, blended)
     return ViewDraw(
         box=box,
@@ -193,7 +203,9 @@ def view_draw(
             box=box,
             flip=flip < views.flip,
             side=views.size,
-        ),
+        )
+        if may_paste
+        else None,
         jitter="jitter" in views.order and jittered < views.jitter,
         brightness=_between(max(0.0, 1 - strength[0]), 1 + strength[0], brightness),
         contrast=_between(max(0.0, 1 - strength[1]), 1 + strength[1], contrast),
@@ -278,6 +290,31 @@ def _random_box(
     # No box fitted: the largest in the middle whose ratio is allowed.
     w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
     return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _box_with_object(
+    box: Box,
+    object_share: Callable[[Box], float],
+    views: ViewsRecipe,
+    numbers: np.random.Generator,
+    height: int,
+    width: int,
+) -> Box:
+    """Redraw a box until it shows enough of the object; in vain, return the one that shows most.
+
+    CAST tries ten boxes too, but takes another image after them, on which its loader then depends
+    (R. R. Selvaraju et al., "CASTing Your Model: Learning to Localize Improves Self-Supervised
+    Representations", CVPR 2021).
+    """
+    best, most = box, object_share(box)
+    for _ in range(TRIES - 1):
+        if most >= views.min_object:
+            break
+        *shapes, top, left = numbers.random(2 * TRIES + 2).tolist()
+        box = _random_box(shapes, top, left, views.crop_scale, height, width)
+        if (share := object_share(box)) > most:
+            best, most = box, share
+    return best
 
 
 def _center_box(height: int, width: int) -> Box:

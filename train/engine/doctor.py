@@ -22,7 +22,7 @@ from dilo.pipeline.doctor.report import Diagnosis, Finding
 from dilo.pipeline.errors import DiloError
 from dilo.train.data.images import find_image_set
 from dilo.train.data.loader import prefetch_factor, sample_bytes
-from dilo.train.recipes.recipe import Recipe
+from dilo.train.recipes.recipe import Recipe, uses_of_masks
 from dilo.train.runtime.devices import choose_precision, driver_version, gpus, probe_cuda
 
 #: Cores of each GPU below which decoding is sure to hold it up.
@@ -123,7 +123,7 @@ def cores(usable: int, count: int, workers: int) -> Finding:
 
 def loader_bytes(recipe: Recipe, workers: int, parts: int, ranks: int) -> int:
     """Estimate what the batches that the loaders of this machine read ahead take, in bytes."""
-    masked = recipe.paste.probability
+    masked = 1.0 if recipe.moco.swap_negatives else recipe.paste.probability
     sample = sample_bytes(recipe.views.size, views=VIEWS, masked=masked)
     batch = recipe.optimizer.batch // (parts * ranks) * sample
     return ranks * workers * prefetch_factor(workers, batch) * batch
@@ -144,8 +144,8 @@ def images_and_masks(plans: Plans) -> Finding:
     except DiloError as error:
         return Finding("images", "breaks", str(error))
     state = source.share()
-    if recipe.paste.probability and plans.masks is None:
-        advice = f"this recipe pastes with probability {recipe.paste.probability:g}: give --masks"
+    if plans.masks is None and (uses := uses_of_masks(recipe)):
+        advice = f"this recipe {' and '.join(uses)}: give --masks"
         return Finding("images", "breaks", f"{state}, no masks", advice)
     if len(source.indices) < recipe.optimizer.batch:
         batch = recipe.optimizer.batch

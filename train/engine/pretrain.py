@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from dilo.pipeline.errors import DiloError, RecipeError
 from dilo.pipeline.images.labels import Labels, class_remarks, labels_of, sorted_by_number
 from dilo.train.augment.backgrounds import BackgroundBank, Stores, fingerprints
+from dilo.train.augment.swaps import Swaps, swap_foregrounds
 from dilo.train.augment.views import augment
-from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset
+from dilo.train.data.dataset import CropBatch, SampleSpec, ViewDataset, ViewParams
 from dilo.train.data.images import ImageSet
 from dilo.train.data.loader import sample_bytes
 from dilo.train.engine.optim import make_optimizer
@@ -90,6 +92,7 @@ class Pretraining(Task):
         self.dataset = ViewDataset(source, recipe, self.spec)
         masked = 1.0 if self.spec.masks else recipe.paste.probability
         self.sample_bytes = sample_bytes(side, views=self.spec.views, masked=masked)
+        self.has_mask = torch.from_numpy(source.has_mask[source.indices]).to(device)
         self.method.to(device).to(memory_format=torch.channels_last)
         self.model = self.method.train()
         for line in class_remarks(self.spec.classes, f"--images {source.folder}"):
@@ -123,14 +126,45 @@ class Pretraining(Task):
         dtype = DTYPES[self.machine.precision] if device.type == "cuda" else torch.float32
         views = augment(images, masks, batch.parameters, self.recipe.views, self.bank, dtype=dtype)
         views = views.contiguous(memory_format=torch.channels_last)
+        samples = batch.samples.to(device, non_blocking=True)
         return ViewBatch(
             views=views.chunk(method.view_count),
-            samples=batch.samples.to(device, non_blocking=True),
+            samples=samples,
             step=step,
             part=part,
             labels=batch.labels.to(device, non_blocking=True) if method.needs_labels else None,
             masks=(masks / 255).chunk(method.view_count) if method.needs_masks else (),
+            swaps=self._swaps(images, masks, samples, batch.parameters, dtype)
+            if self.recipe.moco.swap_negatives
+            else None,
         )
+
+    def _swaps(
+        self,
+        images: Tensor,
+        masks: Tensor,
+        samples: Tensor,
+        parameters: ViewParams,
+        dtype: torch.dtype,
+    ) -> Swaps:
+        """Swap foregrounds among the queries, the first views, of each batch-norm group.
+
+        Of a group, so that a query has the same swap whatever the number of ranks and parts.
+        """
+        recipe, count = self.recipe, len(samples)
+        groups = recipe.model.bn_groups
+        views, present = swap_foregrounds(
+            images[:count],
+            masks[:count],
+            parameters.rows(slice(count)),
+            recipe.views,
+            self.bank,
+            has_mask=self.has_mask.index_select(0, samples),
+            min_coverage=recipe.paste.min_coverage,
+            group=recipe.optimizer.batch // groups if groups > 1 else count,
+            dtype=dtype,
+        )
+        return Swaps(views.contiguous(memory_format=torch.channels_last), present)
 
     def allows_parts(self, parts: int) -> bool:
         """Check also whether the batch-norm groups can be dealt."""
@@ -165,13 +199,13 @@ def _make_method(recipe: Recipe, source: ImageSet) -> tuple[Method, SampleSpec]:
     method = make_method(recipe, data)
     if method.needs_labels and reason:
         raise reason
-    if method.needs_masks and source.store is None:
-        raise DiloError(
-            f"method {recipe.method} needs --masks DIR, got none: make it with dilo-prep masks"
-        )
+    swaps = recipe.moco.swap_negatives
+    if (method.needs_masks or swaps) and source.store is None:
+        needy = "moco.swap_negatives" if swaps else f"method {recipe.method}"
+        raise DiloError(f"{needy} needs --masks DIR, got none: make it with dilo-prep masks")
     numbers = labels.numbers if labels and method.needs_labels else None
     classes = labels.classes if labels else ()
-    return method, SampleSpec(method.view_count, method.needs_masks, numbers, classes)
+    return method, SampleSpec(method.view_count, method.needs_masks or swaps, numbers, classes)
 
 
 def _can_share(recipe: Recipe, parts: int) -> bool:

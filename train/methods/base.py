@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from dilo.train.augment.swaps import Swaps
 from dilo.train.networks.weights import PREFIX
 
 
@@ -46,6 +47,9 @@ class ViewBatch:
         Class of each; given where the method needs them.
     masks : tuple of Tensor of shape (B, 1, H, W), float32
         Saliency in the views, in [0, 1]; empty unless the method needs them.
+    swaps : Swaps, optional
+        The first views with the foregrounds of other images; given where the recipe has
+        `moco.swap_negatives`.
     """
 
     views: tuple[Tensor, ...]
@@ -54,6 +58,7 @@ class ViewBatch:
     part: int = 0
     labels: Tensor | None = None
     masks: tuple[Tensor, ...] = ()
+    swaps: Swaps | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,6 +72,42 @@ def info_nce(logits: Tensor) -> StepOutput:
     )
 
 
+def info_nce_with_swaps(logits: Tensor, swap_logits: Tensor, present: Tensor) -> StepOutput:
+    """Compute the same loss with one more negative for the queries that have one.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (B, K + 1), float32
+        As for `info_nce`.
+    swap_logits : Tensor of shape (B,), float32
+        Similarities over temperature of queries and matched negatives.
+    present : Tensor of shape (B,), bool
+        Which queries have one; the loss of another is as without.
+
+    Returns
+    -------
+    StepOutput
+        Cross-entropy, mean over the batch; the scalars of `info_nce`, which say nothing of the
+        swaps, and of those: `swap`, their mean logit, `swap_accuracy`, the share whose positive
+        is closer, and `swap_rate`, the share of queries that have one.
+
+    References
+    ----------
+    .. [1] C. K. Ryali, D. J. Schwab and A. S. Morcos, "Characterizing and Improving the
+       Robustness of Self-Supervised Learning through Background Augmentations", 2021.
+    """
+    masked = swap_logits.masked_fill(~present, -torch.inf)
+    target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    loss = functional.cross_entropy(torch.cat([logits, masked[:, None]], dim=1), target)
+    detached, count = logits.detach(), present.sum().clamp(min=1)
+    scalars = contrastive_metrics(detached) | {
+        "swap": swap_logits.detach().where(present, 0).sum() / count,
+        "swap_accuracy": (present & (detached[:, 0] > masked.detach())).sum() / count,
+        "swap_rate": present.float().mean(),
+    }
+    return StepOutput(loss, scalars)
+
+
 def contrastive_metrics(logits: Tensor) -> dict[str, Tensor]:
     """Measure how well positives stand out.
 

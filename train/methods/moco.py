@@ -7,7 +7,12 @@ from torch import Tensor, nn
 
 from dilo.train.data.draws import key_shuffle
 from dilo.train.methods.base import Method, StepOutput, TrainingSet, ViewBatch
-from dilo.train.methods.losses import info_nce, l2_normalize, moco_logits
+from dilo.train.methods.losses import (
+    info_nce,
+    info_nce_with_swaps,
+    l2_normalize,
+    moco_logits,
+)
 from dilo.train.methods.momentum import ema_update, enqueue, new_queue
 from dilo.train.networks.encoder import build_encoder
 from dilo.train.recipes.recipe import Recipe
@@ -42,6 +47,7 @@ class MoCo(Method):
         self.seed = recipe.seed
         self.momentum = recipe.moco.momentum
         self.temperature = recipe.moco.temperature
+        self.swap_negatives = recipe.moco.swap_negatives
         self.encoder_q = build_encoder(recipe)
         self.encoder_k = copy.deepcopy(self.encoder_q).requires_grad_(False)
         self.register_buffer("queue", new_queue(recipe.model.dim, recipe.moco.queue, recipe.seed))
@@ -58,19 +64,32 @@ class MoCo(Method):
         Parameters
         ----------
         batch : ViewBatch
-            Two views: to encode as queries and as keys.
+            Two views: to encode as queries and as keys; and swaps, if the recipe wants them.
 
         Returns
         -------
         StepOutput
             Loss, mean logits, accuracy.
+
+        Raises
+        ------
+        ValueError
+            If there are no swaps where the recipe wants them.
         """
         first, second = batch.views
         of_first, of_second = batch.masks or (None, None)
         query = self._encode(self.encoder_q, first, of_first)
         key = self._encode_keys(second, of_second, batch)
         self._keys.append(key)
-        return info_nce(moco_logits(query, key, self.queue, self.temperature))
+        logits = moco_logits(query, key, self.queue, self.temperature)
+        if not self.swap_negatives:
+            return info_nce(logits)
+        if batch.swaps is None:
+            raise ValueError("swaps must be given with moco.swap_negatives, got none")
+        # Never to the queue: to another query, its background is nothing special.
+        swapped = self._encode_keys(batch.swaps.views, None, batch)
+        swap_logits = (query * swapped).sum(1) / self.temperature
+        return info_nce_with_swaps(logits, swap_logits, batch.swaps.present)
 
     def _encode(self, network: nn.Module, views: Tensor, masks: Tensor | None) -> Tensor:
         """Embed views, as directions; masks are for methods that derive from this one."""

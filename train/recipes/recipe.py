@@ -62,6 +62,9 @@ class MocoRecipe:
     momentum: float = 0.999
     #: Similarities are divided by it.
     temperature: float = 0.07
+    #: For "moco": one more negative for each query, its own background with the foreground of
+    #: another image (Ryali et al. 2021). Needs masks, whether views are pasted or not.
+    swap_negatives: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,9 @@ class ViewsRecipe:
     crop: Literal["random", "center"] = "random"
     #: Smallest and largest share of the image's area in a random crop.
     crop_scale: tuple[float, float] = (0.2, 1.0)
+    #: Smallest share of an image's object, by its mask, in a random crop: of up to ten crops, the
+    #: first that shows so much, else the one that shows most (CAST: 0.2). 0: any crop.
+    min_object: float = 0.0
     #: Probability of a horizontal flip.
     flip: float = 0.5
     #: Colour augmentations, in this order: "jitter", "gray", "blur".
@@ -138,6 +144,11 @@ class PasteRecipe:
 
     #: Probability of a paste, for each view alone; 0 trains without copy-paste.
     probability: float = 0.3
+    #: First epoch with pastes, counted from 0; no view of an earlier one is pasted.
+    from_epoch: int = 0
+    #: Which views may be pasted: "both", or "query", the first alone, which is MoCo's query; of a
+    #: method with one view, that one.
+    views: Literal["both", "query"] = "both"
     #: Edge: "none": the mask as it is; "gaussian": blurred; "mix": one of both, equally often.
     blend: Literal["none", "gaussian", "mix"] = "mix"
     #: Sigma of that blur, in pixels of the image.
@@ -204,6 +215,18 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def uses_of_masks(recipe: Recipe) -> dict[str, str]:
+    """Say in words what a recipe needs masks for, besides its method; and what does without."""
+    uses: dict[str, str] = {}
+    if recipe.paste.probability:
+        uses[f"pastes with probability {recipe.paste.probability:g}"] = "paste.probability=0"
+    if recipe.views.min_object:
+        uses[f"has views.min_object = {recipe.views.min_object:g}"] = "views.min_object=0"
+    if recipe.moco.swap_negatives:
+        uses["has moco.swap_negatives"] = "moco.swap_negatives=false"
+    return uses
+
+
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     """Make a recipe of plain values."""
     recipe = from_plain(Recipe, values, source)
@@ -215,25 +238,33 @@ def _check(recipe: Recipe, source: str) -> None:
     """Refuse values that are of the right type and still make no run."""
     moco, memory, model = recipe.moco, recipe.memory, recipe.model
     views, optimizer = recipe.views, recipe.optimizer
-    shares = {f"views.{k}": getattr(views, k) for k in ("flip", "jitter", "gray", "blur")}
+    fractions = ("min_object", "flip", "jitter", "gray", "blur")
+    shares = {f"views.{k}": getattr(views, k) for k in fractions}
     shares |= {"moco.momentum": moco.momentum, "memory.momentum": memory.momentum}
     temperatures = {k: getattr(recipe, k).temperature for k in ("moco", "memory", "simclr")}
     low, high = views.crop_scale
     least_blur, most_blur = views.blur_sigma
     blurs = 0 < least_blur <= most_blur <= 1000
     strength = views.jitter_strength
+    swappable = recipe.method == "moco" or not moco.swap_negatives
     rules: list[Rule] = [
         *((f"{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in shares.items()),
         *((f"{k}.temperature must be positive", v > 0, v) for k, v in temperatures.items()),
         ("views.crop_scale must be 0 < low <= high <= 1", 0 < low <= high <= 1, (low, high)),
+        (
+            "views.min_object > 0 needs views.crop random",
+            not views.min_object or views.crop == "random",
+            views.crop,
+        ),
         ("views.size must be at least 8", views.size >= 8, views.size),
         ("views.order must not repeat", len(set(views.order)) == len(views.order), views.order),
         ("views.jitter_strength must be >= 0", min(strength) >= 0, strength),
         ("views.jitter_strength's hue must be at most 0.5", strength[3] <= 0.5, strength),
         ("views.blur_sigma must be 0 < low <= high <= 1000", blurs, views.blur_sigma),
         *most_rules(recipe, MOST),
-        *paste_rules(recipe.paste),
+        *paste_rules(recipe.paste, optimizer.epochs),
         ("moco.queue must be at least 1", moco.queue >= 1, moco.queue),
+        ("moco.swap_negatives = true needs method moco", swappable, recipe.method),
         ("memory.negatives must be at least 0", memory.negatives >= 0, memory.negatives),
         ("model.width must be positive", model.width > 0, model.width),
         ("model.dim must be at least 1", model.dim >= 1, model.dim),
@@ -264,13 +295,19 @@ def most_rules(recipe: object, bounds: Mapping[str, float]) -> list[Rule]:
     ]
 
 
-def paste_rules(paste: PasteRecipe) -> list[Rule]:
-    """Return each rule of copy-paste, whether it holds, and the value."""
+def paste_rules(paste: PasteRecipe, epochs: int) -> list[Rule]:
+    """Return each rule of copy-paste in a run of so many epochs, whether it holds, and the value."""
     fractions = {k: getattr(paste, k) for k in ("probability", "threshold", "min_coverage")}
     weights = list(dataclasses.asdict(paste.backgrounds).values())
     finite = all(map(math.isfinite, weights))
+    starts = paste.from_epoch == 0 or 0 < paste.from_epoch < epochs
     return [
         *((f"paste.{k} must be in [0, 1]", 0 <= v <= 1, v) for k, v in fractions.items()),
+        (
+            f"paste.from_epoch must be >= 0 and less than optimizer.epochs, {epochs}",
+            starts,
+            paste.from_epoch,
+        ),
         ("paste.blend_sigma must be positive", paste.blend_sigma > 0, paste.blend_sigma),
         ("paste.bank must be at least 1", paste.bank >= 1, paste.bank),
         ("paste.backgrounds must be finite and >= 0", finite and min(weights) >= 0, weights),

@@ -139,7 +139,7 @@ def saliency_recipe(values: Mapping[str, Any], source: str) -> SaliencyRecipe:
     recipe = from_plain(SaliencyRecipe, values, source)
     rules = [
         *_picture_rules(recipe),
-        *paste_rules(recipe.paste),
+        *paste_rules(recipe.paste, recipe.optimizer.epochs),
         *_learning_rules(recipe),
         *most_rules(recipe, MOST),
     ]

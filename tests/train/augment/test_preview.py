@@ -55,6 +55,24 @@ def test_figure_4_needs_masks(source):
         paste_sheet(bare, ALWAYS, {})
 
 
+def test_the_swap_stands_beside_the_views_and_has_the_background_of_the_first(source):
+    recipe = small_recipe("views.size=48", "views.order=[]", "moco.swap_negatives=true")
+    recipe = dataclasses.replace(recipe, paste=ALWAYS.paste)
+    sheet = view_sheet(source, recipe, {}, count=3)
+    assert sheet.width == GAP + 10 * (CELL + GAP)
+    query, swap = cell(sheet, 0, 2), cell(sheet, 0, 4)
+    assert np.abs(query - swap).mean() > 2
+    assert (np.abs(query - swap).max(2) <= 1).mean() > 0.1
+
+
+def test_the_views_are_of_the_first_epoch_with_pastes(source):
+    late = small_recipe("views.size=48", "paste.probability=1", "paste.from_epoch=1")
+    once = view_sheet(source, ALWAYS, {}, count=2), view_sheet(source, late, {}, count=2)
+    assert once[0].tobytes() != once[1].tobytes()
+    for sheet in once:  # both pasted: flat gray above the object
+        assert np.ptp(cell(sheet, 0, 2)[:4, :4].max(2)) < 20
+
+
 def test_two_samples_stand_in_a_row_each_with_both_of_its_views(source):
     sheet = view_sheet(source, ALWAYS, {}, count=3)
     assert sheet.width == GAP + 8 * (CELL + GAP)

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional
 
 from dilo.train.augment.paste import paste
 from dilo.train.data import crop as module
-from dilo.train.data.crop import compile_crops, crop
+from dilo.train.data.crop import compile_crops, crop, object_share
 from dilo.train.data.draws import view_draw
 from dilo.train.data.resize import _boxed, _mix_back, _mix_finer
 from dilo.train.recipes.recipe import PasteRecipe, ViewsRecipe
@@ -256,3 +256,19 @@ def test_what_is_compiled_ahead_serves_every_image():
                     draw = made(box, paste=True, flip=flip, blend_sigma=sigma)
                     crop(image, image[..., 0], draw, 16)
     assert [len(function.signatures) for function in functions] == before
+
+
+@settings(max_examples=30, deadline=None)
+@given(boxes(largest=40), st.integers(0, 9))
+def test_the_share_of_an_object_in_a_box_is_that_of_its_pixels(sized, seed):
+    (height, width), (top, left, rows, columns) = sized
+    mask = np.random.default_rng(seed).integers(0, 256, (5, 7), np.uint8)
+    fine = np.repeat(np.repeat(mask, height, 0), width, 1).astype(int)  # 5 x 7 of each pixel
+    inside = fine[5 * top : 5 * (top + rows), 7 * left : 7 * (left + columns)]
+    expected = inside.sum() / fine.sum()
+    share = object_share(mask, (height, width), (top, left, rows, columns))
+    assert share == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_box_shows_all_of_an_empty_mask():
+    assert object_share(np.zeros((4, 4), np.uint8), (9, 9), (0, 0, 1, 1)) == 1

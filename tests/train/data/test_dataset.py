@@ -12,7 +12,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images import decode
-from dilo.train.data.crop import crop
+from dilo.train.data.crop import crop, object_share
 from dilo.train.data.dataset import (
     CropBatch,
     SampleSpec,
@@ -53,6 +53,24 @@ def test_a_sample_is_the_crop_that_its_draw_says(made):
             assert np.array_equal(sample.images[view], expected[0])
             assert (sample.masks[view] is None) == (draw.paste is None)
             assert draw.paste is None or np.array_equal(sample.masks[view], expected[1])
+
+
+def test_views_must_show_the_object_of_images_that_have_a_mask(made):
+    source = find_image_set(*made)
+    plain = ViewDataset(source, RECIPE)
+    constrained = ViewDataset(source, small_recipe("paste.probability=0.7", "views.min_object=0.9"))
+    redrawn = 0
+    for index in range(6):
+        image = decode(source.folder / source.names[index])
+        for view in (0, 1):
+            boxes = [views[(0, index)].draws[view].box for views in (plain, constrained)]
+            shares = [object_share(source.store[index], image.shape[:2], box) for box in boxes]
+            assert shares[1] >= min(shares[0], 0.9)
+            redrawn += boxes[0] != boxes[1]
+    assert redrawn
+    without = dataclasses.replace(source, has_mask=np.zeros_like(source.has_mask))
+    views = [ViewDataset(without, data.recipe)[(0, 1)] for data in (plain, constrained)]
+    assert views[0].draws == views[1].draws
 
 
 def test_a_method_that_pools_by_masks_sees_those_of_views_that_are_not_pasted(made):

@@ -1,6 +1,7 @@
 """Draws: pure functions of their key, each parameter alone, in the proportions asked for."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare, kstest
 from torchvision.transforms import RandomResizedCrop
 
+from dilo.pipeline.common.rng import generator
 from dilo.train.data.draws import (
+    VIEW,
+    _random_box,
     bank_draw,
     key_shuffle,
     negatives_seed,
@@ -130,6 +134,60 @@ def test_a_changed_setting_changes_its_own_parameter_only(recipe, field, value, 
         before, after = flat(draw(*pasting, sample=sample)), flat(draw(*recipes, sample=sample))
         seen |= {name for name in before if before[name] != after[name]}
     assert seen == changed
+
+
+@pytest.mark.parametrize(
+    ("late", "without"),
+    [
+        (PasteRecipe(probability=0.7, from_epoch=3), lambda key: key["epoch"] < 3),
+        (PasteRecipe(probability=0.7, views="query"), lambda key: key["view"] > 0),
+    ],
+    ids=["from epoch 3", "on the query"],
+)
+def test_views_without_pastes_are_those_of_probability_0_and_the_others_as_before(late, without):
+    always = PasteRecipe(probability=0.7)
+    pasted = set()
+    for epoch, view, sample in itertools.product(range(5), (0, 1), range(12)):
+        key = {"epoch": epoch, "view": view, "sample": sample}
+        one, usual = draw(paste=late, **key), draw(paste=always, **key)
+        none = draw(paste=PasteRecipe(probability=0.0), **key)
+        assert one == (none if without(key) else usual)
+        pasted.add((without(key), usual.paste is not None))
+    assert len(pasted) == 4
+
+
+def share_of_corner(box):
+    """Measure how much a box shows of an object in the upper left 60 x 60 of an image."""
+    down, across = (max(0, 60 - start) for start in box[:2])
+    return min(down, box[2]) * min(across, box[3]) / 3600
+
+
+def test_a_crop_that_must_show_the_object_is_the_first_of_ten_that_does_or_the_best():
+    views, tried = dataclasses.replace(VIEWS, min_object=0.5), []
+    for sample in range(300):
+        numbers = generator(1, VIEW, 1, sample, 2)
+        numbers.random(39)  # of all else
+        boxes = [draw(sample=sample).box]
+        while len(boxes) < 10:
+            *shapes, top, left = numbers.random(22).tolist()
+            boxes.append(_random_box(shapes, top, left, VIEWS.crop_scale, 300, 400))
+        shares = [share_of_corner(box) for box in boxes]
+        enough = [share >= 0.5 for share in shares]
+        place = enough.index(True) if any(enough) else shares.index(max(shares))
+        tried.append(place if any(enough) else None)
+        assert draw(views, sample=sample, object_share=share_of_corner).box == boxes[place]
+    assert {None, 0, 1, 9} <= set(tried)
+
+
+def test_a_crop_that_must_show_the_object_changes_what_hangs_on_the_box_alone():
+    views, seen = dataclasses.replace(VIEWS, min_object=0.5), set()
+    for sample in range(60):
+        before = flat(draw(paste=ALWAYS, sample=sample))
+        assert flat(draw(views, ALWAYS, sample=sample)) == before  # an image without a mask
+        after = flat(draw(views, ALWAYS, sample=sample, object_share=share_of_corner))
+        seen |= {name for name in before if before[name] != after[name]}
+        assert draw(sample=sample, object_share=share_of_corner) == draw(sample=sample)
+    assert seen == {"box", "background_box"}
 
 
 def test_a_changed_probability_changes_nothing_of_those_that_are_pasted_anyway():

@@ -112,6 +112,22 @@ def test_a_method_that_needs_masks_is_refused_without(made, tmp_path):
         train(method_recipe("naive"), find_image_set(made[0], None), tmp_path, machine(), print)
 
 
+def test_matched_negatives_are_refused_without_masks(made, tmp_path):
+    recipe = small_recipe("moco.swap_negatives=true")
+    with pytest.raises(DiloError, match=r"moco.swap_negatives needs --masks DIR, got none: make"):
+        train(recipe, find_image_set(made[0], None), tmp_path, machine(), print)
+
+
+def test_a_query_has_the_same_matched_negative_in_parts(made):
+    recipe, source = small_recipe("moco.swap_negatives=true"), find_image_set(*made)
+    task = Pretraining(recipe, source, machine(), {}, print)
+    samples = [task.dataset[(0, index)] for index in range(4)]
+    whole = task.inputs(collate(samples), 0, 0).swaps
+    parts = [task.inputs(collate(samples[i : i + 2]), 0, 0).swaps for i in (0, 2)]
+    assert whole.present.all()
+    assert torch.equal(whole.views, torch.cat([part.views for part in parts]))
+
+
 def test_a_run_in_parts_trains_every_part(made, tmp_path):
     recipe = method_recipe("simclr", "optimizer.epochs=1")
     train(

@@ -1,6 +1,7 @@
 """Momentum contrast: the paper's algorithm read literally, and its closed forms."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
+from dilo.train.augment.swaps import Swaps
 from dilo.train.data.draws import key_shuffle
 from dilo.train.methods.base import TrainingSet, ViewBatch
 from dilo.train.methods.losses import moco_logits
@@ -151,3 +153,59 @@ def test_the_state_dict_is_the_moco_repositorys(name, entries, head, parameters)
     assert sum(p.numel() for p in moco.encoder_q.fc.parameters()) == parameters
     trunk = sum(p.numel() for p in moco.encoder_q.parameters()) - parameters
     assert trunk == 23_508_032
+
+
+def test_a_swap_is_one_more_logit_of_the_queries_that_have_one_and_no_key_of_the_queue():
+    recipe = dataclasses.replace(RECIPE, moco=dataclasses.replace(RECIPE.moco, swap_negatives=True))
+    moco, plain = MoCo(recipe, DATA), MoCo(RECIPE, DATA)
+    for method in (moco, plain):
+        method.encoder_q.double()
+        method.encoder_k.double()
+    first, second = (view.double() for view in views())
+    swaps = views(seed=1)[0].double()
+    present = torch.tensor([True, False, True, True, True, False, True, True])
+    batch = dataclasses.replace(step_of((first, second), 3), swaps=Swaps(swaps, present))
+    literal, queue = copy.deepcopy(moco), moco.queue.clone()
+    output = moco(batch)
+    output.loss.backward()
+    moco.end_step()
+
+    def embed(network, pictures):
+        return functional.normalize(network(pictures).float(), dim=1).detach()
+
+    query = embed(literal.encoder_q, first)
+    order = key_shuffle(RECIPE.seed, 3, 8)
+    key, swapped = torch.empty(8, 8), torch.empty(8, 8)
+    key[order] = embed(literal.encoder_k, second[order])
+    swapped[order] = embed(literal.encoder_k, swaps[order])
+    losses, hits, logits = [], 0, []
+    for i in range(8):
+        positive = math.exp(float(query[i] @ key[i]) / 0.2)
+        negatives = [math.exp(float(query[i] @ queue[:, j]) / 0.2) for j in range(20)]
+        if present[i]:
+            logits.append(float(query[i] @ swapped[i]) / 0.2)
+            negatives.append(math.exp(logits[-1]))
+            hits += positive > negatives[-1]
+        losses.append(-math.log(positive / (positive + sum(negatives))))
+    assert output.loss.item() == pytest.approx(sum(losses) / 8, rel=1e-5)
+    scalars = {name: value.item() for name, value in output.scalars.items()}
+    assert scalars["swap"] == pytest.approx(sum(logits) / 6, rel=1e-4)
+    assert scalars["swap_accuracy"] == pytest.approx(hits / 6)
+    assert scalars["swap_rate"] == 6 / 8
+    assert_close(moco.queue[:, :8], key.T)
+    assert int(moco.queue_ptr) == 8
+    assert all(p.grad is None for p in moco.encoder_k.parameters())
+    assert all(p.grad.isfinite().all() for p in moco.encoder_q.parameters())
+    # What is recorded of the queue is what a run without swaps records.
+    expected = plain(step_of((first, second), 3)).scalars
+    assert expected == {name: output.scalars[name] for name in expected}
+
+
+def test_without_any_swap_the_loss_is_that_of_the_queue():
+    recipe = dataclasses.replace(RECIPE, moco=dataclasses.replace(RECIPE.moco, swap_negatives=True))
+    none = Swaps(views(seed=1)[0], torch.zeros(8, dtype=torch.bool))
+    output = MoCo(recipe, DATA)(dataclasses.replace(step_of(views()), swaps=none))
+    assert torch.equal(output.loss, MoCo(RECIPE, DATA)(step_of(views())).loss)
+    assert output.scalars["swap"] == output.scalars["swap_accuracy"] == 0
+    with pytest.raises(ValueError, match="swaps must be given with moco.swap_negatives, got none"):
+        MoCo(recipe, DATA)(step_of(views()))

@@ -68,12 +68,33 @@ from dilo.train.recipes.recipe import recipe_from_dict
         ("moco.momentum=nan", r"moco.momentum must be finite and below 2\*\*64, got nan"),
         ("views.blur_sigma=[-1, 2]", r"views.blur_sigma must be 0 < low <= high <= 1000, got"),
         ("views.blur_sigma=[2, 1]", r"views.blur_sigma must be 0 < low <= high <= 1000, got"),
+        (
+            "paste.from_epoch=200",
+            r"paste.from_epoch must be >= 0 and less than optimizer.epochs, 20",
+        ),
+        ("paste.from_epoch=-1", r"paste.from_epoch must be >= 0 .*, got -1"),
+        ("paste.views=key", r"paste.views must be one of 'both', 'query', got 'key'"),
+        ("views.min_object=2", r"views.min_object must be in \[0, 1\], got 2.0"),
+        ("moco.swap_negatives=1", r"moco.swap_negatives must be bool, got 1"),
         ("paste.blend_sigma=1e9", r"paste.blend_sigma must be at most 4096, got 1000000000.0"),
     ],
 )
 def test_what_is_no_recipe_is_refused_by_name(override, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe("moco-v2", [override])
+
+
+def test_the_centre_crop_of_an_evaluation_cannot_be_asked_for_the_object():
+    message = "views.min_object > 0 needs views.crop random, got 'center'"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("moco-v2", ["views.crop=center", "views.min_object=0.2"])
+
+
+def test_matched_negatives_are_mocos():
+    for name in ("naive", "simclr", "supervised"):
+        message = f"moco.swap_negatives = true needs method moco, got '{name}'"
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(name, ["moco.swap_negatives=true"])
 
 
 def test_plain_values_fill_a_recipe_section_by_section():
