@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from programs import call, run
-from proof_answers import NETWORKS, compare, draw_results, network_folder, question_all, table
+from proof_answers import compare, draw_results, network_folder, question_all, table
 from proof_pictures import (
     compose_all,
     draw_pictures,
@@ -63,18 +63,17 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="class folders, to train on")
     parser.add_argument("--test", type=Path, required=True, help="the same classes, to ask about")
     parser.add_argument("--out", type=Path, default=Path("proof"), help="folder; resumed if there")
-    parser.add_argument("--recipe", default=RECIPE, help="of both trainings (default: proof.toml)")
     parser.add_argument("--tiny", action="store_true", help="only see that everything runs")
     options = parser.parse_args()
     try:
         size = TINY if options.tiny else Size()
-        prove(options.images, options.test, options.out, options.recipe, size)
+        prove(options.images, options.test, options.out, size)
     except DiloError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(3)
 
 
-def prove(images: Path, test: Path, out: Path, recipe: Path | str, size: Size) -> None:
+def prove(images: Path, test: Path, out: Path, size: Size) -> None:
     """Run what is missing of the experiment."""
     classes = require_classes(images, test)
     training = photographs(images, out / "photographs" / "train", size.objects)
@@ -82,16 +81,14 @@ def prove(images: Path, test: Path, out: Path, recipe: Path | str, size: Size) -
     partners = pair_classes(classes)
     pictures = compose_all(training, asked, partners, out)
     prepare_training(out)
-    train = ("dilo-train", *training_data(out), "--recipe", recipe)
-    train += tuple(word for change in size.changes for word in ("--set", change))
-    call(*train, "--preview", out / "views.png")
-    train_all(train, out, range(size.seeds))
+    recipe = ("--recipe", RECIPE, *(word for change in size.changes for word in ("--set", change)))
+    call("dilo-train", *training_data(out), *recipe, "--preview", out / "views.png")
+    train_all(out, recipe, range(size.seeds))
     draw_pictures(training, asked, pictures, out)
     found = question_all(test, out, pictures, partners, range(size.seeds))
     record = {
         "partners": partners,
         "pictures": {kind: len(composed) for kind, composed in pictures.items()},
-        "recipe": str(recipe),
         "tiny": size is TINY,
         "measures": [compare(question, found) for question in found["untrained"][0]],
     }
@@ -109,27 +106,25 @@ def prove(images: Path, test: Path, out: Path, recipe: Path | str, size: Size) -
     )
 
 
-def train_all(train: Sequence[object], out: Path, seeds: Sequence[int]) -> None:
+def train_all(out: Path, recipe: Sequence[object], seeds: Sequence[int]) -> None:
     """Train all networks, as many at the same time as there are cores."""
-    jobs = [(pasting, seed) for seed in seeds for pasting in (False, True)]
+    arms = {
+        "without paste": (*training_data(out)[:2], *recipe, "--set", "paste.probability=0"),
+        "with paste": (*training_data(out), *recipe),
+    }
+    jobs = [(network, seed) for seed in seeds for network in arms]
     cores = 1 if torch.cuda.is_available() else os.cpu_count() or 1
     lanes = min(cores, len(jobs))
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores // lanes))}
 
     def work(lane: int) -> None:
-        for pasting, seed in jobs[lane::lanes]:
-            options = (
-                "--set",
-                f"seed={seed}",
-                "--out",
-                network_folder(out, NETWORKS[1 + pasting], seed),
-            )
-            if not pasting:
-                options += ("--set", "paste.probability=0")
+        for network, seed in jobs[lane::lanes]:
+            folder = network_folder(out, network, seed)
             with (out / f"lane-{lane}.log").open("a") as log:
                 # Several progress bars would write over each other.
                 how = {"env": environment} | ({"stderr": log} if lane else {})
-                run(*train, *options, "--workers", 0, **how)
+                seeding = ("--set", f"seed={seed}", "--workers", 0, "--out", folder)
+                run("dilo-train", *arms[network], *seeding, **how)
 
     with ThreadPoolExecutor(lanes) as pool:
         for result in as_completed([pool.submit(work, lane) for lane in range(lanes)]):

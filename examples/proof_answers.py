@@ -165,7 +165,8 @@ def answers(
 
 def vote(bank: Features, asked: Features) -> Tensor:
     """Let the neighbours vote, as dilo-eval knn does."""
-    similarities, rows = nearest(bank.vectors, asked.vectors, k=K)
+    k = min(K, len(bank.labels))
+    similarities, rows = nearest(bank.vectors, asked.vectors, k=k)
     scores = knn_scores(
         similarities, bank.labels[rows], temperature=TEMPERATURE, classes=len(bank.classes)
     )

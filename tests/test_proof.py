@@ -35,7 +35,7 @@ def experiment(module_folder):
     """Run all of the tiny experiment once."""
     images, test = (write_photographs(module_folder / name) for name in ("images", "test"))
     out = module_folder / "proof"
-    proof.prove(images, test, out, proof.RECIPE, proof.TINY)
+    proof.prove(images, test, out, proof.TINY)
     return images, test, out
 
 
@@ -55,7 +55,7 @@ def test_a_tiny_proof_leaves_pictures_and_numbers_and_does_nothing_again(experim
     assert record["tiny"]
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.h5")}
     assert before
-    proof.prove(images, test, out, proof.RECIPE, proof.TINY)
+    proof.prove(images, test, out, proof.TINY)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.h5")} == before
     assert json.loads((out / "results.json").read_text()) == record
     assert "dilo-eval features" not in capfd.readouterr().out
