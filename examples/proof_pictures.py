@@ -25,6 +25,9 @@ from dilo.train.augment.paste import paste
 
 #: Share of the training pictures that stand on the background of their class's partner.
 LIES = 0.95
+#: Backgrounds of a class. So few, cut from photographs of the class, tell it well: each lies again
+#: and again, as the water behind water birds does.
+BACKGROUNDS = 8
 #: Side of a composed picture, in pixels.
 SIDE = 96
 #: A photograph serves if its mask is an object: if it covers such a share of the photograph, and
@@ -151,40 +154,57 @@ def compose_all(
     training: Photographs, asked: Photographs, partners: Mapping[str, str], out: Path
 ) -> dict[str, list[Composed]]:
     """Compose the pictures to train on, those that a fair read-out learns from, those to ask."""
+    lenders = choose_backgrounds(training.backgrounds)
     kinds = {"lying": (training, lying), "fair": (training, fair), "test": (asked, fair)}
     pictures = {}
     for number, (kind, (source, draw)) in enumerate(kinds.items()):
         rng = np.random.default_rng(number)
         record = out / "pictures" / f"{kind}.json"
         if not record.exists():
-            composed = compose(source, partial(draw, partners, rng), out / "pictures" / kind, rng)
+            behind = Behind(training.backgrounds, lenders, partial(draw, partners, rng))
+            composed = compose(source, behind, out / "pictures" / kind, rng)
             write_text(record, json.dumps(composed))
         pictures[kind] = [Composed(*row) for row in json.loads(record.read_text())]
     return pictures
 
 
+def choose_backgrounds(store: BackgroundStore) -> dict[str, list[int]]:
+    """Choose the backgrounds of each class, evenly spaced among all: their rows in the store."""
+    rows: dict[str, list[int]] = {}
+    for row, path in enumerate(sources(store)):
+        rows.setdefault(class_of(path), []).append(row)
+    return {
+        name: [lent[len(lent) * place // BACKGROUNDS] for place in range(BACKGROUNDS)]
+        for name, lent in rows.items()
+    }
+
+
+class Behind(NamedTuple):
+    """What objects are set on."""
+
+    backgrounds: BackgroundStore
+    #: Rows of the backgrounds of each class.
+    lenders: Mapping[str, list[int]]
+    #: From the class of an object to that of its background.
+    draw: Callable[[str], str]
+
+
 def compose(
-    source: Photographs,
-    draw: Callable[[str], str],
-    folder: Path,
-    rng: np.random.Generator,
+    source: Photographs, behind: Behind, folder: Path, rng: np.random.Generator
 ) -> list[Composed]:
     """Set each object on a background of a class that is drawn, and save the pictures."""
-    lenders: dict[str, list[int]] = {}
-    for row, path in enumerate(sources(source.backgrounds)):
-        lenders.setdefault(class_of(path), []).append(row)
     composed = []
     for path in source.objects:
-        row = int(rng.choice(lenders[draw(class_of(path))]))
-        behind = square_crop(source.backgrounds[row], rng.random(), SIDE)
+        row = int(rng.choice(behind.lenders[behind.draw(class_of(path))]))
+        square = square_crop(behind.backgrounds[row], rng.random(), SIDE)
+        background = torch.from_numpy(square).permute(2, 0, 1)
         image, alpha = read_crops(source.folder.root / path, source.masks[path], SIDE)
+        pixels = paste(image[None] / 255, alpha[None] / 255, background[None] / 255)[0]
         picture = Path(path).with_suffix(".png")
         (folder / picture).parent.mkdir(parents=True, exist_ok=True)
-        background = torch.from_numpy(behind).permute(2, 0, 1)
-        pixels = paste(image[None] / 255, alpha[None] / 255, background[None] / 255)[0]
         array = (255 * pixels).round().byte().permute(1, 2, 0).numpy()
         Image.fromarray(array).save(folder / picture)
-        composed.append(Composed(picture.as_posix(), path, source.backgrounds.source(row)))
+        composed.append(Composed(picture.as_posix(), path, behind.backgrounds.source(row)))
     return composed
 
 

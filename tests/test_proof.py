@@ -47,7 +47,8 @@ def composed(out: Path, kind: str) -> list[proof_pictures.Composed]:
 def test_a_tiny_proof_leaves_pictures_and_numbers_and_does_nothing_again(experiment, capfd):
     images, test, out = experiment
     for name in ("composed.png", "views.png", "results.png", "retrieval-0/retrieval.png"):
-        assert Image.open(out / name).width > 100
+        with Image.open(out / name) as picture:
+            assert picture.width > 100
     record = json.loads((out / "results.json").read_text())
     assert [set(measure["networks"]) for measure in record["measures"]] == [
         set(proof_answers.NETWORKS)
