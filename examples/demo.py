@@ -9,21 +9,17 @@ saw. Which photograph is it of?
 import argparse
 import json
 import os
-import shlex
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import skimage.data
 import torch
 from PIL import Image
+from programs import finish, run, start
 from torchvision.models import resnet18
-
-Program = subprocess.Popen[str]
 
 RECIPE = Path(__file__).with_name("demo.toml")
 PHOTOGRAPHS = {
@@ -186,28 +182,6 @@ def table_row(background: str, right: list[float]) -> str:
     """Lay out a line of the table: untrained, without paste, with paste."""
     untrained, without, pasted = (f"{share:.0f} %" for share in right)
     return f"{background:<44}{untrained:>10}{without:>15}{pasted:>12}\n"
-
-
-def run(program: str, *arguments: object) -> str:
-    """Run one of the three programs to its end, and give its standard output."""
-    return finish(start(program, *arguments))
-
-
-def start(program: str, *arguments: object, **how: Any) -> Program:
-    """Show a command of one of the three programs, and start it, as `subprocess.Popen` takes it."""
-    words = [str(argument) for argument in arguments]
-    print(f"\n$ {shlex.join([program, *words])}", flush=True)
-    package = {"dilo-prep": "pipeline", "dilo-train": "train", "dilo-eval": "eval"}[program]
-    command = [sys.executable, "-m", f"dilo.{package}", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **how)
-
-
-def finish(program: Program) -> str:
-    """Wait for a program, and end with it if it failed."""
-    output, _ = program.communicate()
-    if program.returncode:
-        sys.exit(program.returncode)
-    return output
 
 
 if __name__ == "__main__":

@@ -1,27 +1,16 @@
 """The demo: its pictures, questions and table; the training is the programs', tested elsewhere."""
 
-import importlib.util
 import json
-from pathlib import Path
 
+import demo
 import pytest
 from support.cli import invoke
 from support.probes import write_small
 
 from dilo.pipeline.cli import main as prep
 
-ROOT = Path(__file__).parents[1]
 
-
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_networks_are_asked_by_the_program_and_their_answers_read(demo, tmp_path, monkeypatch):
+def test_networks_are_asked_by_the_program_and_their_answers_read(tmp_path, monkeypatch):
     photographs = {name: demo.PHOTOGRAPHS[name] for name in ("coffee", "rocket")}
     monkeypatch.setattr(demo, "PHOTOGRAPHS", photographs)
     monkeypatch.setattr(demo, "PICTURES", 2)
@@ -42,12 +31,12 @@ def test_networks_are_asked_by_the_program_and_their_answers_read(demo, tmp_path
     assert (tmp_path / "answers" / "retrieval.png").exists()
 
 
-def test_no_background_of_a_question_is_a_photograph_of_the_training(demo):
+def test_no_background_of_a_question_is_a_photograph_of_the_training():
     assert not demo.UNSEEN.keys() & demo.PHOTOGRAPHS.keys()
     assert not set(demo.UNSEEN.values()) & set(demo.PHOTOGRAPHS.values())
 
 
-def test_a_program_that_fails_ends_the_demo_with_its_status(demo):
+def test_a_program_that_fails_ends_the_demo_with_its_status():
     with pytest.raises(SystemExit) as ended:
         demo.run("dilo-prep", "status", "nowhere")
     assert ended.value.code == 2
