@@ -71,7 +71,7 @@ def _squared_difference(image: NDArray[np.uint8], r: int, c: int, y: int, x: int
     """Compute the squared difference of two pixels, summed over the channels."""
     total = 0
     for channel in range(3):
-        difference = np.int64(image[r, c, channel]) - np.int64(image[y, x, channel])
+        difference = int(image[r, c, channel]) - int(image[y, x, channel])
         total += difference * difference
     return total
 
