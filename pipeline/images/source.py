@@ -184,12 +184,12 @@ def holds_images(path: Path) -> bool:
     return path.is_dir() or is_archive(path)
 
 
-def open_images(path: Path, store: Path | None = None) -> ImageSource:
+def open_images(path: Path | str, store: Path | None = None) -> ImageSource:
     """Open what `--images` names.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         A folder of images; a tar, a zip, or a folder in one; a folder of tars.
     store : Path, optional
         A store of these images, which may keep what is needed to read them quickly.
@@ -209,6 +209,7 @@ def open_images(path: Path, store: Path | None = None) -> ImageSource:
     from dilo.pipeline.images.archives import ArchiveSource
     from dilo.pipeline.images.folder import FolderSource
 
+    path = Path(path)
     if path.is_dir():
         files = archives_in(path)
         return ArchiveSource(path, path, files, store=store) if files else FolderSource(path)
