@@ -68,7 +68,8 @@ class Listing:
     def wants(self, name: str) -> bool:
         """Check whether a member is an image or the class of one, and count what is not read."""
         extension = extension_of(name)
-        self.unread[extension] += extension in UNREAD_EXTENSIONS
+        if extension in UNREAD_EXTENSIONS:
+            self.unread[extension] += 1
         return extension in EXTENSIONS or extension == LABEL_EXTENSION
 
     def add(self, name: str, offset: int, stored: int, size: int, kind: int, crc: int = 0) -> None:

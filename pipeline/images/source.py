@@ -185,12 +185,12 @@ def holds_images(path: Path) -> bool:
     return path.is_dir() or is_archive(path)
 
 
-def open_images(path: Path, store: Path | None = None) -> ImageSource:
+def open_images(path: Path | str, store: Path | None = None) -> ImageSource:
     """Open what `--images` names.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         A folder of images; a tar, a zip, or a folder in one; a folder of tars; images that
         `dilo-prep pack` packed.
     store : Path, optional
@@ -213,6 +213,7 @@ def open_images(path: Path, store: Path | None = None) -> ImageSource:
     from dilo.pipeline.images.packable import packable_kind
     from dilo.pipeline.images.packed import open_packed
 
+    path = Path(path)
     if kind := packable_kind(path):
         raise DiloError(
             f"--images {path} is {kind}, which is read in order, once: run dilo-prep pack --images "

@@ -85,19 +85,17 @@ def _add(
     """Add a member, if it is an image, a link to one, or the class of one."""
     if member.isdir() or not listing.wants(name):
         return
-    place = begin + member.offset_data, member.size, member.size
-    if member.issym():
-        listing.links[name] = posixpath.normpath(
-            posixpath.join(posixpath.dirname(name), member.linkname)
-        )
+    if extension_of(name) == LABEL_EXTENSION:
+        if member.isreg() and member.size <= 4 * MAX_LABEL:
+            content = tar.extractfile(member)
+            listing.add_label(name, content.read() if content is not None else b"")
+    elif member.issym():
+        folder = posixpath.dirname(name)
+        listing.links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
     elif member.islnk():
         listing.links[name] = member_path(member.linkname, name)
-    elif not member.isreg():  # a pipe or a device
-        return
-    elif extension_of(name) == LABEL_EXTENSION:
-        if member.size <= 4 * MAX_LABEL and (content := tar.extractfile(member)) is not None:
-            listing.add_label(name, content.read())
-    else:
+    elif member.isreg():  # no pipe or device
+        place = begin + member.offset_data, member.size, member.size
         listing.add(name, *place, SPARSE if member.issparse() else RAW)
 
 

@@ -57,13 +57,13 @@ def list_zip(
 def _add(listing: Listing, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
     """Add a member: an image, a link to one, or the class of one."""
     is_short = member.file_size <= 4 * MAX_LABEL and not member.flag_bits & _ENCRYPTED
-    if stat.S_ISLNK(member.external_attr >> 16) and is_short:
-        target = archive.read(member).decode("utf-8", "surrogateescape")
-        listing.links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
-        return
     if extension_of(name) == LABEL_EXTENSION:
         if is_short:
             listing.add_label(name, archive.read(member))
+        return
+    if stat.S_ISLNK(member.external_attr >> 16) and is_short:
+        target = archive.read(member).decode("utf-8", "surrogateescape")
+        listing.links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
         return
     kind = _KINDS.get(member.compress_type, COMPRESSED)
     if member.flag_bits & _ENCRYPTED:
