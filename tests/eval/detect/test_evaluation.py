@@ -70,7 +70,8 @@ def test_a_run_gets_a_record_a_detector_its_detections_and_a_sheet(backbone, voc
     place = folder / "seed-0"
     test = read_voc(voc, 2007, "test", subset=True)
     assert len(read_detections(place / run.DETECTIONS, test)) == 2
-    assert Image.open(place / run.SHEET).width > 100
+    with Image.open(place / run.SHEET) as sheet:
+        assert sheet.width > 100
     detector = load_detector(place / "detector.pth")
     assert detector.classes == test.classes
     found = detector.detect(np.zeros((60, 80, 3), np.uint8))
