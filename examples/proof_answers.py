@@ -250,5 +250,5 @@ def draw_results(measures: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_xlabel("%")
     axes.grid(axis="x", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     write_figure(figure, path)
