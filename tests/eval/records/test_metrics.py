@@ -119,6 +119,12 @@ def test_baselines_and_maps_of_no_network_are_no_numbers_of_a_run(of):
 
 #: Every number, which way is better, and why: written by hand, not taken from the table.
 DIRECTIONS = {
+    **{
+        ("detect", f"results.{kind}.{name}"): "more"
+        for kind in ("box", "mask")
+        for name in ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    },
+    ("detect", "per_class.box.*"): "more",
     ("discovery", "methods.*.numbers.corloc"): "more",
     ("discovery", "methods.*.numbers.overlap"): "more",
     ("knn", "results.*.top1"): "more",  # right answers
