@@ -306,7 +306,9 @@ class _Session:
         result = ProbeResult(
             curve=tuple(self.curve),
             per_class=per_class(ranks[read], test.labels[read], test.classes),
-            outcomes=last_outcomes(self.settings["test"], paths, ranks[read]),
+            outcomes=distributed.on_rank_zero(
+                lambda: last_outcomes(self.settings["test"], paths, ranks[read])
+            ),
             classes=len(self.train.classes),
             train_images=len(self.train.names) - len(self.unreadable),
             test_images=int(read.sum()),
