@@ -253,7 +253,9 @@ def test_a_kind_that_is_not_known_is_refused(tmp_path):
     create_store(tmp_path, PLAN, NAMES)
     text = (tmp_path / "plan.json").read_text().replace('"masks"', '"sounds"')
     (tmp_path / "plan.json").write_text(text)
-    with pytest.raises(StoreError, match="kind must be one of masks, backgrounds, images, got 'sounds'"):
+    with pytest.raises(
+        StoreError, match="kind must be one of masks, backgrounds, images, got 'sounds'"
+    ):
         Plan.load(tmp_path)
 
 

@@ -59,7 +59,10 @@ OTHERS = {
     "script": (script(), "a program of TorchScript: save its weights alone"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(9), "a file of HDF5: give a checkpoint"),
     "pickle": (b"\x80\x04}.", "a pickle that torch.save did not write: copy it again"),
-    "safetensors": (bytes([9]) + bytes(7) + b'{"a": {}}', "a file of safetensors: dilo-eval and --init read those"),
+    "safetensors": (
+        bytes([9]) + bytes(7) + b'{"a": {}}',
+        "a file of safetensors: dilo-eval and --init read those",
+    ),
     "noise": (b"\x93\x00\xff\x12" * 99, "bytes of another kind: copy it again"),
 }
 
