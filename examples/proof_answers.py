@@ -15,7 +15,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import linear
 
-from dilo.eval.backgrounds.metrics import mean_difference
+from dilo.eval.common.outcomes import mean_difference
 from dilo.eval.common.panels import write_figure
 from dilo.eval.common.plots import COLOURS
 from dilo.eval.common.tables import text_table
@@ -186,7 +186,9 @@ def compare(question: str, found: Mapping[str, Sequence[Mapping[str, Tensor]]]) 
     shares = {name: (scale * share[:, valid].mean(1)).tolist() for name, share in hits.items()}
     differences = (hits["with paste"] - hits["without paste"])[:, valid]
     by_seed = (scale * differences.mean(1)).tolist()
-    images = mean_difference(differences.mean(0)) if differences.shape[1] > 1 else None
+    images = (
+        mean_difference(differences.mean(0).double().numpy()) if differences.shape[1] > 1 else None
+    )
     return {
         "question": question,
         "networks": {

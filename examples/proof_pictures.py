@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from programs import call
 
-from dilo.eval.backgrounds.variations import read_crops
+from dilo.eval.backgrounds.variations import crop_both
 from dilo.eval.common.results import write_image
 from dilo.eval.features.folders import LabelledFolder, labelled_folder
 from dilo.pipeline.backgrounds.store import BackgroundStore
@@ -198,7 +198,8 @@ def compose(
         row = int(rng.choice(behind.lenders[behind.draw(class_of(path))]))
         square = square_crop(behind.backgrounds[row], rng.random(), SIDE)
         background = torch.from_numpy(square).permute(2, 0, 1)
-        image, alpha = read_crops(source.folder.root / path, source.masks[path], SIDE)
+        photograph = decode(source.folder.root / path)
+        image, alpha = crop_both(photograph, source.masks[path], SIDE)
         pixels = paste(image[None] / 255, alpha[None] / 255, background[None] / 255)[0]
         picture = Path(path).with_suffix(".png")
         (folder / picture).parent.mkdir(parents=True, exist_ok=True)
