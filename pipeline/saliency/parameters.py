@@ -265,7 +265,7 @@ class GrabCutParameters:
     #: A larger image is reduced to this side, in pixels, before it is cut
     cut_side: int = 80
     #: Weight of a link between equal colours: 50 in the paper, at full size
-    edge_weight: float = 15.0
+    edge_weight: float = 20.0
     #: Colour models are fitted to the image at this side, if it is larger: neighbours repeat
     #: each other
     model_side: int = 40

@@ -11,13 +11,14 @@ from dilo.eval.cli import main
 from dilo.pipeline.common import extras
 
 #: Commands that do without.
-WITHOUT = {"saliency", "report"}
+WITHOUT = {"saliency", "report", "table"}
 #: What the file is called that a command writes.
 SUFFIX = {"features": ".h5", "export": ".pth"}
 #: What a command needs besides the options that it cannot do without.
 BESIDES = {
     "backgrounds": ("classifiers", "images", "masks"),
-    "knn": ("checkpoint",),
+    "detect": ("voc",),
+    "knn": ("checkpoints",),
     "localize": ("classifiers", "truth"),
 }
 

@@ -76,7 +76,7 @@ def test_without_hard_objects_images_that_have_no_others_do_not_count(voc, tmp_p
 def test_features_of_any_network_find_boxes_and_a_list_says_on_which_images(voc, tmp_path):
     torch.manual_seed(0)
     torch.save(resnet18().state_dict(), tmp_path / "random.pth")
-    (tmp_path / "list.txt").write_text("3\n1.jpg\n")
+    (tmp_path / "list.txt").write_text("3\n1\n")
     result = discover(
         *(voc, "--checkpoint", tmp_path / "random.pth", "--list", tmp_path / "list.txt"),
         *("--out", tmp_path / "out", "--json"),

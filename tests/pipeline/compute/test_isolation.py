@@ -34,7 +34,7 @@ def test_a_shard_built_apart_is_the_shard_built_at_home(tmp_path):
 
 def test_what_the_process_refuses_is_said_in_its_words(tmp_path):
     builder = planned(tmp_path)
-    builder.images.rename(tmp_path / "elsewhere")
+    builder.images.path.rename(tmp_path / "elsewhere")
     with pytest.raises(DiloError, match="is the disk mounted"):
         IsolatedBuilder(builder).build(0)
 
