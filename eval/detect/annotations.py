@@ -72,8 +72,8 @@ class DetectionSet:
 
     def trainable(self) -> "DetectionSet":
         """Leave out the images whose objects are all crowds, or that have none."""
-        kept = tuple(image for image in self.images if not image.crowd.all())
-        return self if len(kept) == len(self.images) else self._part(kept, self.name)
+        images = tuple(image for image in self.images if not image.crowd.all())
+        return self if len(images) == len(self.images) else self._part(images, self.name)
 
     def chosen(self, image_ids: Collection[int | str], name: str) -> "DetectionSet":
         """Take the images of these ids, in the order that they have here."""

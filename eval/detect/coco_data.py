@@ -37,11 +37,11 @@ def coco_paths(root: Path, split: str) -> tuple[Path, Path]:
     images = root / split
     annotations = root / "annotations" / f"instances_{split}.json"
     if not images.is_dir() or not annotations.is_file():
-        there = sorted(escaped(path.name) for path in root.iterdir()) if root.is_dir() else []
+        entries = sorted(escaped(path.name) for path in root.iterdir()) if root.is_dir() else []
         missing = images if annotations.is_file() else annotations
         raise DiloError(
             f"--coco {root} must hold {split} and annotations/instances_{split}.json, got "
-            f"{first_few(there) or 'nothing'}, and no {missing}: unpack COCO's archives there"
+            f"{first_few(entries) or 'nothing'}, and no {missing}: unpack COCO's archives there"
         )
     return images, annotations
 

@@ -123,8 +123,8 @@ def _quietly(function: Any, *arguments: Any) -> Any:
 
 def _mean(precision: Any) -> float | None:
     """Average over what there is; -1 stands for what is not."""
-    there = precision[precision > -1]
-    return 100 * float(np.mean(there)) if there.size else None
+    defined = precision[precision > -1]
+    return 100 * float(np.mean(defined)) if defined.size else None
 
 
 def _per_cent(value: float) -> float | None:

@@ -150,10 +150,10 @@ class Heads(RoIHeads):  # type: ignore[misc]
             return [], self._losses(features, proposals, image_shapes, targets)
         maps = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
         scores, deltas = self.box_predictor(maps)
-        found = self.postprocess_detections(scores, deltas, proposals, image_shapes)
+        results = self.postprocess_detections(scores, deltas, proposals, image_shapes)
         detections = [
             {"boxes": boxes, "scores": certainties, "labels": labels}
-            for boxes, certainties, labels in zip(*found, strict=True)
+            for boxes, certainties, labels in zip(*results, strict=True)
         ]
         if self.mask_predictor is not None:
             boxes = [each["boxes"] for each in detections]
@@ -185,8 +185,8 @@ class Heads(RoIHeads):  # type: ignore[misc]
             "loss_box_reg": functional.l1_loss(own, wanted, reduction="sum") / len(labels),
         }
         if self.mask_predictor is not None and targets is not None:
-            kept = [torch.where(each > 0)[0] for each in drawn]
-            boxes = [box[place] for box, place in zip(proposals, kept, strict=True)]
+            positives = [torch.where(each > 0)[0] for each in drawn]
+            boxes = [box[place] for box, place in zip(proposals, positives, strict=True)]
             pooled = self._mask_maps(features, boxes, image_shapes, maps[foreground])
             masks = self.mask_predictor(pooled)
             truth = [
@@ -195,7 +195,9 @@ class Heads(RoIHeads):  # type: ignore[misc]
                     box.detach().cpu().numpy(),
                     masks.shape[-1],
                 )
-                for target, matched, place, box in zip(targets, objects, kept, boxes, strict=True)
+                for target, matched, place, box in zip(
+                    targets, objects, positives, boxes, strict=True
+                )
             ]
             losses["loss_mask"] = _mask_loss(masks, labels[foreground], torch.cat(truth))
         return losses

@@ -85,16 +85,16 @@ def _of_image(image: Annotated, result: dict[str, Tensor], shape: torch.Size) ->
     ratios = boxes.new_tensor([image.width / width, image.height / height] * 2)
     limits = boxes.new_tensor([image.width, image.height] * 2)
     boxes = torch.minimum((boxes * ratios).clamp(min=0), limits)
-    kept = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
-    boxes = boxes[kept]
+    nonempty = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+    boxes = boxes[nonempty]
     masks = None
     if "masks" in result:
-        masks = pasted_masks(result["masks"][kept], boxes, (image.height, image.width))
+        masks = pasted_masks(result["masks"][nonempty], boxes, (image.height, image.width))
     return Detections(
         image_id=image.image_id,
         boxes=_array(boxes).astype(np.float32),
-        scores=_array(result["scores"][kept].float()).astype(np.float32),
-        labels=_array(result["labels"][kept]).astype(np.int64) - 1,
+        scores=_array(result["scores"][nonempty].float()).astype(np.float32),
+        labels=_array(result["labels"][nonempty]).astype(np.int64) - 1,
         masks=masks,
     )
 

@@ -88,10 +88,13 @@ def train_and_score(
 
 def _score(data: DetectionSet, path: Path, *, masks: bool) -> tuple[ApScores, ApScores | None]:
     """Score the boxes of a file by the rule of the set, and masks by COCO's if there are any."""
-    found = read_detections(path, data)
+    detections = read_detections(path, data)
     if data.rule != "coco":
-        return voc_scores(data, found), None
-    return coco_scores(data, found), coco_scores(data, found, "segm") if masks else None
+        return voc_scores(data, detections), None
+    return (
+        coco_scores(data, detections),
+        coco_scores(data, detections, "segm") if masks else None,
+    )
 
 
 def _train_and_find(
@@ -107,12 +110,12 @@ def _train_and_find(
         return signal
     detector = load_detector(folder / DETECTOR)
     detector.network.to(job.machine.device)
-    found = predict(detector, job.test, job.machine, say, stop)
+    detections = predict(detector, job.test, job.machine, say, stop)
 
     def write() -> None:
         """Write the pictures, and the detections last: they say that all is there."""
-        write_sheet(folder / SHEET, job.test, found)
-        write_detections(folder / DETECTIONS, found, job.test)
+        write_sheet(folder / SHEET, job.test, detections)
+        write_detections(folder / DETECTIONS, detections, job.test)
 
     distributed.on_rank_zero(write)
     return ""

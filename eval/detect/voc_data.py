@@ -83,10 +83,10 @@ def find_voc(root: Path, year: int) -> Path:
     places = (root / name, root / "VOCdevkit" / name, root)
     place = next((path for path in places[:2] if path.is_dir()), root)
     if place == root and root.resolve().name != name:
-        there = sorted(escaped(path.name) for path in root.iterdir()) if root.is_dir() else []
+        entries = sorted(escaped(path.name) for path in root.iterdir()) if root.is_dir() else []
         raise DiloError(
             f"--voc {root} must hold {name}, or VOCdevkit/{name}, got "
-            f"{first_few(there) or 'nothing'}: unpack VOC's archives there"
+            f"{first_few(entries) or 'nothing'}: unpack VOC's archives there"
         )
     if missing := [part for part in _FOLDERS if not (place / part).is_dir()]:
         raise DiloError(
@@ -99,10 +99,10 @@ def find_voc(root: Path, year: int) -> Path:
 def _read_ids(list_file: Path) -> list[str]:
     """Read a list of images, one id a line."""
     if not list_file.is_file():
-        there = sorted(path.stem for path in list_file.parent.glob("*.txt") if "_" not in path.stem)
+        lists = sorted(path.stem for path in list_file.parent.glob("*.txt") if "_" not in path.stem)
         raise DiloError(
             f"{list_file} must be a list of images, got no such file, but "
-            f"{first_few(there) or 'no list'}"
+            f"{first_few(lists) or 'no list'}"
             + (": unpack the archive of the test set" if list_file.stem == "test" else "")
         )
     lines: dict[str, int] = {}
@@ -131,8 +131,8 @@ def _require_files(folder: Path, ids: Sequence[str], list_file: Path) -> None:
         ("JPEGImages", ".jpg", "Annotations/{}.xml needs its image"),
         ("Annotations", ".xml", "JPEGImages/{}.jpg needs its annotation"),
     ):
-        there = {path.name for path in (folder / part).iterdir()}
-        missing = [name for name in ids if f"{name}{suffix}" not in there]
+        files = {path.name for path in (folder / part).iterdir()}
+        missing = [name for name in ids if f"{name}{suffix}" not in files]
         if missing:
             line = _line_of(list_file, missing[0])
             raise DiloError(

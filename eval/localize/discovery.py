@@ -222,17 +222,17 @@ def _complete(
     masks: Sequence[MaskSource],
 ) -> tuple[list[str], list[str]]:
     """Choose the images that have a file and every mask; name the others, if there may be any."""
-    kept = [
+    complete = [
         key for key in keys if key in photographs.files and all(key in mask.pairs for mask in masks)
     ]
-    missing = sorted(set(keys) - set(kept))
+    missing = sorted(set(keys) - set(complete))
     if missing and not request.allow_missing:
         raise DiloError(
             f"each image of --boxes {request.boxes} must be in --images {request.selection.root} "
             f"and have its mask, got {len(missing)} without ({missing[0]}): add what is missing, "
             "give --list with the images to take, or --allow-missing"
         )
-    return kept, missing
+    return complete, missing
 
 
 def _networks(request: DiscoveryRequest) -> list[Finder]:

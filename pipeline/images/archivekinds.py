@@ -26,7 +26,7 @@ _PROGRAMS = {"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz", "zstd": "unzstd
 
 def archives_in(folder: Path) -> tuple[str, ...]:
     """List the archives in a folder that holds no images of its own, at any depth; else none."""
-    found = []
+    archives = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -34,11 +34,11 @@ def archives_in(folder: Path) -> tuple[str, ...]:
                 if lower.startswith("."):
                     continue
                 if lower.endswith((*ENDINGS, *COMPRESSED_TARS)) and entry.is_file():
-                    found.append(entry.name)
+                    archives.append(entry.name)
                 elif lower.endswith(tuple(EXTENSIONS)) and entry.is_file():
                     return ()
-        if found and next(find_files(folder, EXTENSIONS), None) is None:
-            return tuple(sorted(found))
+        if archives and next(find_files(folder, EXTENSIONS), None) is None:
+            return tuple(sorted(archives))
     except (OSError, DiloError):  # whoever lists the folder says it
         pass
     return ()

@@ -109,11 +109,11 @@ def of_classes(
     """Leave out the images of other classes, and their classes; all stay where none would."""
     known = set(classes)
     own = folder_classes(names, source) if class_names is None else class_names
-    kept = [row for row, name in enumerate(own) if name in known]
-    if not kept or len(kept) == len(names):
+    rows = [row for row, name in enumerate(own) if name in known]
+    if not rows or len(rows) == len(names):
         return names, class_names
-    labels = None if class_names is None else [class_names[row] for row in kept]
-    return Names(names[row] for row in kept), labels
+    labels = None if class_names is None else [class_names[row] for row in rows]
+    return Names(names[row] for row in rows), labels
 
 
 def labels_digest(class_names: Sequence[str] | None) -> str:

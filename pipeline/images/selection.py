@@ -111,8 +111,8 @@ class ImageSelection:
         if not self._names_no_paths(lines[:TRIED]):
             return lines if not self.include else read_list(file, self.root, self.include)
         matches = matcher(self.include)
-        found = _resolve(lines, find(), file)
-        return lines if found is None else Names(filter(matches, found))
+        names = _resolve(lines, find(), file)
+        return lines if names is None else Names(filter(matches, names))
 
     def _names_no_paths(self, lines: Names) -> bool:
         """Check whether some lines name folders, or files that lie in folders, not paths."""

@@ -223,11 +223,11 @@ class Runner:
 
     def _wait(self, process: "subprocess.Popen[str]") -> None:
         """Wait for a program, and hand a signal on to it."""
-        told = False
+        signalled = False
         while process.poll() is None:
-            if self.stop.name and not told:
+            if self.stop.name and not signalled:
                 process.send_signal(signal.SIGTERM)
-                told = True
+                signalled = True
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK)
 

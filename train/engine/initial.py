@@ -124,10 +124,10 @@ def _require_streams(
 def _advice(content: object, weights: CheckpointWeights, source: Path, model: ModelRecipe) -> str:
     """Say what to set for a file's network, as far as it tells of that."""
     try:
-        told = infer_model(content, weights, source)
+        of_file = infer_model(content, weights, source)
     except CheckpointError:
         return "take other weights"
-    pairs = [(key, getattr(told, key)) for key in ("arch", "stem", "width")]
+    pairs = [(key, getattr(of_file, key)) for key in ("arch", "stem", "width")]
     changes = [
         f"--set model.{key}={value:g}" if key == "width" else f"--set model.{key}={value}"
         for key, value in pairs
@@ -191,8 +191,12 @@ def _new_head(head: Weights, encoder: nn.Module) -> str:
 
 def _head_words(head: Weights) -> str:
     """Describe a head."""
-    told = head_of(head)
-    return f"{told[0]} with {told[2]} outputs" if told else f"of {shown(first_few(list(head)))}"
+    described = head_of(head)
+    return (
+        f"{described[0]} with {described[2]} outputs"
+        if described
+        else f"of {shown(first_few(list(head)))}"
+    )
 
 
 def _others(method: Method) -> str:
@@ -209,8 +213,8 @@ def _others(method: Method) -> str:
 
 def _colour_notes(content: object, weights: CheckpointWeights, recipe: Recipe) -> list[str]:
     """Warn of weights that saw other colours than the recipe's views have."""
-    told = nested_get(content, "dilo", "recipe", "views", "space")
-    space = told if isinstance(told, str) else weights.space
+    recorded = nested_get(content, "dilo", "recipe", "views", "space")
+    space = recorded if isinstance(recorded, str) else weights.space
     if space == recipe.views.space:
         return []
     return [
