@@ -3,6 +3,7 @@
 import functools
 import os
 import resource
+import weakref
 from typing import NamedTuple
 
 from dilo.pipeline.errors import DiloError, ImageError
@@ -26,11 +27,8 @@ class _Handle:
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        descriptor = getattr(self, "descriptor", -1)
-        if descriptor >= 0:
-            os.close(descriptor)
+        # Not by __del__, which at the end of a program finds no `os` any more, and says so.
+        weakref.finalize(self, os.close, self.descriptor)
 
 
 def _max_open() -> int:

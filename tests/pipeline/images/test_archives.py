@@ -248,6 +248,16 @@ def test_a_thousand_archives_need_few_open_files(tmp_path):
     assert done.stdout == "1000\n"
 
 
+def test_an_archive_is_closed_in_silence_also_when_the_program_ends(tmp_path, monkeypatch):
+    path = tar_of({"a/1.jpg": b""}, tmp_path / "a.tar")
+    archivebytes.open_handle.cache_clear()
+    descriptor = archivebytes.open_handle(str(path)).descriptor
+    monkeypatch.setattr(archivebytes, "os", None)  # as modules are at the end
+    archivebytes.open_handle.cache_clear()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 def test_a_store_that_was_made_a_level_off_is_told_the_right_folder(tmp_path):
     path = tar_of({"train/a/1.jpg": b"", "val/a/2.jpg": b""}, tmp_path / "a.tar")
     assert open_images(path).whereabouts("a/1.jpg").endswith(f"give {path}/train")
