@@ -13,7 +13,7 @@ from dilo.eval.detect.recipe import (
     ScheduleRecipe,
     detection_recipe,
 )
-from dilo.train.recipes.schema import flat
+from dilo.train.recipes.schema import flat, merged
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def with_overrides(
         optimizer=dataclasses.replace(recipe.optimizer, batch=batch),
         schedule=schedule,
     )
-    return detection_recipe(_merged(_plain(changed), values or {}), f"protocol {protocol.name}")
+    return detection_recipe(merged(_plain(changed), values or {}), f"protocol {protocol.name}")
 
 
 def _scaled(schedule: ScheduleRecipe, ratio: float, warmup: int) -> ScheduleRecipe:
@@ -277,18 +277,6 @@ def _scaled(schedule: ScheduleRecipe, ratio: float, warmup: int) -> ScheduleReci
         milestones=tuple(round(step * ratio) for step in schedule.milestones),
         warmup=warmup,
     )
-
-
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Put values over others, section by section."""
-    merged = dict(values)
-    for key, value in changes.items():
-        section = merged.get(key)
-        if isinstance(section, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merged(section, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _plain(recipe: DetectionRecipe) -> dict[str, Any]:

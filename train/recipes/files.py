@@ -11,6 +11,7 @@ from dilo.pipeline.common.textfiles import parse_toml, read_text
 from dilo.pipeline.errors import ContentError, RecipeError, near, require_access
 from dilo.train.recipes.paper import PaperResult, paper_rows, published_from_dict
 from dilo.train.recipes.recipe import Recipe, recipe_from_dict
+from dilo.train.recipes.schema import merged
 
 RecipeT = TypeVar("RecipeT", covariant=True)
 
@@ -96,7 +97,7 @@ def _read(
             raise RecipeError(f"{source}: base must be the name of a recipe, got {base!r}")
         base_file = _read(base, f"{source}: base", kind, folder, (*chain, key))
         kind.make(base_file.values, base_file.source)  # so that a fault is told of its own file
-        values = _merge(base_file.values, values)
+        values = merged(base_file.values, values)
     if paper is not None and not isinstance(paper, Mapping):
         raise RecipeError(f"{source}: paper must be a section, got {paper!r}")
     return RecipeFile(
@@ -126,18 +127,6 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         return parse_toml(text, source)
     except ContentError as error:
         raise RecipeError(str(error)) from error
-
-
-def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Merge values into those of a base, sections key by key."""
-    result = dict(base)
-    for key, value in values.items():
-        section = result.get(key)
-        if isinstance(value, dict) and isinstance(section, dict):
-            result[key] = _merge(section, value)
-        else:
-            result[key] = value
-    return result
 
 
 def _summary(text: str) -> str:

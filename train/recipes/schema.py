@@ -28,6 +28,18 @@ def check_rules(rules: Iterable[Rule], source: str) -> None:
             raise RecipeError(f"{source}: {rule}, got {value!r}")
 
 
+def merged(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge values into those of a base, sections key by key."""
+    result = dict(base)
+    for key, value in values.items():
+        section = result.get(key)
+        if isinstance(value, Mapping) and isinstance(section, Mapping):
+            result[key] = merged(section, value)
+        else:
+            result[key] = value
+    return result
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Name nested values by dotted keys.
 
