@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dilo.pipeline.common.processes import is_alive, own_namespace
+from dilo.pipeline.errors import DiloError, require_access
 
 #: Seconds after which a file that is being written, which takes seconds, is nobody's.
 LEFTOVER_AGE = 86_400.0
@@ -108,6 +109,16 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def size_and_time(path: Path, rule: str) -> tuple[int, int]:
+    """Return the bytes of a file, and when it was written; `rule` ends the words if it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        require_access(error, path)
+        raise DiloError(f"{path} {rule} {error.strerror}") from error
+    return status.st_size, status.st_mtime_ns
 
 
 def flush_folder(folder: Path) -> None:

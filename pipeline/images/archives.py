@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from dilo.pipeline.common.cachefolder import cache_folder
+from dilo.pipeline.common.files import size_and_time
 from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError, require_access
 from dilo.pipeline.images.archivebytes import Archive, read_at, read_packed
@@ -275,12 +276,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 def _stat(path: Path) -> tuple[int, int]:
     """Return the bytes of an archive, and when it was written."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        require_access(error, path)
-        raise DiloError(f"{path} must be an archive of images: {error.strerror}") from error
-    return status.st_size, status.st_mtime_ns
+    return size_and_time(path, "must be an archive of images:")
 
 
 def _list(path: Path, on_progress: Callable[[int], object] | None) -> Listing:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from dilo.pipeline.common.files import size_and_time
 from dilo.pipeline.errors import DiloError, ImageError, first_few, require_access
 from dilo.pipeline.images.listing import (
     EXTENSIONS,
@@ -271,12 +272,7 @@ def _open(file: Path) -> Any:
 
 def _state(file: Path) -> tuple[int, int]:
     """Return the bytes of a file, and when it was written."""
-    try:
-        status = os.stat(file)
-    except OSError as error:
-        require_access(error, file)
-        raise DiloError(f"{file} must hold the images, got: {error.strerror}") from error
-    return status.st_size, status.st_mtime_ns
+    return size_and_time(file, "must hold the images, got:")
 
 
 def _faults() -> Any:
