@@ -189,7 +189,7 @@ def _cut(
         other = neighbors[node, link]
         if tree[node] == _SINK:
             node, other, link = other, node, 7 - link
-        orphan_count = _augment(node, other, link, neighbors, terminal, left, tree, parent, orphans)
+        orphan_count = _augment(node, other, link, neighbors, terminal, left, parent, orphans)
         tail = _adopt(
             orphan_count,
             orphans,
@@ -250,56 +250,70 @@ def _augment(
     neighbors: NDArray[np.int32],
     terminal: NDArray[np.float64],
     left: NDArray[np.float64],
-    tree: NDArray[np.int8],
     parent: NDArray[np.int8],
     orphans: NDArray[np.int32],
 ) -> int:
     """Fill the path through a link between the trees; return how many nodes it cuts off."""
     flow = left[near_source, link]
-    node = near_source
-    while parent[node] != _TERMINAL:
-        above = neighbors[node, parent[node]]
-        flow = min(flow, left[above, 7 - parent[node]])
-        node = above
-    flow = min(flow, terminal[node])
-    node = near_sink
-    while parent[node] != _TERMINAL:
-        flow = min(flow, left[node, parent[node]])
-        node = neighbors[node, parent[node]]
-    flow = min(flow, -terminal[node])
-
+    flow = min(flow, _room(near_source, True, neighbors, terminal, left, parent))
+    flow = min(flow, _room(near_sink, False, neighbors, terminal, left, parent))
     left[near_source, link] -= flow
     left[near_sink, 7 - link] += flow
-    count = 0
-    node = near_source
+    count = _push(near_source, True, flow, neighbors, terminal, left, parent, orphans, 0)
+    return _push(near_sink, False, flow, neighbors, terminal, left, parent, orphans, count)
+
+
+@compiled
+def _room(
+    node: int,
+    source: bool,
+    neighbors: NDArray[np.int32],
+    terminal: NDArray[np.float64],
+    left: NDArray[np.float64],
+    parent: NDArray[np.int8],
+) -> float:
+    """Compute what the way between a node and the terminal of its tree still carries."""
+    room: float = np.inf
     while parent[node] != _TERMINAL:
         d = parent[node]
         above = neighbors[node, d]
-        left[node, d] += flow
-        left[above, 7 - d] -= flow
-        if left[above, 7 - d] <= 0:
+        room = min(room, left[above, 7 - d] if source else left[node, d])
+        node = above
+    room = min(room, terminal[node] if source else -terminal[node])
+    return room
+
+
+@compiled
+def _push(
+    node: int,
+    source: bool,
+    flow: float,
+    neighbors: NDArray[np.int32],
+    terminal: NDArray[np.float64],
+    left: NDArray[np.float64],
+    parent: NDArray[np.int8],
+    orphans: NDArray[np.int32],
+    count: int,
+) -> int:
+    """Fill that way, and list behind `count` orphans the nodes it cuts off; return how many."""
+    while parent[node] != _TERMINAL:
+        d = parent[node]
+        above = neighbors[node, d]
+        if source:
+            left[above, 7 - d] -= flow
+            left[node, d] += flow
+            is_full = left[above, 7 - d] <= 0
+        else:
+            left[node, d] -= flow
+            left[above, 7 - d] += flow
+            is_full = left[node, d] <= 0
+        if is_full:
             parent[node] = _ORPHAN
             orphans[count] = node
             count += 1
         node = above
-    terminal[node] -= flow
-    if terminal[node] <= 0:
-        parent[node] = _ORPHAN
-        orphans[count] = node
-        count += 1
-    node = near_sink
-    while parent[node] != _TERMINAL:
-        d = parent[node]
-        above = neighbors[node, d]
-        left[above, 7 - d] += flow
-        left[node, d] -= flow
-        if left[node, d] <= 0:
-            parent[node] = _ORPHAN
-            orphans[count] = node
-            count += 1
-        node = above
-    terminal[node] += flow
-    if terminal[node] >= 0:
+    terminal[node] += -flow if source else flow
+    if terminal[node] <= 0 if source else terminal[node] >= 0:
         parent[node] = _ORPHAN
         orphans[count] = node
         count += 1
