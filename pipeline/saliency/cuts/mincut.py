@@ -279,8 +279,8 @@ def _room(
         above = neighbors[node, d]
         room = min(room, left[above, 7 - d] if source else left[node, d])
         node = above
-    room = min(room, terminal[node] if source else -terminal[node])
-    return room
+    at_terminal: float = terminal[node] if source else -terminal[node]
+    return min(room, at_terminal)
 
 
 @compiled
