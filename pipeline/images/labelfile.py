@@ -59,6 +59,7 @@ def read_labels(path: Path) -> LabelFile:
     if not numbered:
         raise DiloError(f"--labels must name classes, a line for each image, got {path}: empty")
     if all(len(_fields(line)) == 1 for _, line in numbered):
+        _require_no_gap(path, numbered)
         labels = [line for _, line in numbered]
         return LabelFile(path, {}, _synsets(path, labels) if _are_numbers(labels) else labels)
     by_name: dict[str, str] = {}
@@ -77,6 +78,16 @@ def read_labels(path: Path) -> LabelFile:
                 f"{escaped(name)}, and {escaped(by_name[name])} before"
             )
     return LabelFile(path, by_name)
+
+
+def _require_no_gap(path: Path, numbered: Sequence[tuple[int, str]]) -> None:
+    """Refuse an empty line between classes: those behind it would be of other images."""
+    for place, (number, _) in enumerate(numbered, 1):
+        if number != place:
+            raise DiloError(
+                f"--labels {path}, line {place}: must be the class of image {place}, got an empty "
+                "line: remove it if it stands for no image, or write the class"
+            )
 
 
 def _fields(line: str) -> list[str]:

@@ -27,6 +27,7 @@ def classes(tmp_path, text, names=VAL, where="val"):
         "ILSVRC2012_val_00000001.JPEG n01\nILSVRC2012_val_00000002.JPEG n02\n\n"
         "./ILSVRC2012_val_00000003.JPEG\tn01\nanother.JPEG n03\n",
         "n01\nn02\nn01\n",
+        "n01\nn02\nn01\n\n \n",
     ],
 )
 def test_the_files_of_imagenet_are_read(tmp_path, text):
@@ -75,6 +76,8 @@ def test_an_image_without_a_class_is_named(tmp_path):
         ("a.jpg cat\nb.jpg\n", "line 2: must be a name and a class, got b.jpg"),
         ("a.jpg cat\na.jpg dog\n", "line 2: an image must have one class, got dog for a.jpg, and"),
         ("a.jpg,\n", "line 1: must be a name and a class"),
+        ("n01\n\nn02\nn01\n", "line 2: must be the class of image 2, got an empty line"),
+        ("\n1\n2\n1\n", "line 1: must be the class of image 1, got an empty line"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path, text, message):
