@@ -4,7 +4,6 @@ import contextlib
 import os
 import platform
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numba
 from numba.core import config as _config
 from numba.core.event import Event, Listener, install_listener
 
+from dilo.pipeline.common.cachefolder import home_cache, temporary_cache
 from dilo.pipeline.common.startup import safe_path
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -46,7 +46,7 @@ def find_cache() -> Cache:
     skipped: list[str] = []
     for choose, distrust in (
         (_configured_folder, _unwritable_reason),
-        (_temporary_folder, _distrust_reason),
+        (temporary_cache, _distrust_reason),
         (_home_folder, _distrust_reason),
     ):
         try:
@@ -75,21 +75,9 @@ def _unwritable_reason(folder: Path) -> str | None:
     return None if os.access(folder, os.W_OK | os.X_OK) else "cannot be written"
 
 
-def _temporary_folder() -> Path:
-    """Name the folder in the machine's folder for temporary files."""
-    folder = tempfile.gettempdir()
-    variables = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    if folder in ("/tmp", "/var/tmp", "/usr/tmp", *(os.path.abspath(n) for n in variables if n)):
-        return Path(folder) / f"dilo-{os.getuid()}"
-    # Python's last resort is the current folder: a data set may bring what would be run.
-    raise OSError("no folder for temporary files can be written")
-
-
 def _home_folder() -> Path:
     """Name the folder in the user's cache: homes are shared, so one for each machine."""
-    variable = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(variable) if os.path.isabs(variable) else Path.home() / ".cache"
-    return cache / "dilo" / f"compiled-{platform.node() or 'machine'}"
+    return home_cache() / f"compiled-{platform.node() or 'machine'}"
 
 
 def _distrust_reason(folder: Path) -> str | None:
