@@ -62,7 +62,7 @@ def pack(
 
     if quality is not None and short_side is None:
         raise click.UsageError("--quality belongs to --short-side: as they are, files keep theirs")
-    images = PackableSelection.of(images)
+    images = PackableSelection(**vars(images))
     source = images.open(out)
     spec = PackRecipe(short_side or 0, quality or _QUALITY).spec(source)
     plan, names = plan_run(images, out, spec, shard_size, options)

@@ -22,10 +22,10 @@ class _ImagesPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check that it is there; what lies in an archive is looked for when that is opened."""
         from dilo.pipeline.images.archivekinds import split_path
-        from dilo.pipeline.images.packable import packable_kind
+        from dilo.pipeline.images.packable import find_packable
 
         path = Path(value)
-        if not os.path.exists(path) and (split_path(path) is not None or packable_kind(path)):
+        if not os.path.exists(path) and (split_path(path) or find_packable(path)):
             return path
         return super().convert(value, param, ctx)
 

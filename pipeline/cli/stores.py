@@ -90,7 +90,6 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
     """Read every shard of STORE again, and check every byte of it against its digest."""
     from dilo.pipeline.common.progress import Progress
     from dilo.pipeline.compute.executors import run_shards
-    from dilo.pipeline.images.packable import open_packable
     from dilo.pipeline.images.presence import require_images
     from dilo.pipeline.images.source import open_images
     from dilo.pipeline.store.plan import Plan, load_names
@@ -104,9 +103,9 @@ def verify(store: Path, images: Path | None, repair: bool, jobs: int, as_json: b
 
     plan = Plan.load(store)
     names = load_names(store, plan)
-    open_source = open_packable if plan.kind == "images" else open_images
-    source = None if images is None else open_source(images, store).absolute()
-    if source is not None:
+    source = None
+    if images is not None:
+        source = open_images(images, store, in_order=plan.kind == "images").absolute()
         require_images(source, names)
     checks, count = [], 0
     with Progress(plan.images, "images", say, steady=True) as progress:

@@ -1,6 +1,5 @@
 """The rows of a shard as they are tried: what goes wrong with an image is its row's error alone."""
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn, TypeVar
@@ -8,24 +7,15 @@ from typing import NamedTuple, NoReturn, TypeVar
 from isal import isal_zlib
 
 from dilo.pipeline.errors import REMEDIES, SHORTAGE_ERRNOS, AccessError, DiloError, ImageError
-from dilo.pipeline.images.decoding import TRANSIENT_ERRNOS
+from dilo.pipeline.images.decoding import GONE_ERRNOS, TRANSIENT_ERRNOS
 from dilo.pipeline.images.names import escaped, unescaped
 from dilo.pipeline.images.source import ImageSource
 from dilo.pipeline.store.rows import ImageRows
 
-#: What the operating system says where a disk has gone, rather than a file.
-_DISK_GONE = {
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ESTALE,
-    errno.ENOTCONN,
-    errno.ENODEV,
-    errno.EHOSTDOWN,
-}
 #: So many images of a shard that cannot be read, though they are there, are the disk's fault.
 MAX_DISK_ERRORS = 10
 #: All that an image may be lost for whose content may be sound.
-_UNREAD_ERRNOS = _DISK_GONE | TRANSIENT_ERRNOS | set(REMEDIES)
+_UNREAD_ERRNOS = GONE_ERRNOS | TRANSIENT_ERRNOS | set(REMEDIES)
 
 T = TypeVar("T")
 
@@ -129,7 +119,7 @@ class FailureRecorder:
     def _require_disk(self, row: int, error: ImageError) -> None:
         """Stop where not an image but its disk or the machine is at fault."""
         path = unescaped(self.rows.path[row])
-        lost = self.images.lost(path) if error.errno in _DISK_GONE else None
+        lost = self.images.lost(path) if error.errno in GONE_ERRNOS else None
         if lost is not None:
             raise DiloError(
                 f"{lost} must hold {path!r} of the store's list, got nothing there: is the disk "

@@ -6,7 +6,8 @@ import resource
 import weakref
 from typing import NamedTuple
 
-from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.errors import ImageError
+from dilo.pipeline.images.source import changed_since
 from dilo.pipeline.images.zips import HEADER, data_offset
 
 #: Archives that a process holds open at most, and at least.
@@ -48,10 +49,7 @@ def read_at(archive: Archive, offset: int, count: int) -> bytes:
         status = os.fstat(handle.descriptor)
         if status.st_size != archive.size or status.st_mtime_ns != archive.time:
             open_handle.cache_clear()
-            raise DiloError(
-                f"{archive.path} must stay as it was when its images were listed, but it was "
-                "written to since: run the same command again, which lists it anew"
-            )
+            raise changed_since(archive.path)
         content = os.pread(handle.descriptor, count, offset)
         while len(content) < count and (
             more := os.pread(handle.descriptor, count - len(content), offset + len(content))

@@ -7,7 +7,7 @@ import posixpath
 import zipfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -19,8 +19,8 @@ from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.listing import (
     EXTENSIONS,
-    PROGRESS_EVERY,
     UNREAD_EXTENSIONS,
+    ImageCounter,
     extension_of,
 )
 from dilo.pipeline.images.names import Names, escaped
@@ -62,8 +62,8 @@ class Listing:
     links: dict[str, str] = field(default_factory=dict)
     #: Pictures that are not read, by extension.
     unread: Counter[str] = field(default_factory=Counter)
-    #: Called now and then with the number of images so far.
-    on_progress: Callable[[int], object] | None = None
+    #: Counts them with those of other archives.
+    counter: ImageCounter = field(default_factory=ImageCounter)
 
     def wants(self, name: str) -> bool:
         """Check whether a member is an image or the class of one, and count what is not read."""
@@ -76,8 +76,7 @@ class Listing:
         """Add an image: where its bytes begin, how many they are, and how many it has."""
         self.names.append(name)
         self.numbers.extend((offset, stored, size, kind, crc))
-        if self.on_progress is not None and len(self.names) % PROGRESS_EVERY == 0:
-            self.on_progress(len(self.names))
+        self.counter.add()
 
     def add_label(self, name: str, content: bytes) -> None:
         """Add the class that a file names, if it names one."""

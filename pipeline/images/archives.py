@@ -16,7 +16,6 @@ from typing import Any, Final, Self
 
 from dilo.pipeline.common.cachefolder import cache_folder
 from dilo.pipeline.common.files import size_and_time
-from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import DiloError, ImageError, require_access
 from dilo.pipeline.images.archivebytes import Archive, read_at, read_packed
 from dilo.pipeline.images.archiveindex import (
@@ -30,16 +29,15 @@ from dilo.pipeline.images.archiveindex import (
     make_index,
 )
 from dilo.pipeline.images.archivekinds import HEAD, archive_kind
-from dilo.pipeline.images.decoding import require_readable_size, with_retries
-from dilo.pipeline.images.listing import matcher, names_or_error, none_found, unread_note
+from dilo.pipeline.images.decoding import require_readable_size
+from dilo.pipeline.images.listing import ImageCounter, matching, none_found, unread_note
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.images.source import ImageSource
+from dilo.pipeline.images.source import ImageSource, read_from
 from dilo.pipeline.images.tars import list_tar
 from dilo.pipeline.images.zips import inflate, list_zip, require_checksum
 
 #: Folders named where an archive holds no image in the one that was asked for.
 _NAMED = 5
-_GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
 
 
 class ArchiveSource(ImageSource):
@@ -95,21 +93,17 @@ class ArchiveSource(ImageSource):
         say: Callable[[str], object] | None = None,
     ) -> Names:
         """List the images, as those of the extracted folder."""
-        index, globs = self._index(on_progress), list(include)
-        if len(index.names) and not globs and not self._inner and not index.unread:
-            return index.names
-        matches, lines, count = matcher(globs), bytearray(), 0
-        for name in index.names:
-            if name.startswith(self._inner):
-                count += 1
-                if matches(name := name[len(self._inner) :]):
-                    lines += escaped(name).encode() + b"\n"
+        index = self._index(on_progress)
+        names = index.names
+        if self._inner:
+            start = len(self._inner)
+            names = Names(name[start:] for name in names if name.startswith(self._inner))
         note = unread_note(index.unread)
-        if not count:
+        if not names:
             raise none_found(self.path, note or self._folders_note(index))
         if say is not None and note:
             say(f"{self.path}: {note}")
-        return names_or_error(lines, globs, f"{counted(count, 'image')} in {self.path}")
+        return matching(names, list(include), f"in {self.path}")
 
     def read(self, name: str) -> bytes:
         """Read an image from its archive."""
@@ -124,15 +118,7 @@ class ArchiveSource(ImageSource):
         require_readable_size(size)
         archive, place = self._archives[index.archive.item(row)], index.offset.item(row)
         stored, read = index.stored.item(row), read_at if kind == RAW else read_packed
-        try:
-            content = with_retries(lambda: read(archive, place, stored))
-        except OSError as error:
-            if error.errno in _GONE:
-                raise DiloError(
-                    f"{archive.path} must hold {escaped(name)!r} of the list of images, got "
-                    "nothing there: is the disk mounted?"
-                ) from error
-            raise ImageError(error.strerror or str(error), error.errno) from error
+        content = read_from(archive.path, name, lambda: read(archive, place, stored))
         if kind == RAW:
             return content
         if kind == DEFLATED:
@@ -207,13 +193,14 @@ class ArchiveSource(ImageSource):
             key = str(self._root.absolute()), self._digest
             with _LOCK:
                 if key not in _INDEXES:
-                    _INDEXES[key] = self._load() or self._make(on_progress)
+                    _INDEXES[key] = self._load() or self._make(ImageCounter(on_progress))
                     while len(_INDEXES) > _MAX_INDEXES:
                         _INDEXES.popitem(last=False)
-                self._opened = index = _INDEXES[key]
+                index = _INDEXES[key]
             columns = index.file_size.tolist(), index.file_time.tolist()
             paths = [str(self._archive(file)) for file in self._files]
             self._archives = [Archive(*fields) for fields in zip(paths, *columns, strict=True)]
+            self._opened = index  # last: another thread takes it for a sign that all is there
         return self._opened
 
     def __getstate__(self) -> dict[str, Any]:
@@ -232,20 +219,20 @@ class ArchiveSource(ImageSource):
         name = hashlib.sha256(os.fsencode(self._root.absolute())).hexdigest()[:32]
         return None if folder is None else folder / f"{name}.npz"
 
-    def _list(self, file: str, on_progress: Callable[[int], object] | None) -> Listing:
+    def _list(self, file: str, counter: ImageCounter) -> Listing:
         """List the images of an archive."""
-        listing = _list(self._archive(file), on_progress)
+        listing = _list(self._archive(file), counter)
         if file:  # one of several
             listing.place("", Path(file).stem)
         return listing
 
-    def _make(self, on_progress: Callable[[int], object] | None) -> Index:
+    def _make(self, counter: ImageCounter) -> Index:
         """List the archives, and keep the index in the cache, if that can be written."""
         listings, stats = [], []
         for file in self._files:
             path = self._archive(file)
             state = _stat(path)
-            listings.append(self._list(file, on_progress))
+            listings.append(self._list(file, counter))
             stats.append(state)
             if _stat(path) != state:
                 raise DiloError(_being_written(path))
@@ -279,13 +266,13 @@ def _stat(path: Path) -> tuple[int, int]:
     return size_and_time(path, "must be an archive of images:")
 
 
-def _list(path: Path, on_progress: Callable[[int], object] | None) -> Listing:
+def _list(path: Path, counter: ImageCounter) -> Listing:
     """List the images of an archive."""
     try:
         with path.open("rb") as file:
             kind = archive_kind(path, file.read(HEAD))
             file.seek(0)
-            return (list_zip if kind == "zip" else list_tar)(file, str(path), on_progress)
+            return (list_zip if kind == "zip" else list_tar)(file, str(path), counter)
     except OSError as error:
         require_access(error, path)
         raise DiloError(f"{path} must be readable, got: {error}") from error

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dilo.pipeline.errors import DiloError, ImageError, require_access
-from dilo.pipeline.images.listing import matcher, names_or_error
-from dilo.pipeline.images.names import Names, escaped, folder_names
+from dilo.pipeline.images.listing import matching
+from dilo.pipeline.images.names import Names, folder_names
 from dilo.pipeline.images.source import ImageSource
 
 
@@ -149,11 +149,7 @@ class BinarySource(ImageSource):
         say: Callable[[str], object] | None = None,
     ) -> Names:
         """List the images, sorted as those of a folder."""
-        globs, names = list(include), _split(self._binary).names
-        matches, lines = matcher(globs), bytearray()
-        for name in filter(matches, names):
-            lines += escaped(name).encode() + b"\n"
-        return names_or_error(lines, globs, f"{len(names)} images in {self.path}")
+        return matching(_split(self._binary).names, list(include), f"in {self.path}")
 
     def read(self, name: str) -> bytes:
         """Write the pixels of an image as a PNG."""

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,14 @@ _DISK_AWAY |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ESHU
 #: file that is not there, is a folder, or may not be read; nor EMFILE, for this very process has
 #: too many files open, and waiting closes none.
 TRANSIENT_ERRNOS = frozenset(_SHORTAGE | _DISK_AWAY)
+#: What the system says where a disk may have gone, rather than a file.
+GONE_ERRNOS = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO),
+        *(errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN),
+    )
+)
+Content = TypeVar("Content")
 #: Pillow's own bound is one for the whole process: it is lifted while a header is read.
 _HEADER_LOCK = threading.Lock()
 
@@ -212,7 +221,7 @@ def _decode(content: bytes, side: int | None) -> tuple[NDArray[np.uint8], tuple[
         raise ImageError(_one_line(error)) from error
 
 
-def with_retries(read: Callable[[], bytes]) -> bytes:
+def with_retries(read: Callable[[], Content]) -> Content:
     """Read, again after a pause where the error may pass."""
     for pause in RETRY_DELAYS:
         try:

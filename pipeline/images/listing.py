@@ -8,9 +8,10 @@ import re
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from dilo.pipeline.common.printing import counted
 from dilo.pipeline.common.textfiles import read_lines
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names, escaped, unescaped
@@ -53,23 +54,34 @@ def find_images(
         raise DiloError(f"images must be in a folder, got {root}: no such folder")
     globs = list(include)
     matches = matcher(globs)
-    lines, count = bytearray(), 0
+    lines, counter = bytearray(), ImageCounter(on_progress)
     unread: Counter[str] = Counter()
     for name in _walk(os.path.join(root, ""), EXTENSIONS | UNREAD_EXTENSIONS):
         if (extension := extension_of(name)) in UNREAD_EXTENSIONS:
             unread[extension] += matches(name)
             continue
-        count += 1
-        if on_progress is not None and count % PROGRESS_EVERY == 0:
-            on_progress(count)
+        counter.add()
         if matches(name):
             lines += escaped(name).encode() + b"\n"
     note = unread_note(unread)
-    if not count:
+    if not counter.count:
         raise none_found(root, note)
     if say is not None and note:
         say(f"{root}: {note}")
-    return names_or_error(lines, globs, f"{count} images in {root}")
+    return names_or_error(lines, globs, f"{counter.count} images in {root}")
+
+
+class ImageCounter:
+    """Counts images as they are listed, and passes on how many after every `PROGRESS_EVERY`."""
+
+    def __init__(self, on_progress: Callable[[int], object] | None = None) -> None:
+        self.count, self._on_progress = 0, on_progress
+
+    def add(self) -> None:
+        """Count one more."""
+        self.count += 1
+        if self._on_progress is not None and self.count % PROGRESS_EVERY == 0:
+            self._on_progress(self.count)
 
 
 def none_found(path: Path, note: str = "") -> DiloError:
@@ -161,7 +173,20 @@ def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
     return matches if tests else lambda path: True
 
 
-def names_or_error(lines: bytearray, globs: list[str], source: str) -> Names:
+def matching(names: Names, globs: Sequence[str], source: str) -> Names:
+    """Select the names that one of some globs matches, all if there are none.
+
+    Globs that match none are refused; `source` says of what the names are.
+    """
+    if not globs:
+        return names
+    lines = bytearray()
+    for name in filter(matcher(globs), names):
+        lines += escaped(name).encode() + b"\n"
+    return names_or_error(lines, globs, f"{counted(len(names), 'image')} {source}")
+
+
+def names_or_error(lines: bytearray, globs: Sequence[str], source: str) -> Names:
     """Make names of lines; refuse globs that matched none."""
     if not lines:
         raise DiloError(

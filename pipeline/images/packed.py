@@ -6,7 +6,6 @@ are. This module reads the plan and the shards on its own, for stores lie above 
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.images.archiveindex import FAILED, RAW, Listing
 from dilo.pipeline.images.archivekinds import MAX_PLAN_BYTES, PLAN, packed_plan
 from dilo.pipeline.images.archives import ArchiveSource
+from dilo.pipeline.images.listing import ImageCounter
 from dilo.pipeline.images.names import Names, unescaped
 
 #: Datasets of a shard.
@@ -47,10 +47,10 @@ _DAMAGE += (OverflowError, MemoryError, ContentError)
 class PackedSource(ArchiveSource):
     """Images in a store that `dilo-prep pack` wrote."""
 
-    def _list(self, file: str, on_progress: Callable[[int], object] | None) -> Listing:
+    def _list(self, file: str, counter: ImageCounter) -> Listing:
         """List the images of a shard by the places of their bytes."""
         path = self._archive(file)
-        listing = Listing(on_progress=on_progress)
+        listing = Listing(counter=counter)
         try:
             plan = read_bytes(self._root / PLAN, MAX_PLAN_BYTES)
             fingerprint = hashlib.sha256(plan).hexdigest()

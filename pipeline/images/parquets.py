@@ -17,15 +17,15 @@ import numpy as np
 
 from dilo.pipeline.common.files import size_and_time
 from dilo.pipeline.errors import DiloError, ImageError, first_few, require_access
+from dilo.pipeline.images.decoding import require_readable_size
 from dilo.pipeline.images.listing import (
     EXTENSIONS,
     extension_of,
     find_files,
-    matcher,
-    names_or_error,
+    matching,
 )
 from dilo.pipeline.images.names import Names, escaped, folder_names, is_file_name
-from dilo.pipeline.images.source import ImageSource
+from dilo.pipeline.images.source import ImageSource, changed_since, read_from
 
 _ENDING = ".parquet"
 #: How the files of a split are called: its name, its number, how many there are.
@@ -35,6 +35,8 @@ _IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp")
 _LABEL_COLUMNS = ("label", "fine_label", "labels", "class", "cls")
 #: Groups of rows that a process holds: of two files that a shard ends and begins with.
 _MAX_GROUPS = 2
+#: Bytes of the largest group that is read.
+MAX_GROUP_BYTES = 2**32
 
 
 def find_parquet(path: Path) -> tuple[Path, ...]:
@@ -85,11 +87,16 @@ class ParquetSource(ImageSource):
                 f"--images must be one split of a data set, got {path} with {first_few(splits)}: "
                 f"give {path / splits[0]}, which stands for its files"
             )
-        self._files = tuple(files)
+        # Looked at once: of many files on a network disk, this takes longer than reading an image.
+        self._states = {file: _state(file) for file in files}
+        self._opened: _Table | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
 
     def absolute(self) -> Self:
         """Return it for a process in another folder."""
-        return type(self)(self.path.absolute(), [file.absolute() for file in self._files])
+        return type(self)(self.path.absolute(), [file.absolute() for file in self._states])
 
     def find(
         self,
@@ -99,25 +106,21 @@ class ParquetSource(ImageSource):
         say: Callable[[str], object] | None = None,
     ) -> Names:
         """List the images in the order of their rows."""
-        names, globs = self._table().names, list(include)
-        if not globs:
-            return names
-        matches, lines = matcher(globs), bytearray()
-        for name in filter(matches, names):
-            lines += escaped(name).encode() + b"\n"
-        return names_or_error(lines, globs, f"{len(names)} images in {self.path}")
+        return matching(self._table().names, list(include), f"in {self.path}")
 
     def read(self, name: str) -> bytes:
         """Read an image from its group of rows."""
         file, group, row = self._table().locate(name)
+        state = self._states[file]
         try:
-            content = _image_column(str(file), _state(file), group)[row].as_py()
-        except _faults() as error:
-            require_access(error, file)
+            column = read_from(file, name, lambda: _image_column(file, state, group))
+        except _damage() as error:
             reason = " ".join(str(error).split())
             raise ImageError(f"its rows cannot be read: {reason}") from error
+        content = column[row].as_buffer()
         if content is None:
             raise ImageError("its row has no bytes of an image, perhaps only a path")
+        require_readable_size(content.size)
         return bytes(content)
 
     def size(self, name: str) -> int:
@@ -137,9 +140,15 @@ class ParquetSource(ImageSource):
             raise error
         return size != 0 and self._table().locate(name)[0].stat().st_mtime > since
 
+    def lost(self, name: str) -> Path | None:
+        """Return the first of the files that is gone."""
+        return next((file for file in self._states if not file.exists()), None)
+
     def _table(self) -> "_Table":
         """Return the names and places of all rows."""
-        return _table(self.path, self._files, tuple(map(_state, self._files)))
+        if self._opened is None:
+            self._opened = _table(self.path, tuple(self._states.items()))
+        return self._opened
 
 
 class _Table:
@@ -169,11 +178,11 @@ class _Table:
 
 
 @functools.lru_cache(maxsize=1)
-def _table(path: Path, files: tuple[Path, ...], states: tuple[tuple[int, int], ...]) -> _Table:
+def _table(path: Path, states: tuple[tuple[Path, tuple[int, int]], ...]) -> _Table:
     """List the rows of some files, once a process and state of them."""
     groups, labels, paths = list[tuple[Path, int, int]](), list[Any](), list[str]()
     classes: list[str] | None = None
-    for file in files:
+    for file, _ in states:
         try:
             with _open(file) as content:
                 column, has_path, label = _columns(content.schema_arrow, file)
@@ -185,7 +194,7 @@ def _table(path: Path, files: tuple[Path, ...], states: tuple[tuple[int, int], .
                 rows = content.read(columns=wanted).to_pydict() if wanted else {}
                 count = content.metadata.num_rows
                 classes = classes or _class_names(content.schema_arrow, label)
-        except _faults() as error:
+        except (OSError, _damage()) as error:
             require_access(error, file)
             reason = " ".join(str(error).split())
             raise DiloError(f"{file} must be a whole Parquet file, got: {reason}") from error
@@ -237,9 +246,16 @@ def _columns(schema: Any, file: Path) -> tuple[str, bool, str]:
         )
     label = next((name for name in _LABEL_COLUMNS if name in schema.names), "")
     kind = schema.field(label).type if label else None
-    if kind is not None and not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
-        label = ""
-    return column, columns[column], label
+    return column, columns[column], label if kind is not None and _is_label(kind) else ""
+
+
+def _is_label(kind: Any) -> bool:
+    """Check whether a column is of whole numbers or of texts."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = pa.types.is_integer, pa.types.is_string, pa.types.is_large_string
+    return any(test(kind) for test in tests)
 
 
 def _class_names(schema: Any, label: str) -> list[str] | None:
@@ -253,14 +269,30 @@ def _class_names(schema: Any, label: str) -> list[str] | None:
 
 
 @functools.lru_cache(_MAX_GROUPS)
-def _image_column(file: str, state: tuple[int, int], group: int) -> Any:
-    """Read the bytes of the images of a group of rows."""
-    with _open(Path(file)) as content:
-        column = _columns(content.schema_arrow, Path(file))[0]
-        nested = content.schema_arrow.field(column).type.num_fields
-        wanted = f"{column}.bytes" if nested else column
-        values = content.read_row_group(group, columns=[wanted]).column(0).combine_chunks()
-    return values.field("bytes") if nested else values
+def _image_column(file: Path, state: tuple[int, int], group: int) -> Any:
+    """Read the images of a group of rows, of a file that must be in the state of its listing."""
+    status = file.stat()
+    if (status.st_size, status.st_mtime_ns) != state:
+        raise changed_since(file)
+    with _open(file) as content:
+        column = _columns(content.schema_arrow, file)[0]
+        is_nested = content.schema_arrow.field(column).type.num_fields > 0
+        wanted = f"{column}.bytes" if is_nested else column
+        _require_readable_group(content.metadata.row_group(group), wanted, file)
+        values = content.read_row_group(group, columns=[wanted]).column(0)
+        return values.flatten()[0] if is_nested else values
+
+
+def _require_readable_group(group: Any, column: str, file: Path) -> None:
+    """Refuse a group of rows that would not fit into a worker's memory."""
+    parts = (group.column(number) for number in range(group.num_columns))
+    size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema == column)
+    if size > MAX_GROUP_BYTES:
+        raise DiloError(
+            f"{file} must have at most {MAX_GROUP_BYTES} bytes of images in a group of rows, which "
+            f"is read as a whole, got {size}: write it anew with fewer rows in a group, by "
+            "row_group_size=100 of pyarrow"
+        )
 
 
 def _open(file: Path) -> Any:
@@ -275,11 +307,11 @@ def _state(file: Path) -> tuple[int, int]:
     return size_and_time(file, "must hold the images, got:")
 
 
-def _faults() -> Any:
-    """Return what reading a damaged file raises."""
+def _damage() -> Any:
+    """Return what reading a damaged file raises, but for `OSError`."""
     import pyarrow as pa
 
-    return (pa.lib.ArrowException, OSError)
+    return pa.lib.ArrowException
 
 
 def _require_pyarrow(path: Path) -> None:

@@ -26,9 +26,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.decoding import decode_content
-from dilo.pipeline.images.names import Names
+from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images.decoding import GONE_ERRNOS, Content, decode_content, with_retries
+from dilo.pipeline.images.names import Names, escaped
 
 
 class ImageSource(ABC):
@@ -178,6 +178,31 @@ class ImageSource(ABC):
         return type(self)(self.path.absolute())
 
 
+def read_from(file: Path | str, name: str, read: Callable[[], Content]) -> Content:
+    """Read an image from a file that holds many, again where the error may pass.
+
+    `ImageError` says, as of a file of its own, why the system does not give it; `DiloError`, that
+    the file is gone, and all of its images with it.
+    """
+    try:
+        return with_retries(read)
+    except OSError as error:
+        if error.errno in GONE_ERRNOS:
+            raise DiloError(
+                f"{file} must hold {escaped(name)!r} of the list of images, got nothing there: is "
+                "the disk mounted?"
+            ) from error
+        raise ImageError(error.strerror or " ".join(str(error).split()), error.errno) from error
+
+
+def changed_since(file: Path | str) -> DiloError:
+    """Make the error of a file of many images that was written to since it was listed."""
+    return DiloError(
+        f"{file} must stay as it was when its images were listed, but it was written to since: "
+        "run the same command again, which lists it anew"
+    )
+
+
 def holds_images(path: Path) -> bool:
     """Check whether a path is a folder or an archive, rather than a file of something else."""
     from dilo.pipeline.images.archivekinds import is_archive
@@ -185,7 +210,9 @@ def holds_images(path: Path) -> bool:
     return path.is_dir() or is_archive(path)
 
 
-def open_images(path: Path | str, store: Path | None = None) -> ImageSource:
+def open_images(
+    path: Path | str, store: Path | None = None, *, in_order: bool = False
+) -> ImageSource:
     """Open what `--images` names.
 
     Parameters
@@ -195,6 +222,9 @@ def open_images(path: Path | str, store: Path | None = None) -> ImageSource:
         `dilo-prep pack` packed.
     store : Path, optional
         A store of these images, which may keep what is needed to read them quickly.
+    in_order : bool, default False
+        Whether they are read in the order of their list, as `dilo-prep pack` does: then also
+        Parquet, CIFAR and STL-10 are opened.
 
     Returns
     -------
@@ -210,14 +240,17 @@ def open_images(path: Path | str, store: Path | None = None) -> ImageSource:
     from dilo.pipeline.images.archivekinds import archives_in, is_packed, split_path
     from dilo.pipeline.images.archives import ArchiveSource
     from dilo.pipeline.images.folder import FolderSource
-    from dilo.pipeline.images.packable import packable_kind
+    from dilo.pipeline.images.packable import find_packable
     from dilo.pipeline.images.packed import open_packed
 
     path = Path(path)
-    if kind := packable_kind(path):
+    if (packable := find_packable(path)) is not None:
+        source = packable.open()  # first, for it refuses what is not packed either
+        if in_order:
+            return source
         raise DiloError(
-            f"--images {path} is {kind}, which is read in order, once: run dilo-prep pack --images "
-            f"{path} --out PACKED, then give --images PACKED"
+            f"--images {path} is {packable.kind}, which is read in order, once: run "
+            f"dilo-prep pack --images {path} --out PACKED, then give --images PACKED"
         )
     if path.is_dir() and not is_packed(path):
         files = archives_in(path)

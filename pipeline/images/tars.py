@@ -2,7 +2,6 @@
 
 import posixpath
 import tarfile
-from collections.abc import Callable
 from typing import IO
 
 from dilo.pipeline.errors import DiloError
@@ -14,7 +13,7 @@ from dilo.pipeline.images.archiveindex import (
     Listing,
     member_path,
 )
-from dilo.pipeline.images.listing import extension_of
+from dilo.pipeline.images.listing import ImageCounter, extension_of
 from dilo.pipeline.images.names import escaped
 
 #: What compressed tars are called, and the program that decompresses them.
@@ -42,7 +41,7 @@ def is_tar(head: bytes) -> bool:
 def list_tar(
     file: IO[bytes],
     where: str,
-    on_progress: Callable[[int], object] | None = None,
+    counter: ImageCounter,
     *,
     begin: int = 0,
     nested: bool = False,
@@ -52,7 +51,7 @@ def list_tar(
     `where` names the archive in messages. A tar in another begins at a byte of the file that is
     read later.
     """
-    listing, inner = Listing(on_progress=on_progress), list[Listing]()
+    listing, inner = Listing(counter=counter), list[Listing]()
     name = ""
     try:
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors=_ANY) as tar:
@@ -63,11 +62,11 @@ def list_tar(
                 if not name:
                     continue
                 if member.isreg() and not nested and (kind := _tar_kind(name)):
-                    inner.append(_list_inner(tar, member, name, where, kind, begin, on_progress))
+                    inner.append(_list_inner(tar, member, name, where, kind, begin, counter))
                 else:
-                    _add(listing, tar, member, name, begin)
+                    _add(listing, tar, member, name, begin, where)
             _require_end(file, tar.offset, where, name)
-    except tarfile.ReadError as error:
+    except (tarfile.TarError, ValueError) as error:  # of numbers and texts in a header
         after = f", after {escaped(name)}" if name else ""
         raise DiloError(
             f"{where} must be a whole tar, got: {error}{after}: it is truncated or damaged: copy "
@@ -80,7 +79,12 @@ def list_tar(
 
 
 def _add(
-    listing: Listing, tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, begin: int
+    listing: Listing,
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    name: str,
+    begin: int,
+    where: str,
 ) -> None:
     """Add a member, if it is an image, a link to one, or the class of one."""
     if member.isdir() or not listing.wants(name):
@@ -93,7 +97,7 @@ def _add(
         folder = posixpath.dirname(name)
         listing.links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
     elif member.islnk():
-        listing.links[name] = member_path(member.linkname, name)
+        listing.links[name] = member_path(member.linkname, where)
     elif member.isreg():  # no pipe or device
         place = begin + member.offset_data, member.size, member.size
         listing.add(name, *place, SPARSE if member.issparse() else RAW)
@@ -113,7 +117,7 @@ def _list_inner(
     where: str,
     kind: str,
     begin: int,
-    on_progress: Callable[[int], object] | None,
+    counter: ImageCounter,
 ) -> Listing:
     """List the images of a tar in a tar, under the paths of the folder that it is extracted to."""
     place = f"{escaped(name)} in {where}"
@@ -124,7 +128,7 @@ def _list_inner(
             f"{place} must be a plain tar, for images are read from the middle of it, got a "
             f"{'compressed' if kind != 'tar' else 'sparse'} one: {cure}"
         )
-    listing = list_tar(content, place, on_progress, begin=begin + member.offset_data, nested=True)
+    listing = list_tar(content, place, counter, begin=begin + member.offset_data, nested=True)
     listing.place(posixpath.dirname(name), posixpath.basename(name)[: -len(".tar")])
     return listing
 

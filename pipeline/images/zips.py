@@ -1,10 +1,12 @@
 """The members of a zip, and their bytes."""
 
+import errno
+import lzma
 import posixpath
 import stat
 import struct
 import zipfile
-from collections.abc import Callable
+import zlib
 from typing import IO, Any
 
 from isal import isal_zlib
@@ -20,7 +22,7 @@ from dilo.pipeline.images.archiveindex import (
     Listing,
     member_path,
 )
-from dilo.pipeline.images.listing import extension_of
+from dilo.pipeline.images.listing import ImageCounter, extension_of
 
 #: What a zip begins with, and one without members.
 STARTS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -31,24 +33,31 @@ _KINDS = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
 _ENCRYPTED = 1
 #: Negative for bytes without a header of their own.
 _RAW_DEFLATE = -15
-_DAMAGE: Any = isal_zlib.error
+_INFLATE_ERROR: Any = isal_zlib.error
+#: What listing a damaged zip raises; bz2 says it by an `OSError` without a number.
+_DAMAGE = (
+    *(zipfile.BadZipFile, struct.error, NotImplementedError, UnicodeDecodeError),
+    *(zlib.error, EOFError, lzma.LZMAError, OSError),
+)
 
 
-def list_zip(
-    file: IO[bytes], where: str, on_progress: Callable[[int], object] | None = None
-) -> Listing:
+def list_zip(file: IO[bytes], where: str, counter: ImageCounter) -> Listing:
     """List the images of a zip by the places of their headers; `where` names it in messages."""
-    listing = Listing(on_progress=on_progress)
+    listing = Listing(counter=counter)
     try:
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
                 name = member_path(member.filename, where)
                 if name and not member.is_dir() and listing.wants(name):
                     _add(listing, archive, member, name)
-    except (zipfile.BadZipFile, struct.error, NotImplementedError) as error:
+    except _DAMAGE as error:
+        # EINVAL: it says that something lies before its beginning.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        reason = str(error) or type(error).__name__
         raise DiloError(
-            f"{where} must be a whole zip, got: {error}: it is truncated or damaged, or in several "
-            "parts: copy or download it again, or unpack it"
+            f"{where} must be a whole zip, got: {reason}: it is truncated or damaged, or in "
+            "several parts: copy or download it again, or unpack it"
         ) from error
     listing.resolve_links()
     return listing
@@ -85,7 +94,7 @@ def inflate(content: bytes, size: int) -> bytes:
     inflater = isal_zlib.decompressobj(_RAW_DEFLATE)
     try:
         image: bytes = inflater.decompress(content, size + 1)
-    except _DAMAGE as error:
+    except _INFLATE_ERROR as error:
         raise ImageError(f"its compressed bytes are damaged: {error}") from error
     if len(image) != size:
         raise ImageError(f"it must have {size} bytes, got {len(image)}: the archive is damaged")

@@ -10,9 +10,8 @@ from dilo.pipeline.images.archivekinds import PACKED
 from dilo.pipeline.images.decoding import decode_reduced
 from dilo.pipeline.images.encoding import encode_reduced
 from dilo.pipeline.images.names import Names, escaped
-from dilo.pipeline.images.packable import open_packable
 from dilo.pipeline.images.selection import ImageSelection
-from dilo.pipeline.images.source import ImageSource
+from dilo.pipeline.images.source import ImageSource, open_images
 from dilo.pipeline.store.create import StoreSpec
 from dilo.pipeline.store.packedrows import PackedRows
 from dilo.pipeline.store.plan import PLAN, Plan
@@ -123,13 +122,6 @@ class PackSource:
 class PackableSelection(ImageSelection):
     """Which images are packed: also of what nothing but packing reads."""
 
-    @classmethod
-    def of(cls, images: "Path | str | ImageSelection") -> "ImageSelection":
-        """Take the selection of a command line."""
-        if isinstance(images, ImageSelection):
-            return images if isinstance(images, cls) else cls(**vars(images))
-        return cls(Path(images))
-
     def open(self, store: Path | None = None) -> ImageSource:
         """Open the images."""
-        return open_packable(self.root, store)
+        return open_images(self.root, store, in_order=True)

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +16,7 @@ from support.archives import class_tars, contents_of, packed_forms, tar_of, zip_
 from support.photographs import photograph_folder
 
 from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import archivebytes, archives
+from dilo.pipeline.images import archivebytes, archives, listing
 from dilo.pipeline.images.archiveindex import INDEX
 from dilo.pipeline.images.archives import ArchiveSource
 from dilo.pipeline.images.folder import FolderSource
@@ -228,6 +229,36 @@ def test_threads_read_the_same_from_more_archives_than_are_held_open(tmp_path, m
     names = list(images.find()) * 20
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(images.read, names)) == [contents[name] for name in names]
+
+
+def test_a_thread_that_comes_while_another_opens_the_index_reads_the_same(tmp_path, monkeypatch):
+    images = open_images(tar_of({"a/1.jpg": b"one"}, tmp_path / "a.tar"))
+    opening, others_done = threading.Event(), threading.Event()
+
+    def archive_when_others_are_done(*fields):
+        if not opening.is_set():
+            opening.set()
+            others_done.wait(10)
+        return archivebytes.Archive(*fields)
+
+    monkeypatch.setattr(archives, "Archive", archive_when_others_are_done)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(images.read, "a/1.jpg")
+        opening.wait(10)
+        try:
+            assert images.read("a/1.jpg") == b"one"
+        finally:
+            others_done.set()
+        assert first.result() == b"one"
+
+
+@pytest.mark.parametrize("form", ["folder of tars", "tar of tars", "zip"])
+def test_progress_counts_the_images_of_all_archives(packed, monkeypatch, form):
+    monkeypatch.setattr(listing, "PROGRESS_EVERY", 4)
+    monkeypatch.setattr(archives, "cache_folder", lambda name: None)
+    counts = []
+    open_images(packed[form]).find(on_progress=counts.append)
+    assert counts == [4, 8]
 
 
 def test_a_thousand_archives_need_few_open_files(tmp_path):

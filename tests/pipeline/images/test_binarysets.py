@@ -1,13 +1,16 @@
 """CIFAR-10, CIFAR-100 and STL-10 in binary files: pixels, classes, and what is refused."""
 
+import functools
+
 import numpy as np
 import pytest
 from support.cli import invoke
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.images.packable import open_packable
 from dilo.pipeline.images.source import open_images
+
+open_packable = functools.partial(open_images, in_order=True)
 
 RNG = np.random.default_rng(0)
 
@@ -92,6 +95,8 @@ def test_pickles_are_refused_and_the_binary_version_is_named(tmp_path):
                 DiloError, match=f"pickles may run any code, .*: download .* {archive}"
             ):
                 open_packable(path)
+            with pytest.raises(DiloError, match=f"pickles may run any code, .* {archive}"):
+                open_images(path)
 
 
 def test_the_whole_folder_and_damaged_files_are_refused(cifar10, tmp_path):

@@ -1,6 +1,9 @@
 """Images in Parquet: which names their rows have, in which order they are read, what is refused."""
 
+import errno
+import functools
 import json
+import os
 
 import pytest
 from support.archives import contents_of
@@ -8,13 +11,14 @@ from support.cli import invoke
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
-from dilo.pipeline.errors import DiloError, ImageError
-from dilo.pipeline.images import parquets
-from dilo.pipeline.images.packable import open_packable
+from dilo.pipeline.errors import AccessError, DiloError, ImageError
+from dilo.pipeline.images import decoding, parquets
 from dilo.pipeline.images.source import open_images
 
 pa = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'dilo[parquet]'")
 from pyarrow import parquet  # noqa: E402  # where it is installed
+
+open_packable = functools.partial(open_images, in_order=True)
 
 
 @pytest.fixture
@@ -128,3 +132,91 @@ def test_a_plain_column_of_bytes_is_read_too(files, tmp_path):
     images = open_packable(path)
     assert images.find()[6] == "5/6.jpg"
     assert images.read("5/6.jpg") == files[6]
+
+
+@pytest.fixture
+def many(files, tmp_path):
+    """Write 14 images in groups of two, and plan their packing."""
+    path = written(tmp_path / "data" / "a.parquet", files * 2)
+    invoke(main, "pack", "--images", path, "--out", tmp_path / "packed", "--plan-only")
+    parquets._image_column.cache_clear()
+    return path
+
+
+def pack(path, status):
+    options = ("--workers", 1, "--backend", "threading", "--strict")
+    arguments = ("--images", path, "--out", path.parents[1] / "packed", *options)
+    return invoke(main, "pack", *arguments, status=status).stderr
+
+
+def test_a_disk_that_goes_away_ends_the_work_in_words(many):
+    images = open_packable(many)
+    names = images.find()
+    many.unlink()
+    assert images.lost(names[0]) == many
+    with pytest.raises(DiloError, match=r"a.parquet must hold '00.jpg' .* is the disk mounted\?"):
+        images.read(names[0])
+
+
+def test_a_disk_that_fails_is_tried_again_and_then_ends_the_work(many, monkeypatch):
+    monkeypatch.setattr(decoding, "RETRY_DELAYS", (0.0,))
+    images, original, calls = open_packable(many), parquets._open, []
+    names = images.find()
+
+    def fail_once(file, *more):
+        calls.append(file)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return original(file, *more)
+
+    monkeypatch.setattr(parquets, "_open", fail_once)
+    images.read(names[0])
+    assert len(calls) == 2
+
+    def fail(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(parquets, "_open", fail)
+    parquets._image_column.cache_clear()
+    with pytest.raises((ImageError, AccessError)) as caught:
+        images.read(names[0])
+    assert caught.value.errno == errno.EIO
+    assert "Input/output error" in pack(many, 3)
+    assert not list((many.parents[1] / "packed").glob("shard-*"))
+
+
+def test_the_files_are_looked_at_once_not_at_each_read(many, monkeypatch):
+    images, looks, original = open_packable(many), [], os.stat
+    names = images.find()
+    monkeypatch.setattr(os, "stat", lambda path, **o: looks.append(path) or original(path, **o))
+    assert all(images.read(name) for name in names)
+    assert sum(str(path) == str(many) for path in looks) <= 7  # for each group of rows
+
+
+def test_a_file_that_is_written_anew_while_it_is_read_ends_the_work(files, many):
+    images = open_packable(many)
+    names = images.find()
+    written(many, files)
+    with pytest.raises(DiloError, match=r"a.parquet must stay as it was .* run the same command"):
+        images.read(names[0])
+
+
+def test_an_image_or_a_group_of_rows_that_memory_cannot_hold_is_refused(many, monkeypatch):
+    images = open_packable(many)
+    names = images.find()
+    monkeypatch.setattr(decoding, "MAX_BYTES", 10)
+    with pytest.raises(ImageError, match="a file must have at most 10 bytes, got"):
+        images.read(names[0])
+    parquets._image_column.cache_clear()
+    monkeypatch.setattr(parquets, "MAX_GROUP_BYTES", 1000)
+    with pytest.raises(DiloError, match=r"a.parquet must have at most 1000 bytes .* fewer rows"):
+        images.read(names[0])
+
+
+@pytest.mark.parametrize("kind", ["large_string", "dictionary"])
+def test_classes_in_columns_of_other_kinds_of_text_are_read(files, tmp_path, kind):
+    labels = pa.array(list("abababa"))
+    types = {"large_string": pa.large_string(), "dictionary": pa.dictionary(pa.int8(), pa.string())}
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"jpg": files, "label": labels.cast(types[kind])}), path)
+    assert list(open_packable(path).find()[:2]) == ["a/0.jpg", "b/1.jpg"]

@@ -1,5 +1,6 @@
 """Tars as programs write them, and what is wrong with some."""
 
+import contextlib
 import io
 import os
 import tarfile
@@ -8,7 +9,9 @@ import pytest
 from support.archives import tar_of
 
 from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images.listing import ImageCounter
 from dilo.pipeline.images.source import open_images
+from dilo.pipeline.images.tars import list_tar
 
 CONTENT = {"a/1.jpg": b"one" * 300, "a/2.jpg": b"two" * 300}
 
@@ -140,3 +143,21 @@ def test_classes_of_only_some_samples_are_none(tmp_path):
     images = open_images(tar_of(content, tmp_path / "a.tar"))
     assert images.labels(images.find()) is None
     assert open_images(tar_of(CONTENT, tmp_path / "b.tar")).labels(images.find()) is None
+
+
+def test_a_link_that_leads_out_of_the_archive_is_refused_with_the_archive_s_name(tmp_path):
+    images = with_members(tmp_path / "a.tar", ("b/hard.jpg", tarfile.LNKTYPE, "../../a/1.jpg"))
+    with pytest.raises(DiloError, match=r"a.tar must hold paths below .* got ../../a/1.jpg"):
+        images.find()
+
+
+@pytest.mark.parametrize("format_", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_damaged_tar_is_refused_in_a_sentence_whichever_byte_it_is(tmp_path, format_):
+    long, odd = f"{'d' * 120}/{'n' * 150}.jpg", os.fsdecode(b"a/\xff \xe4.jpg")
+    contents = {"a.jpg": b"x", "a.cls": b"cat", long: b"long", odd: b"odd"}
+    path = tar_of(contents, tmp_path / "a.tar", format=format_, errors="surrogateescape")
+    sound = path.read_bytes()[:8192]
+    for place in (n for n, byte in enumerate(sound) if byte):
+        damaged = io.BytesIO(sound[:place] + bytes([sound[place] ^ 0x5F]) + sound[place + 1 :])
+        with contextlib.suppress(DiloError):
+            list_tar(damaged, "a.tar", ImageCounter())

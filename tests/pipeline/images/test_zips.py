@@ -1,5 +1,6 @@
 """Zips as programs write them, and what is wrong with some."""
 
+import contextlib
 import stat
 import zipfile
 
@@ -7,7 +8,9 @@ import pytest
 from support.archives import zip_of
 
 from dilo.pipeline.errors import DiloError, ImageError
+from dilo.pipeline.images.listing import ImageCounter
 from dilo.pipeline.images.source import open_images
+from dilo.pipeline.images.zips import list_zip
 
 CONTENT = {"a/1.jpg": b"one" * 300, "a/2.jpg": b"two" * 300}
 
@@ -76,3 +79,23 @@ def test_a_truncated_zip_is_refused(tmp_path, kept):
 def test_classes_beside_the_images_are_read(tmp_path):
     images = open_images(zip_of({"a.jpg": b"", "a.cls": b"cat"}, tmp_path / "a.zip"))
     assert images.labels(images.find()) == ["cat"]
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_damaged_zip_is_refused_in_a_sentence_whichever_byte_it_is(tmp_path, method):
+    path = zip_of(
+        {"a.jpg": b"x", "a.cls": b"cat" * 9, "\xe4.png": b"y"}, tmp_path / "a.zip", method
+    )
+    with zipfile.ZipFile(path, "a", method) as archive:
+        link = zipfile.ZipInfo("b.jpg")
+        link.external_attr, link.compress_type = (stat.S_IFLNK | 0o777) << 16, method
+        archive.writestr(link, "a.jpg" * 9)
+    sound = path.read_bytes()
+    for place in range(len(sound)):
+        with path.open("r+b") as file:
+            file.write(sound[:place] + bytes([sound[place] ^ 0xFF]) + sound[place + 1 :])
+            file.seek(0)
+            with contextlib.suppress(DiloError):
+                list_zip(file, str(path), ImageCounter())
