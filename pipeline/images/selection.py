@@ -12,7 +12,7 @@ from dilo.pipeline.images.listing import (
     EXTENSIONS,
     extension_of,
     matcher,
-    names_or_error,
+    matching,
     read_list,
 )
 from dilo.pipeline.images.names import Names, escaped
@@ -84,42 +84,53 @@ class ImageSelection:
     ) -> Names:
         """List their paths below the folder, in the order of a store's rows."""
 
+        def images() -> ImageSource:
+            return self.open(store)
+
         def find() -> Names:
-            return self.open(store).find(self.include, on_progress=on_progress, say=say)
+            return images().find(self.include, on_progress=on_progress, say=say)
 
-        return (find() if self.list_file is None else self._listed(find))[: self.limit]
+        if self.list_file is None:
+            return find()[: self.limit]
+        return self._listed(self.list_file, images, find)[: self.limit]
 
-    def class_names(self, names: Names) -> Sequence[str] | None:
-        """Find the class of each image, by a file or by the source; None if folders name them."""
+    def class_names(self, names: Names, images: ImageSource | None = None) -> Sequence[str] | None:
+        """Find the class of each image, by a file or by the source; None if folders name them.
+
+        `images` are what `open` gives, where they are open already.
+        """
         classes = classes_by_files(self.labels, names, str(self.root))
-        return self.open().labels(names) if classes is None else classes
+        return (images or self.open()).labels(names) if classes is None else classes
 
-    def names_among(self, names: Names, source: str) -> Names:
-        """List their paths where those of the folder are known already; `source` says of what."""
-        matches, lines = matcher(self.include), bytearray()
-        if self.include and self.list_file is None:
-            for name in filter(matches, names):
-                lines += escaped(name).encode() + b"\n"
-            names = names_or_error(lines, list(self.include), f"{len(names)} images of {source}")
-        known = names
-        return (names if self.list_file is None else self._listed(lambda: known))[: self.limit]
+    def names_among(self, names: Names, where: str, images: ImageSource | None = None) -> Names:
+        """List their paths where those of the folder are known already; `where` says of what.
 
-    def _listed(self, find: Callable[[], Names]) -> Names:
+        `images` are what `open` gives, where they are open already.
+        """
+        if self.list_file is None:
+            return matching(names, self.include, f"of {where}")[: self.limit]
+        return self._listed(self.list_file, lambda: images or self.open(), lambda: names)[
+            : self.limit
+        ]
+
+    def _listed(
+        self, file: Path, images: Callable[[], ImageSource], find: Callable[[], Names]
+    ) -> Names:
         """Read the list; `find` lists all images, of which it may name folders or file names."""
-        file = self.list_file or Path()
         lines = read_list(file, self.root)
-        if not self._names_no_paths(lines[:TRIED]):
+        if not _names_no_paths(lines[:TRIED], images):
             return lines if not self.include else read_list(file, self.root, self.include)
         matches = matcher(self.include)
         names = _resolve(lines, find(), file)
         return lines if names is None else Names(filter(matches, names))
 
-    def _names_no_paths(self, lines: Names) -> bool:
-        """Check whether some lines name folders, or files that lie in folders, not paths."""
-        if any("/" in line and extension_of(line) in EXTENSIONS for line in lines):
-            return False
-        images = self.open()
-        return all(images.size(line) < 0 for line in lines)
+
+def _names_no_paths(lines: Names, images: Callable[[], ImageSource]) -> bool:
+    """Check whether some lines name folders, or files that lie in folders, not paths."""
+    if any("/" in line and extension_of(line) in EXTENSIONS for line in lines):
+        return False
+    source = images()
+    return all(source.size(line) < 0 for line in lines)
 
 
 def is_narrowed(options: Mapping[str, Any]) -> bool:

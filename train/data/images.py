@@ -54,7 +54,9 @@ class ImageSet:
 
     def class_names(self) -> Sequence[str] | None:
         """Find the class of each image, by a file or by the source; None if folders name them."""
-        return None if self.selection is None else self.selection.class_names(self.names)
+        return (
+            None if self.selection is None else self.selection.class_names(self.names, self.images)
+        )
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         """Read the mask of an image of a run with masks."""
@@ -120,7 +122,7 @@ def find_image_set(
     pasteable = (coverage >= min_coverage) & (coverage > 0)  # 0 where it failed
     names, rows = store.names, None
     if selection.is_narrowed:
-        names = selection.names_among(store.names, str(masks))
+        names = selection.names_among(store.names, str(masks), source)
         rows = _rows_of(names, store.names)
         made, pasteable = made[rows] & (rows >= 0), pasteable[rows] & (rows >= 0)
     usable = np.flatnonzero(made)

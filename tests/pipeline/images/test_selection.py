@@ -1,11 +1,14 @@
 """Which images are used: lists of paths, of folders and of file names, globs, the first."""
 
 import pytest
+from support.archives import contents_of, tar_of
 from support.photographs import photograph_folder
 
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.images import archives
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.selection import ImageSelection
+from dilo.pipeline.images.source import open_images
 
 
 @pytest.fixture
@@ -78,3 +81,21 @@ def test_options_that_narrow_are_told_as_they_were_given(tmp_path):
         "include": ["n01*/*"],
         "limit": 5,
     }
+
+
+def test_an_archive_whose_index_is_beside_a_store_is_not_listed_again(
+    images, tmp_path, monkeypatch
+):
+    tar, store = tar_of(contents_of(images), tmp_path / "images.tar"), tmp_path / "store"
+    store.mkdir()
+    open_images(tar).keep(store)
+    (tmp_path / "list.txt").write_text("003.jpg\n000.jpg\n")
+    selection = ImageSelection(tar, tmp_path / "list.txt")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    monkeypatch.setattr(archives, "_MAX_INDEXES", 0)  # each process keeps none
+    monkeypatch.setattr(archives, "list_tar", None)
+    names = selection.names(store=store)
+    assert list(names) == ["class1/003.jpg", "class0/000.jpg"]
+    source = selection.open(store)
+    assert selection.names_among(names, "masks", source) == names
+    assert selection.class_names(names, source) is None
