@@ -252,6 +252,7 @@ MASKS = (
     Column("numbers.max_f_benchmark", "max F", 3),
     Column("numbers.mean_f", "mean F", 3),
     Column("numbers.weighted_f", "weighted F", 3),
+    Column("numbers.iou", "IoU", 3),
     Column("numbers.mae", "MAE (less is better)", 3),
     Column("numbers.s_measure", "S", 3),
     Column("numbers.e_measure_max", "max E", 3),

@@ -12,12 +12,15 @@ from dilo.pipeline.saliency.measures import (
     counts,
     e_measure,
     f_measure,
+    intersection_over_union,
     precision,
     recall,
 )
 
 #: Ground truth is what lies above, as in PySODMetrics.
 TRUTH_ABOVE = 128
+#: The threshold of a map, of 0 to 255, at which it is cut in half.
+HALF = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,8 @@ class Measures:
     adaptive_f: float
     #: At twice the mean of the map.
     adaptive_e: float
+    #: Intersection over union of the mask cut at one half.
+    iou: float
     #: Mean absolute error of the soft map.
     mae: float
     #: Structure.
@@ -79,6 +84,7 @@ def measure(mask: NDArray[np.uint8], truth: NDArray[np.bool_]) -> Measures:
         e=e_measure(curve),
         adaptive_f=f_measure(precision(adaptive), recall(adaptive)).item(),
         adaptive_e=e_measure(adaptive).item(),
+        iou=intersection_over_union(curve)[HALF].item(),
         mae=float(np.abs(saliency - truth).mean()),
         s_measure=s_measure(saliency, truth),
         weighted_f=weighted_f_measure(saliency, truth),

@@ -57,6 +57,12 @@ METRICS: tuple[Metric[MethodScores], ...] = (
         lambda score: float(score.weighted_f.mean()),
     ),
     Metric(
+        "iou",
+        "IoU",
+        "mean over images of intersection over union, the mask cut at one half (t = 128)",
+        lambda score: float(score.iou.mean()),
+    ),
+    Metric(
         "mae",
         "MAE",
         "mean over images of the mean absolute error of the soft map; the less the better",

@@ -61,6 +61,7 @@ def per_image(scores: Sequence[MethodScores]) -> str:
             "mean_f": score.f.mean(axis=1),
             "adaptive_f": score.adaptive_f,
             "weighted_f": score.weighted_f,
+            "iou": score.iou,
             "mae": score.mae,
             "s_measure": score.s_measure,
             "e_measure_max": score.e.max(axis=1),

@@ -40,6 +40,8 @@ class MethodScores:
     #: By image; of shape (M,), float64.
     adaptive_e: NDArray[np.float64]
     #: By image; of shape (M,), float64.
+    iou: NDArray[np.float64]
+    #: By image; of shape (M,), float64.
     mae: NDArray[np.float64]
     #: By image; of shape (M,), float64.
     s_measure: NDArray[np.float64]

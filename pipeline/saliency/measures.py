@@ -113,6 +113,23 @@ def recall(pixel_counts: Counts) -> NDArray[np.float64]:
     return pixel_counts.hits / max(pixel_counts.positives, 1)
 
 
+def intersection_over_union(pixel_counts: Counts) -> NDArray[np.float64]:
+    """Compute which share of the pixels that are selected or of the object is both.
+
+    Parameters
+    ----------
+    pixel_counts : Counts
+        By threshold.
+
+    Returns
+    -------
+    ndarray of shape (T,), float64
+        1 where nothing was selected and there is no object.
+    """
+    union = pixel_counts.selected + pixel_counts.positives - pixel_counts.hits
+    return np.where(union > 0, pixel_counts.hits / np.maximum(union, 1), 1.0)
+
+
 def f_measure(
     precision: NDArray[np.float64],
     recall: NDArray[np.float64],

@@ -164,7 +164,7 @@ def test_rows_of_a_folder_are_called_as_the_record_calls_them(tmp_path):
 def test_masks_have_a_row_a_method_and_a_dash_for_what_is_missing(tmp_path):
     (table,) = masks_section(report_data(tmp_path, a=saliency(), is_run=False)).tables
     assert table.caption == "a: 200 images, truth masks"
-    assert rows(table)["gs"] == ["0.810", "0.700", "0.660", "0.120", "\u2013", "\u2013"]
+    assert rows(table)["gs"] == ["0.810", "0.700", "0.660", "\u2013", "0.120", "\u2013", "\u2013"]
 
 
 def test_without_records_there_are_no_sections(tmp_path):

@@ -53,7 +53,7 @@ def test_released_maps_of_ecssd_score_what_pysodmetrics_says(method):
 @given(masks_and_truths())
 def test_every_number_is_finite_and_between_0_and_1(pair):
     found = measure(*pair)
-    for name in ("precision", "recall", "f", "adaptive_f", "mae", "s_measure", "weighted_f"):
+    for name in ("precision", "recall", "f", "adaptive_f", "iou", "mae", "s_measure", "weighted_f"):
         values = np.asarray(getattr(found, name))
         assert np.all((values >= -1e-12) & (values <= 1 + 1e-12)), name
     # Divided by the pixels less one, E passes 1 by as much.
@@ -95,6 +95,14 @@ def test_the_background_is_the_worst_mask():
     assert (found.s_measure, found.weighted_f) == pytest.approx((0, 0))
 
 
+def test_iou_is_of_the_mask_cut_at_one_half():
+    truth = np.array([[True, True, False, False]])
+    mask = np.array([[255, 127, 128, 0]], np.uint8)  # of 0 to 255, 128 is the first above one half
+    assert measure(mask, truth).iou == pytest.approx(1 / 3)
+    assert measure(np.where(truth, 255, 0).astype(np.uint8), truth).iou == 1
+    assert measure(np.where(truth, 0, 255).astype(np.uint8), truth).iou == 0
+
+
 @pytest.mark.parametrize(("value", "expected"), [(0, 0.0), (51, 0.2), (255, 1.0)])
 def test_a_mask_of_one_value_keeps_it(value, expected):
     assert_allclose(normalised(np.full((2, 3), value, np.uint8)), expected)
@@ -110,6 +118,7 @@ def test_an_image_of_one_pixel_is_scored():
     assert (wrong.mae, wrong.s_measure, wrong.e[255]) == (1, 0, 0)
     nothing = measure(black, no)
     assert (nothing.mae, nothing.s_measure, nothing.weighted_f, nothing.e[255]) == (0, 1, 0, 1)
+    assert (right.iou, wrong.iou, nothing.iou) == (1, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def test_e_has_its_maximum_of_the_mean_and_its_mean():
     [
         ("adaptive_f", "adaptive_f"),
         ("weighted_f", "weighted_f"),
+        ("iou", "iou"),
         ("mae", "mae"),
         ("s_measure", "s_measure"),
         ("e_measure_adaptive", "adaptive_e"),
