@@ -1,27 +1,17 @@
 """Annotations in COCO's format: one JSON file for all images."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError
+from dilo.pipeline.masks.coco import CocoImage, coco_entries, orphan, parse_image
 
 #: Bytes of the largest file that is read: that of COCO's 118,287 training images has 0.45 GB.
 MAX_JSON = 2**32
-
-
-@dataclass(frozen=True, slots=True)
-class CocoImage:
-    """An image of the file."""
-
-    id: int | str
-    #: Relative to the folder of images.
-    path: str
-    height: int
-    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +45,13 @@ def read_coco_annotations(path: Path) -> CocoAnnotations:
     """Read and check a file of annotations; raise ContentError, with the entry that is wrong."""
     content = read_json(path, MAX_JSON)
     images: dict[int | str, CocoImage] = {}
-    for where, entry in _entries(path, content, "images"):
-        image = _image(entry, where)
+    for where, entry in coco_entries(path, content, "images"):
+        image = parse_image(entry, where)
         if image.id in images:
             raise ContentError(f"{where}: an image must stand once, got the id {image.id!r} twice")
         images[image.id] = image
     categories: dict[int, str] = {}
-    for where, entry in _entries(path, content, "categories"):
+    for where, entry in coco_entries(path, content, "categories"):
         number, name = entry.get("id"), entry.get("name")
         if type(number) is not int or not isinstance(name, str) or number in categories:
             raise ContentError(
@@ -70,56 +60,17 @@ def read_coco_annotations(path: Path) -> CocoAnnotations:
             )
         categories[number] = name
     objects: dict[int | str, list[CocoObject]] = {image_id: [] for image_id in images}
-    for where, entry in _entries(path, content, "annotations"):
+    for where, entry in coco_entries(path, content, "annotations"):
         where = f"{where} (id {entry.get('id')!r})"
         image_id, category = entry.get("image_id"), entry.get("category_id")
         if not isinstance(image_id, int | str) or image_id not in images:
-            raise ContentError(
-                f'{where}: an annotation must be of an image in "images", got image_id {image_id!r}'
-            )
+            raise orphan(where, image_id)
         if type(category) is not int or category not in categories:
             raise ContentError(
                 f'{where}: its class must be in "categories", got category_id {category!r}'
             )
         objects[image_id].append(_object(entry, where, images[image_id]))
     return CocoAnnotations(images, categories, objects)
-
-
-def _entries(path: Path, content: object, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the entries of a list, and say where each stands."""
-    entries = content.get(name) if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise ContentError(
-            f'{path} must be annotations in COCO\'s format, with a list "{name}", got none: is '
-            "it a file instances_*.json?"
-        )
-    for number, entry in enumerate(entries):
-        where = f"{path}, {name}[{number}]"
-        if not isinstance(entry, dict):
-            raise ContentError(f"{where}: must be an object of JSON, got {str(entry)[:100]}")
-        yield where, entry
-
-
-def _image(entry: Mapping[str, Any], where: str) -> CocoImage:
-    """Read an image."""
-    number, path = entry.get("id"), entry.get("file_name")
-    height, width = entry.get("height"), entry.get("width")
-    if not isinstance(number, int | str) or isinstance(number, bool):
-        raise ContentError(f"{where}: an image must have an id, got {number!r}")
-    if not isinstance(path, str) or not _is_below(path):
-        raise ContentError(
-            f"{where}: file_name must be a path below the folder of images, got {path!r}"
-        )
-    if type(height) is not int or type(width) is not int or min(height, width) < 1:
-        raise ContentError(
-            f"{where}: height and width must be whole numbers above 0, got {height!r} and {width!r}"
-        )
-    return CocoImage(number, path, height, width)
-
-
-def _is_below(path: str) -> bool:
-    """Check that a path leads nowhere but below its folder."""
-    return bool(path) and "\0" not in path and not {"/", ".."} & set(PurePosixPath(path).parts)
 
 
 def _object(entry: Mapping[str, Any], where: str, image: CocoImage) -> CocoObject:

@@ -1,21 +1,18 @@
 """Images with the objects that people marked on them, whichever format they come in."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dilo.eval.common.inputs import digest_of_files
 from dilo.pipeline.errors import DiloError
+from dilo.pipeline.masks.segmentations import Polygons, Rle
 
-#: The outlines of an object, each of shape (2 K,): x0, y0, x1, y1 and so on in pixels, float64.
-Polygons = tuple[NDArray[np.float64], ...]
-#: A mask by the lengths of its runs, as COCO's API takes it: "size" (height, width) and "counts".
-Rle = Mapping[str, Any]
 #: By which rule detections are scored: VOC's of 2007 or of 2012, or COCO's.
 Rule = Literal["11 points", "area", "coco"]
 

@@ -4,24 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dilo.eval.common.coco import (
     CocoAnnotations,
-    CocoImage,
     CocoObject,
     read_coco_annotations,
 )
 from dilo.eval.detect.annotations import (
     Annotated,
     DetectionSet,
-    Polygons,
-    Rle,
     digest_of,
     require_count,
 )
 from dilo.pipeline.errors import DiloError, first_few
 from dilo.pipeline.images.names import escaped
+from dilo.pipeline.masks.coco import CocoImage
+from dilo.pipeline.masks.segmentations import parse_segmentation
 
 #: Images of the official files.
 COUNTS = {
@@ -129,33 +127,14 @@ def _annotated(
         labels=np.array([labels[each.category] for each in objects], np.int64),
         difficult=np.zeros(len(objects), bool),
         crowd=np.array([each.crowd for each in objects], bool),
-        segmentation=tuple(_segmentation(each, image) for each in objects) if marked else None,
-    )
-
-
-def _segmentation(one: CocoObject, image: CocoImage) -> Polygons | Rle:
-    """Read the mask of an object: polygons, or run lengths."""
-    mask = one.segmentation
-    if isinstance(mask, list):
-        try:
-            polygons: tuple[NDArray[np.float64], ...] = tuple(
-                np.array(points, np.float64).reshape(-1, 2).ravel() for points in mask
+        segmentation=(
+            tuple(
+                parse_segmentation(each.segmentation, each.where, (image.height, image.width))
+                for each in objects
             )
-        except (TypeError, ValueError):
-            polygons = (np.array([np.nan]),)
-        if all(np.isfinite(points).all() for points in polygons):
-            return polygons
-    elif isinstance(mask, dict) and mask.get("size") == [image.height, image.width]:
-        counts = mask.get("counts")
-        if isinstance(counts, str) or (
-            isinstance(counts, list)
-            and all(type(count) is int and count >= 0 for count in counts)
-            and sum(counts) == image.height * image.width
-        ):
-            return dict(mask)
-    raise DiloError(
-        f"{one.where}: segmentation must be polygons x0, y0, x1, y1 ..., or run lengths of the "
-        f"image's size, [{image.height}, {image.width}], got {str(mask)[:100]}"
+            if marked
+            else None
+        ),
     )
 
 

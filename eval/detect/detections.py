@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pycocotools.mask import toBbox
 
 from dilo.eval.common.coco import MAX_JSON
-from dilo.eval.detect.annotations import Annotated, DetectionSet, Rle
+from dilo.eval.detect.annotations import Annotated, DetectionSet
 from dilo.pipeline.common.files import atomic_write
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError
+from dilo.pipeline.masks.segmentations import Rle
 
 
 @dataclass(frozen=True, eq=False)

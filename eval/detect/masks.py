@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from dilo.eval.detect.annotations import Polygons, Rle
+from dilo.pipeline.masks.segmentations import Polygons, Rle
 
 #: Pixels of all masks that are pasted at once.
 _PIXELS = 2**26

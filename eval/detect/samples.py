@@ -11,12 +11,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.eval.detect.annotations import Annotated, DetectionSet, Polygons, size_mismatch
+from dilo.eval.detect.annotations import Annotated, DetectionSet, size_mismatch
 from dilo.eval.detect.batches import SampleKey
 from dilo.eval.detect.recipe import DetectionRecipe, InputRecipe
 from dilo.pipeline.common.rng import generator
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images import decode
+from dilo.pipeline.masks.segmentations import Polygons
 from dilo.train.data.dataset import BatchCounts
 
 #: What a stream of numbers is for: half of Philox's key, far from those of pretraining.

@@ -7,19 +7,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pycocotools.mask import decode as decode_rle
-from pycocotools.mask import frPyObjects, merge
 
 from dilo.eval.common.boxdrawing import FOUND, TRUE, draw_boxes
 from dilo.eval.common.results import write_image
 from dilo.eval.common.sheets import best_median_worst
-from dilo.eval.detect.annotations import Annotated, DetectionSet, Polygons, Rle
+from dilo.eval.detect.annotations import Annotated, DetectionSet
 from dilo.eval.detect.detections import Detections
 from dilo.eval.detect.voc_metric import average_precision, class_curve
 from dilo.pipeline.errors import ImageError
 from dilo.pipeline.images import decode
 from dilo.pipeline.images.names import escaped
 from dilo.pipeline.images.sheets import Picture, fit, sheet, text_cell
+from dilo.pipeline.masks.segmentations import Polygons, Rle, segmentation_mask
 
 #: Side of a picture, in pixels.
 CELL = 280
@@ -134,21 +133,9 @@ def _drawn(
     small = fit(pixels, CELL)
     height, width = pixels.shape[:2]
     if masks:
-        any_mask = np.any([_full_mask(mask, height, width) for mask in masks], axis=0)
+        any_mask = np.any([segmentation_mask(mask, (height, width)) for mask in masks], axis=0)
         shape = Image.fromarray(any_mask).resize(small.size, Image.Resampling.NEAREST)
         opacity = Image.fromarray(np.asarray(shape).astype(np.uint8) * round(255 * OPACITY))
         small.paste(colour, (0, 0), opacity)
     draw_boxes(small, boxes / np.array([width, height] * 2), colour, words)
     return np.asarray(small)
-
-
-def _full_mask(mask: Polygons | Rle, height: int, width: int) -> NDArray[np.bool_]:
-    """Paint a mask at the size of its image."""
-    if isinstance(mask, tuple):
-        outlines = [points.tolist() for points in mask if len(points) >= 6]
-        if not outlines:
-            return np.zeros((height, width), bool)
-        codes = merge(frPyObjects(outlines, height, width))
-    else:
-        codes = frPyObjects(mask, height, width) if isinstance(mask["counts"], list) else mask
-    return np.asarray(decode_rle(codes)).astype(bool)

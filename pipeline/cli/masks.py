@@ -1,5 +1,6 @@
 """Commands that make a store: masks, import."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,14 @@ from dilo.pipeline.cli.run import (
     sharding_options,
     size_option,
 )
-from dilo.pipeline.cli.selection import selection_options
+from dilo.pipeline.cli.selection import LIST, selection_options
 
 if TYPE_CHECKING:
+    from dilo.pipeline.compute.shard import ShardOpener
     from dilo.pipeline.images.names import Names
     from dilo.pipeline.images.selection import ImageSelection
     from dilo.pipeline.images.source import ImageSource
-    from dilo.pipeline.masks.network import InferenceSettings
-    from dilo.pipeline.saliency import MaskRecipe
+    from dilo.pipeline.masks.estimate import Unit
     from dilo.pipeline.store.plan import Plan
 
 
@@ -43,6 +44,13 @@ def _methods(
     from dilo.pipeline.saliency.methods import METHODS
 
     return [CompletionItem(name) for name in METHODS if name.startswith(incomplete)]
+
+
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing: time a sample of the images, and estimate time and disk for all.",
+)
 
 
 @click.command()
@@ -77,11 +85,7 @@ def _methods(
     help="Height and width of a mask, in pixels.",
 )
 @shard_size_option
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Write nothing: time a sample of the images, and estimate time and disk for all.",
-)
+@dry_run_option
 @network_options
 @sharding_options
 @user_errors
@@ -102,13 +106,22 @@ def masks(
     It can be interrupted at any time; the same command resumes. An image that cannot be
     read becomes a row with the reason, and the run continues.
     """
-    from dilo.pipeline.masks.computed import MethodSource, mask_spec, precompile
+    from dilo.pipeline.masks.computed import MethodSource, mask_spec, open_recipe, precompile
 
     recipe = network.recipe(method, refine, settings, out)
     inference, options = network.inference_settings(recipe, options)
     plan, names = plan_run(images, out, mask_spec(recipe, size), shard_size, options)
     if dry_run:
-        _dry_run(images.open(out), out, plan, names, recipe, inference, options)
+        _dry_run(
+            images.open(out),
+            out,
+            plan,
+            names,
+            open_recipe(recipe, plan.size, names, inference),
+            options,
+            unit="GPU" if inference and inference.device == "cuda" else "core",
+            before_start=lambda: precompile(recipe, say),
+        )
         return
     require_weights(recipe, inference, out, names, options)
     make_store(
@@ -127,29 +140,59 @@ def masks(
 @click.option(
     "--png",
     type=EXISTING,
-    required=True,
     help="Folder of masks: a/b.png, or a/b.jpg.png, is the mask of image a/b.jpg.",
+)
+@click.option(
+    "--coco",
+    type=LIST,
+    metavar="FILE",
+    help="Masks in a JSON file of COCO's format, such as CutLER's MaskCut masks of ImageNet: run "
+    "lengths or polygons. An image's mask is the union of its annotations; file_name is its path "
+    "below --images.",
 )
 @selection_options
 @out_option(type=FOLDER, required=True, help="Store to write, or to resume.")
 @size_option
 @shard_size_option
+@dry_run_option
 @sharding_options
 @user_errors
 def import_masks(
+    png: Path | None,
+    coco: Path | None,
+    images: "ImageSelection",
+    out: Path,
+    size: int,
+    shard_size: int | None,
+    dry_run: bool,
+    options: RunOptions,
+) -> None:
+    """Make a store from masks by another program: gray PNGs, or a COCO file.
+
+    A mask has its image's aspect ratio, at any size, or is square. A PNG's values are 0 to 255,
+    or 0 and 1; if there are no PNGs, pictures of other formats are used. An image without a
+    mask becomes a row with the reason; one that a COCO file lists without annotations has an
+    empty mask.
+    """
+    if coco is not None and png is None:
+        _import_coco(coco, images, out, size, shard_size, options, dry_run=dry_run)
+    elif png is not None and coco is None:
+        _import_pngs(png, images, out, size, shard_size, options, dry_run=dry_run)
+    else:
+        raise click.UsageError("give the masks: either --png FOLDER or --coco FILE")
+
+
+def _import_pngs(
     png: Path,
     images: "ImageSelection",
     out: Path,
     size: int,
     shard_size: int | None,
     options: RunOptions,
+    *,
+    dry_run: bool,
 ) -> None:
-    """Make a store from masks by another program: one grayscale PNG for each image.
-
-    A mask has its image's aspect ratio, at any size, or is square. Its values are 0 to 255,
-    or 0 and 1. If there are no PNGs, pictures of other formats are used. An image without a
-    mask becomes a row with the reason.
-    """
+    """Make a store of PNGs."""
     from dilo.pipeline.masks.files import mask_files, remarks
     from dilo.pipeline.masks.imported import ImportSource, count_masks, imported_spec
 
@@ -159,7 +202,36 @@ def import_masks(
         say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
         for line in remarks(png, pngs):
             say(line)
-    make_store(ImportSource(png.absolute()), images, out, plan, names, options)
+    source = ImportSource(png.absolute())
+    if dry_run:
+        _dry_run(images.open(out), out, plan, names, source.opener(names, size), options)
+        return
+    make_store(source, images, out, plan, names, options)
+
+
+def _import_coco(
+    coco: Path,
+    images: "ImageSelection",
+    out: Path,
+    size: int,
+    shard_size: int | None,
+    options: RunOptions,
+    *,
+    dry_run: bool,
+) -> None:
+    """Make a store of the masks of a COCO file."""
+    from dilo.pipeline.masks.cocoindex import CocoIndex
+    from dilo.pipeline.masks.imported import CocoSource, coco_opener, coco_spec, match_coco
+
+    index = CocoIndex.find(coco.absolute(), out)
+    plan, names = plan_run(images, out, coco_spec(index, size), shard_size, options)
+    if options.task() is None:
+        for line in match_coco(names, index):
+            say(line)
+    if dry_run:
+        _dry_run(images.open(out), out, plan, names, coco_opener(index, size), options)
+        return
+    make_store(CocoSource(index.file), images, out, plan, names, options, keep=index.keep)
 
 
 def _dry_run(
@@ -167,25 +239,29 @@ def _dry_run(
     store: Path,
     plan: "Plan",
     names: "Names",
-    recipe: "MaskRecipe",
-    inference: "InferenceSettings | None",
+    opener: "ShardOpener",
     options: RunOptions,
+    *,
+    unit: "Unit" = "core",
+    before_start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Print what a store would take, and write none of it."""
-    from dilo.pipeline.masks.computed import open_recipe, precompile
+    """Print what a store would take, and write none of it.
+
+    `before_start` is called before the sample is timed, if there is anything to do.
+    """
     from dilo.pipeline.masks.estimate import estimate
     from dilo.pipeline.store.status import missing_shards
 
     if missing_shards(store, plan):
-        precompile(recipe, say)
+        before_start()
     result = estimate(
         images,
         store,
         plan,
         names,
-        open_recipe(recipe, plan.size, names, inference),
+        opener,
         jobs=options.jobs,
-        unit="GPU" if inference and inference.device == "cuda" else "core",
+        unit=unit,
         cluster=options.on_cluster,
         task=options.task(),
     )

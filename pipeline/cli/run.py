@@ -171,12 +171,13 @@ def make_store(
     options: RunOptions,
     *,
     network: bool = False,
+    keep: Callable[[Path], None] = lambda store: None,
     before_start: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the plan, make what the store lacks or one task's share of it, and report.
 
-    `before_start` is called before workers start, if there is anything to do. Of a network, JSON
-    says its pace.
+    `keep` keeps beside the plan what workers need; `before_start` is called before they start, if
+    there is anything to do. Of a network, JSON says its pace.
     """
     from dilo.pipeline.compute.arrays import array_warning
     from dilo.pipeline.compute.build import Stopped, build_store, images_in_shards
@@ -186,6 +187,7 @@ def make_store(
     create_store(out, plan, names)
     content = images.open(out)
     content.keep(out)
+    keep(out)
     # Workers of a cluster were started in folders of their own.
     out = out.absolute()
     if options.plan_only:

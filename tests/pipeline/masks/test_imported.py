@@ -1,20 +1,23 @@
 """Importing: masks from anywhere become a store, and what does not fit is a row with a reason."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.cli import invoke
+from support.cocofiles import image_entries, packed, shape_of, write_coco_masks
 from support.photographs import photograph_folder
 
 from dilo.pipeline.cli import main
+from dilo.pipeline.compute import shard
 from dilo.pipeline.compute.shard import ShardBuilder
 from dilo.pipeline.errors import DiloError, ImageError
 from dilo.pipeline.images.folder import FolderSource
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.masks.files import read_mask
-from dilo.pipeline.masks.imported import ImportSource
+from dilo.pipeline.masks.imported import CocoSource, ImportSource
 from dilo.pipeline.store import MaskStore
 
 RAMP = np.arange(3000, dtype=np.uint32).reshape(50, 60) * 255 // 2999
@@ -202,3 +205,122 @@ def test_an_image_is_never_its_own_mask(images, tmp_path):
     result = imported(images, images, tmp_path / "store", "--include", "*.jpg", "--json")
     assert json.loads(result.stdout)["failed"]["class0/002.jpg"].startswith("no mask: ")
     assert (MaskStore(tmp_path / "store")["class0/000.jpg"] == 9).all()
+
+
+def coco_imported(images, file, out, *more, status=0):
+    words = ("import", "--coco", file, "--images", images, "--out", out)
+    return invoke(main, *words, "--size", 32, *HERE, *more, status=status)
+
+
+def coco_of(images, path, *, but=(), masks=None):
+    """Write a file of two masks an image, the last image without; give the unions by name."""
+    entries = image_entries(images)
+    rng, unions, annotated = np.random.default_rng(0), {}, []
+    for entry in entries:
+        shape = shape_of(entry)
+        pair = [np.kron(rng.random((2, 2)) < 0.5, np.ones((40, 40), bool)) for _ in range(2)]
+        pair = [mask[: shape[0], : shape[1]] for mask in pair]
+        unions[entry["file_name"]] = np.where(pair[0] | pair[1], 255, 0).astype(np.uint8)
+        annotated += [(entry["id"], packed(mask)) for mask in pair]
+    unions[entries[-1]["file_name"]][:] = 0
+    listed = [entry for entry in entries if entry["file_name"] not in but]
+    ids = {entry["id"] for entry in listed}
+    annotated = [each for each in annotated[:-2] if each[0] in ids]
+    return write_coco_masks(path, listed, masks or annotated), unions
+
+
+def test_a_coco_file_becomes_a_store_like_any_other(images, tmp_path):
+    file, unions = coco_of(images, tmp_path / "masks.json")
+    result = coco_imported(images, file, tmp_path / "store")
+    assert f"5 of 6 images have a mask in {file}" in result.stderr
+    assert "1 image listed there without an annotation: empty masks" in result.stderr
+    assert "6 of 6 images, 0 failed" in result.stdout
+    masks = MaskStore(tmp_path / "store")
+    assert masks.plan.method == "imported"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert masks.plan.parameters["coco"] == digest
+    for name, union in unions.items():
+        np.testing.assert_array_equal(masks[name], squash(union, 32))
+    invoke(main, "verify", tmp_path / "store", "--images", images, "--workers", 1)
+
+
+def test_images_that_one_side_lacks_are_counted_named_and_failed(images, tmp_path):
+    file, _ = coco_of(images, tmp_path / "masks.json", but=("class0/000.jpg",))
+    result = coco_imported(
+        images, file, tmp_path / "store", "--include", "class0/*", "--json", "--strict", status=1
+    )
+    assert json.loads(result.stdout)["failed"] == {
+        "class0/000.jpg": "no mask: masks.json lists no image of this name"
+    }
+    assert "2 of 3 images have a mask" in result.stderr
+    others = "class1/001.jpg, class1/003.jpg, class1/005.jpg"
+    assert f"3 others are listed there, which are not among the images: {others}" in result.stderr
+    coco_imported(images, file, tmp_path / "few", "--limit", 2)
+    assert list(MaskStore(tmp_path / "few").names) == ["class0/000.jpg", "class0/002.jpg"]
+
+
+def test_masks_of_another_shape_than_their_image_are_failed_rows(images, tmp_path):
+    runs = packed(np.ones((90, 40), bool))
+    file, _ = coco_of(images, tmp_path / "masks.json", masks=[(1, runs), (2, {"size": [1, 1]})])
+    failed = json.loads(coco_imported(images, file, tmp_path / "store", "--json").stdout)["failed"]
+    assert failed["class0/000.jpg"] == (
+        "its mask must have the image's proportions, 60 x 50, or be square, got 40 x 90"
+    )
+    assert failed["class0/002.jpg"].startswith("its annotation (id 2): segmentation must be poly")
+    assert len(failed) == 2
+
+
+def test_a_store_of_one_coco_file_is_not_resumed_with_another(images, tmp_path):
+    file, _ = coco_of(images, tmp_path / "masks.json")
+    store = tmp_path / "store"
+    coco_imported(images, file, store)
+    before = (store / "shard-00001.h5").read_bytes()
+    (store / "shard-00001.h5").unlink()
+    assert "to do: 2 images in 1" in coco_imported(images, file, store).stderr
+    assert (store / "shard-00001.h5").read_bytes() == before
+    (store / "shard-00001.h5").unlink()
+    for changed in (file.read_text() + "\n", file.read_text().replace("fg", "gf")):
+        file.write_text(changed)
+        said = coco_imported(images, file, store, status=3).stderr
+        assert "a store is never changed" in said
+    builder = ShardBuilder(FolderSource(images), store, CocoSource(file))
+    with pytest.raises(DiloError, match="must stay as it is while masks are read from it"):
+        builder.build(1)  # by the index that this process has loaded
+    shard._open_source.cache_clear()
+    with pytest.raises(DiloError, match="must be the file that the store was planned with"):
+        builder.build(1)
+
+
+def test_tasks_of_an_array_make_the_same_store_and_workers_read_the_kept_index(images, tmp_path):
+    file, _ = coco_of(images, tmp_path / "masks.json")
+    coco_imported(images, file, tmp_path / "one")
+    coco_imported(images, file, tmp_path / "many", "--plan-only")
+    for task in (1, 0):
+        coco_imported(images, file, tmp_path / "many", "--num-tasks", 2, "--task-id", task)
+    shards = sorted(path.name for path in (tmp_path / "one").glob("shard-*"))
+    assert len(shards) == 2
+    for name in shards:
+        one, many = ((tmp_path / store / name).read_bytes() for store in ("one", "many"))
+        assert one == many
+
+
+def test_a_dry_run_of_an_import_writes_nothing(images, tmp_path):
+    file, _ = coco_of(images, tmp_path / "masks.json")
+    random_masks(images, tmp_path / "png")
+    for given in (("--coco", file), ("--png", tmp_path / "png")):
+        words = ("import", *given, "--images", images, "--out", tmp_path / "store", "--dry-run")
+        found = json.loads(invoke(main, *words, "--json").stdout)
+        assert (found["sampled"], found["failed"]) == (6, {})
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_coco_file_of_other_images_and_both_kinds_or_none_are_refused(images, tmp_path):
+    file, _ = coco_of(images, tmp_path / "masks.json")
+    words = ("import", "--coco", file, "--images", images / "class0", "--out", tmp_path / "s")
+    said = invoke(main, *words, status=3).stderr
+    assert "must list the images by their paths below --images, got class0/000.jpg and" in said
+    assert "but images such as 000.jpg: give the folder that its file_name begins in" in said
+    for given in ((), ("--coco", file, "--png", images)):
+        words = ("import", *given, "--images", images, "--out", tmp_path / "s")
+        assert "either --png FOLDER or --coco FILE" in invoke(main, *words, status=2).stderr
+    assert not (tmp_path / "s").exists()
