@@ -8,7 +8,7 @@ from typing import Any
 
 from dilo.pipeline.common.textfiles import parse_toml, read_text
 from dilo.pipeline.errors import ContentError, DiloError
-from dilo.train.recipes.schema import check_rules, flat, from_plain
+from dilo.train.recipes.schema import check_rules, flat, from_plain, merged
 
 #: Options of a program by their names, without dashes. `SET` holds keys of the recipe.
 Options = Mapping[str, Any]
@@ -75,7 +75,7 @@ def load_campaign(path: Path) -> Campaign:
         source=source,
         seeds=file.seeds,
         arms={
-            name: _over(train, _options(arm, f"{source}: arms.{name}"))
+            name: merged(train, _options(arm, f"{source}: arms.{name}"))
             for name, arm in file.arms.items()
         },
         evaluations={
@@ -139,20 +139,18 @@ def _options(values: object, where: str) -> Options:
                     f"{SET}.optimizer.epochs = 20, got {value!r}"
                 )
             options[SET] = flat(value)
-            continue
-        items = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str | int | float) for item in items):
-            raise DiloError(
-                f"{where}.{key} must be text, a number, true, false or a list of these, "
-                f"got {value!r}"
-            )
-        options[key] = value
+            for name, item in options[SET].items():
+                _require_plain(f"{where}.{SET}.{name}", item)
+        else:
+            _require_plain(f"{where}.{key}", value)
+            options[key] = value
     return options
 
 
-def _over(base: Options, more: Options) -> Options:
-    """Put options over others, keys of the recipe one by one."""
-    options = {**base, **more}
-    if SET in options:
-        options[SET] = {**base.get(SET, {}), **more.get(SET, {})}
-    return options
+def _require_plain(where: str, value: object) -> None:
+    """Refuse a value that no word of a command line stands for, such as a date."""
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) for item in items):
+        raise DiloError(
+            f"{where} must be text, a number, true, false or a list of these, got {value!r}"
+        )

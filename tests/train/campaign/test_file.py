@@ -45,6 +45,11 @@ def test_an_arm_stands_over_the_options_of_all_key_by_key(tmp_path):
         ("[arms.crops]", '[arms."a/b"]', "a name in arms must be letters.*got 'a/b'"),
         ("[evaluate.knn]", "[evaluate.train]", "evaluate.train must have another name"),
         ("k = [1, 20]", "k = 2026-01-01", "evaluate.knn.k must be text, a number"),
+        (
+            "optimizer.epochs = 5",
+            "optimizer.epochs = 2026-01-01",
+            "train.set.optimizer.epochs must be text, a number",
+        ),
         ("k = [1, 20]", "set.seed = 1", "evaluate.knn: only dilo-train takes set"),
         ('command = "linear"', "command = 1", "command must be a command of dilo-eval, got 1"),
         (
