@@ -38,8 +38,8 @@ PLUS_MINUS: Final = "\u00b1"
 class Request:
     """Which runs are of which arm, and what becomes of the table."""
 
-    #: Arm, and folder or checkpoint, of each run.
-    runs: Sequence[tuple[str, Path]]
+    #: Arm, and folder or checkpoint, of each run; without an arm, the folder names it.
+    runs: Sequence[tuple[str | None, Path]]
     #: Whether text and Markdown have every metric, not only the first ones of each command.
     whole: bool
     #: Folder of the table; None for none.
@@ -98,7 +98,7 @@ class Row:
 def evaluate(request: Request, say: Say) -> Evaluation:
     """Make the table, and write it if a folder is given."""
     runs = [
-        Run(arm, source.recipe.get("seed", ""), source)
+        Run(arm or _arm_by_folder(source), source.recipe.get("seed", ""), source)
         for number, (arm, path) in enumerate(request.runs)
         for source in [read_source(f"{number} {path}", path, is_run=True)]
     ]
@@ -119,6 +119,12 @@ def evaluate(request: Request, say: Say) -> Evaluation:
         write_text(request.out / "table.csv", _csv(arms, rows))
         write_record(request.out / "table.json", record)
     return Evaluation(record, table)
+
+
+def _arm_by_folder(source: Source) -> str:
+    """Name the arm of a run by its folder, without the seed at the end."""
+    name, seed = source.folder.resolve().name, source.recipe.get("seed")
+    return name.removesuffix(f"-{seed}") if seed else name
 
 
 def _require_seeds(runs: Iterable[Run]) -> None:
@@ -375,11 +381,3 @@ def _record(
     }
     plain: dict[str, Any] = json.loads(json.dumps(record))
     return plain
-
-
-def arm_by_folder(run: Path) -> str:
-    """Name the arm of a run by its folder, without the seed at the end."""
-    whole = run.resolve()
-    folder = whole if whole.is_dir() else whole.parents[1]
-    seed = read_source("", folder, is_run=True).recipe.get("seed")
-    return folder.name.removesuffix(f"-{seed}") if seed else folder.name

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from dilo.eval.cli.options import print_evaluation, require_outside
-from dilo.pipeline.cli.naming import Named, split_name
+from dilo.pipeline.cli.naming import split_name
 from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
 
@@ -50,8 +50,7 @@ def command(
         require_outside(out, (path if path.is_dir() else path.parent.parent for _, path in runs))
     require_torch("dilo-eval")
     from dilo.eval.common.results import require_ours
-    from dilo.eval.table import Request, arm_by_folder, evaluate
+    from dilo.eval.table import Request, evaluate
 
     require_ours(out, "table")
-    named: Named = [(arm or arm_by_folder(path), path) for arm, path in runs]
-    print_evaluation(evaluate(Request(runs=named, whole=whole, out=out), say), as_json=as_json)
+    print_evaluation(evaluate(Request(runs=runs, whole=whole, out=out), say), as_json=as_json)

@@ -129,7 +129,8 @@ def read_source(name: str, path: Path, *, is_run: bool) -> Source:
     """
     if path.is_dir():
         return _read(name, path, is_run=is_run)
-    return _read(name, path.resolve().parents[1], is_run=is_run, step=_checkpoint_step(path))
+    step = _checkpoint_step(path)
+    return _read(name, path.resolve().parents[1], is_run=is_run, step=step)
 
 
 def read_run(checkpoint: Path, step: int | None) -> Source | None:

@@ -10,6 +10,7 @@ from support.reports import backgrounds, knn, training, write_json
 
 from dilo.eval.cli import main
 from dilo.eval.common.intervals import mean_interval
+from dilo.eval.records.reading import read_source
 from dilo.eval.table import Request, evaluate
 from dilo.pipeline.errors import DiloError
 
@@ -161,6 +162,18 @@ def test_an_untrained_network_stands_beside_the_runs_by_its_checkpoint(tmp_path)
         "untrained": 20.0,
         "trained": 50.0,
     }
+
+
+def test_each_run_is_read_once(runs, monkeypatch):
+    folders = []
+
+    def read(name, path, **more):
+        folders.append(path)
+        return read_source(name, path, **more)
+
+    monkeypatch.setattr("dilo.eval.table.read_source", read)
+    assert table(*((None, folder) for _, folder in runs))[0].record["arms"] == ["moco", "paste"]
+    assert folders == [folder for _, folder in runs]
 
 
 def test_what_is_no_run_and_a_folder_of_something_else_are_refused(runs, tmp_path):

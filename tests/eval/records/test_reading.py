@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from support.reports import knn, picture, training, whole_run, write_json
@@ -9,7 +10,7 @@ from support.reports import knn, picture, training, whole_run, write_json
 from dilo.eval.records import reading
 from dilo.eval.records.reading import number, read_source
 from dilo.eval.report.sections import steps_words
-from dilo.pipeline.errors import ContentError
+from dilo.pipeline.errors import ContentError, DiloError
 
 
 def test_a_run_is_read_with_its_records_and_pictures(tmp_path):
@@ -34,6 +35,12 @@ def test_records_of_a_folder_that_is_no_run_lie_in_it_or_one_below(tmp_path):
     found = read_source("x", tmp_path, is_run=False)
     assert [result.task for result in found.results] == ["knn", "saliency"]
     assert [path.name for path in found.pictures] == ["picture.PNG"]
+
+
+def test_a_file_that_is_no_checkpoint_of_a_run_is_refused_wherever_it_lies(tmp_path):
+    for path in (Path("/x"), tmp_path / "step-00000001.pt"):
+        with pytest.raises(DiloError, match=r"must be the folder of a run, or a checkpoint RUN/"):
+            read_source("name", path, is_run=True)
 
 
 @pytest.mark.parametrize(
