@@ -1,7 +1,6 @@
 """`dilo-eval linear`: the linear probe, by a protocol or, with --fast, in minutes."""
 
 import os
-import re
 from pathlib import Path
 
 import click
@@ -20,14 +19,12 @@ from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
 from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require_torch
+from dilo.pipeline.common.outputs import PLAIN_NAME
 from dilo.train.runtime.launch import is_first, quiet
 from dilo.train.runtime.signals import PREEMPTED
 
 #: As `dilo.eval.linear.protocols.PROTOCOLS` has them, without loading what they stand beside.
 NAMES = ("paper", "moco", "cmc", "pycontrast", "simclr")
-
-#: What a folder in --out may be called.
-FOLDER_NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,63}", re.ASCII)
 
 
 @click.command("linear")
@@ -161,7 +158,7 @@ def command(
 def _require_folder_names(checkpoints: Named, out: Path | None) -> None:
     """Refuse names of several checkpoints that cannot be those of folders in --out."""
     for name, _ in checkpoints:
-        if out is not None and len(checkpoints) > 1 and not FOLDER_NAME.fullmatch(name):
+        if out is not None and len(checkpoints) > 1 and not PLAIN_NAME.fullmatch(name):
             raise click.BadParameter(
                 f"names must be letters, digits, '.', '_' and '-', for folders in --out, got "
                 f"{name!r}: give NAME=PATH",

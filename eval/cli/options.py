@@ -20,6 +20,7 @@ from dilo.pipeline.cli.options import (
     print_result,
 )
 from dilo.pipeline.cli.selection import IMAGES, LIST, make_selection, narrowing_options
+from dilo.pipeline.common.outputs import PLAIN_NAME
 from dilo.pipeline.compute.workercount import DEFAULT_WORKERS_HELP, default_workers
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ def require_parent(
 def _result_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Refuse what is no part of a file name, or means something else in that of a folder."""
     if value is None or (
-        re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,63}", value, re.ASCII)
-        and not re.fullmatch(r"fast|retrieval|step-\d+", value)
+        PLAIN_NAME.fullmatch(value) and not re.fullmatch(r"fast|retrieval|step-\d+", value)
     ):
         return value
     raise click.BadParameter(

@@ -1,6 +1,7 @@
 """Files that a user names to be written: of the right kind, and in place of no other kind's."""
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from dilo.pipeline.errors import DiloError, require_access
 
 #: Bytes of a file's beginning that say what it is.
 _HEAD_BYTES = 64
+#: What a user may call something that a file or a folder is named after.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """The file of a campaign: arms, seeds and evaluations, in the words of the programs' options."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dilo.pipeline.common.outputs import PLAIN_NAME
 from dilo.pipeline.common.textfiles import parse_toml, read_text
 from dilo.pipeline.errors import ContentError, DiloError
 from dilo.train.recipes.schema import check_rules, flat, from_plain, merged
@@ -104,7 +104,7 @@ def _check(file: CampaignFile, source: str) -> None:
     )
     for table, names in (("arms", file.arms), ("evaluate", file.evaluate)):
         for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,63}", name, re.ASCII):
+            if not PLAIN_NAME.fullmatch(name):
                 raise DiloError(
                     f"{source}: a name in {table} must be letters, digits, '.', '_' and '-', for "
                     f"files are named after it, got {name!r}"
