@@ -9,7 +9,7 @@ import click
 
 from dilo.eval.cli.options import checkpoint_option, machine_options, name_option, print_evaluation
 from dilo.eval.common.machine import Machine
-from dilo.pipeline.cli.options import FOLDER, json_option, out_option, say, user_errors
+from dilo.pipeline.cli.options import EXISTING, FOLDER, json_option, out_option, say, user_errors
 from dilo.pipeline.common.extras import require, require_torch
 from dilo.train.runtime.launch import is_first, quiet
 from dilo.train.runtime.signals import PREEMPTED
@@ -18,13 +18,12 @@ from dilo.train.runtime.signals import PREEMPTED
 VOC = ("voc-24k", "voc-9k", "voc07-9k", "voc-fast")
 COCO = ("coco-fpn-1x", "coco-fpn-2x", "coco-fpn-1x-moco", "coco-c4-2x", "coco-fast")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command("detect")
 @checkpoint_option
-@click.option("--voc", type=_EXISTING, help="VOCdevkit, with VOC2007 and VOC2012 in it.")
-@click.option("--coco", type=_EXISTING, help="COCO, with train2017, val2017 and annotations in it.")
+@click.option("--voc", type=EXISTING, help="VOCdevkit, with VOC2007 and VOC2012 in it.")
+@click.option("--coco", type=EXISTING, help="COCO, with train2017, val2017 and annotations in it.")
 @click.option(
     "--protocol",
     type=click.Choice((*VOC, *COCO)),

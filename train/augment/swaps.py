@@ -74,7 +74,7 @@ def swap_foregrounds(
        Robustness of Self-Supervised Learning through Background Augmentations", 2021.
     """
     shows_foreground = has_mask & (masks.float().mean((1, 2, 3)) >= 255 * max(min_coverage, 1e-6))
-    donors, found = next_in_group(shows_foreground, group)
+    donors, has_donor = next_in_group(shows_foreground, group)
     other_images, other_masks = images.index_select(0, donors), masks.index_select(0, donors)
     pasted = move(parameters.paste, images.device)[:, None, None, None]
     # Pasted queries are pasted below, on what lies behind them; the others here.
@@ -82,7 +82,7 @@ def swap_foregrounds(
     covered = torch.lerp(images.float(), other_images.float(), alpha).round().to(torch.uint8)
     crops = torch.where(pasted, other_images, covered)
     swapped = augment(crops, other_masks, parameters, views, bank, dtype=dtype)
-    return Swaps(swapped, found & has_mask)
+    return Swaps(swapped, has_donor & has_mask)
 
 
 def next_in_group(eligible: Tensor, group: int) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ def next_in_group(eligible: Tensor, group: int) -> tuple[Tensor, Tensor]:
     -------
     index : Tensor of shape (B,), int64
         Their places; a sample's own where its group has no other that is eligible.
-    found : Tensor of shape (B,), bool
+    has_other : Tensor of shape (B,), bool
         Whether it has.
     """
     places = torch.arange(group, device=eligible.device)

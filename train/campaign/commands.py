@@ -18,7 +18,7 @@ PACKAGES: Final = {"dilo-train": "dilo.train", "dilo-eval": "dilo.eval"}
 MACHINE: Final = frozenset(("workers", "device"))
 #: Commands of dilo-eval that several processes share.
 SHARED: Final = frozenset(("linear",))
-#: Of what is made of all runs.
+#: What is made of all runs: a command of dilo-eval, and its folder.
 TABLE, REPORT = "table", "report"
 
 
@@ -125,12 +125,12 @@ def _evaluate(name: str, evaluation: Evaluation, folder: Path, processes: int) -
 
 def table_command(campaign: Campaign, runs: Sequence[Run], out: Path) -> Command:
     """Write the command that makes the table of some runs."""
-    return _of_all("table", campaign, campaign.table, runs, out / TABLE)
+    return _of_all(TABLE, campaign, campaign.table, runs, out)
 
 
 def report_command(campaign: Campaign, runs: Sequence[Run], out: Path) -> Command:
     """Write the command that makes the page of some runs."""
-    return _of_all("report", campaign, campaign.report, runs, out / REPORT)
+    return _of_all(REPORT, campaign, campaign.report, runs, out)
 
 
 def _of_all(
@@ -138,7 +138,7 @@ def _of_all(
 ) -> Command:
     """Write a command on several runs, those of an arm side by side."""
     folders = [str(run.folder) for arm in campaign.arms for run in runs if run.arm == arm]
-    words = [name, *folders, *option_words(options), "--out", str(out)]
+    words = [name, *folders, *option_words(options), "--out", str(out / name)]
     return Command(name=name, program="dilo-eval", words=words, options={"runs": folders})
 
 

@@ -254,9 +254,7 @@ class MetricsLogger:
         What a GPU waited since the last line.
     """
 
-    def __init__(
-        self, run: Path, machine: RunOptions, remedy: str = "try a lower optimizer.lr"
-    ) -> None:
+    def __init__(self, run: Path, machine: RunOptions, remedy: str) -> None:
         self._run, self._machine, self._remedy = run, machine, remedy
         self.loss, self.unreadable, self.meter = math.nan, 0, ThroughputMeter()
         self.waits = DeviceWaits(machine.device)
