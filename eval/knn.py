@@ -16,7 +16,7 @@ from dilo.eval.common.results import Evaluation, provenance, skipped_images
 from dilo.eval.features.extraction import width_of
 from dilo.eval.features.features import Features
 from dilo.eval.features.folders import LabelledFolder
-from dilo.eval.features.loading import Loader, open_source
+from dilo.eval.features.loading import Loader, Sources
 from dilo.eval.models.encoder import Encoder, Layer, load_encoder
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.selection import ImageSelection
@@ -89,14 +89,19 @@ class Request:
     name: str | None = None
 
 
-def evaluate(request: Request, say: Callable[[str], None]) -> Evaluation:
-    """Classify the test images by the vote of the most similar training images."""
+def evaluate(
+    request: Request, say: Callable[[str], None], sources: Sources | None = None
+) -> Evaluation:
+    """Classify the test images by the vote of the most similar training images.
+
+    Requests of the same images may share `sources`, which lists them once.
+    """
     started = time.monotonic()
     preset = PROTOCOLS[request.protocol]
     layer = request.layer or preset.layer
     device, _ = request.machine.choose()
-    train = open_source(request.train, say)
-    test = open_source(request.test, say, train)
+    sources = sources or Sources(request.train, request.test, say)
+    train, test = sources.train, sources.test
     choose_ks(request.ks, preset.ks, len(train.labels))  # now, not after an hour of reading
     encoder = None
     if request.checkpoint is not None:

@@ -113,6 +113,7 @@ def command(
     from dilo.eval import knn
     from dilo.eval.common.outcomes import compared
     from dilo.eval.common.results import require_record, settled_file, write_in_run, write_record
+    from dilo.eval.features.loading import Sources
 
     if out is not None:
         require_record("--out", out, "knn")
@@ -136,9 +137,9 @@ def command(
             write_record(settled_file(out, evaluation.record, say), evaluation.record)
         write_in_run(evaluation.record, request.checkpoint, say)
         return
-    evaluations = {}
+    evaluations, sources = {}, Sources(request.train, request.test, say)
     for checkpoint_name, checkpoint in checkpoints:
-        evaluation = knn.evaluate(replace(request, checkpoint=checkpoint), say)
+        evaluation = knn.evaluate(replace(request, checkpoint=checkpoint), say, sources)
         write_in_run(evaluation.record, checkpoint, say)
         evaluations[checkpoint_name] = evaluation
     print_evaluation(compared(evaluations, "top-1, k = {key}"), as_json=as_json)

@@ -1,7 +1,9 @@
 """A folder of images, or a file of features, to features: with progress and remarks in words."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.results import Say, say_skipped
@@ -17,7 +19,7 @@ from dilo.pipeline.images.selection import ImageSelection
 from dilo.pipeline.images.source import holds_images
 
 
-def open_source(
+def _open_source(
     images: Path | ImageSelection,
     say: Say,
     train: LabelledFolder | Features | None = None,
@@ -40,6 +42,42 @@ def open_source(
             "make it of a folder of class folders"
         )
     return features if classes is None else features.with_classes(classes)
+
+
+class Sources:
+    """Training images and test images, listed when first asked for: once for several networks.
+
+    Parameters
+    ----------
+    train : Path or ImageSelection
+        Class folders, or some of their images, or a file of features.
+    test : Path or ImageSelection
+        The same; classes are those of the training images.
+    say : callable
+        Takes lines for people.
+    """
+
+    def __init__(self, train: Path | ImageSelection, test: Path | ImageSelection, say: Say) -> None:
+        self._train, self._test, self._say = train, test, say
+
+    @cached_property
+    def train(self) -> LabelledFolder | Features:
+        """List the training images, or open the file of their features."""
+        return _open_source(self._train, self._say)
+
+    @cached_property
+    def test(self) -> LabelledFolder | Features:
+        """List the test images, or open the file of their features."""
+        return _open_source(self._test, self._say, self.train)
+
+    def folders(self) -> tuple[LabelledFolder, LabelledFolder]:
+        """List both, where neither may be a file of features."""
+        for source in (self.train, self.test):
+            if isinstance(source, Features):
+                raise DiloError(
+                    f"{source.root} must be class folders, got a file of features: give --fast"
+                )
+        return cast("tuple[LabelledFolder, LabelledFolder]", (self.train, self.test))
 
 
 def require_whole(selection: ImageSelection) -> None:

@@ -19,8 +19,8 @@ from dilo.eval.common.results import (
     settled_folder,
     write_result,
 )
-from dilo.eval.features.folders import LabelledFolder, labelled_folder
-from dilo.eval.features.loading import Loader, open_source
+from dilo.eval.features.folders import LabelledFolder
+from dilo.eval.features.loading import Loader, Sources
 from dilo.eval.linear.fast import fast_probe
 from dilo.eval.linear.protocols import PROTOCOLS, describe, deviations, with_overrides
 from dilo.eval.linear.results import linear_record, linear_table
@@ -70,15 +70,17 @@ def evaluate_each(requests: Mapping[str, Request], say: Say) -> dict[str, Evalua
     """Evaluate one after the other, by their names; the last is the one that a signal came in."""
     for request in requests.values():  # now, not after hours of work for another
         _result_place(request)
+    first = next(iter(requests.values()))
+    sources = Sources(first.train, first.test, say)  # which all have in common
     evaluations = {}
     with contextlib.ExitStack() as stack:
         if len(requests) > 1:  # a group of processes that was left cannot be joined again
-            device, _ = next(iter(requests.values())).machine.choose()
+            device, _ = first.machine.choose()
             stack.enter_context(distributed.init_process_group(device))
         for name, request in requests.items():
             if len(requests) > 1:
                 say(f"{name}: {request.checkpoint}")
-            evaluations[name] = evaluate(request, say)
+            evaluations[name] = evaluate(request, say, sources)
             if evaluations[name].record.get("preempted"):
                 break
     return evaluations
@@ -90,30 +92,27 @@ def _result_place(request: Request) -> Path:
     return result_folder(request.task, request.out, request.checkpoint)
 
 
-def evaluate(request: Request, say: Say) -> Evaluation:
+def evaluate(request: Request, say: Say, sources: Sources | None = None) -> Evaluation:
     """Train a linear layer on the frozen backbone, and write its classifier and record.
 
     Under torchrun, every rank calls it; the result of all but the first is empty. Where a signal
-    came, the record says "preempted", and the same request resumes.
+    came, the record says "preempted", and the same request resumes. Requests of the same images may
+    share `sources`, which lists them once.
     """
     folder = _result_place(request)
     machine = request.machine
     encoder = load_encoder(request.checkpoint, arch=machine.arch, size=machine.size)
     evaluation = _evaluate_fast if request.fast else _evaluate_by_protocol
-    return evaluation(request, encoder, folder, say)
+    sources = sources or Sources(request.train, request.test, say)
+    return evaluation(request, encoder, folder, say, sources)
 
 
-def _evaluate_by_protocol(request: Request, encoder: Encoder, folder: Path, say: Say) -> Evaluation:
+def _evaluate_by_protocol(
+    request: Request, encoder: Encoder, folder: Path, say: Say, sources: Sources
+) -> Evaluation:
     """Train by a protocol, from the beginning or from where it was interrupted."""
     started = time.monotonic()
-    train = labelled_folder(request.train, say=say)
-    skip_others = train.is_narrowed
-    test = labelled_folder(
-        request.test,
-        classes=train.classes,
-        skip_others=skip_others,
-        say=say if skip_others else None,
-    )
+    train, test = sources.folders()
     protocol = with_overrides(
         PROTOCOLS[request.protocol or "paper"],
         epochs=request.epochs,
@@ -155,11 +154,12 @@ def _inputs(train: LabelledFolder, test: LabelledFolder) -> dict[str, Any]:
     return {"train": listing(train), "test": listing(test)}
 
 
-def _evaluate_fast(request: Request, encoder: Encoder, folder: Path, say: Say) -> Evaluation:
+def _evaluate_fast(
+    request: Request, encoder: Encoder, folder: Path, say: Say, sources: Sources
+) -> Evaluation:
     """Make features once, and try many learning rates on them."""
     started = time.monotonic()
-    train = open_source(request.train, say)
-    test = open_source(request.test, say, train)
+    train, test = sources.train, sources.test
     if len(train.classes) < 2:
         raise DiloError(
             f"{train.root} must hold at least 2 classes, got {len(train.classes)}: there is "

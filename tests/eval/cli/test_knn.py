@@ -13,7 +13,7 @@ from support.archives import contents_of, tar_of
 from support.checkpoints import write_checkpoint
 from support.cli import invoke
 from support.features import chosen_features, small_checkpoint
-from support.folders import write_class_folders
+from support.folders import listed_folders, write_class_folders
 
 from dilo.eval import __main__ as program
 from dilo.eval.cli import main
@@ -410,10 +410,12 @@ def test_an_earlier_checkpoint_of_a_run_has_a_result_of_its_own(data):
     assert names == ["colours", data.name]
 
 
-def test_several_checkpoints_have_results_of_their_own_and_are_compared(data):
+def test_several_checkpoints_have_results_of_their_own_and_are_compared(data, monkeypatch):
     write_checkpoint(data / "run" / "checkpoints" / "step-00000000.pt")
     untrained = ("--checkpoint", f"untrained={data / 'run' / 'checkpoints' / 'step-00000000.pt'}")
+    listed = listed_folders(monkeypatch)
     result = evaluate(data, *untrained, "--k", "1")
+    assert listed == [data / "train", data / "test"]  # once for all
     lines = result.stdout.splitlines()
     assert lines[0] == f"run: {data / 'run' / 'checkpoints' / 'step-00000007.pt'}"
     assert lines[-2].strip() == "run less untrained"

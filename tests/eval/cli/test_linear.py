@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from support.cli import invoke
-from support.folders import write_class_folders
+from support.folders import listed_folders, write_class_folders
 from support.probes import write_small
 
 from dilo.eval.cli import linear, main
@@ -261,10 +261,12 @@ def several(data):
 
 
 @pytest.mark.parametrize("fast", [(), ("--fast",)])
-def test_several_checkpoints_have_a_layer_each_and_are_compared(data, fast):
+def test_several_checkpoints_have_a_layer_each_and_are_compared(data, fast, monkeypatch):
     more = ("--fast", "--epochs", 2) if fast else SHORT
     task = "linear-fast" if fast else "linear"
+    listed = listed_folders(monkeypatch)
     result = evaluate(data, *several(data), *more, "--json")
+    assert listed == [data / "train", data / "test"]  # once for all
     record = json.loads(result.stdout)
     below = data / "run" / "eval"
     for name, folder in (("run", task), ("untrained", f"{task}-step-0")):
