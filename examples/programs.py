@@ -11,15 +11,15 @@ Program = subprocess.Popen[str]
 PACKAGES = {"dilo-prep": "pipeline", "dilo-train": "train", "dilo-eval": "eval"}
 
 
-def run(program: str, *arguments: object, **how: Any) -> str:
+def run(program: str, *arguments: object, **process: Any) -> str:
     """Run one of the three programs to its end, and give its standard output."""
-    return finish(start(program, *arguments, **how))
+    return finish(start(program, *arguments, **process))
 
 
-def start(program: str, *arguments: object, **how: Any) -> Program:
+def start(program: str, *arguments: object, **process: Any) -> Program:
     """Show a command of one of the three programs, and start it, as `subprocess.Popen` takes it."""
     command = [sys.executable, "-m", f"dilo.{PACKAGES[program]}", *show(program, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **how)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **process)
 
 
 def finish(program: Program) -> str:

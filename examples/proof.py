@@ -77,20 +77,20 @@ def prove(images: Path, test: Path, out: Path, size: Size) -> None:
     """Run what is missing of the experiment."""
     classes = require_classes(images, test)
     training = photographs(images, out / "photographs" / "train", size.objects)
-    asked = photographs(test, out / "photographs" / "test", size.objects)
+    testing = photographs(test, out / "photographs" / "test", size.objects)
     partners = pair_classes(classes)
-    pictures = compose_all(training, asked, partners, out)
+    pictures = compose_all(training, testing, partners, out)
     prepare_training(out)
     recipe = ("--recipe", RECIPE, *(word for change in size.changes for word in ("--set", change)))
     call("dilo-train", *training_data(out), *recipe, "--preview", out / "views.png")
     train_all(out, recipe, range(size.seeds))
-    draw_pictures(training, asked, pictures, out)
-    found = question_all(test, out, pictures, partners, range(size.seeds))
+    draw_pictures(training, testing, pictures, out)
+    by_network = question_all(test, out, pictures, partners, range(size.seeds))
     record = {
         "partners": partners,
         "pictures": {kind: len(composed) for kind, composed in pictures.items()},
         "tiny": size is TINY,
-        "measures": [compare(question, found) for question in found["untrained"][0]],
+        "measures": [compare(question, by_network) for question in by_network["untrained"][0]],
     }
     write_text(out / "results.json", json.dumps(record, indent=1) + "\n")
     draw_results(record["measures"], out / "results.png")
@@ -118,13 +118,22 @@ def train_all(out: Path, recipe: Sequence[object], seeds: Sequence[int]) -> None
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores // lanes))}
 
     def work(lane: int) -> None:
+        log_file = out / f"lane-{lane}.log"
         for network, seed in jobs[lane::lanes]:
             folder = network_folder(out, network, seed)
-            with (out / f"lane-{lane}.log").open("a") as log:
+            seeding = ("--set", f"seed={seed}", "--workers", 0, "--out", folder)
+            with log_file.open("a") as log:
                 # Several progress bars would write over each other.
-                how = {"env": environment} | ({"stderr": log} if lane else {})
-                seeding = ("--set", f"seed={seed}", "--workers", 0, "--out", folder)
-                run("dilo-train", *arms[network], *seeding, **how)
+                stderr = log if lane else None
+                try:
+                    run("dilo-train", *arms[network], *seeding, env=environment, stderr=stderr)
+                except SystemExit as ended:
+                    if stderr is None:
+                        raise
+                    raise DiloError(
+                        f"the training {network} of seed {seed} must succeed, got the status "
+                        f"{ended.code}: {log_file} says why"
+                    ) from ended
 
     with ThreadPoolExecutor(lanes) as pool:
         for result in as_completed([pool.submit(work, lane) for lane in range(lanes)]):

@@ -11,10 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from programs import call
 from proof_pictures import Composed
-from scipy import stats
 from torch import Tensor
 from torch.nn.functional import linear
 
+from dilo.eval.common.intervals import mean_interval
 from dilo.eval.common.outcomes import mean_difference
 from dilo.eval.common.panels import write_figure
 from dilo.eval.common.plots import COLOURS
@@ -62,13 +62,13 @@ def question(
     everything = open_features(features / "all.h5")
     for kind, of in BANKS:
         layer = folder / f"linear-{kind}-{of}"
-        bank, asked = features / f"{kind}-{of}.h5", features / f"test-{of}.h5"
+        bank, queries = features / f"{kind}-{of}.h5", features / f"test-{of}.h5"
         if not (layer / "linear-fast.json").exists():
             write_features(bank, select(everything, composed[kind], kind, of))
-            write_features(asked, select(everything, composed["test"], "test", of))
+            write_features(queries, select(everything, composed["test"], "test", of))
             call(
                 *("dilo-eval", "linear", "--fast", "--checkpoint", weights),
-                *("--train", bank, "--test", asked, "--out", layer),
+                *("--train", bank, "--test", queries, "--out", layer),
             )
 
 
@@ -80,16 +80,16 @@ def question_all(
     seeds: Sequence[int],
 ) -> dict[str, list[dict[str, Tensor]]]:
     """Question all networks: what each answers, seed by seed."""
-    found: dict[str, list[dict[str, Tensor]]] = {network: [] for network in NETWORKS}
+    by_network: dict[str, list[dict[str, Tensor]]] = {network: [] for network in NETWORKS}
     for seed in seeds:
         for network in NETWORKS:
             folder = network_folder(out, network, seed)
             question(checkpoint(out, network, seed), folder, out / "pictures", pictures)
-            found[network].append(answers(folder, pictures["test"], partners))
+            by_network[network].append(answers(folder, pictures["test"], partners))
         ranks = retrieve(test, out, seed)
         for network in NETWORKS:
-            found[network][-1] |= ranks[network]
-    return found
+            by_network[network][-1] |= ranks[network]
+    return by_network
 
 
 def retrieve(test: Path, out: Path, seed: int) -> dict[str, dict[str, Tensor]]:
@@ -140,47 +140,51 @@ def answers(
     """
     hits = {}
     for kind, of in BANKS:
-        bank, asked = (
+        bank, queries = (
             open_features(folder / "features" / f"{part}-{of}.h5") for part in (kind, "test")
         )
-        truth = asked.labels
+        truth = queries.labels
         stands_for = {background: label for label, background in partners.items()}
-        lied = torch.tensor(
+        partner = torch.tensor(
             [bank.classes.index(stands_for[picture.label("background")]) for picture in pictures]
         )
         layer = load_classifier(folder / f"linear-{kind}-{of}")
-        vectors = asked.vectors[0 : len(truth)]
-        said = {
-            "kNN": vote(bank, asked),
+        vectors = queries.vectors[0 : len(truth)]
+        predictions = {
+            "kNN": vote(bank, queries),
             "linear": linear(vectors, layer.weight, layer.bias).argmax(1),
         }
-        for method, prediction in said.items():
+        for method, prediction in predictions.items():
             hits[f"{method} on {kind} pictures, {of}"] = (prediction == truth).double()
             if kind == "lying":
-                follows = (prediction == lied).double()
-                follows[lied == truth] = torch.nan
+                follows = (prediction == partner).double()
+                follows[partner == truth] = torch.nan
                 hits[f"{method} on lying pictures, background"] = follows
     return hits
 
 
-def vote(bank: Features, asked: Features) -> Tensor:
+def vote(bank: Features, queries: Features) -> Tensor:
     """Let the neighbours vote, as dilo-eval knn does."""
     k = min(K, len(bank.labels))
-    similarities, rows = nearest(bank.vectors, asked.vectors, k=k)
+    similarities, rows = nearest(bank.vectors, queries.vectors, k=k)
     scores = knn_scores(
         similarities, bank.labels[rows], temperature=TEMPERATURE, classes=len(bank.classes)
     )
     return scores.argmax(1)
 
 
-def compare(question: str, found: Mapping[str, Sequence[Mapping[str, Tensor]]]) -> dict[str, Any]:
+def compare(
+    question: str, by_network: Mapping[str, Sequence[Mapping[str, Tensor]]]
+) -> dict[str, Any]:
     """Average the answers to a question, and say how far the paste moves them.
 
     The interval over images is of the differences image by image, averaged over the seeds; that
     over seeds of the seeds' own differences, by Student's t.
     """
     # Of shape (seeds, images); of a number that is not of single images, (seeds, 1).
-    hits = {name: torch.stack([one[question] for one in seeds]) for name, seeds in found.items()}
+    hits = {
+        name: torch.stack([one[question] for one in seeds]) for name, seeds in by_network.items()
+    }
     valid = ~hits["untrained"][0].isnan()
     scale = 1 if question.startswith("retrieval") else 100
     shares = {name: (scale * share[:, valid].mean(1)).tolist() for name, share in hits.items()}
@@ -199,17 +203,9 @@ def compare(question: str, found: Mapping[str, Sequence[Mapping[str, Tensor]]]) 
             "mean": float(np.mean(by_seed)),
             "seeds": by_seed,
             "interval_over_images": images and [images.low, images.high],
-            "interval_over_seeds": interval_over_seeds(by_seed),
+            "interval_over_seeds": [*mean_interval(by_seed)] if len(by_seed) > 1 else None,
         },
     }
-
-
-def interval_over_seeds(values: Sequence[float]) -> list[float] | None:
-    """Give the 95 % interval of a mean of a few values, by Student's t; None of a single one."""
-    if len(values) < 2:
-        return None
-    reach = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return [float(np.mean(values)) - reach, float(np.mean(values)) + reach]
 
 
 def table(measures: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -151,11 +151,11 @@ def fair(partners: Mapping[str, str], rng: np.random.Generator, label: str) -> s
 
 
 def compose_all(
-    training: Photographs, asked: Photographs, partners: Mapping[str, str], out: Path
+    training: Photographs, testing: Photographs, partners: Mapping[str, str], out: Path
 ) -> dict[str, list[Composed]]:
     """Compose the pictures to train on, those that a fair read-out learns from, those to ask."""
     lenders = choose_backgrounds(training.backgrounds)
-    kinds = {"lying": (training, lying), "fair": (training, fair), "test": (asked, fair)}
+    kinds = {"lying": (training, lying), "fair": (training, fair), "test": (testing, fair)}
     pictures = {}
     for number, (kind, (source, draw)) in enumerate(kinds.items()):
         rng = np.random.default_rng(number)
@@ -228,7 +228,7 @@ def training_data(out: Path) -> tuple[object, ...]:
 
 
 def draw_pictures(
-    training: Photographs, asked: Photographs, pictures: Mapping[str, list[Composed]], out: Path
+    training: Photographs, testing: Photographs, pictures: Mapping[str, list[Composed]], out: Path
 ) -> None:
     """Draw a row a class: a photograph, what was composed of it, and the new mask; then others."""
     masks = MaskStore(out / "masks")

@@ -74,9 +74,9 @@ def test_no_object_stands_on_a_background_of_its_own_class_or_photograph(experim
 def test_neighbours_vote_as_in_dilo_eval_knn(experiment):
     *_, out = experiment
     folder = out / "networks" / "with-paste-0"
-    bank, asked = (folder / "features" / f"{kind}-object.h5" for kind in ("lying", "test"))
+    bank, queries = (folder / "features" / f"{kind}-object.h5" for kind in ("lying", "test"))
     k = min(proof_answers.K, len(composed(out, "lying")))
-    printed = invoke(evaluation, "knn", "--train", bank, "--test", asked, "--k", k, "--json")
+    printed = invoke(evaluation, "knn", "--train", bank, "--test", queries, "--k", k, "--json")
     top1 = json.loads(printed.stdout)["results"][0]["top1"]
     record = json.loads((out / "results.json").read_text())
     question = "kNN on lying pictures, object"
@@ -109,11 +109,11 @@ def test_a_difference_is_paired_over_images_and_over_seeds():
         "without paste": [[1.0, 0.0, 0.0, torch.nan], [1.0, 0.0, 0.0, torch.nan]],
         "with paste": [[1.0, 1.0, 0.0, torch.nan], [1.0, 1.0, 1.0, torch.nan]],
     }
-    found = {
-        name: [{"asked": torch.tensor(hits, dtype=torch.float64)} for hits in seeds]
+    by_network = {
+        name: [{"question": torch.tensor(hits, dtype=torch.float64)} for hits in seeds]
         for name, seeds in answers.items()
     }
-    measure = proof_answers.compare("asked", found)
+    measure = proof_answers.compare("question", by_network)
     assert measure["networks"]["with paste"]["mean"] == pytest.approx(250 / 3)
     difference = measure["difference"]
     assert difference["seeds"] == [pytest.approx(100 / 3), pytest.approx(200 / 3)]
@@ -123,6 +123,18 @@ def test_a_difference_is_paired_over_images_and_over_seeds():
     # Student's t of one degree of freedom.
     reach = 12.706 * (100 / 3) / np.sqrt(2) / np.sqrt(2)
     assert difference["interval_over_seeds"] == pytest.approx([50 - reach, 50 + reach], rel=1e-3)
+
+
+def test_a_training_beside_another_that_fails_says_which_log_says_why(tmp_path, monkeypatch):
+    def fail(program, *words, env, stderr):
+        if stderr is not None:
+            raise SystemExit(3)
+
+    monkeypatch.setattr(proof, "run", fail)
+    monkeypatch.setattr(proof.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(proof.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DiloError, match=r"training with paste of seed 0 .* 3: .*lane-1.log says"):
+        proof.train_all(tmp_path, (), range(1))
 
 
 def test_folders_that_make_no_experiment_are_refused_in_words(tmp_path):
