@@ -35,7 +35,10 @@ def draw_boxes(
     """
     draw = ImageDraw.Draw(picture)
     sides = np.array([picture.width, picture.height] * 2)
-    places = np.clip(boxes * sides, 0, sides - 1).round().tolist()
+    edges = np.clip((boxes * sides).round(), 0, sides)
+    first = np.minimum(edges[:, :2], sides[:2] - 1)
+    # The pixel before an edge is the last that belongs to the box.
+    places = np.hstack([first, np.maximum(edges[:, 2:] - 1, first)]).tolist()
     for place in places:
         draw.rectangle(place, outline=colour, width=LINE)
     for place, word in zip(places, words, strict=bool(words)):  # on top of all boxes

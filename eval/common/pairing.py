@@ -186,17 +186,17 @@ def match_by_name(
     if by_path := {key: key for key in truths if key in known}:
         return by_path
     by_stem = {_stem(key): key for key in others}
-    if found := {key: by_stem[_stem(key)] for key in truths if _stem(key) in by_stem}:
+    if pairs := {key: by_stem[_stem(key)] for key in truths if _stem(key) in by_stem}:
         for keys, where in ((truths, of), (others, what)):
             if double := _first_double(map(_stem, keys)):
                 raise DiloError(
                     f"{where} must have the relative paths of its pairs, or each file name once, "
                     f"got {double} in two folders: use the same layout in both folders"
                 )
-        return found
+        return pairs
     raise DiloError(
         f"{what} must have files of the names in {of}, whatever the extension, "
-        f"got {others[0]}, but {of} has {truths[0]}: check both folders"
+        f"got {_first(others)}, but {of} has {_first(truths)}: check both folders"
     )
 
 
@@ -214,6 +214,11 @@ def _keys(names: Sequence[str] | Names, where: str) -> list[str]:
 def _stem(key: str) -> str:
     """Take the folders off a key."""
     return key.rpartition("/")[2]
+
+
+def _first(keys: Sequence[str]) -> str:
+    """Name the first of some keys, if there is one."""
+    return keys[0] if keys else "none"
 
 
 def _first_double(values: Iterable[str]) -> str | None:

@@ -38,11 +38,13 @@ class Annotation:
 def read_annotations(path: Path) -> Mapping[str, Annotation]:
     """Read the boxes of many images."""
     if path.suffix.lower() == ".json":
-        return _coco_file(path)
-    annotations = _xml_folder(path) if path.is_dir() else _csv_file(path)
+        annotations, content = _coco_file(path), "images"
+    elif path.is_dir():
+        annotations, content = _xml_folder(path), "XML files"
+    else:
+        annotations, content = _csv_file(path), f"lines {','.join(HEAD)}"
     if not annotations:
-        wanted = "XML files" if path.is_dir() else f"lines {','.join(HEAD)}"
-        raise DiloError(f"--boxes {path} must hold {wanted}, got none: check the path")
+        raise DiloError(f"--boxes {path} must hold {content}, got none: check the path")
     return annotations
 
 

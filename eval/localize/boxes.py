@@ -1,4 +1,4 @@
-"""Boxes: of masks and of maps cut at a threshold, and how far two of them overlap.
+"""Boxes of masks and of maps cut at a threshold.
 
 A box is x0, y0, x1, y1: its first column and row, and its last, which belong to it.
 """
@@ -8,36 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.int64]
-
-
-def overlaps(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
-    """Divide what two boxes share by what they cover together.
-
-    Parameters
-    ----------
-    boxes : ndarray of shape (N, 4), int64
-        Some.
-    others : ndarray of shape (M, 4), int64
-        Those to compare each with.
-
-    Returns
-    -------
-    ndarray of shape (N, M), float64
-        Intersection over union; a side is ``x1 - x0 + 1`` pixels long, as PASCAL VOC has it.
-    """
-    first = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    last = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.maximum(last - first + 1, 0).prod(axis=2)
-    either = _areas(boxes)[:, None] + _areas(others)[None] - shared
-    shares: NDArray[np.float64] = shared / either
-    return shares
-
-
-def _areas(boxes: Boxes) -> NDArray[np.int64]:
-    """Count the pixels of boxes."""
-    sides: NDArray[np.int64] = boxes[:, 2:] - boxes[:, :2] + 1
-    areas: NDArray[np.int64] = sides.prod(axis=1)
-    return areas
 
 
 def components(mask: NDArray[np.bool_]) -> tuple[Boxes, NDArray[np.int64]]:

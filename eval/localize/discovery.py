@@ -15,6 +15,7 @@ from dilo.eval.common.boxdrawing import FOUND, TRUE, draw_boxes
 from dilo.eval.common.inputs import data_name, keyed, keyed_images, masks_listing, selected
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.metrics import Metric, definitions, metric_table, metric_values
+from dilo.eval.common.overlaps import overlaps
 from dilo.eval.common.pairing import ImagesOfTruth, MaskSource, find_images_of_truth, open_masks
 from dilo.eval.common.results import (
     Evaluation,
@@ -99,7 +100,7 @@ class Finder:
     #: By image: the largest overlap with any object.
     overlaps: list[float] = field(default_factory=list)
     #: By image; NaN without one.
-    found: list[Sides] = field(default_factory=list)
+    boxes: list[Sides] = field(default_factory=list)
 
 
 METRICS: tuple[Metric[Finder], ...] = (
@@ -180,28 +181,6 @@ def true_sides(annotation: Annotation, shape: tuple[int, int], *, no_hard: bool 
     return sides
 
 
-def plain_overlaps(box: Sides, others: Sides) -> NDArray[np.float64]:
-    """Divide what a box and each of others share by what they cover together.
-
-    Parameters
-    ----------
-    box : ndarray of shape (4,), float64
-        x0, y0, x1, y1: edges, not pixels.
-    others : ndarray of shape (N, 4), float64
-        The same.
-
-    Returns
-    -------
-    ndarray of shape (N,), float64
-        Intersection over union.
-    """
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    shared = np.maximum(high - low, 0.0).prod(axis=1)
-    area, areas = (box[2:] - box[:2]).prod(), (others[:, 2:] - others[:, :2]).prod(axis=1)
-    shares: NDArray[np.float64] = shared / np.maximum(area + areas - shared, 1e-12)
-    return shares
-
-
 def _require_boxes(request: DiscoveryRequest, photographs: ImagesOfTruth) -> None:
     """Refuse a list that names images without boxes, unless they may be missing."""
     if request.selection.list_file is None or request.allow_missing:
@@ -231,6 +210,12 @@ def _complete(
             f"each image of --boxes {request.boxes} must be in --images {request.selection.root} "
             f"and have its mask, got {len(missing)} without ({missing[0]}): add what is missing, "
             "give --list with the images to take, or --allow-missing"
+        )
+    if not complete:
+        raise DiloError(
+            f"--boxes {request.boxes} must be of at least one image in --images "
+            f"{request.selection.root} that has its mask in each of --maps, got none of "
+            f"{len(missing)}: check that they are of the same images"
         )
     return complete, missing
 
@@ -304,8 +289,10 @@ def _score(
     with ThreadPoolExecutor(max(request.machine.workers, 1)) as readers:
         for start in range(0, len(keys), AHEAD):
             part = keys[start : start + AHEAD]
-            for key, got in zip(part, list(readers.map(read, part)), strict=True):
-                reason = got if isinstance(got, str) else _score_image(key, *got, finders)
+            for key, content in zip(part, list(readers.map(read, part)), strict=True):
+                reason = (
+                    content if isinstance(content, str) else _score_image(key, *content, finders)
+                )
                 if reason:
                     skipped.append((escaped(photographs.files[key]), reason))
                 else:
@@ -331,8 +318,8 @@ def _score_image(
     except DiloError as error:
         return str(error)
     for finder, box in zip(finders, boxes, strict=True):
-        finder.overlaps.append(0.0 if box is None else float(plain_overlaps(box, sides).max()))
-        finder.found.append(np.full(4, np.nan) if box is None else box)
+        finder.overlaps.append(0.0 if box is None else float(overlaps(box[None], sides).max()))
+        finder.boxes.append(np.full(4, np.nan) if box is None else box)
     return ""
 
 
@@ -368,7 +355,7 @@ def _record(
                 "checkpoint": None if finder.source is None else str(finder.source),
                 "step": finder.step,
                 "numbers": metric_values(METRICS, finder),
-                "nothing_found": int(np.isnan(np.array(finder.found)[:, 0]).sum()),
+                "nothing_found": int(np.isnan(np.array(finder.boxes)[:, 0]).sum()),
             }
             for finder in finders
         ],
@@ -393,7 +380,7 @@ def _write_texts(
     lines: list[tuple[object, ...]] = [
         (finder.name, escaped(photographs.files[key]), *map(float, box), overlap)
         for finder in finders
-        for key, box, overlap in zip(scored, finder.found, finder.overlaps, strict=True)
+        for key, box, overlap in zip(scored, finder.boxes, finder.overlaps, strict=True)
     ]
     names = ("found by", "image", "x0", "y0", "x1", "y1", "iou")
     write_text(out / "per-image.csv", csv_text(names, lines, floats=".6f"))
@@ -420,8 +407,8 @@ def _sheet(
             shape = (pixels.shape[0], pixels.shape[1])
             true = true_sides(truth[scored[place]], shape, no_hard=request.no_hard)
             draw_boxes(picture, true / sides, TRUE)
-            if not np.isnan(finder.found[place]).any():
-                draw_boxes(picture, finder.found[place][None] / sides, FOUND)
+            if not np.isnan(finder.boxes[place]).any():
+                draw_boxes(picture, finder.boxes[place][None] / sides, FOUND)
             caption = f"{kind} {number}: {names[path]}\nIoU {finder.overlaps[place]:.2f}"
             cells.append(Picture(np.asarray(picture), caption))
         rows.append(cells)

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from dilo.eval.localize.boxes import Boxes, contour_boxes, largest_component, overlaps
+from dilo.eval.common.overlaps import overlaps
+from dilo.eval.localize.boxes import Boxes, contour_boxes, largest_component
 
 #: Pixels by which the pointing game forgives a miss, on maps of the side of published numbers:
 #: on smaller ones they would reach every object from the middle, so they shrink with the side.
@@ -135,7 +136,7 @@ def best_overlap(boxes: Boxes, truths: Boxes) -> float:
     float
         Intersection over union; 0 where either is empty.
     """
-    return float(overlaps(boxes, truths).max(initial=0.0))
+    return float(overlaps(boxes, truths, last=1).max(initial=0.0))
 
 
 def threshold_overlaps(
@@ -169,7 +170,7 @@ def threshold_overlaps(
     for level in [*np.unique(cut[cut > 0]).tolist(), CUTS]:
         if start < CUTS:
             boxes, first = contour_boxes(cut > start)
-            ious = overlaps(boxes, truths).max(axis=1)
+            ious = overlaps(boxes, truths, last=1).max(axis=1)
             largest[start:level], anyone[start:level] = ious[first], ious.max()
         start = level
     return largest, anyone

@@ -11,13 +11,12 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from dilo.eval.attribution.heatmaps import levels, normalized, overlay
-from dilo.eval.common.boxdrawing import FOUND, TRUE
+from dilo.eval.common.boxdrawing import FOUND, TRUE, draw_boxes
 from dilo.eval.common.inputs import data_name, keyed, keyed_images, masks_listing, selected
 from dilo.eval.common.metrics import definitions, metric_table, metric_values
 from dilo.eval.common.plots import draw_line, empty_axes, save_plot
 from dilo.eval.common.results import provenance, skipped_images, write_image
 from dilo.eval.common.sheets import EACH, best_median_worst, sheet_names
-from dilo.eval.localize.boxes import Boxes
 from dilo.eval.localize.ground_truth import Dataset, Sample
 from dilo.eval.localize.measures import RIGHT_V2, map_box, pixel_ap, pixel_curve, tolerance_of
 from dilo.eval.localize.metrics import (
@@ -269,9 +268,13 @@ def _cells(
     mask = _in_proportion(sample.objects.mask.astype(np.uint8) * np.uint8(255), sample) > 127
     outlined[mask & ~binary_erosion(mask, iterations=2)] = TRUE
     heat = overlay(_in_proportion(levels(stretched), sample).astype(np.float32), image)
-    for picture in (outlined, heat):
-        _draw(picture, box, len(sample.image))
-    return [Picture(outlined, caption), Picture(heat, numbers)]
+    # The last column and row belong to a box.
+    sides = (box + np.array([0, 0, 1, 1])) / len(sample.image)
+    pictures = [Image.fromarray(pixels) for pixels in (outlined, heat)]
+    for picture in pictures:
+        draw_boxes(picture, sides, FOUND)
+    texts = (caption, numbers)
+    return [Picture(np.asarray(p), text) for p, text in zip(pictures, texts, strict=True)]
 
 
 def _in_proportion(square: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8]:
@@ -280,15 +283,3 @@ def _in_proportion(square: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint
     scale = CELL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.array(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))
-
-
-def _draw(picture: NDArray[np.uint8], boxes: Boxes, size: int) -> None:
-    """Draw boxes of a square of some size on a picture, in place."""
-    height, width = picture.shape[:2]
-    for left, top, right, bottom in boxes.tolist():
-        x0, x1 = round(left * width / size), round((right + 1) * width / size) - 1
-        y0, y1 = round(top * height / size), round((bottom + 1) * height / size) - 1
-        frame = np.zeros((height, width), bool)
-        frame[y0 : y1 + 1, x0 : x1 + 1] = True
-        frame[y0 + 2 : y1 - 1, x0 + 2 : x1 - 1] = False
-        picture[frame] = FOUND

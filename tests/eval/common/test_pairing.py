@@ -24,6 +24,13 @@ def test_a_folder_of_pngs_is_read_at_any_depth_and_by_path_without_extension(tmp
     assert np.array_equal(folder.read("deep/er/a"), disc((6, 7), 2))
 
 
+def test_nothing_to_pair_is_refused_in_words():
+    with pytest.raises(DiloError, match="got none, but --truth has 1: check both folders"):
+        match_by_name(["1"], [], "masks")
+    with pytest.raises(DiloError, match="got 1, but --truth has none: check both folders"):
+        match_by_name([], ["1"], "masks")
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P", "LA", "I;16"])
 def test_a_picture_of_any_mode_is_gray(tmp_path, mode):
     pixels = disc((8, 9), 3)

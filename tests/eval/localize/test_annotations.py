@@ -74,6 +74,9 @@ def test_what_holds_no_box_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("path,x0,y0,x1,y1\n")
     with pytest.raises(DiloError, match="must hold lines path,x0,y0,x1,y1, got none"):
         read_annotations(tmp_path / "a.csv")
+    (tmp_path / "a.json").write_text('{"images": [], "categories": [], "annotations": []}')
+    with pytest.raises(DiloError, match="must hold images, got none"):
+        read_annotations(tmp_path / "a.json")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe,0,0,1,1\n")
     with pytest.raises(DiloError, match="must be text in UTF-8"):
         read_annotations(tmp_path / "b.csv")

@@ -11,7 +11,6 @@ from dilo.eval.localize.boxes import (
     contour_boxes,
     filled,
     largest_component,
-    overlaps,
     scaled,
 )
 
@@ -22,25 +21,6 @@ def boxes(*rows):
 
 def mask(*rows):
     return np.array([[letter == "#" for letter in row] for row in rows])
-
-
-def test_overlap_counts_the_last_column_and_row():
-    found = overlaps(boxes([0, 0, 1, 1], [0, 0, 0, 0]), boxes([0, 0, 1, 1], [1, 1, 2, 2]))
-    assert found.tolist() == [[1.0, 1 / 7], [1 / 4, 0.0]]
-    assert overlaps(boxes([5, 5, 6, 6]), boxes([0, 0, 3, 9])).tolist() == [[0.0]]
-    assert overlaps(boxes(), boxes([0, 0, 1, 1])).shape == (0, 1)
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
-def test_overlap_is_that_of_painted_boxes(seed):
-    rng = np.random.default_rng(seed)
-    corners = np.sort(rng.integers(0, 9, (2, 4, 2, 2)), axis=2)  # set, box, first and last, xy
-    first, second = corners.reshape(2, 4, 4)
-    for a, row in zip(first, overlaps(first, second), strict=True):
-        for b, found in zip(second, row, strict=True):
-            painted, other = filled(a[None], 9), filled(b[None], 9)
-            assert found == (painted & other).sum() / (painted | other).sum()
 
 
 def test_components_hang_together_by_corners():

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 from support.cli import invoke
-from support.detection import voc_xml, write_coco, write_voc
+from support.detection import save_noise, voc_xml, write_coco, write_voc
 from support.located import write_objects
 from torchvision.models import resnet18
 
 from dilo.eval.cli.localize import command
 from dilo.eval.localize.annotations import Annotation, read_annotations
-from dilo.eval.localize.discovery import plain_overlaps, true_sides
+from dilo.eval.localize.discovery import true_sides
 
 EASY = ("cat", 11, 11, 50, 40, "<truncated>0</truncated><difficult>0</difficult>")
 HARD = ("dog", 1, 1, 80, 60, "<truncated>1</truncated><difficult>0</difficult>")
@@ -126,11 +126,6 @@ def test_sides_follow_the_file_s_way_to_count_and_a_smaller_copy_of_the_image(tm
     np.testing.assert_array_equal(true_sides(of_csv, (60, 80)), [[0, 0, 80, 60]])
 
 
-def test_overlaps_are_of_edges_without_a_pixel_more():
-    box, others = np.array([0.0, 0, 10, 10]), np.array([[5.0, 0, 15, 10], [20, 20, 30, 30]])
-    np.testing.assert_allclose(plain_overlaps(box, others), [1 / 3, 0])
-
-
 def test_a_list_that_names_an_image_without_boxes_is_refused(voc, tmp_path):
     (voc / "Annotations" / "1.xml").unlink()
     (tmp_path / "list.txt").write_text("1\n3\n")
@@ -177,6 +172,18 @@ def test_an_image_without_a_mask_is_an_error_unless_it_may_be(voc, tmp_path):
     record = json.loads(discover(*usual, "--allow-missing").stdout)
     assert record["images"] == 2
     assert record["skipped"] == [{"path": "2", "reason": "no image or no mask"}]
+
+
+def test_masks_of_other_images_are_refused_even_where_some_may_be_missing(voc, tmp_path):
+    for name in ("1", "2"):
+        (tmp_path / "masks" / f"{name}.png").unlink()
+        (voc / "JPEGImages" / f"{name}.jpg").rename(voc / "JPEGImages" / f"{name}-{name}.jpg")
+    (voc / "JPEGImages" / "3.jpg").unlink()
+    save_noise(voc / "JPEGImages" / "1.jpg")
+    usual = (voc, "--maps", tmp_path / "masks", "--out", tmp_path / "out", "--allow-missing")
+    words = discover(*usual, status=3).stderr
+    assert "must be of at least one image in --images" in words
+    assert "got none of 3: check that they are of the same images" in words
 
 
 def test_a_mask_of_another_picture_and_a_broken_image_are_skipped_by_name(voc, tmp_path):
