@@ -1,9 +1,9 @@
 """Load a detector.pth of `dilo-eval detect` with torchvision alone: copy this file to use it.
 
     detector, classes = load("detector.pth")
-    (found,) = detector([image])    # (3, H, W) float32, RGB of 0 to 255, its short side 800 px
+    (objects,) = detector([image])  # (3, H, W) float32, RGB of 0 to 255, its short side 800 px
 
-`found` has "boxes", "scores", "labels" from 1 and, with masks, "masks": probabilities in each box.
+`objects` has "boxes", "scores", "labels" from 1 and, with masks, "masks": probabilities in them.
 """
 
 import math
@@ -11,7 +11,6 @@ import sys
 
 import torch
 from torch import nn
-from torchvision.models import get_model
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
@@ -21,11 +20,31 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_inference
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
+BLOCKS = {
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
+    "resnet101": (Bottleneck, [3, 4, 23, 3]),
+}
 SIZES, STRIDES = (32, 64, 128, 256, 512), (4, 8, 16, 32, 64)
 #: Of ImageNet, for values of 0 to 255.
 MEAN_AND_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+class Backbone(ResNet):
+    """A ResNet whose layers are wider or narrower by a factor; the stem keeps its channels."""
+
+    def __init__(self, arch, width):
+        block, blocks = BLOCKS[arch]
+        self.width = width  # before the constructor, which makes the layers
+        super().__init__(block, blocks)
+        self.channels = [int(64 * 2**n * width) * block.expansion for n in range(4)]
+
+    def _make_layer(self, block, planes, *arguments, **options):
+        return super()._make_layer(block, int(planes * self.width), *arguments, **options)
 
 
 class Anchors(AnchorGenerator):
@@ -100,13 +119,14 @@ class Heads(RoIHeads):
     def forward(self, features, proposals, image_shapes, targets=None):
         """Find the objects in boxes."""
         maps = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
-        found = self.postprocess_detections(*self.box_predictor(maps), proposals, image_shapes)
+        boxes, scores, labels = self.postprocess_detections(
+            *self.box_predictor(maps), proposals, image_shapes
+        )
         results = [
             dict(zip(("boxes", "scores", "labels"), each, strict=True))
-            for each in zip(*found, strict=True)
+            for each in zip(boxes, scores, labels, strict=True)
         ]
         if self.mask_predictor is not None:
-            boxes, labels = found[0], found[2]
             pool, head = self.mask_roi_pool or self.box_roi_pool, self.mask_head or self.box_head
             masks = self.mask_predictor(head(pool(features, boxes, image_shapes)))
             for each, mask in zip(results, maskrcnn_inference(masks, labels), strict=True):
@@ -131,15 +151,13 @@ def load(path):
     content = torch.load(path, map_location="cpu", weights_only=True)
     about = content["dilo"]
     model, classes = about["recipe"]["model"], len(about["classes"]) + 1
-    trunk = get_model(model["arch"], weights=None)
-    wide, fpn = trunk.fc.in_features, model["kind"] == "fpn"
+    trunk, fpn = Backbone(model["arch"], about["width"]), model["kind"] == "fpn"
+    wide = trunk.channels[3]
     masks = {}
     if fpn:
         levels = {f"layer{n + 1}": str(n) for n in range(4)}
         norm = nn.BatchNorm2d if model["head_norm"] else None
-        body = BackboneWithFPN(
-            trunk, levels, [wide // 8, wide // 4, wide // 2, wide], 256, norm_layer=nn.BatchNorm2d
-        )
+        body = BackboneWithFPN(trunk, levels, trunk.channels, 256, norm_layer=nn.BatchNorm2d)
         anchors, channels = Anchors([(size,) for size in SIZES], STRIDES), 256
         pooling = Pooling(["0", "1", "2", "3"], 7, STRIDES[:4])
         layers = [256] * model["box_convs"], [1024] * model["box_layers"]
@@ -150,14 +168,15 @@ def load(path):
     else:
         head, values = LastLayerHead(trunk.layer4, wide), wide
         body = IntermediateLayerGetter(trunk, {"layer3": "0"})
-        anchors, channels, pooling = Anchors((SIZES,), (16,)), wide // 2, Pooling(["0"], 14, (16,))
+        anchors, channels = Anchors((SIZES,), (16,)), trunk.channels[2]
+        pooling = Pooling(["0"], 14, (16,))
     if model["masks"]:
         masks["mask_predictor"] = MaskRCNNPredictor(256 if fpn else wide, 256, classes)
-    looked_at, proposed = ({"testing": model[k][1]} for k in ("looked_at", "proposed"))
+    counts = ({"testing": model[name][1]} for name in ("pre_nms_top_n", "post_nms_top_n"))
     rpn = RegionProposalNetwork(
         anchors,
         RPNHead(channels, anchors.num_anchors_per_location()[0]),
-        *(0.7, 0.3, 256, 0.5, looked_at, proposed, 0.7),
+        *(0.7, 0.3, 256, 0.5, *counts, 0.7),
     )
     rpn.min_size = 1e-30
     predictor = Predictor(values, classes)

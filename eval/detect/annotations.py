@@ -13,6 +13,10 @@ from dilo.eval.common.inputs import digest_of_files
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.masks.segmentations import Polygons, Rle
 
+#: Values of an outline of three points; one of fewer encloses nothing.
+TRIANGLE = 6
+#: What to do where masks are no use.
+_WITHOUT_MASKS = "give --set model.masks=false"
 #: By which rule detections are scored: VOC's of 2007 or of 2012, or COCO's.
 Rule = Literal["11 points", "area", "coco"]
 
@@ -105,6 +109,40 @@ def digest_of(folder: Path, names: Sequence[str], images: Sequence[Annotated]) -
         for values in (image.boxes, image.labels, image.difficult, image.crowd):
             marks.update(values.tobytes())
     return digest_of_files(folder, names, marks.hexdigest())
+
+
+def outlines(mask: Polygons | Rle) -> Polygons:
+    """Take the polygons of an object that enclose something; none of run lengths."""
+    if not isinstance(mask, tuple):
+        return ()
+    return tuple(points for points in mask if len(points) >= TRIANGLE)
+
+
+def require_masks(data: DetectionSet, *, learnt: bool) -> None:
+    """Refuse objects that no mask can be learnt from, or scored against.
+
+    Learnt are polygons; of an object whose outlines enclose nothing the training makes no use.
+    Crowds teach nothing, and may be run lengths.
+    """
+    for image in data.images:
+        if image.segmentation is None:
+            raise DiloError(
+                f"{image.path} must have a segmentation of each object in its annotations, got "
+                f"boxes alone: take a protocol without masks, or {_WITHOUT_MASKS}"
+            )
+        for number, mask in enumerate(image.segmentation):
+            where = f"{image.path}, object {number + 1}"
+            if learnt and not isinstance(mask, tuple) and not image.crowd[number]:
+                raise DiloError(
+                    f"{where}: the segmentation of an object to learn from must be polygons, got "
+                    f"run lengths: write polygons, mark it as a crowd, or {_WITHOUT_MASKS}"
+                )
+            if not learnt and isinstance(mask, tuple) and not outlines(mask):
+                raise DiloError(
+                    f"{where}: the segmentation of an object to be found must be run lengths or "
+                    f"polygons of three points or more, got neither: write them, or "
+                    f"{_WITHOUT_MASKS}"
+                )
 
 
 def size_mismatch(image: Annotated, shape: tuple[int, int]) -> DiloError:

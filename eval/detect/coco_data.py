@@ -21,13 +21,8 @@ from dilo.pipeline.images.names import escaped
 from dilo.pipeline.masks.coco import CocoImage
 from dilo.pipeline.masks.segmentations import parse_segmentation
 
-#: Images of the official files.
-COUNTS = {
-    "instances_train2014": 82783,
-    "instances_val2014": 40504,
-    "instances_train2017": 118287,
-    "instances_val2017": 5000,
-}
+#: Images of the official files that protocols name.
+COUNTS = {"instances_train2017": 118287, "instances_val2017": 5000}
 
 
 def coco_paths(root: Path, split: str) -> tuple[Path, Path]:

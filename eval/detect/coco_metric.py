@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 from pycocotools.mask import encode
 
 from dilo.eval.common.coco import MAX_JSON
-from dilo.eval.detect.annotations import DetectionSet
+from dilo.eval.detect.annotations import TRIANGLE, DetectionSet
 from dilo.eval.detect.detections import Detections, coco_results
 from dilo.eval.detect.scores import ApScores
 from dilo.pipeline.common.textfiles import read_json
@@ -30,7 +30,9 @@ RULE = (
 )
 
 
-def coco_scores(data: DetectionSet, found: Sequence[Detections], kind: Kind = "bbox") -> ApScores:
+def coco_scores(
+    data: DetectionSet, detections: Sequence[Detections], kind: Kind = "bbox"
+) -> ApScores:
     """Score detections by COCO's rule.
 
     Parameters
@@ -38,7 +40,7 @@ def coco_scores(data: DetectionSet, found: Sequence[Detections], kind: Kind = "b
     data : DetectionSet
         Images of a file in COCO's format, which is read again: the rule takes areas and boxes as
         they stand there.
-    found : sequence of Detections
+    detections : sequence of Detections
         At most one for each image; on the others nothing was found.
     kind : "bbox" or "segm", default "bbox"
         Whether boxes are compared, or masks.
@@ -48,7 +50,7 @@ def coco_scores(data: DetectionSet, found: Sequence[Detections], kind: Kind = "b
     ApScores
         Per cent; None where there is no object, and 0 of everything where nothing was found.
     """
-    results = coco_results(found, data)
+    results = coco_results(detections, data)
     truth = _quietly(_truth, data)
     if not results:  # COCO's API takes no empty list
         results = [_nothing(data)]
@@ -74,7 +76,7 @@ def coco_scores(data: DetectionSet, found: Sequence[Detections], kind: Kind = "b
 
 
 def _truth(data: DetectionSet) -> COCO:
-    """Read the annotations of the set's images."""
+    """Read the annotations of the set's images, numbered anew: to COCO's API 0 is no object."""
     wanted = {image.image_id for image in data.images}
     content = read_json(data.source, MAX_JSON)
     truth = COCO()
@@ -82,13 +84,26 @@ def _truth(data: DetectionSet) -> COCO:
         "images": [image for image in content["images"] if image["id"] in wanted],
         "categories": content["categories"],
         "annotations": [
-            {"iscrowd": 0, "area": each["bbox"][2] * each["bbox"][3], **each}
-            for each in content["annotations"]
+            {
+                "iscrowd": 0,
+                "area": each["bbox"][2] * each["bbox"][3],
+                **_enclosing(each),
+                "id": number,
+            }
+            for number, each in enumerate(content["annotations"], 1)
             if each["image_id"] in wanted
         ],
     }
     truth.createIndex()
     return truth
+
+
+def _enclosing(entry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out outlines of less than three points, which COCO's API takes for boxes."""
+    mask = entry.get("segmentation")
+    if not isinstance(mask, list):
+        return entry
+    return entry | {"segmentation": [points for points in mask if len(points) >= TRIANGLE]}
 
 
 def _nothing(data: DetectionSet) -> dict[str, Any]:

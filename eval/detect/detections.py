@@ -36,12 +36,12 @@ class Detections:
     masks: tuple[Rle, ...] | None = None
 
 
-def coco_results(found: Sequence[Detections], data: DetectionSet) -> list[dict[str, Any]]:
+def coco_results(detections: Sequence[Detections], data: DetectionSet) -> list[dict[str, Any]]:
     """Write detections as COCO's API takes them: one mapping each.
 
     Parameters
     ----------
-    found : sequence of Detections
+    detections : sequence of Detections
         One for each image, or for some.
     data : DetectionSet
         The set of these images.
@@ -52,7 +52,7 @@ def coco_results(found: Sequence[Detections], data: DetectionSet) -> list[dict[s
         With "image_id", "category_id", "bbox" (x, y, width, height), "score" and, of a detector
         with masks, "segmentation". Numbers of 32 bits are written such that reading restores them.
     """
-    return [entry for image in found for entry in _entries(image, data)]
+    return [entry for image in detections for entry in _entries(image, data)]
 
 
 def _entries(image: Detections, data: DetectionSet) -> Iterator[dict[str, Any]]:
@@ -81,11 +81,11 @@ def _text_rle(mask: Rle) -> dict[str, Any]:
     }
 
 
-def write_detections(path: Path, found: Sequence[Detections], data: DetectionSet) -> None:
+def write_detections(path: Path, detections: Sequence[Detections], data: DetectionSet) -> None:
     """Write detections to a file, whole or not at all, one a line."""
     with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write("[")
-        for number, entry in enumerate(e for image in found for e in _entries(image, data)):
+        for number, entry in enumerate(e for image in detections for e in _entries(image, data)):
             file.write(("," if number else "") + "\n" + json.dumps(entry))
         file.write("\n]\n")
 

@@ -19,7 +19,7 @@ from dilo.eval.common.results import (
     result_folder,
     write_result,
 )
-from dilo.eval.detect.annotations import DetectionSet, joined
+from dilo.eval.detect.annotations import DetectionSet, joined, require_masks
 from dilo.eval.detect.coco_data import coco_paths, read_coco
 from dilo.eval.detect.lists import choose_labelled, write_list
 from dilo.eval.detect.models import require_backbone
@@ -30,7 +30,7 @@ from dilo.eval.detect.run import DETECTIONS, Job, Scores, train_and_score
 from dilo.eval.detect.voc_data import read_voc
 from dilo.eval.detect.weights import DETECTOR
 from dilo.eval.features.provenance import digest_of
-from dilo.eval.models.encoder import load_encoder
+from dilo.eval.models.encoder import Encoder, load_encoder
 from dilo.pipeline.common.files import write_text
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import ContentError, DiloError, first_few
@@ -84,61 +84,37 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     protocol = PROTOCOLS[request.protocol]
     folder = result_folder("detect", request.out, request.checkpoint)
     device, precision = request.machine.choose()
+    # Read once: a run that is still trained may have another checkpoint soon, and lose this one.
     encoder = load_encoder(request.checkpoint, arch=request.machine.arch)
     weights = digest_of(require_backbone(encoder).state_dict())
     train, test = _read_sets(request, protocol)
-    recipe = with_overrides(
-        protocol,
-        arch=encoder.model.arch,
-        seed=request.seed,
-        batch=request.batch,
-        groups=request.groups,
-        iterations=request.iterations,
-        side=request.machine.size,
-        classes=len(train.classes),
-        values=request.values,
-    )
+    recipe = _recipe(request, protocol, encoder, len(train.classes))
+    if recipe.model.masks:
+        require_masks(train, learnt=True)
+        require_masks(test, learnt=False)
     settings = _settings(request, weights, train, test, recipe, precision)
     with distributed.init_process_group(device) as here, StopSignal() as interruption:
         say = say if distributed.rank() == 0 else distributed.no_log
         _say_all(protocol, recipe, train, test, say)
-        folder = distributed.on_rank_zero(lambda: _claimed_folder(folder, settings, request, say))
-        if request.fraction is not None or request.list_file is not None:
-            distributed.on_rank_zero(lambda: write_list(folder / LABELLED, train))
+        folder = distributed.on_rank_zero(
+            lambda: _claimed_folder(folder, settings, request, train, say)
+        )
         machine = RunOptions(
             device=here,
             workers=request.machine.workers,
             precision=precision,
             checkpoint_minutes=request.checkpoint_minutes,
         )
-        job = Job(
-            checkpoint=encoder.source,  # a run that is still trained may have another one soon
-            arch=request.machine.arch,
-            train=train,
-            test=test,
-            protocol=protocol.name,
-            machine=machine,
-        )
+        job = Job(encoder=encoder, train=train, test=test, protocol=protocol.name, machine=machine)
         scores = _train_all(job, recipe, folder, request.runs, say, interruption)
-        if signal := scores[-1].signal:
-            say(f"interrupted by {signal}; run the same command to resume")
-            return Evaluation({"task": "detect", "preempted": True, "signal": signal}, [])
-        ranks = distributed.world_size()
-        if distributed.rank():
-            return Evaluation({}, [])
-    record = detection_record(
-        encoder,
-        protocol,
-        recipe,
-        scores,
-        precision=precision,
-        ranks=ranks,
-        part=_part(request, train, test),
-    )
-    record |= {
-        "train_images": len(train.images),
-        "test_images": len(test.images),
-        "inputs": {"train": train.listing(), "test": test.listing()},
+        rank, ranks = distributed.rank(), distributed.world_size()
+    if signal := scores[-1].signal:
+        say(f"interrupted by {signal}; run the same command to resume")
+        return Evaluation({"task": "detect", "preempted": True, "signal": signal}, [])
+    if rank:
+        return Evaluation({}, [])
+    record = {
+        **detection_record(job, recipe, scores, ranks=ranks, part=_part(request, train, test)),
         "name": request.name or protocol.name,
         "folder": str(folder),
         **provenance(started),
@@ -147,6 +123,23 @@ def evaluate(request: Request, say: Say) -> Evaluation:
     seeds = ", ".join(f"seed-{each.seed}" for each in scores)
     say(f"{folder}: detect.json, and in {seeds}: {DETECTOR}, {DETECTIONS}, sheet.png")
     return Evaluation(record, detection_table(record))
+
+
+def _recipe(
+    request: Request, protocol: Protocol, encoder: Encoder, classes: int
+) -> DetectionRecipe:
+    """Make the recipe that a request asks for."""
+    return with_overrides(
+        protocol,
+        arch=encoder.model.arch,
+        seed=request.seed,
+        batch=request.batch,
+        groups=request.groups,
+        iterations=request.iterations,
+        side=request.machine.size,
+        classes=classes,
+        values=request.values,
+    )
 
 
 def _train_all(
@@ -231,7 +224,7 @@ def _settings(
     precision: str,
 ) -> dict[str, Any]:
     """Say what the trainings of a folder stand on; seeds stand beside each other in it."""
-    values = flat(json.loads(json.dumps(dataclasses.asdict(recipe))))
+    values = flat(recipe.plain())
     del values["seed"]
     return {
         "protocol": request.protocol,
@@ -243,7 +236,9 @@ def _settings(
     }
 
 
-def _claimed_folder(folder: Path, settings: Mapping[str, Any], request: Request, say: Say) -> Path:
+def _claimed_folder(
+    folder: Path, settings: Mapping[str, Any], request: Request, train: DetectionSet, say: Say
+) -> Path:
     """Choose the folder of these settings: the given one, or of a run one beside another's."""
     if request.out is not None:
         earlier = _earlier_settings(folder)
@@ -270,6 +265,8 @@ def _claimed_folder(folder: Path, settings: Mapping[str, Any], request: Request,
         if place != folder:
             say(f"{folder} holds detectors of other settings, which are kept: this goes to {place}")
     write_text(place / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    if request.fraction is not None or request.list_file is not None:
+        write_list(place / LABELLED, train)
     return place
 
 

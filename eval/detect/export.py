@@ -16,6 +16,7 @@ from dilo.eval.models.encoder import Encoder
 from dilo.pipeline.common.files import atomic_write, write_text
 from dilo.pipeline.errors import DiloError
 from dilo.train.augment.color import standardisation
+from dilo.train.engine.optim import base_rate
 from dilo.train.weights.detectron2 import to_detectron2, write_arrays
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,6 +47,8 @@ _NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 
 #: Backbones whose blocks detectron2 takes as the head of C4.
 _BOTTLENECKS = ("resnet50", "resnet101")
+#: Widths of which detectron2 builds these.
+_WIDTHS = "a whole number of channels in resnet50 or resnet101"
 
 
 def export_detector(detector: Detector, out: Path) -> dict[str, Any]:
@@ -74,11 +77,24 @@ def export_detector(detector: Detector, out: Path) -> dict[str, Any]:
             f"--format detectron2 needs a backbone of bottlenecks for C4, such as resnet50, got "
             f"{recipe.model.arch}: load the detector with dilo.eval.detect.weights.load_detector"
         )
+    if not _has_width(recipe.model.arch, detector.width):
+        raise DiloError(
+            f"--format detectron2 needs layers of the usual width, or of {_WIDTHS}, got a "
+            f"{recipe.model.arch} of width {detector.width:g}: load the detector with "
+            "dilo.eval.detect.weights.load_detector"
+        )
     arrays = detector_arrays(detector)
     with atomic_write(out) as part:
         write_arrays(part, arrays)
     config = out.with_suffix(".yaml")
-    write_config(config, recipe, detector.protocol, space=detector.space, weights=out.name)
+    write_config(
+        config,
+        recipe,
+        detector.protocol,
+        space=detector.space,
+        weights=out.name,
+        width=detector.width,
+    )
     return {"tensors": len(arrays), "config": str(config)}
 
 
@@ -97,13 +113,34 @@ def write_backbone_config(encoder: Encoder, out: Path) -> Path | None:
     Path or None
         The same name with ``.yaml``.
     """
-    if encoder.model.arch not in _BOTTLENECKS or encoder.space not in ("rgb", "unit"):
+    model = encoder.model
+    if model.arch not in _BOTTLENECKS or encoder.space not in ("rgb", "unit"):
+        return None
+    if not _has_width(model.arch, model.width):
         return None
     protocol = PROTOCOLS["voc-24k"]
-    recipe = with_overrides(protocol, arch=encoder.model.arch)
+    recipe = with_overrides(protocol, arch=model.arch)
     config = out.with_suffix(".yaml")
-    write_config(config, recipe, protocol.name, space=encoder.space, weights=out.name)
+    write_config(
+        config,
+        recipe,
+        protocol.name,
+        space=encoder.space,
+        weights=out.name,
+        width=model.width,
+    )
     return config
+
+
+def _has_width(arch: str, width: float) -> bool:
+    """Tell whether detectron2 can build a ResNet of a width: it doubles what its first layer has.
+
+    Examples
+    --------
+    >>> _has_width("resnet50", 2.0), _has_width("resnet50", 0.3), _has_width("resnet18", 2.0)
+    (True, False, False)
+    """
+    return width == 1 or (arch in _BOTTLENECKS and 64 * width == int(64 * width))
 
 
 def detector_arrays(detector: Detector) -> Arrays:
@@ -174,6 +211,7 @@ def write_config(
     *,
     space: str = "rgb",
     weights: str = "",
+    width: float = 1.0,
 ) -> None:
     """Write the settings by which detectron2 trains and evaluates a detector, as YAML.
 
@@ -189,15 +227,19 @@ def write_config(
         The colours that the backbone sees.
     weights : str, optional
         Name of the file of weights.
+    width : float, default 1
+        Channels of the backbone's layers, as a factor of the usual ones.
     """
     text = [f"# {PROTOCOLS[protocol].about}."]
     if recipe.model.kind == "c4":
         text.append("# Res5ROIHeadsExtraNorm is in the MoCo repository, detection/train_net.py.")
-    text += _yaml(_config(recipe, protocol, space, weights))
+    text += _yaml(_config(recipe, protocol, space, weights, width))
     write_text(path, "\n".join(text) + "\n")
 
 
-def _config(recipe: DetectionRecipe, protocol: str, space: str, weights: str) -> dict[str, Any]:
+def _config(
+    recipe: DetectionRecipe, protocol: str, space: str, weights: str, width: float
+) -> dict[str, Any]:
     """Gather the settings."""
     model, data, schedule = recipe.model, recipe.data, recipe.schedule
     mean, std = standardisation(space)
@@ -214,16 +256,19 @@ def _config(recipe: DetectionRecipe, protocol: str, space: str, weights: str) ->
             "STRIDE_IN_1X1": False,
         },
         "RPN": {
-            "PRE_NMS_TOPK_TRAIN": model.looked_at[0],
-            "PRE_NMS_TOPK_TEST": model.looked_at[1],
-            "POST_NMS_TOPK_TRAIN": model.proposed[0],
-            "POST_NMS_TOPK_TEST": model.proposed[1],
+            "PRE_NMS_TOPK_TRAIN": model.pre_nms_top_n[0],
+            "PRE_NMS_TOPK_TEST": model.pre_nms_top_n[1],
+            "POST_NMS_TOPK_TRAIN": model.post_nms_top_n[0],
+            "POST_NMS_TOPK_TEST": model.post_nms_top_n[1],
             "BATCH_SIZE_PER_IMAGE": model.anchors,
         },
         "ROI_HEADS": {"NUM_CLASSES": model.classes, "BATCH_SIZE_PER_IMAGE": model.rois},
     }
     if model.arch in ("resnet18", "resnet34"):
         parts["RESNETS"]["RES2_OUT_CHANNELS"] = 64
+    elif width != 1:
+        channels = int(64 * width)
+        parts["RESNETS"] |= {"WIDTH_PER_GROUP": channels, "RES2_OUT_CHANNELS": 4 * channels}
     _add(parts, _pyramid(recipe) if model.kind == "fpn" else _last_layer())
     sets = PROTOCOLS[protocol]
     return {
@@ -241,7 +286,10 @@ def _config(recipe: DetectionRecipe, protocol: str, space: str, weights: str) ->
         },
         "SOLVER": {
             "IMS_PER_BATCH": recipe.optimizer.batch,
-            "BASE_LR": recipe.optimizer.lr * recipe.optimizer.batch / recipe.optimizer.lr_batch,
+            "BASE_LR": base_rate(recipe.optimizer),
+            "MOMENTUM": recipe.optimizer.momentum,
+            "WEIGHT_DECAY": recipe.optimizer.weight_decay,
+            "WEIGHT_DECAY_NORM": 0.0,
             "STEPS": list(schedule.milestones),
             "MAX_ITER": schedule.iterations,
             "WARMUP_ITERS": schedule.warmup,

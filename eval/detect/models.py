@@ -191,10 +191,8 @@ def _make_fpn(
 
 def _channels(layer: nn.Module) -> int:
     """Count the channels that a layer of a ResNet gives."""
-    norms = [each for each in layer.modules() if isinstance(each, nn.BatchNorm2d)]
     block = list(layer.children())[-1]
-    last = [each for each in block.children() if isinstance(each, nn.BatchNorm2d)][-1]
-    return last.num_features if norms else 0
+    return [each for each in block.children() if isinstance(each, nn.BatchNorm2d)][-1].num_features
 
 
 def frozen_layers(last: str) -> tuple[str, ...]:

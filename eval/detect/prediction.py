@@ -61,19 +61,19 @@ def predict(
     dtype = DTYPES[machine.precision]
     half = dtype is not torch.float32
     terminal = None if distributed.rank() == 0 else False
-    found: dict[int, Detections] = {}
+    detections: dict[int, Detections] = {}
     with Progress(len(share), "test images", say, terminal=terminal) as bar:
         for batch in read_through(loader):
             stop()
             number, pixels = batch[0]
             with torch.autocast(device.type, dtype, enabled=half):
                 (result,) = detector.network([pixels.to(device, non_blocking=True).float()])
-            found[number] = _of_image(data.images[number], result, pixels.shape[1:])
+            detections[number] = _of_image(data.images[number], result, pixels.shape[1:])
             bar.advance(1, "")
     for _ in range(rounds - len(share)):
         stop()
     everyone: dict[int, Detections] = {}
-    for part in distributed.gather_values(found):
+    for part in distributed.gather_values(detections):
         everyone |= part
     return [everyone[number] for number in range(len(data.images))]
 

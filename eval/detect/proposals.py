@@ -28,7 +28,7 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
     channels : int
         Of each feature map.
     model : DetectorRecipe
-        How many anchors are learnt, looked at and proposed.
+        How many anchors are learnt, taken and proposed.
     """
 
     def __init__(self, anchors: Anchors, channels: int, model: DetectorRecipe) -> None:
@@ -39,8 +39,8 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
             bg_iou_thresh=0.3,
             batch_size_per_image=model.anchors,
             positive_fraction=0.5,
-            pre_nms_top_n=dict(zip(("training", "testing"), model.looked_at, strict=True)),
-            post_nms_top_n=dict(zip(("training", "testing"), model.proposed, strict=True)),
+            pre_nms_top_n=dict(zip(("training", "testing"), model.pre_nms_top_n, strict=True)),
+            post_nms_top_n=dict(zip(("training", "testing"), model.post_nms_top_n, strict=True)),
             nms_thresh=0.7,
         )
         self.fg_bg_sampler = Sampler(model.anchors, 0.5)

@@ -1,7 +1,6 @@
 """Protocols of detection: every number of each, the images, and what others got by it."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -84,8 +83,8 @@ _FPN = DetectorRecipe(
     box_convs=4,
     box_layers=1,
     head_norm=True,
-    looked_at=(2000, 1000),
-    proposed=(1000, 1000),
+    pre_nms_top_n=(2000, 1000),
+    post_nms_top_n=(1000, 1000),
 )
 _COCO_INPUT = InputRecipe(sides=tuple(range(640, 801, 32)))
 _1X = ScheduleRecipe(iterations=90000, milestones=(60000, 80000), warmup=1000)
@@ -267,7 +266,7 @@ def with_overrides(
         optimizer=dataclasses.replace(recipe.optimizer, batch=batch),
         schedule=schedule,
     )
-    return detection_recipe(merged(_plain(changed), values or {}), f"protocol {protocol.name}")
+    return detection_recipe(merged(changed.plain(), values or {}), f"protocol {protocol.name}")
 
 
 def _scaled(schedule: ScheduleRecipe, ratio: float, warmup: int) -> ScheduleRecipe:
@@ -279,15 +278,9 @@ def _scaled(schedule: ScheduleRecipe, ratio: float, warmup: int) -> ScheduleReci
     )
 
 
-def _plain(recipe: DetectionRecipe) -> dict[str, Any]:
-    """Convert a recipe to plain values, as JSON has them."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    return plain
-
-
 def deviations(protocol: Protocol, recipe: DetectionRecipe) -> list[str]:
     """Say what of a recipe is not the protocol's, as "schedule.iterations 5 instead of 24000"."""
-    used, published = (flat(_plain(each)) for each in (recipe, protocol.recipe))
+    used, published = (flat(each.plain()) for each in (recipe, protocol.recipe))
     return [
         f"{name} {_words(used[name])} instead of {_words(published[name])}"
         for name in used

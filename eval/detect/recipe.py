@@ -1,8 +1,9 @@
 """What there is to decide about the training of a detector, as plain values."""
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from dilo.train.recipes.recipe import OptimizerRecipe, optimizer_rules
@@ -36,10 +37,10 @@ class DetectorRecipe:
     anchors: int = 256
     #: Boxes of an image whose class is learnt.
     rois: int = 512
-    #: Best anchors of an image, or of a level of the pyramid, that are looked at: in training, in
+    #: Best anchors of an image, or of a level of the pyramid, that are taken: in training, in
     #: evaluation; and how many of them are proposed when those that overlap are left out.
-    looked_at: tuple[int, int] = (12000, 6000)
-    proposed: tuple[int, int] = (2000, 1000)
+    pre_nms_top_n: tuple[int, int] = (12000, 6000)
+    post_nms_top_n: tuple[int, int] = (2000, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,11 @@ class DetectionRecipe:
     optimizer: OptimizerRecipe = field(default_factory=_optimizer)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
 
+    def plain(self) -> dict[str, Any]:
+        """Convert it to plain values, as JSON has them."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
+
     @property
     def per_group(self) -> int:
         """Count the images of a group."""
@@ -109,7 +115,7 @@ def _network_rules(recipe: DetectionRecipe) -> list[Rule]:
     """Return each rule of network and input, whether it holds, and the value."""
     model, data = recipe.model, recipe.data
     counts = {name: getattr(model, name) for name in ("classes", "box_layers", "anchors", "rois")}
-    boxes = (*model.looked_at, *model.proposed)
+    boxes = (*model.pre_nms_top_n, *model.post_nms_top_n)
     sides = (*data.sides, data.side)
     return [
         *(
@@ -118,7 +124,7 @@ def _network_rules(recipe: DetectionRecipe) -> list[Rule]:
         ),
         ("model.box_convs must be at least 0", model.box_convs >= 0, model.box_convs),
         (
-            "model.looked_at and proposed must be two numbers each, from 1 to a million",
+            "model.pre_nms_top_n and post_nms_top_n must be two numbers each, from 1 to a million",
             len(boxes) == 4 and all(1 <= count <= _MOST_BOXES for count in boxes),
             boxes,
         ),
@@ -159,6 +165,11 @@ def _training_rules(recipe: DetectionRecipe) -> list[Rule]:
             "optimizer.epochs, warmup and milestones must stay 1, 0 and none: see schedule",
             (optimizer.epochs, optimizer.warmup, optimizer.milestones) == (1, 0.0, ()),
             (optimizer.epochs, optimizer.warmup, optimizer.milestones),
+        ),
+        (
+            'optimizer.schedule and by must stay "constant" and "step": see schedule',
+            (optimizer.schedule, optimizer.by) == ("constant", "step"),
+            (optimizer.schedule, optimizer.by),
         ),
         *optimizer_rules(optimizer, least=1),
         (

@@ -8,12 +8,11 @@ from typing import Any
 
 from dilo.eval.common.results import record_head
 from dilo.eval.common.tables import number_cell, text_table
-from dilo.eval.detect.protocols import Protocol, Published, deviations
+from dilo.eval.detect.protocols import PROTOCOLS, Published, deviations
 from dilo.eval.detect.recipe import DetectionRecipe
-from dilo.eval.detect.run import Scores
+from dilo.eval.detect.run import Job, Scores
 from dilo.eval.detect.scores import ApScores
 from dilo.eval.detect.training import taken
-from dilo.eval.models.encoder import Encoder
 
 #: What stands in the table, of boxes and of masks.
 _COLUMNS = ("AP", "AP50", "AP75")
@@ -22,12 +21,10 @@ _NAMED = 3
 
 
 def detection_record(
-    encoder: Encoder,
-    protocol: Protocol,
+    job: Job,
     recipe: DetectionRecipe,
     scores: Sequence[Scores],
     *,
-    precision: str,
     ranks: int,
     part: str,
 ) -> dict[str, Any]:
@@ -35,24 +32,25 @@ def detection_record(
 
     `part` says which part of the official images was used; empty for all.
     """
+    protocol, train, test = PROTOCOLS[job.protocol], job.train, job.test
     changes = [*deviations(protocol, recipe), *([part] if part else [])]
     kinds = {"box": [each.box for each in scores], "mask": [each.mask for each in scores]}
     measured = {kind: [each for each in parts if each] for kind, parts in kinds.items()}
     first = measured["box"][0]
     return {
-        **record_head("detect", [encoder]),
+        **record_head("detect", [job.encoder]),
         "size": recipe.data.side,
-        "space": encoder.space,
+        "space": job.encoder.space,
         "protocol": protocol.name,
         "about": protocol.about,
         "is_protocol": not changes,
         "is_comparable": protocol.comparable and not changes,
         "deviations": changes,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.plain(),
         "taken": taken(recipe),
         "groups": recipe.groups,
         "ranks": ranks,
-        "precision": precision,
+        "precision": job.machine.precision,
         "seeds": [each.seed for each in scores],
         "rule": first.rule,
         "remarks": list(first.remarks),
@@ -66,6 +64,9 @@ def detection_record(
             for kind, parts in measured.items()
             if parts and (named := parts[0].per_class)
         },
+        "train_images": len(train.images),
+        "test_images": len(test.images),
+        "inputs": {"train": train.listing(), "test": test.listing()},
         "published": [dataclasses.asdict(row) for row in protocol.published],
     }
 

@@ -1,5 +1,6 @@
 """One training of a detector, from the backbone to what it finds, resumed wherever it stopped."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,11 @@ from dilo.eval.detect.prediction import predict
 from dilo.eval.detect.recipe import DetectionRecipe
 from dilo.eval.detect.scores import ApScores
 from dilo.eval.detect.sheet import write_sheet
-from dilo.eval.detect.training import DetectionTask, strange_losses
+from dilo.eval.detect.training import DetectionTask
 from dilo.eval.detect.voc_metric import voc_scores
 from dilo.eval.detect.weights import DETECTOR, Detector, load_detector, write_detector
-from dilo.eval.models.encoder import load_encoder
+from dilo.eval.models.encoder import Encoder
 from dilo.train.engine.trainer import launch
-from dilo.train.monitor.metrics import read_metrics
 from dilo.train.runtime import distributed
 from dilo.train.runtime.options import RunOptions
 from dilo.train.runtime.signals import Abandoned, StopSignal
@@ -33,9 +33,8 @@ TRAINING = "training"
 class Job:
     """What all trainings of a request share."""
 
-    #: Of the backbone.
-    checkpoint: Path
-    arch: str | None
+    #: The backbone, of which each training takes a copy.
+    encoder: Encoder
     #: Images to learn from, and to be scored on.
     train: DetectionSet
     test: DetectionSet
@@ -129,7 +128,7 @@ def _train(
     stop: Callable[[], object],
 ) -> str:
     """Train, measure batch norm's statistics and write the detector, or return a signal's name."""
-    encoder = load_encoder(job.checkpoint, arch=job.arch)
+    encoder = copy.deepcopy(job.encoder)  # the detector takes its network over
     tasks: list[DetectionTask] = []
 
     def make_task(machine: RunOptions, _: Callable[[str], None]) -> DetectionTask:
@@ -140,8 +139,6 @@ def _train(
     result = launch(make_task, folder / TRAINING, job.machine, say, fixed_shapes=False)
     if result.signal:
         return result.signal
-    for line in strange_losses(read_metrics(folder / TRAINING), recipe.model.classes):
-        say(line)
     (task,) = tasks
     if recipe.precise_norm:
         task.measure_statistics(say, stop)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilo.eval.detect.annotations import Annotated, DetectionSet, size_mismatch
+from dilo.eval.detect.annotations import Annotated, DetectionSet, outlines, size_mismatch
 from dilo.eval.detect.batches import SampleKey
 from dilo.eval.detect.recipe import DetectionRecipe, InputRecipe
 from dilo.pipeline.common.rng import generator
@@ -24,8 +24,6 @@ from dilo.train.data.dataset import BatchCounts
 INPUT, BOXES = 2**33, 2**33 + 1
 #: Objects with a side that is not longer are no objects, in pixels.
 _SHORTEST: Final = 1e-5
-#: Values of a polygon of three points.
-_TRIANGLE: Final = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,37 +150,24 @@ def _objects(
     boxes = boxes.clip(0, [width, height] * 2).astype(np.float32)
     usable = ~image.crowd & ((boxes[:, 2:] - boxes[:, :2]) > _SHORTEST).all(1)
     polygons: list[Polygons] = []
-    if image.segmentation is not None:
+    if masks:  # of each object, which `require_masks` looked after
+        segmentation = cast("tuple[Polygons, ...]", image.segmentation)
         for number in np.flatnonzero(usable):
-            outlines = _outlines(image, int(number), ratios[:2], width if mirrored else None)
-            usable[number] = bool(outlines)
-            polygons += [outlines] if outlines else []
-    elif masks:
-        raise DiloError(
-            f"{image.path} must have a segmentation in its annotations, got boxes alone: take a "
-            "protocol without masks, or --set model.masks=false"
-        )
+            moved = _moved(segmentation[number], ratios[:2], width if mirrored else None)
+            usable[number] = bool(moved)
+            polygons += [moved] if moved else []
     labels = torch.from_numpy(image.labels[usable] + 1)
-    return torch.from_numpy(boxes[usable]), labels, tuple(polygons) if masks else ()
+    return torch.from_numpy(boxes[usable]), labels, tuple(polygons)
 
 
-def _outlines(
-    image: Annotated, number: int, ratios: NDArray[np.float64], mirror: int | None
-) -> Polygons:
-    """Move the polygons of an object; those of less than three points are none."""
-    outlines = cast("tuple[Any, ...]", image.segmentation)[number]
-    if not isinstance(outlines, tuple):
-        raise DiloError(
-            f"{image.path}, object {number + 1}: the segmentation of an object to learn from must "
-            "be polygons, got run lengths: write polygons, or mark it as a crowd"
-        )
+def _moved(mask: Polygons, ratios: NDArray[np.float64], mirror: int | None) -> Polygons:
+    """Move the outlines of an object to where they are at another size, and mirror them."""
     moved = []
-    for points in outlines:
-        if len(points) >= _TRIANGLE:
-            corners = points.reshape(-1, 2) * ratios
-            if mirror is not None:
-                corners[:, 0] = mirror - corners[:, 0]
-            moved.append(corners.ravel())
+    for points in outlines(mask):
+        corners = points.reshape(-1, 2) * ratios
+        if mirror is not None:
+            corners[:, 0] = mirror - corners[:, 0]
+        moved.append(corners.ravel())
     return tuple(moved)
 
 

@@ -30,7 +30,7 @@ OPACITY = 0.4
 _APART = 1e6
 
 
-def write_sheet(path: Path, data: DetectionSet, found: Sequence[Detections]) -> None:
+def write_sheet(path: Path, data: DetectionSet, detections: Sequence[Detections]) -> None:
     """Draw the best, median and worst images, their objects in green, what is found in orange.
 
     Parameters
@@ -39,10 +39,10 @@ def write_sheet(path: Path, data: DetectionSet, found: Sequence[Detections]) -> 
         The PNG to write.
     data : DetectionSet
         The images.
-    found : sequence of Detections
+    detections : sequence of Detections
         At most one for each image.
     """
-    by_image = {each.image_id: each for each in found}
+    by_image = {each.image_id: each for each in detections}
     nothing = Detections(0, np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
     pairs = [(image, by_image.get(image.image_id, nothing)) for image in data.images]
     pairs = [pair for pair in pairs if _countable(pair[0]).any()] or pairs
@@ -59,14 +59,14 @@ def write_sheet(path: Path, data: DetectionSet, found: Sequence[Detections]) -> 
     write_image(path, sheet(rows, cell=CELL, shrink_rows=True))
 
 
-def image_precision(image: Annotated, found: Detections) -> float:
+def image_precision(image: Annotated, detections: Detections) -> float:
     """Score the detections on one image, to rank it among others.
 
     Parameters
     ----------
     image : Annotated
         The image and its objects.
-    found : Detections
+    detections : Detections
         Of this image.
 
     Returns
@@ -86,9 +86,9 @@ def image_precision(image: Annotated, found: Detections) -> float:
         difficult=~_countable(image),
     )
     other = replace(
-        found,
-        boxes=found.boxes + _APART * found.labels[:, None],
-        labels=np.zeros_like(found.labels),
+        detections,
+        boxes=detections.boxes + _APART * detections.labels[:, None],
+        labels=np.zeros_like(detections.labels),
     )
     return float(average_precision(class_curve([(one, other)], 0, count), points=False).mean())
 
@@ -99,7 +99,7 @@ def _countable(image: Annotated) -> NDArray[np.bool_]:
 
 
 def _cells(
-    rank: str, precision: float, image: Annotated, found: Detections, classes: Sequence[str]
+    rank: str, precision: float, image: Annotated, detections: Detections, classes: Sequence[str]
 ) -> list[Picture]:
     """Draw an image twice: with its objects, and with what was found."""
     name = f"{rank}: {escaped(image.path.name)}"
@@ -112,12 +112,13 @@ def _cells(
     hard = zip(names, _countable(image).tolist(), strict=True)
     words = [name if countable else f"({name})" for name, countable in hard]
     true = _drawn(pixels, image.boxes, words, image.segmentation, TRUE)
-    order = np.argsort(-found.scores, kind="stable")
-    above = int((found.scores >= SCORE).sum())
+    order = np.argsort(-detections.scores, kind="stable")
+    above = int((detections.scores >= SCORE).sum())
     shown = order[: min(max(above, FEWEST), MOST)].tolist()
-    words = [f"{classes[found.labels[at]]} {found.scores[at]:.2f}" for at in shown]
-    masks = None if found.masks is None else [found.masks[at] for at in shown]
-    drawn = _drawn(pixels, found.boxes[shown], words, masks, FOUND)
+    pairs = zip(detections.labels[shown], detections.scores[shown], strict=True)
+    words = [f"{classes[label]} {score:.2f}" for label, score in pairs]
+    masks = None if detections.masks is None else [detections.masks[at] for at in shown]
+    drawn = _drawn(pixels, detections.boxes[shown], words, masks, FOUND)
     caption = f"AP {precision:.0f}; drawn: {len(shown)} of {len(order)} found"
     return [Picture(true, name), Picture(drawn, caption)]
 

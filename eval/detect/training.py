@@ -206,6 +206,11 @@ class DetectionTask(Task):
         """Measure nothing on the way."""
         raise NotImplementedError("eval_every is 0")
 
+    def remarks(self, metrics: Mapping[str, Any]) -> Sequence[str]:
+        """Say what is odd about the losses of the first step: now, not when all are taken."""
+        first = metrics["step"] == 1
+        return strange_losses(metrics, self.recipe.model.classes) if first else ()
+
     def measure_statistics(self, say: Callable[[str], None], stop: Callable[[], object]) -> None:
         """Set the statistics of batch norm to those of further batches; all ranks call it.
 
@@ -281,13 +286,13 @@ def make_sgd(model: nn.Module, recipe: DetectionRecipe) -> torch.optim.SGD:
     )
 
 
-def strange_losses(metrics: Sequence[Mapping[str, Any]], classes: int) -> list[str]:
+def strange_losses(metrics: Mapping[str, Any], classes: int) -> list[str]:
     """Say what the losses of the first step tell of weights that were lost on their way.
 
     Parameters
     ----------
-    metrics : sequence of mapping
-        Lines of metrics.jsonl.
+    metrics : mapping
+        Of the first step, as metrics.jsonl has them.
     classes : int
         Classes, without the background.
 
@@ -296,11 +301,10 @@ def strange_losses(metrics: Sequence[Mapping[str, Any]], classes: int) -> list[s
     list of str
         A line for each loss that is far from what sound weights begin with.
     """
-    first = next((line for line in metrics if line.get("step") == 1), {})
     usual = {"loss_classifier": math.log(classes + 1), "loss_objectness": _FIRST_OBJECTNESS}
     return [
         f"the first step's {name} was {value:.3g}, where sound weights begin near {start:.3g}: is "
         "the backbone damaged, or of other colours?"
         for name, start in usual.items()
-        if isinstance(value := first.get(name), int | float) and abs(value - start) > _FAR * start
+        if isinstance(value := metrics.get(name), int | float) and abs(value - start) > _FAR * start
     ]

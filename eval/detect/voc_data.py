@@ -1,6 +1,6 @@
 """PASCAL VOC in its official folders."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,16 +19,8 @@ VOC_CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
-#: Images of the official lists.
-COUNTS = {
-    (2007, "train"): 2501,
-    (2007, "val"): 2510,
-    (2007, "trainval"): 5011,
-    (2007, "test"): 4952,
-    (2012, "train"): 5717,
-    (2012, "val"): 5823,
-    (2012, "trainval"): 11540,
-}
+#: Images of the official lists that protocols name.
+COUNTS = {(2007, "trainval"): 5011, (2007, "test"): 4952, (2012, "trainval"): 11540}
 _FOLDERS = ("Annotations", "ImageSets/Main", "JPEGImages")
 
 
@@ -178,12 +170,12 @@ def _read_image(file: Path) -> Annotated:
     )
 
 
-def _fault(one: VocObject, width: int, height: int, known: Collection[str] = VOC_CLASSES) -> str:
+def _fault(one: VocObject, width: int, height: int) -> str:
     """Say what is wrong with an object; nothing where nothing is."""
-    if one.name not in known:
+    if one.name not in VOC_CLASSES:
         return (
-            f"an object must be of one of VOC's {len(known)} classes, got {one.name[:100]!r}"
-            f"{near(one.name, known)}"
+            f"an object must be of one of VOC's {len(VOC_CLASSES)} classes, got "
+            f"{one.name[:100]!r}{near(one.name, VOC_CLASSES)}"
         )
     if one.box is None:
         return "an object must have its box, bndbox, got none"

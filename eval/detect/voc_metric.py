@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.eval.common.overlaps import overlaps
 from dilo.eval.detect.annotations import Annotated, DetectionSet
 from dilo.eval.detect.detections import Detections
 from dilo.eval.detect.scores import ApScores
@@ -39,20 +40,15 @@ class Curve:
     count: int
 
 
-def voc_scores(
-    data: DetectionSet, found: Sequence[Detections], *, as_detectron2: bool = False
-) -> ApScores:
+def voc_scores(data: DetectionSet, detections: Sequence[Detections]) -> ApScores:
     """Score detections by the rule of the set's year.
 
     Parameters
     ----------
     data : DetectionSet
         The images and their objects; its `rule` is "11 points" or "area".
-    found : sequence of Detections
+    detections : sequence of Detections
         At most one for each image; on the others nothing was found.
-    as_detectron2 : bool, default False
-        Whether to round as detectron2 does on its way through text files: boxes to tenths of a
-        pixel, scores to thousandths, and the ties of these in numpy's unstable order.
 
     Returns
     -------
@@ -66,7 +62,7 @@ def voc_scores(
     .. [2] detectron2, `PASCALVOCDetectionEvaluator`.
     """
     points = data.rule == "11 points"
-    by_image = {image.image_id: image for image in found}
+    by_image = {image.image_id: image for image in detections}
     pairs = [
         (image, by_image[image.image_id]) for image in data.images if image.image_id in by_image
     ]
@@ -75,7 +71,7 @@ def voc_scores(
     for label, name in enumerate(data.classes):
         objects = [~image.difficult[image.labels == label] for image in data.images]
         count = int(sum(one.sum() for one in objects))
-        curve = class_curve(pairs, label, count, as_detectron2=as_detectron2)
+        curve = class_curve(pairs, label, count)
         precisions[label] = average_precision(curve, points=points)
         empty += [name] if count == 0 else []
     remarks = (
@@ -83,7 +79,7 @@ def voc_scores(
         + ("each counts as 0 in every mean" if points else "there is no mean"),
     )
     return ApScores(
-        rule=RULES[data.rule] + (", rounded as detectron2 does" if as_detectron2 else ""),
+        rule=RULES[data.rule],
         numbers=_numbers(precisions.mean(axis=0)),
         per_class={name: _numbers(row) for name, row in zip(data.classes, precisions, strict=True)},
         remarks=remarks if empty else (),
@@ -100,8 +96,6 @@ def class_curve(
     pairs: Sequence[tuple[Annotated, Detections]],
     label: int,
     count: int,
-    *,
-    as_detectron2: bool = False,
 ) -> Curve:
     """Decide which detections of a class are right.
 
@@ -113,8 +107,6 @@ def class_curve(
         The class.
     count : int
         Its objects in all images that are not difficult.
-    as_detectron2 : bool, default False
-        Whether to round and sort as detectron2 does.
 
     Returns
     -------
@@ -122,27 +114,24 @@ def class_curve(
         By falling score, each detection belongs to the object of its image that it overlaps most,
         and is right if that is more than the threshold and the object is not taken yet.
     """
-    overlaps, objects, hard, scores = [], [], [], []
+    best_shares, objects, hard, scores = [], [], [], []
     first = 0
-    for image, found in pairs:
-        mine, theirs = found.labels == label, image.labels == label
-        boxes = _from_one(found.boxes[mine])
-        score = found.scores[mine].astype(np.float64)
-        if as_detectron2:
-            boxes, score = _as_text(boxes, 1), _as_text(score, 3)
-        shares = voc_overlaps(boxes, _from_one(image.boxes[theirs]))
+    for image, detections in pairs:
+        mine, theirs = detections.labels == label, image.labels == label
+        boxes = _from_one(detections.boxes[mine])
+        shares = overlaps(boxes, _from_one(image.boxes[theirs]), last=1)
         # The last stands for no object at all, where the class has none on the image.
         best = shares.argmax(axis=1) if shares.shape[1] else np.zeros(len(boxes), np.int64)
-        overlaps.append(shares.max(axis=1, initial=-1.0))
+        best_shares.append(shares.max(axis=1, initial=-1.0))
         objects.append(first + best)
         hard.append(np.append(image.difficult[theirs], False)[best])
-        scores.append(score)
+        scores.append(detections.scores[mine].astype(np.float64))
         first += shares.shape[1] + 1
     if not scores:
         nothing = np.zeros((len(OVERLAPS), 0), bool)
         return Curve(nothing, nothing, count)
-    order = np.argsort(-np.concatenate(scores), kind="quicksort" if as_detectron2 else "stable")
-    enough = np.concatenate(overlaps)[order] > np.array(OVERLAPS)[:, None] / 100
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    enough = np.concatenate(best_shares)[order] > np.array(OVERLAPS)[:, None] / 100
     difficult = np.concatenate(hard)[order]
     target = np.concatenate(objects)[order]
     right = np.stack([_first_of_each(target, row & ~difficult) for row in enough])
@@ -155,32 +144,6 @@ def _first_of_each(target: NDArray[np.int64], valid: NDArray[np.bool_]) -> NDArr
     marked = np.zeros(len(target), bool)
     marked[places[np.unique(target[places], return_index=True)[1]]] = True
     return marked
-
-
-def voc_overlaps(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide what two boxes share by what they cover together, as VOC does.
-
-    Parameters
-    ----------
-    boxes : ndarray of shape (N, 4), float64
-        x0, y0, x1, y1, counted from 1; the last pixel belongs to the box, whose side is
-        ``x1 - x0 + 1``.
-    others : ndarray of shape (M, 4), float64
-        The same.
-
-    Returns
-    -------
-    ndarray of shape (N, M), float64
-        Intersection over union.
-    """
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.maximum(high - low + 1.0, 0.0).prod(axis=2)
-    areas, other_areas = (
-        (each[:, 2:] - each[:, :2] + 1.0).prod(axis=1) for each in (boxes, others)
-    )
-    shares: NDArray[np.float64] = shared / (areas[:, None] + other_areas[None] - shared)
-    return shares
 
 
 def average_precision(curve: Curve, *, points: bool) -> NDArray[np.float64]:
@@ -220,9 +183,3 @@ def _from_one(boxes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Count boxes from 1, the last pixel included, as VOC's files do."""
     moved: NDArray[np.float64] = boxes.astype(np.float64) + np.array([1.0, 1.0, 0.0, 0.0])
     return moved
-
-
-def _as_text(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
-    """Round as writing and reading decimal digits does."""
-    flat = [float(f"{value:.{digits}f}") for value in values.ravel().tolist()]
-    return np.array(flat, np.float64).reshape(values.shape)

@@ -1,7 +1,5 @@
 """The file of a trained detector: torchvision's names, and all that building it again needs."""
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +61,8 @@ class Detector:
         shape = input_shape((height, width), self.recipe.data.side, self.recipe.data.longest)
         resized = np.ascontiguousarray(resize(image, *shape).transpose(2, 0, 1))
         device = next(self.network.parameters()).device
-        (found,) = self.network([torch.from_numpy(resized).to(device).float()])
-        result = {name: values.cpu().numpy() for name, values in found.items()}
+        (detections,) = self.network([torch.from_numpy(resized).to(device).float()])
+        result = {name: values.cpu().numpy() for name, values in detections.items()}
         result["boxes"] = result["boxes"] * np.array(
             [width / shape[1], height / shape[0]] * 2, np.float32
         )
@@ -74,7 +72,6 @@ class Detector:
 
 def write_detector(path: Path, detector: Detector) -> None:
     """Write a detector as `load_detector` reads it."""
-    recipe = json.loads(json.dumps(dataclasses.asdict(detector.recipe)))
     content = {
         "arch": detector.recipe.model.arch,
         "state_dict": {name: value.cpu() for name, value in detector.network.state_dict().items()},
@@ -82,7 +79,7 @@ def write_detector(path: Path, detector: Detector) -> None:
             "format": FORMAT_VERSION,
             "kind": "detector",
             "protocol": detector.protocol,
-            "recipe": recipe,
+            "recipe": detector.recipe.plain(),
             "classes": list(detector.classes),
             "space": detector.space,
             "width": detector.width,

@@ -6,11 +6,10 @@ import torch
 from support.detection import DETECTION
 from support.detectors import small_recipe, write_backbone
 
-from dilo.eval.detect.detections import Detections
+from dilo.eval.common.overlaps import overlaps
 from dilo.eval.detect.prediction import predict
 from dilo.eval.detect.training import DetectionTask
 from dilo.eval.detect.voc_data import read_voc
-from dilo.eval.detect.voc_metric import voc_overlaps
 from dilo.eval.detect.weights import Detector
 from dilo.eval.models.encoder import load_encoder
 from dilo.train.engine.trainer import launch
@@ -18,10 +17,6 @@ from dilo.train.monitor.metrics import read_metrics
 from dilo.train.runtime.options import RunOptions
 
 pytestmark = pytest.mark.skipif(not DETECTION.is_dir(), reason="needs the shared images")
-
-
-def overlaps(found: Detections, boxes: np.ndarray) -> np.ndarray:
-    return voc_overlaps(found.boxes.astype(np.float64), boxes.astype(np.float64))
 
 
 def test_losses_fall_and_a_box_is_found_that_overlaps_an_object(tmp_path):
@@ -47,7 +42,7 @@ def test_losses_fall_and_a_box_is_found_that_overlaps_an_object(tmp_path):
     found = predict(detector, data, machine, lambda line: None, lambda: None)
     assert len(found) == len(data.images)
     best = max(
-        overlaps(each, image.boxes).max(initial=0)
+        overlaps(each.boxes, image.boxes).max(initial=0)
         for each, image in zip(found, data.images, strict=True)
     )
     assert best > 0.5

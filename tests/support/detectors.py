@@ -15,12 +15,12 @@ WIDTH = 0.125
 #: Values of a recipe that a CPU trains in no time.
 SMALL: dict[str, Any] = {
     "precise_norm": 2,
-    "model": {"rois": 16, "anchors": 32, "looked_at": [100, 100], "proposed": [24, 24]},
+    "model": {"rois": 16, "anchors": 32, "pre_nms_top_n": [100, 100], "post_nms_top_n": [24, 24]},
 }
 #: The same, for a command line.
 SMALL_OPTIONS = (
     *("--set", "precise_norm=2", "--set", "model.rois=16", "--set", "model.anchors=32"),
-    *("--set", "model.looked_at=[100, 100]", "--set", "model.proposed=[24, 24]"),
+    *("--set", "model.pre_nms_top_n=[100, 100]", "--set", "model.post_nms_top_n=[24, 24]"),
 )
 
 

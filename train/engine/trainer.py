@@ -151,6 +151,10 @@ class Task(ABC):
             facts["selection"] = self.source.selection.options()
         return facts, describe_rate(self.recipe.optimizer)
 
+    def remarks(self, metrics: Mapping[str, Any]) -> Sequence[str]:
+        """Say in lines what is odd about a recorded step, by its line of metrics.jsonl."""
+        return ()  # nothing, unless a task says otherwise
+
     def begin(self, say: Callable[[str], None]) -> dict[str, Any]:
         """Bring the model to where a new run begins; return what its checkpoints say of that."""
         return {}  # it is there, unless a task says otherwise
@@ -367,7 +371,9 @@ def fit(
 
                 logger.count(parts, output.loss)
                 if step % machine.log_every == 0 or step in (start + 1, steps):
-                    logger.record(output, step=step, epoch=epoch, rate=rate)
+                    metrics = logger.record(output, step=step, epoch=epoch, rate=rate)
+                    for remark in task.remarks(metrics):
+                        say(remark)
                 bar.advance(images, f"step {step}, loss {logger.loss:.4f}")
 
                 now = time.monotonic()

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -284,8 +284,10 @@ class MetricsLogger:
             wait = part.wait_seconds if on_cpu else 0.0
             self.meter.batch(images, wait, counts.views, counts.pastes, counts.skipped)
 
-    def record(self, output: StepOutput, *, step: int, epoch: int, rate: float) -> None:
-        """Write a line of a step; reading its numbers waits for the device."""
+    def record(
+        self, output: StepOutput, *, step: int, epoch: int, rate: float
+    ) -> Mapping[str, Any]:
+        """Write a line of a step, and return it; reading its numbers waits for the device."""
         values = distributed.all_reduce_mean(
             torch.stack([output.loss, *output.scalars.values()])
         ).tolist()
@@ -296,6 +298,7 @@ class MetricsLogger:
         self.write(line)
         self.require_finite(step, rate)
         self._last_line = line
+        return line
 
     def write(self, line: dict[str, Any]) -> None:
         """Write a line, on rank 0."""

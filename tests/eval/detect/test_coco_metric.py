@@ -90,6 +90,29 @@ def test_a_crowd_is_neither_found_nor_missed_whatever_the_file_leaves_out(tmp_pa
     assert scores.numbers["AP"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize("ids", [[0, 1], [None, None]], ids=["from-0", "none"])
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_annotations_may_be_numbered_from_0_or_not_at_all(tmp_path, ids, kind):
+    objects = [square(1, 5, 5, 20), square(2, 40, 10, 40)]
+    folder, file = write_coco(tmp_path, objects)
+    content = json.loads(file.read_text())
+    for entry, number in zip(content["annotations"], ids, strict=True):
+        entry.pop("id")
+        entry |= {} if number is None else {"id": number}
+    file.write_text(json.dumps(content))
+    data = read_coco(folder, file)
+    scores = coco_scores(data, with_masks(equal_to_truth(data)), kind)
+    assert scores.numbers["AP"] == pytest.approx(100)
+
+
+def test_an_outline_that_encloses_nothing_is_no_part_of_a_mask(tmp_path):
+    one = square(1, 5, 5, 20)
+    one["segmentation"].insert(0, [50, 5, 60, 30])
+    data = read_coco(*write_coco(tmp_path, [one]))
+    scores = coco_scores(data, with_masks(equal_to_truth(data)), "segm")
+    assert scores.numbers["AP"] == pytest.approx(100)
+
+
 @pytest.mark.skipif(not DETECTION.is_dir(), reason="needs COCO's demo beside the repository")
 @pytest.mark.parametrize(
     ("kind", "file", "expected"),

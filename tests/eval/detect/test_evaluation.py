@@ -13,11 +13,12 @@ from support.probes import write_small
 from dilo.eval.cli.detect import command
 from dilo.eval.cli.export import command as export
 from dilo.eval.common.lookup import find_in
-from dilo.eval.detect import run
+from dilo.eval.detect import evaluation, run
 from dilo.eval.detect.detections import read_detections
 from dilo.eval.detect.evaluation import SETTINGS
 from dilo.eval.detect.voc_data import read_voc
 from dilo.eval.detect.weights import load_detector
+from dilo.eval.models.encoder import load_encoder
 from dilo.eval.records.conditions import CONDITIONS
 from dilo.eval.records.metrics import metric_values
 from dilo.eval.records.reading import read_source
@@ -88,10 +89,20 @@ def test_a_run_gets_a_record_a_detector_its_detections_and_a_sheet(backbone, voc
     assert "the published rows are for orientation" in lines
 
 
-def test_several_trainings_give_mean_and_deviation_and_none_is_done_twice(tmp_path, voc):
+def test_several_trainings_give_mean_and_deviation_and_none_is_done_twice(
+    tmp_path, voc, monkeypatch
+):
     checkpoint = write_backbone(tmp_path / "backbone.pt")
     first = json.loads(detect(checkpoint, voc, "--out", tmp_path / "out", "--json").stdout)
     done = (tmp_path / "out" / "seed-0" / "detector.pth").stat().st_mtime_ns
+
+    def load_last(path, **more):
+        """Load a checkpoint that then goes, as those of a run that is still trained do."""
+        encoder = load_encoder(path, **more)
+        path.unlink()
+        return encoder
+
+    monkeypatch.setattr(evaluation, "load_encoder", load_last)
     record = json.loads(
         detect(checkpoint, voc, "--out", tmp_path / "out", "--runs", 2, "--json").stdout
     )

@@ -15,7 +15,7 @@ from dilo.eval.detect.models import empty_backbone, make_detector
 from dilo.eval.detect.protocols import PROTOCOLS, with_overrides
 from dilo.eval.detect.weights import Detector, load_detector, write_detector
 from dilo.eval.models.encoder import Encoder
-from dilo.pipeline.errors import CheckpointError
+from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.train.recipes.recipe import ModelRecipe
 from dilo.train.weights.pickled_arrays import read_arrays
 
@@ -86,7 +86,11 @@ def test_the_background_is_last_among_scores_and_has_no_box_and_no_mask():
 
 
 def test_a_file_for_detectron2_is_a_pickle_of_arrays_with_settings_beside_it(tmp_path):
-    one = detector("coco-fpn-1x")
+    one = dataclasses.replace(detector("coco-fpn-1x"), width=1.0)
+    optimizer = dataclasses.replace(
+        one.recipe.optimizer, momentum=0.8, weight_decay=2e-4, scaling="none"
+    )
+    one = dataclasses.replace(one, recipe=dataclasses.replace(one.recipe, optimizer=optimizer))
     written = export_detector(one, tmp_path / "weights.pkl")
     content = read_arrays(tmp_path / "weights.pkl")
     assert set(content["model"]) == set(detector_arrays(one))
@@ -100,6 +104,10 @@ def test_a_file_for_detectron2_is_a_pickle_of_arrays_with_settings_beside_it(tmp
         "    NUM_CONV: 4",
         "    NUM_CLASSES: 80",
         "  MIN_SIZE_TEST: 64",
+        "  MOMENTUM: 0.8",
+        "  WEIGHT_DECAY: 0.0002",
+        "  WEIGHT_DECAY_NORM: 0.0",
+        "  BASE_LR: 0.02",
         '  TEST: ["coco_2017_val"]',
     ):
         assert line in text.splitlines()
@@ -124,18 +132,33 @@ def test_a_backbone_gets_the_settings_of_the_moco_repository(tmp_path):
     assert write_backbone_config(small, tmp_path / "small.pkl") is None
 
 
-@pytest.mark.parametrize("protocol", ["voc-24k", "coco-fpn-1x"])
-def test_the_loader_for_other_code_finds_the_same_without_dilo(tmp_path, protocol, request):
+def test_settings_say_the_width_and_one_that_detectron2_cannot_build_is_refused(tmp_path):
+    model = ModelRecipe(arch="resnet50", width=2)
+    encoder = Encoder(torch.nn.Identity(), 224, tmp_path / "x.pt", model=model)
+    lines = write_backbone_config(encoder, tmp_path / "backbone.pkl").read_text().splitlines()
+    assert "    WIDTH_PER_GROUP: 128" in lines
+    assert "    RES2_OUT_CHANNELS: 512" in lines
+    odd = dataclasses.replace(encoder, model=ModelRecipe(arch="resnet50", width=0.3))
+    assert write_backbone_config(odd, tmp_path / "odd.pkl") is None
+    with pytest.raises(DiloError, match=r"got a resnet18 of width 0\.125: load the detector with"):
+        export_detector(detector("coco-fpn-1x"), tmp_path / "detector.pkl")
+    assert not (tmp_path / "detector.pkl").exists()
+
+
+@pytest.mark.parametrize(("protocol", "width"), [("voc-24k", 1.0), ("coco-fpn-1x", 0.3)])
+def test_the_loader_for_other_code_finds_the_same_without_dilo(tmp_path, protocol, width, request):
     recipe = with_overrides(PROTOCOLS[protocol], arch="resnet18", side=64)
     recipe = dataclasses.replace(
-        recipe, model=dataclasses.replace(recipe.model, looked_at=(50, 50), proposed=(9, 9))
+        recipe,
+        model=dataclasses.replace(recipe.model, pre_nms_top_n=(50, 50), post_nms_top_n=(9, 9)),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = make_detector(empty_backbone(recipe.model), recipe.model)
+        network = make_detector(empty_backbone(recipe.model, width), recipe.model)
     torch.nn.init.normal_(network.roi_heads.box_predictor.cls_score.weight, std=0.1)
     names = tuple(map(str, range(recipe.model.classes)))
-    write_detector(tmp_path / "detector.pth", Detector(network.eval(), names, recipe, protocol))
+    one = Detector(network.eval(), names, recipe, protocol, width=width)
+    write_detector(tmp_path / "detector.pth", one)
     path = request.config.rootpath / "examples" / "load_detector.py"
     assert not re.search(r"^\s*(import|from) dilo", path.read_text(), re.M)
     spec = importlib.util.spec_from_file_location("load_detector", path)

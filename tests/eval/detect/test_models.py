@@ -89,7 +89,7 @@ def test_losses_are_those_of_detectron2(kind, protocol):
     golden = json.loads((DETECTION / "golden.json").read_text())[kind]["losses"]
     # So many are asked for that nothing is drawn.
     recipe = dataclasses.replace(
-        PROTOCOLS[protocol].recipe.model, anchors=100_000, rois=4096, proposed=(60, 40)
+        PROTOCOLS[protocol].recipe.model, anchors=100_000, rois=4096, post_nms_top_n=(60, 40)
     )
     detector = make_detector(empty_backbone(recipe), recipe)
     fill(detector)
@@ -104,7 +104,7 @@ def test_losses_are_those_of_detectron2(kind, protocol):
 def small_losses():
     """Compute the losses of a small detector with masks, of weights and images by formulas."""
     recipe = dataclasses.replace(
-        small_recipe("coco-c4-2x").model, anchors=100_000, rois=4096, proposed=(40, 20)
+        small_recipe("coco-c4-2x").model, anchors=100_000, rois=4096, post_nms_top_n=(40, 20)
     )
     detector = small_detector(recipe)
     fill(detector)

@@ -83,6 +83,8 @@ def test_the_rate_rises_from_a_thousandth_and_falls_at_the_milestones():
         ({"values": {"schedule": {"milestones": [9, 5]}}}, "must rise from 0"),
         ({"values": {"optimizer": {"lr": -1.0}}}, "optimizer.lr must be positive"),
         ({"values": {"optimizer": {"epochs": 3}}}, "must stay 1, 0 and none: see schedule"),
+        ({"values": {"optimizer": {"schedule": "cosine"}}}, 'must stay "constant" and "step"'),
+        ({"values": {"optimizer": {"by": "epoch"}}}, 'must stay "constant" and "step": see'),
         ({"values": {"data": {"side": 8}}}, "must be from 16 to data.longest, 1333"),
         ({"values": {"seed": -1}}, r"seed must be in \[0, 2\*\*63\)"),
     ],

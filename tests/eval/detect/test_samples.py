@@ -108,13 +108,12 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
         samples(image, small_recipe())
 
 
-def test_masks_cannot_be_learnt_from_boxes_or_run_lengths(tmp_path):
-    image = image_with(tmp_path, [[10, 10, 30, 40]])
-    with pytest.raises(DiloError, match="must have a segmentation in its annotations, got boxes"):
-        samples(image)
-    runs = ({"size": [HEIGHT, WIDTH], "counts": [0]},)
-    with pytest.raises(DiloError, match="object 1: the segmentation of an object to learn from"):
-        samples(dataclasses.replace(image, segmentation=runs))
+def test_a_detector_without_masks_learns_from_boxes_whatever_the_masks_are(tmp_path):
+    runs = ({"size": [HEIGHT, WIDTH], "counts": [0]}, (SQUARE[:4],))
+    image = image_with(tmp_path, [[10, 10, 30, 40], [1, 1, 5, 5]], runs)
+    sample = samples(image, small_recipe(), count=1)[0]
+    assert sample.labels.tolist() == [1, 2]
+    assert sample.polygons == ()
 
 
 def test_a_test_image_has_the_size_of_evaluation(tmp_path):

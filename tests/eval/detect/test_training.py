@@ -9,6 +9,7 @@ from support.detectors import same_weights, small_recipe, write_backbone
 from support.launching import finish, launch
 from torch import nn
 
+from dilo.eval.detect import training
 from dilo.eval.detect.norms import SharedStatistics
 from dilo.eval.detect.training import DetectionTask, make_sgd, strange_losses, taken
 from dilo.eval.detect.voc_data import read_voc
@@ -40,10 +41,8 @@ def task(data, recipe=RECIPE, machine=CPU):
     return DetectionTask(load_encoder(data / "backbone.pt"), images, recipe, machine)
 
 
-def train(data, out="run", recipe=RECIPE, machine=CPU):
-    return launch_training(
-        lambda here, _: task(data, recipe, here), data / out, machine, lambda line: None
-    )
+def train(data, out="run", recipe=RECIPE, machine=CPU, say=lambda line: None):
+    return launch_training(lambda here, _: task(data, recipe, here), data / out, machine, say)
 
 
 def stop_after(monkeypatch, steps):
@@ -201,10 +200,22 @@ def test_groups_in_one_process_take_the_step_of_as_many_processes(data, request)
 
 
 def test_losses_far_from_those_of_guessing_are_told():
-    usual = [{"step": 1, "loss_classifier": 3.1, "loss_objectness": 0.7}]
-    assert strange_losses(usual, 20) == []
-    (line,) = strange_losses([{"step": 1, "loss_classifier": 40.0, "loss_objectness": 0.7}], 20)
+    assert strange_losses({"loss_classifier": 3.1, "loss_objectness": 0.7}, 20) == []
+    (line,) = strange_losses({"loss_classifier": 40.0, "loss_objectness": 0.7}, 20)
     assert line.startswith("the first step's loss_classifier was 40, where sound weights begin")
+
+
+def test_they_are_told_at_the_first_step_not_when_all_are_taken(data, monkeypatch):
+    monkeypatch.setattr(training, "_FIRST_OBJECTNESS", 0.01)
+    lines = []
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        train(data, say=lines.append)
+    told = "the first step's loss_objectness was"
+    assert [line.startswith(told) for line in lines].count(True) == 1
+    lines.clear()
+    train(data, say=lines.append)  # resumed, it is not said again
+    assert not any(line.startswith(told) for line in lines)
 
 
 def test_a_batch_is_told_as_the_gpus_that_would_take_it_so():
