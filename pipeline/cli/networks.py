@@ -67,7 +67,7 @@ class NetworkOptions:
             )
         if network and self.weights is None:
             raise click.UsageError(f"--method {method} is a network: give its --weights FILE")
-        from dilo.pipeline.masks.network import recipe_by_weights
+        from dilo.pipeline.saliency.recipe import recipe_by_weights
 
         if self.precision == "auto":
             parameters["precision"] = self._automatic_precision(out)

@@ -21,10 +21,10 @@ from dilo.pipeline.masks.network import (
     InferenceSettings,
     check_weights,
     open_network,
-    recipe_by_weights,
 )
 from dilo.pipeline.saliency import MaskRecipe
 from dilo.pipeline.saliency.parameters import SuperpixelParameters
+from dilo.pipeline.saliency.recipe import recipe_by_weights
 from dilo.pipeline.saliency.weights import weights_file
 from dilo.pipeline.store.create import StoreSpec, create_store, plan_store
 from dilo.pipeline.store.maskstore import MaskStore

@@ -1,10 +1,8 @@
 """How a network runs, and the masks that it makes for a shard's rows, several at a time."""
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import joblib
 
@@ -13,11 +11,8 @@ from dilo.pipeline.compute.shard import ShardOpener, ShardWork
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.names import Names, escaped
 from dilo.pipeline.masks.gpus import own_device
-from dilo.pipeline.saliency.methods import METHODS
 from dilo.pipeline.saliency.networkmasks import open_masks
-from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.pipeline.saliency.recipe import MaskRecipe
-from dilo.pipeline.saliency.weights import trained_side, weights_digest, weights_file
 from dilo.pipeline.store.maskrows import MaskRows
 
 #: Threads that keep a GPU fed, at most: more of them wait for each other.
@@ -58,28 +53,6 @@ class InferenceSettings:
             return 1
         share: int = joblib.cpu_count() // self.processes
         return max(1, min(MAX_WORKERS, share))
-
-
-def recipe_by_weights(
-    method: str, refine: str | None, settings: Mapping[str, Any], weights: Path | None
-) -> MaskRecipe:
-    """Make a recipe, of a network by its weights, or raise `ValueError` as `MaskRecipe.create`.
-
-    What the run that trained the weights says is taken where `settings` say nothing else.
-    """
-    if weights is None:
-        return MaskRecipe.create(method, refine, settings)
-    digest = weights_digest(weights_file(weights))
-    trained = _trained_settings(method, weights) if method in METHODS else {}
-    return MaskRecipe.create(method, refine, {**trained, **settings}, weights=digest)
-
-
-def _trained_settings(method: str, weights: Path) -> dict[str, Any]:
-    """Return the parameters of a method that the run of training says that made the weights."""
-    if not isinstance(METHODS[method].parameters, SalientObjectParameters):
-        return {}
-    side = trained_side(weights)  # a network knows the scale that it was trained at
-    return {} if side is None else {"side": side}
 
 
 def check_weights(recipe: MaskRecipe, weights: Path, names: Names) -> None:

@@ -13,8 +13,8 @@ from dilo.pipeline.saliency.network import NetworkMethod
 from dilo.pipeline.saliency.networkmasks import open_masks
 from dilo.pipeline.saliency.networkparameters import NetworkParameters
 from dilo.pipeline.saliency.parameters import Parameters
-from dilo.pipeline.saliency.recipe import MaskRecipe
-from dilo.pipeline.saliency.weights import weights_digest, weights_file
+from dilo.pipeline.saliency.recipe import MaskRecipe, recipe_by_weights
+from dilo.pipeline.saliency.weights import weights_file
 
 __all__ = [
     "METHODS",
@@ -87,11 +87,10 @@ def saliency(
         )
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-    file = weights_file(Path(weights)) if weights is not None else None
-    digest = weights_digest(file) if file is not None else ""
-    recipe = MaskRecipe.create(method, refine, settings, weights=digest)
+    weights = Path(weights) if weights is not None else None
+    recipe = recipe_by_weights(method, refine, settings or {}, weights)
     if not recipe.is_network:
         return recipe(image, recipe.mask_size(size))
-    if file is None:
+    if weights is None:
         raise ValueError(f"weights must be given for {method}, which is a network, got none")
-    return open_masks(recipe, file, device)(image, recipe.mask_size(size))
+    return open_masks(recipe, weights_file(weights), device)(image, recipe.mask_size(size))

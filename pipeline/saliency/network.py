@@ -1,8 +1,10 @@
 """A saliency method that is a network: what it must do, and how it is opened. Knows no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,12 +78,55 @@ class MaskNetwork(Protocol):
 Opener: TypeAlias = Callable[[Path, Any, str, Names | None], MaskNetwork]
 
 
+#: Reads the parameters that weights decide: from their file, or the run that trained them, and
+#: the values that the user gives.
+WeightsReader: TypeAlias = Callable[[Path, Mapping[str, Any]], Mapping[str, Any]]
+
+
 #: What networks need that dilo-prep alone does not bring.
 _TORCH = ("torch", "torchvision")
 
 
+@dataclass(frozen=True)
 class NetworkMethod(Configurable[N]):
-    """A saliency method that is a network; its function is an `Opener`."""
+    """A saliency method that is a network; its function is an `Opener`.
+
+    Attributes
+    ----------
+    reader : callable or None
+        A `WeightsReader`, of a network whose weights decide some of its parameters.
+    """
+
+    reader: WeightsReader | None = None
+
+    def with_parameters(self, values: Mapping[str, Any]) -> Self:
+        """Copy this with other parameters, and those that they imply."""
+        return super().with_parameters({**self.parameters.implied(values), **values})
+
+    def decided_by(self, weights: Path, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Read which parameters weights decide, where the user does not.
+
+        Parameters
+        ----------
+        weights : Path
+            Their file, or the run that trained them.
+        values : mapping
+            Parameters that the user gives.
+
+        Returns
+        -------
+        mapping
+            Names and values of parameters.
+
+        Raises
+        ------
+        DiloError
+            If the weights are of no such network, or torch is not installed.
+        """
+        if self.reader is None:
+            return {}
+        with _naming(weights):
+            return self.reader(weights, values)
 
     def open(self, weights: Path, device: str, names: Names | None = None) -> MaskNetwork:
         """Open the network with its parameters.
@@ -105,18 +150,24 @@ class NetworkMethod(Configurable[N]):
         DiloError
             If the weights do not fit, or torch is not installed.
         """
-        try:
+        with _naming(weights):
             network: MaskNetwork = self.function(weights, self.parameters, device, names)
-        except DiloError:
-            raise
-        # Of a foreign network, too, whatever its code meets in a file.
-        except Exception as error:
-            if isinstance(error, ModuleNotFoundError) and error.name in _TORCH:
-                raise DiloError(
-                    f"masks from a network need {' and '.join(_TORCH)}: pip install 'dilo[train]'"
-                ) from error
-            raise DiloError(
-                f"--weights {weights} must be the weights of this network, got: "
-                f"{type(error).__name__}: {error}"
-            ) from error
         return network
+
+
+@contextmanager
+def _naming(weights: Path) -> Iterator[None]:
+    """Name the weights in whatever goes wrong with them, of a foreign network too."""
+    try:
+        yield
+    except DiloError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in _TORCH:
+            raise DiloError(
+                f"masks from a network need {' and '.join(_TORCH)}: pip install 'dilo[train]'"
+            ) from error
+        raise DiloError(
+            f"--weights {weights} must be the weights of this network, got: "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -1,6 +1,8 @@
 """Every number that decides the mask of a network, a frozen class a method; light to import."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dilo.pipeline.saliency.parameters import Parameters, require_one_of
 
@@ -21,6 +23,22 @@ class NetworkParameters(Parameters):
         """Refuse an unknown precision."""
         super().__post_init__()
         require_one_of("precision", self.precision, PRECISIONS)
+
+    def implied(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what some values bring along, as the name of a preset does.
+
+        Parameters
+        ----------
+        values : mapping
+            Names of parameters, and the values that a user or a plan gives them.
+
+        Returns
+        -------
+        mapping
+            Values for other parameters, which hold where `values` say nothing; of most networks
+            none.
+        """
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

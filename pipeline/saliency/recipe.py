@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.saliency.method import Refinement
 from dilo.pipeline.saliency.methods import METHODS, REFINEMENTS, AnyMethod
 from dilo.pipeline.saliency.network import NetworkMethod
+from dilo.pipeline.saliency.weights import weights_digest, weights_file
 
 #: What the names of a refinement's parameters start with, among a method's.
 _REFINE_PREFIX = "refine."
@@ -233,6 +235,39 @@ class MaskRecipe:
         if self.refinement is not None:
             saliency = self.refinement(squash(squashed, len(saliency)), saliency)
         return squash(np.floor(255.0 * saliency + 0.5).astype(np.uint8), size)
+
+
+def recipe_by_weights(
+    method: str, refine: str | None, settings: Mapping[str, Any], weights: Path | None
+) -> MaskRecipe:
+    """Make a recipe, of a network by its weights.
+
+    Parameters
+    ----------
+    method, refine, settings
+        As `MaskRecipe.create` takes them.
+    weights : Path or None
+        Of a network: its file of weights, or the run that trained it. What they decide is taken
+        where `settings` say nothing else.
+
+    Returns
+    -------
+    MaskRecipe
+        Ready to make masks; that of a network, to be opened.
+
+    Raises
+    ------
+    ValueError
+        As of `MaskRecipe.create`.
+    DiloError
+        If there are no such weights, or none of this network.
+    """
+    if weights is None:
+        return MaskRecipe.create(method, refine, settings)
+    digest = weights_digest(weights_file(weights))
+    network = METHODS.get(method)
+    decided = network.decided_by(weights, settings) if isinstance(network, NetworkMethod) else {}
+    return MaskRecipe.create(method, refine, {**decided, **settings}, weights=digest)
 
 
 def _weights_setting(

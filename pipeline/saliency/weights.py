@@ -1,7 +1,9 @@
 """The file of a network's weights: found, and told apart from every other."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import CheckpointError, require_access
@@ -64,6 +66,25 @@ def trained_side(path: Path) -> int | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return side if type(side) is int and 0 < side <= _MAX_SIDE else None
+
+
+def read_trained_side(weights: Path, values: Mapping[str, Any]) -> dict[str, int]:
+    """Read which side weights decide: a network knows the scale that it was trained at.
+
+    Parameters
+    ----------
+    weights : Path
+        As `weights_file` takes it.
+    values : mapping
+        Not needed.
+
+    Returns
+    -------
+    dict
+        The parameter ``side``, of the run of a training for saliency; else nothing.
+    """
+    side = trained_side(weights)
+    return {} if side is None else {"side": side}
 
 
 def weights_digest(file: Path, option: str = "--weights") -> str:
