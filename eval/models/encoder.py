@@ -116,14 +116,25 @@ class Encoder:
         RecipeError
             If the network has none, as a vision transformer.
         """
+        return [feature_map(backbone, channels) for backbone, channels in self.streams(images)]
+
+    def streams(self, images: Tensor) -> list[tuple[nn.Module, Tensor]]:
+        """Pair each backbone with what it sees.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            RGB in [0, 1], on the network's device.
+
+        Returns
+        -------
+        list of (Module, Tensor)
+            The network, and the channels of the images that it takes; of a pair, two of them.
+        """
         pixels = to_color_space(images, self.space)
-        network = self.network
-        streams = (
-            network.streams(pixels)
-            if isinstance(network, TwoStream | SingleStream)
-            else [(network, pixels)]
-        )
-        return [feature_map(backbone, channels) for backbone, channels in streams]
+        if isinstance(self.network, TwoStream | SingleStream):
+            return self.network.streams(pixels)
+        return [(self.network, pixels)]
 
 
 def load_encoder(

@@ -155,9 +155,16 @@ def _shaken(network: object) -> object:
     return state
 
 
+def _transformer() -> object:
+    from support.transformers import dino_state
+
+    return dino_state(patch=8, grid=8)
+
+
 _STATES: dict[str, Callable[[], object]] = {
     "basnet": functools.partial(_salient, "basnet"),
     "cam": _classifier,
     "gradient": _classifier,
+    "tokencut": _transformer,
     "unet": functools.partial(_salient, "unet"),
 }

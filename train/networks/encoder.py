@@ -20,6 +20,8 @@ _RESNETS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
 }
 _TRUNK = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+#: Side of the kernels that dilation spreads.
+_KERNEL = (3, 3)
 
 
 class _ResNet(ResNet):  # type: ignore[misc]  # torchvision has no types
@@ -148,8 +150,8 @@ def resnet(model: ModelRecipe, channels: int = 3) -> nn.Module:
     return cast(nn.Module, network)
 
 
-def feature_map(network: nn.Module, images: Tensor) -> Tensor:
-    """Return the last feature map of an encoder, before it is pooled.
+def feature_map(network: nn.Module, images: Tensor, layer: str = "layer4") -> Tensor:
+    """Return the last feature map of an encoder, before it is pooled, or one before.
 
     Parameters
     ----------
@@ -157,6 +159,8 @@ def feature_map(network: nn.Module, images: Tensor) -> Tensor:
         As `build_encoder` or `build_network` made it; `fc` may be anything.
     images : Tensor of shape (B, C, H, W), float32
         What it takes.
+    layer : {"layer4", "layer3"}, default "layer4"
+        The last layer of a ResNet, or the one before; of a network of timm's, the last map.
 
     Returns
     -------
@@ -171,9 +175,34 @@ def feature_map(network: nn.Module, images: Tensor) -> Tensor:
     if isinstance(network, TimmEncoder):
         return network.features(images)
     hidden = images
-    for name in _TRUNK:
+    for name in _TRUNK[: _TRUNK.index(layer) + 1]:
         hidden = cast(nn.Module, getattr(network, name))(hidden)
     return hidden
+
+
+def dilate_last_layer(network: nn.Module) -> None:
+    """Give the last layer of a ResNet the resolution of the one before, in place.
+
+    Parameters
+    ----------
+    network : Module
+        As `resnet` made it. Its strides of `layer4` become 1, and the kernels behind them are
+        spread by 2, as torchvision's ``replace_stride_with_dilation=[False, False, True]`` does
+        for networks of bottlenecks.
+
+    Notes
+    -----
+    Every second cell of every second row is, but for the image's edges, the cell that it was.
+    """
+    reduces = False
+    for module in cast(nn.Module, network.layer4).modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        if module.kernel_size == _KERNEL and reduces:
+            module.dilation = module.padding = (2, 2)
+        if module.stride == (2, 2):
+            module.stride = (1, 1)
+            reduces = True
 
 
 def pooled_features(network: nn.Module, images: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class CheckpointWeights:
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
+class State:
     """The tensors of one dictionary in a file, and where it lies: names with a dot behind each."""
 
     where: str
@@ -125,17 +125,17 @@ def find_backbones(
     """
     name = arch or declared_arch(content) or ""
     of_timm = _timm_names(name)
-    states = sorted(_states(content), key=lambda state: _averages(state.where))
+    states = sorted(list_states(content), key=lambda state: names_average(state.where))
     states = [state for state in states if part is None or _states_part(state, part)]
     if pair := next(filter(None, map(_pair, states)), None):
         return pair
     places = [(state, prefix) for state in states for prefix in _prefixes(state.tensors, of_timm)]
     if part is not None:
-        places = [place for place in places if _within(part, _label(*place))]
-    places = [place for place in places if not _averages(_label(*place))] or places
+        places = [place for place in places if _within(part, label_of(*place))]
+    places = [place for place in places if not names_average(label_of(*place))] or places
     backbones = _different([(place, _backbone(*place, of_timm)) for place in places])
     if len(backbones) > 1:
-        labels = [shown(_label(*place)) or "the top" for place, _ in backbones]
+        labels = [shown(label_of(*place)) or "the top" for place, _ in backbones]
         raise CheckpointError(
             f"{source} must hold one network, got {len(labels)} whole ones, in "
             f"{first_few(labels)}: take one alone with dilo-eval export --part {labels[0]} "
@@ -164,9 +164,9 @@ def find_average(content: object, arch: str | None = None) -> CheckpointWeights 
     of_timm = _timm_names(arch or declared_arch(content) or "")
     places = [
         (state, prefix)
-        for state in _states(content)
+        for state in list_states(content)
         for prefix in _prefixes(state.tensors, of_timm)
-        if _averages(_label(state, prefix))
+        if names_average(label_of(state, prefix))
     ]
     averages = _different([(place, _backbone(*place, of_timm)) for place in places])
     return averages[0][1] if len(averages) == 1 else None
@@ -176,7 +176,7 @@ def layout_of(content: object, weights: CheckpointWeights) -> str:
     """Name whose layout a file has, as far as its keys tell."""
     if nested_get(content, "dilo") is not None:
         return "dilo"
-    if any(detectron2.MARK in state.tensors for state in _states(content)):
+    if any(detectron2.MARK in state.tensors for state in list_states(content)):
         return "detectron2"
     if weights.prefix:
         prefix = shown(weights.prefix)
@@ -190,24 +190,24 @@ def declared_arch(content: object) -> str | None:
     return next((shown(name) for name in names if isinstance(name, str) and name), None)
 
 
-def _states(content: object, where: str = "", depth: int = 0) -> Iterator[_State]:
+def list_states(content: object, where: str = "", depth: int = 0) -> Iterator[State]:
     """List the dictionaries of a file that hold tensors, with names that no wrapper is in."""
     if not isinstance(content, Mapping) or depth > _DEEPEST:
         return
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if tensors:
-        yield _State(where, unwrapped(tensors))
+        yield State(where, unwrapped(tensors))
     for name, value in content.items():
         if isinstance(name, str):
-            yield from _states(value, f"{where}{name}.", depth + 1)
+            yield from list_states(value, f"{where}{name}.", depth + 1)
 
 
-def _averages(label: str) -> bool:
+def names_average(label: str) -> bool:
     """Tell whether a place is that of a moving average."""
     return any(_AVERAGE.search(part) for part in label.split("."))
 
 
-def _label(state: _State, prefix: str) -> str:
+def label_of(state: State, prefix: str) -> str:
     """Name the place of a backbone."""
     return f"{state.where}{prefix}".rstrip(".")
 
@@ -217,7 +217,7 @@ def _within(part: str, label: str) -> bool:
     return f".{part.strip('.')}." in f".{label}."
 
 
-def _states_part(state: _State, part: str) -> bool:
+def _states_part(state: State, part: str) -> bool:
     """Tell whether anything in a dictionary lies in a part of a file."""
     first = part.strip(".").partition(".")[0]
     return _within(part, state.where.rstrip(".")) or any(
@@ -225,7 +225,7 @@ def _states_part(state: _State, part: str) -> bool:
     )
 
 
-def _pair(state: _State) -> CheckpointWeights | None:
+def _pair(state: State) -> CheckpointWeights | None:
     """Take two backbones, where they lie side by side."""
     for first, second, space in PAIRS:
         if all(
@@ -268,7 +268,7 @@ def _matched(match: Callable[[str], re.Match[str] | None], names: Iterable[str])
 
 
 def _backbone(
-    state: _State, prefix: str, of_timm: tuple[list[str], list[str]] | None
+    state: State, prefix: str, of_timm: tuple[list[str], list[str]] | None
 ) -> CheckpointWeights:
     """Take one backbone, and its head."""
     tensors, classifiers = state.tensors, of_timm[1] if of_timm else ["fc"]
@@ -293,17 +293,19 @@ def _named(backbone: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _different(
-    backbones: list[tuple[tuple[_State, str], CheckpointWeights]],
-) -> list[tuple[tuple[_State, str], CheckpointWeights]]:
+    backbones: list[tuple[tuple[State, str], CheckpointWeights]],
+) -> list[tuple[tuple[State, str], CheckpointWeights]]:
     """Leave out what another place holds too, to the last bit."""
-    different: list[tuple[tuple[_State, str], CheckpointWeights]] = []
+    different: list[tuple[tuple[State, str], CheckpointWeights]] = []
     for place, weights in backbones:
-        if not any(_same(weights.backbones[0], other.backbones[0]) for _, other in different):
+        if not any(
+            same_weights(weights.backbones[0], other.backbones[0]) for _, other in different
+        ):
             different.append((place, weights))
     return different
 
 
-def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+def same_weights(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     """Tell whether two backbones are of the same tensors."""
     return one.keys() == other.keys() and all(
         value is other[name]
