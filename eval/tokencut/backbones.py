@@ -79,6 +79,9 @@ class Backbone(ABC):
                 f"side must be a multiple of the patches of {self.multiple} px of {self.source}, "
                 f"got {side}: give --set side={' or '.join(sides)}"
             )
+        trunk: Any = getattr(self.network, "trunk", self.network)
+        if hasattr(trunk, "set_input_size"):  # of timm; others see it in the image
+            trunk.set_input_size(img_size=(side, side))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +118,9 @@ class Transformer(Backbone):
                 )
             part = ("query", "key", "value").index(features)
             tokens = self._seen.qkv.chunk(3, -1)[part]
-        tokens = tokens[:, self._network.num_prefix_tokens :]
-        grid = math.isqrt(tokens.shape[1])
-        return tokens.unflatten(1, (grid, grid))
-
-    def resize(self, side: int) -> None:
-        """Prepare for images of a side: timm's networks are told, ours find it in the image."""
-        super().resize(side)
-        if hasattr(self.network, "set_input_size"):
-            self._network.set_input_size(img_size=(side, side))
+        patches = tokens[:, self._network.num_prefix_tokens :]
+        grid = math.isqrt(patches.shape[1])
+        return patches.reshape(len(patches), grid, grid, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +165,12 @@ def open_backbone(weights: Path, arch: str = "") -> Backbone:
             network = load_transformer(transformer, weights)
             patch = transformer.shape.patch
             return Transformer(weights, network, _nearest(patch), patch, transformer.is_dino)
-    found = find_backbones(content, weights, arch or None)
+    try:
+        found = find_backbones(content, weights, arch or None)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; nor has it the layers of a vision transformer of DINO's or DINOv2's"
+        ) from error
     encoder = encoder_of(content, found, weights, arch or None)
     if isinstance(encoder.network, TimmEncoder):
         return _of_timm(encoder, encoder.network.trunk)

@@ -68,10 +68,10 @@ def affinity(cells: Tensor, parameters: TokenCutParameters) -> Tensor:
     """
     tiny = torch.finfo(torch.float64).tiny
     directions = cells / cells.norm(dim=2, keepdim=True).clamp(min=tiny)
-    cosines = directions @ directions.mT
+    cosines: Tensor = directions @ directions.mT
     if parameters.graph == "binary":
         return (cosines > parameters.tau).double().clamp(min=parameters.eps)
-    return cosines.clamp(min=0) ** parameters.power + parameters.eps
+    return cosines.clamp(min=0).pow(parameters.power) + parameters.eps
 
 
 def second_eigenvector(affinities: Tensor, steps: int) -> Tensor:

@@ -144,10 +144,8 @@ def open_tokencut(
     precision = choose_precision(parameters.precision, place)
     backbone = open_backbone(weights, parameters.arch)
     _require_features(backbone, parameters)
-    backbone.resize(parameters.side)
-    backbone.network.to(place)
     network = TokenCutNetwork(backbone, parameters, place, precision)
-    _try(network)
+    _start(network)
     return network
 
 
@@ -189,16 +187,18 @@ def _require_features(backbone: Backbone, parameters: TokenCutParameters) -> Non
         )
 
 
-def _try(network: TokenCutNetwork) -> None:
-    """See that there are cells, by a black image."""
+def _start(network: TokenCutNetwork) -> None:
+    """Bring a network to its device, and see that it has cells, by a black image."""
     side, source = network.parameters.side, network.backbone.source
     try:
+        network.backbone.resize(side)
+        network.backbone.network.to(network.device)
         with torch.inference_mode():
             height, width = network._cells(np.zeros((1, side, side, 3), np.uint8)).shape[1:3]
     except (DiloError, torch.OutOfMemoryError):
         raise
     # What timm's networks say of images that they do not take, and of maps that they have not.
-    except (AssertionError, AttributeError, RuntimeError, ValueError) as error:
+    except Exception as error:
         raise CheckpointError(
             f"{source} must be a network that gives features of the cells of images of {side} px, "
             f"got {type(error).__name__}: {error}: give another --set side=..., or a ResNet or a "

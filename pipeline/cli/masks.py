@@ -62,7 +62,8 @@ dry_run_option = click.option(
     default="rbd",
     show_default=True,
     help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree); a network, "
-    "which needs --weights: basnet, unet, cam, gradient; or one that another package registers.",
+    "which needs --weights: basnet, unet, cam, gradient, tokencut (no labels: a normalised cut of "
+    "the features of any network); or one that another package registers.",
 )
 @click.option(
     "--refine",
@@ -75,8 +76,9 @@ dry_run_option = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=settings_of,
-    help="Change a parameter of the method (superpixels=200) or of the refinement "
-    "(refine.certain=0.4); plan.json lists them. May be repeated.",
+    help="Change a parameter of the method (superpixels=200; of tokencut recipe=published, or "
+    "features=layer3) or of the refinement (refine.certain=0.4); plan.json lists them. May be "
+    "repeated.",
 )
 @click.option(
     "--size",

@@ -24,7 +24,11 @@ _PARAMETERS = {
     "segmentation": "--segmentation",
 }
 #: Whose some of them are.
-_OWNERS = {"arch": "cam or gradient", "label": "cam or gradient", "segmentation": "gradient"}
+_OWNERS = {
+    "arch": "cam, gradient or tokencut",
+    "label": "cam or gradient",
+    "segmentation": "gradient",
+}
 #: The values of --class, and what plan.json calls them.
 _CLASS_RULES = {"predicted": "predicted", "true": "folder"}
 #: Those that say how it runs.
@@ -193,8 +197,8 @@ network_options = option_group(
         "arch": click.option(
             "--arch",
             show_default="from the weights",
-            help="For cam and gradient: architecture, if the file does not name it: resnet50, or "
-            "timm:NAME.",
+            help="For cam, gradient and tokencut: architecture, if the file does not name it: "
+            "resnet50, or timm:NAME.",
         ),
         "label": click.option(
             "--class",

@@ -156,9 +156,9 @@ def _shaken(network: object) -> object:
 
 
 def _transformer() -> object:
-    from support.transformers import dino_state
+    from support.transformers import dinov2_state
 
-    return dino_state(patch=8, grid=8)
+    return dinov2_state(patch=8, grid=8)
 
 
 _STATES: dict[str, Callable[[], object]] = {

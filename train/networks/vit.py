@@ -100,7 +100,7 @@ class VisionTransformer(nn.Module):
         grid = self.shape.grid
         if (rows, columns) == (grid, grid):
             return learned
-        field = learned.mT.unflatten(2, (grid, grid)).float()
+        field = learned.mT.reshape(1, -1, grid, grid).float()
         resized = interpolate(field, (rows, columns), mode="bicubic", antialias=True)
         return resized.flatten(2).mT.to(learned.dtype)
 
@@ -112,10 +112,9 @@ class _Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = _norm(shape.width), _norm(shape.width)
         self.attn, self.mlp = _Attention(shape), _Mlp(shape)
-        if shape.layer_scale:
-            self.ls1, self.ls2 = _LayerScale(shape.width), _LayerScale(shape.width)
-        else:
-            self.ls1, self.ls2 = nn.Identity(), nn.Identity()
+        self.ls1, self.ls2 = (
+            _LayerScale(shape.width) if shape.layer_scale else nn.Identity() for _ in range(2)
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
@@ -133,7 +132,9 @@ class _Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         # (B, T, 3 D) to three of (B, heads, T, D / heads)
-        qkv = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        batch, count, width = tokens.shape
+        shape = (batch, count, 3, self.heads, width // self.heads)
+        qkv = self.qkv(tokens).reshape(shape).permute(2, 0, 3, 1, 4)
         seen = scaled_dot_product_attention(*qkv.unbind(0))
         return cast(Tensor, self.proj(seen.transpose(1, 2).flatten(2)))
 

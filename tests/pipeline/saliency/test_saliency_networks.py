@@ -12,9 +12,9 @@ from skimage import data
 from support.networks import weights_of
 from support.odd_images import IMAGES, square
 
-from dilo.pipeline.saliency import METHODS, REFINEMENTS, MaskRecipe, Method, saliency
+from dilo.pipeline.saliency import METHODS, REFINEMENTS, Method, saliency
 from dilo.pipeline.saliency.networkmasks import open_masks
-from dilo.pipeline.saliency.weights import weights_digest
+from dilo.pipeline.saliency.recipe import recipe_by_weights
 
 NETWORKS = [name for name in sorted(METHODS) if not isinstance(METHODS[name], Method)]
 networks = pytest.mark.parametrize("method", NETWORKS)
@@ -33,9 +33,7 @@ def made(weights):
 
     @functools.cache
     def opened(method, refine, side):
-        recipe = MaskRecipe.create(
-            method, refine, {"side": side}, weights=weights_digest(weights[method])
-        )
+        recipe = recipe_by_weights(method, refine, {"side": side}, weights[method])
         return open_masks(recipe, weights[method], "cpu")
 
     def make(image, method, refine=None, size=None, side=64):
