@@ -170,8 +170,9 @@ def oriented(vectors: Tensor, rule: str) -> Tensor:
     is_flipped = sides.gather(1, seeds)[:, 0] < 0
     if rule != "seed":
         grid = (sides > 0).view_as(vectors)
-        is_rim = _rim(vectors.shape[1], vectors.shape[2], rule).to(vectors.device)
-        inside, total = (grid & is_rim).flatten(1).sum(1), int(is_rim.sum())
+        is_rim = _rim(vectors.shape[1], vectors.shape[2], rule)
+        total = int(is_rim.sum())
+        inside = (grid & is_rim.to(vectors.device)).flatten(1).sum(1)
         needed = total // 2 + 1 if rule == "border" else _CORNERS
         is_flipped = (inside >= needed) | (is_flipped & (total - inside < needed))
     signed = torch.where(is_flipped[:, None], -sides, sides)

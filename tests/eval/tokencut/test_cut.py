@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 import torch
 from scipy import ndimage
+from support.gpu import FakeGpu
 
 from dilo.eval.tokencut.alpha import alpha_mask
 from dilo.eval.tokencut.cut import affinity, normalized_cut, oriented, second_eigenvector
@@ -143,6 +144,15 @@ def test_no_cut_hangs_on_the_others_of_its_batch(parameters):
     for features, cut in ((easy, together[1]), (hard, together[3])):
         alone = normalized_cut(features[None], parameters)[0]
         torch.testing.assert_close(cut, alone, rtol=1e-9, atol=1e-12)
+
+
+def test_on_a_gpu_the_cpu_waits_once_for_each_look_at_what_is_left():
+    with FakeGpu() as gpu:
+        features = gpu.put(torch.empty(4, 6, 6, 16))
+        cuts = normalized_cut(features, TokenCutParameters(steps=33))
+        assert (cuts.device.type, cuts.shape, cuts.dtype) == ("cuda", (4, 6, 6), torch.float64)
+    looks, moved = 2, 2  # after 32 steps and the last; the start vector and the rim
+    assert len(gpu.waits) <= looks + moved, gpu.waits
 
 
 @pytest.mark.parametrize(

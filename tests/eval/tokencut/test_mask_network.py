@@ -233,6 +233,18 @@ def test_bf16_changes_a_mask_little(dino):
         assert np.corrcoef(cut.ravel(), near.ravel())[0, 1] > 0.98
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("recipe", ["weighted", "published"])
+def test_a_gpu_changes_a_cut_by_rounding(dino, recipe):
+    parameters = TOKENCUT.with_parameters({"side": SIDE, "recipe": recipe}).parameters
+    here, there = (open_tokencut(dino, parameters, device, None) for device in ("cpu", "cuda"))
+    pixels = pixels_of(here)
+    expected, cuts = here.maps(pixels, PATHS), there.maps(pixels, PATHS)
+    for one, other in zip(expected, cuts, strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99
+
+
 REFUSED = {
     "patches": ({"side": 50}, "side must be a multiple of the patches of 8 px of .*dino.pth, "
                 "got 50: give --set side=48 or 56"),
