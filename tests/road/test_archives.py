@@ -3,13 +3,14 @@
 import hashlib
 
 import pytest
-from support.archives import contents_of, packed_forms, tar_of
+from support.archives import contents_of, packed_forms
 from support.cli import invoke
 from support.photographs import photograph_folder
 from support.runs import losses, machine, method_recipe, small_recipe
 
 from dilo.pipeline.cli import main
 from dilo.pipeline.images.archiveindex import INDEX
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.train.data.images import find_image_set
 from dilo.train.engine.pretrain import train
 
@@ -73,17 +74,45 @@ def test_losses_of_an_archive_are_those_of_the_folder(folder, packed, masks, tmp
     assert found[0] == found[1] == found[2]
 
 
-def test_classes_of_samples_are_learnt_as_those_of_folders(folder, tmp_path):
-    samples = {}
-    for name, content in contents_of(folder).items():
-        label, _, file = name.partition("/")
-        samples[file] = content
-        samples[file.replace(".jpg", ".cls")] = label.encode()
-    recipe, found = method_recipe("supervised", "optimizer.epochs=1"), []
-    both = (folder, tar_of(samples, tmp_path / "samples.tar"))
-    for number, images in enumerate(both):
-        source = find_image_set(images, None)
-        train(recipe, source, tmp_path / str(number), machine(), print)
-        found.append(source.class_names())
-    assert found[0] is None
-    assert set(found[1]) == {"class0", "class1"}
+@pytest.fixture(scope="module")
+def samples(module_folder):
+    """Write samples of WebDataset: in tars, in all else that holds them, and as files.
+
+    What names the classes of the files stands beside them.
+    """
+    photographs = contents_of(photograph_folder(module_folder / "classes", 8))
+    contents, lines = {}, []
+    for number, (name, content) in enumerate(photographs.items()):
+        sample, label = f"train-{number % 2}/s{number}", name.partition("/")[0]
+        contents |= {f"{sample}.jpg": content, f"{sample}.cls": label.encode()}
+        lines.append(f"{sample}.jpg {label}\n")
+    files = module_folder / "extracted"
+    for name, content in contents.items():
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / name).write_bytes(content)
+    (module_folder / "labels.txt").write_text("".join(lines))
+    forms = packed_forms(contents, module_folder / "samples")
+    forms["packed"] = module_folder / "packed-samples"
+    tars = forms["folder of tars"]
+    local = ("--backend", "threading", "--workers", 1)
+    invoke(main, "pack", "--images", tars, "--out", forms["packed"], *local)
+    return ImageSelection(files, labels=(module_folder / "labels.txt",)), forms
+
+
+def learnt(images, masks, run):
+    """Train a classifier on pastes for an epoch: every loss depends on crops, masks and classes."""
+    recipe = method_recipe("supervised", "optimizer.epochs=1", "paste.probability=0.5")
+    source = find_image_set(images, masks)
+    train(recipe, source, run, machine(), print)
+    return losses(run), source.names.digest()
+
+
+def test_samples_of_webdataset_give_what_their_files_and_a_list_of_labels_give(samples, tmp_path):
+    files, forms = samples
+    store = masks_of(files.root, tmp_path / "masks")
+    expected = learnt(files, store, tmp_path / "run")
+    assert len(set(find_image_set(files, store).class_names())) == 2
+    for form in ("folder of tars", "tar of tars", "zip", "packed"):
+        own = masks_of(forms[form], tmp_path / f"{form} masks")
+        assert digests(own) == digests(store), form
+        assert learnt(forms[form], own, tmp_path / f"{form} run") == expected, form
