@@ -18,6 +18,7 @@ take, in the same rounds and with the same masks.
 """
 
 import argparse
+import functools
 import json
 import random
 import statistics
@@ -51,6 +52,7 @@ BATCH = 25
 #: Stage, who owns the function that does it, and its name there.
 OURS = (
     ("read", "dilo.pipeline.images.folder", "read_file"),
+    ("read", "dilo.pipeline.images.archives:ArchiveSource", "read"),
     ("decode", "dilo.pipeline.images.source", "decode_content"),
     ("draw", "dilo.train.data.dataset", "view_draw"),
     ("read mask", "dilo.pipeline.store:MaskStore", "__getitem__"),
@@ -227,6 +229,10 @@ def measure(images: Path, folder: Path, rounds: int, packed: Sequence[Path] = ()
         "yardstick_ms": round(ms["yardstick"], 3),
         "packed_ms": {name: round(ms[name], 3) for name in contest.packed},
         "stages_ms": contest.stages(OURS, lambda indices: contest.crops(1, indices), rounds),
+        "packed_stages_ms": {
+            name: contest.stages(OURS, functools.partial(contest.crops, 1, views=views), rounds)
+            for name, views in contest.packed.items()
+        },
         "yardstick_stages_ms": contest.stages(THEIRS, contest.pillow, 1),
         "images": contest.count,
         "rounds": rounds,

@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def paste_draw(
     """
     if uniform.paste >= recipe.probability:
         return None
-    ends = list(itertools.accumulate(dataclasses.astuple(recipe.backgrounds)))
+    ends = _ends(recipe.backgrounds)
     point = min(uniform.kind * ends[-1], math.nextafter(ends[-1], 0))  # for a product may round up
     return PasteDraw(
         kind=bisect.bisect(ends, point),
@@ -78,6 +79,12 @@ def paste_draw(
         background_box=_background_box(shape, box, flip, side, uniform.down, uniform.across),
         blend_sigma=recipe.blend_sigma if uniform.blend < BLENDED[recipe.blend] else 0.0,
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _ends(shares: BackgroundsRecipe) -> list[float]:
+    """Add up the shares of the kinds of background."""
+    return list(itertools.accumulate(dataclasses.astuple(shares)))
 
 
 def _background_box(
