@@ -51,7 +51,9 @@ class ClassifierMaps:
         classes = guessed
         if self.rule == "true":
             classes = torch.tensor(self.true_rows(samples), device=guessed.device)
-        maps = [attribution_maps(self.classifier, images, how, classes) for how in self.methods]
+        maps = [
+            attribution_maps(self.classifier, images, method, classes) for method in self.methods
+        ]
         return torch.stack(maps, 1).cpu().numpy(), guessed.cpu().numpy()
 
     def true_rows(self, samples: Sequence[Sample]) -> list[int]:

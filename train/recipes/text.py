@@ -68,7 +68,7 @@ def _meanings(kind: type) -> dict[str, list[str]]:
 
     A field that a base has explained needs no words again.
     """
-    found: dict[str, list[str]] = {}
+    meanings: dict[str, list[str]] = {}
     for base in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(base):
             continue
@@ -77,6 +77,6 @@ def _meanings(kind: type) -> dict[str, list[str]]:
             if line.startswith("#:"):
                 words.append(f"#{line[2:]}")
             elif words:
-                found[line.partition(":")[0]] = words
+                meanings[line.partition(":")[0]] = words
                 words = []
-    return found
+    return meanings
