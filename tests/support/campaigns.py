@@ -77,15 +77,6 @@ if words[0] in ("table", "report"):
     (out / f"{words[0]}.json").write_text('{"task": "table"}')
     (out / f"{words[0]}.json").write_text('{"task": "table"}')
 """
-#: A campaign in a process of its own, for who wants to kill it.
-SCRIPT = """
-import sys
-from pathlib import Path
-from support.campaigns import run_campaign
-from dilo.train.campaign import commands
-commands.PACKAGES.update({"dilo-train": "stand_in_train", "dilo-eval": "stand_in_eval"})
-run_campaign(Path(sys.argv[1]), print)
-"""
 
 
 def load(folder: Path, text: str) -> Campaign:

@@ -1,16 +1,15 @@
 """A campaign runs what is missing, whatever fails or is killed; its programs are stand-ins."""
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from support import campaigns
-from support.campaigns import SCRIPT, calls, run_campaign
+from support.campaigns import calls, run_campaign
 
 from dilo.pipeline.errors import DiloError
 from dilo.train.campaign.progress import progress_of
@@ -50,11 +49,12 @@ def change(folder, old, new):
 
 
 def start(folder):
-    """Start the campaign in a process of its own."""
-    path = os.pathsep.join([str(folder / "programs"), str(Path(__file__).parents[2])])
-    words = [sys.executable, "-c", SCRIPT, str(folder)]
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    """Start the campaign in a process of its own, which has what this one has imported."""
+    process = multiprocessing.get_context("fork").Process(
+        target=run_campaign, args=(folder, silent)
+    )
+    process.start()
+    return process
 
 
 def wait_for(path):
@@ -161,8 +161,8 @@ def test_two_campaigns_at_once_do_each_run_once_and_both_end(folder):
     change(folder, "[0]", "[0, 1]")
     processes = [start(folder) for _ in range(2)]
     for process in processes:
-        process.communicate()
-        assert process.returncode == 0
+        process.join()
+        assert process.exitcode == 0
     done = calls(folder)
     runs = [f"{arm}-{seed}" for seed in (0, 1) for arm in ("moco", "paste")]
     single = sorted(line for line in done if line.startswith(("train", "knn")))
@@ -204,7 +204,7 @@ def test_a_campaign_killed_with_9_lets_its_training_write_a_checkpoint_and_is_re
     run = folder / "out" / "runs" / "moco-0"
     wait_for(run / "begun")
     process.kill()
-    process.communicate()
+    process.join()
     wait_for(run / "state")
     assert (run / "state").read_text() == "preempted\n"
     (folder / "out" / "runs" / "paste-0").mkdir()
