@@ -11,10 +11,12 @@ import proof_pictures
 import pytest
 import torch
 from PIL import Image
+from programs import call
 from support.cli import invoke
 from support.photographs import photograph
 
 from dilo.eval.cli import main as evaluation
+from dilo.pipeline.compute import executors
 from dilo.pipeline.errors import DiloError
 
 CLASSES = ("ant", "bee", "cat")
@@ -28,6 +30,20 @@ def write_photographs(root: Path, classes: tuple[str, ...] = CLASSES, each: int 
             pixels = photograph(10 * number + index, 120, 200)
             Image.fromarray(pixels).save(root / name / f"{index}.png")
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_this_process():
+    """Run all programs here, one after the other, which spares the seconds of their starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proof, "run", lambda program, *words, env, stderr: call(program, *words))
+        patch.setattr(proof.os, "cpu_count", lambda: 1)
+        patch.setattr(
+            executors,
+            "_run_in_processes",
+            lambda work, shards, workers, isolated: executors._run_in_threads(work, shards, 1),
+        )
+        yield
 
 
 @pytest.fixture(scope="module")
