@@ -1,25 +1,22 @@
 """Processes that train together, as torchrun would start them."""
 
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def launch(
     arguments: Sequence[str], count: int = 2, *, output: int = subprocess.PIPE
 ) -> list[subprocess.Popen[str]]:
     """Start Python with the same arguments in as many ranks, each in a session of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    shared |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    shared = _shared_variables(count) | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     return [
         subprocess.Popen(
             [sys.executable, *arguments],
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env=os.environ | shared | _own_variables(rank),
             start_new_session=True,
             stdout=output,
             stderr=output,
@@ -27,6 +24,39 @@ def launch(
         )
         for rank in range(count)
     ]
+
+
+def fork_ranks(work: Callable[[], object], count: int = 2) -> None:
+    """Do some work in as many ranks that have all that this process has imported already."""
+    shared = _shared_variables(count)
+
+    def begin(rank: int) -> None:
+        os.environ.update(shared | _own_variables(rank))
+        work()
+
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=begin, args=(rank,)) for rank in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=240)
+    ended = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()  # which does nothing to one that has ended
+    assert ended == [0] * count
+
+
+def _shared_variables(count: int) -> dict[str, str]:
+    """Give the variables that torchrun sets for all ranks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+
+
+def _own_variables(rank: int) -> dict[str, str]:
+    """Give the variables that torchrun sets for one rank."""
+    return {"RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
 def finish(processes: Sequence[subprocess.Popen[str]], status: int = 0) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from support.detection import write_voc
 from support.detectors import same_weights, small_recipe, write_backbone
-from support.launching import finish, launch
+from support.launching import fork_ranks
 from torch import nn
 
 from dilo.eval.detect import training
@@ -165,32 +165,10 @@ def test_statistics_are_measured_over_further_batches(data):
     assert torch.allclose(norm.running_mean, mean, atol=1e-5)
 
 
-#: A training of one step; its arguments are the folder of the data and that of the run.
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-sys.path.insert(0, sys.argv[3])
-from support.detectors import small_recipe
-from dilo.eval.detect.training import DetectionTask
-from dilo.eval.detect.voc_data import read_voc
-from dilo.eval.models.encoder import load_encoder
-from dilo.train.engine.trainer import launch
-from dilo.train.runtime.options import RunOptions
-
-data, run = Path(sys.argv[1]), Path(sys.argv[2])
-images = read_voc(data, 2007, "trainval", subset=True)
-machine = RunOptions(device=torch.device("cpu"), workers=0)
-recipe = small_recipe(side=32, iterations=1, groups=4)
-make = lambda here, _: DetectionTask(load_encoder(data / "backbone.pt"), images, recipe, here)
-launch(make, run, machine, lambda line: None)
-"""
-
-
-def test_groups_in_one_process_take_the_step_of_as_many_processes(data, request):
-    tests = str(request.config.rootpath / "tests")
-    finish(launch(["-c", SCRIPT, str(data), str(data / "two"), tests], 2))
-    one = train(data, "one", small_recipe(side=32, iterations=1, groups=4)).checkpoint
+def test_groups_in_one_process_take_the_step_of_as_many_processes(data):
+    recipe = small_recipe(side=32, iterations=1, groups=4)
+    fork_ranks(lambda: train(data, "two", recipe))
+    one = train(data, "one", recipe).checkpoint
     other = load(data / "two" / "checkpoints" / one.name)["state_dict"]
     start = load(data / "one" / "checkpoints" / "step-00000000.pt")["state_dict"]
     for name, value in load(one)["state_dict"].items():
