@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 
 def launch(
@@ -44,6 +46,22 @@ def fork_ranks(work: Callable[[], object], count: int = 2) -> None:
     for process in processes:
         process.kill()  # which does nothing to one that has ended
     assert ended == [0] * count
+
+
+def fork(work: Callable[[], object], errors: Path) -> BaseProcess:
+    """Begin some work in a process that has all that this one has imported already.
+
+    It leads a session of its own, and what it says on standard error goes to a file.
+    """
+
+    def begin() -> None:
+        os.setsid()
+        with errors.open("w") as sys.stderr:
+            work()
+
+    process = multiprocessing.get_context("fork").Process(target=begin)
+    process.start()
+    return process
 
 
 def _shared_variables(count: int) -> dict[str, str]:

@@ -1,14 +1,14 @@
 """One training in a folder at a time: the living are respected, the dead are not."""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, replace
 
 import pytest
+from support.launching import fork
 
 from dilo.pipeline.errors import AccessError, DiloError
 from dilo.train.engine import claim as module
@@ -39,21 +39,16 @@ def test_a_second_training_is_refused_and_told_of_the_first_until_that_ends(tmp_
     assert not (tmp_path / CLAIM).exists()
 
 
-CODE = """
-import sys, time
-from pathlib import Path
-from dilo.train.engine.claim import claim_run
-from dilo.train.runtime.signals import StopSignal
-with claim_run(Path(sys.argv[1]), print, StopSignal()):
-    print("claimed", flush=True)
-    time.sleep(60)
-"""
-
-
 def test_a_claim_of_a_process_that_was_killed_is_taken_over_at_once(tmp_path):
-    words = [sys.executable, "-c", CODE, str(tmp_path)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "claimed\n"
+    claimed = multiprocessing.get_context("fork").Event()
+
+    def hold():
+        with claim_run(tmp_path, silent, QUIET):
+            claimed.set()
+            time.sleep(60)
+
+    process = fork(hold, tmp_path / "errors")
+    assert claimed.wait(timeout=60)
     with pytest.raises(DiloError, match=f"got process {process.pid} on"):
         Claim(tmp_path).take(silent, QUIET)
     os.kill(process.pid, signal.SIGKILL)
@@ -61,7 +56,7 @@ def test_a_claim_of_a_process_that_was_killed_is_taken_over_at_once(tmp_path):
         time.sleep(0.01)
     with claim_run(tmp_path, silent, QUIET):
         pass
-    process.communicate()
+    process.join()
 
 
 def test_a_number_that_was_given_again_is_no_life(tmp_path):

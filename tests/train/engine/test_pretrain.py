@@ -6,13 +6,12 @@ import math
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 from support.cli import invoke
+from support.launching import fork
 from support.photographs import photograph_folder
 from support.pictures import Pictures
 from support.runs import (
@@ -60,30 +59,18 @@ def test_a_run_leaves_what_its_reader_needs(undisturbed):
     assert rates[-1] == pytest.approx(0.03 * (1 + math.cos(5 / 6 * math.pi)))
 
 
-COMMAND = """
-import sys
-from dilo.train.cli import main
-main(sys.argv[1:])
-"""
-
-
 def kill_after(arguments, run, lines):
     """Start dilo-train and kill -9 its process group once so many steps are recorded."""
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", COMMAND, *arguments],
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = fork(lambda: main(arguments), run.with_suffix(".log"))
     deadline = time.monotonic() + 120
     metrics = run / "metrics.jsonl"
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and process.is_alive():
         if metrics.exists() and metrics.read_text().count("\n") >= lines:
             break
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
 
 
 @pytest.mark.parametrize("workers", [0, 3])

@@ -3,15 +3,16 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 from support.folders import write_class_folders
+from support.launching import fork
 from support.runs import SMALL, losses, machine, small_recipe
 
 from dilo.pipeline.errors import AccessError, CheckpointError, DiloError
+from dilo.train.cli import main
 from dilo.train.data.images import find_image_set
 from dilo.train.engine import checkpoint
 from dilo.train.engine.claim import claim_run
@@ -256,34 +257,27 @@ def test_an_image_that_the_system_does_not_give_now_ends_the_run_in_words(
     assert (tmp_path / "state").read_text() == "failed\n"
 
 
-PROGRAM = "import sys; from dilo.train.__main__ import main; sys.argv[0] = 'dilo-train'; main()"
-
-
 def test_a_signal_to_all_processes_while_a_run_reads_out_leaves_a_checkpoint_and_status_75(
     tmp_path,
 ):
     images = write_class_folders(tmp_path / "images", ("ant", "bee"), each=150)
     run = tmp_path / "run"
-    words = [sys.executable, "-c", PROGRAM, "--images", images, "--out", run, "--workers", 1]
-    words += ["--recipe", "moco-v2-small", "--knn-every", 1, "--device", "cpu"]
+    words = ["--images", images, "--out", run, "--workers", 1, "--device", "cpu"]
+    words += ["--recipe", "moco-v2-small", "--knn-every", 1]
     for override in (*SMALL, "paste.probability=0"):
         words += ["--set", override]
-    process = subprocess.Popen(
-        list(map(str, words)),
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    errors = tmp_path / "errors"
+    process = fork(lambda: main([*map(str, words)]), errors)
     deadline = time.monotonic() + 120
     while not (run / "metrics.jsonl").exists():
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[1]
+        assert process.is_alive(), errors.read_text()
         time.sleep(0.002)
     time.sleep(0.15)  # its worker is started, and reads
     os.killpg(process.pid, signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 75, said
+    process.join(timeout=60)
+    said = errors.read_text()
+    assert process.exitcode == 75, said
     assert "Traceback" not in said
     assert (run / "state").read_text() == "preempted\n"
     assert kept(run)
