@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -28,27 +28,18 @@ def launch(
     ]
 
 
-def fork_ranks(work: Callable[[], object], count: int = 2) -> None:
-    """Do some work in as many ranks that have all that this process has imported already."""
+def fork_ranks(work: Callable[[], object], folder: Path, count: int = 2) -> list[BaseProcess]:
+    """Begin some work in as many ranks, each forked as `fork` does; errors go to a folder."""
     shared = _shared_variables(count)
-
-    def begin(rank: int) -> None:
-        os.environ.update(shared | _own_variables(rank))
-        work()
-
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=begin, args=(rank,)) for rank in range(count)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=240)
-    ended = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()  # which does nothing to one that has ended
-    assert ended == [0] * count
+    return [
+        fork(work, folder / f"errors-{rank}", shared | _own_variables(rank))
+        for rank in range(count)
+    ]
 
 
-def fork(work: Callable[[], object], errors: Path) -> BaseProcess:
+def fork(
+    work: Callable[[], object], errors: Path, variables: Mapping[str, str] | None = None
+) -> BaseProcess:
     """Begin some work in a process that has all that this one has imported already.
 
     It leads a session of its own, and what it says on standard error goes to a file.
@@ -56,12 +47,23 @@ def fork(work: Callable[[], object], errors: Path) -> BaseProcess:
 
     def begin() -> None:
         os.setsid()
+        os.environ.update(variables or {})
         with errors.open("w") as sys.stderr:
             work()
 
     process = multiprocessing.get_context("fork").Process(target=begin)
     process.start()
     return process
+
+
+def join(processes: Sequence[BaseProcess], status: int = 0) -> None:
+    """Wait for all to end with a status."""
+    for process in processes:
+        process.join(timeout=240)
+    ended = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()  # which does nothing to one that has ended
+    assert ended == [status] * len(ended)
 
 
 def _shared_variables(count: int) -> dict[str, str]:

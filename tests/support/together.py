@@ -1,13 +1,8 @@
-"""What each of two ranks does for tests/train/runtime/test_distributed.py; it prints what it found.
-
-Started by `support.launching.launch`: one pair of processes for all the tests, for starting them is
-what takes long.
-"""
+"""What each of two ranks does for tests/train/runtime/test_distributed.py: all in one group."""
 
 import functools
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import torch
@@ -61,8 +56,8 @@ def find_objects(images: Path, masks: Path, out: Path) -> dict[str, object]:
     }
 
 
-def main(images: Path, masks: Path, killed: Path, out: Path) -> None:
-    """Do all of it, and print it."""
+def work(images: Path, masks: Path, killed: Path, out: Path) -> None:
+    """Do all of it, and leave what came of it in a file of this rank."""
     from support.runs import METHODS_SMALL, interrupted, losses, undisturbed
 
     with distributed.init_process_group(torch.device("cpu")):
@@ -79,9 +74,4 @@ def main(images: Path, masks: Path, killed: Path, out: Path) -> None:
             distributed.any_rank([True])
             distributed.on_rank_zero(functools.partial(shutil.rmtree, run))
         found["saliency"] = find_objects(images, masks, out / "saliency")
-        sys.stdout.write(json.dumps(found))
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    main(*map(Path, sys.argv[1:]))
+        (out / f"rank-{distributed.rank()}.json").write_text(json.dumps(found))

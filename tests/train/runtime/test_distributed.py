@@ -4,18 +4,18 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
-import support
 import torch
-from support.launching import finish, launch
+from support import together
+from support.launching import fork_ranks, join
 from support.runs import METHODS_SMALL as METHODS
 from support.runs import SMALL, interrupted, photographs_and_masks, undisturbed
 
+from dilo.train.cli import main
 from dilo.train.engine import checkpoint
+from dilo.train.runtime.launch import end_together
 
-TOGETHER = str(Path(support.__path__[0]) / "together.py")
 methods = pytest.mark.parametrize("method", METHODS)
 
 
@@ -33,20 +33,12 @@ def made(tmp_path_factory):
     return photographs_and_masks(tmp_path_factory.mktemp("data"))
 
 
-PROGRAM = """
-import sys
-from dilo.train.__main__ import main
-sys.argv[0] = "dilo-train"
-main()
-"""
-
-
 def wait_for(run, lines, processes):
     """Wait until so many steps are recorded."""
     metrics, deadline = run / "metrics.jsonl", time.monotonic() + 120
     while not metrics.exists() or metrics.read_text().count("\n") < lines:
         assert time.monotonic() < deadline
-        assert all(process.poll() is None for process in processes), "ended too early"
+        assert all(process.is_alive() for process in processes), "ended too early"
         time.sleep(0.005)
 
 
@@ -54,31 +46,35 @@ def wait_for(run, lines, processes):
 def killed(made, module_folder):
     """Train on two ranks until a signal to one of them, and resume until both are killed."""
     run = module_folder / "killed"
-    arguments = ["-c", PROGRAM, "--images", made[0], "--masks", made[1], "--out", run]
+    arguments = ["--images", made[0], "--masks", made[1], "--out", run]
     arguments += ["--recipe", "moco-v2-small", "--workers", 1, "--log-every", 1]
     for override in (*SMALL, "model.stem=small"):
         arguments += ["--set", override]
-    arguments = list(map(str, arguments))
-    processes = launch(arguments)
+
+    def train():
+        with end_together():
+            main([*map(str, arguments)])
+
+    processes = fork_ranks(train, module_folder)
     wait_for(run, 1, processes)
     # To the whole session, workers too, as a batch system does.
     os.killpg(processes[1].pid, signal.SIGUSR1)
-    finish(processes, status=75)
+    join(processes, status=75)
     assert (run / "state").read_text() == "preempted\n"
     stopped = checkpoint.list_checkpoints(run)[0][0]
     assert 0 < stopped < 6
-    processes = launch(arguments)
+    processes = fork_ranks(train, module_folder)
     wait_for(run, stopped + 1, processes)
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)
-    finish(processes, status=-signal.SIGKILL)
+    join(processes, status=-signal.SIGKILL)
     return run
 
 
 @pytest.fixture(scope="module")
 def found(made, killed, module_folder):
-    words = [TOGETHER, *map(str, (*made, killed, module_folder))]
-    return [json.loads(text) for text in finish(launch(words))]
+    join(fork_ranks(lambda: together.work(*made, killed, module_folder), module_folder))
+    return [json.loads((module_folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 
 
 def test_each_rank_hears_the_others(found):
@@ -115,9 +111,9 @@ def test_two_ranks_find_objects_alike_and_go_on_to_the_last_bit(found):
 def test_two_ranks_learn_what_one_does_and_one_goes_on_too(found, made, method, tmp_path):
     """In the same order, from the same draws; but for the order in which numbers are added."""
     alone = undisturbed(method, *made, tmp_path / "undisturbed")
-    together = found[0][method]["undisturbed"]["losses"]
+    shared = found[0][method]["undisturbed"]["losses"]
     # The second loss has seen a step; later ones make ever more of the rounding.
-    assert together[:2] == pytest.approx(alone["losses"][:2], rel=2e-2)
+    assert shared[:2] == pytest.approx(alone["losses"][:2], rel=2e-2)
     assert interrupted(method, *made, tmp_path / "interrupted") == alone
 
 
