@@ -1,5 +1,7 @@
 """Photographs, what an undisturbed run makes of them, and methods with faults."""
 
+import os
+
 import pytest
 from support.photographs import photograph_folder
 from support.plugins import install
@@ -23,6 +25,8 @@ def environment(installed):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in installed.items():
             patch.setenv(name, value)
+            for folder in value.split(os.pathsep):
+                patch.syspath_prepend(folder)
         yield
 
 

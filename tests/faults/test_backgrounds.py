@@ -6,7 +6,7 @@ import time
 import pytest
 from support.backgrounds import masks_of
 from support.photographs import photograph_folder
-from support.programs import ROUNDS, content, kill_group, run, start
+from support.programs import ROUNDS, content, finished, kill_group, run, start
 
 from dilo.pipeline.backgrounds.cropping import BackgroundSource
 from dilo.pipeline.backgrounds.store import BackgroundStore
@@ -50,14 +50,14 @@ def test_a_run_killed_again_and_again_ends_as_one_by_one_worker(
         kill_group(process)
         there = content(store) if store.exists() else {}
         assert all(there[name] == undisturbed[name] for name in there if name[0] != ".")
-    run(*crops(images, masks, store))
+    finished(*crops(images, masks, store))
     assert content(store) == undisturbed
 
 
 def test_a_shard_built_apart_is_the_shard_of_an_undisturbed_run(
     images, masks, undisturbed, tmp_path
 ):
-    run(*crops(images, masks, tmp_path / "store", "--plan-only"))
+    finished(*crops(images, masks, tmp_path / "store", "--plan-only"))
     IsolatedBuilder(
         ShardBuilder(FolderSource(images), tmp_path / "store", BackgroundSource(masks))
     ).build(7)

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from support.disks import disk, remount
-from support.programs import command, content, masks, run
+from support.programs import command, content, finished, masks, run
 
 
 def test_a_full_disk_is_named_and_filled_no_further_when_there_is_room_again(
@@ -24,9 +24,9 @@ def test_a_full_disk_is_named_and_filled_no_further_when_there_is_room_again(
             there = content(store)
             assert 2 < len(there) < len(undisturbed)
             assert all(undisturbed[name] == there[name] for name in there)
-        run("status", store)
+        finished("status", store)
         remount(small, "size=4m")
-        run(*masks(photographs, store))
+        finished(*masks(photographs, store))
         assert content(store) == undisturbed
 
 
@@ -42,20 +42,20 @@ def test_a_disk_that_becomes_read_only_is_named_and_what_is_there_still_serves(
 ):
     with disk(tmp_path / "disk", "size=4m") as folder:
         store = folder / "store"
-        run(*masks(photographs, store))
+        finished(*masks(photographs, store))
         (store / "shard-00003.h5").unlink()
         remount(folder, "ro")
         said = run(*masks(photographs, store), status=3)
         assert f"{store}/shard-00003.h5: Read-only file system: its disk is read-only" in said
         assert "; finished work is kept" in said
-        run("status", store)
-        run("verify", store, status=1)  # for a shard is missing
+        finished("status", store)
+        finished("verify", store, status=1)  # for a shard is missing
         remount(folder, "rw")
-        run(*masks(photographs, store))
+        finished(*masks(photographs, store))
         assert content(store) == undisturbed
         remount(folder, "ro")
         run(*masks(photographs, store))  # nothing to do needs no writing
-        run("verify", store)
+        finished("verify", store)
 
 
 def test_a_new_store_on_a_read_only_disk_is_refused_by_name(photographs, tmp_path):
@@ -70,12 +70,12 @@ def test_a_disk_of_images_that_is_gone_does_not_become_a_store_of_failures(
     store = tmp_path / "store"
     with disk(tmp_path / "images", "size=4m") as images:
         shutil.copytree(photographs, images, dirs_exist_ok=True)
-        run(*masks(images, store), "--plan-only")
+        finished(*masks(images, store), "--plan-only")
     task = ("--num-tasks", 1, "--task-id", 0)
     said = run(*masks(tmp_path / "images", store), *task, status=3)
     assert "is the disk mounted? Finished shards are kept" in said
     assert not list(store.glob("shard-*"))
-    run(*masks(photographs, store))
+    finished(*masks(photographs, store))
     assert content(store) == undisturbed
 
 

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from support.programs import ROUNDS, content, end, kill_group, masks, run, start, workers
+from support.programs import ROUNDS, content, end, finished, kill_group, masks, start, workers
 
 #: Seconds within which a run of the photographs below is over.
 SPAN = 2.0
@@ -35,7 +35,7 @@ def test_a_run_killed_again_and_again_ends_as_an_undisturbed_one(
         if store.exists():
             there = content(store)
             assert all(there[name] == undisturbed[name] for name in there if name[0] != ".")
-    run(*masks(photographs, store))
+    finished(*masks(photographs, store))
     assert content(store) == undisturbed  # left-overs are swept, too
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from support.programs import content, end, masks, run, start
+from support.programs import content, end, finished, masks, run, start
 
 
 def test_two_commands_at_once_make_one_store(photographs, undisturbed, tmp_path):
@@ -31,7 +31,7 @@ def test_of_two_stores_begun_in_one_folder_one_is_made_and_one_refused(photograp
     assert sorted(process.returncode for process in processes) == [0, 3]
     refused = next(words for words, p in zip(said, processes, strict=True) if p.returncode)
     assert "a store is never changed: use its settings, or give a new folder" in refused
-    run("verify", store)
+    finished("verify", store)
 
 
 def test_a_command_while_another_writes_sweeps_nothing_of_it(photographs, undisturbed, tmp_path):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from support.photographs import photograph_folder
-from support.programs import command, content, end, run, start, workers
+from support.programs import command, content, end, finished, start, workers
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_signal_stops_the_run_and_the_next_goes_on(photographs, tmp_path, numb
     for worker in left:
         worker.wait(timeout=10)
     assert not [name for name in content(store) if name.startswith(".")]
-    assert "to do: 40 images" not in run(*arguments(photographs, store))
+    assert "to do: 40 images" not in finished(*arguments(photographs, store))
     assert len(list(store.glob("shard-*.h5"))) == 20
 
 
@@ -72,7 +72,7 @@ def test_threads_stop_when_their_shards_are_done(photographs, tmp_path):
     assert "interrupted; " in end(process, status=3, timeout=20)
     # What both threads had under way is finished, unless one was between two shards.
     assert 3 <= len(list(store.glob("shard-*.h5"))) < 20
-    run("status", store)
+    finished("status", store)
 
 
 def test_what_nohup_ignores_stays_ignored(photographs, tmp_path):

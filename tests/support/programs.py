@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+from support.cli import invoke
+
+from dilo.pipeline.cli import main
 
 #: How often a fault that comes at a random moment is tried; raise it for a longer trial.
 ROUNDS = int(os.environ.get("DILO_FAULT_ROUNDS", "2"))
@@ -63,6 +66,12 @@ def end(process: subprocess.Popen[str], status: int = 0, timeout: float = 120) -
 def run(*arguments: object, status: int = 0, environment: dict[str, str] | None = None) -> str:
     """Run dilo-prep to its end."""
     return end(start(*arguments, environment=environment), status)
+
+
+def finished(*arguments: object, status: int = 0) -> str:
+    """Run dilo-prep to its end in this process and its threads, where others would tell no more."""
+    threads = ("--backend", "threading") if arguments[0] in ("masks", "backgrounds") else ()
+    return invoke(main, *arguments, *threads, status=status).stderr
 
 
 def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
