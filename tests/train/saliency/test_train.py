@@ -5,17 +5,17 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from support.launching import fork, join
 from support.objects import objects_and_masks, pairs_of, same_state, small, store_of, taught
 from support.pictures import Pictures
 from support.runs import losses, machine
 
 from dilo.pipeline.errors import CheckpointError, DiloError, RecipeError
+from dilo.train.cli import main
 from dilo.train.data.draws import CROPS
 from dilo.train.engine import checkpoint
 from dilo.train.saliency import train
@@ -273,9 +273,8 @@ def test_a_narrow_basnet_takes_a_step_on_a_cpu(made, tmp_path):
     words = [word for value in values for word in ("--set", value)]
     folders = ["--images", made[0], "--truth", made[1], "--out", tmp_path / "run"]
     options = ["--recipe", "basnet", "--workers", "0", "--device", "cpu", "--max-minutes", "1e-9"]
-    code = "from dilo.train.cli import main; main()"
-    command = [sys.executable, "-W", "ignore", "-c", code, "saliency", *folders, *options, *words]
-    subprocess.run(command, check=True, capture_output=True)
+    command = ["saliency", *map(str, folders), *options, *words]
+    join([fork(lambda: main(command), tmp_path / "errors")])
     assert checkpoint.list_checkpoints(tmp_path / "run")[0][0] == 1
 
 
