@@ -1,31 +1,13 @@
-"""Processes that train together, as torchrun would start them."""
+"""Processes forked from a test: alone, or as torchrun would start those that train together."""
 
 import multiprocessing
 import os
 import socket
-import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-
-
-def launch(
-    arguments: Sequence[str], count: int = 2, *, output: int = subprocess.PIPE
-) -> list[subprocess.Popen[str]]:
-    """Start Python with the same arguments in as many ranks, each in a session of its own."""
-    shared = _shared_variables(count) | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return [
-        subprocess.Popen(
-            [sys.executable, *arguments],
-            env=os.environ | shared | _own_variables(rank),
-            start_new_session=True,
-            stdout=output,
-            stderr=output,
-            text=True,
-        )
-        for rank in range(count)
-    ]
 
 
 def fork_ranks(work: Callable[[], object], folder: Path, count: int = 2) -> list[BaseProcess]:
@@ -52,7 +34,10 @@ def fork(
             work()
 
     process = multiprocessing.get_context("fork").Process(target=begin)
-    process.start()
+    with warnings.catch_warnings():
+        # Of threads, from Python 3.12 on: here they wait for work, and hold no lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
     return process
 
 
@@ -77,11 +62,3 @@ def _shared_variables(count: int) -> dict[str, str]:
 def _own_variables(rank: int) -> dict[str, str]:
     """Give the variables that torchrun sets for one rank."""
     return {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-
-
-def finish(processes: Sequence[subprocess.Popen[str]], status: int = 0) -> list[str]:
-    """Wait for all to end with a status, and give what each wrote to its standard output."""
-    written = [process.communicate(timeout=240) for process in processes]
-    ended = [process.returncode for process in processes]
-    assert ended == [status] * len(ended), f"ended with {ended}: {[w[1][-2000:] for w in written]}"
-    return [output for output, _ in written]

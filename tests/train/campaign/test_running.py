@@ -1,7 +1,6 @@
 """A campaign runs what is missing, whatever fails or is killed; its programs are stand-ins."""
 
 import json
-import multiprocessing
 import os
 import sys
 import threading
@@ -10,6 +9,7 @@ import time
 import pytest
 from support import campaigns
 from support.campaigns import calls, run_campaign
+from support.launching import fork
 
 from dilo.pipeline.errors import DiloError
 from dilo.train.campaign.progress import progress_of
@@ -50,11 +50,7 @@ def change(folder, old, new):
 
 def start(folder):
     """Start the campaign in a process of its own, which has what this one has imported."""
-    process = multiprocessing.get_context("fork").Process(
-        target=run_campaign, args=(folder, silent)
-    )
-    process.start()
-    return process
+    return fork(lambda: run_campaign(folder, silent), folder / "errors")
 
 
 def wait_for(path):
