@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 SATURATED = 0.01
 
 
+#: Values of a map that differ by a smaller share of the largest differ by float32's rounding.
+_ROUNDING = 1e-6
+
+
 #: How much of an overlay is colour, the rest being the image in gray.
 TINT = 0.5
 
@@ -106,6 +110,25 @@ def normalized(saliency: NDArray[np.generic]) -> NDArray[np.float64]:
         return np.zeros_like(values)
     stretched: NDArray[np.float64] = (values - low) / (high - low)
     return stretched
+
+
+def stretched(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Stretch a network's map as `normalized` does, where rounding alone is no contrast.
+
+    Parameters
+    ----------
+    values : ndarray of shape (H, W), float64
+        A finite map that was computed in float32.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float64
+        From 0 to 1; all zero where its values differ by rounding at most.
+    """
+    low, high = values.min(), values.max()
+    if high - low <= _ROUNDING * max(abs(low), abs(high)):
+        return np.zeros_like(values)
+    return normalized(values)
 
 
 def levels(saliency: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dilo.eval.attribution.heatmaps import stretched
 from dilo.eval.attribution.maps import Attribution, attribution_maps, predicted
 from dilo.eval.attribution.maskmethods import ClassParameters, GradientParameters
 from dilo.eval.attribution.seeded import segmented
@@ -27,10 +28,6 @@ _STORE = "the folder of images"
 
 #: From what a classifier saw, and the map of it, to saliency.
 Finishing: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.float64]], NDArray[np.float64]]
-
-
-# Values of a map that differ by a smaller share of the largest differ by float32's rounding.
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +168,7 @@ def open_classifier(
         method: Attribution = "gradient"
         finishing: Finishing = partial(segmented, parameters=parameters)
     else:
-        method, finishing = "cam", lambda _, found: _stretched(found)
+        method, finishing = "cam", lambda _, found: stretched(found)
     side = parameters.side
     network = ClassNetwork(classifier.to(place), method, side, precision, rows, finishing)
     # On a black image, to see that it has what maps are made of.
@@ -188,12 +185,3 @@ def _rows(classifier: Classifier, names: Names | None) -> dict[str, int]:
         )
     classes = labels_of(names, _STORE).classes
     return dict(zip(classes, classifier.numbers(classes, _STORE).tolist(), strict=True))
-
-
-def _stretched(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Stretch a map to [0, 1] by its least and greatest value; a constant one to 0."""
-    low, high = found.min(), found.max()
-    if high - low <= _ROUNDING * max(abs(low), abs(high)):
-        return np.zeros_like(found)
-    stretched: NDArray[np.float64] = (found - low) / (high - low)
-    return stretched

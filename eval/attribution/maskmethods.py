@@ -1,4 +1,4 @@
-"""Classifiers as methods that make masks: every number of theirs, light to import."""
+"""Classifiers and contrastive networks that make masks: every number of theirs, light to import."""
 
 from dataclasses import dataclass
 
@@ -14,6 +14,12 @@ CLASS_RULES = ("predicted", "folder")
 
 #: How the gradient of a class score becomes a mask.
 SEGMENTATIONS = ("grabcut", "star")
+
+
+def _require_fp32(precision: str, method: str) -> None:
+    """Refuse a precision that would move masks."""
+    if precision != "fp32":
+        raise ValueError(f"precision must be fp32 for {method}, got {precision!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +84,8 @@ class GradientParameters(ClassParameters):
         """Refuse quantiles out of order, and what makes no cut."""
         super().__post_init__()
         require_one_of("segmentation", self.segmentation, SEGMENTATIONS)
-        if self.precision != "fp32":  # bf16 moved masks by 0.03 and 0.06 on average
-            raise ValueError(
-                "precision must be fp32 for a gradient, whose rounding moves the cut, "
-                f"got {self.precision!r}"
-            )
+        # bf16 moved masks by 0.03 and 0.06 on average.
+        _require_fp32(self.precision, "a gradient, whose rounding moves the cut")
         bounds = (self.sure_background, self.background, self.foreground, self.sure_foreground)
         if not (0 <= bounds[0] <= bounds[1] < bounds[2] <= bounds[3] <= 1):
             raise ValueError(
@@ -99,9 +102,37 @@ class GradientParameters(ClassParameters):
             raise ValueError(f"geodesic_weight must be from 0 to 1, got {self.geodesic_weight!r}")
 
 
-#: torch comes with it, which is not asked for until a network is opened.
+@dataclass(frozen=True, kw_only=True)
+class ContraCamParameters(NetworkParameters):
+    """ContraCAM: what tells an image from the negatives that its network was trained with.
+
+    References
+    ----------
+    S. Mo et al., "Object-aware Contrastive Learning for Debiased Scene Representation", NeurIPS
+    2021, and the code that goes with it: for pasting, one round at the stride that was trained.
+    """
+
+    side: int = 224
+    #: The network where the file does not say it, as "resnet50" or "timm:NAME"; empty where it does
+    arch: str = ""
+    #: Stride of a ResNet's last stage: 2, as trained, or 1, for maps of twice the side, its
+    #: kernels spread to match (the published code does not spread them)
+    layer4_stride: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse rounding, and another stride."""
+        super().__post_init__()
+        # bf16 moved maps of a network that was drawn by 0.02 on average.
+        _require_fp32(self.precision, "contracam, which stretches small differences")
+        if self.layer4_stride not in (1, 2):
+            raise ValueError(f"layer4_stride must be 1 or 2, got {self.layer4_stride!r}")
+
+
+#: torch comes with them, which is not asked for until a network is opened.
 _OPEN = LazyFunction("dilo.eval.attribution.mask_network", "open_classifier")
+_OPEN_CONTRAST = LazyFunction("dilo.eval.attribution.contrast_network", "open_contrast")
 
 
 #: What setup.cfg registers, as another package would.
 CAM, GRADIENT = NetworkMethod(CamParameters(), _OPEN), NetworkMethod(GradientParameters(), _OPEN)
+CONTRACAM = NetworkMethod(ContraCamParameters(), _OPEN_CONTRAST)

@@ -62,8 +62,8 @@ dry_run_option = click.option(
     default="rbd",
     show_default=True,
     help="Saliency method: rbd, gs, mc, mr, consensus (RBD and MC where they agree); a network, "
-    "which needs --weights: basnet, unet, cam, gradient, tokencut (no labels: a normalised cut of "
-    "the features of any network); or one that another package registers.",
+    "which needs --weights: basnet, unet, cam, gradient, contracam, tokencut (no labels: a "
+    "normalised cut of the features of any network); or one that another package registers.",
 )
 @click.option(
     "--refine",

@@ -25,7 +25,7 @@ _PARAMETERS = {
 }
 #: Whose some of them are.
 _OWNERS = {
-    "arch": "cam, gradient or tokencut",
+    "arch": "cam, gradient, contracam or tokencut",
     "label": "cam or gradient",
     "segmentation": "gradient",
 }
@@ -197,7 +197,7 @@ network_options = option_group(
         "arch": click.option(
             "--arch",
             show_default="from the weights",
-            help="For cam, gradient and tokencut: architecture, if the file does not name it: "
+            help="For cam, gradient, contracam and tokencut: architecture, if the file does not name it: "
             "resnet50, or timm:NAME.",
         ),
         "label": click.option(

@@ -142,6 +142,22 @@ def _classifier() -> object:
     return _shaken(resnet18(num_classes=7))
 
 
+def _contrast() -> object:
+    """Lay out as dilo-train does: MoCo of a small network, its queue full."""
+    import torch
+    from support.checkpoints import checkpoint_content
+
+    from dilo.train.networks.encoder import resnet
+    from dilo.train.recipes.recipe import ModelRecipe
+
+    model = ModelRecipe(arch="resnet18", width=0.25, head="mlp", dim=8)
+    content = checkpoint_content(_shaken(resnet(model)))  # type: ignore[arg-type]
+    content["dilo"]["recipe"]["model"] = {"arch": "resnet18"}
+    queue = torch.nn.functional.normalize(torch.randn(8, 16), dim=0)
+    content["state_dict"]["module.queue"] = queue
+    return content
+
+
 def _shaken(network: object) -> object:
     """Draw every number of a network, so that no layer is as it is made, and no map constant."""
     import torch
@@ -164,6 +180,7 @@ def _transformer() -> object:
 _STATES: dict[str, Callable[[], object]] = {
     "basnet": functools.partial(_salient, "basnet"),
     "cam": _classifier,
+    "contracam": _contrast,
     "gradient": _classifier,
     "tokencut": _transformer,
     "unet": functools.partial(_salient, "unet"),

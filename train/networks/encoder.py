@@ -205,6 +205,27 @@ def dilate_last_layer(network: nn.Module) -> None:
             reduces = True
 
 
+def embed_map(network: nn.Module, last_map: Tensor) -> Tensor:
+    """Finish what `feature_map` began: pool a last feature map, and put it through the head.
+
+    Parameters
+    ----------
+    network : Module
+        As `build_encoder` or `build_network` made it.
+    last_map : Tensor of shape (B, D, h, w)
+        As `feature_map` gives it, of this network.
+
+    Returns
+    -------
+    Tensor of shape (B, outputs)
+        What the network gives for the images.
+    """
+    if isinstance(network, TimmEncoder):
+        return network.embed(last_map)
+    average, head = cast(nn.Module, network.avgpool), cast(nn.Module, network.fc)
+    return cast(Tensor, head(torch.flatten(average(last_map), 1)))
+
+
 def pooled_features(network: nn.Module, images: Tensor) -> Tensor:
     """Return the features of an encoder before its head.
 

@@ -79,6 +79,21 @@ class TimmEncoder(nn.Module):
             )
         return feature_map
 
+    def embed(self, feature_map: Tensor) -> Tensor:
+        """Pool a feature map as the trunk does, and put it through the head.
+
+        Parameters
+        ----------
+        feature_map : Tensor of shape (B, width, h, w)
+            As `features` gives it.
+
+        Returns
+        -------
+        Tensor of shape (B, outputs)
+            What the head gives.
+        """
+        return cast(Tensor, self.fc(cast(Any, self.trunk).forward_head(feature_map)))
+
 
 def timm_encoder(model: ModelRecipe, channels: int) -> TimmEncoder:
     """Build a randomly initialised network of timm's, with the projection head of a recipe.

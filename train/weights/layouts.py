@@ -50,6 +50,11 @@ _PROGRAMS = {
 }
 
 
+#: What MoCo calls its negatives; what others call theirs: InstDisc, CMC, and PyContrast's CMC.
+_QUEUE = ("queue",)
+_NEGATIVES = (_QUEUE, ("memory",), ("memory_l", "memory_ab"), ("memory_1", "memory_2"))
+
+
 #: What else stands beside the layers of a backbone that ends in no `fc` alone.
 _BESIDE = re.compile(
     r"(?:proj|pred|prototyp|classif|head|queue|memory|center|neck|linear|n_averaged)"
@@ -170,6 +175,20 @@ def find_average(content: object, arch: str | None = None) -> CheckpointWeights 
     ]
     averages = _different([(place, _backbone(*place, of_timm)) for place in places])
     return averages[0][1] if len(averages) == 1 else None
+
+
+def find_negatives(content: object) -> tuple[Tensor, ...]:
+    """Take what the networks of a file were contrasted with, an embedding a row.
+
+    That is MoCo's queue, which has a column an embedding, or a memory bank; of a pair, the bank of
+    each. Empty where a file has none.
+    """
+    for state in _states(content):
+        for names in _NEGATIVES:
+            if all(name in state.tensors for name in names):
+                found = (state.tensors[name] for name in names)
+                return tuple(t.T if names == _QUEUE and t.ndim == 2 else t for t in found)
+    return ()
 
 
 def layout_of(content: object, weights: CheckpointWeights) -> str:

@@ -133,7 +133,7 @@ def test_a_dry_run_goes_through_the_network_and_writes_nothing(images, tmp_path)
             "net",
             ("--arch", "resnet50"),
             True,
-            "--arch belongs to --method cam, gradient or tokencut, got net",
+            "--arch belongs to --method cam, gradient, contracam or tokencut, got net",
         ),
         (
             "net",

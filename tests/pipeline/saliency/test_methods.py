@@ -111,7 +111,7 @@ def test_ours_are_methods_or_networks_and_no_network_is_imported():
         "assert not {'torch', 'scipy', 'matplotlib'} & set(sys.modules)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["basnet", "cam", "gradient", "tokencut", "unet"]
+    assert run.stdout.split() == ["basnet", "cam", "contracam", "gradient", "tokencut", "unet"]
 
 
 def test_an_unknown_name_is_no_key():
