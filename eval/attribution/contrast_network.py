@@ -1,6 +1,6 @@
 """A contrastive network that makes masks, by the negatives that its own checkpoint holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,17 +151,42 @@ def open_contrast(
     return network
 
 
-def load_contrast(path: Path, arch: str | None, side: int) -> tuple[Encoder, tuple[Tensor, ...]]:
+def read_trained_size(weights: Path, values: Mapping[str, Any]) -> dict[str, int]:
+    """Read what weights decide where a user says nothing: the side, as the network was trained.
+
+    Parameters
+    ----------
+    weights : Path
+        As `load_contrast` takes them.
+    values : mapping
+        Parameters that the user gives, of which "arch" counts.
+
+    Returns
+    -------
+    dict of str to int
+        "side", in pixels.
+
+    Raises
+    ------
+    CheckpointError
+        As `load_contrast` does.
+    """
+    return {"side": load_contrast(weights, values.get("arch") or None)[0].size}
+
+
+def load_contrast(
+    path: Path, arch: str | None = None, side: int | None = None
+) -> tuple[Encoder, tuple[Tensor, ...]]:
     """Read a network with its head, and for each of its backbones the negatives.
 
     Parameters
     ----------
     path : Path
         A checkpoint, or the folder of a run, which stands for its newest checkpoint.
-    arch : str or None
-        Name of the network; None for what the file says.
-    side : int
-        Of the images, in pixels.
+    arch : str, optional
+        Name of the network; by default what the file says.
+    side : int, optional
+        Of the images, in pixels; by default that of the recipe in the file, or 224.
 
     Returns
     -------

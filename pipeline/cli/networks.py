@@ -197,8 +197,8 @@ network_options = option_group(
         "arch": click.option(
             "--arch",
             show_default="from the weights",
-            help="For cam, gradient, contracam and tokencut: architecture, if the file does not name it: "
-            "resnet50, or timm:NAME.",
+            help="For cam, gradient, contracam and tokencut: architecture, if the file does not "
+            "name it: resnet50, or timm:NAME.",
         ),
         "label": click.option(
             "--class",

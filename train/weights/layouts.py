@@ -183,7 +183,7 @@ def find_negatives(content: object) -> tuple[Tensor, ...]:
     That is MoCo's queue, which has a column an embedding, or a memory bank; of a pair, the bank of
     each. Empty where a file has none.
     """
-    for state in _states(content):
+    for state in list_states(content):
         for names in _NEGATIVES:
             if all(name in state.tensors for name in names):
                 found = (state.tensors[name] for name in names)

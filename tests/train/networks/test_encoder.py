@@ -8,7 +8,13 @@ from torch.testing import assert_close
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.networks.batchnorm import GroupedBatchNorm1d, GroupedBatchNorm2d
-from dilo.train.networks.encoder import build_encoder, build_network, feature_map, pooled_features
+from dilo.train.networks.encoder import (
+    build_encoder,
+    build_network,
+    embed_map,
+    feature_map,
+    pooled_features,
+)
 from dilo.train.recipes.recipe import ModelRecipe, OptimizerRecipe, Recipe
 
 
@@ -54,6 +60,7 @@ def test_features_before_the_head_are_what_the_head_sees(stem):
     assert features.shape == ((2, 128, 4, 4) if stem == "small" else (2, 128, 1, 1))
     assert_close(pooled_features(network, images), features.mean((2, 3)))
     assert_close(network(images), network.fc(pooled_features(network, images)))
+    assert_close(network(images), embed_map(network, features))
 
 
 def test_a_width_that_leaves_no_channel_is_refused():

@@ -10,7 +10,13 @@ from torch.testing import assert_close
 
 from dilo.pipeline.errors import RecipeError
 from dilo.train.networks.batchnorm import GroupedBatchNorm2d
-from dilo.train.networks.encoder import build_encoder, build_network, feature_map, pooled_features
+from dilo.train.networks.encoder import (
+    build_encoder,
+    build_network,
+    embed_map,
+    feature_map,
+    pooled_features,
+)
 from dilo.train.recipes.recipe import ModelRecipe, OptimizerRecipe, Recipe, ViewsRecipe
 
 
@@ -131,3 +137,11 @@ def test_the_real_timms_networks_have_the_width_that_is_taken_for_theirs(name, w
     assert network(torch.randn(1, 3, 224, 224)).shape == (1, 8)
     if name == "resnet10t":
         assert feature_map(network, torch.randn(1, 3, 64, 64)).shape == (1, 512, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_convnext"])
+def test_the_real_timms_networks_can_be_finished_from_their_last_map(name):
+    pytest.importorskip("timm")
+    network = build_network(ModelRecipe(arch=f"timm:{name}", dim=8)).eval()
+    images = torch.randn(2, 3, 64, 64)
+    assert_close(embed_map(network, feature_map(network, images)), network(images))
