@@ -1,6 +1,6 @@
 """A contrastive network that makes masks, by the negatives that its own checkpoint holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,29 +149,6 @@ def open_contrast(
             f"{encoder.model.arch}: take a convolutional network"
         ) from error
     return network
-
-
-def read_trained_size(weights: Path, values: Mapping[str, Any]) -> dict[str, int]:
-    """Read what weights decide where a user says nothing: the side, as the network was trained.
-
-    Parameters
-    ----------
-    weights : Path
-        As `load_contrast` takes them.
-    values : mapping
-        Parameters that the user gives, of which "arch" counts.
-
-    Returns
-    -------
-    dict of str to int
-        "side", in pixels.
-
-    Raises
-    ------
-    CheckpointError
-        As `load_contrast` does.
-    """
-    return {"side": load_contrast(weights, values.get("arch") or None)[0].size}
 
 
 def load_contrast(

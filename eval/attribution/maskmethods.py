@@ -130,13 +130,9 @@ class ContraCamParameters(NetworkParameters):
 
 #: torch comes with them, which is not asked for until a network is opened.
 _OPEN = LazyFunction("dilo.eval.attribution.mask_network", "open_classifier")
-_CONTRAST = "dilo.eval.attribution.contrast_network"
+_OPEN_CONTRAST = LazyFunction("dilo.eval.attribution.contrast_network", "open_contrast")
 
 
 #: What setup.cfg registers, as another package would.
 CAM, GRADIENT = NetworkMethod(CamParameters(), _OPEN), NetworkMethod(GradientParameters(), _OPEN)
-CONTRACAM = NetworkMethod(
-    ContraCamParameters(),
-    LazyFunction(_CONTRAST, "open_contrast"),
-    LazyFunction(_CONTRAST, "read_trained_size"),
-)
+CONTRACAM = NetworkMethod(ContraCamParameters(), _OPEN_CONTRAST)
