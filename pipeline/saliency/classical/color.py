@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from dilo.pipeline.common.compiled import compiled
+
 # XYZ to linear RGB of the released conversion, inverted; and its white point.
 _RGB_TO_XYZ = np.asarray(
     np.linalg.inv(
@@ -25,6 +27,7 @@ _RGB_TO_XYZ_OF_MC = np.array(
 )
 
 
+@compiled
 def rgb_to_lab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert RGB to CIELAB as the released code of RBD does, with Rec. 709's transfer function.
 
@@ -38,12 +41,20 @@ def rgb_to_lab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
     ndarray of shape (N, 3), float64
         Lightness in [0, 100], and a and b.
     """
-    linear = ((rgb + 0.099) / 1.099) ** (1 / 0.45)
-    linear = np.where(linear < 0.018, rgb / 4.5138, linear)
-    xyz = _product(linear, _RGB_TO_XYZ) / _WHITE
-    return _lab(np.where(xyz < 0.008856, xyz * 841 / 108 + 4 / 29, np.cbrt(xyz)))
+    lab, linear, roots = np.empty_like(rgb), np.empty(3), np.empty(3)
+    for color in range(len(rgb)):
+        for channel in range(3):
+            value = rgb[color, channel]
+            power = ((value + 0.099) / 1.099) ** (1 / 0.45)
+            linear[channel] = value / 4.5138 if power < 0.018 else power
+        for i in range(3):
+            xyz = _product(_RGB_TO_XYZ[i], linear) / _WHITE[i]
+            roots[i] = xyz * 841 / 108 + 4 / 29 if xyz < 0.008856 else np.cbrt(xyz)
+        _set_lab(lab[color], roots)
+    return lab
 
 
+@compiled
 def mc_color(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert RGB to what the released code of MC takes for CIELAB: a power law of 0 to 255.
 
@@ -58,20 +69,28 @@ def mc_color(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
         Lightness, a and b on a scale about 60 times that of CIELAB, which cancels where it is
         used.
     """
-    values = 255 * rgb
-    linear = ((values + 0.099) / 1.099) ** 2.222
-    linear = np.where(linear < 0.018, values / 4.5138, linear)
-    xyz = _product(linear, _RGB_TO_XYZ_OF_MC)
-    return _lab(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787069 * xyz + 0.137931))
+    lab, linear, roots = np.empty_like(rgb), np.empty(3), np.empty(3)
+    for color in range(len(rgb)):
+        for channel in range(3):
+            value = 255 * rgb[color, channel]
+            power = ((value + 0.099) / 1.099) ** 2.222
+            linear[channel] = value / 4.5138 if power < 0.018 else power
+        for i in range(3):
+            xyz = _product(_RGB_TO_XYZ_OF_MC[i], linear)
+            roots[i] = np.cbrt(xyz) if xyz > 0.008856 else 7.787069 * xyz + 0.137931
+        _set_lab(lab[color], roots)
+    return lab
 
 
-def _product(colors: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Multiply element by element: BLAS may round by the number of rows."""
-    product: NDArray[np.float64] = (colors[:, np.newaxis, :] * matrix).sum(axis=2)
+@compiled
+def _product(row: NDArray[np.float64], color: NDArray[np.float64]) -> float:
+    """Multiply a row of a matrix by a colour."""
+    product: float = row[0] * color[0] + row[1] * color[1] + row[2] * color[2]
     return product
 
 
-def _lab(roots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Combine the transformed X, Y and Z."""
-    x, y, z = roots.T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+@compiled
+def _set_lab(lab: NDArray[np.float64], roots: NDArray[np.float64]) -> None:
+    """Combine the transformed X, Y and Z, in place."""
+    x, y, z = roots
+    lab[0], lab[1], lab[2] = 116 * y - 16, 500 * (x - y), 200 * (y - z)

@@ -14,6 +14,8 @@ from dilo.pipeline.saliency.parameters import ColorGraphParameters
 # CIELAB units. Nearer colours are one colour: far below what 8 bits can tell apart, far above
 # rounding, which must not pass for contrast in a flat picture.
 _SAME_COLOR = 1e-9
+#: Side of the squares that one half of a symmetric array is mirrored by.
+_TILE = 16
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class ColorGraph:
     on_boundary : ndarray of shape (N,), bool
         Whether the superpixel reaches into the band along the image's edges.
     counts : ndarray of shape (N, N), uint8
-        In how many of two ways superpixels touch; see `adjacency_counts`.
+        In how many of two ways superpixels touch: one is somewhere directly above or left of the
+        other, or the reverse. So 0, 1 or 2; 1 on the diagonal.
     adjacent : ndarray of shape (N, N), bool
         Who touches whom, the diagonal False.
     difference : ndarray of shape (N, N), float64
@@ -37,8 +40,12 @@ class ColorGraph:
     linked : ndarray of shape (N, N), bool
         Neighbours, and all pairs of the boundary, the diagonal False.
     clip : float
-        Colour difference of a link that costs a path nothing: the mean, over superpixels, of
-        the smallest to one of those near.
+        Colour difference of a link that costs a path nothing; it is taken off all others. The
+        mean, over superpixels, of the smallest to one of those near.
+
+    References
+    ----------
+    Zhu et al., CVPR 2014, equation 1; the clip is the released code's.
     """
 
     position: NDArray[np.float64]
@@ -49,23 +56,6 @@ class ColorGraph:
     near: NDArray[np.bool_]
     linked: NDArray[np.bool_]
     clip: float
-
-    @property
-    def cost(self) -> NDArray[np.float64]:
-        """Compute what a path pays for each link.
-
-        Returns
-        -------
-        ndarray of shape (N, N), float64
-            The colour difference less the clip, but never less than nothing; of all pairs,
-            linked or not.
-
-        References
-        ----------
-        Zhu et al., CVPR 2014, equation 1; the clip is the released code's.
-        """
-        cost = self.difference - self.clip
-        return np.maximum(cost, 0.0, out=cost)
 
 
 def color_graph(segmentation: Segmentation, parameters: ColorGraphParameters) -> ColorGraph:
@@ -102,13 +92,9 @@ def graph_of(superpixels: Superpixels, *, band: int) -> ColorGraph:
     ColorGraph
         Differences and neighbours.
     """
-    counts = adjacency_counts(superpixels.touch)
-    adjacent = counts > 0
-    np.fill_diagonal(adjacent, False)
-    near = two_hop_neighbors(adjacent)
     boundary = superpixels.on_boundary(band)
-    linked = adjacent | np.logical_and.outer(boundary, boundary)
-    np.fill_diagonal(linked, False)
+    counts, adjacent, linked = _links(superpixels.touch, boundary)
+    near = two_hop_neighbors(adjacent)
     difference = pairwise_distance(rgb_to_lab(superpixels.rgb))
     return ColorGraph(
         position=superpixels.position,
@@ -143,42 +129,121 @@ def pairwise_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
         row = distance[i]
         for d in range(dimensions):
             column, coordinate = columns[d], points[i, d]
-            for j in range(count):
+            for j in range(i):
                 row[j] += (column[j] - coordinate) * (column[j] - coordinate)
-        for j in range(count):
+        for j in range(i):
             length = np.sqrt(row[j])
             row[j] = length if length >= _SAME_COLOR else 0.0
+    for top in range(0, count, _TILE):  # a square at a time, which stays in the nearest cache
+        for left in range(0, top + 1, _TILE):
+            for i in range(top, min(top + _TILE, count)):
+                for j in range(left, min(left + _TILE, i)):
+                    distance[j, i] = distance[i, j]
     return distance
 
 
 @compiled
-def value_range(values: NDArray[np.float64], among: NDArray[np.bool_]) -> tuple[float, float]:
-    """Find the smallest and the largest of some values.
+def pairs_of(relation: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """List the pairs in a symmetric relation.
+
+    Parameters
+    ----------
+    relation : ndarray of shape (N, N), bool
+        Symmetric; the diagonal says nothing.
+
+    Returns
+    -------
+    ndarray of shape (P, 2), int32
+        Each pair once, the larger number first; row by row.
+    """
+    count, end = len(relation), 0
+    pairs = np.empty((count * (count - 1) // 2 + 1, 2), np.int32)
+    for i in range(count):
+        row = relation[i]
+        for j in range(i):
+            pairs[end, 0], pairs[end, 1] = i, j  # the next takes its place, unless it is one
+            end += row[j]
+    return pairs[:end]
+
+
+@compiled
+def at_pairs(values: NDArray[np.float64], pairs: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Look values up.
 
     Parameters
     ----------
     values : ndarray of shape (N, N), float64
-        One a pair.
-    among : ndarray of shape (N, N), bool
-        Which pairs count.
+        One for each two.
+    pairs : ndarray of shape (P, 2), int32
+        As `pairs_of` lists them.
 
     Returns
     -------
-    float
-        The smallest; ``inf`` where no pair counts.
-    float
-        The largest; ``-inf`` where no pair counts.
+    ndarray of shape (P,), float64
+        Those of the pairs.
     """
-    low, high = np.inf, -np.inf
-    for i in range(len(values)):
-        for j in range(len(values)):
-            if among[i, j]:
-                low, high = min(low, values[i, j]), max(high, values[i, j])
-    return low, high
+    chosen = np.empty(len(pairs))
+    for pair in range(len(pairs)):
+        chosen[pair] = values[pairs[pair, 0], pairs[pair, 1]]
+    return chosen
+
+
+@compiled
+def node_sums(
+    pairs: NDArray[np.int32], values: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Sum for each superpixel the values of the pairs that it is in.
+
+    Parameters
+    ----------
+    pairs : ndarray of shape (P, 2), int32
+        As `pairs_of` lists them.
+    values : ndarray of shape (P,), float64
+        Theirs.
+    count : int
+        Number of superpixels, N.
+
+    Returns
+    -------
+    ndarray of shape (N,), float64
+        The sums.
+    """
+    sums = np.zeros(count)
+    for pair in range(len(pairs)):
+        sums[pairs[pair, 0]] += values[pair]
+        sums[pairs[pair, 1]] += values[pair]
+    return sums
+
+
+@compiled
+def symmetric(
+    pairs: NDArray[np.int32], values: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Put the values of pairs where they belong, in both halves.
+
+    Parameters
+    ----------
+    pairs : ndarray of shape (P, 2), int32
+        As `pairs_of` lists them.
+    values : ndarray of shape (P,), float64
+        Theirs.
+    count : int
+        Number of superpixels, N.
+
+    Returns
+    -------
+    ndarray of shape (N, N), float64
+        The values, and 0 elsewhere.
+    """
+    whole = np.zeros((count, count))
+    for pair in range(len(pairs)):
+        i, j = pairs[pair, 0], pairs[pair, 1]
+        whole[i, j], whole[j, i] = values[pair], values[pair]
+    return whole
 
 
 def link_weights(
-    color: NDArray[np.float64], linked: NDArray[np.bool_], decay: float
+    color: NDArray[np.float64], pairs: NDArray[np.int32], decay: float
 ) -> NDArray[np.float64] | None:
     """Weigh links by the likeness of their ends, on the scale of this image's differences.
 
@@ -186,28 +251,37 @@ def link_weights(
     ----------
     color : ndarray of shape (N, 3), float64
         Colours of superpixels.
-    linked : ndarray of shape (N, N), bool
-        Which pairs are linked, the diagonal False.
+    pairs : ndarray of shape (P, 2), int32
+        Which are linked, as `pairs_of` lists them.
     decay : float
         How fast the weight falls with the difference: the least like link weighs exp(-decay).
 
     Returns
     -------
-    ndarray of shape (N, N), float64, or None
-        In (0, 1] where there is a link, and 0 elsewhere; None where all links are alike, as in
-        a picture of one colour, and so none says anything.
+    ndarray of shape (P,), float64, or None
+        In (0, 1]; None where all links are alike, as in a picture of one colour, and so none
+        says anything.
     """
-    difference = pairwise_distance(color)
-    low, high = value_range(difference, linked)
+    difference = _pair_distance(color, pairs)
+    low, high = difference.min(initial=np.inf), difference.max(initial=-np.inf)
     if not low < high:
         return None
-    difference -= low
-    difference *= -decay / (high - low)
-    # Pairs without a link may lie far beyond the range: exp is slow there, or overflows.
-    np.clip(difference, -decay, 0.0, out=difference)
-    np.exp(difference, out=difference)
-    difference *= linked
-    return difference
+    weights: NDArray[np.float64] = np.exp((difference - low) * (-decay / (high - low)))
+    return weights
+
+
+@compiled
+def _pair_distance(points: NDArray[np.float64], pairs: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Measure the distance of some pairs of points, as `pairwise_distance` that of all."""
+    distance = np.empty(len(pairs))
+    for pair in range(len(pairs)):
+        first, second = points[pairs[pair, 0]], points[pairs[pair, 1]]
+        total = 0.0
+        for d in range(points.shape[1]):
+            total += (second[d] - first[d]) * (second[d] - first[d])
+        length = np.sqrt(total)
+        distance[pair] = length if length >= _SAME_COLOR else 0.0
+    return distance
 
 
 def gaussian_weight(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -250,24 +324,27 @@ def _zero_beyond(weight: NDArray[np.float64], distance: NDArray[np.float64], lim
         weight[i] = weight[i] if distance[i] <= limit else 0.0
 
 
-def adjacency_counts(touch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Count in how many of two ways superpixels touch.
-
-    Parameters
-    ----------
-    touch : ndarray of shape (N, N), uint8
-        In which directions they touch; see `contact_bits`.
-
-    Returns
-    -------
-    ndarray of shape (N, N), uint8
-        1 for: the one is somewhere directly above or left of the other; 1 more for the reverse.
-        So 0, 1 or 2; 1 on the diagonal.
-    """
-    before = touch & 1
-    counts: NDArray[np.uint8] = before + before.T
-    np.fill_diagonal(counts, 1)
-    return counts
+@compiled
+def _links(
+    touch: NDArray[np.uint8], on_boundary: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Make of who touches whom `counts`, `adjacent` and `linked` of the graph."""
+    count = len(touch)
+    counts = np.zeros((count, count), np.uint8)
+    adjacent, linked = np.zeros((count, count), np.bool_), np.zeros((count, count), np.bool_)
+    for i in range(count):
+        if on_boundary[i]:
+            linked[i] = on_boundary
+    for i in range(count):
+        row = touch[i]
+        for j in range(count):
+            if row[j] & 1:
+                counts[i, j] += 1
+                counts[j, i] += 1
+                adjacent[i, j] = adjacent[j, i] = linked[i, j] = linked[j, i] = True
+    for i in range(count):
+        counts[i, i], linked[i, i] = 1, False
+    return counts, adjacent, linked
 
 
 @compiled
@@ -277,7 +354,7 @@ def mean_smallest(difference: NDArray[np.float64], among: NDArray[np.bool_]) -> 
     Parameters
     ----------
     difference : ndarray of shape (N, N), float64
-        Differences of all pairs.
+        Differences of all pairs, symmetric.
     among : ndarray of shape (N, N), bool
         Which pairs count.
 
@@ -287,11 +364,13 @@ def mean_smallest(difference: NDArray[np.float64], among: NDArray[np.bool_]) -> 
         The mean; one that has no others adds 0 to it.
     """
     count, total = len(difference), 0.0
-    for i in range(count):
-        smallest = np.inf
+    smallest = np.full(count, np.inf)
+    for i in range(count):  # of all columns at once, by vector instructions
+        row, counts = difference[i], among[i]
         for j in range(count):
-            if among[i, j] and difference[i, j] < smallest:
-                smallest = difference[i, j]
-        if smallest < np.inf:  # not so for a single superpixel
-            total += smallest
+            value = row[j] if counts[j] else np.inf
+            smallest[j] = min(value, smallest[j])
+    for value in smallest:
+        if value < np.inf:  # not so for a single superpixel
+            total += value
     return total / count

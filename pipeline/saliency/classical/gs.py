@@ -51,7 +51,7 @@ def gs_values(graph: ColorGraph, parameters: GsParameters) -> NDArray[np.float64
         Saliency stretched to [0, 1], or all 0.
     """
     background = background_superpixels(graph, parameters)
-    distance = distance_from(graph.cost, graph.linked, background)
+    distance = distance_from(graph.difference, graph.linked, graph.clip, background)
     top = max(1, int(parameters.top_superpixels * len(distance) + 0.5))
     full = np.sort(distance)[-top]
     if full > 0:

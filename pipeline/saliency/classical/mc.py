@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.saliency.classical.color import mc_color
-from dilo.pipeline.saliency.classical.graph import link_weights
+from dilo.pipeline.saliency.classical.graph import at_pairs, link_weights, pairs_of, symmetric
 from dilo.pipeline.saliency.classical.linear import solve
 from dilo.pipeline.saliency.classical.regions import two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import Superpixels, segment
@@ -161,13 +161,16 @@ def absorbed_times(
     (D - W) y = D u, whose matrix is symmetric; both right-hand sides share the work.
     """
     total = degree + weights[absorbing].sum(axis=0)  # affinities are symmetric
-    matrix = -weights
-    matrix[~chain], matrix[:, ~chain] = 0.0, 0.0  # who has left is waited for by nobody
-    np.fill_diagonal(matrix, np.where(chain, total - weights.diagonal(), 1.0))
+    pairs = pairs_of(weights > 0)
+    still = chain[pairs].all(axis=1)  # who has left is waited for by nobody
     rarity = 1 / degree
     equal_steps = np.where(chain, total, 0.0)
     time = solve(
-        matrix, np.stack([equal_steps, equal_steps * (rarity / rarity[chain].sum())], axis=1)
+        np.where(chain, total - weights.diagonal(), 1.0),
+        pairs[still],
+        -at_pairs(weights, pairs[still]),
+        np.stack([equal_steps, equal_steps * (rarity / rarity[chain].sum())], axis=1),
+        absorbing,
     )
     return stretch(time[chain, 0]), stretch(time[chain, 1])
 
@@ -240,9 +243,10 @@ def affinity(
     ----------
     Jiang et al., ICCV 2013, equation 5; stretch and floor are the released code's.
     """
-    weights = link_weights(color, linked, parameters.affinity_decay)
-    if weights is None:
+    pairs = pairs_of(linked)
+    links = link_weights(color, pairs, parameters.affinity_decay)
+    if links is None:
         return None
-    weights += parameters.affinity_floor * linked
+    weights = symmetric(pairs, links + parameters.affinity_floor, len(linked))
     np.fill_diagonal(weights, 1.0)
     return weights

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.saliency.classical.color import rgb_to_lab
-from dilo.pipeline.saliency.classical.graph import link_weights
+from dilo.pipeline.saliency.classical.graph import link_weights, node_sums, pairs_of
 from dilo.pipeline.saliency.classical.linear import solve
 from dilo.pipeline.saliency.classical.regions import two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import Superpixels, segment
@@ -91,11 +91,17 @@ def ranking_matrix(
     boundary = superpixels.on_boundary(1)
     steps = superpixels.neighbors() | np.logical_and.outer(boundary, boundary)
     np.fill_diagonal(steps, False)
-    linked = two_hop_neighbors(steps)
-    weights = link_weights(rgb_to_lab(superpixels.rgb), linked, parameters.manifold_decay)
+    pairs = pairs_of(two_hop_neighbors(steps))
+    weights = link_weights(rgb_to_lab(superpixels.rgb), pairs, parameters.manifold_decay)
     if weights is None:
         return None
-    matrix = np.diag(weights.sum(axis=1)) - parameters.manifold_reach * weights
-    ranking: NDArray[np.float64] = solve(matrix, np.eye(len(matrix)))
+    count = len(superpixels)
+    ranking: NDArray[np.float64] = solve(
+        node_sums(pairs, weights, count),
+        pairs,
+        -parameters.manifold_reach * weights,
+        np.eye(count),
+        boundary,
+    )
     np.fill_diagonal(ranking, 0.0)
     return ranking

@@ -8,44 +8,64 @@ from dilo.pipeline.common.compiled import compiled
 
 @compiled
 def shortest_paths(
-    cost: NDArray[np.float64], linked: NDArray[np.bool_], limit: float
-) -> NDArray[np.float64]:
+    difference: NDArray[np.float64], linked: NDArray[np.bool_], clip: float, limit: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the cost of the cheapest path between all pairs of nodes.
 
     Nodes that a path costing nothing joins are as far from everything: they become one
-    first, which leaves a fraction of them to Floyd and Warshall's cubic loops.
+    first, a group, which leaves a fraction of them to Floyd and Warshall's cubic loops.
 
     Parameters
     ----------
-    cost : ndarray of shape (N, N), float64
-        Symmetric cost of each link, at least 0.
+    difference : ndarray of shape (N, N), float64
+        Symmetric differences; a link costs its own less the clip, but never less than nothing.
     linked : ndarray of shape (N, N), bool
         Symmetric: which pairs are linked.
+    clip : float
+        The difference that costs nothing.
     limit : float
         Paths that cost more are of no interest.
 
     Returns
     -------
-    ndarray of shape (N, N), float64
-        Symmetric, 0 on the diagonal. Exact where at most `limit`, and elsewhere some number
-        above it; ``inf`` where no path leads.
+    ndarray of shape (N,), int64
+        The group of each node, 0 to G - 1.
+    ndarray of shape (G, G), float64
+        Symmetric cost between groups, 0 on the diagonal. Exact where at most `limit`, and
+        elsewhere some number above it; ``inf`` where no path leads.
 
     References
     ----------
     R. W. Floyd, "Algorithm 97: Shortest Path", Communications of the ACM 5(6), 1962.
     """
-    node, count = _zero_cost_groups(cost, linked)
+    neighbors, degree = _neighbor_lists(linked)
+    group, count = _zero_cost_groups(difference, clip, neighbors, degree)
     between = np.full((count, count), np.inf)
-    for i in range(len(cost)):
-        for j in range(len(cost)):
-            if linked[i, j] and cost[i, j] < between[node[i], node[j]]:
-                between[node[i], node[j]] = cost[i, j]
+    for i in range(len(group)):
+        row = between[group[i]]
+        for j in neighbors[i, : degree[i]]:
+            row[group[j]] = min(row[group[j]], max(difference[i, j] - clip, 0.0))
     _relax(between, limit)
-    distance = np.empty_like(cost)
-    for i in range(len(cost)):
-        for j in range(len(cost)):
-            distance[i, j] = between[node[i], node[j]]
-    return distance
+    return group, between
+
+
+@compiled
+def _neighbor_lists(
+    linked: NDArray[np.bool_],
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """List each node's neighbours, and count them."""
+    size = len(linked)
+    neighbors = np.empty((size, size), np.int32)
+    degree = np.zeros(size, np.int64)
+    for i in range(size):
+        end = 0
+        for j in range(size):
+            neighbors[i, end] = j  # overwritten by the next, unless it is one
+            end += linked[i, j]
+            if end == size:
+                break
+        degree[i] = end
+    return neighbors, degree
 
 
 @compiled
@@ -67,16 +87,21 @@ def _relax(between: NDArray[np.float64], limit: float) -> None:
 
 @compiled
 def distance_from(
-    cost: NDArray[np.float64], linked: NDArray[np.bool_], sources: NDArray[np.bool_]
+    difference: NDArray[np.float64],
+    linked: NDArray[np.bool_],
+    clip: float,
+    sources: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Find the cost of the cheapest path from the nearest of some nodes to every node.
 
     Parameters
     ----------
-    cost : ndarray of shape (N, N), float64
-        Symmetric cost of each link, at least 0.
+    difference : ndarray of shape (N, N), float64
+        Symmetric differences; a link costs its own less the clip, but never less than nothing.
     linked : ndarray of shape (N, N), bool
         Symmetric: which pairs are linked.
+    clip : float
+        The difference that costs nothing.
     sources : ndarray of shape (N,), bool
         Where a path may start.
 
@@ -91,40 +116,44 @@ def distance_from(
     1959.
     """
     distance = np.where(sources, 0.0, np.inf)
-    waiting = np.ones(len(cost), np.bool_)
-    for _ in range(len(cost)):
+    waiting = np.ones(len(sources), np.bool_)
+    for _ in range(len(sources)):
         nearest, shortest = -1, np.inf
-        for node in range(len(cost)):
+        for node in range(len(sources)):
             if waiting[node] and distance[node] < shortest:
                 nearest, shortest = node, distance[node]
         if nearest < 0:
             break
         waiting[nearest] = False
-        for node in range(len(cost)):
+        for node in range(len(sources)):
             if linked[nearest, node]:
-                distance[node] = min(distance[node], shortest + cost[nearest, node])
+                cost = max(difference[nearest, node] - clip, 0.0)
+                distance[node] = min(distance[node], shortest + cost)
     return distance
 
 
 @compiled
 def _zero_cost_groups(
-    cost: NDArray[np.float64], linked: NDArray[np.bool_]
+    difference: NDArray[np.float64],
+    clip: float,
+    neighbors: NDArray[np.int32],
+    degree: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], int]:
     """Find the groups of nodes that links costing nothing join: each node's, and how many."""
-    size = len(cost)
-    node = np.full(size, -1)
+    size = len(difference)
+    group = np.full(size, -1)
     pending = np.empty(size, np.int64)
     count = 0
     for first in range(size):
-        if node[first] >= 0:
+        if group[first] >= 0:
             continue
-        node[first], pending[0], waiting = count, first, 1
+        group[first], pending[0], waiting = count, first, 1
         while waiting:
             waiting -= 1
             i = pending[waiting]
-            for j in range(size):
-                if node[j] < 0 and linked[i, j] and cost[i, j] == 0:
-                    node[j], pending[waiting] = count, j
+            for j in neighbors[i, : degree[i]]:
+                if group[j] < 0 and difference[i, j] <= clip:
+                    group[j], pending[waiting] = count, j
                     waiting += 1
         count += 1
-    return node, count
+    return group, count

@@ -8,16 +8,21 @@ from numpy.typing import NDArray
 from dilo.pipeline.common.compiled import compiled
 from dilo.pipeline.saliency.classical.graph import (
     ColorGraph,
+    at_pairs,
     color_graph,
     gaussian_weight,
     mean_smallest,
-    pairwise_distance,
+    node_sums,
+    pairs_of,
 )
 from dilo.pipeline.saliency.classical.linear import solve
 from dilo.pipeline.saliency.classical.paths import shortest_paths
 from dilo.pipeline.saliency.classical.superpixels import segment
 from dilo.pipeline.saliency.parameters import RbdParameters
 from dilo.pipeline.saliency.values import otsu_threshold, stretch
+
+#: The exponent of a Gaussian at three sigma, where it ends, and one that is beyond.
+_END, _FAR = -4.5, -8.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def color_sigmas(
     ``EstimateDynamicParas`` in the released code of Zhu et al., CVPR 2014.
     """
     one_step = mean_smallest(difference, adjacent)
-    pairs = np.sort(_pair_values(difference, adjacent))
+    pairs = np.sort(at_pairs(difference, pairs_of(adjacent)))
     count = int(parameters.top_pairs * len(pairs) + 0.5)
     # Under 50 pairs the share is none of them, and bounds nothing.
     top = float(pairs[-count:].mean()) if count else np.inf
@@ -69,19 +74,6 @@ def color_sigmas(
         geodesic=max(low, min(high, 3 * one_step, top / 10)),
         neighbor=min(3 * one_step, 0.2 * top, parameters.neighbor_sigma),
     )
-
-
-@compiled
-def _pair_values(difference: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """List the differences of the pairs in a symmetric relation, each once."""
-    count, end = len(difference), 0
-    pairs = np.empty(count * (count - 1) // 2)
-    for i in range(count):
-        for j in range(i):
-            if among[i, j]:
-                pairs[end] = difference[i, j]
-                end += 1
-    return pairs[:end]
 
 
 def rbd(image: NDArray[np.uint8], parameters: RbdParameters) -> NDArray[np.float64]:
@@ -126,8 +118,10 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     """
     sigmas = color_sigmas(graph.difference, graph.adjacent, parameters)
     # No weight reaches further than three sigma.
-    geodesic = shortest_paths(graph.cost, graph.linked, 3 * sigmas.geodesic)
-    connectivity = boundary_connectivity(geodesic, graph.on_boundary, sigma=sigmas.geodesic)
+    group, geodesic = shortest_paths(
+        graph.difference, graph.linked, graph.clip, 3 * sigmas.geodesic
+    )
+    connectivity = boundary_connectivity(group, geodesic, graph.on_boundary, sigma=sigmas.geodesic)
     probability = background_probability(connectivity, sigma=parameters.connectivity_sigma)
     weight = np.where(
         connectivity > parameters.certain_connectivity, parameters.certain_weight, probability
@@ -135,21 +129,28 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     contrast = background_weighted_contrast(
         graph.difference, graph.position, probability, sigma=parameters.position_sigma
     )
-    smoothness = gaussian_weight(graph.difference, sigmas.neighbor)
-    smoothness *= graph.near | graph.linked
-    smoothness += parameters.adjacency_weight * graph.counts
-    return stretch(optimize(contrast, parameters.background_factor * weight, smoothness))
+    pairs = pairs_of(graph.near | graph.linked)
+    smoothness = gaussian_weight(at_pairs(graph.difference, pairs), sigmas.neighbor)
+    smoothness += parameters.adjacency_weight * graph.counts[pairs[:, 0], pairs[:, 1]]
+    background = parameters.background_factor * weight
+    return stretch(optimize(contrast, background, pairs, smoothness, graph.on_boundary))
 
 
 def boundary_connectivity(
-    geodesic: NDArray[np.float64], on_boundary: NDArray[np.bool_], *, sigma: float
+    group: NDArray[np.int64],
+    geodesic: NDArray[np.float64],
+    on_boundary: NDArray[np.bool_],
+    *,
+    sigma: float,
 ) -> NDArray[np.float64]:
     """Measure how much of a superpixel's surroundings is the image's boundary.
 
     Parameters
     ----------
-    geodesic : ndarray of shape (N, N), float64
-        Shortest-path colour distance, in CIELAB units.
+    group : ndarray of shape (N,), int64
+        Group of each superpixel, 0 to G - 1; those of one group are as far from everything.
+    geodesic : ndarray of shape (G, G), float64
+        Shortest-path colour distance between groups, in CIELAB units.
     on_boundary : ndarray of shape (N,), bool
         Whether the superpixel is in the boundary.
     sigma : float
@@ -166,9 +167,11 @@ def boundary_connectivity(
     Zhu et al., CVPR 2014, equations 2 to 5.
     """
     reach = gaussian_weight(geodesic, sigma)
-    connectivity: NDArray[np.float64] = reach[on_boundary].sum(axis=0)  # reach is symmetric
-    connectivity /= np.sqrt(reach.sum(axis=1))
-    return connectivity
+    members = np.bincount(group, minlength=len(geodesic))
+    at_boundary = np.bincount(group, on_boundary, minlength=len(geodesic))
+    area = (reach * members).sum(axis=1)
+    connectivity: NDArray[np.float64] = (reach * at_boundary).sum(axis=1) / np.sqrt(area)
+    return connectivity[group]
 
 
 def background_probability(
@@ -224,17 +227,56 @@ def background_weighted_contrast(
     ----------
     Zhu et al., CVPR 2014, equation 7; stretch and threshold are the released code's.
     """
-    closeness = gaussian_weight(pairwise_distance(position), sigma)
-    closeness *= difference
-    closeness *= probability
-    contrast = stretch(closeness.sum(axis=1))
+    exponent = _exponents(position, sigma)
+    total = _weighted_sums(difference, np.exp(exponent), exponent, probability)
+    contrast = stretch(total)
     return np.where(contrast < otsu_threshold(contrast), 0.0, contrast)
+
+
+@compiled
+def _exponents(position: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Compute the exponents of the Gaussian weights of all pairs, each once, row by row."""
+    count, end = len(position), 0
+    rows, columns = position[:, 0].copy(), position[:, 1].copy()
+    exponent = np.empty(count * (count - 1) // 2)
+    factor = -0.5 / (sigma * sigma)
+    for i in range(count):
+        pairs = exponent[end : end + i]
+        for j in range(i):
+            down, right = rows[j] - rows[i], columns[j] - columns[i]
+            pairs[j] = max(factor * (down * down + right * right), _FAR)  # exp is slow on extremes
+        end += i
+    return exponent
+
+
+@compiled
+def _weighted_sums(
+    difference: NDArray[np.float64],
+    closeness: NDArray[np.float64],
+    exponent: NDArray[np.float64],
+    probability: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sum each superpixel's differences to the others within three sigma of it, weighted."""
+    count, end = len(difference), 0
+    total, weighted = np.zeros(count), np.empty(count)
+    for i in range(count):
+        row, weight, power = difference[i], closeness[end : end + i], exponent[end : end + i]
+        for j in range(i):
+            value = weight[j] * row[j] if power[j] >= _END else 0.0
+            total[j] += value * probability[i]
+            weighted[j] = value * probability[j]
+        for j in range(i):
+            total[i] += weighted[j]
+        end += i
+    return total
 
 
 def optimize(
     foreground: NDArray[np.float64],
     background: NDArray[np.float64],
+    pairs: NDArray[np.int32],
     smoothness: NDArray[np.float64],
+    on_boundary: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Find the saliency that best fits foreground, background and smoothness at once.
 
@@ -244,8 +286,12 @@ def optimize(
         Weights that pull a superpixel to 1.
     background : ndarray of shape (N,), float64
         Weights that pull a superpixel to 0.
-    smoothness : ndarray of shape (N, N), float64
-        Symmetric weights that pull two superpixels together; the diagonal has no effect.
+    pairs : ndarray of shape (P, 2), int32
+        Superpixels that are pulled together, as `pairs_of` lists them.
+    smoothness : ndarray of shape (P,), float64
+        How strongly, pair by pair.
+    on_boundary : ndarray of shape (N,), bool
+        Superpixels that pull many others, and so are best eliminated last; of no effect else.
 
     Returns
     -------
@@ -261,11 +307,9 @@ def optimize(
     ----------
     Zhu et al., CVPR 2014, equation 9.
     """
-    matrix = -smoothness
-    np.fill_diagonal(matrix, 0.0)
-    np.fill_diagonal(matrix, background + foreground - matrix.sum(axis=0))
+    diagonal = background + foreground + node_sums(pairs, smoothness, len(foreground))
     try:
-        return solve(matrix, foreground[:, np.newaxis])[:, 0]
+        return solve(diagonal, pairs, -smoothness, foreground[:, np.newaxis], on_boundary)[:, 0]
     except ValueError as error:
         raise ValueError(
             "background must be positive somewhere in each connected part, got zeros"

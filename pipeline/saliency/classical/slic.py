@@ -1,5 +1,7 @@
 """SLIC superpixels, compiled: k-means of colour and place round the seeds of a grid."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -118,26 +120,17 @@ def _move(
 ) -> None:
     """Move each centre to the mean of its pixels; one without pixels stays."""
     height, width = labels.shape
-    sums = np.zeros((len(centers), 6))
+    sums = np.zeros((len(centers) + 1, 6))  # the last for pixels in nobody's reach, label -1
     for r in range(height):
-        c = 0
-        while c < width:  # a run of one label at a time
-            k = labels[r, c]
-            light, a, b, x, n = 0.0, 0.0, 0.0, 0, 0
-            while c < width and labels[r, c] == k:
-                light += lab[0, r, c]
-                a += lab[1, r, c]
-                b += lab[2, r, c]
-                x += c
-                n += 1
-                c += 1
-            if k >= 0:
-                sums[k, 0] += light
-                sums[k, 1] += a
-                sums[k, 2] += b
-                sums[k, 3] += r * n
-                sums[k, 4] += x
-                sums[k, 5] += n
+        light, a, b, label = lab[0, r], lab[1, r], lab[2, r], labels[r]
+        for c in range(width):
+            total = sums[label[c]]
+            total[0] += light[c]
+            total[1] += a[c]
+            total[2] += b[c]
+            total[3] += r
+            total[4] += c
+            total[5] += 1
     for k in range(len(centers)):
         if sums[k, 5] > 0:
             for i in range(5):
@@ -171,70 +164,146 @@ def enforce_connectivity(labels: NDArray[np.int32], smallest: int) -> NDArray[np
 @compiled
 def _merge_small_parts(labels: NDArray[np.int32], smallest: int) -> tuple[NDArray[np.int32], bool]:
     """Let each part that is too small join a neighbour; also return whether one is left to."""
-    height, width = labels.shape
-    # A border that belongs to nothing spares every look at a neighbour a test for the edge.
-    padded = np.full((height + 2, width + 2), -2, np.int32)
-    padded[1:-1, 1:-1] = labels
-    parts, order, starts = _parts(padded.ravel(), width + 2)
-    sides = (-1, 1, -width - 2, width + 2)
-    size = np.diff(starts)
+    starts, part_of_run, size = _parts(labels)
     joined = np.arange(len(size))
+    if size.min() < smallest:
+        parts = _painted(labels.shape, starts, part_of_run)
+        _join_small_parts(parts, starts, part_of_run, size, smallest, joined)
+    roots = joined == np.arange(len(joined))
+    unfinished = roots.sum() > 1 and size[roots].min() < smallest
+    return _painted(labels.shape, starts, _renumber(joined)[part_of_run]), unfinished
+
+
+@compiled
+def _join_small_parts(
+    parts: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    part_of_run: NDArray[np.int64],
+    size: NDArray[np.int64],
+    smallest: int,
+    joined: NDArray[np.int64],
+) -> None:
+    """Note in `joined` what each part that is too small becomes a part of, and add their sizes."""
+    height, width = parts.shape
+    # A border that belongs to nothing spares every look at a neighbour a test for the edge.
+    padded = np.full((height + 2, width + 2), -1, np.int32)
+    padded[1:-1, 1:-1] = parts
+    flat = padded.ravel()
+    first_run, next_run = _run_lists(part_of_run, len(size))
     border = np.zeros(len(size), np.int64)
+    beside = np.empty(4 * smallest, np.int64)  # of each side of each pixel, what lies there
     for part in range(len(size)):
         root = _root(joined, part)
         if size[root] >= smallest:
             continue
-        pixels = order[starts[part] : starts[part + 1]]
-        for pixel in pixels:
-            for side in sides:
-                if parts[pixel + side] >= 0:
-                    border[_root(joined, parts[pixel + side])] += 1
+        end, run = 0, first_run[part]
+        while run >= 0:
+            for pixel in range(starts[run], starts[run + 1]):
+                here = pixel + 2 * (pixel // width) + width + 3  # inside the border
+                for side in (-1, 1, -width - 2, width + 2):
+                    if flat[here + side] >= 0:
+                        beside[end] = _root(joined, flat[here + side])
+                        border[beside[end]] += 1
+                        end += 1
+            run = next_run[run]
         border[root] = 0
         best, longest = -1, 0
-        for pixel in pixels:  # once more, which also leaves the counts at 0 for the next part
-            for side in sides:
-                if parts[pixel + side] < 0:
-                    continue
-                other = _root(joined, parts[pixel + side])
-                length = border[other]
-                border[other] = 0
-                if length > longest or (length == longest > 0 and other < best):
-                    best, longest = other, length
+        for other in beside[:end]:
+            length = border[other]
+            border[other] = 0  # which also leaves the counts at 0 for the next part
+            if length > longest or (length == longest > 0 and other < best):
+                best, longest = other, length
         if best >= 0:
             joined[root] = best
             size[best] += size[root]
-    roots = joined == np.arange(len(joined))
-    unfinished = roots.sum() > 1 and size[roots].min() < smallest
-    return _renumber(parts.reshape(height + 2, width + 2)[1:-1, 1:-1], joined), unfinished
 
 
 @compiled
 def _parts(
-    labels: NDArray[np.int32], stride: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Count off the connected parts; list their pixels, one part after the other."""
-    parts = np.full(len(labels), -1, np.int32)
-    order = np.empty(len(labels), np.int32)
-    starts = np.empty(len(labels) + 1, np.int64)
-    count, end = 0, 0
-    for first in range(len(labels)):
-        label = labels[first]
-        if parts[first] >= 0 or label == -2:
-            continue
-        starts[count] = end
-        parts[first], order[end] = count, first
-        current, end = end, end + 1
-        while current < end:
-            pixel = order[current]
-            current += 1
-            for side in (-1, 1, -stride, stride):
-                other = pixel + side
-                if labels[other] == label and parts[other] < 0:
-                    parts[other], order[end] = count, other
-                    end += 1
-        count += 1
-    starts[count] = end
-    return parts, order, starts[: count + 1]
+    labels: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Count off the connected parts in the order of their first pixels.
+
+    Returns where the runs of one label begin, pixel by pixel and row by row, and at last the
+    number of pixels; the part of each run; and the pixels of each part.
+    """
+    height, width = labels.shape
+    starts = np.empty(height * width + 1, np.int64)
+    joined = np.empty(height * width, np.int64)
+    count, above = 0, 0  # runs, and the first one in the row above that reaches to here
+    for r in range(height):
+        row = labels[r]
+        last_row, first = above, count
+        for c in range(width):
+            if c == 0 or row[c] != row[c - 1]:
+                starts[count], joined[count] = r * width + c, count
+                count += 1
+        if r > 0:
+            _join_rows(labels[r - 1], row, starts, joined, last_row, first, count)
+        above = first
+    starts[count] = height * width
+    part_of_run, size = np.empty(count, np.int64), np.zeros(count, np.int64)
+    parts = 0
+    for run in range(count):
+        root = _root(joined, run)
+        if root == run:
+            part_of_run[run] = parts
+            parts += 1
+        else:
+            part_of_run[run] = part_of_run[root]
+        size[part_of_run[run]] += starts[run + 1] - starts[run]
+    return starts[: count + 1], part_of_run, size[:parts]
+
+
+@compiled
+def _join_rows(
+    above: NDArray[np.int32],
+    row: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    joined: NDArray[np.int64],
+    upper: int,
+    first: int,
+    end: int,
+) -> None:
+    """Join the runs of a row, `first` to `end`, with those above, from `upper` on, of one label."""
+    width = len(row)
+    base = starts[first]
+    run = first
+    while upper < first and run < end:
+        upper_end = starts[upper + 1] - base + width  # in columns, as the next
+        run_end = starts[run + 1] - base if run + 1 < end else width
+        if above[upper_end - 1] == row[run_end - 1]:
+            one, other = _root(joined, upper), _root(joined, run)
+            joined[max(one, other)] = min(one, other)
+        if upper_end <= run_end:
+            upper += 1
+        if run_end <= upper_end:
+            run += 1
+
+
+@compiled
+def _painted(
+    shape: tuple[int, int], starts: NDArray[np.int64], values: NDArray[Any]
+) -> NDArray[np.int32]:
+    """Give each pixel the value of its run."""
+    pixels = np.empty(shape[0] * shape[1], np.int32)
+    for run in range(len(values)):
+        value = values[run]
+        for pixel in range(starts[run], starts[run + 1]):
+            pixels[pixel] = value
+    return pixels.reshape(shape)
+
+
+@compiled
+def _run_lists(
+    part_of_run: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Chain the runs of each part: its first one, and the next after each, or -1."""
+    first_run, next_run = np.full(count, -1), np.empty(len(part_of_run), np.int64)
+    for run in range(len(part_of_run) - 1, -1, -1):
+        next_run[run] = first_run[part_of_run[run]]
+        first_run[part_of_run[run]] = run
+    return first_run, next_run
 
 
 @compiled
@@ -247,9 +316,9 @@ def _root(joined: NDArray[np.int64], part: int) -> int:
 
 
 @compiled
-def _renumber(parts: NDArray[np.int32], joined: NDArray[np.int64]) -> NDArray[np.int32]:
+def _renumber(joined: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count off what parts have become, in the order of first pixels, which is theirs."""
-    number = np.full(len(joined), -1, np.int32)
+    number = np.full(len(joined), -1)
     count = 0
     for part in range(len(joined)):
         root = _root(joined, part)
@@ -257,8 +326,4 @@ def _renumber(parts: NDArray[np.int32], joined: NDArray[np.int64]) -> NDArray[np
             number[root] = count
             count += 1
         number[part] = number[root]
-    labels = np.empty(parts.shape, np.int32)
-    for row in range(parts.shape[0]):
-        for column in range(parts.shape[1]):
-            labels[row, column] = number[parts[row, column]]
-    return labels
+    return number

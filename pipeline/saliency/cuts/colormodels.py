@@ -80,25 +80,34 @@ def likelihood(pixels: NDArray[np.float64], model: NDArray[np.float64]) -> NDArr
     covariances = covariances + np.where(flat, _NOISE, 0.0)[:, None, None] * np.eye(3)
     whitening = np.linalg.inv(np.linalg.cholesky(covariances))
     factors = weights[used] * np.linalg.det(whitening)
-    return _mixture(pixels, means.reshape(-1, 3)[used], whitening, factors)
+    exponents = _exponents(pixels, means.reshape(-1, 3)[used], whitening)
+    np.exp(exponents, out=exponents)
+    return _weighted_sum(factors, exponents)
 
 
 @compiled
-def _mixture(
-    pixels: NDArray[np.float64],
-    means: NDArray[np.float64],
-    whitening: NDArray[np.float64],
-    factors: NDArray[np.float64],
+def _exponents(
+    pixels: NDArray[np.float64], means: NDArray[np.float64], whitening: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sum Gaussians, each given by its mean, the triangle that whitens it, and its factor."""
-    likelihood = np.zeros(len(pixels))
-    for i in range(len(pixels)):
-        for k in range(len(means)):
-            distance = 0.0
-            for row in range(3):
-                white = 0.0
-                for column in range(row + 1):
-                    white += whitening[k, row, column] * (pixels[i, column] - means[k, column])
-                distance += white * white
-            likelihood[i] += factors[k] * np.exp(-0.5 * distance)
-    return likelihood
+    """Compute the exponents of Gaussians, a row each, given by means and whitening triangles."""
+    exponents = np.empty((len(means), len(pixels)))
+    for k in range(len(means)):
+        row, mean, triangle = exponents[k], means[k], whitening[k]
+        for i in range(len(pixels)):
+            red, green = pixels[i, 0] - mean[0], pixels[i, 1] - mean[1]
+            blue = pixels[i, 2] - mean[2]
+            first = triangle[0, 0] * red
+            second = triangle[1, 0] * red + triangle[1, 1] * green
+            third = triangle[2, 0] * red + triangle[2, 1] * green + triangle[2, 2] * blue
+            row[i] = -0.5 * (first * first + second * second + third * third)
+    return exponents
+
+
+@compiled
+def _weighted_sum(factors: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum rows, each times its factor."""
+    total = np.zeros(values.shape[1])
+    for k in range(len(values)):
+        for i in range(len(total)):
+            total[i] += factors[k] * values[k, i]
+    return total

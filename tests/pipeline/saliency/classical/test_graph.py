@@ -12,15 +12,18 @@ from support.graphs import color_graphs, load_golden, segmented_pictures
 
 from dilo.pipeline.saliency.classical.color import rgb_to_lab
 from dilo.pipeline.saliency.classical.graph import (
-    adjacency_counts,
+    at_pairs,
     color_graph,
     gaussian_weight,
     graph_of,
+    link_weights,
     mean_smallest,
+    node_sums,
+    pairs_of,
     pairwise_distance,
-    value_range,
+    symmetric,
 )
-from dilo.pipeline.saliency.classical.regions import contact_bits, two_hop_neighbors
+from dilo.pipeline.saliency.classical.regions import two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import describe, segment
 from dilo.pipeline.saliency.parameters import ColorGraphParameters
 
@@ -40,7 +43,7 @@ def test_adjacency_counts_the_two_ways_of_touching(picture):
         [1 if i == j else ((i, j) in before) + ((j, i) in before) for j in range(count)]
         for i in range(count)
     ]
-    assert_array_equal(adjacency_counts(contact_bits(labels, count)), expected)
+    assert_array_equal(graph_of(describe(*picture), band=1).counts, expected)
 
 
 @given(color_graphs())
@@ -54,11 +57,30 @@ def test_the_mean_smallest_difference_is_found_one_superpixel_at_a_time(graph):
 
 
 @given(color_graphs())
-def test_the_range_is_that_of_the_pairs_that_count(graph):
-    difference, among, _ = graph
-    chosen = [difference[i, j] for i, j in np.ndindex(*among.shape) if among[i, j]]
-    expected = (min(chosen, default=np.inf), max(chosen, default=-np.inf))
-    assert value_range(difference, among) == expected
+def test_pairs_are_listed_once_with_their_values_and_go_back_where_they_were(graph):
+    difference, adjacent, _ = graph
+    count = len(adjacent)
+    pairs = pairs_of(adjacent)
+    assert pairs.tolist() == [[i, j] for i in range(count) for j in range(i) if adjacent[i, j]]
+    values = at_pairs(difference, pairs)
+    assert_array_equal(symmetric(pairs, values, count), np.where(adjacent, difference, 0))
+    assert_allclose(
+        node_sums(pairs, values, count), (difference * adjacent).sum(axis=0), rtol=1e-12
+    )
+    assert_array_equal(pairs_of(adjacent | np.eye(count, dtype=bool)), pairs)
+
+
+@given(color_graphs(), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1.0, 10.0]))
+def test_links_weigh_the_less_the_less_alike_their_ends(graph, seed, decay):
+    color = np.random.default_rng(seed).random((len(graph[1]), 3))
+    pairs = pairs_of(graph[1])
+    apart = [math.dist(color[i], color[j]) for i, j in pairs]
+    found = link_weights(color, pairs, decay)
+    assert (found is None) == (len(apart) < 2)
+    if found is not None:
+        low, high = min(apart), max(apart)
+        expected = [math.exp(-decay * (d - low) / (high - low)) for d in apart]
+        assert_allclose(found, expected, rtol=1e-12)
 
 
 @given(st.lists(st.floats(0, 100), min_size=1), st.sampled_from([0.0, 1e-200, 0.4, 10.0]))
@@ -93,9 +115,8 @@ def test_the_graph_holds_what_its_steps_give(picture, band):
     graph = graph_of(superpixels, band=band)
     count = len(superpixels)
     lab = rgb_to_lab(superpixels.rgb)
-    counts = adjacency_counts(contact_bits(superpixels.labels, count))
+    counts = graph.counts
     boundary = superpixels.on_boundary(band)
-    assert_array_equal(graph.counts, counts)
     assert_array_equal(graph.on_boundary, boundary)
     assert_array_equal(graph.position, superpixels.position)
     for i, j in itertools.product(range(count), repeat=2):
@@ -105,8 +126,6 @@ def test_the_graph_holds_what_its_steps_give(picture, band):
         assert graph.linked[i, j] == (touch or (i != j and boundary[i] and boundary[j]))
         apart = math.dist(lab[i], lab[j])
         assert math.isclose(graph.difference[i, j], apart, rel_tol=1e-12, abs_tol=1e-9)
-        cost = max(0, graph.difference[i, j] - graph.clip)
-        assert graph.cost[i, j] == cost
     adjacent = (counts > 0) & ~np.eye(count, dtype=bool)
     assert_array_equal(graph.adjacent, adjacent)
     assert graph.clip == mean_smallest(graph.difference, graph.near)

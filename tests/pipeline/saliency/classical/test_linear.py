@@ -9,6 +9,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from dilo.pipeline.saliency.classical.linear import solve
 
 
+def _solve(matrix, right, last=None):
+    """Solve by the entries of the lower half that are not 0."""
+    pairs = np.argwhere(np.tril(matrix, -1)).astype(np.int32)
+    return solve(np.diag(matrix).copy(), pairs, matrix[tuple(pairs.T)], right, last)
+
+
 def _definite(size, seed, density=1.0):
     """Make a symmetric positive definite matrix, as a graph's: much of it 0 if so asked."""
     rng = np.random.default_rng(seed)
@@ -24,7 +30,9 @@ def test_the_solution_is_lapack_s_for_any_size(density):
         matrix = _definite(size, size, density)
         right = np.random.default_rng(0).normal(size=(size, 1 + size % 3))
         before, wanted = matrix.copy(), right.copy()
-        assert_allclose(solve(matrix, right), np.linalg.solve(matrix, right), rtol=1e-9, atol=1e-12)
+        assert_allclose(
+            _solve(matrix, right), np.linalg.solve(matrix, right), rtol=1e-9, atol=1e-12
+        )
         assert_array_equal(matrix, before)
         assert_array_equal(right, wanted)
 
@@ -35,7 +43,7 @@ def test_a_matrix_without_the_signs_of_a_graph_s_is_solved_too(size, sides, seed
     root = rng.normal(size=(size, size))
     matrix = root @ root.T + 0.1 * np.eye(size)
     right = rng.normal(size=(size, sides))
-    found = solve(matrix, right)
+    found = _solve(matrix, right)
     assert_allclose(matrix @ found, right, atol=1e-9)
     assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-8, atol=1e-9)
 
@@ -43,15 +51,19 @@ def test_a_matrix_without_the_signs_of_a_graph_s_is_solved_too(size, sides, seed
 @pytest.mark.parametrize("size", [1, 4, 7, 180])
 def test_the_identity_on_the_right_gives_the_inverse(size):
     matrix = _definite(size, 1, 0.2)
-    assert_allclose(solve(matrix, np.eye(size)), np.linalg.inv(matrix), atol=1e-11)
+    assert_allclose(_solve(matrix, np.eye(size)), np.linalg.inv(matrix), atol=1e-11)
 
 
-def test_only_the_upper_half_takes_part():
-    matrix = _definite(9, 3)
-    right = np.ones((9, 2))
-    assert_array_equal(
-        solve(np.triu(matrix) + np.tril(np.full((9, 9), np.nan), -1), right), solve(matrix, right)
-    )
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 60])
+def test_it_does_not_matter_which_half_is_given_or_who_comes_last(size):
+    matrix = _definite(size, 3, 0.2)
+    right = np.random.default_rng(1).normal(size=(size, 2))
+    expected = np.linalg.solve(matrix, right)
+    pairs = np.argwhere(np.triu(matrix, 1)).astype(np.int32)
+    upper = solve(np.diag(matrix).copy(), pairs, matrix[tuple(pairs.T)], right)
+    assert_allclose(upper, expected, rtol=1e-9, atol=1e-12)
+    for last in (np.zeros(size, bool), np.ones(size, bool), right[:, 0] > 0):
+        assert_allclose(_solve(matrix, right, last), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 5, 11])
@@ -61,9 +73,9 @@ def test_a_matrix_that_is_not_positive_definite_is_refused(size, value):
         matrix = np.eye(size)
         matrix[place, place] = value
         with pytest.raises(ValueError, match="must be positive definite, got one that is not"):
-            solve(matrix, np.ones((size, 1)))
+            _solve(matrix, np.ones((size, 1)))
 
 
 def test_a_singular_matrix_is_refused():
     with pytest.raises(ValueError, match="positive definite"):
-        solve(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.ones((2, 1)))
+        _solve(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.ones((2, 1)))

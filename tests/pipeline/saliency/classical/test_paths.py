@@ -27,6 +27,12 @@ def linked_costs(draw, least=0.0):
     return np.triu(cost) + np.triu(cost, 1).T, np.triu(linked) | np.triu(linked).T
 
 
+def _all_paths(cost, linked, limit, clip=0.0):
+    """Measure the paths between all pairs, each by its groups."""
+    group, between = shortest_paths(cost, linked, clip, limit)
+    return between[np.ix_(group, group)]
+
+
 def _literally(cost, linked):
     """Try all paths: by way of the first node, of the first two, ..."""
     count = len(cost)
@@ -42,7 +48,7 @@ def test_paths_up_to_the_limit_are_the_shortest_of_all(graph, limit):
     cost, linked = graph
     expected = _literally(cost, linked)
     before = cost.copy()
-    found = shortest_paths(cost, linked, limit)
+    found = _all_paths(cost, linked, limit)
     within = expected <= limit
     assert_allclose(found[within], expected[within], rtol=1e-12)
     assert (found[~within] > limit).all()
@@ -60,24 +66,36 @@ def test_distance_is_that_of_the_nearest_source(graph, seed):
         min((paths[i, j] for i in np.flatnonzero(sources)), default=np.inf)
         for j in range(len(cost))
     ]
-    assert_allclose(distance_from(cost, linked, sources), expected, rtol=1e-12)
+    assert_allclose(distance_from(cost, linked, 0.0, sources), expected, rtol=1e-12)
 
 
 @given(linked_costs(least=0.5), st.integers(0, 2**32 - 1))
 def test_both_are_scipy_s_where_each_link_costs_something(graph, seed):
     cost, linked = graph
     expected = csgraph.shortest_path(np.where(linked, cost, 0.0), directed=False)
-    assert_allclose(shortest_paths(cost, linked, np.inf), expected, rtol=1e-12)
+    assert_allclose(_all_paths(cost, linked, np.inf), expected, rtol=1e-12)
     sources = np.zeros(len(cost), bool)
     sources[seed % len(cost)] = True
-    assert_allclose(distance_from(cost, linked, sources), expected[sources][0], rtol=1e-12)
+    assert_allclose(distance_from(cost, linked, 0.0, sources), expected[sources][0], rtol=1e-12)
+
+
+@given(linked_costs(), st.sampled_from([1.0, 4.0]), st.integers(0, 2**32 - 1))
+def test_the_clip_is_taken_off_each_link(graph, clip, seed):
+    difference, linked = graph
+    cost = np.maximum(difference - clip, 0.0)
+    expected = _literally(cost, linked)
+    assert_allclose(_all_paths(difference, linked, np.inf, clip), expected, rtol=1e-12)
+    sources = np.zeros(len(cost), bool)
+    sources[seed % len(cost)] = True
+    found = distance_from(difference, linked, clip, sources)
+    assert_allclose(found, expected[sources][0], rtol=1e-12)
 
 
 def test_a_detour_that_costs_less_is_taken():
     cost = np.array([[0.0, 9.0, 1.0], [9.0, 0.0, 2.0], [1.0, 2.0, 0.0]])
     linked = ~np.eye(3, dtype=bool)
-    assert shortest_paths(cost, linked, 100.0)[0, 1] == 3
-    assert distance_from(cost, linked, np.array([True, False, False])).tolist() == [0, 3, 1]
+    assert _all_paths(cost, linked, 100.0)[0, 1] == 3
+    assert distance_from(cost, linked, 0.0, np.array([True, False, False])).tolist() == [0, 3, 1]
 
 
 @pytest.mark.parametrize("limit", [0.0, 5.0])
@@ -90,11 +108,12 @@ def test_nodes_that_free_links_join_are_one(limit):
         linked[i, j] = linked[j, i] = True
     groups = np.array([0, 0, 1, 1, 1])
     expected = 3 * (groups[:, np.newaxis] != groups)
-    assert_array_equal(shortest_paths(cost, linked, limit), expected)
+    assert_array_equal(_all_paths(cost, linked, limit), expected)
+    assert_array_equal(shortest_paths(cost, linked, 0.0, limit)[0], groups)
 
 
 def test_what_no_path_reaches_is_infinitely_far():
     cost, linked = np.ones((2, 2)), np.zeros((2, 2), bool)
-    assert shortest_paths(cost, linked, np.inf).tolist() == [[0, np.inf], [np.inf, 0]]
-    assert distance_from(cost, linked, np.array([True, False])).tolist() == [0, np.inf]
-    assert distance_from(cost, linked, np.array([False, False])).tolist() == [np.inf, np.inf]
+    assert _all_paths(cost, linked, np.inf).tolist() == [[0, np.inf], [np.inf, 0]]
+    assert distance_from(cost, linked, 0.0, np.array([True, False])).tolist() == [0, np.inf]
+    assert distance_from(cost, linked, 0.0, np.array([False, False])).tolist() == [np.inf, np.inf]

@@ -22,7 +22,7 @@ from support.graphs import (
 )
 
 from dilo.pipeline.saliency.classical.color import rgb_to_lab
-from dilo.pipeline.saliency.classical.graph import graph_of
+from dilo.pipeline.saliency.classical.graph import at_pairs, graph_of, pairs_of
 from dilo.pipeline.saliency.classical.paths import shortest_paths
 from dilo.pipeline.saliency.classical.rbd import (
     background_probability,
@@ -43,6 +43,11 @@ PARAMETERS = RbdParameters()
 
 def _values(superpixels: Superpixels, band: int = 1) -> np.ndarray:
     return rbd_values(graph_of(superpixels, band=band), PARAMETERS)
+
+
+def _optimize(foreground, background, smoothness, on_boundary):
+    pairs = pairs_of(smoothness > 0)
+    return optimize(foreground, background, pairs, at_pairs(smoothness, pairs), on_boundary)
 
 
 def _weight(distance, sigma):
@@ -85,7 +90,20 @@ def test_boundary_connectivity_is_length_over_root_area(graph, sigma):
     for row in geodesic:
         length = sum(_weight(d, sigma) for d, b in zip(row, on_boundary, strict=True) if b)
         expected.append(length / math.sqrt(sum(_weight(d, sigma) for d in row)))
-    actual = boundary_connectivity(geodesic, on_boundary, sigma=sigma)
+    alone = np.arange(len(geodesic))
+    actual = boundary_connectivity(alone, geodesic, on_boundary, sigma=sigma)
+    assert_allclose(actual, expected, rtol=1e-12)
+
+
+@given(color_graphs(), st.integers(0, 2**32 - 1))
+def test_members_of_a_group_count_each_for_itself(graph, seed):
+    between, _, _ = graph
+    group = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(between)), 2))
+    on_boundary = np.random.default_rng(seed).random(len(group)) < 0.5
+    actual = boundary_connectivity(group, between, on_boundary, sigma=5.0)
+    geodesic = between[np.ix_(group, group)]
+    alone = np.arange(len(group))
+    expected = boundary_connectivity(alone, geodesic, on_boundary, sigma=5.0)
     assert_allclose(actual, expected, rtol=1e-12)
 
 
@@ -126,11 +144,11 @@ def test_contrast_at_the_threshold_stays():
 
 @given(color_graphs(), st.integers(0, 2**32 - 1))
 def test_the_optimum_is_stationary_and_lies_in_the_unit_interval(graph, seed):
-    smoothness, _, _ = graph
+    smoothness, _, on_boundary = graph
     count = len(smoothness)
     rng = np.random.default_rng(seed)
     foreground, background = rng.random(count), 5 * rng.random(count) + 1e-3
-    found = optimize(foreground, background, smoothness + np.eye(count))
+    found = _optimize(foreground, background, smoothness, on_boundary)
     for i in range(count):
         slope = background[i] * found[i] + foreground[i] * (found[i] - 1)
         slope += sum(smoothness[i, j] * (found[i] - found[j]) for j in range(count))
@@ -141,13 +159,14 @@ def test_the_optimum_is_stationary_and_lies_in_the_unit_interval(graph, seed):
 
 def test_two_superpixels_have_the_solution_found_by_hand():
     # (b + w) s - w t = 0 and (f + w) t - w s = f, with f = b = w = 1: s = 1/3, t = 2/3
-    found = optimize(np.array([0.0, 1.0]), np.array([1.0, 0.0]), np.array([[0.0, 1.0], [1.0, 0.0]]))
+    pull = np.array([[0.0, 1.0], [1.0, 0.0]])
+    found = _optimize(np.array([0.0, 1.0]), np.array([1.0, 0.0]), pull, np.array([True, False]))
     assert_allclose(found, [1 / 3, 2 / 3], rtol=1e-14)
 
 
 def test_an_optimum_that_is_not_unique_is_refused():
     with pytest.raises(ValueError, match="background must be positive somewhere"):
-        optimize(np.zeros(2), np.zeros(2), np.ones((2, 2)))
+        _optimize(np.zeros(2), np.zeros(2), np.ones((2, 2)), np.zeros(2, bool))
 
 
 def _literally(graph):
@@ -218,8 +237,8 @@ def _intermediates(superpixels):
     """Every step that the golden data holds, by the names that the release gives them."""
     graph = graph_of(superpixels, band=8)
     sigma = color_sigmas(graph.difference, graph.adjacent, PARAMETERS).geodesic
-    geodesic = shortest_paths(graph.cost, graph.linked, 3 * sigma)
-    connectivity = boundary_connectivity(geodesic, graph.on_boundary, sigma=sigma)
+    group, geodesic = shortest_paths(graph.difference, graph.linked, graph.clip, 3 * sigma)
+    connectivity = boundary_connectivity(group, geodesic, graph.on_boundary, sigma=sigma)
     probability = background_probability(connectivity, sigma=1.0)
     contrast = background_weighted_contrast(
         graph.difference, graph.position, probability, sigma=0.4
@@ -248,7 +267,8 @@ def test_the_optimisation_solves_the_release_s_own_system(number):
     for i, j in itertools.product(range(count), repeat=2):
         if steps[i, j] or {i, j} <= boundary:
             smoothness[i, j] += _weight(math.dist(lab[i], lab[j]), values["neiSigma"])
-    found = optimize(values["wCtr"], 5 * values["bgWeight"], smoothness)
+    on_boundary = np.isin(np.arange(count), list(boundary))
+    found = _optimize(values["wCtr"], 5 * values["bgWeight"], smoothness, on_boundary)
     assert_allclose(found, values["optwCtr"], atol=1e-9)
     certain = values["bdCon"] > PARAMETERS.certain_connectivity
     weight = np.where(certain, PARAMETERS.certain_weight, values["bgProb"])
