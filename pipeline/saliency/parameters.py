@@ -274,6 +274,9 @@ class GrabCutParameters:
     #: Share of the pixels, beyond chance, whose colour alone must tell which side they are on, or
     #: the image says nothing and the map stays: 0 in noise, 0.2 to 0.3 in a plain gradient
     told_apart: float = 0.25
+    #: By how much the distance from the middle of the map's range grows, where the cut is believed
+    #: wholly; 1 leaves the average of map and cut
+    contrast: float = 2.0
     #: Start of OpenCV's generator, from which the first clusters come; any will do
     seed: int = 0
 
@@ -282,6 +285,7 @@ class GrabCutParameters:
         require("certain", self.certain, at_least=0)
         require("cut_side", self.cut_side, at_least=1, at_most=MAX_SIDE)
         require("edge_weight", self.edge_weight, at_least=0)
+        require("contrast", self.contrast, at_least=1, at_most=1e4)
         require("model_side", self.model_side, at_least=1, at_most=MAX_SIDE)
         require("smallest_model", self.smallest_model, at_least=1, at_most=MAX_SIDE**2)
         require("told_apart", self.told_apart, at_least=0)

@@ -49,7 +49,7 @@ class SaliencyDataOptions:
     list_file: Path | None
     include: tuple[str, ...]
     limit: int | None
-    truth: Path | None
+    truths: tuple[Path, ...]
     backgrounds: tuple[Path, ...]
     out: Path | None
     name: str
@@ -90,11 +90,13 @@ data_options = option_group(
             help=f"{IMAGES_HELP} Needed to train.",
         ),
         **narrowing_options(labels=False),
-        "truth": click.option(
+        "truths": click.option(
             "--truth",
+            "truths",
             type=EXISTING,
+            multiple=True,
             help="Their masks: a folder of grayscale PNGs named like the images, or a store by "
-            "dilo-prep. Needed to train.",
+            "dilo-prep; of stores given again, the mean is learnt. Needed to train.",
         ),
         "backgrounds": backgrounds_option,
         "out": out_option(
@@ -170,7 +172,7 @@ def saliency(
         recipe = recipe_of(SALIENCY, options.name, options.overrides)
         show_recipe(recipe, options.name, options.overrides, as_json=as_json)
         return
-    images, truth = options.selection(), required(options.truth, "--truth")
+    images, truths = options.selection(), required(options.truths or None, "--truth")
     out = required(options.out, "--out")
     from dilo.train.augment.backgrounds import open_backgrounds, require_drawn
     from dilo.train.saliency.pairs import find_pairs
@@ -182,7 +184,7 @@ def saliency(
     machine = run_options(computing, keeping, watching, log)
     stores = open_backgrounds(options.backgrounds)
     require_drawn(stores, recipe.paste, options.name)
-    pairs = find_pairs(images, truth, recipe.data.min_coverage)
+    pairs = find_pairs(images, truths[0], recipe.data.min_coverage, others=truths[1:])
     log(_usable_summary(pairs))
     for line in pairs.skipped:
         log(line)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class ImageMaskPairs:
     #: What is left out, in words: how many, why, and the first by name; and what is odd about the
     #: masks.
     skipped: tuple[str, ...]
+    #: Stores of other masks of the same images: what is learnt is the mean of all.
+    others: tuple[MaskStore, ...] = ()
 
     @property
     def soft(self) -> bool:
@@ -44,7 +47,7 @@ class ImageMaskPairs:
     def digest(self) -> str:
         """Return a digest of the masks, which a resumed run compares."""
         if self.source.store is not None:
-            return self.source.store.fingerprint
+            return "+".join(store.fingerprint for store in (self.source.store, *self.others))
         text = "" if self.pngs is None else self.pngs.text()
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -52,11 +55,20 @@ class ImageMaskPairs:
         """Read an image and its mask."""
         image = self.source.images.decode(self.source.names[position])
         if self.source.store is not None:
-            return image, self.source.mask(position)
+            return image, self._mean_mask(position)
         row = int(np.searchsorted(self.source.indices, position))
         mask = read_mask(self.folder / (self.pngs or ())[row])
         require_same_picture(mask.shape, (image.shape[0], image.shape[1]))
         return image, mask
+
+    def _mean_mask(self, position: int) -> NDArray[np.uint8]:
+        """Average the masks of an image, at the size of the first store's."""
+        mask = self.source.mask(position)
+        if not self.others:
+            return mask
+        side, name = mask.shape[0], self.source.names[position]
+        others = [cv2.resize(store[name], (side, side)) for store in self.others]
+        return np.rint(np.mean([mask, *others], axis=0)).astype(np.uint8)
 
     def squashed_mask(self, mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         """Squash a mask to a square: labels by their nearest, a store's soft ones bilinearly."""
@@ -76,13 +88,23 @@ def find_pairs(
     truth: Path,
     min_coverage: float = 0.0,
     *,
+    others: Sequence[Path] = (),
     option: str = "--truth",
 ) -> ImageMaskPairs:
-    """Pair the images of a folder with masks."""
+    """Pair the images of a folder with masks; of several stores, with the mean of their masks."""
     selection = ImageSelection.of(images)
-    if (truth / "plan.json").exists():
-        return _pairs_of_store(selection, truth, min_coverage, option)
-    return _pairs_of_folder(selection, truth, option)
+    folders = [folder for folder in (truth, *others) if not (folder / "plan.json").exists()]
+    if folders and others:
+        raise DiloError(
+            f"{option}, given again, must be a store each time, got {folders[0]}, which has no "
+            "plan.json: give that folder alone, or import it with dilo-prep import --png"
+        )
+    if folders:
+        return _pairs_of_folder(selection, truth, option)
+    pairs = _pairs_of_store(selection, truth, min_coverage, option)
+    for other in others:
+        pairs = _with_store(pairs, other, option)
+    return pairs
 
 
 def _pairs_of_store(
@@ -116,6 +138,29 @@ def _pairs_of_store(
     usable = np.flatnonzero(has_mask)
     usable_source = dataclasses.replace(source, indices=usable, has_mask=has_mask)
     return ImageMaskPairs(usable_source, None, truth, skipped)
+
+
+def _with_store(pairs: ImageMaskPairs, folder: Path, option: str) -> ImageMaskPairs:
+    """Add the masks of another store; images without one there are left out."""
+    source, store = pairs.source, MaskStore(folder)
+    (status,) = store.columns("status")
+    made = {name for name, code in zip(store.names, status.tolist(), strict=True) if code != FAILED}
+    has_mask = source.has_mask.copy()
+    for position in source.indices.tolist():
+        has_mask[position] = source.names[position] in made
+    if not has_mask.any():
+        raise DiloError(
+            f"{option} {folder} must have masks of the images of {option} {pairs.folder}, got none "
+            f"of {len(source.indices)}: make it from the same --images"
+        )
+    missing = source.has_mask & ~has_mask
+    skipped = _skipped_lines(source.names, {f"without a mask in {folder}": missing})
+    return dataclasses.replace(
+        pairs,
+        source=dataclasses.replace(source, indices=np.flatnonzero(has_mask), has_mask=has_mask),
+        skipped=(*pairs.skipped, *skipped),
+        others=(*pairs.others, store),
+    )
 
 
 def _pairs_of_folder(images: ImageSelection, truth: Path, option: str) -> ImageMaskPairs:

@@ -19,7 +19,8 @@ def grabcut(
     The cut divides the image along its edges into two parts, each of the colours that the map
     finds there. Map and cut are averaged, the cut with as much weight as it confirms of what
     the map was unsure of: close to the map's outline it replaces most of the map; one that
-    loses the object or swallows its surroundings leaves the map as it was.
+    loses the object or swallows its surroundings leaves the map. The average is then drawn away
+    from its middle, as far as the cut is believed, for an object is there or not.
 
     Parameters
     ----------
@@ -41,8 +42,9 @@ def grabcut(
     -----
     Colour models and cut are the paper's (section 3), once each, without its iteration. Ours
     are the seeds, from a map in place of a user's strokes, the reduced image, and the weighted
-    average. At half the size the paper's cut costs a sixth, and finds outlines as well if links
-    weigh less: a shorter outline has fewer of them, but each was between pixels that are alike.
+    average and its contrast. At half the size the paper's cut costs a sixth, and finds outlines
+    as well if links weigh less: a shorter outline has fewer of them, but each was between pixels
+    that are alike.
 
     References
     ----------
@@ -57,7 +59,7 @@ def grabcut(
     >>> rough[8:32, 8:32] = 0.6
     >>> rough[14:26, 14:26] = 1.0
     >>> grabcut(image, rough, GrabCutParameters())[[8, 10, 14], 20].round(2)
-    array([0.24, 0.84, 1.  ])
+    array([0.09, 1.  , 1.  ])
     """
     if (image == image[0, 0]).all():
         return saliency
@@ -72,7 +74,10 @@ def grabcut(
     # Towards the map's own extremes, so that a weak map stays weak.
     low, high = saliency.min(), saliency.max()
     target = low + (high - low) * np.where(unsure, foreground, above)
-    refined: NDArray[np.float64] = saliency + weight * (target - saliency)
+    average = saliency + weight * (target - saliency)
+    # As far as the cut is believed.
+    growth = weight * (parameters.contrast - 1)
+    refined: NDArray[np.float64] = (average + growth * (average - (low + high) / 2)).clip(low, high)
     return refined
 
 

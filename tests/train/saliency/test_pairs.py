@@ -1,5 +1,7 @@
 """Which image has which mask: by the rules of import, or by the store; the rest is named."""
 
+import shutil
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -112,3 +114,20 @@ def test_a_store_of_other_images_is_refused(stored, tmp_path):
     (tmp_path / "images" / "000.jpg").rename(tmp_path / "images" / "x.jpg")
     with pytest.raises(DiloError, match=r"--truth .* must be of the images of --images"):
         find_pairs(tmp_path / "images", stored[1])
+
+
+def test_of_several_stores_the_mean_is_learnt_where_all_have_a_mask(stored, tmp_path):
+    images, first = stored
+    fewer = tmp_path / "images"
+    shutil.copytree(images, fewer)
+    (fewer / "000.jpg").unlink()
+    second = store_of(fewer, tmp_path / "masks")
+    pairs = find_pairs(images, first, others=[second])
+    assert len(pairs.source.indices) == 4
+    assert pairs.skipped[-1] == f"1 skipped without a mask in {second}: 000.jpg"
+    position = int(pairs.source.indices[0])
+    expected = np.mean([MaskStore(store)["001.jpg"] for store in (first, second)], axis=0)
+    assert_array_equal(pairs.read(position)[1], np.rint(expected))
+    assert pairs.digest() == "+".join(MaskStore(store).fingerprint for store in (first, second))
+    with pytest.raises(DiloError, match=r"--truth, given again, must be a store each time, got"):
+        find_pairs(images, first, others=[images])
