@@ -68,7 +68,8 @@ class ImageMaskPairs:
             return mask
         side, name = mask.shape[0], self.source.names[position]
         others = [cv2.resize(store[name], (side, side)) for store in self.others]
-        return np.rint(np.mean([mask, *others], axis=0)).astype(np.uint8)
+        mean: NDArray[np.float64] = np.mean([mask, *others], axis=0)
+        return np.rint(mean).astype(np.uint8)
 
     def squashed_mask(self, mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         """Squash a mask to a square: labels by their nearest, a store's soft ones bilinearly."""
