@@ -244,7 +244,11 @@ def recipe_by_weights(
 
     Parameters
     ----------
-    method, refine, settings
+    method : str
+        As `MaskRecipe.create` takes it.
+    refine : str or None
+        As `MaskRecipe.create` takes it.
+    settings : mapping of str to Any
         As `MaskRecipe.create` takes them.
     weights : Path or None
         Of a network: its file of weights, or the run that trained it. What they decide is taken
