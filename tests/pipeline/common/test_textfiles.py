@@ -157,6 +157,7 @@ def test_no_other_door_reads_text():
     others.add("train/recipes/paper.py")  # its own file
     # What stands in an array or in the head of a file of another format, read within bounds.
     others |= {"pipeline/images/archiveindex.py", "pipeline/images/parquets.py"}
+    others.add("pipeline/common/jsonlists.py")  # an entry of a long list, read within bounds
     root = Path(__file__).parents[3]
     if not (root / "pipeline").is_dir():
         pytest.skip("no sources here")

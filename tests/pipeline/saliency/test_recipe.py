@@ -50,6 +50,7 @@ def test_a_mask_is_as_large_as_asked_for_or_as_its_network_makes_it():
         "basnet": 256,
         "cam": 224,
         "gradient": 224,
+        "contracam": 224,
         "tokencut": 224,
         "unet": 128,
     }
