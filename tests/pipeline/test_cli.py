@@ -156,8 +156,8 @@ def test_how_many_images_were_found_is_said_every_half_minute():
         (
             ["--method", "nonsense"],
             2,
-            "--method: must be one of basnet, cam, consensus, contracam, gradient, gs, mc, mr, rbd, "
-            "tokencut,",
+            "--method: must be one of basnet, cam, consensus, contracam, gradient, gs, mc, mr, "
+            "rbd, tokencut,",
         ),
         (["--refine", "nonsense"], 2, "'nonsense' is not 'grabcut'"),
         (["--set", "superpixels"], 2, "--set': must be NAME=VALUE, got 'superpixels'"),
