@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.common.compiled import compiled
+from dilo.pipeline.saliency.classical.unions import numbered, root_of
 
 
 @compiled
 def shortest_paths(
-    difference: NDArray[np.float64], linked: NDArray[np.bool_], clip: float, limit: float
+    pairs: NDArray[np.int32], cost: NDArray[np.float64], count: int, limit: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the cost of the cheapest path between all pairs of nodes.
 
@@ -17,12 +18,12 @@ def shortest_paths(
 
     Parameters
     ----------
-    difference : ndarray of shape (N, N), float64
-        Symmetric differences; a link costs its own less the clip, but never less than nothing.
-    linked : ndarray of shape (N, N), bool
-        Symmetric: which pairs are linked.
-    clip : float
-        The difference that costs nothing.
+    pairs : ndarray of shape (P, 2), int32
+        Linked nodes, each pair once, in either order.
+    cost : ndarray of shape (P,), float64
+        Cost of each link, at least 0; ``inf`` where there is none after all.
+    count : int
+        Number of nodes, N.
     limit : float
         Paths that cost more are of no interest.
 
@@ -38,34 +39,18 @@ def shortest_paths(
     ----------
     R. W. Floyd, "Algorithm 97: Shortest Path", Communications of the ACM 5(6), 1962.
     """
-    neighbors, degree = _neighbor_lists(linked)
-    group, count = _zero_cost_groups(difference, clip, neighbors, degree)
-    between = np.full((count, count), np.inf)
-    for i in range(len(group)):
-        row = between[group[i]]
-        for j in neighbors[i, : degree[i]]:
-            row[group[j]] = min(row[group[j]], max(difference[i, j] - clip, 0.0))
+    joined = np.arange(count)
+    for pair in range(len(pairs)):
+        if cost[pair] == 0:
+            one, other = root_of(joined, pairs[pair, 0]), root_of(joined, pairs[pair, 1])
+            joined[max(one, other)] = min(one, other)
+    group = numbered(joined)
+    between = np.full((group.max() + 1, group.max() + 1), np.inf)
+    for pair in range(len(pairs)):
+        i, j = group[pairs[pair, 0]], group[pairs[pair, 1]]
+        between[i, j] = between[j, i] = min(between[i, j], cost[pair])
     _relax(between, limit)
     return group, between
-
-
-@compiled
-def _neighbor_lists(
-    linked: NDArray[np.bool_],
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """List each node's neighbours, and count them."""
-    size = len(linked)
-    neighbors = np.empty((size, size), np.int32)
-    degree = np.zeros(size, np.int64)
-    for i in range(size):
-        end = 0
-        for j in range(size):
-            neighbors[i, end] = j  # overwritten by the next, unless it is one
-            end += linked[i, j]
-            if end == size:
-                break
-        degree[i] = end
-    return neighbors, degree
 
 
 @compiled
@@ -130,30 +115,3 @@ def distance_from(
                 cost = max(difference[nearest, node] - clip, 0.0)
                 distance[node] = min(distance[node], shortest + cost)
     return distance
-
-
-@compiled
-def _zero_cost_groups(
-    difference: NDArray[np.float64],
-    clip: float,
-    neighbors: NDArray[np.int32],
-    degree: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], int]:
-    """Find the groups of nodes that links costing nothing join: each node's, and how many."""
-    size = len(difference)
-    group = np.full(size, -1)
-    pending = np.empty(size, np.int64)
-    count = 0
-    for first in range(size):
-        if group[first] >= 0:
-            continue
-        group[first], pending[0], waiting = count, first, 1
-        while waiting:
-            waiting -= 1
-            i = pending[waiting]
-            for j in neighbors[i, : degree[i]]:
-                if group[j] < 0 and difference[i, j] <= clip:
-                    group[j], pending[waiting] = count, j
-                    waiting += 1
-        count += 1
-    return group, count

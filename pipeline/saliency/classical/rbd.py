@@ -42,16 +42,16 @@ class ColorSigmas:
 
 
 def color_sigmas(
-    difference: NDArray[np.float64], adjacent: NDArray[np.bool_], parameters: RbdParameters
+    nearest: float, apart: NDArray[np.float64], parameters: RbdParameters
 ) -> ColorSigmas:
     """Estimate both sigmas from neighbours.
 
     Parameters
     ----------
-    difference : ndarray of shape (N, N), float64
-        Colour difference of all pairs, in CIELAB units.
-    adjacent : ndarray of shape (N, N), bool
-        Who touches whom, the diagonal False.
+    nearest : float
+        Mean difference of a superpixel to the neighbour most like it, in CIELAB units.
+    apart : ndarray of shape (A,), float64
+        Difference of each pair of neighbours, in CIELAB units.
     parameters : RbdParameters
         `top_pairs` and the bounds of both.
 
@@ -64,15 +64,13 @@ def color_sigmas(
     ----------
     ``EstimateDynamicParas`` in the released code of Zhu et al., CVPR 2014.
     """
-    one_step = mean_smallest(difference, adjacent)
-    pairs = np.sort(at_pairs(difference, pairs_of(adjacent)))
-    count = int(parameters.top_pairs * len(pairs) + 0.5)
+    count = int(parameters.top_pairs * len(apart) + 0.5)
     # Under 50 pairs the share is none of them, and bounds nothing.
-    top = float(pairs[-count:].mean()) if count else np.inf
+    top = float(np.sort(apart)[-count:].mean()) if count else np.inf
     low, high = parameters.geodesic_sigma
     return ColorSigmas(
-        geodesic=max(low, min(high, 3 * one_step, top / 10)),
-        neighbor=min(3 * one_step, 0.2 * top, parameters.neighbor_sigma),
+        geodesic=max(low, min(high, 3 * nearest, top / 10)),
+        neighbor=min(3 * nearest, 0.2 * top, parameters.neighbor_sigma),
     )
 
 
@@ -116,11 +114,15 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     ndarray of shape (N,), float64
         Saliency stretched to [0, 1], or all 0.
     """
-    sigmas = color_sigmas(graph.difference, graph.adjacent, parameters)
+    pairs = pairs_of(graph.near | graph.linked)
+    apart = at_pairs(graph.difference, pairs)
+    first, second = pairs.T
+    counts, linked = graph.counts[first, second], graph.linked[first, second]
+    nearest = mean_smallest(graph.difference, graph.adjacent)
+    sigmas = color_sigmas(nearest, apart[counts > 0], parameters)
+    cost = np.where(linked, np.maximum(apart - graph.clip, 0.0), np.inf)
     # No weight reaches further than three sigma.
-    group, geodesic = shortest_paths(
-        graph.difference, graph.linked, graph.clip, 3 * sigmas.geodesic
-    )
+    group, geodesic = shortest_paths(pairs, cost, len(graph.position), 3 * sigmas.geodesic)
     connectivity = boundary_connectivity(group, geodesic, graph.on_boundary, sigma=sigmas.geodesic)
     probability = background_probability(connectivity, sigma=parameters.connectivity_sigma)
     weight = np.where(
@@ -129,9 +131,7 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     contrast = background_weighted_contrast(
         graph.difference, graph.position, probability, sigma=parameters.position_sigma
     )
-    pairs = pairs_of(graph.near | graph.linked)
-    smoothness = gaussian_weight(at_pairs(graph.difference, pairs), sigmas.neighbor)
-    smoothness += parameters.adjacency_weight * graph.counts[pairs[:, 0], pairs[:, 1]]
+    smoothness = gaussian_weight(apart, sigmas.neighbor) + parameters.adjacency_weight * counts
     background = parameters.background_factor * weight
     return stretch(optimize(contrast, background, pairs, smoothness, graph.on_boundary))
 
@@ -265,9 +265,23 @@ def _weighted_sums(
             value = weight[j] * row[j] if power[j] >= _END else 0.0
             total[j] += value * probability[i]
             weighted[j] = value * probability[j]
-        for j in range(i):
-            total[i] += weighted[j]
+        total[i] += _sum(weighted[:i])
         end += i
+    return total
+
+
+@compiled
+def _sum(values: NDArray[np.float64]) -> float:
+    """Sum values, every eighth by itself, so that additions do not wait for each other."""
+    sums, whole = np.zeros(8), len(values) // 8 * 8
+    for first in range(0, whole, 8):
+        for lane in range(8):
+            sums[lane] += values[first + lane]
+    total = 0.0
+    for lane in range(8):
+        total += sums[lane]
+    for i in range(whole, len(values)):
+        total += values[i]
     return total
 
 

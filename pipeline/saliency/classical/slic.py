@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.common.compiled import compiled
+from dilo.pipeline.saliency.classical.unions import numbered, root_of
 
 
 def slic(
@@ -171,7 +172,7 @@ def _merge_small_parts(labels: NDArray[np.int32], smallest: int) -> tuple[NDArra
         _join_small_parts(parts, starts, part_of_run, size, smallest, joined)
     roots = joined == np.arange(len(joined))
     unfinished = roots.sum() > 1 and size[roots].min() < smallest
-    return _painted(labels.shape, starts, _renumber(joined)[part_of_run]), unfinished
+    return _painted(labels.shape, starts, numbered(joined)[part_of_run]), unfinished
 
 
 @compiled
@@ -193,7 +194,7 @@ def _join_small_parts(
     border = np.zeros(len(size), np.int64)
     beside = np.empty(4 * smallest, np.int64)  # of each side of each pixel, what lies there
     for part in range(len(size)):
-        root = _root(joined, part)
+        root = root_of(joined, part)
         if size[root] >= smallest:
             continue
         end, run = 0, first_run[part]
@@ -202,7 +203,7 @@ def _join_small_parts(
                 here = pixel + 2 * (pixel // width) + width + 3  # inside the border
                 for side in (-1, 1, -width - 2, width + 2):
                     if flat[here + side] >= 0:
-                        beside[end] = _root(joined, flat[here + side])
+                        beside[end] = root_of(joined, flat[here + side])
                         border[beside[end]] += 1
                         end += 1
             run = next_run[run]
@@ -242,17 +243,11 @@ def _parts(
             _join_rows(labels[r - 1], row, starts, joined, last_row, first, count)
         above = first
     starts[count] = height * width
-    part_of_run, size = np.empty(count, np.int64), np.zeros(count, np.int64)
-    parts = 0
+    part_of_run = numbered(joined[:count])
+    size = np.zeros(part_of_run.max() + 1, np.int64)
     for run in range(count):
-        root = _root(joined, run)
-        if root == run:
-            part_of_run[run] = parts
-            parts += 1
-        else:
-            part_of_run[run] = part_of_run[root]
         size[part_of_run[run]] += starts[run + 1] - starts[run]
-    return starts[: count + 1], part_of_run, size[:parts]
+    return starts[: count + 1], part_of_run, size
 
 
 @compiled
@@ -273,7 +268,7 @@ def _join_rows(
         upper_end = starts[upper + 1] - base + width  # in columns, as the next
         run_end = starts[run + 1] - base if run + 1 < end else width
         if above[upper_end - 1] == row[run_end - 1]:
-            one, other = _root(joined, upper), _root(joined, run)
+            one, other = root_of(joined, upper), root_of(joined, run)
             joined[max(one, other)] = min(one, other)
         if upper_end <= run_end:
             upper += 1
@@ -304,26 +299,3 @@ def _run_lists(
         next_run[run] = first_run[part_of_run[run]]
         first_run[part_of_run[run]] = run
     return first_run, next_run
-
-
-@compiled
-def _root(joined: NDArray[np.int64], part: int) -> int:
-    """Follow a part to the one that it has become a part of."""
-    while joined[part] != part:
-        joined[part] = joined[joined[part]]  # halves the way for whoever asks next
-        part = joined[part]
-    return part
-
-
-@compiled
-def _renumber(joined: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count off what parts have become, in the order of first pixels, which is theirs."""
-    number = np.full(len(joined), -1)
-    count = 0
-    for part in range(len(joined)):
-        root = _root(joined, part)
-        if number[root] < 0:
-            number[root] = count
-            count += 1
-        number[part] = number[root]
-    return number

@@ -22,7 +22,7 @@ from support.graphs import (
 )
 
 from dilo.pipeline.saliency.classical.color import rgb_to_lab
-from dilo.pipeline.saliency.classical.graph import at_pairs, graph_of, pairs_of
+from dilo.pipeline.saliency.classical.graph import at_pairs, graph_of, mean_smallest, pairs_of
 from dilo.pipeline.saliency.classical.paths import shortest_paths
 from dilo.pipeline.saliency.classical.rbd import (
     background_probability,
@@ -50,6 +50,11 @@ def _optimize(foreground, background, smoothness, on_boundary):
     return optimize(foreground, background, pairs, at_pairs(smoothness, pairs), on_boundary)
 
 
+def _sigmas(difference, adjacent, parameters):
+    nearest = mean_smallest(difference, adjacent)
+    return color_sigmas(nearest, at_pairs(difference, pairs_of(adjacent)), parameters)
+
+
 def _weight(distance, sigma):
     return math.exp(-(distance**2) / (2 * sigma**2)) if distance <= 3 * sigma else 0.0
 
@@ -69,7 +74,7 @@ def test_scales_equal_the_release_read_one_superpixel_at_a_time(graph, top_pairs
     if largest:
         low.append(sum(largest) / len(largest) / 10)
         middle.append(sum(largest) / len(largest) * 0.2)
-    scales = color_sigmas(difference, adjacent, RbdParameters(top_pairs=top_pairs))
+    scales = _sigmas(difference, adjacent, RbdParameters(top_pairs=top_pairs))
     assert_allclose(scales.geodesic, max(*high, min(low)), rtol=1e-12)
     assert_allclose(scales.neighbor, min(middle), rtol=1e-12)
 
@@ -78,7 +83,7 @@ def test_scales_equal_the_release_read_one_superpixel_at_a_time(graph, top_pairs
 def test_the_scales_are_those_of_the_release(number):
     golden = load_golden(number)
     graph = graph_of(golden.superpixels, band=8)
-    scales = color_sigmas(graph.difference, graph.adjacent, RbdParameters())
+    scales = _sigmas(graph.difference, graph.adjacent, RbdParameters())
     assert_allclose(scales.geodesic, golden.values["geoSigma"], rtol=1e-9)
     assert_allclose(scales.neighbor, golden.values["neiSigma"], rtol=1e-9)
 
@@ -172,7 +177,7 @@ def test_an_optimum_that_is_not_unique_is_refused():
 def _literally(graph):
     """Read sections 3.1 to 3.4 of the paper, and the release, one superpixel at a time."""
     count, boundary = len(graph.position), graph.on_boundary
-    scales = color_sigmas(graph.difference, graph.adjacent, PARAMETERS)
+    scales = _sigmas(graph.difference, graph.adjacent, PARAMETERS)
     pairs = list(itertools.product(range(count), repeat=2))
     geodesic = np.full((count, count), np.inf)
     for i, j in pairs:
@@ -236,8 +241,10 @@ def test_few_superpixels_or_colours_have_a_saliency(name):
 def _intermediates(superpixels):
     """Every step that the golden data holds, by the names that the release gives them."""
     graph = graph_of(superpixels, band=8)
-    sigma = color_sigmas(graph.difference, graph.adjacent, PARAMETERS).geodesic
-    group, geodesic = shortest_paths(graph.difference, graph.linked, graph.clip, 3 * sigma)
+    sigma = _sigmas(graph.difference, graph.adjacent, PARAMETERS).geodesic
+    pairs = pairs_of(graph.linked)
+    cost = np.maximum(at_pairs(graph.difference, pairs) - graph.clip, 0)
+    group, geodesic = shortest_paths(pairs, cost, len(superpixels), 3 * sigma)
     connectivity = boundary_connectivity(group, geodesic, graph.on_boundary, sigma=sigma)
     probability = background_probability(connectivity, sigma=1.0)
     contrast = background_weighted_contrast(
