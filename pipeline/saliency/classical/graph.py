@@ -1,6 +1,7 @@
 """The graph of superpixels: who touches whom, how far colours lie apart along it."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from dilo.pipeline.saliency.classical.color import rgb_to_lab
 from dilo.pipeline.saliency.classical.regions import two_hop_neighbors
 from dilo.pipeline.saliency.classical.superpixels import Segmentation, Superpixels
 from dilo.pipeline.saliency.parameters import ColorGraphParameters
+
+T = TypeVar("T", bound=np.generic)
 
 # CIELAB units. Nearer colours are one colour: far below what 8 bits can tell apart, far above
 # rounding, which must not pass for contrast in a flat picture.
@@ -167,22 +170,22 @@ def pairs_of(relation: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 @compiled
-def at_pairs(values: NDArray[np.float64], pairs: NDArray[np.int32]) -> NDArray[np.float64]:
+def at_pairs(values: NDArray[T], pairs: NDArray[np.int32]) -> NDArray[T]:
     """Look values up.
 
     Parameters
     ----------
-    values : ndarray of shape (N, N), float64
+    values : ndarray of shape (N, N)
         One for each two.
     pairs : ndarray of shape (P, 2), int32
         As `pairs_of` lists them.
 
     Returns
     -------
-    ndarray of shape (P,), float64
+    ndarray of shape (P,), of the same type
         Those of the pairs.
     """
-    chosen = np.empty(len(pairs))
+    chosen = np.empty(len(pairs), values.dtype)
     for pair in range(len(pairs)):
         chosen[pair] = values[pairs[pair, 0], pairs[pair, 1]]
     return chosen

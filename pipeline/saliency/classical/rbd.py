@@ -116,8 +116,7 @@ def rbd_values(graph: ColorGraph, parameters: RbdParameters) -> NDArray[np.float
     """
     pairs = pairs_of(graph.near | graph.linked)
     apart = at_pairs(graph.difference, pairs)
-    first, second = pairs.T
-    counts, linked = graph.counts[first, second], graph.linked[first, second]
+    counts, linked = at_pairs(graph.counts, pairs), at_pairs(graph.linked, pairs)
     nearest = mean_smallest(graph.difference, graph.adjacent)
     sigmas = color_sigmas(nearest, apart[counts > 0], parameters)
     cost = np.where(linked, np.maximum(apart - graph.clip, 0.0), np.inf)
