@@ -15,11 +15,11 @@ CODE = """
 import sys
 import numpy as np
 from dilo.pipeline.common.compiled import announce_compiling
-from dilo.pipeline.saliency.classical.slic import _root
+from dilo.pipeline.saliency.classical.unions import root_of
 with announce_compiling(lambda line: sys.stderr.write(line + chr(10)), "compiling"):
     for array in (np.arange(8), np.arange(8, dtype=np.int32)):
-        assert _root(array, 3) == 3
-stats = _root.stats
+        assert root_of(array, 3) == 3
+stats = root_of.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), stats.cache_path)
 """
 
