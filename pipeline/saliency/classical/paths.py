@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.common.compiled import compiled
-from dilo.pipeline.saliency.classical.unions import numbered, root_of
+from dilo.pipeline.saliency.classical.unions import join, numbered
 
 
 @compiled
@@ -42,8 +42,7 @@ def shortest_paths(
     joined = np.arange(count)
     for pair in range(len(pairs)):
         if cost[pair] == 0:
-            one, other = root_of(joined, pairs[pair, 0]), root_of(joined, pairs[pair, 1])
-            joined[max(one, other)] = min(one, other)
+            join(joined, pairs[pair, 0], pairs[pair, 1])
     group = numbered(joined)
     between = np.full((group.max() + 1, group.max() + 1), np.inf)
     for pair in range(len(pairs)):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilo.pipeline.common.compiled import compiled
-from dilo.pipeline.saliency.classical.unions import numbered, root_of
+from dilo.pipeline.saliency.classical.unions import join, numbered, root_of
 
 
 def slic(
@@ -268,8 +268,7 @@ def _join_rows(
         upper_end = starts[upper + 1] - base + width  # in columns, as the next
         run_end = starts[run + 1] - base if run + 1 < end else width
         if above[upper_end - 1] == row[run_end - 1]:
-            one, other = root_of(joined, upper), root_of(joined, run)
-            joined[max(one, other)] = min(one, other)
+            join(joined, upper, run)
         if upper_end <= run_end:
             upper += 1
         if run_end <= upper_end:

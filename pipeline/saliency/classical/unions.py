@@ -34,6 +34,21 @@ def root_of(joined: NDArray[np.int64], member: int) -> int:
 
 
 @compiled
+def join(joined: NDArray[np.int64], one: int, other: int) -> None:
+    """Make one set of those of two members, in place; the lesser of their two stands for it.
+
+    Parameters
+    ----------
+    joined : ndarray of shape (N,), int64
+        As `root_of` takes it.
+    one, other : int
+        The members.
+    """
+    first, second = root_of(joined, one), root_of(joined, other)
+    joined[max(first, second)] = min(first, second)
+
+
+@compiled
 def numbered(joined: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count off the sets in the order of their first members.
 
