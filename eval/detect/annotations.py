@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from dilo.eval.common.inputs import digest_of_files
 from dilo.pipeline.errors import DiloError
-from dilo.pipeline.masks.segmentations import Polygons, Rle
+from dilo.pipeline.masks.segmentations import TRIANGLE, Polygons, Rle
 
-#: Values of an outline of three points; one of fewer encloses nothing.
-TRIANGLE = 6
 #: What to do where masks are no use.
 _WITHOUT_MASKS = "give --set model.masks=false"
 #: By which rule detections are scored: VOC's of 2007 or of 2012, or COCO's.

@@ -11,11 +11,12 @@ from pycocotools.cocoeval import COCOeval
 from pycocotools.mask import encode
 
 from dilo.eval.common.coco import MAX_JSON
-from dilo.eval.detect.annotations import TRIANGLE, DetectionSet
+from dilo.eval.detect.annotations import DetectionSet
 from dilo.eval.detect.detections import Detections, coco_results
 from dilo.eval.detect.scores import ApScores
 from dilo.pipeline.common.textfiles import read_json
 from dilo.pipeline.errors import first_few
+from dilo.pipeline.masks.segmentations import TRIANGLE
 
 #: Names of the first numbers that COCO's API computes, in its order.
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl")

@@ -14,6 +14,8 @@ Polygons = tuple[NDArray[np.float64], ...]
 #: A mask by the lengths of its runs, as COCO's API takes it: "size" (height, width) and "counts".
 Rle = Mapping[str, Any]
 
+#: Values of an outline of three points; one of fewer encloses nothing.
+TRIANGLE = 6
 #: A run-length code in text has 5 bits a character, one that says whether more follow, and begins
 #: at "0".
 _BITS, _MORE, _SIGN, _ZERO = 5, 32, 16, ord("0")
@@ -101,7 +103,7 @@ def segmentation_mask(segmentation: Polygons | Rle, shape: tuple[int, int]) -> N
         return _painted_runs(run_lengths(segmentation["counts"]), height, width)
     mask = np.zeros(shape, np.bool_, order="F")
     for points in segmentation:
-        if len(points) >= 6:  # fewer than three corners enclose nothing
+        if len(points) >= TRIANGLE:
             mask |= _polygon_mask(points, *shape)
     return mask
 
@@ -189,9 +191,9 @@ def _polygon_mask(points: NDArray[np.float64], height: int, width: int) -> NDArr
     before, after = x[moved], x[moved + 1]
     column = (np.where(after < before, after, after - 1) + 0.5) / _SCALE - 0.5
     row = (np.minimum(y[moved], y[moved + 1]) + 0.5) / _SCALE - 0.5
-    kept = (column == np.floor(column)) & (column >= 0) & (column <= width - 1)
-    rows = np.ceil(np.clip(row[kept], 0, height)).astype(np.int64)
-    crossings = column[kept].astype(np.int64) * height + rows
+    is_pixel = (column == np.floor(column)) & (column >= 0) & (column <= width - 1)
+    rows = np.ceil(np.clip(row[is_pixel], 0, height)).astype(np.int64)
+    crossings = column[is_pixel].astype(np.int64) * height + rows
     # Each crossing turns what follows it, column by column, inside out.
     turns = np.bincount(crossings, minlength=height * width + 1)[: height * width]
     mask: NDArray[np.bool_] = (np.cumsum(turns) % 2 == 1).reshape(width, height).T
