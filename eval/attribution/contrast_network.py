@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.resnet import ResNet
@@ -22,7 +21,7 @@ from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.saliency.network import MaskNetwork
 from dilo.train.engine.checkpoint import checkpoint_file
 from dilo.train.networks.encoder import dilate_last_layer
-from dilo.train.runtime.devices import choose_device
+from dilo.train.runtime.devices import choose_device, move_images
 from dilo.train.weights.formats import read_weights
 from dilo.train.weights.layouts import CheckpointWeights, find_backbones, find_negatives
 
@@ -75,8 +74,7 @@ class ContrastNetwork:
         ndarray of shape (B, side, side), float32
             As `contrast_maps` gives them, each of its image alone.
         """
-        device = self.negatives[0].device
-        images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2) / 255
+        images = move_images(pixels, self.negatives[0].device) / 255
         maps: NDArray[np.float32]
         maps = contrast_maps(self.encoder, self.negatives, images).cpu().numpy()
         return maps

@@ -20,7 +20,13 @@ from dilo.pipeline.images.labels import labels_of
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.saliency.network import MaskNetwork
-from dilo.train.runtime.devices import DTYPES, Precision, choose_device, choose_precision
+from dilo.train.runtime.devices import (
+    DTYPES,
+    Precision,
+    choose_device,
+    choose_precision,
+    move_images,
+)
 
 #: What messages call the images of a store.
 _STORE = "the folder of images"
@@ -94,7 +100,7 @@ class ClassNetwork:
             If the network has no feature maps, which class activation maps are made of.
         """
         device = self.classifier.weight.device
-        images = torch.from_numpy(seen).to(device).permute(0, 3, 1, 2) / 255
+        images = move_images(seen, device) / 255
         lower = self.precision != "fp32"
         with torch.autocast(device.type, dtype=DTYPES[self.precision], enabled=lower):
             if self.rows is None:
@@ -102,9 +108,9 @@ class ClassNetwork:
             else:
                 own = [self.rows[path.partition("/")[0]] for path in paths]
                 classes = torch.tensor(own, device=device)
-            found = attribution_maps(self.classifier, images, self.method, classes)
-        maps: NDArray[np.float32] = found.float().cpu().numpy()
-        return maps
+            maps = attribution_maps(self.classifier, images, self.method, classes)
+        values: NDArray[np.float32] = maps.float().cpu().numpy()
+        return values
 
     def finish(self, seen: NDArray[Any], found: NDArray[np.float32]) -> NDArray[np.float64]:
         """Make saliency of a map.

@@ -166,12 +166,12 @@ def open_backbone(weights: Path, arch: str = "") -> Backbone:
             patch = transformer.shape.patch
             return Transformer(weights, network, _nearest(patch), patch, transformer.is_dino)
     try:
-        found = find_backbones(content, weights, arch or None)
+        backbones = find_backbones(content, weights, arch or None)
     except CheckpointError as error:
         raise CheckpointError(
             f"{error}; nor has it the layers of a vision transformer of DINO's or DINOv2's"
         ) from error
-    encoder = encoder_of(content, found, weights, arch or None)
+    encoder = encoder_of(content, backbones, weights, arch or None)
     if isinstance(encoder.network, TimmEncoder):
         return _of_timm(encoder, encoder.network.trunk)
     for module in encoder.network.modules():

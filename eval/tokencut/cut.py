@@ -119,7 +119,7 @@ def _lanczos(matrix: Tensor, known: Tensor, steps: int) -> Tensor:
     basis[:, 0] = known
     basis[:, 1] = _unit(_orthogonal(_start(count).to(known).expand_as(known), basis[:, :1]))
     diagonal, off = known.new_zeros(batch, steps), known.new_ones(batch, steps + 1)
-    found, is_done = torch.zeros_like(known), torch.zeros_like(known[:, 0], dtype=torch.bool)
+    tops, is_done = torch.zeros_like(known), torch.zeros_like(known[:, 0], dtype=torch.bool)
     for step in range(steps):
         vector = basis[:, step + 1]
         image = (matrix @ vector[:, :, None])[:, :, 0]
@@ -135,11 +135,11 @@ def _lanczos(matrix: Tensor, known: Tensor, steps: int) -> Tensor:
         top, residual = _top(diagonal[:, :size], off[:, 1 : size + 1])
         # An image that is done stays as it is, so that no other decides how long it is worked on.
         vectors = (top[:, None] @ basis[:, 1 : size + 1])[:, 0]
-        found = torch.where(is_done[:, None], found, vectors)
+        tops = torch.where(is_done[:, None], tops, vectors)
         is_done |= residual < _RESIDUAL
         if bool(is_done.all()):
             break
-    return found
+    return tops
 
 
 def oriented(vectors: Tensor, rule: str) -> Tensor:

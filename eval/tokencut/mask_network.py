@@ -17,7 +17,13 @@ from dilo.pipeline.errors import CheckpointError, DiloError
 from dilo.pipeline.images.names import Names
 from dilo.pipeline.images.resizing import squash
 from dilo.pipeline.saliency.weights import weights_file
-from dilo.train.runtime.devices import DTYPES, Precision, choose_device, choose_precision, move
+from dilo.train.runtime.devices import (
+    DTYPES,
+    Precision,
+    choose_device,
+    choose_precision,
+    move_images,
+)
 
 #: Cells of which a cut can be: fewer have no rim that is not all of them.
 _MIN_CELLS = 4
@@ -75,16 +81,15 @@ class TokenCutNetwork:
             As `normalized_cut` gives them.
         """
         with torch.inference_mode():
-            cells = self._cells(pixels)
-            cuts = normalized_cut(cells, self.parameters).float()
-            found: NDArray[np.float32] = cuts.cpu().numpy()
-        return found
+            cuts = normalized_cut(self._cells(pixels), self.parameters)
+            values: NDArray[np.float32] = cuts.float().cpu().numpy()
+        return values
 
     def _cells(self, pixels: NDArray[Any]) -> torch.Tensor:
         """Compute the features of the cells, (B, h, w, D)."""
         is_lower = self.precision != "fp32"
         with torch.autocast(self.device.type, DTYPES[self.precision], enabled=is_lower):
-            images = move(torch.from_numpy(pixels), self.device).permute(0, 3, 1, 2) / 255
+            images = move_images(pixels, self.device) / 255
             return self.backbone.cells(images, self.parameters.features)
 
     def finish(self, pixels: NDArray[Any], output: NDArray[np.float32]) -> NDArray[np.float64]:

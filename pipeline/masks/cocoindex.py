@@ -67,8 +67,8 @@ class CocoIndex:
     def find(cls, file: Path, store: Path) -> Self:
         """Load the index that a store keeps of a file, or make it."""
         size, time = size_and_time(file, "must hold annotations in COCO's format:")
-        kept = cls._load(store / INDEX, file, size, time)
-        return kept or cls._read(file, size, time)
+        index = cls._load(store / INDEX, file, size, time)
+        return cls._read(file, size, time) if index is None else index
 
     @classmethod
     def _read(cls, file: Path, size: int, time: int) -> Self:

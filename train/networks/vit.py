@@ -135,8 +135,8 @@ class _Attention(nn.Module):
         batch, count, width = tokens.shape
         shape = (batch, count, 3, self.heads, width // self.heads)
         qkv = self.qkv(tokens).reshape(shape).permute(2, 0, 3, 1, 4)
-        seen = scaled_dot_product_attention(*qkv.unbind(0))
-        return cast(Tensor, self.proj(seen.transpose(1, 2).flatten(2)))
+        attended = scaled_dot_product_attention(*qkv.unbind(0))
+        return cast(Tensor, self.proj(attended.transpose(1, 2).flatten(2)))
 
 
 class _Mlp(nn.Module):

@@ -5,9 +5,10 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dilo.pipeline.errors import DiloError
@@ -164,6 +165,11 @@ def kernel_choice(*, deterministic: bool, trials: bool = True) -> Iterator[None]
     finally:
         cudnn.benchmark, cudnn.deterministic, enabled = before
         torch.use_deterministic_algorithms(enabled)
+
+
+def move_images(pixels: NDArray[Any], device: torch.device) -> Tensor:
+    """Move images (B, H, W, 3) to a device, as (B, 3, H, W) with channels last in memory."""
+    return move(torch.from_numpy(pixels), device).permute(0, 3, 1, 2)
 
 
 def move(values: Tensor, device: torch.device) -> Tensor:

@@ -14,7 +14,7 @@ from dilo.pipeline.images.names import Names
 from dilo.pipeline.saliency.networkparameters import SalientObjectParameters
 from dilo.pipeline.saliency.values import stretch
 from dilo.train.augment.color import normalise
-from dilo.train.runtime.devices import DTYPES, choose_device, choose_precision, move
+from dilo.train.runtime.devices import DTYPES, choose_device, choose_precision, move_images
 from dilo.train.saliency.networks import read_network
 
 
@@ -95,8 +95,7 @@ class SalientObjectNetwork:
             torch.inference_mode(),
             torch.autocast(self._device.type, DTYPES[self._precision], enabled=half),
         ):
-            # Channels come last in memory already, as the network has them.
-            images = move(torch.from_numpy(seen), self._device).permute(0, 3, 1, 2)
+            images = move_images(seen, self._device)  # channels last, as the network has them
             logits = self._network(normalise(images))[0]
             maps: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
         return maps

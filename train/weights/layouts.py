@@ -186,8 +186,8 @@ def find_negatives(content: object) -> tuple[Tensor, ...]:
     for state in list_states(content):
         for names in _NEGATIVES:
             if all(name in state.tensors for name in names):
-                found = (state.tensors[name] for name in names)
-                return tuple(t.T if names == _QUEUE and t.ndim == 2 else t for t in found)
+                banks = [state.tensors[name] for name in names]
+                return tuple(b.T if names == _QUEUE and b.ndim == 2 else b for b in banks)
     return ()
 
 
