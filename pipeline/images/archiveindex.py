@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import posixpath
-import zipfile
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.common.files import atomic_write
+from dilo.pipeline.common.arrayfiles import UNREADABLE, read_arrays, write_arrays
 from dilo.pipeline.errors import DiloError
 from dilo.pipeline.images.listing import (
     EXTENSIONS,
@@ -181,19 +180,15 @@ class Index:
         """Publish it as a file of arrays."""
         texts = {name: getattr(self, name).text().encode() for name in _TEXTS}
         texts["unread"] = json.dumps(dict(self.unread)).encode()
-        arrays: dict[str, Any] = {"format": np.array(FORMAT)}
-        arrays |= {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
-        arrays |= {name: getattr(self, name) for name in _ARRAYS}
-        with atomic_write(path) as part, part.open("wb") as file:
-            np.savez(file, **arrays)
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        write_arrays(path, {"format": np.array(FORMAT), **arrays}, texts)
 
     @classmethod
     def load(cls, path: Path, digest: str) -> "Index | None":
         """Read the index of archives by their digest; None where there is none, or of others."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-                index = cls._of(content)
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+            index = cls._of(read_arrays(path))
+        except UNREADABLE:
             return None
         return index if index is not None and index.digest() == digest else None
 

@@ -7,7 +7,6 @@ an annotation, and read the entries of their own images.
 import hashlib
 import os
 import posixpath
-import zipfile
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dilo.pipeline.common.files import atomic_write, size_and_time
+from dilo.pipeline.common.arrayfiles import UNREADABLE, read_arrays, write_arrays
+from dilo.pipeline.common.files import size_and_time
 from dilo.pipeline.common.jsonlists import ListEntry, iterate_lists
 from dilo.pipeline.common.textfiles import parse_json, without_waiting
 from dilo.pipeline.errors import ContentError, DiloError, ImageError, first_few, require_access
@@ -89,15 +89,15 @@ class CocoIndex:
     def _load(cls, path: Path, file: Path, size: int, time: int) -> Self | None:
         """Read an index; None where there is none, or of another file."""
         try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as content:
-                if content["of"].tolist() != [FORMAT, size, time]:
-                    return None
-                texts = {name: content[name].tobytes() for name in ("digest", "names")}
-                arrays = {name: content[name].astype(kind) for name, kind in _ARRAYS.items()}
+            content = read_arrays(path)
+            if content["of"].tolist() != [FORMAT, size, time]:
+                return None
+            texts = {name: content[name].tobytes() for name in ("digest", "names")}
+            arrays = {name: content[name].astype(kind) for name, kind in _ARRAYS.items()}
             names = Names.of_text(texts["names"])
             index = cls(file, size, time, texts["digest"].decode("ascii"), names, **arrays)
             index._check()
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        except UNREADABLE:
             return None
         return index
 
@@ -122,11 +122,9 @@ class CocoIndex:
         if self._load(path, self.file, self.size, self.time) is not None:
             return
         texts = {"digest": self.digest.encode(), "names": self.names.text().encode()}
-        arrays: dict[str, Any] = {"of": np.array([FORMAT, self.size, self.time], np.int64)}
-        arrays |= {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
-        arrays |= {name: getattr(self, name) for name in _ARRAYS}
-        with atomic_write(path) as part, part.open("wb") as file:
-            np.savez(file, **arrays)
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        source = np.array([FORMAT, self.size, self.time], np.int64)
+        write_arrays(path, {"of": source, **arrays}, texts)
 
     def annotation_counts(self) -> NDArray[np.int64]:
         """Count the annotations of each image."""
