@@ -1,6 +1,7 @@
 """Commands that make a store: masks, import."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,12 @@ from dilo.pipeline.cli.run import (
 from dilo.pipeline.cli.selection import LIST, selection_options
 
 if TYPE_CHECKING:
-    from dilo.pipeline.compute.shard import ShardOpener
+    from dilo.pipeline.compute.shard import RowSource, ShardOpener
     from dilo.pipeline.images.names import Names
     from dilo.pipeline.images.selection import ImageSelection
     from dilo.pipeline.images.source import ImageSource
     from dilo.pipeline.masks.estimate import Unit
+    from dilo.pipeline.store.create import StoreSpec
     from dilo.pipeline.store.plan import Plan
 
 
@@ -177,63 +179,68 @@ def import_masks(
     empty mask.
     """
     if coco is not None and png is None:
-        _import_coco(coco, images, out, size, shard_size, options, dry_run=dry_run)
+        imported = _masks_of_coco(coco, out, size)
     elif png is not None and coco is None:
-        _import_pngs(png, images, out, size, shard_size, options, dry_run=dry_run)
+        imported = _masks_of_pngs(png, images, size)
     else:
         raise click.UsageError("give the masks: either --png FOLDER or --coco FILE")
+    plan, names = plan_run(images, out, imported.spec, shard_size, options)
+    if options.task() is None:
+        for line in imported.matched(names):
+            say(line)
+    if dry_run:
+        _dry_run(images.open(out), out, plan, names, imported.opener(names), options)
+        return
+    make_store(imported.source, images, out, plan, names, options, keep=imported.keep)
 
 
-def _import_pngs(
-    png: Path,
-    images: "ImageSelection",
-    out: Path,
-    size: int,
-    shard_size: int | None,
-    options: RunOptions,
-    *,
-    dry_run: bool,
-) -> None:
-    """Make a store of PNGs."""
+@dataclass(frozen=True, kw_only=True)
+class _ImportedMasks:
+    """Masks that were made elsewhere."""
+
+    spec: "StoreSpec"
+    source: "RowSource"
+    #: Matches them with the images, and returns lines for people.
+    matched: "Callable[[Names], list[str]]"
+    #: Opens them without a store.
+    opener: "Callable[[Names], ShardOpener]"
+    #: Keeps beside the plan what workers need.
+    keep: Callable[[Path], None] = lambda store: None
+
+
+def _masks_of_pngs(png: Path, images: "ImageSelection", size: int) -> _ImportedMasks:
+    """Find the masks of a folder."""
     from dilo.pipeline.masks.files import mask_files, remarks
     from dilo.pipeline.masks.imported import ImportSource, count_masks, imported_spec
 
     pngs = mask_files(png, images.root)
-    plan, names = plan_run(images, out, imported_spec(pngs, size), shard_size, options)
-    if options.task() is None:
-        say(f"{count_masks(names, pngs, png)} of {len(names)} images have a mask in {png}")
-        for line in remarks(png, pngs):
-            say(line)
     source = ImportSource(png.absolute())
-    if dry_run:
-        _dry_run(images.open(out), out, plan, names, source.opener(names, size), options)
-        return
-    make_store(source, images, out, plan, names, options)
+
+    def matched(names: "Names") -> list[str]:
+        count = count_masks(names, pngs, png)
+        return [f"{count} of {len(names)} images have a mask in {png}", *remarks(png, pngs)]
+
+    return _ImportedMasks(
+        spec=imported_spec(pngs, size),
+        source=source,
+        matched=matched,
+        opener=lambda names: source.opener(names, size),
+    )
 
 
-def _import_coco(
-    coco: Path,
-    images: "ImageSelection",
-    out: Path,
-    size: int,
-    shard_size: int | None,
-    options: RunOptions,
-    *,
-    dry_run: bool,
-) -> None:
-    """Make a store of the masks of a COCO file."""
+def _masks_of_coco(coco: Path, out: Path, size: int) -> _ImportedMasks:
+    """Find the masks of a COCO file."""
     from dilo.pipeline.masks.cocoindex import CocoIndex
     from dilo.pipeline.masks.imported import CocoSource, coco_opener, coco_spec, match_coco
 
     index = CocoIndex.find(coco.absolute(), out)
-    plan, names = plan_run(images, out, coco_spec(index, size), shard_size, options)
-    if options.task() is None:
-        for line in match_coco(names, index):
-            say(line)
-    if dry_run:
-        _dry_run(images.open(out), out, plan, names, coco_opener(index, size), options)
-        return
-    make_store(CocoSource(index.file), images, out, plan, names, options, keep=index.keep)
+    return _ImportedMasks(
+        spec=coco_spec(index, size),
+        source=CocoSource(index.file),
+        matched=lambda names: match_coco(names, index),
+        opener=lambda names: coco_opener(index, size),
+        keep=index.keep,
+    )
 
 
 def _dry_run(
