@@ -33,7 +33,7 @@ def fork(
         with errors.open("w") as sys.stderr:
             work()
 
-    process = multiprocessing.get_context("fork").Process(target=begin)
+    process = multiprocessing.get_context("fork").Process(target=begin, name=str(errors))
     with warnings.catch_warnings():
         # Of threads, from Python 3.12 on: here they wait for work, and hold no lock.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -46,9 +46,10 @@ def join(processes: Sequence[BaseProcess], status: int = 0) -> None:
     for process in processes:
         process.join(timeout=240)
     ended = [process.exitcode for process in processes]
+    said = "".join(Path(process.name).read_text() for process in processes)
     for process in processes:
         process.kill()  # which does nothing to one that has ended
-    assert ended == [status] * len(ended)
+    assert ended == [status] * len(ended), said
 
 
 def _shared_variables(count: int) -> dict[str, str]:
