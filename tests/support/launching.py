@@ -1,4 +1,4 @@
-"""Processes forked from a test: alone, or as torchrun would start those that train together."""
+"""Processes started from a test: alone, or as torchrun would start those that train together."""
 
 import multiprocessing
 import os
@@ -6,39 +6,79 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import cloudpickle
+import torch
 
-def fork_ranks(work: Callable[[], object], folder: Path, count: int = 2) -> list[BaseProcess]:
-    """Begin some work in as many ranks, each forked as `fork` does; errors go to a folder."""
+
+def start_ranks(work: Callable[[], object], folder: Path, count: int = 2) -> list[BaseProcess]:
+    """Begin some work in as many ranks, each as `start` does; errors go to a folder."""
     shared = _shared_variables(count)
     return [
-        fork(work, folder / f"errors-{rank}", shared | _own_variables(rank))
+        start(work, folder / f"errors-{rank}", shared | _own_variables(rank))
         for rank in range(count)
     ]
 
 
-def fork(
+def start(
     work: Callable[[], object], errors: Path, variables: Mapping[str, str] | None = None
 ) -> BaseProcess:
-    """Begin some work in a process that has all that this one has imported already.
+    """Begin some work that may train, in a process forked from one that only imports.
 
-    It leads a session of its own, and what it says on standard error goes to a file.
+    Where a test has trained, autograd's threads are lost to a fork of it. Work is sent as it is,
+    with all of the test's file that it needs, and not with what a test has put in the place of
+    the product's own.
     """
+    module = sys.modules[work.__module__]  # type: ignore[attr-defined]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        sent = cloudpickle.dumps(work)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    settings = {**os.environ, **(variables or {})}
+    process = _server().Process(
+        target=_work, args=(sent, settings, torch.get_num_threads()), name=str(errors)
+    )
+    process.start()
+    return process
 
-    def begin() -> None:
-        os.setsid()
-        os.environ.update(variables or {})
-        with errors.open("w") as sys.stderr:
-            work()
 
-    process = multiprocessing.get_context("fork").Process(target=begin, name=str(errors))
+def _server() -> ForkServerContext:
+    """Give what starts processes from one that has the product imported, and has run nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dilo.train.cli", "cloudpickle"])
+    return context
+
+
+def _work(sent: bytes, settings: Mapping[str, str], threads: int) -> None:
+    """Do what was sent, with the variables and threads of the test that sent it."""
+    os.environ.clear()
+    os.environ.update(settings)
+    torch.set_num_threads(threads)
+    _in_own_session(cloudpickle.loads(sent))
+
+
+def fork(work: Callable[[], object], errors: Path) -> BaseProcess:
+    """Begin some work that trains nothing in a process that has all that this one has made."""
+    process = multiprocessing.get_context("fork").Process(
+        target=_in_own_session, args=(work,), name=str(errors)
+    )
     with warnings.catch_warnings():
         # Of threads, from Python 3.12 on: here they wait for work, and hold no lock.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     return process
+
+
+def _in_own_session(work: Callable[[], object]) -> None:
+    """Do it as the leader of a session; what it says on standard error goes to a file."""
+    os.setsid()
+    errors = Path(multiprocessing.current_process().name)
+    with errors.open("w") as sys.stderr:
+        work()
 
 
 def join(processes: Sequence[BaseProcess], status: int = 0) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from support.detection import write_voc
 from support.detectors import same_weights, small_recipe, write_backbone
-from support.launching import fork_ranks, join
+from support.launching import join, start_ranks
 from torch import nn
 
 from dilo.eval.detect import training
@@ -167,7 +167,7 @@ def test_statistics_are_measured_over_further_batches(data):
 
 def test_groups_in_one_process_take_the_step_of_as_many_processes(data):
     recipe = small_recipe(side=32, iterations=1, groups=4)
-    join(fork_ranks(lambda: train(data, "two", recipe), data))
+    join(start_ranks(lambda: train(data, "two", recipe), data))
     one = train(data, "one", recipe).checkpoint
     other = load(data / "two" / "checkpoints" / one.name)["state_dict"]
     start = load(data / "one" / "checkpoints" / "step-00000000.pt")["state_dict"]

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 from support.cli import invoke
-from support.launching import fork
+from support.launching import start
 from support.photographs import photograph_folder
 from support.pictures import Pictures
 from support.runs import (
@@ -61,7 +61,7 @@ def test_a_run_leaves_what_its_reader_needs(undisturbed):
 
 def kill_after(arguments, run, lines):
     """Start dilo-train and kill -9 its process group once so many steps are recorded."""
-    process = fork(lambda: main(arguments), run.with_suffix(".log"))
+    process = start(lambda: main(arguments), run.with_suffix(".log"))
     deadline = time.monotonic() + 120
     metrics = run / "metrics.jsonl"
     while time.monotonic() < deadline and process.is_alive():

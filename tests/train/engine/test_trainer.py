@@ -8,7 +8,7 @@ import time
 
 import pytest
 from support.folders import write_class_folders
-from support.launching import fork
+from support.launching import start
 from support.runs import SMALL, losses, machine, small_recipe
 
 from dilo.pipeline.errors import AccessError, CheckpointError, DiloError
@@ -267,7 +267,7 @@ def test_a_signal_to_all_processes_while_a_run_reads_out_leaves_a_checkpoint_and
     for override in (*SMALL, "paste.probability=0"):
         words += ["--set", override]
     errors = tmp_path / "errors"
-    process = fork(lambda: main([*map(str, words)]), errors)
+    process = start(lambda: main([*map(str, words)]), errors)
     deadline = time.monotonic() + 120
     while not (run / "metrics.jsonl").exists():
         assert time.monotonic() < deadline

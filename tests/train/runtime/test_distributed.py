@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from support import together
-from support.launching import fork_ranks, join
+from support.launching import join, start_ranks
 from support.runs import METHODS_SMALL as METHODS
 from support.runs import SMALL, interrupted, photographs_and_masks, undisturbed
 
@@ -55,7 +55,7 @@ def killed(made, module_folder):
         with end_together():
             main([*map(str, arguments)])
 
-    processes = fork_ranks(train, module_folder)
+    processes = start_ranks(train, module_folder)
     wait_for(run, 1, processes)
     # To the whole session, workers too, as a batch system does.
     os.killpg(processes[1].pid, signal.SIGUSR1)
@@ -63,7 +63,7 @@ def killed(made, module_folder):
     assert (run / "state").read_text() == "preempted\n"
     stopped = checkpoint.list_checkpoints(run)[0][0]
     assert 0 < stopped < 6
-    processes = fork_ranks(train, module_folder)
+    processes = start_ranks(train, module_folder)
     wait_for(run, stopped + 1, processes)
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)
@@ -73,7 +73,7 @@ def killed(made, module_folder):
 
 @pytest.fixture(scope="module")
 def found(made, killed, module_folder):
-    join(fork_ranks(lambda: together.work(*made, killed, module_folder), module_folder))
+    join(start_ranks(lambda: together.work(*made, killed, module_folder), module_folder))
     return [json.loads((module_folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import torch
-from support.launching import fork_ranks
+from support.launching import start_ranks
 from torch import distributed as group
 
 from dilo.pipeline.cli.options import Program, user_errors
@@ -66,7 +66,7 @@ def program(failing, error, wait):
 def test_where_one_rank_fails_the_others_end_soon_with_its_message(
     tmp_path, failing, error, wait, statuses
 ):
-    processes = fork_ranks(program(failing, error, wait), tmp_path)
+    processes = start_ranks(program(failing, error, wait), tmp_path)
     for process in processes:
         process.join(timeout=60)
     written = [(tmp_path / f"errors-{rank}").read_text() for rank in (0, 1)]

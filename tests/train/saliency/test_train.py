@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from support.launching import fork, join
+from support.launching import join, start
 from support.objects import objects_and_masks, pairs_of, same_state, small, store_of, taught
 from support.pictures import Pictures
 from support.runs import losses, machine
@@ -274,7 +274,7 @@ def test_a_narrow_basnet_takes_a_step_on_a_cpu(made, tmp_path):
     folders = ["--images", made[0], "--truth", made[1], "--out", tmp_path / "run"]
     options = ["--recipe", "basnet", "--workers", "0", "--device", "cpu", "--max-minutes", "1e-9"]
     command = ["saliency", *map(str, folders), *options, *words]
-    join([fork(lambda: main(command), tmp_path / "errors")])
+    join([start(lambda: main(command), tmp_path / "errors")])
     assert checkpoint.list_checkpoints(tmp_path / "run")[0][0] == 1
 
 
