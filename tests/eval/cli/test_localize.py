@@ -7,7 +7,7 @@ from support.classifiers import write_classifier
 from support.cli import invoke
 from support.located import SIDE, write_objects
 
-from dilo.eval.cli.localize import command
+from dilo.eval.cli import main
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def objects(tmp_path):
 
 def localize(root, *more, status=0):
     usual = ["--images", root / "images", "--device", "cpu", "--workers", 0, "--no-plots"]
-    return invoke(command, *usual, *more, status=status)
+    return invoke(main, "localize", *usual, *more, status=status)
 
 
 def test_a_run_s_result_lies_below_the_run(objects):

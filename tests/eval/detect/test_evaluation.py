@@ -10,8 +10,7 @@ from support.detection import write_voc
 from support.detectors import SMALL_OPTIONS, write_backbone
 from support.probes import write_small
 
-from dilo.eval.cli.detect import command
-from dilo.eval.cli.export import command as export
+from dilo.eval.cli import main
 from dilo.eval.common.lookup import find_in
 from dilo.eval.detect import evaluation, run
 from dilo.eval.detect.detections import read_detections
@@ -47,7 +46,7 @@ def detect(checkpoint, voc, *more, status=0):
     fixed = ("--device", "cpu", "--workers", 0, "--subset", "--size", 32, *SMALL_OPTIONS)
     small = ("--iterations", 2, "--batch", 4, "--groups", 2)
     arguments = ("--checkpoint", checkpoint, "--voc", voc, *fixed, *small, *more)
-    return invoke(command, *arguments, status=status)
+    return invoke(main, "detect", *arguments, status=status)
 
 
 def test_a_run_gets_a_record_a_detector_its_detections_and_a_sheet(backbone, voc):
@@ -189,12 +188,8 @@ def test_without_pycocotools_the_command_says_what_to_install(tmp_path, voc, mon
 def test_a_detector_is_no_backbone_for_other_formats(tmp_path, backbone, voc):
     detect(backbone, voc)
     file = backbone / "eval" / "detect" / "seed-0" / "detector.pth"
-    out = tmp_path / "weights.pkl"
-    refused = invoke(
-        export, "--checkpoint", file, "--format", "moco", "--out", out, status=3
-    ).stderr
+    words = ("export", "--checkpoint", file, "--out", tmp_path / "weights.pkl")
+    refused = invoke(main, *words, "--format", "moco", status=3).stderr
     assert "is a detector, for --format detectron2 alone, got moco" in refused
-    refused = invoke(
-        export, "--checkpoint", file, "--format", "detectron2", "--out", out, status=3
-    ).stderr
+    refused = invoke(main, *words, "--format", "detectron2", status=3).stderr
     assert "needs a backbone of bottlenecks for C4" in refused

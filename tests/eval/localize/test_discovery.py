@@ -11,7 +11,7 @@ from support.detection import save_noise, voc_xml, write_coco, write_voc
 from support.located import write_objects
 from torchvision.models import resnet18
 
-from dilo.eval.cli.localize import command
+from dilo.eval.cli import main
 from dilo.eval.localize.annotations import Annotation, read_annotations
 from dilo.eval.localize.discovery import true_sides
 
@@ -36,7 +36,7 @@ def discover(folder, *more, status=0):
     usual = ["--discovery", "--images", folder / "JPEGImages", "--device", "cpu", "--workers", 0]
     if "--boxes" not in more:
         usual += ["--boxes", folder / "Annotations"]
-    return invoke(command, *usual, *more, status=status)
+    return invoke(main, "localize", *usual, *more, status=status)
 
 
 def rows_of(result):
@@ -147,7 +147,7 @@ def test_a_list_that_names_an_image_without_boxes_is_refused(voc, tmp_path):
 def test_options_that_do_not_go_together_are_refused(voc, tmp_path, more, words):
     usual = ["--images", voc / "JPEGImages", "--boxes", voc / "Annotations"]
     result = invoke(
-        *(command, *usual, "--maps", tmp_path / "masks", "--out", tmp_path / "out", *more),
+        *(main, "localize", *usual, "--maps", tmp_path / "masks", "--out", tmp_path / "out", *more),
         status=2,
     )
     assert words in " ".join(result.stderr.split())
@@ -156,7 +156,15 @@ def test_options_that_do_not_go_together_are_refused(voc, tmp_path, more, words)
 def test_masks_as_truth_do_not_serve(tmp_path):
     objects = write_objects(tmp_path, ("1",))
     result = invoke(
-        *(command, "--discovery", "--images", objects / "images", "--truth", objects / "masks"),
+        *(
+            main,
+            "localize",
+            "--discovery",
+            "--images",
+            objects / "images",
+            "--truth",
+            objects / "masks",
+        ),
         *("--maps", objects / "perfect", "--out", tmp_path / "out"),
         status=2,
     )
