@@ -13,6 +13,12 @@ from pathlib import Path
 import cloudpickle
 import torch
 
+#: What trains imports these: torch takes seconds, and the programs' own modules leave it for later.
+PRELOADED = (
+    *("dilo.train.cli.train", "dilo.train.engine.pretrain", "dilo.train.methods.moco"),
+    *("dilo.train.saliency.train", "cloudpickle"),
+)
+
 
 def start_ranks(work: Callable[[], object], folder: Path, count: int = 2) -> list[BaseProcess]:
     """Begin some work in as many ranks, each as `start` does; errors go to a folder."""
@@ -49,12 +55,14 @@ def start(
 def _server() -> ForkServerContext:
     """Give what starts processes from one that has the product imported, and has run nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dilo.train.cli", "cloudpickle"])
+    context.set_forkserver_preload(list(PRELOADED))
     return context
 
 
 def _work(sent: bytes, settings: Mapping[str, str], threads: int) -> None:
     """Do what was sent, with the variables and threads of the test that sent it."""
+    # The server passes over what it cannot import, and each process would import it anew.
+    assert sys.modules.keys() >= set(PRELOADED), "rename what PRELOADED names"
     os.environ.clear()
     os.environ.update(settings)
     torch.set_num_threads(threads)
