@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from support.graphs import ECSSD
 
@@ -17,13 +18,28 @@ needs_ecssd = pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ECSSD's image
 
 
 @functools.cache
+def photographs(side: int) -> list[NDArray[np.uint8]]:
+    """Read the photographs, in the order of their names, as a recipe of this side takes them."""
+    paths = sorted((ECSSD / "images").glob("*.jpg"))
+    return [decode_reduced(read_file(path), side)[0] for path in paths]
+
+
+@functools.cache
+def truths() -> list[NDArray[np.bool_]]:
+    """Read what people drew on them."""
+    masks = []
+    for path in sorted((ECSSD / "images").glob("*.jpg")):
+        with Image.open(ECSSD / "masks" / f"{path.stem}.png") as opened:
+            masks.append(np.asarray(opened.convert("L")) > 128)
+    return masks
+
+
+@functools.cache
 def scored(recipe: MaskRecipe) -> tuple[float, float]:
     """Maximum F of mean precision and recall, and mean absolute error, of masks of 224 px."""
     curves, errors = [], []
-    for path in sorted((ECSSD / "images").glob("*.jpg")):
-        with Image.open(ECSSD / "masks" / f"{path.stem}.png") as opened:
-            truth = np.asarray(opened.convert("L")) > 128
-        mask = recipe(decode_reduced(read_file(path), recipe.side)[0], 224)
+    for photograph, truth in zip(photographs(recipe.side), truths(), strict=True):
+        mask = recipe(photograph, 224)
         saliency = normalised(stretch_mask(mask, truth.shape))
         counted = counts(saliency, truth)
         curves.append((precision(counted), recall(counted)))

@@ -174,10 +174,7 @@ def test_a_shard_that_kills_is_done_apart_and_a_lost_scheduler_is_an_error_in_wo
         next(naps)
 
 
-def test_workers_without_dilo_are_refused_in_a_sentence(tmp_path, monkeypatch):
-    cluster = Cluster(tmp_path)
+def test_workers_without_dilo_are_refused_in_a_sentence(cluster, watcher, monkeypatch):
     monkeypatch.setattr(clusters, "__name__", "dilo.of_a_later_version")
-    cluster.add_worker("one")
     with pytest.raises(DiloError, match="Dask's workers must have dilo, in this version, got No"):
         list(run_shards(abs, [0], jobs=1, backend="dask", scheduler=cluster.address))
-    cluster.end()

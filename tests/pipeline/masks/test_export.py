@@ -165,11 +165,9 @@ def test_workers_write_the_same_bytes(made, tmp_path):
 def test_a_killed_export_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
     store = listed(tmp_path / "store", [f"{i % 7}/{i}.jpg" for i in range(600)], size=200)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    command = [sys.executable, "-m", "dilo.pipeline", "export", store, "--size", "store"]
-    command = [str(word) for word in [*command, "--workers", 2, "--out"]]
-    process = subprocess.Popen(
-        [*command, str(broken)], start_new_session=True, stderr=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "dilo.pipeline", "export", str(store), "--size", "store"]
+    command += ["--workers", "2", "--out", str(broken)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while len(list(broken.rglob("*.png"))) < 30 and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -179,7 +177,7 @@ def test_a_killed_export_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
     assert 30 < len(killed) < 601
     exported(store, whole, "--size", "store")
     assert all(files(whole)[name] == killed[name] for name in killed if not name.startswith("."))
-    subprocess.run([*command, str(broken)], check=True, stderr=subprocess.DEVNULL)
+    exported(store, broken, "--size", "store")
     assert files(broken) == files(whole)
     assert len(files(broken)) == 601
 
