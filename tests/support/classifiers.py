@@ -1,9 +1,10 @@
 """Small random classifiers: narrow ResNets with a linear layer, in memory and as files."""
 
+import functools
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dilo.eval.models.classifier import Classifier
 from dilo.eval.models.encoder import Encoder
@@ -43,14 +44,19 @@ def write_classifier(
     path: Path, classes: tuple[str, ...], *, seed: int = 0, size: int = 16
 ) -> Path:
     """Write one as `dilo-eval linear` does."""
-    drawn = small_classifier(classes, seed=seed, size=size)
-    state = {f"module.{k}": v for k, v in drawn.encoder.network.state_dict().items()}
-    state |= {"module.fc.weight": drawn.weight, "module.fc.bias": drawn.bias}
     recipe = {
         "model": {"arch": "resnet18", "stem": "small", "width": 0.25},
         "views": {"size": size},
     }
     told = {"recipe": recipe, "step": 7, "classes": list(classes)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"arch": "resnet18", "state_dict": state, "dilo": told}, path)
+    torch.save({"arch": "resnet18", "state_dict": dict(_drawn(classes, seed)), "dilo": told}, path)
     return path
+
+
+@functools.cache
+def _drawn(classes: tuple[str, ...], seed: int) -> dict[str, Tensor]:
+    """Draw what is written, once: half of a test's time would go into random numbers."""
+    drawn = small_classifier(classes, seed=seed)
+    state = {f"module.{k}": v for k, v in drawn.encoder.network.state_dict().items()}
+    return state | {"module.fc.weight": drawn.weight, "module.fc.bias": drawn.bias}
