@@ -84,10 +84,10 @@ def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     return text.replace("\r\n", "\n")
 
 
-def parse_json(text: str | bytes, source: object) -> Any:
-    """Read JSON, whoever wrote it."""
+def parse_json(text: str | bytes, source: object, *, any_integer: bool = False) -> Any:
+    """Read JSON, whoever wrote it; integers of 64 bits, unless `any_integer`."""
     try:
-        return json.loads(text, parse_int=_integer)
+        return json.loads(text, parse_int=None if any_integer else _integer)
     except RecursionError:
         raise ContentError(f"{source} must be JSON, got brackets nested too deep") from None
     except ValueError as error:  # of JSON, or of its encoding

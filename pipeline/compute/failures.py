@@ -6,6 +6,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from isal import isal_zlib
 
+from dilo.pipeline.common.printing import counted
 from dilo.pipeline.errors import REMEDIES, SHORTAGE_ERRNOS, AccessError, DiloError, ImageError
 from dilo.pipeline.images.decoding import GONE_ERRNOS, TRANSIENT_ERRNOS
 from dilo.pipeline.images.names import escaped, unescaped
@@ -139,7 +140,8 @@ def refuse(images: ImageSource, unread: Sequence[Unread]) -> NoReturn:
     """Raise an error for images that cannot be read now, of which there is one or more."""
     path, reason, code = unread[-1]
     problem = (
-        f"{images.path}: {len(unread)} images could not be read, {escaped(path)!r} for: {reason}"
+        f"{images.path}: {counted(len(unread), 'image')} could not be read, {escaped(path)!r} for: "
+        f"{reason}"
     )
     advice = "finished shards are kept, and the same command resumes"
     if code in REMEDIES:

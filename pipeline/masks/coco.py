@@ -1,11 +1,13 @@
 """Files of annotations in COCO's format: what is checked of their entries."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dilo.pipeline.errors import ContentError
+from dilo.pipeline.images.decoding import MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,17 @@ def image_shape(entry: Mapping[str, Any], where: str) -> tuple[int, int]:
         raise ContentError(
             f"{where}: height and width must be whole numbers above 0, got {height!r} and {width!r}"
         )
+    if height * width > MAX_PIXELS:
+        raise ContentError(
+            f"{where}: an image must have at most {MAX_PIXELS} pixels, got {width} x {height}"
+        )
     return height, width
 
 
 def _is_below(path: str) -> bool:
-    """Check that a path leads nowhere but below its folder."""
+    """Check that a path leads nowhere but below its folder, and may be a file's."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # half of a character, which JSON may have
+        return False
     return bool(path) and "\0" not in path and not {"/", ".."} & set(PurePosixPath(path).parts)

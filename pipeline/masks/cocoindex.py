@@ -174,9 +174,9 @@ class CocoIndex:
             os.close(descriptor)
 
     def _parse(self, content: bytes, offset: int) -> dict[str, Any]:
-        """Read an entry."""
+        """Read an entry; of its integers, most are of no use here and may be any."""
         where = f"{self.file}, byte {offset}"
-        return require_object(parse_json(content, where), where)
+        return require_object(parse_json(content, where, any_integer=True), where)
 
 
 def _union(image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:

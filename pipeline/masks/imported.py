@@ -164,7 +164,7 @@ def match_coco(names: Names, index: CocoIndex) -> list[str]:
         lines.append(f"{counted(empty, 'image')} listed there without an annotation: empty masks")
     if others := [escaped(index.names[i]) for i in np.flatnonzero(~listed)[:4].tolist()]:
         lines.append(
-            f"{len(listed) - count} others are listed there, which are not among the images: "
+            f"{counted(len(listed) - count, 'more image')} listed there, not among the images: "
             f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
         )
     return lines

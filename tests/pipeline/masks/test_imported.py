@@ -254,7 +254,7 @@ def test_images_that_one_side_lacks_are_counted_named_and_failed(images, tmp_pat
     }
     assert "2 of 3 images have a mask" in result.stderr
     others = "class1/001.jpg, class1/003.jpg, class1/005.jpg"
-    assert f"3 others are listed there, which are not among the images: {others}" in result.stderr
+    assert f"3 more images listed there, not among the images: {others}" in result.stderr
     coco_imported(images, file, tmp_path / "few", "--limit", 2)
     assert list(MaskStore(tmp_path / "few").names) == ["class0/000.jpg", "class0/002.jpg"]
 
@@ -268,6 +268,32 @@ def test_masks_of_another_shape_than_their_image_are_failed_rows(images, tmp_pat
     )
     assert failed["class0/002.jpg"].startswith("its annotation (id 2): segmentation must be poly")
     assert len(failed) == 2
+
+
+def test_numbers_that_no_image_has_cost_at_most_their_own_row(images, tmp_path):
+    file, unions = coco_of(images, tmp_path / "masks.json")
+    content = json.loads(file.read_text())
+    content["annotations"][0]["area"] = 2**70  # not read
+    content["annotations"][2]["segmentation"]["counts"] = [2**70]
+    content["images"][2] |= {"width": 2**20, "height": 2**20}
+    content["annotations"][4]["segmentation"] = [[0, 0, 9, 0, 9, 9]]
+    file.write_text(json.dumps(content))
+    failed = json.loads(coco_imported(images, file, tmp_path / "store", "--json").stdout)["failed"]
+    first, second, third = content["images"][:3]
+    assert failed[third["file_name"]] == (
+        f"its entry in images: an image must have at most {2**28} pixels, got {2**20} x {2**20}"
+    )
+    assert "must be polygons" in failed[second["file_name"]]
+    assert len(failed) == 2
+    name = first["file_name"]
+    np.testing.assert_array_equal(MaskStore(tmp_path / "store")[name], squash(unions[name], 32))
+
+
+def test_a_file_name_of_half_a_character_is_refused(images, tmp_path):
+    file, _ = coco_of(images, tmp_path / "masks.json")
+    file.write_text(file.read_text().replace("class0/000.jpg", "class0/\\ud800.jpg"))
+    said = coco_imported(images, file, tmp_path / "store", status=3).stderr
+    assert "images[0]: file_name must be a path below the folder of images, got 'class0/" in said
 
 
 def test_a_store_of_one_coco_file_is_not_resumed_with_another(images, tmp_path):
