@@ -1,5 +1,6 @@
 """Annotations in COCO's format: one JSON file for all images."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,8 +70,20 @@ def read_coco_annotations(path: Path) -> CocoAnnotations:
             raise ContentError(
                 f'{where}: its class must be in "categories", got category_id {category!r}'
             )
+        images[image_id] = _of_the_masks_size(images[image_id], entry.get("segmentation"))
         objects[image_id].append(_object(entry, where, images[image_id]))
     return CocoAnnotations(images, categories, objects)
+
+
+def _of_the_masks_size(image: CocoImage, segmentation: object) -> CocoImage:
+    """Take the size that run lengths say, where the image has the height for the width.
+
+    MaskCut's files have. Its masks and boxes are of the image as it is.
+    """
+    size = segmentation.get("size") if isinstance(segmentation, dict) else None
+    if size == [image.width, image.height]:
+        return dataclasses.replace(image, height=image.width, width=image.height)
+    return image
 
 
 def _object(entry: Mapping[str, Any], where: str, image: CocoImage) -> CocoObject:

@@ -34,6 +34,26 @@ class Annotation:
     #: How the file counts the first column and row: VOC from 1.
     first: int = 0
 
+    def size_for(self, shape: tuple[int, ...]) -> tuple[float, float]:
+        """Return width and height that the boxes are of, for an image of this height and width.
+
+        A size that fits the image only with height and width exchanged is refused: either the file
+        is wrong, or the image is turned, and its boxes would lie somewhere else.
+        """
+        height, width = shape[:2]
+        if self.size is None:
+            return width, height
+        columns, rows = self.size
+        tolerance = max(height, width)  # a pixel, as a smaller copy may be rounded
+        fits = abs(rows * width - columns * height) <= tolerance
+        if not fits and abs(columns * width - rows * height) <= tolerance:
+            raise DiloError(
+                f"its boxes must be of an image of {width} x {height} px, or of its proportions, got "
+                f"{columns:g} x {rows:g}, with height and width exchanged: correct the size in the "
+                "file of boxes"
+            )
+        return self.size
+
 
 def read_annotations(path: Path) -> Mapping[str, Annotation]:
     """Read the boxes of many images."""

@@ -174,7 +174,7 @@ def true_sides(annotation: Annotation, shape: tuple[int, int], *, no_hard: bool 
     """
     boxes = np.array(annotation.boxes, np.float64).reshape(-1, 4) - annotation.first
     boxes[:, 2:] += 1
-    width, height = annotation.size or (shape[1], shape[0])
+    width, height = annotation.size_for(shape)
     hard = np.array(annotation.hard, bool) if annotation.hard else np.zeros(len(boxes), bool)
     scale = np.array([shape[1] / width, shape[0] / height] * 2)
     sides: Sides = boxes[~(hard & no_hard)] * scale
@@ -280,9 +280,9 @@ def _score(
     def read(key: str) -> tuple[NDArray[np.uint8], Sides] | str:
         try:
             image = photographs.images.decode(photographs.files[key])
+            sides = true_sides(truth[key], image.shape[:2], no_hard=request.no_hard)
         except DiloError as error:
             return str(error)
-        sides = true_sides(truth[key], image.shape[:2], no_hard=request.no_hard)
         return (image, sides) if len(sides) else "no object is to be found on it"
 
     scored, skipped = [], []

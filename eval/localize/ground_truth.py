@@ -104,7 +104,7 @@ class BoxTruth:
     def objects(self, key: str, shape: tuple[int, ...], size: int) -> Objects:
         """Scale the boxes of an image."""
         annotation = self._annotations[key]
-        width, height = annotation.size or (shape[1], shape[0])
+        width, height = annotation.size_for(shape)
         drawn = np.array(annotation.boxes, np.float64).reshape(-1, 4)
         boxes = scaled(drawn, width, height, size)
         return Objects(filled(boxes, size), boxes)

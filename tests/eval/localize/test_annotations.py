@@ -1,8 +1,10 @@
 """Boxes from CSV and XML, and what is refused."""
 
+import json
 import os
 
 import pytest
+from support.detection import write_coco
 
 from dilo.eval.localize.annotations import Annotation, read_annotations
 from dilo.pipeline.errors import DiloError
@@ -111,3 +113,30 @@ def test_xml_that_would_fill_the_memory_is_refused_by_name(tmp_path, text):
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(DiloError, match=r"a.xml must be an annotation in the format of PASCAL VOC"):
         read_annotations(tmp_path)
+
+
+def test_masks_say_the_size_of_an_image_with_height_and_width_exchanged_as_maskcut_s(tmp_path):
+    runs = {"size": [50, 100], "counts": "x"}  # of an image that is listed as 50 px wide
+    objects = [
+        {"image_id": number, "category_id": 3, "bbox": [60, 10, 30, 20], "segmentation": runs}
+        for number in (1, 2)
+    ]
+    sizes = ({"height": 100, "width": 50}, {"height": 50, "width": 100})
+    _, file = write_coco(tmp_path, objects, count=2)
+    content = json.loads(file.read_text())
+    for entry, size in zip(content["images"], sizes, strict=True):
+        entry |= size
+    file.write_text(json.dumps(content))
+    expected = Annotation([(60, 10, 89, 29)], (100, 50))
+    assert read_annotations(file) == {"1": expected, "2": expected}
+
+
+def test_a_size_with_height_and_width_exchanged_is_refused_and_one_of_a_copy_is_not():
+    annotation = Annotation([(0, 0, 9, 9)], (500, 375))
+    for shape in ((375, 500), (48, 64, 3), (64, 64), (47, 64)):  # as it is, smaller, squashed
+        assert annotation.size_for(shape) == (500, 375)
+    assert Annotation([], None).size_for((3, 4)) == (4, 3)
+    with pytest.raises(
+        DiloError, match=r"375 x 500 px, or of its prop.*got 500 x 375, with height"
+    ):
+        annotation.size_for((500, 375))

@@ -126,6 +126,16 @@ def test_sides_follow_the_file_s_way_to_count_and_a_smaller_copy_of_the_image(tm
     np.testing.assert_array_equal(true_sides(of_csv, (60, 80)), [[0, 0, 80, 60]])
 
 
+def test_an_image_whose_boxes_are_of_it_turned_is_skipped_with_the_reason(voc, tmp_path):
+    path = voc / "Annotations" / "1.xml"
+    turned = path.read_text().replace("<width>80", "<width>60").replace("<height>60", "<height>80")
+    path.write_text(turned)
+    result = discover(voc, "--maps", f"cat={tmp_path}/masks", "--out", tmp_path / "out", "--json")
+    (skipped,) = json.loads(result.stdout)["skipped"]
+    assert skipped["path"] == "1.jpg"
+    assert "got 60 x 80, with height and width exchanged" in skipped["reason"]
+
+
 def test_a_list_that_names_an_image_without_boxes_is_refused(voc, tmp_path):
     (voc / "Annotations" / "1.xml").unlink()
     (tmp_path / "list.txt").write_text("1\n3\n")
