@@ -19,7 +19,7 @@ from dilo.pipeline.common.plainhdf5 import require_attributes, require_datasets,
 from dilo.pipeline.errors import ContentError, StoreError, require_access
 from dilo.pipeline.store.layouts import layout_of
 from dilo.pipeline.store.plan import FORMAT_VERSION, Plan, shard_path
-from dilo.pipeline.store.rows import FAILED, ImageRows, Layout
+from dilo.pipeline.store.rows import FAILED, OK, ImageRows, Layout
 
 #: Attribute with the fingerprint of the plan. Of fixed length: HDF5 keeps other strings in a heap,
 #: and where one byte of that is damaged, it may go in circles for ever.
@@ -151,6 +151,8 @@ class ShardSummary:
     states: Counter[int]
     #: How many backgrounds there are; 0 in a shard of another kind.
     backgrounds: int
+    #: How many masks are all zero, of images that did not fail.
+    empty_masks: int = 0
 
     @property
     def images(self) -> int:
@@ -167,4 +169,5 @@ def read_summary(store: Path, plan: Plan, shard: int) -> ShardSummary:
             paths, errors = file["path"].asstr()[:], file["error"].asstr()[:]
             failed = {str(paths[i]): str(errors[i]) for i in np.flatnonzero(status == FAILED)}
         backgrounds = len(file["source"]) if "source" in file else 0
-        return ShardSummary(failed, Counter(status.tolist()), backgrounds)
+        empty = (status == OK) & (file["coverage"][:] == 0) if "coverage" in file else status[:0]
+        return ShardSummary(failed, Counter(status.tolist()), backgrounds, int(empty.sum()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilo.pipeline.common.printing import failure_lines
+from dilo.pipeline.common.printing import counted, failure_lines
 from dilo.pipeline.errors import StoreError
 from dilo.pipeline.store.plan import Plan, load_names, shard_path
 from dilo.pipeline.store.shardfile import ShardSummary, read_summary
@@ -33,6 +33,11 @@ class Status:
         return sum(summary.images for summary in self.summaries)
 
     @property
+    def empty_masks(self) -> int:
+        """Count the masks in which nothing is salient, of images that did not fail."""
+        return sum(summary.empty_masks for summary in self.summaries)
+
+    @property
     def failed(self) -> dict[str, str]:
         """Return path and reason of each image that could not be read."""
         return {
@@ -54,6 +59,8 @@ class Status:
             f"{self.done_images} of {self._images} images, {len(failed)} failed"
         ]
         lines += [f"  {line}" for line in details]
+        if self.empty_masks:
+            lines.append(f"  {counted(self.empty_masks, 'mask')} empty: nothing is salient there")
         lines += failure_lines(failed, max_failures, f": dilo-prep status {store} --json")
         if self.missing and say_missing:
             lines.append(f"  missing shards: {format_ranges(self.missing)}")
@@ -73,6 +80,7 @@ class Status:
             "done_shards": len(self.done),
             "done_images": self.done_images,
             "missing": self.missing,
+            **({"empty_masks": self.empty_masks} if plan.kind == "masks" else {}),
             "failed": self.failed,
         }
 

@@ -225,7 +225,11 @@ def _source(
             else ""
         )
     )
-    for line in _negatives_warnings(recipe, len(source.indices)):
+    usable = len(source.indices)
+    for line in (
+        *_paste_warnings(recipe, usable - never_pasted),
+        *_negatives_warnings(recipe, usable),
+    ):
         log(line)
     return source
 
@@ -239,6 +243,17 @@ def require_no_masks(recipe: "Recipe", name: str) -> None:
             f"recipe {name} {' and '.join(uses)} and needs --masks DIR, got none: make it with "
             f"dilo-prep masks, or train without by --set {' --set '.join(uses.values())}"
         )
+
+
+def _paste_warnings(recipe: "Recipe", images: int) -> list[str]:
+    """Warn of pastes that never happen, for no image has a mask that covers enough."""
+    if images or not recipe.paste.probability:
+        return []
+    return [
+        f"warning: paste.probability = {recipe.paste.probability:g}, but no mask covers "
+        f"{recipe.paste.min_coverage:g} of its image, so that nothing is pasted: look at the masks "
+        "with dilo-prep preview"
+    ]
 
 
 def _negatives_warnings(recipe: "Recipe", images: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 
+from PIL import Image
 from support.photographs import photograph_folder
 from support.stores import create_mask_store
 
@@ -39,6 +40,19 @@ def test_what_is_missing_and_what_failed_is_counted_and_named(tmp_path):
         "  missing shards: 1,3,5,7",
     ]
     assert len(found.report_lines(store, say_missing=False, max_failures=9)) == 2
+
+
+def test_masks_of_nothing_are_counted_and_failed_images_are_not_among_them(tmp_path):
+    images = photograph_folder(tmp_path / "images", 3)
+    (images / "a.jpg").write_bytes(b"no image")
+    Image.new("RGB", (40, 30)).save(images / "b.png")  # of one colour
+    plan = create_mask_store(images, tmp_path / "store", recipe=MaskRecipe.create("rbd"), size=16)
+    ShardBuilder(FolderSource(images), tmp_path / "store", MethodSource()).build(0)
+    state = status(tmp_path / "store")
+    assert (plan.shards, state.empty_masks) == (1, 1)
+    lines = state.report_lines(tmp_path / "store", say_missing=False, max_failures=1)
+    assert lines[1] == "  1 mask empty: nothing is salient there"
+    assert state.as_dict(tmp_path / "store")["empty_masks"] == 1
 
 
 def test_many_failures_are_named_in_part_and_recorded_in_full(tmp_path):

@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 from support.cli import invoke
 from support.folders import write_class_folders
+from support.photographs import photograph_folder
+from support.stores import even_store
 
+from dilo.pipeline.images.listing import find_images
+from dilo.pipeline.images.selection import ImageSelection
 from dilo.train.cli import main
+from dilo.train.cli.train import _paste_warnings, _source
 from dilo.train.engine import pretrain
+from dilo.train.recipes import load_recipe
 from dilo.train.runtime import devices
 from dilo.train.runtime.options import RunOptions
 
@@ -178,3 +184,15 @@ def test_negatives_that_are_more_than_the_images_are_warned_of(command, override
 def test_a_test_folder_without_a_read_out_is_wrong_usage(command, tmp_path):
     shown = invoke(main, *command[0], "--knn-test", tmp_path, status=2)
     assert "--knn-test needs --knn-every K" in shown.stderr
+
+
+def test_pastes_that_never_happen_are_warned_of(tmp_path):
+    recipe = load_recipe("moco-v2-small")
+    images = photograph_folder(tmp_path / "images", 2)
+    store = even_store(tmp_path / "masks", dict.fromkeys(find_images(images), 0))
+    lines = []
+    _source(ImageSelection(images), store, recipe, "moco-v2-small", lines.append)
+    assert lines[0] == "2 images, 2 never pasted because their mask covers under 0.01"
+    assert lines[1].startswith("warning: paste.probability = 0.3, but no mask covers 0.01 of its")
+    assert not _paste_warnings(load_recipe("moco-v2-small", ["paste.probability=0"]), 0)
+    assert not _paste_warnings(recipe, 1)
