@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dilo.eval.common.inputs import data_name, listing
+from dilo.eval.common.inputs import data_name, listing, same_images_warning
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.outcomes import outcomes_record
 from dilo.eval.common.results import Evaluation, provenance, skipped_images
@@ -124,7 +124,8 @@ def evaluate(
     name = request.name or data_name(record["inputs"])
     record |= {"name": name, "protocol": request.protocol}
     record["skipped_k"] = [] if request.ks else [k for k in preset.ks if k not in ks]
-    return Evaluation(record | provenance(started), knn_table(record))
+    table = knn_table(record) + same_images_warning(record["inputs"])
+    return Evaluation(record | provenance(started), table)
 
 
 def _cache(

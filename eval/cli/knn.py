@@ -16,6 +16,7 @@ from dilo.eval.cli.options import (
     positive,
     print_evaluation,
     require_parent,
+    require_two_folders,
     two_narrowing_options,
 )
 from dilo.eval.common.machine import Machine
@@ -104,10 +105,7 @@ def command(
     RUN/eval/knn; of a checkpoint that is not its newest, to RUN/eval/knn-step-N. Several
     checkpoints are compared by the paired differences of their accuracies.
     """
-    if train.resolve() == test.resolve():
-        raise click.BadParameter(
-            "must not be the images of --train: every image would find itself", param_hint="--test"
-        )
+    require_two_folders(train, test)
     _require_fitting(checkpoints, train, test, out)
     require_torch("dilo-eval")
     from dilo.eval import knn

@@ -14,6 +14,7 @@ from dilo.eval.cli.options import (
     positive,
     print_evaluation,
     two_narrowing_options,
+    require_two_folders,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
@@ -121,7 +122,7 @@ def command(
       70  a bug of dilo; the message says what to report
       75  interrupted by a signal; the same command resumes from there
     """
-    _require_two_folders(train, test)
+    require_two_folders(train, test)
     _require_folder_names(checkpoints, out)
     _require_fitting_options(train, test, protocol, lr, fast=fast)
     require_torch("dilo-eval")
@@ -164,17 +165,6 @@ def _require_folder_names(checkpoints: Named, out: Path | None) -> None:
                 f"{name!r}: give NAME=PATH",
                 param_hint="--checkpoint",
             )
-
-
-def _require_two_folders(train: Path, test: Path) -> None:
-    """Refuse folders that share images."""
-    first, second = train.resolve(), test.resolve()
-    if first == second or first in second.parents or second in first.parents:
-        raise click.BadParameter(
-            f"must be another folder than --train, and neither inside the other, got {test}: "
-            "accuracy on training images is no evidence",
-            param_hint="--test",
-        )
 
 
 def _require_fitting_options(

@@ -38,6 +38,20 @@ def positive(ctx: click.Context, parameter: click.Parameter, value: float | None
     return value
 
 
+def require_two_folders(train: Path, test: Path) -> None:
+    """Refuse training and test images of which some are the same; a file of features has none."""
+    from dilo.pipeline.images.source import holds_images
+
+    first, second = train.resolve(), test.resolve()
+    is_inside = first in second.parents or second in first.parents
+    if first == second or (is_inside and holds_images(train) and holds_images(test)):
+        raise click.BadParameter(
+            f"must be other images than --train, and neither inside the other, got {test}: "
+            "accuracy on training images is no evidence",
+            param_hint="--test",
+        )
+
+
 def require_parent(
     ctx: click.Context, parameter: click.Parameter, value: Path | None
 ) -> Path | None:

@@ -78,6 +78,16 @@ def listing(source: "LabelledFolder | Features") -> dict[str, Any]:
     return images | selected(source.options)
 
 
+def same_images_warning(inputs: Mapping[str, Any]) -> list[str]:
+    """Warn where test images have the names and sizes of the training images: a copy, or a tar."""
+    if inputs["train"]["digest"] != inputs["test"]["digest"]:
+        return []
+    return [
+        "warning: the test images have the names and sizes of the training images: if they are the "
+        "same, each finds itself, and this accuracy is no evidence"
+    ]
+
+
 def selected(options: Mapping[str, Any]) -> dict[str, Any]:
     """Say which options narrowed the images, if any did."""
     return {"selection": dict(options)} if options else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dilo.eval.common.inputs import data_name, listing
+from dilo.eval.common.inputs import data_name, listing, same_images_warning
 from dilo.eval.common.machine import Machine
 from dilo.eval.common.results import (
     Evaluation,
@@ -194,4 +194,4 @@ def _write(folder: Path, record: dict[str, Any], say: Say) -> Evaluation:
     """Write a record beside its classifier, last: it says that the other is there."""
     write_result(folder, record)
     say(f"{folder}: {record['task']}.json, with {CLASSIFIER} of the last epoch")
-    return Evaluation(record, linear_table(record))
+    return Evaluation(record, linear_table(record) + same_images_warning(record["inputs"]))

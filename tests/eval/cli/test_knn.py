@@ -174,8 +174,16 @@ def test_a_wrong_option_exits_with_2(data, more, words):
 
 
 def test_images_that_are_to_find_themselves_exit_with_2(data):
-    result = evaluate(data, "--test", str(data / "run" / ".." / "train"), status=2)
-    assert "every image would find itself" in result.stderr
+    for test in (data / "run" / ".." / "train", data / "train" / "ant", data):
+        result = evaluate(data, "--test", str(test), status=2)
+        assert "must be other images than --train" in " ".join(result.stderr.split())
+
+
+def test_training_images_that_come_again_as_a_tar_are_warned_of(data):
+    tar_of(contents_of(data / "train"), data / "train.tar")
+    result = evaluate(data, "--test", str(data / "train.tar"))
+    assert "warning: the test images have the names and sizes of the training" in result.stdout
+    assert "warning" not in evaluate(data).stdout
 
 
 def test_a_k_that_only_unreadable_images_would_fill_exits_with_3(data):
@@ -382,7 +390,7 @@ def test_a_file_without_classes_is_refused(four):
     ("more", "names", "words"),
     [
         pytest.param((), {"checkpoint": None}, "--checkpoint must be given", id="no network"),
-        pytest.param((), {"test": "train"}, "every image would find itself", id="itself"),
+        pytest.param((), {"test": "train"}, r"must be other images\s+than --train", id="itself"),
     ],
 )
 def test_what_does_not_go_together_exits_with_2(four, more, names, words):
