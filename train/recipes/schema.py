@@ -103,7 +103,11 @@ def _rule(hint: Any) -> str:
         return f"one of {', '.join(map(repr, typing.get_args(hint)))}"
     if typing.get_origin(hint) is Mapping:
         return "a table"
-    return str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__
+    if isinstance(hint, types.GenericAlias):  # a tuple, of one kind of items
+        item, *others = typing.get_args(hint)
+        length = "" if Ellipsis in others else f" of {1 + len(others)}"
+        return f"a list{length}, each item {_rule(item)}"
+    return str(hint.__name__)
 
 
 def _brief(value: object) -> str:

@@ -38,6 +38,7 @@ def test_an_arm_stands_over_the_options_of_all_key_by_key(tmp_path):
     [
         ("seeds = [0, 2]", "", "must have the key seeds, got none"),
         ("seeds = [0, 2]", "seed = [0, 2]", "unknown key seed: .*did you mean seeds"),
+        ("seeds = [0, 2]", "seeds = 2", "seeds must be a list, each item int, got 2"),
         ("seeds = [0, 2]", "seeds = []", "seeds must be at least one, got"),
         ("seeds = [0, 2]", "seeds = [-1]", "seeds must not be negative, got"),
         ("seeds = [0, 2]", "seeds = [1, 1]", "seeds must differ from each other, got"),

@@ -16,7 +16,10 @@ from dilo.train.recipes.recipe import recipe_from_dict
         ("views.size=2.5", r"views.size must be int, got 2.5"),
         ("views.flip=true", r"views.flip must be float, got True"),
         ("model.arch=alexnet", r"model.arch must be one of resnet18, .*, got 'alexnet'"),
-        ("views.crop_scale=[0.2]", r"views.crop_scale must be tuple\[float, float\], got \[0.2\]"),
+        (
+            "views.crop_scale=[0.2]",
+            r"views.crop_scale must be a list of 2, each item float, got \[0.2\]",
+        ),
         ("views.crop_scale=[0.5, 0.2]", r"low <= high <= 1, got \(0.5, 0.2\)"),
         ("views.order=['jitter', 'jitter']", r"must not repeat"),
         ("paste.probability=1.5", r"paste.probability must be in \[0, 1\], got 1.5"),
