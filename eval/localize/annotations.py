@@ -48,9 +48,9 @@ class Annotation:
         fits = abs(rows * width - columns * height) <= tolerance
         if not fits and abs(columns * width - rows * height) <= tolerance:
             raise DiloError(
-                f"its boxes must be of an image of {width} x {height} px, or of its proportions, got "
-                f"{columns:g} x {rows:g}, with height and width exchanged: correct the size in the "
-                "file of boxes"
+                f"its boxes must be of an image of {width} x {height} px, or of its proportions, "
+                f"got {columns:g} x {rows:g}, with height and width exchanged: correct the size in "
+                "the file of boxes"
             )
         return self.size
 
