@@ -13,8 +13,8 @@ from dilo.eval.cli.options import (
     name_option,
     positive,
     print_evaluation,
-    two_narrowing_options,
     require_two_folders,
+    two_narrowing_options,
 )
 from dilo.eval.common.machine import Machine
 from dilo.pipeline.cli.naming import Named
