@@ -1,12 +1,14 @@
 """The kernels for GPUs: run by Triton's interpreter, and compiled for a GPU that is not here."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 import triton
 from support.augmentation import on_gray, smooth_crops
-from support.interpreting import run_interpreted
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -19,6 +21,15 @@ from dilo.train.data.dataset import stack_params
 from dilo.train.data.draws import TEXTURES, view_draw
 from dilo.train.recipes.recipe import BackgroundsRecipe, PasteRecipe, ViewsRecipe
 
+#: Run in a process of its own, for Triton decides when it is imported whether it interprets.
+INTERPRET = """
+import sys
+import torch
+from dilo.train.augment import kernels
+kernels.BLOCK = 256
+cases = torch.load(sys.argv[1])
+torch.save([kernels.augment_by_kernels(*case) for case in cases], sys.argv[2])
+"""
 SIZE = 24
 PASTE = PasteRecipe(probability=1.0, bank=6, backgrounds=BackgroundsRecipe(gray=1.0, textures=2.0))
 #: Order, space, precision.
@@ -53,12 +64,11 @@ def arguments(order, space, dtype):
 
 @pytest.fixture(scope="module")
 def interpreted(tmp_path_factory):
-    def work(kernels):
-        kernels.BLOCK = 256
-        return [kernels.augment_by_kernels(*arguments(*case)) for case in CASES]
-
-    results = run_interpreted(kernels.__name__, work, tmp_path_factory.mktemp("kernels"))
-    return dict(zip(CASES, results, strict=True))
+    given, results = (tmp_path_factory.mktemp("kernels") / name for name in ("given", "results"))
+    torch.save([arguments(*case) for case in CASES], given)
+    command = [sys.executable, "-c", INTERPRET, given, results]
+    subprocess.run(command, check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
+    return dict(zip(CASES, torch.load(results), strict=True))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

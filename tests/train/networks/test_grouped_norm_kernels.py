@@ -1,9 +1,12 @@
 """The kernels for GPUs: run by Triton's interpreter, compiled for a GPU, and on one if there is."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import triton
-from support.interpreting import run_interpreted
 from torch.testing import assert_close
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -11,6 +14,20 @@ from triton.compiler import ASTSource
 from dilo.train.networks import grouped_norm_kernels
 from dilo.train.networks.grouped_norm import backward_by_loop, forward_by_loop
 
+#: Run in a process of its own, for Triton decides when it is imported whether it interprets.
+#: Tiles are small, so that there are many.
+INTERPRET = """
+import sys
+import torch
+from dilo.train.networks import grouped_norm_kernels as kernels
+kernels.TILE, kernels.CHANNELS, kernels.PROGRAMS = 64, 4, 12
+results = []
+for values, slope, weight, bias, groups in torch.load(sys.argv[1]):
+    forward = kernels.forward(values, weight, bias, groups, 1e-5)
+    backward = kernels.backward(slope, values, weight, *forward[1:3])
+    results.append((kernels._Cut(values, groups).by_part, forward, backward))
+torch.save(results, sys.argv[2])
+"""
 FULL, HALF = torch.float32, torch.float16
 #: Shape, precision, groups: many tiles and parts, a head, single pixels.
 CASES = [
@@ -35,23 +52,13 @@ def drawn(shape, dtype, device="cpu"):
     return values, slope, *torch.randn(2, shape[1], generator=generator).to(device)
 
 
-def by_kernels(kernels):
-    """Run them, in tiles so small that there are many."""
-    kernels.TILE, kernels.CHANNELS, kernels.PROGRAMS = 64, 4, 12
-    results = []
-    for shape, dtype, groups in CASES:
-        values, slope, weight, bias = drawn(shape, dtype)
-        forward = kernels.forward(values, weight, bias, groups, 1e-5)
-        backward = kernels.backward(slope, values, weight, *forward[1:3])
-        results.append((kernels._Cut(values, groups).by_part, forward, backward))
-    return results
-
-
 @pytest.fixture(scope="module")
 def interpreted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kernels")
-    results = run_interpreted(grouped_norm_kernels.__name__, by_kernels, folder)
-    return dict(zip(CASES, results, strict=True))
+    given, results = (tmp_path_factory.mktemp("kernels") / name for name in ("given", "results"))
+    torch.save([(*drawn(shape, dtype), groups) for shape, dtype, groups in CASES], given)
+    command = [sys.executable, "-c", INTERPRET, given, results]
+    subprocess.run(command, check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
+    return dict(zip(CASES, torch.load(results), strict=True))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
