@@ -152,8 +152,14 @@ def classes_by_files(files: Sequence[Path], names: Names, where: str) -> list[st
         )
     if all("/" in name for name in names):
         return None
-    example = next(iter(tables[0].by_name), tables[0].path.name)
+    if example := next(iter(tables[0].by_name), ""):
+        content = escaped(example)
+    else:
+        content = (
+            "classes alone, of images with a number at the end of their name (a name and a class "
+            "are separated by a blank, a tab or a comma)"
+        )
     raise DiloError(
         f"{option} must have the classes of the images of {where}, got none of them: it has "
-        f"{escaped(example)}, and they are named like {escaped(names[0])}"
+        f"{content}, and they are named like {escaped(names[0])}"
     )

@@ -90,3 +90,8 @@ def test_several_files_share_the_images(tmp_path):
     (tmp_path / "b").write_text("2.jpg dog\n")
     files = [tmp_path / "a", tmp_path / "b"]
     assert classes_by_files(files, Names(["1.jpg", "2.jpg"]), "x") == ["cat", "dog"]
+
+
+def test_lines_without_a_separator_are_said_to_be_classes_alone(tmp_path):
+    with pytest.raises(DiloError, match=r"it has classes alone, .*a comma\), and .* like a.JPEG"):
+        classes(tmp_path, "a.JPEG;n01\nb.JPEG;n02\n", Names(["a.JPEG", "b.JPEG"]))
