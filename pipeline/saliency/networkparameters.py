@@ -52,6 +52,8 @@ class SalientObjectParameters(NetworkParameters):
     """
 
     side: int = 256
+    #: Whether a map is the mean with that of the mirrored image, which takes twice the time
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a side that its five halvings do not divide."""

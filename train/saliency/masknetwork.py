@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dilo.pipeline.common.compiled import compiled
 from dilo.pipeline.images.names import Names
@@ -47,7 +47,7 @@ class SalientObjectNetwork:
     def __init__(
         self, network: nn.Module, parameters: SalientObjectParameters, device: str
     ) -> None:
-        self._side = parameters.side
+        self._side, self._mirror = parameters.side, parameters.mirror
         self._device = choose_device(device)
         self._precision = choose_precision(parameters.precision, self._device)
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
@@ -88,17 +88,24 @@ class SalientObjectNetwork:
         Returns
         -------
         ndarray of shape (B, side, side), float32
-            Probabilities, whatever the precision.
+            Probabilities, whatever the precision; where the mirrored image counts, the mean.
         """
         half = self._precision != "fp32"
         with (
             torch.inference_mode(),
             torch.autocast(self._device.type, DTYPES[self._precision], enabled=half),
         ):
-            images = move_images(seen, self._device)  # channels last, as the network has them
-            logits = self._network(normalise(images))[0]
-            maps: NDArray[np.float32] = logits[:, 0].float().sigmoid().cpu().numpy()
-        return maps
+            # Channels last, as the network has them.
+            images = normalise(move_images(seen, self._device))
+            maps = self._probabilities(images)
+            if self._mirror:
+                maps = (maps + self._probabilities(images.flip(3)).flip(2)) / 2
+            return maps.cpu().numpy()
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        """Compute the maps (B, side, side) of images (B, 3, side, side)."""
+        logits: Tensor = self._network(images)[0]
+        return logits[:, 0].float().sigmoid()
 
     def finish(self, seen: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float64]:
         """Stretch a map to [0, 1].

@@ -101,6 +101,16 @@ def test_a_map_hangs_on_no_other_of_its_batch(opened):
         assert_allclose(opened.maps(alone[None], "a")[0], mate, atol=1e-5)
 
 
+def test_a_mirrored_image_counts_as_much_as_the_image_where_that_is_asked_for(opened):
+    images = [photograph(seed, 50, 70) for seed in range(2)]
+    seen = np.stack([opened.prepare(image) for image in images])
+    asked = SalientObjectParameters(side=SIDE, mirror=True)
+    maps = SalientObjectNetwork(NETWORK, asked, "cpu").maps(seen, "ab")
+    alone, other = opened.maps(seen, "ab"), opened.maps(seen[:, :, ::-1].copy(), "ab")[..., ::-1]
+    assert np.abs(alone - other).max() > 0.01
+    assert_allclose(maps, (alone + other) / 2, atol=1e-5)
+
+
 def test_a_mask_spans_the_whole_range_and_a_constant_map_gives_none(opened):
     found = np.array([[0.2, 0.3], [0.4, 0.7]], np.float32)
     expected = [[0, 0.2], [0.4, 1]]
