@@ -124,7 +124,8 @@ class FailureRecorder:
         if lost is not None:
             raise DiloError(
                 f"{lost} must hold {path!r} of the store's list, got nothing there: is the disk "
-                f"mounted? Finished shards are kept; run the same command to resume"
+                f"mounted? Finished shards are kept; run the same command to resume. If a --list "
+                f"named it that is wrong, begin with the right one and another --out"
             ) from error
         if error.errno not in _UNREAD_ERRNOS:
             return

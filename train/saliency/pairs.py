@@ -142,20 +142,22 @@ def _pairs_of_store(
 
 
 def _with_store(pairs: ImageMaskPairs, folder: Path, option: str) -> ImageMaskPairs:
-    """Add the masks of another store; images without one there are left out."""
+    """Add the masks of another store; images that have none there but empty ones are left out."""
     source, store = pairs.source, MaskStore(folder)
-    (status,) = store.columns("status")
-    made = {name for name, code in zip(store.names, status.tolist(), strict=True) if code != FAILED}
+    status, coverage = store.columns("status", "coverage")
+    serves = (status != FAILED) & (coverage > 0)
+    made = {name for name, yes in zip(store.names, serves.tolist(), strict=True) if yes}
     has_mask = source.has_mask.copy()
     for position in source.indices.tolist():
         has_mask[position] = source.names[position] in made
     if not has_mask.any():
         raise DiloError(
-            f"{option} {folder} must have masks of the images of {option} {pairs.folder}, got none "
-            f"of {len(source.indices)}: make it from the same --images"
+            f"{option} {folder} must have masks of the images of {option} {pairs.folder} that are "
+            f"not empty, got none of {len(source.indices)}: make it from the same --images, and "
+            "look at it with dilo-prep preview"
         )
     missing = source.has_mask & ~has_mask
-    skipped = _skipped_lines(source.names, {f"without a mask in {folder}": missing})
+    skipped = _skipped_lines(source.names, {f"without a mask of anything in {folder}": missing})
     return dataclasses.replace(
         pairs,
         source=dataclasses.replace(source, indices=np.flatnonzero(has_mask), has_mask=has_mask),

@@ -121,10 +121,12 @@ def test_of_several_stores_the_mean_is_learnt_where_all_have_a_mask(stored, tmp_
     fewer = tmp_path / "images"
     shutil.copytree(images, fewer)
     (fewer / "000.jpg").unlink()
+    shutil.copy(fewer / "flat.jpg", fewer / "002.jpg")
     second = store_of(fewer, tmp_path / "masks")
     pairs = find_pairs(images, first, others=[second])
-    assert len(pairs.source.indices) == 4
-    assert pairs.skipped[-1] == f"1 skipped without a mask in {second}: 000.jpg"
+    assert len(pairs.source.indices) == 3
+    named = "000.jpg, 002.jpg"
+    assert pairs.skipped[-1] == f"2 skipped without a mask of anything in {second}: {named}"
     position = int(pairs.source.indices[0])
     expected = np.mean([MaskStore(store)["001.jpg"] for store in (first, second)], axis=0)
     assert_array_equal(pairs.read(position)[1], np.rint(expected))
