@@ -1,8 +1,21 @@
 """What tests of every package start from."""
 
+import multiprocessing
 import shutil
 
 import pytest
+
+# What processes that tests start to train begin with (support.launching), before any test has begun
+# another server of them: to import torch takes seconds, and the programs leave it for later.
+multiprocessing.set_forkserver_preload(
+    [
+        "dilo.train.cli.train",
+        "dilo.train.engine.pretrain",
+        "dilo.train.methods.moco",
+        "dilo.train.saliency.train",
+        "cloudpickle",
+    ]
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,11 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import cloudpickle
 import torch
-
-#: What trains imports these: torch takes seconds, and the programs' own modules leave it for later.
-PRELOADED = (
-    *("dilo.train.cli.train", "dilo.train.engine.pretrain", "dilo.train.methods.moco"),
-    *("dilo.train.saliency.train", "cloudpickle"),
-)
 
 
 def start_ranks(work: Callable[[], object], folder: Path, count: int = 2) -> list[BaseProcess]:
@@ -45,24 +38,17 @@ def start(
     finally:
         cloudpickle.unregister_pickle_by_value(module)
     settings = {**os.environ, **(variables or {})}
-    process = _server().Process(
+    process = multiprocessing.get_context("forkserver").Process(
         target=_work, args=(sent, settings, torch.get_num_threads()), name=str(errors)
     )
     process.start()
     return process
 
 
-def _server() -> ForkServerContext:
-    """Give what starts processes from one that has the product imported, and has run nothing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    return context
-
-
 def _work(sent: bytes, settings: Mapping[str, str], threads: int) -> None:
     """Do what was sent, with the variables and threads of the test that sent it."""
-    # The server passes over what it cannot import, and each process would import it anew.
-    assert sys.modules.keys() >= set(PRELOADED), "rename what PRELOADED names"
+    # The server passes over what it cannot import, and each process would import torch anew.
+    assert "dilo.train.engine.pretrain" in sys.modules, "rename what tests/conftest.py preloads"
     os.environ.clear()
     os.environ.update(settings)
     torch.set_num_threads(threads)

@@ -174,7 +174,10 @@ def test_without_torch_the_program_says_what_to_install(tmp_path):
         "from dilo.{package}.__main__ import main\n"
         "main()\n"
     )
-    folders = ["--checkpoint", tmp_path, "--train", tmp_path, "--test", tmp_path.parent]
+    train, test = tmp_path / "train", tmp_path / "test"
+    train.mkdir()
+    test.mkdir()
+    folders = ["--checkpoint", tmp_path, "--train", train, "--test", test]
     for package, words in (("train", ["--help"]), ("eval", ["knn", *folders])):
         program = [sys.executable, "-c", code.replace("{package}", package), *words]
         shown = subprocess.run(program, capture_output=True, text=True, check=False)
