@@ -33,7 +33,7 @@ lint: $(VENV)/tools $(VENV)/installed
 	$(BIN)/lint-imports
 
 types: $(VENV)/tools $(VENV)/installed
-	cd $(VENV) && bin/mypy --config-file ../pyproject.toml
+	cd $(VENV) && bin/mypy --num-workers auto --config-file ../pyproject.toml
 
 # make bench IMAGES=DIR times masks of your own JPEGs instead of scikit-image's photographs.
 bench: $(VENV)/installed
