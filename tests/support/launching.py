@@ -31,7 +31,7 @@ def start(
     with all of the test's file that it needs, and not with what a test has put in the place of
     the product's own.
     """
-    module = sys.modules[work.__module__]  # type: ignore[attr-defined]
+    module = sys.modules[work.__module__]
     cloudpickle.register_pickle_by_value(module)
     try:
         sent = cloudpickle.dumps(work)
